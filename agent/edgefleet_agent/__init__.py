@@ -1,0 +1,1 @@
+"""The device side: lifecycle, slots, fetching, the inference worker and telemetry."""

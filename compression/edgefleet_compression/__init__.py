@@ -1,0 +1,1 @@
+"""Recipes of compression steps, run in workers of their own; the only home of torch."""

@@ -1,0 +1,31 @@
+"""What is known of every variant; None means not measured, never 0."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Metrics(BaseModel):
+    """The same figures for every variant.
+
+    Accuracies are shares (0 to 1) of the ONNX file in onnxruntime: `accuracy_val` is what choices are made on,
+    `accuracy_test` what is reported, `accuracy_test_ci` its 95 % Wilson interval; `agreement` is the share of
+    test inputs with the source model's top-1. Latencies are wall milliseconds of one inference, batch 1, one
+    thread, on `measured_on`; sizes are bytes, memory is the growth of resident memory by loading and running.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accuracy_val: float | None = None
+    accuracy_test: float | None = None
+    accuracy_test_ci: tuple[float, float] | None = None
+    test_samples: int | None = None
+    agreement: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    measured_on: str | None = None
+    instruction_set: str | None = None
+    file_bytes: int | None = None
+    encoding_bytes: int | None = None
+    parameters: int | None = None
+    peak_rss_mb: float | None = None
+    mj_per_inference: float | None = None
+    build_s: float | None = None

@@ -1,0 +1,107 @@
+"""The three parts of a device profile: hardware, link and region."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from edgefleet_profiles.names import Name
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Architecture = Literal["x86_64", "aarch64"]
+
+THIN_LINK_KBPS = 256
+CHUNK_BYTES = 48 * 1024
+THIN_CHUNK_BYTES = 4 * 1024
+
+
+class Entry(BaseModel):
+    """An entry of the catalogue; every figure names its source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    title: str
+    sources: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _every_figure_has_a_source(self) -> "Entry":
+        figures = {
+            field
+            for field, value in self.model_dump(exclude={"name", "title", "sources"}).items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        if missing := sorted(figures - self.sources.keys()):
+            raise ValueError(
+                f"'{self.name}' gives no source for {', '.join(missing)}: add it under [sources]"
+            )
+        for figure, source in self.sources.items():
+            if not source.startswith(("https://", "http://", "estimate:")):
+                raise ValueError(
+                    f"the source of '{figure}' of '{self.name}' must be an address or 'estimate: ...'"
+                )
+        return self
+
+
+class Hardware(Entry):
+    """A kind of board or computer.
+
+    `isa` holds the flags of /proc/cpuinfo that decide numerics (avx2, avx_vnni, avx512_vnni, asimddp, i8mm);
+    `latency_factor` is this hardware's single-thread inference time over that of the reference host, an
+    x86-64 server core with AVX2; `detect` are texts of /proc/device-tree/model that mean this board.
+    """
+
+    arch: Architecture
+    isa: frozenset[str]
+    cores: int = Field(gt=0)
+    ram_mb: int = Field(gt=0)
+    storage_mb: int = Field(gt=0)
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    idle_w: NotNegative
+    active_w: Positive
+    latency_factor: Positive
+    detect: tuple[str, ...] = ()
+
+
+class Link(Entry):
+    """A kind of network link, seen from the device."""
+
+    down_kbps: Positive
+    rtt_ms: NotNegative
+    loss: Annotated[float, Field(ge=0, lt=1)]
+    usd_per_mb: NotNegative
+    joule_per_mb: NotNegative
+    monthly_cap_mb: Positive | None = None
+    metered: bool
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The largest chunk, in bytes, that is sent over this link: small ones where one takes seconds."""
+        return THIN_CHUNK_BYTES if self.down_kbps < THIN_LINK_KBPS else CHUNK_BYTES
+
+    def transfer_s(self, size_bytes: int) -> float:
+        """Seconds that `size_bytes` take on this link, one round trip and the loss's repeats included."""
+        return size_bytes * 8 / (self.down_kbps * 1000) / (1 - self.loss) + self.rtt_ms / 1000
+
+
+DataKind = Literal["counts", "aggregates", "labels"]
+
+
+class Window(BaseModel):
+    """A daily window in the region's local time, as whole minutes after midnight; it may cross midnight."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_minute: int = Field(ge=0, lt=1440)
+    to_minute: int = Field(ge=0, lt=1440)
+
+
+class Region(Entry):
+    """Where devices stand: prices, carbon, and what data may leave the device."""
+
+    timezone: str
+    usd_per_kwh: NotNegative
+    g_co2_per_kwh: NotNegative
+    may_leave: frozenset[DataKind]
+    delivery_window: Window | None = None
+    activation_window: Window | None = None

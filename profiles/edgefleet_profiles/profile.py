@@ -1,0 +1,61 @@
+"""A device profile, region x hardware x link, and what a variant must meet there."""
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgefleet_profiles.device_class import DeviceClass, device_class
+from edgefleet_profiles.parts import Hardware, Link, NotNegative, Positive, Region
+
+
+class DeviceProfile(BaseModel):
+    """Region x hardware x link, written `eu/rpi4/lte`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    region: Region
+    hardware: Hardware
+    link: Link
+
+    def __str__(self) -> str:
+        return f"{self.region.name}/{self.hardware.name}/{self.link.name}"
+
+    @property
+    def device_class(self) -> DeviceClass:
+        """The class that this profile's hardware belongs to."""
+        hw = self.hardware
+        return device_class(hw.arch, hw.isa, hw.providers, hw.ram_mb)
+
+
+Preference = Literal["accuracy", "p95_ms", "delivery_bytes", "mj_per_inference"]
+
+
+class Constraints(BaseModel):
+    """What a variant must meet on the profiles that `profile` matches, and what to prefer among those that do.
+
+    `profile` is a pattern over `region/hardware/link` with `*`; `max_drop` is in accuracy (0.01 is one point)
+    below the source model; None means that nothing is asked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: Annotated[str, Field(pattern=r"^[a-z0-9_*-]+/[a-z0-9_*-]+/[a-z0-9_*-]+$")] = "*/*/*"
+    min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_drop: Annotated[float, Field(ge=0, le=1)] | None = None
+    p95_ms: Positive | None = None
+    transfer_s: Positive | None = None
+    delivery_bytes: Annotated[int, Field(gt=0)] | None = None
+    ram_mb: Positive | None = None
+    mj_per_inference: NotNegative | None = None
+    prefer: Preference = "accuracy"
+
+    def matches(self, profile: str) -> bool:
+        """Whether these constraints are for `profile`, written `region/hardware/link`."""
+        wanted, given = self.profile.split("/"), profile.split("/")
+        return len(given) == 3 and all(map(fnmatchcase, given, wanted))
+
+
+def constraints_for(profile: str, table: list[Constraints]) -> Constraints:
+    """The constraints of a profile: the last entry of `table` that matches, as in a routing table, else none."""
+    return next((c for c in reversed(table) if c.matches(profile)), Constraints())

@@ -1,0 +1,17 @@
+"""One way to write JSON and one way to name bytes."""
+
+import json
+from hashlib import sha256
+from typing import Any
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces, so that equal values are equal bytes; NaN is refused."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest(data: bytes) -> str:
+    """The sha256 of `data` in hex: its name everywhere."""
+    return sha256(data).hexdigest()

@@ -1,0 +1,116 @@
+"""The manifest: what a device needs to trust and run a variant."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from edgefleet_profiles.names import Name
+from edgefleet_protocol.canonical import canonical_json, digest
+from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
+from edgefleet_protocol.messages import Count, Digest, Message, Part, Word, decode
+
+MAX_MANIFEST_BYTES = 128 * 1024
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class BlobRef(Part):
+    """A blob by its digest and its size in bytes."""
+
+    sha256: Digest
+    size_bytes: Count
+
+
+class Preprocessing(Part):
+    """How raw inputs become the model's: x * scale."""
+
+    scale: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Core(Part):
+    """What makes a variant this variant; its canonical sha256 is the variant's id.
+
+    `runtime` holds onnxruntime session configuration entries that the agent obeys: two settings of one file are
+    two variants.
+    """
+
+    onnx: BlobRef
+    runtime: dict[Word, Word] = Field(default_factory=dict)
+    preprocessing: Preprocessing = Preprocessing()
+    task: Word = "classification"
+    labels: tuple[Word, ...] = ()
+    golden: BlobRef | None = None
+
+
+class Expected(Part):
+    """What this variant answered to the golden set where it was built.
+
+    `probabilities` is [samples][classes]. The self-test passes when at least `min_same_top1` of the samples have
+    the recorded top-1 and no probability differs by more than `max_difference`.
+    """
+
+    probabilities: tuple[tuple[Share, ...], ...]
+    min_same_top1: Count
+    max_difference: Share
+    recorded_on: Word
+
+
+class Encoding(Part):
+    """The bytes of a variant on the wire; kinds that a device does not know are passed over.
+
+    One encoding may be listed with two chunk sizes, for thick and thin links. `chunk_hashes` is a blob with the
+    first 16 bytes of each chunk's sha256.
+    """
+
+    kind: Word
+    blob: BlobRef
+    chunk_bytes: Annotated[int, Field(ge=1024, le=256 * 1024)]
+    chunk_hashes: BlobRef
+    base: Digest | None = None
+
+
+class Manifest(Message):
+    """Everything about one variant that a device needs."""
+
+    model: Name
+    model_version: Count
+    recipe: Word
+    core: Core
+    expected: Expected | None = None
+    encodings: tuple[Encoding, ...]
+    instruction_sets: tuple[Word, ...] = ()
+    min_onnxruntime: Word = "1.20"
+
+    @property
+    def variant(self) -> str:
+        """The variant's id."""
+        return digest(canonical_json(self.core.model_dump(mode="json", exclude_none=True)))
+
+    def to_bytes(self) -> bytes:
+        """The manifest's blob."""
+        return canonical_json(self.model_dump(mode="json", exclude_none=True))
+
+    def encoding_for(self, max_chunk_bytes: int) -> Encoding | None:
+        """The full encoding to fetch over a link: the one with the largest chunks that it takes."""
+        known = [e for e in self.encodings if e.kind == "zstd"]
+        fitting = [e for e in known if e.chunk_bytes <= max_chunk_bytes] or known
+        return max(fitting, key=lambda e: e.chunk_bytes, default=None)
+
+    def delivery_bytes(self, max_chunk_bytes: int) -> int:
+        """Everything that a device with nothing on its disk downloads for this variant, in bytes."""
+        encoding = self.encoding_for(max_chunk_bytes)
+        blobs = [self.core.golden] + ([encoding.blob, encoding.chunk_hashes] if encoding else [])
+        return len(self.to_bytes()) + sum(b.size_bytes for b in blobs if b)
+
+
+def verify(data: bytes, expected_digest: str) -> Manifest:
+    """Trust a manifest: today its digest must be the one that was named; signatures will be checked here.
+
+    Raises:
+        CorruptBlob: other bytes than the ones named.
+        MalformedMessage: the right bytes, and no manifest.
+    """
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise MalformedMessage(f"a manifest of {len(data)} bytes is too large: at most {MAX_MANIFEST_BYTES}")
+    if digest(data) != expected_digest:
+        raise CorruptBlob(f"the manifest's sha256 is {digest(data)}, not {expected_digest}")
+    return decode(Manifest, data)

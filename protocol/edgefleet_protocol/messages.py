@@ -1,0 +1,230 @@
+"""Control messages: JSON, validated; receivers ignore what they do not know."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from edgefleet_profiles.names import Name
+from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.phases import Phase
+
+SCHEMA_VERSION = 1
+MAX_MESSAGE_BYTES = 256 * 1024
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{16,64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+Millis = Annotated[int, Field(ge=0, lt=2**48)]
+Text = Annotated[str, StringConstraints(max_length=2000)]
+Word = Annotated[str, StringConstraints(max_length=200)]
+
+
+class Message(BaseModel):
+    """What every message has; unknown fields come from newer versions and are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    schema_version: Annotated[int, Field(ge=1, lt=2**31)] = SCHEMA_VERSION
+
+
+class Part(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class DesiredModel(Part):
+    """What a device should run of one model.
+
+    `manifest` is the digest of the manifest's blob and `manifest_bytes` its size; None means that nothing of
+    this model should be served. A higher `generation` always supersedes. With `activate` false the variant is
+    only fetched and staged; `trial_s` is how long it must answer live before it is committed.
+    """
+
+    generation: Annotated[int, Field(ge=1, lt=2**62)]
+    manifest: Digest | None
+    manifest_bytes: Count = 0
+    rollout: Id | None = None
+    activate: bool = True
+    trial_s: Annotated[float, Field(ge=0, le=86400)] = 30.0
+
+
+class DesiredState(Message):
+    """Retained, controller to device: everything that the device should run."""
+
+    models: dict[Name, DesiredModel] = Field(default_factory=dict)
+
+
+class Acked(Message):
+    """Telemetry of `incarnation` is stored through `through`: the spool may forget it."""
+
+    incarnation: Id
+    through: Count
+
+
+class Hello(Message):
+    """The controller has just subscribed: report now, within a jitter."""
+
+    jitter_s: Annotated[float, Field(ge=0, le=600)] = 2.0
+
+
+class Presence(Message):
+    """Online, or the last will."""
+
+    online: bool
+    incarnation: Id
+    boot: Count
+
+
+class Facts(Part):
+    """What a device is; with `simulated` true they are a catalogue entry's, for a machine that stands in."""
+
+    hardware: Name
+    region: Name
+    link: Name
+    arch: Word
+    isa: frozenset[Word] = frozenset()
+    cores: Count
+    ram_mb: Count
+    storage_mb: Count = 0
+    providers: tuple[Word, ...] = ()
+    onnxruntime: Word = ""
+    simulated: bool = False
+
+
+class HostFacts(Part):
+    """The machine that really runs a simulated device."""
+
+    cpu: Word
+    arch: Word
+    isa: frozenset[Word] = frozenset()
+    cores: Count
+    ram_mb: Count
+
+
+class Slot(Part):
+    """A variant on the device's disk."""
+
+    variant: Digest
+    manifest: Digest
+    model_version: Count
+    generation: Count
+
+
+class Transfer(Part):
+    """How the bytes of an attempt arrived: `bytes_total` is everything that the device had to download."""
+
+    bytes_total: Count = 0
+    bytes_done: Count = 0
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    wants: Count = 0
+
+
+class Attempt(Part):
+    """The last attempt at a generation, and how it stands or ended."""
+
+    generation: Count
+    rollout: Id | None = None
+    manifest: Digest | None = None
+    variant: Digest | None = None
+    phase: Phase
+    reason: Word | None = None
+    detail: Text | None = None
+    tries: Count = 1
+    transfer: Transfer = Transfer()
+
+
+class ReportedModel(Part):
+    """One model on one device: what answers, what lies on disk, and the last attempt."""
+
+    generation: Count = 0
+    answering: Slot | None = None
+    slots: tuple[Slot, ...] = ()
+    attempt: Attempt | None = None
+
+
+class ReportedState(Message):
+    """A complete snapshot of a device; (boot, report) orders the snapshots of one incarnation."""
+
+    incarnation: Id
+    boot: Count
+    report: Count
+    agent_version: Word
+    sent_ms: Millis | None = None
+    clock_trusted: bool = False
+    facts: Facts
+    host_facts: HostFacts | None = None
+    labels: dict[Name, Name] = Field(default_factory=dict)
+    endpoint: Word | None = None
+    models: dict[Name, ReportedModel] = Field(default_factory=dict)
+    set_aside: Count = 0
+    spooled_windows: Count = 0
+    dropped_windows: Count = 0
+
+
+class TelemetryWindow(Message):
+    """What one variant did on one device in about a minute.
+
+    `latency` is an HDR histogram (see `latency.py`); None with no request. `predicted` counts answers by class.
+    Windows are ordered by `seq`; `first_kept_seq` is the oldest that the device still has.
+    """
+
+    incarnation: Id
+    seq: Annotated[int, Field(ge=1, lt=2**62)]
+    first_kept_seq: Annotated[int, Field(ge=1, lt=2**62)]
+    model: Name
+    model_version: Count
+    variant: Digest
+    generation: Count
+    duration_ms: Count
+    started_ms: Millis | None = None
+    clock_trusted: bool = False
+    requests: Count = 0
+    errors: Count = 0
+    not_finite: Count = 0
+    latency: Annotated[str, StringConstraints(max_length=16_000)] | None = None
+    labelled: Count = 0
+    correct: Count = 0
+    predicted: dict[Word, Count] = Field(default_factory=dict)
+
+
+class ChunkRequest(Message):
+    """What a device misses of one blob: bit i of `missing` (base64, lowest bit first) is chunk i."""
+
+    blob: Digest
+    lane: Name
+    chunk_bytes: Annotated[int, Field(ge=1024, le=256 * 1024)]
+    chunks: Annotated[int, Field(ge=1, le=2_000_000)]
+    missing: Annotated[str, StringConstraints(max_length=350_000)]
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def encode(message: BaseModel) -> bytes:
+    """The message as JSON; what has its default and may be absent is left out."""
+    return message.model_dump_json(exclude_none=True).encode()
+
+
+def decode(kind: type[M], data: bytes) -> M:
+    """Read a message.
+
+    Raises:
+        MalformedMessage: the bytes are too many, no JSON, or not of this kind.
+    """
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise MalformedMessage(
+            f"{len(data)} bytes are too many for a {kind.__name__}: at most {MAX_MESSAGE_BYTES}"
+        )
+    try:
+        return kind.model_validate_json(data)
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"no {kind.__name__}: {_first_fault(error)}") from None
+
+
+def _first_fault(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first: Any = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:200]
+        return f"{where or 'message'}: {first['msg']}"[:400]
+    return str(error)[:400]
