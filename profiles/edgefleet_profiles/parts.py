@@ -32,14 +32,10 @@ class Entry(BaseModel):
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
         if missing := sorted(figures - self.sources.keys()):
-            raise ValueError(
-                f"'{self.name}' gives no source for {', '.join(missing)}: add it under [sources]"
-            )
+            raise ValueError(f"'{self.name}' gives no source for {', '.join(missing)}: add it under [sources]")
         for figure, source in self.sources.items():
             if not source.startswith(("https://", "http://", "estimate:")):
-                raise ValueError(
-                    f"the source of '{figure}' of '{self.name}' must be an address or 'estimate: ...'"
-                )
+                raise ValueError(f"the source of '{figure}' of '{self.name}' must be an address or 'estimate: ...'")
         return self
 
 

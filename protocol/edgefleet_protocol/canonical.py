@@ -7,9 +7,7 @@ from typing import Any
 
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys and no spaces, so that equal values are equal bytes; NaN is refused."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest(data: bytes) -> str:

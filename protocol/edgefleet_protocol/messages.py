@@ -213,9 +213,7 @@ def decode(kind: type[M], data: bytes) -> M:
         MalformedMessage: the bytes are too many, no JSON, or not of this kind.
     """
     if len(data) > MAX_MESSAGE_BYTES:
-        raise MalformedMessage(
-            f"{len(data)} bytes are too many for a {kind.__name__}: at most {MAX_MESSAGE_BYTES}"
-        )
+        raise MalformedMessage(f"{len(data)} bytes are too many for a {kind.__name__}: at most {MAX_MESSAGE_BYTES}")
     try:
         return kind.model_validate_json(data)
     except (ValidationError, ValueError, RecursionError) as error:

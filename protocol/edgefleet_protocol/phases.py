@@ -25,10 +25,11 @@ Phase = Literal[OnTheWay, EndedWell, EndedOtherwise, Failed]
 
 ON_THE_WAY: tuple[Phase, ...] = get_args(OnTheWay)
 FAILED: frozenset[Phase] = frozenset(get_args(Failed))
-ENDED: frozenset[Phase] = frozenset(get_args(EndedWell) + get_args(EndedOtherwise)) | FAILED
+ENDED_OTHERWISE: frozenset[Phase] = frozenset(get_args(EndedOtherwise))
+ENDED: frozenset[Phase] = frozenset(get_args(EndedWell)) | ENDED_OTHERWISE | FAILED
 """No way leads out of these within the same generation."""
 
-DECIDED: frozenset[Phase] = frozenset({"committed"}) | FAILED - {"unreachable"}
+DECIDED: frozenset[Phase] = ENDED - ENDED_OTHERWISE - {"unreachable"}
 """What a gate counts: devices that proved something, never all that were targeted."""
 
 ReasonCode = Literal[
