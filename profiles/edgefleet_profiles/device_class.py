@@ -37,7 +37,7 @@ def device_class(arch: str, isa: Iterable[str], providers: Iterable[str], ram_mb
     """The class of a device; RAM counts by its power of two, in MB, so that near twins share a class."""
     provider = next(iter(providers), "CPUExecutionProvider")
     bucket = 1 << max(ram_mb, 1).bit_length() - 1
-    # Boards report a little less than they are sold with: 3,900 MB is a 4 GB board.
-    if ram_mb >= bucket * 1.8:
+    # Boards report less than they are sold with: 3,800 MB is a 4 GB board, and a 512 MB board keeps about 415.
+    if ram_mb >= bucket * 1.6:
         bucket *= 2
     return DeviceClass(instruction_set(arch, isa), provider, bucket)

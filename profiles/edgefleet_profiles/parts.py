@@ -1,5 +1,6 @@
 """The three parts of a device profile: hardware, link and region."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,17 +27,22 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _every_figure_has_a_source(self) -> "Entry":
-        figures = {
-            field
+        if missing := sorted(self.figures().keys() - self.sources.keys()):
+            raise ValueError(f"'{self.name}' gives no source for {', '.join(missing)}: add it under [sources]")
+        for figure, source in self.sources.items():
+            if not re.match(r"https?://\S+$|estimate:\s*\S", source):
+                raise ValueError(
+                    f"the source of '{figure}' of '{self.name}' must be an address or 'estimate: <reasoning>'"
+                )
+        return self
+
+    def figures(self) -> dict[str, float]:
+        """The numbers of this entry, by field."""
+        return {
+            field: value
             for field, value in self.model_dump(exclude={"name", "title", "sources"}).items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
-        if missing := sorted(figures - self.sources.keys()):
-            raise ValueError(f"'{self.name}' gives no source for {', '.join(missing)}: add it under [sources]")
-        for figure, source in self.sources.items():
-            if not source.startswith(("https://", "http://", "estimate:")):
-                raise ValueError(f"the source of '{figure}' of '{self.name}' must be an address or 'estimate: ...'")
-        return self
 
 
 class Hardware(Entry):

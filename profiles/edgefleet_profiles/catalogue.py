@@ -1,0 +1,150 @@
+"""The catalogue of hardware, links and regions: the shipped entries, and the operator's own, which win."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from edgefleet_profiles.errors import CatalogueError, UnknownName
+from edgefleet_profiles.parts import Entry, Hardware, Link, Region
+from edgefleet_profiles.profile import DeviceProfile
+
+E = TypeVar("E", bound=Entry)
+
+PARTS = ("hardware", "link", "region")
+ADVICE = {"missing": "add it", "extra_forbidden": "remove it or correct its spelling"}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is known of each kind of hardware, link and region, by name."""
+
+    hardware: Mapping[str, Hardware]
+    link: Mapping[str, Link]
+    region: Mapping[str, Region]
+
+    def profile(self, name: str) -> DeviceProfile:
+        """The profile written `region/hardware/link`.
+
+        Raises:
+            UnknownName: a part is not in the catalogue; the message lists the names near it.
+        """
+        parts = name.split("/")
+        if len(parts) != 3:
+            raise UnknownName(f"'{name}' is not a profile: write region/hardware/link, such as eu/rpi4/lte")
+        return DeviceProfile(
+            region=look_up(self.region, "region", parts[0]),
+            hardware=look_up(self.hardware, "hardware", parts[1]),
+            link=look_up(self.link, "link", parts[2]),
+        )
+
+    def profiles(self) -> Iterator[DeviceProfile]:
+        """Every region x hardware x link, in the order of their names."""
+        for _, region in sorted(self.region.items()):
+            for _, hardware in sorted(self.hardware.items()):
+                for _, link in sorted(self.link.items()):
+                    yield DeviceProfile(region=region, hardware=hardware, link=link)
+
+    def detect(self, device_tree_model: str) -> Hardware | None:
+        """The hardware whose `detect` text occurs in /proc/device-tree/model, the longest text first."""
+        model = device_tree_model.casefold()
+        found = [
+            (len(text), name)
+            for name, hardware in self.hardware.items()
+            for text in hardware.detect
+            if text.casefold() in model
+        ]
+        return self.hardware[max(found)[1]] if found else None
+
+
+def look_up(entries: Mapping[str, E], part: str, name: str) -> E:
+    """The entry of that name.
+
+    Args:
+        entries: one of the catalogue's three tables.
+        part: what the table holds, for the message: hardware, link or region.
+        name: the name sought.
+
+    Raises:
+        UnknownName: there is none; the message lists the names near it, or all of them when none is near.
+    """
+    if entry := entries.get(name):
+        return entry
+    if near := get_close_matches(name, entries, n=3, cutoff=0.5):
+        raise UnknownName(f"there is no {part} '{name}': did you mean {' or '.join(near)}?")
+    raise UnknownName(f"there is no {part} '{name}': choose one of {', '.join(sorted(entries))}")
+
+
+def load_catalogue(operator_dir: Path | None = None) -> Catalogue:
+    """Read the shipped catalogue and lay the operator's entries over it, entry by entry.
+
+    Args:
+        operator_dir: a folder with any of the subfolders hardware, link and region, and in them one
+            NAME.toml for each entry; None for the shipped entries alone.
+
+    Raises:
+        CatalogueError: a file or an entry cannot be used; the message names the file and the field.
+    """
+    folders: list[Traversable] = [files("edgefleet_profiles") / "data"]
+    if operator_dir is not None:
+        _refuse_what_is_not_read(operator_dir)
+        folders.append(operator_dir)
+    return Catalogue(
+        hardware=_read_part(folders, "hardware", Hardware),
+        link=_read_part(folders, "link", Link),
+        region=_read_part(folders, "region", Region),
+    )
+
+
+def _refuse_what_is_not_read(operator_dir: Path) -> None:
+    # A folder called `links` would otherwise leave the shipped figures in force without a word.
+    if not operator_dir.is_dir():
+        raise CatalogueError(f"{operator_dir} is no folder: create it, or leave the operator's catalogue out")
+    for path in sorted(operator_dir.iterdir()):
+        stray = path.is_dir() and path.name not in PARTS and not path.name.startswith(".")
+        if stray or path.suffix == ".toml":
+            raise CatalogueError(f"{path} is not read: move its entries to one of {', '.join(PARTS)} in {operator_dir}")
+
+
+def _read_part(folders: list[Traversable], part: str, kind: type[E]) -> dict[str, E]:
+    entries: dict[str, E] = {}
+    for folder in folders:
+        if not (folder / part).is_dir():
+            continue
+        for file in sorted((folder / part).iterdir(), key=lambda f: f.name):
+            if file.name.endswith(".toml"):
+                entry = _read_entry(file, kind)
+                entries[entry.name] = entry
+    return entries
+
+
+def _read_entry(file: Traversable, kind: type[E]) -> E:
+    name = file.name.removesuffix(".toml")
+    try:
+        fields: dict[str, Any] = {"name": name} | tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"{file} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueError(f"{file} is not TOML: {error}; correct that line") from error
+    if fields["name"] != name:
+        raise CatalogueError(f"{file}: name: is '{fields['name']}'; leave it out, the file's name is the name")
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise CatalogueError(f"{file}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    sentences = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        advice = ADVICE.get(problem["type"], f"is {problem['input']!r}, correct the value")
+        # A rule over the whole entry names its fields and the remedy itself.
+        sentences.append(f"{field}: {problem['msg']}; {advice}" if field else problem["msg"])
+    return "; ".join(sentences)
