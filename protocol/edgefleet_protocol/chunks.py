@@ -87,11 +87,18 @@ class Bitmap:
 
     def set(self, index: int) -> None:
         """Mark chunk `index`."""
+        self._check(index)
         self._bits[index >> 3] |= 1 << (index & 7)
 
     def clear(self, index: int) -> None:
         """Unmark chunk `index`."""
+        self._check(index)
         self._bits[index >> 3] &= ~(1 << (index & 7))
+
+    def _check(self, index: int) -> None:
+        # An index off the wire must neither count from the end nor mark the padding of the last byte.
+        if not 0 <= index < self.count:
+            raise IndexError(f"no chunk {index} among {self.count}")
 
     def __contains__(self, index: int) -> bool:
         return 0 <= index < self.count and bool(self._bits[index >> 3] >> (index & 7) & 1)

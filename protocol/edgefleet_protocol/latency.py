@@ -44,7 +44,7 @@ class LatencyHistogram:
 
     def record(self, seconds: float) -> None:
         """Count one latency."""
-        units = min(max(round(seconds / UNIT_S), LOWEST), HIGHEST)
+        units = round(min(max(seconds / UNIT_S, LOWEST), HIGHEST))
         self._counts[_index(units)] += 1
         self.count += 1
 
@@ -57,7 +57,7 @@ class LatencyHistogram:
         """The latency, in ms, that `percent` % of the recorded ones do not exceed; None when there is none."""
         if not self.count:
             return None
-        wanted = max(1, round(percent / 100 * self.count))
+        wanted = max(1, int(min(percent, 100) * self.count / 100 + 0.5))
         seen = 0
         for index, count in enumerate(self._counts):
             seen += count
@@ -74,7 +74,7 @@ class LatencyHistogram:
 
     def _runs(self) -> Iterator[int]:
         """The counters up to the last one in use; a run of zeros is its negated length."""
-        last = max((i for i, count in enumerate(self._counts) if count), default=0)
+        last = max((i for i, count in enumerate(self._counts) if count), default=-1)
         zeros = 0
         for count in self._counts[: last + 1]:
             if count == 0:

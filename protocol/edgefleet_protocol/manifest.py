@@ -92,8 +92,10 @@ class Manifest(Message):
     def encoding_for(self, max_chunk_bytes: int) -> Encoding | None:
         """The full encoding to fetch over a link: the one with the largest chunks that it takes."""
         known = [e for e in self.encodings if e.kind == "zstd"]
-        fitting = [e for e in known if e.chunk_bytes <= max_chunk_bytes] or known
-        return max(fitting, key=lambda e: e.chunk_bytes, default=None)
+        fitting = [e for e in known if e.chunk_bytes <= max_chunk_bytes]
+        if not fitting:  # too large for the link, and the least so
+            return min(known, key=lambda e: e.chunk_bytes, default=None)
+        return max(fitting, key=lambda e: e.chunk_bytes)
 
     def delivery_bytes(self, max_chunk_bytes: int) -> int:
         """Everything that a device with nothing on its disk downloads for this variant, in bytes."""

@@ -42,7 +42,7 @@ class DesiredModel(Part):
     """
 
     generation: Annotated[int, Field(ge=1, lt=2**62)]
-    manifest: Digest | None
+    manifest: Digest | None = None
     manifest_bytes: Count = 0
     rollout: Id | None = None
     activate: bool = True

@@ -76,7 +76,7 @@ def parse_up(topic: str) -> UpTopic:
         raise MalformedTopic(f"'{topic[:200]}' is not {ROOT}/up/SHARD/DEVICE/KIND")
     part, device, kind = parts[3:]
     known = next((k for k in UP_KINDS if k == kind), None)
-    if known is None or not _NAME.match(device) or part != shard(device):
+    if known is None or not _NAME.fullmatch(device) or part != shard(device):
         raise MalformedTopic(f"'{topic[:200]}' names no known kind, device or shard")
     return UpTopic(device, known)
 
@@ -91,6 +91,6 @@ def parse_blob(topic: str) -> BlobTopic:
     if len(parts) != 5 or parts[:3] != [*ROOT.split("/"), "blobs"]:
         raise MalformedTopic(f"'{topic[:200]}' is not {ROOT}/blobs/SHA256/LANE")
     digest, lane = parts[3:]
-    if not _DIGEST.match(digest) or not _NAME.match(lane):
+    if not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(lane):
         raise MalformedTopic(f"'{topic[:200]}' names no sha256 or no lane")
     return BlobTopic(digest, lane)

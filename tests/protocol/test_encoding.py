@@ -1,0 +1,49 @@
+"""Encodings: the bytes come back, and a bomb stays small."""
+
+import random
+import sys
+import tracemalloc
+
+import pytest
+
+from edgefleet_protocol.encoding import compress, decompress
+from edgefleet_protocol.errors import CorruptBlob
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+@pytest.mark.parametrize("data", [b"", b"x", random.Random(1).randbytes(300_000), b"abc" * 1_000_000])
+def test_what_is_compressed_comes_back(data: bytes) -> None:
+    assert decompress(compress(data), len(data)) == data
+
+
+def test_any_zstd_decoder_reads_an_encoding() -> None:
+    assert zstd.decompress(compress(b"model" * 1000)) == b"model" * 1000
+
+
+@pytest.mark.parametrize("size", [0, 1, 9_999, 10_001, 2**61])
+def test_another_size_than_the_manifests_is_refused(size: int) -> None:
+    with pytest.raises(CorruptBlob):
+        decompress(compress(bytes(10_000)), size)
+
+
+@pytest.mark.parametrize("data", [b"x" * 100, b"\x28\xb5\x2f\xfd", compress(b"abc" * 5000)[:-4], b"\0" * 4])
+def test_bytes_that_are_no_whole_frame_are_refused(data: bytes) -> None:
+    with pytest.raises(CorruptBlob):
+        decompress(data, 15_000)
+
+
+def test_a_bomb_is_never_unfolded() -> None:
+    bomb = compress(bytes(200_000_000))
+    assert len(bomb) < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptBlob):
+            decompress(bomb, 50_000)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2_000_000
