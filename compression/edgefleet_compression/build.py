@@ -1,0 +1,194 @@
+"""The entry points that run in a worker process: plain values in, plain values out, no exception ever.
+
+Importing this module is cheap; torch, onnx and onnxruntime are imported by the functions, in the worker.
+"""
+
+import io
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgefleet_compression.card import CARD_FILE, check_files, parse_card
+from edgefleet_compression.errors import CardError, CompressionError, DataError
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.progress import BuildProgress
+from edgefleet_compression.recipe import Recipe, recipe_from
+from edgefleet_compression.schemes import NO_SCHEME, scheme_for
+from edgefleet_compression.worker import one_thread
+from edgefleet_profiles.device_class import InstructionSet
+
+if TYPE_CHECKING:
+    from edgefleet_compression.runner import StepReport
+    from edgefleet_compression.source import Source
+
+Outcome = dict[str, Any]
+VARIANT = "variant.onnx"
+TRAINING_WEIGHT = 2.0
+
+
+class BuildRequest(BaseModel):
+    """One variant to build.
+
+    `files` maps a name in the model's folder (model.toml among them) to where that content lies. `work_dir` is
+    this build's own; `cache_dir` is shared. `progress_path` is rewritten as the build goes on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: dict[str, str]
+    recipe: dict[str, Any]
+    instruction_set: InstructionSet
+    cache_dir: str
+    work_dir: str
+    progress_path: str | None = None
+    seed: int = 0
+
+
+def build_variant(request: dict[str, Any]) -> Outcome:
+    """Build and measure one variant.
+
+    Returns:
+        {"ok": True, "onnx_path", "runtime", "metrics", "expected", "steps", "scheme"}, or
+        {"ok": False, "error": one line: what was wrong, and what to do}.
+    """
+    try:
+        asked = BuildRequest.model_validate(request)
+        recipe = recipe_from(asked.recipe)
+        return _built(asked, recipe)
+    except Exception as error:  # the pool would break on an exception that cannot be unpickled
+        return _failure(error)
+
+
+def source_metrics(files: dict[str, str], cache_dir: str) -> Outcome:
+    """The source model's own accuracy: {"ok": True, "metrics": Metrics as JSON} or {"ok": False, "error"}."""
+    try:
+        one_thread()
+        from edgefleet_compression.cache import Cache
+        from edgefleet_compression.measure import hits, wilson
+        from edgefleet_compression.source import open_source
+
+        source = open_source({name: Path(path) for name, path in files.items()}, Cache(Path(cache_dir)))
+        val, test = source.data.split("val"), source.data.split("test")
+        right = hits(source.logits("test").argmax(1), test)
+        metrics = Metrics(
+            accuracy_val=hits(source.logits("val").argmax(1), val) / len(val.y),
+            accuracy_test=right / len(test.y),
+            accuracy_test_ci=wilson(right, len(test.y)),
+            test_samples=len(test.y),
+            agreement=1.0,
+            parameters=source.state.parameters(),
+        )
+        return {"ok": True, "metrics": metrics.model_dump(mode="json")}
+    except Exception as error:
+        return _failure(error)
+
+
+def make_golden(files: dict[str, str]) -> bytes:
+    """The golden set of a model: an npz of `inputs` uint8 [M, *shape] and `labels` int64 [M], the first of val.
+
+    The same files give the same bytes. Imports numpy, not torch.
+
+    Raises:
+        CardError: model.toml or a file it names is missing or wrong.
+        DataError: there is no val split.
+    """
+    import numpy as np
+
+    from edgefleet_compression.data import Data
+
+    paths = {name: Path(path) for name, path in files.items()}
+    if CARD_FILE not in paths:
+        raise CardError(f"no {CARD_FILE} is given: register the model's folder again")
+    card = parse_card(paths[CARD_FILE].read_text(encoding="utf-8"))
+    check_files(card, paths)
+    golden = Data(paths[card.data.file], card.input.shape, len(card.labels)).split("val")
+    if len(golden.x) < card.golden.samples:
+        raise DataError(
+            f"val holds {len(golden.x)} samples, golden asks for {card.golden.samples}: lower golden.samples"
+        )
+    golden = golden.first(card.golden.samples)
+    buffer = io.BytesIO()
+    np.savez(buffer, inputs=golden.x, labels=golden.y)
+    return buffer.getvalue()
+
+
+def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
+    started = time.monotonic()
+    scheme = scheme_for(asked.instruction_set)
+    if "scheme" in recipe.needs and scheme is None:
+        raise CompressionError(f"recipe '{recipe.name}': {NO_SCHEME[asked.instruction_set]}")
+    progress = _progress(asked, recipe)
+    progress.at(0, recipe.steps[0].step, 0.0, "starting")
+    one_thread()
+    from edgefleet_compression.cache import Cache
+    from edgefleet_compression.measure import measure
+    from edgefleet_compression.runner import Bench, run_recipe
+    from edgefleet_compression.source import open_source
+
+    work_dir = Path(asked.work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    cache = Cache(Path(asked.cache_dir))
+    source = open_source({name: Path(path) for name, path in asked.files.items()}, cache)
+    made, reports = run_recipe(recipe, Bench(source, scheme, asked.seed, cache, work_dir), progress.at)
+    path = Path(shutil.copyfile(made, work_dir / VARIANT))
+    build_s = round(time.monotonic() - started, 2)
+    last = len(recipe.steps)
+    progress.at(last, "measure", 0.0, "measuring")
+    runtime: dict[str, str] = {}
+    metrics = measure(path, source, runtime, _parameters(reports), build_s)
+    expected = _expected(path, source, runtime)
+    progress.at(last, "measure", 1.0, "done")
+    return {
+        "ok": True,
+        "onnx_path": str(path),
+        "runtime": runtime,
+        "metrics": metrics.model_dump(mode="json"),
+        "expected": expected,
+        "steps": [report.as_dict() for report in reports],
+        "scheme": scheme.as_dict() if scheme is not None and "scheme" in recipe.needs else None,
+    }
+
+
+def _progress(asked: BuildRequest, recipe: Recipe) -> BuildProgress:
+    weights = [1.0 + TRAINING_WEIGHT * getattr(spec.settings(), "epochs", 0) for spec in recipe.steps]
+    path = None if asked.progress_path is None else Path(asked.progress_path)
+    return BuildProgress(path, recipe.name, [*weights, 1.0])
+
+
+def _parameters(reports: "list[StepReport]") -> int | None:
+    counts = [report.log["parameters"] for report in reports if "parameters" in report.log]
+    return counts[-1] if counts else None
+
+
+def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> dict[str, Any]:
+    """What the variant answers to the golden set on this host, one sample at a time as on a device."""
+    import numpy as np
+
+    from edgefleet_compression.host import host
+    from edgefleet_compression.measure import inputs
+    from edgefleet_compression.session import Session
+
+    golden = source.data.split("val").first(source.card.golden.samples)
+    logits = Session(path, runtime).logits(inputs(golden.x, source.card.preprocessing.scale), batch=1)
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities = powers / powers.sum(1, keepdims=True)
+    return {
+        "probabilities": [[round(float(p), 4) for p in row] for row in probabilities],
+        "top1": [int(top) for top in logits.argmax(1)],
+        "instruction_set": host()[1],
+    }
+
+
+def _failure(error: Exception) -> Outcome:
+    if isinstance(error, CompressionError):
+        reason = str(error)
+    elif isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = f"the build request's {where} is wrong ({first['msg']}): correct the caller"
+    else:
+        reason = f"unexpected {type(error).__name__} ({error}): report it with the recipe and the model card"
+    return {"ok": False, "error": " ".join(reason.split())}

@@ -1,0 +1,149 @@
+"""What steps made, by the digest of all that went into it; shared by workers, and safe when one is killed.
+
+An entry is a folder. It is filled under another name and renamed when complete, so that a reader sees a whole
+entry or none. A worker that wants what another is making waits for it on a lock, which the system releases when
+its holder dies; without the lock two workers would train the same prefix twice, and nothing worse.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.canonical import canonical_json
+
+ENTRY = "entry.json"
+LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that decide what a step makes."""
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "none"
+
+
+class Cache:
+    """A folder of entries, each named by its key, a sha256 in hex."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, made where it is missing."""
+        self._folder = folder
+        for part in (folder, folder / "locks", folder / "partial"):
+            part.mkdir(parents=True, exist_ok=True)
+
+    def get(self, key: str) -> Path | None:
+        """The folder of an entry, or None; one that has lost or changed a byte is dropped, and made again."""
+        folder = self._folder / key
+        try:
+            digests: dict[str, str] = json.loads((folder / ENTRY).read_bytes())
+            if all(_sha256(folder / name) == digest for name, digest in digests.items()):
+                return folder
+        except FileNotFoundError:
+            if not folder.exists():
+                return None
+        except (OSError, ValueError):
+            pass
+        self._drop(folder)
+        return None
+
+    def put(self, key: str, fill: Callable[[Path], None]) -> Path:
+        """Make an entry of the files that `fill` writes into the folder it is given, and return its folder."""
+        partial = self._folder / "partial" / uuid.uuid4().hex
+        partial.mkdir()
+        try:
+            fill(partial)
+            digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+            (partial / ENTRY).write_bytes(canonical_json(digests))
+            for path in partial.iterdir():
+                _sync(path)
+            # Another worker may have been quicker: its entry is as good, and a folder that isn't empty stays.
+            if (found := self.get(key)) is None:
+                partial.replace(self._folder / key)
+                found = self._folder / key
+            return found
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def get_or_put(
+        self, key: str, fill: Callable[[Path], None], waiting: Callable[[], None] | None = None
+    ) -> tuple[Path, bool]:
+        """The folder of an entry, made now if it is missing, and whether it was there.
+
+        Args:
+            key: the entry's key.
+            fill: writes the entry's files into the folder it is given; at most one worker runs it at a time.
+            waiting: called once if another worker is making this entry.
+        """
+        if (found := self.get(key)) is not None:
+            return found, True
+        with self._locked(key, waiting):
+            if (found := self.get(key)) is not None:
+                return found, True
+            return self.put(key, fill), False
+
+    @contextmanager
+    def _locked(self, key: str, waiting: Callable[[], None] | None) -> Iterator[None]:
+        with (self._folder / "locks" / key).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is not None:
+                    waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _drop(self, folder: Path) -> None:
+        """Take an entry away at once, by a rename, and only then delete it."""
+        away = self._folder / "partial" / uuid.uuid4().hex
+        try:
+            folder.rename(away)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def step_key(
+    *,
+    input_digest: str,
+    step: str,
+    revision: int,
+    config: dict[str, Any],
+    data_digest: str,
+    source_digest: str,
+    seed: int,
+) -> str:
+    """The key of a step's result: the sha256 of all that decides it, the libraries' versions included."""
+    parts = {
+        "input": input_digest,
+        "step": step,
+        "revision": revision,
+        "config": config,
+        "data": data_digest,
+        "source": source_digest,
+        "seed": seed,
+        "libraries": library_versions(),
+    }
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,43 @@
+"""What can go wrong between a model and its variants.
+
+CompressionError
+├── CardError           the model card or a file it names cannot be used
+├── ArchitectureError   no such architecture, or arguments or weights that don't fit it
+├── DataError           the data file lacks what a step needs
+├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
+├── StepError           a step ran and did not do what it is for
+│   └── NothingChanged  the step left the model as it was
+└── MeasureError        a variant cannot be measured on this host
+"""
+
+
+class CompressionError(Exception):
+    """Root of this package's errors; the message says what was wrong and what to do."""
+
+
+class CardError(CompressionError):
+    """The model card or a file it names cannot be used."""
+
+
+class ArchitectureError(CompressionError):
+    """No such architecture, or arguments or weights that don't fit it."""
+
+
+class DataError(CompressionError):
+    """The data file lacks what a step needs."""
+
+
+class RecipeError(CompressionError):
+    """The recipe cannot run: unknown step, wrong order, wrong settings."""
+
+
+class StepError(CompressionError):
+    """A step ran and did not do what it is for."""
+
+
+class NothingChanged(StepError):  # noqa: N818 - reads as the statement it makes
+    """The step left the model as it was."""
+
+
+class MeasureError(CompressionError):
+    """A variant cannot be measured on this host."""

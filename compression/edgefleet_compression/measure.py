@@ -1,0 +1,111 @@
+"""The figures of a variant: how often it is right, how fast it answers, how many bytes it takes."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_compression.data import Split
+from edgefleet_compression.errors import MeasureError
+from edgefleet_compression.host import host
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.session import Session
+from edgefleet_compression.source import Source
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+RUNS = 300
+PROBE_TIMEOUT_S = 120
+ZSTD_LEVEL = 19
+Z_95 = 1.959964
+
+
+def wilson(hits: int, samples: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927); (0, 1) without samples."""
+    if not samples:
+        return 0.0, 1.0
+    share, z2 = hits / samples, Z_95**2
+    middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
+    half = Z_95 / (1 + z2 / samples) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def inputs(x: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    """Samples uint8 as the model's float32 input."""
+    return x.astype(np.float32) * np.float32(scale)
+
+
+def encoded_bytes(path: Path) -> int:
+    """The bytes of a file after zstd, level 19."""
+    return len(zstd.compress(path.read_bytes(), ZSTD_LEVEL))
+
+
+def probe(path: Path, shape: tuple[int, ...], runtime: Mapping[str, str]) -> dict[str, Any]:
+    """p50_ms, p95_ms and peak_rss_mb of a file, from a process of its own (see probe.py).
+
+    Raises:
+        MeasureError: the process failed or hung.
+    """
+    given = {"path": str(path), "shape": shape, "runs": RUNS, "runtime": dict(runtime)}
+    # -P: a folder named `compression` where the service was started must not shadow the standard library's.
+    command = [sys.executable, "-P", "-m", "edgefleet_compression.probe", json.dumps(given)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "no message").strip().splitlines()[-1]
+        raise MeasureError(f"the variant doesn't run in onnxruntime ({last}): correct the recipe") from None
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        raise MeasureError(
+            f"measuring gave no answer within {PROBE_TIMEOUT_S} s: try again on a host that is less busy"
+        ) from None
+    return answer
+
+
+def hits(top1: NDArray[np.int64], split: Split) -> int:
+    """How many of a split's samples are right."""
+    return int((top1 == split.y).sum())
+
+
+def measure(
+    path: Path, source: Source, runtime: Mapping[str, str], parameters: int | None, build_s: float | None
+) -> Metrics:
+    """All figures of an ONNX file that this host can give.
+
+    Args:
+        path: the file.
+        source: the model it was made from, with the splits.
+        runtime: session configuration entries that the device will use.
+        parameters: of the network in the file.
+        build_s: seconds that the build took, cached steps not included.
+    """
+    session, data = Session(path, runtime), source.data
+    scale = source.card.preprocessing.scale
+    val, test = data.split("val"), data.split("test")
+    val_top1 = session.logits(inputs(val.x, scale)).argmax(1)
+    test_top1 = session.logits(inputs(test.x, scale)).argmax(1)
+    right = hits(test_top1, test)
+    name, instruction_set = host()
+    return Metrics(
+        accuracy_val=hits(val_top1, val) / len(val.y),
+        accuracy_test=right / len(test.y),
+        accuracy_test_ci=wilson(right, len(test.y)),
+        test_samples=len(test.y),
+        agreement=float((test_top1 == source.logits("test").argmax(1)).mean()),
+        measured_on=f"{name} ({instruction_set})",
+        instruction_set=instruction_set,
+        file_bytes=path.stat().st_size,
+        encoding_bytes=encoded_bytes(path),
+        parameters=parameters,
+        build_s=build_s,
+        **probe(path, source.card.input.shape, runtime),
+    )

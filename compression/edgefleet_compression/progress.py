@@ -1,0 +1,48 @@
+"""How far a build is, in a small file that a reader always sees whole."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+INTERVAL_S = 0.1
+
+
+class BuildProgress:
+    """Rewrites `path` with {recipe, step, step_index, steps, fraction, text}; `fraction` is of the whole build."""
+
+    def __init__(
+        self, path: Path | None, recipe: str, weights: Sequence[float], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin.
+
+        Args:
+            path: the file; None writes nothing.
+            recipe: the recipe's name.
+            weights: how long each step is likely to take, in any unit; measuring is the last of them.
+            now: seconds, for the pace of writing.
+        """
+        self._path = path
+        self._recipe = recipe
+        self._weights = weights
+        self._now = now
+        self._written_s = float("-inf")
+
+    def at(self, index: int, step: str, share: float, text: str) -> None:
+        """Say that a share (0 to 1) of step `index` is done; a new step is written at once."""
+        now = self._now()
+        if self._path is None or (0 < share < 1 and now - self._written_s < INTERVAL_S):
+            return
+        self._written_s = now
+        done = sum(self._weights[:index]) + self._weights[index] * min(max(share, 0.0), 1.0)
+        value = {
+            "recipe": self._recipe,
+            "step": step,
+            "step_index": index,
+            "steps": len(self._weights),
+            "fraction": round(done / sum(self._weights), 4),
+            "text": text,
+        }
+        partial = self._path.with_name(f"{self._path.name}.partial")
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.replace(self._path)

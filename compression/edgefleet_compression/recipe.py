@@ -1,0 +1,134 @@
+"""A recipe: an ordered list of steps, checked for order and settings before anything runs."""
+
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgefleet_compression.canonical import digest_of
+from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.signatures import SIGNATURES, Need, StepConfig
+from edgefleet_profiles.names import Name
+
+
+class StepSpec(BaseModel):
+    """A step by name, with its settings; those left out take the step's defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _settings_fit_the_step(self) -> "StepSpec":
+        if self.step not in SIGNATURES:
+            raise ValueError(f"there is no step '{self.step}': use one of {', '.join(SIGNATURES)}")
+        try:
+            self.settings()
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"'{self.step}', setting '{where}': {first['msg']}") from None
+        return self
+
+    def settings(self) -> StepConfig:
+        """The step's whole settings, defaults filled in."""
+        return SIGNATURES[self.step].config.model_validate(self.config)
+
+
+class Recipe(BaseModel):
+    """An ordered list of steps from the source model, a torch module, to an ONNX file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    title: str
+    steps: tuple[StepSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_step_takes_what_the_one_before_gives(self) -> "Recipe":
+        kind, giver = "torch", "the source model"
+        for spec in self.steps:
+            signature = SIGNATURES[spec.step]
+            if signature.consumes != kind:
+                raise ValueError(
+                    f"'{spec.step}' takes {_named(signature.consumes)}, but {giver} gives {_named(kind)}: "
+                    + ("move it before 'export'" if kind == "onnx" else "put 'export' before it")
+                )
+            kind, giver = signature.produces, f"'{spec.step}'"
+        if kind != "onnx":
+            raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
+        return self
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """All that any of the steps needs."""
+        return frozenset().union(*(SIGNATURES[spec.step].needs for spec in self.steps))
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the steps with their whole settings; name and title don't count."""
+        return digest_of([{"step": s.step, "config": s.settings().model_dump(mode="json")} for s in self.steps])
+
+
+def _named(kind: str) -> str:
+    return "a torch module" if kind == "torch" else "an ONNX file"
+
+
+def recipe_from(value: Any) -> Recipe:
+    """The recipe that a plain table holds.
+
+    Raises:
+        RecipeError: unknown step, wrong order or wrong settings, with the reason.
+    """
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = value.get("name", "?") if isinstance(value, dict) else "?"
+        where = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise RecipeError(f"recipe '{name}'{f', {where}' if where else ''}: {reason}") from None
+
+
+def parse_recipe(text: str) -> Recipe:
+    """The recipe that a TOML text holds; raises RecipeError."""
+    try:
+        return recipe_from(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"a recipe is no TOML ({error}): correct it") from None
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe of a file; raises RecipeError."""
+    return parse_recipe(path.read_text(encoding="utf-8"))
+
+
+def shipped_recipes() -> dict[str, Recipe]:
+    """The recipes that come with this package, by name."""
+    folder = resources.files("edgefleet_compression") / "recipes"
+    texts = [entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return {recipe.name: recipe for recipe in sorted(map(parse_recipe, texts), key=lambda r: r.name)}
+
+
+def build_order(recipes: Iterable[Recipe]) -> list[Recipe]:
+    """The order that keeps parallel workers busy: training first, and of those with a shared prefix one.
+
+    The others of that prefix come last: by then its steps are in the cache, and no worker waits for them.
+    """
+    leaders: list[Recipe] = []
+    followers: list[Recipe] = []
+    seen: set[str] = set()
+    for recipe in sorted(recipes, key=lambda r: (-_epochs(r), r.name)):
+        first = digest_of(recipe.steps[0].model_dump(mode="json"))
+        trained = _epochs(recipe) > 0
+        (followers if trained and first in seen else leaders).append(recipe)
+        seen.add(first)
+    return leaders + followers
+
+
+def _epochs(recipe: Recipe) -> int:
+    return sum(getattr(spec.settings(), "epochs", 0) for spec in recipe.steps)

@@ -1,0 +1,40 @@
+"""An onnxruntime session on one thread, as a device runs it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+BATCH = 250
+ERRORS_ONLY = 3
+
+
+class Session:
+    """One input, one output, any batch."""
+
+    def __init__(self, path: Path, runtime: Mapping[str, str] | None = None) -> None:
+        """Load an ONNX file.
+
+        Args:
+            path: the file.
+            runtime: session configuration entries, those of the variant's `runtime` block.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = ERRORS_ONLY
+        for key, value in (runtime or {}).items():
+            options.add_session_config_entry(key, value)
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The logits [N, classes] of one batch [N, ...]."""
+        return np.asarray(self._session.run(None, {self._input: x})[0], np.float32)
+
+    def logits(self, x: NDArray[np.float32], batch: int = BATCH) -> NDArray[np.float32]:
+        """The logits [N, classes] of any number of inputs [N, ...], batch by batch."""
+        return np.concatenate([self.run(x[i : i + batch]) for i in range(0, len(x), batch)])

@@ -1,0 +1,22 @@
+"""The steps, one small file each; importing this package imports torch, so only workers do."""
+
+from edgefleet_compression.step import Run
+from edgefleet_compression.steps.distill import distill
+from edgefleet_compression.steps.export import export
+from edgefleet_compression.steps.finetune import finetune
+from edgefleet_compression.steps.prune_structured import prune_structured
+from edgefleet_compression.steps.static_int8 import static_int8
+from edgefleet_compression.steps.storage_quant import storage_quant
+from edgefleet_compression.steps.tune_norms import tune_norms
+
+STEPS: dict[str, Run] = {
+    "prune_structured": prune_structured,
+    "finetune": finetune,
+    "distill": distill,
+    "tune_norms": tune_norms,
+    "export": export,
+    "static_int8": static_int8,
+    "storage_quant": storage_quant,
+}
+
+__all__ = ["STEPS"]

@@ -1,0 +1,38 @@
+"""Distillation: a fresh, smaller network learns from the source model's soft labels."""
+
+from edgefleet_compression import training
+from edgefleet_compression.architectures import build
+from edgefleet_compression.errors import NothingChanged
+from edgefleet_compression.signatures import DistillConfig
+from edgefleet_compression.states import TorchState
+from edgefleet_compression.step import Context, StepResult
+
+
+def distill(state: TorchState, config: DistillConfig, context: Context) -> StepResult:
+    """Train a student of another built-in architecture, of the same inputs and classes (Hinton et al. 2015).
+
+    Raises:
+        ArchitectureError: no such architecture, or not these arguments.
+        NothingChanged: the student is no smaller than the model it is to replace.
+    """
+    source = context.source
+    module = build(config.architecture, config.args, state.input_shape, state.classes, context.seed)
+    student = TorchState(config.architecture, config.args, state.input_shape, state.classes, module)
+    if student.parameters() >= state.parameters():
+        raise NothingChanged(
+            f"distill: the student has {student.parameters():,} parameters, its teacher {state.parameters():,}: "
+            "choose a narrower student"
+        )
+    context.progress(0.0, "asking the source model for its answers")
+    losses = training.fit(
+        module,
+        module.parameters(),
+        training.corpus(source, config),
+        config,
+        context.seed,
+        context.progress,
+        shift=config.shift,
+        weight_decay=config.weight_decay,
+    )
+    val = training.accuracy(module, source.data.split("val"), source.card.preprocessing.scale)
+    return StepResult(student, {"losses": losses, "val": val, "parameters": student.parameters()})

@@ -1,0 +1,89 @@
+"""Export: the module becomes an ONNX file that answers as it did, with nothing in it that a device doesn't need."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from edgefleet_compression.errors import StepError
+from edgefleet_compression.graph import strip
+from edgefleet_compression.session import Session
+from edgefleet_compression.signatures import ExportConfig
+from edgefleet_compression.states import OnnxState, TorchState
+from edgefleet_compression.step import Context, StepResult
+
+OUTPUT = "logits"
+PARITY_SAMPLES = 64
+
+
+def export(state: TorchState, config: ExportConfig, context: Context) -> StepResult:
+    """Write the module as ONNX with any batch size, and compare the file's answers with the module's.
+
+    Raises:
+        StepError: they differ by more than the tolerance.
+    """
+    path = context.folder / "exported.onnx"
+    name = context.source.card.input.name
+    context.progress(0.1, "tracing")
+    model = _traced(state, name, config.opset)
+    strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    difference = _largest_difference(state, path, context)
+    if not difference <= config.tolerance:
+        raise StepError(
+            f"export: a logit of the file differs by {difference:.2g} from the module's, {config.tolerance:.2g} "
+            "is allowed: raise the tolerance if that is enough, else report it"
+        )
+    log = {"largest_difference": difference, "opset": config.opset, "parameters": state.parameters()}
+    return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
+
+
+def _traced(state: TorchState, name: str, opset: int) -> onnx.ModelProto:
+    state.module.eval()
+    # Two samples: a batch of one would be taken for a constant.
+    sample = torch.zeros(2, *state.input_shape)
+    with _quiet():
+        program = torch.onnx.export(
+            state.module,
+            (sample,),
+            dynamo=True,
+            external_data=False,
+            input_names=[name],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=opset,
+            verbose=False,
+        )
+    if program is None:
+        raise StepError("export: torch gave no program back: report it with the versions installed")
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's prints and its own libraries' deprecations from a worker's output."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _largest_difference(state: TorchState, path: Path, context: Context) -> float:
+    source = context.source
+    x = source.data.split("val").x[:PARITY_SAMPLES].astype(np.float32) * np.float32(source.card.preprocessing.scale)
+    with torch.inference_mode():
+        expected = state.module(torch.from_numpy(x)).numpy()
+    return float(np.abs(Session(path).logits(x) - expected).max())

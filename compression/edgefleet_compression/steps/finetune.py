@@ -1,0 +1,34 @@
+"""Finetuning: a changed model learns its task again, from labels and from the source model."""
+
+from edgefleet_compression import training
+from edgefleet_compression.errors import NothingChanged
+from edgefleet_compression.signatures import FinetuneConfig
+from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.step import Context, StepResult
+
+
+def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> StepResult:
+    """Train the model on the train split; its accuracy on val is logged before and after.
+
+    Raises:
+        NothingChanged: training left every weight as it was.
+    """
+    source, tuned = context.source, copied(state)
+    val, scale = source.data.split("val"), source.card.preprocessing.scale
+    before = training.accuracy(tuned.module, val, scale)
+    context.progress(0.0, "asking the source model for its answers")
+    losses = training.fit(
+        tuned.module,
+        tuned.module.parameters(),
+        training.corpus(source, config),
+        config,
+        context.seed,
+        context.progress,
+        shift=config.shift,
+        weight_decay=config.weight_decay,
+    )
+    if tuned.digest() == state.digest():
+        raise NothingChanged("finetune left every weight as it was: raise rate or epochs, or drop the step")
+    after = training.accuracy(tuned.module, val, scale)
+    log = {"losses": losses, "val_before": before, "val": after, "parameters": tuned.parameters()}
+    return StepResult(tuned, log)

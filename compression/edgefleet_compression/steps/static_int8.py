@@ -1,0 +1,82 @@
+"""Static int8: weights and activations in 8 bits, in the types that the device's instruction set multiplies fast."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgefleet_compression.errors import NothingChanged, StepError
+from edgefleet_compression.graph import strip
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.signatures import StaticInt8Config
+from edgefleet_compression.states import OnnxState
+from edgefleet_compression.step import Context, StepResult
+
+BATCH = 64
+
+
+def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) -> StepResult:
+    """Quantize with onnxruntime, QDQ form, ranges by the least and largest activation of the calib split.
+
+    Raises:
+        StepError: the instruction set has no scheme.
+        NothingChanged: onnxruntime found nothing to quantize.
+    """
+    if context.scheme is None:
+        raise StepError("static_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
+    x = context.source.data.split("calib").first(config.samples).x
+    samples = x.astype(np.float32) * np.float32(context.source.card.preprocessing.scale)
+    path = context.folder / "quantized.onnx"
+    context.progress(0.2, f"calibrating on {len(x)} samples")
+    _quantize(state.path, path, samples, config.per_channel, context.scheme)
+    model = onnx.load(path)
+    strip(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    nodes = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    if not nodes:
+        raise NothingChanged("static_int8 found nothing to quantize in the graph: drop the step")
+    log = {"scheme": context.scheme.as_dict(), "quantize_nodes": nodes, "calibration_samples": len(x)}
+    return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
+
+
+class _Calibration:
+    """Batches of the calib split, in the form that onnxruntime's calibration reads."""
+
+    def __init__(self, name: str, samples: NDArray[np.float32]) -> None:
+        self._batches: Iterator[NDArray[np.float32]] = iter(np.split(samples, range(BATCH, len(samples), BATCH)))
+        self._name = name
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch by input name, None at the end."""
+        batch = next(self._batches, None)
+        return None if batch is None else {self._name: batch}
+
+
+def _quantize(source: Path, target: Path, samples: NDArray[np.float32], per_channel: bool, scheme: Scheme) -> None:
+    with warnings.catch_warnings():
+        # onnx marks helpers as deprecated that onnxruntime 1.31 still calls.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+        types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
+        model = onnx.load(source)
+        logging.disable(logging.WARNING)  # its advice to pre-process: the exporter has folded what there is
+        try:
+            quantize_static(
+                str(source),
+                str(target),
+                _Calibration(model.graph.input[0].name, samples),
+                quant_format=QuantFormat.QDQ,
+                activation_type=types[scheme.activation],
+                weight_type=types[scheme.weight],
+                per_channel=per_channel,
+                reduce_range=scheme.reduce_range,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
