@@ -1,6 +1,8 @@
 """Real brokers for tests: each a process of its own, in a temporary folder, on a loopback port that it keeps."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -98,10 +100,17 @@ class Broker:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on just now.
+
+    It lies below the ports that the kernel gives to clients: one of those could be taken by a client's own
+    connection while its broker is down, and a client that calls such a port may even be connected to itself.
+    """
+    while True:
+        port = random.SystemRandom().randint(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return port
 
 
 def answers(port: int) -> bool:

