@@ -1,0 +1,21 @@
+"""The FastAPI application."""
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+
+from edgefleet_controller.api import fleet, registry, rollouts, telemetry
+from edgefleet_controller.api.problem import add_problems
+from edgefleet_controller.service import Service
+
+
+def create_app(service: Service | None = None) -> FastAPI:
+    """The application; without a service it only describes itself."""
+    app = FastAPI(title="edgefleet", version=version("edgefleet"), summary="Deploy AI models to edge fleets")
+    app.state.service = service
+    add_problems(app)
+    api = APIRouter(prefix="/api/v1")
+    for part in (registry, fleet, rollouts, telemetry):
+        api.include_router(part.router)
+    app.include_router(api)
+    return app

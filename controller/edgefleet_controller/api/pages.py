@@ -1,0 +1,29 @@
+"""Cursor pages: every listing answers `items` and `next`, the cursor of the page after."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many items")]
+Cursor = Annotated[str | None, Query(description="`next` of the page before")]
+
+
+class Page(BaseModel, Generic[V]):
+    """A page of a listing; `next` is null on the last one."""
+
+    items: list[V]
+    next: str | None = None
+
+
+def page(
+    found: Sequence[T], key: Callable[[T], str], view: Callable[[T], V], limit: int, cursor: str | None
+) -> Page[V]:
+    """Cut a page out of what was found: the items whose key comes after the cursor."""
+    rest = sorted((item for item in found if cursor is None or key(item) > cursor), key=key)
+    shown = rest[:limit]
+    return Page(items=[view(item) for item in shown], next=key(shown[-1]) if len(rest) > limit else None)

@@ -1,0 +1,64 @@
+"""Which variants a fleet needs, and what each profile gets: pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from edgefleet_compression.pricing import Candidate, choose
+from edgefleet_compression.recipe import Recipe, build_order
+from edgefleet_compression.schemes import recipes_for
+from edgefleet_controller.records import ChoiceRecord, VariantRecord
+from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_profiles.profile import Constraints, DeviceProfile, constraints_for
+
+
+@dataclass(frozen=True)
+class Build:
+    """One variant to build; `only_for` is None where every processor can run it."""
+
+    recipe: Recipe
+    instruction_set: InstructionSet
+    only_for: InstructionSet | None
+
+    @property
+    def label(self) -> str:
+        """How this build is shown."""
+        return f"{self.recipe.name} ({self.only_for})" if self.only_for else self.recipe.name
+
+
+def builds_for(profiles: Iterable[DeviceProfile], recipes: Sequence[Recipe]) -> list[Build]:
+    """The builds that serve these profiles: one for each recipe, and one for each scheme where numerics differ."""
+    found: dict[tuple[str, InstructionSet | None], Build] = {}
+    for instruction_set in sorted({p.device_class.instruction_set for p in profiles}):
+        applicable, _ = recipes_for(instruction_set, recipes)
+        for recipe in applicable:
+            only_for = instruction_set if "scheme" in recipe.needs else None
+            found.setdefault((recipe.name, only_for), Build(recipe, instruction_set, only_for))
+    places = {recipe.name: place for place, recipe in enumerate(build_order(recipes))}
+    return sorted(found.values(), key=lambda build: (places[build.recipe.name], build.label))
+
+
+def choose_for(
+    profile: DeviceProfile,
+    table: list[Constraints],
+    source_accuracy: float | None,
+    variants: Sequence[VariantRecord],
+) -> ChoiceRecord:
+    """The variant for one profile, with a reason for or against each variant of the model."""
+    instruction_set = profile.device_class.instruction_set
+    candidates = [_candidate(v, profile) for v in variants if v.runs_on(instruction_set)]
+    constraints = constraints_for(str(profile), table)
+    # The same instruction set is not yet the same speed: until devices report, latency stays a prediction.
+    choice = choose(profile, constraints, source_accuracy, candidates, measured_here=())
+    reasons = {v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}" for v in variants}
+    return ChoiceRecord(
+        model=variants[0].model,
+        version=variants[0].version,
+        profile=str(profile),
+        variant=choice.chosen.variant if choice.chosen else None,
+        reasons={**reasons, **choice.reasons},
+    )
+
+
+def _candidate(variant: VariantRecord, profile: DeviceProfile) -> Candidate:
+    delivery_bytes = variant.delivery_bytes[profile.link.chunk_bytes]
+    return Candidate(variant.id, variant.recipe, variant.metrics, delivery_bytes)

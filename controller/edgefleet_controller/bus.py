@@ -1,0 +1,342 @@
+"""The controller's connection to the broker: the only place here that knows paho.
+
+A connection is never mended, only replaced: when it is lost, the paho client goes with everything that waited in it,
+so that a message that the broker does not accept cannot come back for ever. What is lost with it, devices ask for
+again (`want`, snapshots); only retained messages, of which the last one counts, are kept until they are acknowledged.
+
+BusError               (a ControllerError)
+├── UnusableAddress    the broker's address is no mqtt://HOST:PORT
+└── MessageTooLarge    a message that a broker would answer by closing the connection
+"""
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edgefleet_controller.errors import ControllerError
+from edgefleet_protocol import topics
+
+log = logging.getLogger(__name__)
+
+WINDOW = 20
+"""Chunks that may be on their way without an acknowledgement."""
+
+MAX_IN_FLIGHT = 100  # paho's own limit: room for retained messages beside a full window of chunks
+MAX_PUBLISH_BYTES = 512 * 1024  # half of what the embedded broker takes, and more than any message or chunk
+CONNECT_TIMEOUT_S = 5.0
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 5.0
+SILENCE_S = 30.0
+_POLL_S = 0.1
+
+
+class BusError(ControllerError):
+    """The bus cannot do what it was asked to."""
+
+
+class UnusableAddress(BusError):  # noqa: N818 - reads as the statement it makes
+    """The broker's address cannot be used."""
+
+
+class MessageTooLarge(BusError):  # noqa: N818
+    """No broker would take this message."""
+
+
+@dataclass
+class BusCounters:
+    """What went over the bus since the start; sizes in bytes, without the overhead of MQTT."""
+
+    connections: int = 0
+    received: int = 0
+    received_bytes: int = 0
+    sent: int = 0
+    sent_bytes: int = 0
+    unsent: int = 0
+    """Published while there was no connection; retained ones among these are sent later."""
+    callbacks_failed: int = 0
+
+
+class Bus:
+    """One connection to the broker, renewed for as long as the bus is started.
+
+    Callbacks run on the network thread: they must be quick, and may publish. An exception in one of them is logged
+    and counted, and the connection goes on.
+
+    Args:
+        url: the broker's address, `mqtt://HOST:PORT`.
+        on_message: called with (topic, bytes) of every message from devices.
+        on_subscribed: called when the broker has confirmed our subscriptions, at every connect.
+        client_name: the beginning of the client id; a random part follows.
+        silence_s: without a sign of life for this long, in seconds, a connection is given up; half of it without
+            one, and the bus asks for one.
+
+    Raises:
+        UnusableAddress: `url` is no such address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_message: Callable[[str, bytes], None],
+        on_subscribed: Callable[[], None],
+        client_name: str = "controller",
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self.host, self.port = _address(url)
+        self.counters = BusCounters()
+        self._on_message = on_message
+        self._on_subscribed = on_subscribed
+        self._client_name = client_name
+        self._silence_s = silence_s
+        self._client: mqtt.Client | None = None
+        self._subscription: int | None = None
+        self._heard = 0.0
+        self._ready = threading.Event()  # connected and subscribed
+        self._lost = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._mutex = threading.Lock()  # never held in a call of paho: it calls back with its own locks held
+        self._window: deque[mqtt.MQTTMessageInfo] = deque()
+        self._retained: dict[str, tuple[bytes, mqtt.MQTTMessageInfo | None]] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has confirmed our subscriptions, and the connection still stands."""
+        return self._ready.is_set()
+
+    def start(self) -> None:
+        """Connect in the background, and again whenever the connection is lost."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="edgefleet-bus", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Disconnect; takes no more than about a second, whatever the broker does."""
+        self._stop.set()
+        self._lost.set()
+        if self._thread and self._thread is not threading.current_thread():
+            self._thread.join(timeout=1.5)
+        self._thread = None
+
+    def publish(self, topic: str, data: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Send a message; without a connection it is dropped and counted, a retained one is sent later.
+
+        Args:
+            topic: where to.
+            data: at most `MAX_PUBLISH_BYTES`.
+            qos: 0 or 1; retained messages always go with 1.
+            retain: whether the broker shall keep it; the last one of a topic is sent again at every connect until
+                the broker has acknowledged it.
+
+        Raises:
+            MessageTooLarge: the message has too many bytes.
+        """
+        _check_size(topic, data)
+        if not retain:
+            self._send(topic, data, qos, retain=False)
+            return
+        with self._mutex:
+            self._retained[topic] = (data, None)
+        self._send_retained(topic, data)
+
+    def publish_chunk(self, topic: str, data: bytes, stop: threading.Event) -> bool:
+        """Send a chunk with QoS 1; waits while `WINDOW` of them are unacknowledged. For one thread only.
+
+        Args:
+            topic: where to.
+            data: at most `MAX_PUBLISH_BYTES`.
+            stop: ends the waiting.
+
+        Returns:
+            Whether the chunk was sent; false when there is no connection, or `stop` was set.
+
+        Raises:
+            MessageTooLarge: the chunk has too many bytes.
+        """
+        _check_size(topic, data)
+        while self.connected and not stop.is_set():
+            while self._window and _acknowledged(self._window[0]):
+                self._window.popleft()
+            if len(self._window) < WINDOW:
+                info = self._send(topic, data, 1, retain=False)
+                if info is not None:
+                    self._window.append(info)
+                return info is not None
+            _await_acknowledgement(self._window[0])
+        return False
+
+    # The thread of the bus: one paho client after the other.
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                reached = self._hold_connection()
+            except Exception:
+                log.exception("the connection to the broker failed")
+                reached = False
+            failures = 0 if reached else failures + 1
+            # Full jitter: many clients that lost the same broker must not come back in step.
+            longest = min(FIRST_RETRY_S * 2 ** min(failures, 10), LONGEST_RETRY_S)
+            self._stop.wait(random.uniform(0, longest))
+
+    def _hold_connection(self) -> bool:
+        """Connect, and return when the connection is lost or unwanted; whether it ever became usable."""
+        self._lost.clear()
+        client = self._new_client()
+        self._client, self._heard = client, time.monotonic()
+        try:
+            client.connect(self.host, self.port, keepalive=max(1, round(self._silence_s)))
+            client.loop_start()
+            reached = self._watch(client)
+        except OSError as error:
+            log.info("no connection to the broker at %s:%s: %s", self.host, self.port, error)
+            return False
+        finally:
+            self._ready.clear()
+            self._client = None
+            client.disconnect()
+            client.loop_stop()
+            self._window.clear()
+        return reached
+
+    def _watch(self, client: mqtt.Client) -> bool:
+        reached = asked = False
+        while not self._lost.wait(_POLL_S) and not self._stop.is_set():
+            reached = reached or self.connected
+            silent_s = time.monotonic() - self._heard
+            if silent_s > self._silence_s:
+                log.warning("nothing heard from the broker for %.1f s: connecting again", silent_s)
+                break
+            if silent_s <= self._silence_s / 2:
+                asked = False
+            elif not asked:
+                # Any broker confirms this one, and it changes nothing: nobody has that subscription.
+                client.unsubscribe(topics.acked(self._client_name))
+                asked = True
+        return reached
+
+    def _new_client(self) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{self._client_name}-{secrets.token_hex(8)}",
+            clean_session=True,
+            protocol=mqtt.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.suppress_exceptions = True
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(MAX_IN_FLIGHT)
+        client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._connected, reason)
+        client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._subscribed, mid, codes)
+        client.on_message = lambda c, _, message: self._guarded(c, self._received, message)
+        client.on_publish = lambda c, *_: self._guarded(c, lambda: None)
+        client.on_unsubscribe = lambda c, *_: self._guarded(c, lambda: None)
+        client.on_disconnect = lambda c, *_: self._lost.set() if c is self._client else None
+        return client
+
+    # Callbacks, on paho's thread. One that raises would leave a connection that sends and never receives.
+
+    def _guarded(self, client: mqtt.Client, callback: Callable[..., None], *args: Any) -> None:
+        if client is not self._client:
+            return
+        self._heard = time.monotonic()
+        try:
+            callback(*args)
+        except Exception:
+            self.counters.callbacks_failed += 1
+            log.exception("a callback of the bus failed")
+
+    def _connected(self, reason: Any) -> None:
+        client = self._client
+        if client is None or reason.is_failure:
+            log.warning("the broker refuses the connection: %s", reason)
+            self._lost.set()
+            return
+        self._subscription = client.subscribe([(topics.up_filters(kind), 0) for kind in topics.UP_KINDS])[1]
+
+    def _subscribed(self, mid: int, codes: list[Any]) -> None:
+        if mid != self._subscription:
+            return
+        if any(code.is_failure for code in codes):
+            log.warning("the broker refuses our subscriptions: %s", codes)
+            self._lost.set()
+            return
+        self.counters.connections += 1
+        self._ready.set()
+        with self._mutex:
+            waiting = [(topic, data) for topic, (data, _) in self._retained.items()]
+        for topic, data in waiting:
+            self._send_retained(topic, data)
+        self._on_subscribed()
+
+    def _received(self, message: mqtt.MQTTMessage) -> None:
+        self.counters.received += 1
+        self.counters.received_bytes += len(message.payload)
+        self._on_message(message.topic, message.payload)
+
+    # Sending, on any thread.
+
+    def _send(self, topic: str, data: bytes, qos: int, *, retain: bool) -> mqtt.MQTTMessageInfo | None:
+        client = self._client
+        info = client.publish(topic, data, qos, retain) if client and self.connected else None
+        sent = info is not None and info.rc == mqtt.MQTT_ERR_SUCCESS
+        with self._mutex:
+            if sent:
+                self.counters.sent += 1
+                self.counters.sent_bytes += len(data)
+            else:
+                self.counters.unsent += 1
+        return info if sent else None
+
+    def _send_retained(self, topic: str, data: bytes) -> None:
+        info = self._send(topic, data, 1, retain=True)
+        with self._mutex:
+            if self._retained.get(topic, (b"", None))[0] is data:
+                self._retained[topic] = (data, info)
+            # In the order of sending, which is the order of the acknowledgements: forget what has arrived.
+            while self._retained:
+                oldest, (_, its_info) = next(iter(self._retained.items()))
+                if its_info is None or not _acknowledged(its_info):
+                    break
+                del self._retained[oldest]
+
+
+def _acknowledged(info: mqtt.MQTTMessageInfo) -> bool:
+    try:
+        return info.is_published()
+    except (RuntimeError, ValueError):  # never sent
+        return False
+
+
+def _await_acknowledgement(info: mqtt.MQTTMessageInfo) -> None:
+    try:
+        info.wait_for_publish(_POLL_S / 2)
+    except (RuntimeError, ValueError):
+        time.sleep(_POLL_S / 2)
+
+
+def _check_size(topic: str, data: bytes) -> None:
+    if len(data) > MAX_PUBLISH_BYTES:
+        raise MessageTooLarge(f"{len(data)} bytes are too many for {topic}: at most {MAX_PUBLISH_BYTES}")
+
+
+def _address(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 1883
+    except ValueError:
+        host, port = None, 0
+    if host is None or parts.scheme != "mqtt" or parts.username or parts.path.strip("/"):
+        raise UnusableAddress(f"'{url}' is no address of a broker: write mqtt://HOST:PORT")
+    return host, port

@@ -1,0 +1,103 @@
+"""Whether a wave may pass: pure rules over what decided devices proved."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgefleet_controller.records import ExecutionRecord, Gate
+from edgefleet_protocol.phases import DECIDED, ENDED, FAILED
+
+# Sequential probability ratio test (Wald 1945) of "1 % of devices fail" against "5 %", alpha 0.05, beta 0.10.
+_P_GOOD, _P_BAD = 0.01, 0.05
+_REJECT = math.log((1 - 0.10) / 0.05)
+_MIN_FOR_TEST = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says now, in words; `wait` until more is known."""
+
+    outcome: Literal["wait", "passed", "failed", "inconclusive"]
+    reason: str
+
+
+def sequential_test_rejects(failed: int, decided: int) -> bool:
+    """Whether so many failures among so many decided devices speak against a good variant."""
+    if decided < _MIN_FOR_TEST:
+        return False
+    good = decided - failed
+    evidence = failed * math.log(_P_BAD / _P_GOOD) + good * math.log((1 - _P_BAD) / (1 - _P_GOOD))
+    return evidence >= _REJECT
+
+
+def judge(
+    gate: Gate,
+    wave: Sequence[ExecutionRecord],
+    earlier: Sequence[ExecutionRecord],
+    *,
+    soaked_s: float | None,
+    past_deadline: bool,
+) -> Verdict:
+    """Judge a wave; the first rule that matches wins.
+
+    Args:
+        gate: the thresholds.
+        wave: the executions of this wave.
+        earlier: those of the waves before it: the sequential test counts them too.
+        soaked_s: seconds since the wave began to soak, None before.
+        past_deadline: whether the wave has used up its time.
+    """
+    decided = [e for e in wave if e.phase in DECIDED]
+    failed = [e for e in decided if e.phase in FAILED]
+    counted = f"{len(failed)} of {len(decided)} decided devices failed"
+    if unsafe := [e for e in wave if e.phase == "failed_unsafe"]:
+        return Verdict("failed", f"{unsafe[0].device} failed and nothing answers there")
+    if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
+        return verdict
+    open_ones = [e for e in wave if e.phase not in ENDED]
+    if past_deadline and len(decided) < min(gate.min_decided, _countable(wave)):
+        return Verdict("inconclusive", f"only {len(decided)} devices decided in time, {gate.min_decided} are needed")
+    if soaked_s is None or (open_ones and not past_deadline):
+        return Verdict("wait", counted)
+    if soaked_s < gate.soak_s:
+        return Verdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {counted}")
+    return _coverage(gate, wave, decided, failed, counted)
+
+
+def _countable(wave: Sequence[ExecutionRecord]) -> int:
+    return sum(e.phase not in ("no_variant", "already_installed", "removed", "superseded", "cancelled") for e in wave)
+
+
+def _too_many_failures(
+    gate: Gate,
+    decided: Sequence[ExecutionRecord],
+    failed: Sequence[ExecutionRecord],
+    earlier: Sequence[ExecutionRecord],
+    counted: str,
+) -> Verdict | None:
+    why = "; ".join(sorted({e.reason or e.phase for e in failed}))
+    if failed and len(decided) >= gate.min_decided and len(failed) / len(decided) > gate.failure_threshold:
+        return Verdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} may")
+    before = [e for e in earlier if e.phase in DECIDED]
+    all_failed = len(failed) + sum(e.phase in FAILED for e in before)
+    if failed and sequential_test_rejects(all_failed, len(decided) + len(before)):
+        return Verdict("failed", f"{counted} ({why}); the sequential test rejects a failure rate of 1 %")
+    return None
+
+
+def _coverage(
+    gate: Gate,
+    wave: Sequence[ExecutionRecord],
+    decided: Sequence[ExecutionRecord],
+    failed: Sequence[ExecutionRecord],
+    counted: str,
+) -> Verdict:
+    if not _countable(wave):
+        return Verdict("passed", "no device of this wave had anything to install")
+    if len(decided) < min(gate.min_decided, _countable(wave)):
+        return Verdict("inconclusive", f"only {len(decided)} devices decided, {gate.min_decided} are needed")
+    share = (len(decided) - len(failed)) / len(decided)
+    if share < gate.success_threshold:
+        return Verdict("failed", f"{share:.0%} of the decided devices committed, {gate.success_threshold:.0%} must")
+    return Verdict("passed", f"{len(decided) - len(failed)} of {len(decided)} decided devices committed")

@@ -1,0 +1,158 @@
+"""What devices say: queued by the bus, committed in batches by one writer thread, acknowledged after COMMIT."""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import ExecutionRecord
+from edgefleet_controller.rollout import after_report
+from edgefleet_controller.store import Store
+from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.voice import Voice, must_be_told
+from edgefleet_protocol import topics
+from edgefleet_protocol.errors import ProtocolError
+from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.messages import (
+    ChunkRequest,
+    Presence,
+    ReportedModel,
+    ReportedState,
+    TelemetryWindow,
+    decode,
+)
+from edgefleet_protocol.phases import ENDED
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED = 20_000
+BATCH, BATCH_S = 500, 0.1
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A message that was no message of ours."""
+
+    at_ms: int
+    topic: str
+    why: str
+
+
+class Ingest:
+    """The writer thread and its queue.
+
+    When the queue is full, messages are dropped and counted: devices send reports at every heartbeat and telemetry
+    until it is acknowledged, so nothing is lost but time.
+    """
+
+    def __init__(self, store: Store, voice: Voice, want: Callable[[ChunkRequest], None]) -> None:
+        self._store = store
+        self._voice = voice
+        self._want = want
+        self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="writer")
+        self.counts: Counter[str] = Counter()
+        self.set_aside: deque[SetAside] = deque(maxlen=50)
+
+    def offer(self, topic: str, data: bytes) -> None:
+        """Queue a message; called on the bus's thread, never blocks."""
+        if self._queue.qsize() >= MAX_QUEUED:
+            self.counts["dropped"] += 1
+            return
+        self._queue.put((topic, data))
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is queued, then end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            try:
+                self._commit(batch)
+            except Exception:
+                # A full disk or a damaged file: what is not acknowledged comes again.
+                log.exception("a batch of %d messages was not stored", len(batch))
+                self.counts["not_stored"] += len(batch)
+                time.sleep(BATCH_S)
+
+    def _next_batch(self) -> list[tuple[str, bytes]] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch, until = [first], time.monotonic() + BATCH_S
+        while len(batch) < BATCH and (left := until - time.monotonic()) > 0:
+            try:
+                message = self._queue.get(timeout=left)
+            except queue.Empty:
+                break
+            if message is None:
+                self._queue.put(None)
+                break
+            batch.append(message)
+        return batch
+
+    def _commit(self, batch: list[tuple[str, bytes]]) -> None:
+        windows: list[StoredWindow] = []
+        to_tell: set[str] = set()
+        with self._store.rollouts.transaction():
+            for topic, data in batch:
+                try:
+                    sender = topics.parse_up(topic)
+                    self.counts[sender.kind] += 1
+                    self._take(sender, data, windows, to_tell)
+                except ProtocolError as error:
+                    self.counts["set_aside"] += 1
+                    self.set_aside.append(SetAside(now_ms(), topic[:200], str(error)))
+        stored = self._store.telemetry.put(windows) if windows else {}
+        self._voice.acknowledge(stored)
+        self._voice.desire(sorted(to_tell))
+
+    def _take(self, sender: topics.UpTopic, data: bytes, windows: list[StoredWindow], to_tell: set[str]) -> None:
+        device, now = sender.device, now_ms()
+        match sender.kind:
+            case "reported":
+                if self._take_report(device, decode(ReportedState, data), now):
+                    to_tell.add(device)
+            case "presence":
+                presence = decode(Presence, data)
+                self._store.devices.put_presence(device, presence.incarnation, presence.online, now)
+            case "telemetry":
+                window = decode(TelemetryWindow, data)
+                if window.latency is not None:
+                    LatencyHistogram.decode(window.latency)
+                known = self._store.devices.find(device)
+                windows.append(StoredWindow(device, window, known.facts if known else None, now))
+            case "want":
+                self._want(decode(ChunkRequest, data))
+
+    def _take_report(self, device: str, reported: ReportedState, now: int) -> bool:
+        """Keep a snapshot and what it means for executions; whether the device must be told what to run."""
+        if not self._store.devices.put_report(device, reported, now):
+            return False
+        for name, model in reported.models.items():
+            known = self._store.rollouts.executions_of(device, name)
+            self._store.rollouts.put_executions(_changed(known, model, now))
+        return must_be_told(self._store.devices.desired(device), reported)
+
+
+def _changed(known: Iterable[ExecutionRecord], model: ReportedModel, now: int) -> Iterable[ExecutionRecord]:
+    """Executions that a device's word about one model changes."""
+    attempt = model.attempt
+    for execution in known:
+        if execution.generation is None:
+            continue
+        if attempt and attempt.generation == execution.generation and attempt.rollout == execution.rollout:
+            after = after_report(execution, attempt.phase, attempt.reason, attempt.detail, now)
+            transfer = attempt.transfer
+            yield after.model_copy(update={"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done})
+        elif execution.generation < model.generation and execution.phase not in ENDED:
+            yield after_report(execution, "superseded", None, "a higher generation took its place", now)

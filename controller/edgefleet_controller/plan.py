@@ -1,0 +1,94 @@
+"""Who gets what, and in which wave: pure, so that what is shown is what runs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from edgefleet_controller.records import ExecutionRecord, RolloutSpec, WaveRecord
+from edgefleet_protocol.phases import Phase
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device that the selector matched, and the manifest's variant that answers there now."""
+
+    device: str
+    profile: str
+    answering: str | None
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The variant chosen for a profile."""
+
+    variant: str
+    manifest: str
+    manifest_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Waves of executions; the numbers of waves are 1, 2, ..."""
+
+    waves: tuple[WaveRecord, ...]
+    executions: tuple[ExecutionRecord, ...]
+
+
+def plan(
+    rollout: str, spec: RolloutSpec, targets: Sequence[Target], choices: Mapping[str, Assigned], now_ms: int
+) -> Plan:
+    """Divide the targets into waves.
+
+    A device's place depends on the spec and its id alone, so a plan printed twice is the same, and every profile
+    is spread evenly over the waves. A device without a variant for its profile, or which already answers with its
+    variant, is no part of any gate.
+    """
+    ordered = _ordered(spec, targets)
+    ends = [math.ceil(share * len(ordered)) for share in sorted(set(spec.waves) | {1.0})]
+    executions: list[ExecutionRecord] = []
+    number, start = 0, 0
+    for end in ends:
+        if end <= start:
+            continue
+        number += 1
+        executions += [_execution(rollout, number, target, choices, now_ms) for target in ordered[start:end]]
+        start = end
+    waves = tuple(WaveRecord(number=n, since_ms=now_ms) for n in range(1, number + 1))
+    return Plan(waves, tuple(executions))
+
+
+def _ordered(spec: RolloutSpec, targets: Sequence[Target]) -> list[Target]:
+    salt = f"{spec.model}@{spec.version}:{spec.selector}"
+    by_hash = sorted(targets, key=lambda t: sha256(f"{salt}:{t.device}".encode()).digest())
+    ranks: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for target in by_hash:
+        sizes[target.profile] = sizes.get(target.profile, 0) + 1
+    placed = []
+    for place, target in enumerate(by_hash):
+        rank = ranks[target.profile] = ranks.get(target.profile, 0) + 1
+        placed.append(((rank - 0.5) / sizes[target.profile], place, target))
+    return [target for _, _, target in sorted(placed, key=lambda entry: entry[:2])]
+
+
+def _execution(
+    rollout: str, wave: int, target: Target, choices: Mapping[str, Assigned], now_ms: int
+) -> ExecutionRecord:
+    assigned = choices.get(target.profile)
+    phase: Phase = "assigned"
+    if assigned is None:
+        phase = "no_variant"
+    elif assigned.variant == target.answering:
+        phase = "already_installed"
+    return ExecutionRecord(
+        rollout=rollout,
+        device=target.device,
+        wave=wave,
+        profile=target.profile,
+        variant=assigned.variant if assigned else None,
+        manifest=assigned.manifest if assigned else None,
+        manifest_bytes=assigned.manifest_bytes if assigned else 0,
+        phase=phase,
+        changed_ms=now_ms,
+    )

@@ -1,0 +1,109 @@
+"""From a built ONNX file to blobs that devices can ask for."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.recipe import Recipe
+from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import ModelRecord, VariantRecord
+from edgefleet_controller.store import Store
+from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
+from edgefleet_protocol.chunks import hash_list
+from edgefleet_protocol.encoding import compress
+from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing
+
+SAME_TOP1 = 0.9
+"""Share of the golden set that must keep its recorded top-1: another processor may round differently."""
+MAX_DIFFERENCE = 0.25
+
+
+class Publisher:
+    """Puts variants where devices can ask for them."""
+
+    def __init__(self, store: Store, blobs: BlobFolder) -> None:
+        self._store = store
+        self._blobs = blobs
+
+    def deliver(self, data: bytes) -> BlobRef:
+        """Make `data` a blob that devices may ask for."""
+        name = self._blobs.put(data)
+        self._store.registry.put_blob(name, len(data), deliverable=True)
+        return BlobRef(sha256=name, size_bytes=len(data))
+
+    def publish(
+        self,
+        model: ModelRecord,
+        recipe: Recipe,
+        outcome: dict[str, Any],
+        *,
+        golden: BlobRef,
+        instruction_sets: tuple[str, ...],
+    ) -> VariantRecord:
+        """Encode a built variant, write its manifest, and say what is known of it.
+
+        Args:
+            model: what it was made of.
+            recipe: how it was made.
+            outcome: what the build worker returned.
+            golden: the golden set, shared by all variants of the model.
+            instruction_sets: the processors that it was made for; empty means every one.
+        """
+        onnx = Path(outcome["onnx_path"]).read_bytes()
+        manifest = Manifest(
+            model=model.name,
+            model_version=model.version,
+            recipe=recipe.name,
+            core=Core(
+                onnx=BlobRef(sha256=self._blobs.put(onnx), size_bytes=len(onnx)),
+                runtime=outcome["runtime"],
+                preprocessing=Preprocessing(scale=model.card["preprocessing"]["scale"]),
+                task=model.card["task"],
+                labels=tuple(model.card["labels"]),
+                golden=golden,
+            ),
+            expected=_expected(outcome["expected"]),
+            encodings=self._encodings(onnx),
+            instruction_sets=instruction_sets,
+        )
+        ref = self.deliver(manifest.to_bytes())
+        return VariantRecord(
+            id=manifest.variant,
+            model=model.name,
+            version=model.version,
+            recipe=recipe.name,
+            title=recipe.title,
+            instruction_sets=instruction_sets,
+            manifest=ref.sha256,
+            manifest_bytes=ref.size_bytes,
+            delivery_bytes={size: manifest.delivery_bytes(size) for size in (CHUNK_BYTES, THIN_CHUNK_BYTES)},
+            metrics=Metrics.model_validate(outcome["metrics"]),
+            runtime=outcome["runtime"],
+            steps=outcome["steps"],
+            created_ms=now_ms(),
+        )
+
+    def _encodings(self, onnx: bytes) -> tuple[Encoding, ...]:
+        packed = compress(onnx)
+        blob = self.deliver(packed)
+        return tuple(
+            Encoding(
+                kind="zstd",
+                blob=blob,
+                chunk_bytes=size,
+                chunk_hashes=self.deliver(hash_list(packed, size)),
+            )
+            for size in (CHUNK_BYTES, THIN_CHUNK_BYTES)
+        )
+
+
+def _expected(recorded: dict[str, Any]) -> Expected:
+    probabilities = recorded["probabilities"]
+    return Expected(
+        probabilities=probabilities,
+        min_same_top1=math.ceil(SAME_TOP1 * len(probabilities)),
+        max_difference=MAX_DIFFERENCE,
+        recorded_on=recorded["instruction_set"],
+    )

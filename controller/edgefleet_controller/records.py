@@ -1,0 +1,221 @@
+"""What the store keeps: our own types, never rows."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgefleet_compression.metrics import Metrics
+from edgefleet_profiles.names import Name
+from edgefleet_protocol.messages import Facts, ReportedState
+from edgefleet_protocol.phases import Phase
+
+
+class Record(BaseModel):
+    """Base of the records; they are values."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ModelRecord(Record):
+    """A model version: the digests of its source files and its card."""
+
+    name: Name
+    version: int
+    files: dict[str, str]
+    card: dict[str, Any]
+    created_ms: int
+
+    @property
+    def ref(self) -> str:
+        """`fashion@1`."""
+        return f"{self.name}@{self.version}"
+
+
+class VariantRecord(Record):
+    """Model x recipe, built and published."""
+
+    id: str
+    model: Name
+    version: int
+    recipe: str
+    title: str
+    instruction_sets: tuple[str, ...]
+    manifest: str
+    manifest_bytes: int
+    delivery_bytes: dict[int, int]
+    metrics: Metrics
+    runtime: dict[str, str]
+    steps: list[dict[str, Any]]
+    created_ms: int
+
+    def runs_on(self, instruction_set: str) -> bool:
+        """Whether this variant is made for processors of this class."""
+        return not self.instruction_sets or instruction_set in self.instruction_sets
+
+
+class ChoiceRecord(Record):
+    """The variant chosen for one profile, and the reason for and against each."""
+
+    model: Name
+    version: int
+    profile: str
+    variant: str | None
+    reasons: dict[str, str]
+
+
+class DesiredRecord(Record):
+    """What one device should run of one model."""
+
+    device: Name
+    model: Name
+    generation: int
+    manifest: str | None
+    manifest_bytes: int
+    rollout: str | None
+    activate: bool
+    trial_s: float
+
+
+class DeviceRecord(Record):
+    """A device as it last reported itself."""
+
+    id: Name
+    incarnation: str
+    online: bool
+    last_seen_ms: int
+    first_seen_ms: int
+    reported: ReportedState
+
+    @property
+    def facts(self) -> Facts:
+        """What the device is."""
+        return self.reported.facts
+
+    @property
+    def profile(self) -> str:
+        """`eu/rpi4/lte`."""
+        return f"{self.facts.region}/{self.facts.hardware}/{self.facts.link}"
+
+
+class Gate(Record):
+    """When a wave passes and when it fails, over decided devices, never over all.
+
+    A wave fails when more than `failure_threshold` of at least `min_decided` decided devices failed, or when the
+    sequential test rejects; it passes after `soak_s` seconds when at least `success_threshold` of the decided
+    committed. With fewer than `min_decided` decided at the deadline it is inconclusive.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    success_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
+    failure_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    min_decided: Annotated[int, Field(ge=1)] = 1
+    soak_s: Annotated[float, Field(ge=0, le=7 * 86400)] = 1800
+
+
+class Timers(Record):
+    """Every state ends: seconds until it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unreachable_s: Annotated[float, Field(gt=0)] = 86_400
+    silent_s: Annotated[float, Field(gt=0)] = 600
+    staging_s: Annotated[float, Field(gt=0)] = 6 * 3600
+    wave_s: Annotated[float, Field(gt=0)] = 24 * 3600
+    trial_s: Annotated[float, Field(ge=0, le=86400)] = 30
+
+
+class RolloutSpec(Record):
+    """What an operator asks for; `waves` are the shares of the fleet reached after each wave, the last one is 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Name
+    version: Annotated[int, Field(ge=1)]
+    selector: str = ""
+    segment: Name | None = None
+    waves: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.1, 0.5, 1.0)
+    gate: Gate = Gate()
+    timers: Timers = Timers()
+    concurrency: Annotated[int, Field(ge=1)] = 10
+
+
+RolloutPhase = Literal[
+    "draft",
+    "building",
+    "scheduled",
+    "running",
+    "paused",
+    "completed",
+    "cancelled",
+    "rolling_back",
+    "rolled_back",
+    "rollback_incomplete",
+]
+WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "failed", "inconclusive"]
+Directive = Literal["none", "stage", "activate"]
+
+
+class WaveRecord(Record):
+    """A wave of a rollout."""
+
+    number: int
+    state: WavePhase = "pending"
+    since_ms: int
+    started_ms: int | None = None
+    reason: str | None = None
+
+
+class ExecutionRecord(Record):
+    """One device in one rollout."""
+
+    rollout: str
+    device: Name
+    wave: int
+    profile: str
+    variant: str | None
+    manifest: str | None
+    manifest_bytes: int
+    generation: int | None = None
+    directive: Directive = "none"
+    phase: Phase = "assigned"
+    reason: str | None = None
+    detail: str | None = None
+    transfer_s: float | None = None
+    transfer_bytes: int | None = None
+    directed_ms: int | None = None
+    heard_ms: int | None = None
+    changed_ms: int
+
+
+class RolloutRecord(Record):
+    """A rollout as it stands, without its executions."""
+
+    id: str
+    spec: RolloutSpec
+    state: RolloutPhase
+    reason: str | None = None
+    waves: tuple[WaveRecord, ...]
+    created_ms: int
+    changed_ms: int
+
+
+class OperationRecord(Record):
+    """Long work that was accepted: how far it is, and how it ended."""
+
+    id: str
+    kind: str
+    target: str
+    state: Literal["running", "succeeded", "failed"] = "running"
+    progress: list[dict[str, Any]] = Field(default_factory=list)
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    created_ms: int
+    changed_ms: int
+
+
+class SegmentRecord(Record):
+    """A named selector over devices."""
+
+    name: Name
+    selector: str

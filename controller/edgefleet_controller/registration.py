@@ -1,0 +1,48 @@
+"""Registering a model: its files are blobs already; its card says what they are."""
+
+from collections.abc import Mapping
+
+from edgefleet_compression.card import CARD_FILE, check_files, parse_card
+from edgefleet_compression.errors import CardError
+from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.errors import Invalid, Refused
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import ModelRecord
+from edgefleet_controller.store import Store
+
+
+def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) -> ModelRecord:
+    """Register a model version from the digests of its files.
+
+    Args:
+        store: where to keep it.
+        blobs: where its files lie.
+        files: the sha256 of each file, by its name in the model's folder; model.toml is one of them.
+
+    Raises:
+        Invalid: no card, a card that is wrong, or files that are not what it says.
+        NotFound: a file was not uploaded.
+        Refused: this version is registered with other files.
+    """
+    if CARD_FILE not in files:
+        raise Invalid(f"no {CARD_FILE} among the files: a model is a folder with a card")
+    try:
+        card = parse_card(blobs.read(files[CARD_FILE]).decode("utf-8"))
+        check_files(card, {name: blobs.path(sha256) for name, sha256 in files.items()})
+    except (CardError, UnicodeDecodeError) as error:
+        raise Invalid(str(error)) from None
+    wanted = {CARD_FILE: files[CARD_FILE], **card.files}
+    known = store.registry.find_model(card.name, card.version)
+    if known:
+        if known.files != wanted:
+            raise Refused(f"{known.ref} is registered with other files: raise the version in {CARD_FILE}")
+        return known
+    model = ModelRecord(
+        name=card.name,
+        version=card.version,
+        files=wanted,
+        card=card.model_dump(mode="json"),
+        created_ms=now_ms(),
+    )
+    store.registry.put_model(model)
+    return model

@@ -1,0 +1,153 @@
+"""How a rollout moves: pure; takes what is known and `now`, returns what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgefleet_controller.gate import judge
+from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase, WaveRecord
+from edgefleet_protocol.phases import DECIDED, ENDED, Phase
+
+
+@dataclass(frozen=True)
+class MoveRollout:
+    """The rollout changes its state."""
+
+    state: RolloutPhase
+    reason: str
+
+
+@dataclass(frozen=True)
+class MoveWave:
+    """A wave changes its state."""
+
+    number: int
+    state: WavePhase
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Let a device fetch its variant and keep it ready."""
+
+    execution: ExecutionRecord
+
+
+@dataclass(frozen=True)
+class Activate:
+    """Let a device switch to the variant that it has staged."""
+
+    execution: ExecutionRecord
+
+
+@dataclass(frozen=True)
+class End:
+    """Give up on a device whose time has run out."""
+
+    execution: ExecutionRecord
+    phase: Phase
+    reason: str
+
+
+Decision = MoveRollout | MoveWave | Stage | Activate | End
+
+
+def advance(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
+    """What a tick changes in a running rollout.
+
+    One wave at a time is at work; its state decides which rules apply.
+    """
+    if rollout.state != "running":
+        return []
+    wave = next((w for w in rollout.waves if w.state != "passed"), None)
+    if wave is None:
+        return [MoveRollout("completed", "every wave passed")]
+    members = [e for e in executions if e.wave == wave.number]
+    earlier = [e for e in executions if e.wave < wave.number]
+    if wave.state == "pending":
+        return _start(wave, members)
+    if wave.state in ("failed", "inconclusive"):
+        return [MoveRollout("paused", f"wave {wave.number} is {wave.state}: {wave.reason}")]
+    return (
+        _expire(rollout, members, now_ms)
+        + _steer(rollout, wave, members, earlier, now_ms)
+        + _judge(rollout, wave, members, earlier, now_ms)
+    )
+
+
+def _start(wave: WaveRecord, members: Sequence[ExecutionRecord]) -> list[Decision]:
+    """Staging: everyone fetches, nobody switches."""
+    to_stage: list[Decision] = [Stage(e) for e in members if e.phase == "assigned"]
+    return [MoveWave(wave.number, "staging", f"{len(to_stage)} devices fetch their variant"), *to_stage]
+
+
+def _expire(rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
+    """Every state has an end: never heard is unreachable, fallen silent on the way is timed out."""
+    timers = rollout.spec.timers
+    decisions: list[Decision] = []
+    for execution in members:
+        if execution.phase in ENDED or execution.directed_ms is None:
+            continue
+        if execution.phase == "assigned":
+            if now_ms - execution.directed_ms > timers.unreachable_s * 1000:
+                decisions.append(End(execution, "unreachable", f"not heard for {timers.unreachable_s:.0f} s"))
+        elif now_ms - max(execution.directed_ms, execution.heard_ms or 0) > timers.silent_s * 1000:
+            reason = f"silent for {timers.silent_s:.0f} s in {execution.phase}"
+            decisions.append(End(execution, "timed_out", reason))
+    return decisions
+
+
+def _steer(
+    rollout: RolloutRecord,
+    wave: WaveRecord,
+    members: Sequence[ExecutionRecord],
+    earlier: Sequence[ExecutionRecord],
+    now_ms: int,
+) -> list[Decision]:
+    """Move the wave along: staged devices switch, few at first, more with every success."""
+    timers = rollout.spec.timers
+    under_way = [e for e in members if e.phase not in ENDED]
+    waited_s = (now_ms - wave.since_ms) / 1000
+    if wave.state == "staging":
+        if all(e.phase == "staged" for e in under_way) or waited_s > timers.staging_s:
+            staged = sum(e.phase == "staged" for e in under_way)
+            return [MoveWave(wave.number, "activating", f"{staged} devices are ready to switch")]
+        return []
+    if wave.state == "activating" and not under_way:
+        return [MoveWave(wave.number, "soaking", "every device has decided")]
+    committed = sum(e.phase == "committed" for e in [*earlier, *members])
+    switching = sum(e.directive == "activate" for e in under_way)
+    room = max(rollout.spec.concurrency, committed) - switching
+    ready = [e for e in under_way if e.phase == "staged" and e.directive == "stage"]
+    return [Activate(e) for e in ready[: max(room, 0)]]
+
+
+def _judge(
+    rollout: RolloutRecord,
+    wave: WaveRecord,
+    members: Sequence[ExecutionRecord],
+    earlier: Sequence[ExecutionRecord],
+    now_ms: int,
+) -> list[Decision]:
+    started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
+    past_deadline = (now_ms - started_ms) / 1000 > rollout.spec.timers.wave_s
+    soaked_s = (now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
+    if past_deadline and soaked_s is None and any(e.phase in DECIDED for e in members):
+        return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]
+    verdict = judge(rollout.spec.gate, members, earlier, soaked_s=soaked_s, past_deadline=past_deadline)
+    return [] if verdict.outcome == "wait" else [MoveWave(wave.number, verdict.outcome, verdict.reason)]
+
+
+def after_report(
+    execution: ExecutionRecord, phase: Phase, reason: str | None, detail: str | None, now_ms: int
+) -> ExecutionRecord:
+    """An execution after its device told of the attempt at the same generation.
+
+    What a device says of itself always wins: one that was given up as silent or unreachable and comes back is
+    taken at its word. Only an execution that its device has ended never moves again.
+    """
+    heard = execution.model_copy(update={"heard_ms": now_ms})
+    given_up = execution.phase in ("timed_out", "unreachable")
+    if (execution.phase in ENDED and not given_up) or phase == execution.phase:
+        return heard
+    changes = {"phase": phase, "reason": reason, "detail": detail, "changed_ms": now_ms}
+    return heard.model_copy(update=changes)

@@ -1,0 +1,62 @@
+"""The service process: one controller and its REST API."""
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from edgefleet_controller.api.app import create_app
+from edgefleet_controller.service import Service
+from edgefleet_controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises the signal again after it has ended; we have more to close, and end with 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
+        yield
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        ControllerError: the state folder or a port is in use.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    service = Service(settings)
+    listener = _listen(settings.host, settings.port, settings.state / "api.port")
+    host, port = listener.getsockname()[:2]
+    service.start()
+    try:
+        config = uvicorn.Config(create_app(service), log_level="warning", timeout_graceful_shutdown=1)
+        service.announce(f"http://{host}:{port}")
+        log.info("the API answers on http://%s:%d, the broker on %s", host, port, service.broker_url)
+        _Server(config).run(sockets=[listener])
+    finally:
+        service.stop()
+
+
+def _listen(host: str, port: int, kept: Path) -> socket.socket:
+    """A listening socket; a free port is chosen once and kept, so that a restart comes back under the same URL."""
+    wanted = port or (int(kept.read_text()) if kept.exists() else 0)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, wanted))
+    except OSError:
+        if port:
+            raise
+        listener.bind((host, 0))
+    listener.listen(128)
+    kept.write_text(str(listener.getsockname()[1]))
+    return listener

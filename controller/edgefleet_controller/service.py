@@ -1,0 +1,124 @@
+"""The controller as a whole: every part opened in order, and closed in the reverse."""
+
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+from typing import IO
+
+from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.broker import EmbeddedBroker
+from edgefleet_controller.builder import Builder, Folders
+from edgefleet_controller.bus import Bus
+from edgefleet_controller.conductor import Conductor
+from edgefleet_controller.errors import StateInUse
+from edgefleet_controller.ingest import Ingest
+from edgefleet_controller.pacer import Pacer
+from edgefleet_controller.settings import Settings
+from edgefleet_controller.store import Store
+from edgefleet_controller.voice import Voice
+from edgefleet_profiles.catalogue import load_catalogue
+from edgefleet_protocol.chunks import Bitmap, chunk_count
+from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.messages import ChunkRequest
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One controller; exactly one process owns a state folder.
+
+    Raises:
+        StateInUse: another controller owns it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        self._lock = _own(settings.state)
+        self.settings = settings
+        self.catalogue = load_catalogue(settings.profiles)
+        self.store = Store(settings.state)
+        self.blobs = BlobFolder(settings.state / "blobs")
+        self.broker = None if settings.broker_url else EmbeddedBroker.open(settings.state / "broker")
+        self.broker_url = settings.broker_url or (self.broker.url if self.broker else "")
+        self.bus = Bus(self.broker_url, on_message=self._hear, on_subscribed=self._subscribed)
+        self.voice = Voice(self.store, self.bus)
+        self.pacer = Pacer(self.bus, self._open_chunk)
+        self.ingest = Ingest(self.store, self.voice, self._want)
+        self.conductor = Conductor(self.store, self.voice, tick_s=settings.tick_s, each_tick=self._watch_broker)
+        folders = Folders(cache=settings.state / "cache", work=settings.state / "work")
+        self.builder = Builder(self.store, self.blobs, folders)
+
+    def start(self) -> None:
+        """Begin to listen, to send and to decide."""
+        self.builder.start()
+        self.ingest.start()
+        self.pacer.start()
+        self.bus.start()
+        self.conductor.start()
+
+    def stop(self) -> None:
+        """End everything, the embedded broker included."""
+        self.conductor.stop()
+        self.builder.stop()
+        self.pacer.stop()
+        self.bus.stop()
+        self.ingest.stop()
+        if self.broker:
+            self.broker.stop()
+        self.store.close()
+        self._lock.close()
+
+    def announce(self, api_url: str) -> None:
+        """Write down where this controller is reached, for the commands of the same machine."""
+        where = {"api": api_url, "broker": self.broker_url, "pid": os.getpid()}
+        path = self.settings.state / "controller.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(where))
+        part.replace(path)
+
+    def _hear(self, topic: str, data: bytes) -> None:
+        self.ingest.offer(topic, data)
+
+    def _subscribed(self) -> None:
+        self.voice.hello(self.settings.hello_jitter_s)
+
+    def _watch_broker(self) -> None:
+        if self.broker:
+            self.broker.ensure_running()
+
+    def _want(self, request: ChunkRequest) -> None:
+        """Queue what a device misses on its lane, if it is a blob for devices and the request fits it.
+
+        Raises:
+            MalformedMessage: no such blob or lane, or a bitmap of another size.
+        """
+        size_bytes = self.store.registry.deliverable_bytes(request.blob)
+        link = self.catalogue.link.get(request.lane)
+        if size_bytes is None or link is None:
+            raise MalformedMessage(f"no blob {request.blob} for devices, or no link '{request.lane}'")
+        if request.chunks != chunk_count(size_bytes, request.chunk_bytes):
+            raise MalformedMessage(f"{request.blob} has {size_bytes} bytes, that is not {request.chunks} chunks")
+        self.pacer.want(
+            lane=request.lane,
+            rate_kbps=link.down_kbps,
+            blob=request.blob,
+            chunk_bytes=request.chunk_bytes,
+            chunks=request.chunks,
+            missing=Bitmap.from_text(request.chunks, request.missing),
+            size_bytes=size_bytes,
+        )
+
+    def _open_chunk(self, blob: str, index: int, chunk_bytes: int) -> bytes | None:
+        return self.blobs.read_chunk(blob, index, chunk_bytes)
+
+
+def _own(state: Path) -> IO[str]:
+    lock = (state / "controller.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StateInUse(f"another controller owns {state}: stop it, or choose another --state") from None
+    return lock

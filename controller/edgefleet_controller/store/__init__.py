@@ -1,0 +1,31 @@
+"""The store: two SQLite files in WAL mode, our types in and out. No SQL stands anywhere else."""
+
+from pathlib import Path
+
+from edgefleet_controller.store.database import Database
+from edgefleet_controller.store.devices import DeviceStore
+from edgefleet_controller.store.migrations import FLEET, TELEMETRY
+from edgefleet_controller.store.registry import RegistryStore
+from edgefleet_controller.store.rollouts import RolloutStore
+from edgefleet_controller.store.telemetry import TelemetryStore
+
+__all__ = ["Store"]
+
+
+class Store:
+    """Everything that the controller knows; safe to use from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
+        self._fleet = Database(folder / "fleet.db", "FULL", FLEET)
+        self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
+        self.registry = RegistryStore(self._fleet)
+        self.devices = DeviceStore(self._fleet)
+        self.rollouts = RolloutStore(self._fleet)
+        self.telemetry = TelemetryStore(self._telemetry)
+
+    def close(self) -> None:
+        """Close both files."""
+        self._fleet.close()
+        self._telemetry.close()

@@ -1,0 +1,66 @@
+"""One SQLite file: opened in WAL mode, migrated, one transaction at a time."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlite_utils
+from sqlite_utils.migrations import Migrations
+
+Row = dict[str, Any]
+
+
+class Database:
+    """A connection that threads take in turn.
+
+    One connection behind a lock, and not one for each thread: writers never meet SQLITE_BUSY, and our
+    transactions are short.
+    """
+
+    def __init__(self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations) -> None:
+        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db = sqlite_utils.Database(connection)
+        self._lock = threading.RLock()
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA synchronous={synchronous}")
+        migrations.apply(self._db)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; nests."""
+        with self._lock, self._db.atomic():
+            yield
+
+    def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
+        """What a SELECT finds."""
+        with self._lock:
+            return list(self._db.query(sql, list(values)))
+
+    def row(self, sql: str, values: Iterable[Any] = ()) -> Row | None:
+        """The first row of a SELECT."""
+        return next(iter(self.rows(sql, values)), None)
+
+    def execute(self, sql: str, values: Iterable[Any] = ()) -> int:
+        """Run one statement; the number of rows that it changed."""
+        with self._lock:
+            return int(self._db.execute(sql, list(values)).rowcount)
+
+    def put(self, table: str, row: Row) -> None:
+        """Insert a row, or replace the one with the same primary key."""
+        columns = ", ".join(row)
+        marks = ", ".join("?" for _ in row)
+        # The names are our own record fields, never input.
+        self.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", map(_plain, row.values()))  # noqa: S608
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.conn.close()
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, dict | list | tuple) else value

@@ -1,0 +1,94 @@
+"""Devices, segments, and what each device should run."""
+
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.records import DesiredRecord, DeviceRecord, SegmentRecord
+from edgefleet_controller.store.database import Database, Row
+from edgefleet_protocol.messages import ReportedState
+
+
+def _device(row: Row) -> DeviceRecord:
+    reported = ReportedState.model_validate_json(row["reported"])
+    return DeviceRecord.model_validate({**row, "reported": reported})
+
+
+class DeviceStore:
+    """The fleet as it reported itself, and as it should be."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put_report(self, device: str, reported: ReportedState, now_ms: int) -> bool:
+        """Keep a device's snapshot; False when a newer one of the same incarnation is already kept."""
+        with self._db.transaction():
+            known = self.find(device)
+            if known and known.incarnation == reported.incarnation:
+                kept = (known.reported.boot, known.reported.report)
+                if (reported.boot, reported.report) <= kept:
+                    return False
+            self._db.put(
+                "devices",
+                {
+                    "id": device,
+                    "incarnation": reported.incarnation,
+                    "online": 1,
+                    "last_seen_ms": now_ms,
+                    "first_seen_ms": known.first_seen_ms if known else now_ms,
+                    "reported": reported.model_dump_json(),
+                },
+            )
+        return True
+
+    def put_presence(self, device: str, incarnation: str, online: bool, now_ms: int) -> None:
+        """Mark a known device as there or gone."""
+        self._db.execute(
+            "UPDATE devices SET online = ?, last_seen_ms = max(last_seen_ms, ?) WHERE id = ? AND incarnation = ?",
+            [online, now_ms if online else 0, device, incarnation],
+        )
+
+    def find(self, device: str) -> DeviceRecord | None:
+        """A device, if it ever reported."""
+        row = self._db.row("SELECT * FROM devices WHERE id = ?", [device])
+        return _device(row) if row else None
+
+    def get(self, device: str) -> DeviceRecord:
+        """A device.
+
+        Raises:
+            NotFound: it never reported.
+        """
+        found = self.find(device)
+        if found is None:
+            raise NotFound(f"no device {device} has reported yet")
+        return found
+
+    def all(self) -> list[DeviceRecord]:
+        """Every device, by id."""
+        return [_device(row) for row in self._db.rows("SELECT * FROM devices ORDER BY id")]
+
+    def put_segment(self, segment: SegmentRecord) -> None:
+        """Save a named selector."""
+        self._db.put("segments", segment.model_dump())
+
+    def segments(self) -> list[SegmentRecord]:
+        """All segments, by name."""
+        return [SegmentRecord.model_validate(row) for row in self._db.rows("SELECT * FROM segments ORDER BY name")]
+
+    def segment(self, name: str) -> SegmentRecord:
+        """A segment by its name.
+
+        Raises:
+            NotFound: no such segment was saved.
+        """
+        row = self._db.row("SELECT * FROM segments WHERE name = ?", [name])
+        if row is None:
+            raise NotFound(f"no segment '{name}': save it first, with its selector")
+        return SegmentRecord.model_validate(row)
+
+    def desired(self, device: str) -> list[DesiredRecord]:
+        """What a device should run, model by model."""
+        rows = self._db.rows("SELECT * FROM desired WHERE device = ? ORDER BY model", [device])
+        return [DesiredRecord.model_validate(row) for row in rows]
+
+    def put_desired(self, desired: DesiredRecord) -> None:
+        """Change what a device should run."""
+        self._db.put("desired", desired.model_dump())

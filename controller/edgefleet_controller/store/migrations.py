@@ -1,0 +1,64 @@
+"""Numbered migrations of both files; what stands here is never changed, only followed."""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+FLEET = Migrations("fleet")
+TELEMETRY = Migrations("telemetry")
+
+_FLEET_001 = (
+    "CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL, deliverable INTEGER NOT NULL)",
+    """CREATE TABLE models (name TEXT, version INTEGER, files TEXT NOT NULL, card TEXT NOT NULL,
+       created_ms INTEGER NOT NULL, PRIMARY KEY (name, version))""",
+    """CREATE TABLE variants (id TEXT, model TEXT, version INTEGER, recipe TEXT NOT NULL, title TEXT NOT NULL,
+       instruction_sets TEXT NOT NULL, manifest TEXT NOT NULL, manifest_bytes INTEGER NOT NULL,
+       delivery_bytes TEXT NOT NULL, metrics TEXT NOT NULL, runtime TEXT NOT NULL, steps TEXT NOT NULL,
+       created_ms INTEGER NOT NULL, PRIMARY KEY (model, version, id))""",
+    """CREATE TABLE choices (model TEXT, version INTEGER, profile TEXT, variant TEXT, reasons TEXT NOT NULL,
+       PRIMARY KEY (model, version, profile))""",
+    """CREATE TABLE operations (id TEXT PRIMARY KEY, kind TEXT NOT NULL, target TEXT NOT NULL, state TEXT NOT NULL,
+       progress TEXT NOT NULL, result TEXT, error TEXT, created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL)""",
+    """CREATE TABLE devices (id TEXT PRIMARY KEY, incarnation TEXT NOT NULL, online INTEGER NOT NULL,
+       last_seen_ms INTEGER NOT NULL, first_seen_ms INTEGER NOT NULL, reported TEXT NOT NULL)""",
+    "CREATE TABLE segments (name TEXT PRIMARY KEY, selector TEXT NOT NULL)",
+    """CREATE TABLE desired (device TEXT, model TEXT, generation INTEGER NOT NULL, manifest TEXT,
+       manifest_bytes INTEGER NOT NULL, rollout TEXT, activate INTEGER NOT NULL, trial_s REAL NOT NULL,
+       PRIMARY KEY (device, model))""",
+    """CREATE TABLE rollouts (id TEXT PRIMARY KEY, spec TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
+       created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL)""",
+    """CREATE TABLE waves (rollout TEXT, number INTEGER, state TEXT NOT NULL, since_ms INTEGER NOT NULL,
+       started_ms INTEGER, reason TEXT, PRIMARY KEY (rollout, number))""",
+    """CREATE TABLE executions (rollout TEXT, device TEXT, wave INTEGER NOT NULL, profile TEXT NOT NULL,
+       variant TEXT, manifest TEXT, manifest_bytes INTEGER NOT NULL, generation INTEGER, directive TEXT NOT NULL,
+       phase TEXT NOT NULL, reason TEXT, detail TEXT, transfer_s REAL, transfer_bytes INTEGER,
+       directed_ms INTEGER, heard_ms INTEGER, changed_ms INTEGER NOT NULL, PRIMARY KEY (rollout, device))""",
+    "CREATE INDEX executions_by_device ON executions (device)",
+    """CREATE TABLE audit (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL,
+       detail TEXT)""",
+)
+
+_TELEMETRY_001 = (
+    """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
+       started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
+       variant TEXT NOT NULL, generation INTEGER NOT NULL, region TEXT, hardware TEXT, link TEXT,
+       requests INTEGER NOT NULL, errors INTEGER NOT NULL, not_finite INTEGER NOT NULL, latency TEXT,
+       labelled INTEGER NOT NULL, correct INTEGER NOT NULL, predicted TEXT NOT NULL,
+       PRIMARY KEY (device, incarnation, seq)) WITHOUT ROWID""",
+    "CREATE INDEX windows_by_model ON windows (model, model_version, received_ms)",
+    """CREATE TABLE acked (device TEXT, incarnation TEXT, through INTEGER NOT NULL,
+       PRIMARY KEY (device, incarnation)) WITHOUT ROWID""",
+)
+
+
+@FLEET()
+def m001_registry_devices_and_rollouts(db: Database) -> None:
+    """The first schema."""
+    for statement in _FLEET_001:
+        db.execute(statement)
+
+
+@TELEMETRY()
+def m001_windows(db: Database) -> None:
+    """Windows keyed by device, incarnation and seq, so that one sent twice is one row."""
+    for statement in _TELEMETRY_001:
+        db.execute(statement)

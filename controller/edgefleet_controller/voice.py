@@ -1,0 +1,68 @@
+"""What the controller says to devices, and when a device has to be told again."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from edgefleet_controller.records import DesiredRecord
+from edgefleet_controller.store import Store
+from edgefleet_protocol import topics
+from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
+
+
+class Publishes(Protocol):
+    """The one method of the bus that this needs."""
+
+    def publish(self, topic: str, data: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Send bytes to a topic."""
+
+
+class Voice:
+    """Speaks to devices through the bus."""
+
+    def __init__(self, store: Store, bus: Publishes) -> None:
+        self._store = store
+        self._bus = bus
+
+    def desire(self, devices: Iterable[str]) -> None:
+        """Publish what these devices should run, as the store has it now."""
+        for device in devices:
+            state = desired_state(self._store.devices.desired(device))
+            self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
+
+    def acknowledge(self, stored: dict[tuple[str, str], int]) -> None:
+        """Tell devices through which window their telemetry is stored."""
+        for (device, incarnation), through in stored.items():
+            self._bus.publish(topics.acked(device), encode(Acked(incarnation=incarnation, through=through)))
+
+    def hello(self, jitter_s: float) -> None:
+        """Ask everyone to report: what was sent before our subscription reached nobody."""
+        self._bus.publish(topics.HELLO, encode(Hello(jitter_s=jitter_s)))
+
+
+def desired_state(records: Sequence[DesiredRecord]) -> DesiredState:
+    """The message that says these records."""
+    return DesiredState(
+        models={
+            record.model: DesiredModel(
+                generation=record.generation,
+                manifest=record.manifest,
+                manifest_bytes=record.manifest_bytes,
+                rollout=record.rollout,
+                activate=record.activate,
+                trial_s=record.trial_s,
+            )
+            for record in records
+        }
+    )
+
+
+def must_be_told(desired: Sequence[DesiredRecord], reported: ReportedState) -> bool:
+    """Whether a snapshot shows that its device has not read its desired state."""
+    for record in desired:
+        model = reported.models.get(record.model)
+        if model is None or model.generation < record.generation:
+            return True
+        waiting = model.attempt is not None and model.attempt.phase == "staged"
+        if record.activate and waiting and model.generation == record.generation:
+            return True
+    return False
