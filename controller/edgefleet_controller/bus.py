@@ -106,7 +106,8 @@ class Bus:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()  # never held in a call of paho: it calls back with its own locks held
-        self._window: deque[mqtt.MQTTMessageInfo] = deque()
+        self._window: deque[mqtt.MQTTMessageInfo] = deque()  # as `_window_of`: only of the thread that sends chunks
+        self._window_of: mqtt.Client | None = None
         self._retained: dict[str, tuple[bytes, mqtt.MQTTMessageInfo | None]] = {}
 
     @property
@@ -165,6 +166,9 @@ class Bus:
         """
         _check_size(topic, data)
         while self.connected and not stop.is_set():
+            if self._window_of is not self._client:
+                self._window.clear()
+                self._window_of = self._client
             while self._window and _acknowledged(self._window[0]):
                 self._window.popleft()
             if len(self._window) < WINDOW:
@@ -180,40 +184,37 @@ class Bus:
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
+            started = time.monotonic()
             try:
-                reached = self._hold_connection()
+                self._hold_connection()
             except Exception:
                 log.exception("the connection to the broker failed")
-                reached = False
-            failures = 0 if reached else failures + 1
+            # A connection that is closed again at once (by a message that the broker refuses, say) is a failure, too.
+            failures = 0 if time.monotonic() - started > LONGEST_RETRY_S else failures + 1
             # Full jitter: many clients that lost the same broker must not come back in step.
             longest = min(FIRST_RETRY_S * 2 ** min(failures, 10), LONGEST_RETRY_S)
             self._stop.wait(random.uniform(0, longest))
 
-    def _hold_connection(self) -> bool:
-        """Connect, and return when the connection is lost or unwanted; whether it ever became usable."""
+    def _hold_connection(self) -> None:
+        """Connect, and return when the connection is lost or unwanted."""
         self._lost.clear()
         client = self._new_client()
         self._client, self._heard = client, time.monotonic()
         try:
             client.connect(self.host, self.port, keepalive=max(1, round(self._silence_s)))
             client.loop_start()
-            reached = self._watch(client)
+            self._watch(client)
         except OSError as error:
             log.info("no connection to the broker at %s:%s: %s", self.host, self.port, error)
-            return False
         finally:
             self._ready.clear()
             self._client = None
             client.disconnect()
             client.loop_stop()
-            self._window.clear()
-        return reached
 
-    def _watch(self, client: mqtt.Client) -> bool:
-        reached = asked = False
+    def _watch(self, client: mqtt.Client) -> None:
+        asked = False
         while not self._lost.wait(_POLL_S) and not self._stop.is_set():
-            reached = reached or self.connected
             silent_s = time.monotonic() - self._heard
             if silent_s > self._silence_s:
                 log.warning("nothing heard from the broker for %.1f s: connecting again", silent_s)
@@ -224,7 +225,6 @@ class Bus:
                 # Any broker confirms this one, and it changes nothing: nobody has that subscription.
                 client.unsubscribe(topics.acked(self._client_name))
                 asked = True
-        return reached
 
     def _new_client(self) -> mqtt.Client:
         client = mqtt.Client(
@@ -237,12 +237,12 @@ class Bus:
         client.suppress_exceptions = True
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
-        client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._connected, reason)
-        client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._subscribed, mid, codes)
-        client.on_message = lambda c, _, message: self._guarded(c, self._received, message)
+        client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._on_connack, reason)
+        client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._on_suback, mid, codes)
+        client.on_message = lambda c, _, message: self._guarded(c, self._on_publish, message)
         client.on_publish = lambda c, *_: self._guarded(c, lambda: None)
         client.on_unsubscribe = lambda c, *_: self._guarded(c, lambda: None)
-        client.on_disconnect = lambda c, *_: self._lost.set() if c is self._client else None
+        client.on_disconnect = lambda c, *_: self._disconnected(c)
         return client
 
     # Callbacks, on paho's thread. One that raises would leave a connection that sends and never receives.
@@ -257,7 +257,12 @@ class Bus:
             self.counters.callbacks_failed += 1
             log.exception("a callback of the bus failed")
 
-    def _connected(self, reason: Any) -> None:
+    def _disconnected(self, client: mqtt.Client) -> None:
+        if client is self._client:
+            self._ready.clear()
+            self._lost.set()
+
+    def _on_connack(self, reason: Any) -> None:
         client = self._client
         if client is None or reason.is_failure:
             log.warning("the broker refuses the connection: %s", reason)
@@ -265,7 +270,7 @@ class Bus:
             return
         self._subscription = client.subscribe([(topics.up_filters(kind), 0) for kind in topics.UP_KINDS])[1]
 
-    def _subscribed(self, mid: int, codes: list[Any]) -> None:
+    def _on_suback(self, mid: int, codes: list[Any]) -> None:
         if mid != self._subscription:
             return
         if any(code.is_failure for code in codes):
@@ -275,15 +280,15 @@ class Bus:
         self.counters.connections += 1
         self._ready.set()
         with self._mutex:
-            waiting = [(topic, data) for topic, (data, _) in self._retained.items()]
+            waiting = [(t, data) for t, (data, info) in self._retained.items() if not _acknowledged(info)]
         for topic, data in waiting:
             self._send_retained(topic, data)
         self._on_subscribed()
 
-    def _received(self, message: mqtt.MQTTMessage) -> None:
+    def _on_publish(self, message: mqtt.MQTTMessage) -> None:
         self.counters.received += 1
         self.counters.received_bytes += len(message.payload)
-        self._on_message(message.topic, message.payload)
+        self._on_message(message.topic, bytes(message.payload))
 
     # Sending, on any thread.
 
@@ -307,14 +312,14 @@ class Bus:
             # In the order of sending, which is the order of the acknowledgements: forget what has arrived.
             while self._retained:
                 oldest, (_, its_info) = next(iter(self._retained.items()))
-                if its_info is None or not _acknowledged(its_info):
+                if not _acknowledged(its_info):
                     break
                 del self._retained[oldest]
 
 
-def _acknowledged(info: mqtt.MQTTMessageInfo) -> bool:
+def _acknowledged(info: mqtt.MQTTMessageInfo | None) -> bool:
     try:
-        return info.is_published()
+        return info is not None and info.is_published()
     except (RuntimeError, ValueError):  # never sent
         return False
 
