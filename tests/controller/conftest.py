@@ -1,0 +1,68 @@
+"""Records with sane defaults, so that a test shows only what it is about."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefleet_controller.records import ExecutionRecord, Gate, RolloutRecord, RolloutSpec, Timers, WaveRecord
+from edgefleet_controller.store import Store
+from edgefleet_protocol.messages import Facts, ReportedState
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "state")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def execution() -> Callable[..., ExecutionRecord]:
+    def make(device: str = "a", phase: str = "assigned", **fields: Any) -> ExecutionRecord:
+        given = {
+            "rollout": "01",
+            "device": device,
+            "wave": 1,
+            "profile": "eu/rpi4/lte",
+            "variant": "b" * 64,
+            "manifest": "c" * 64,
+            "manifest_bytes": 100,
+            "phase": phase,
+            "changed_ms": 0,
+        }
+        return ExecutionRecord.model_validate({**given, **fields})
+
+    return make
+
+
+@pytest.fixture
+def rollout() -> Callable[..., RolloutRecord]:
+    def make(
+        *states: str, gate: Gate | None = None, timers: Timers | None = None, concurrency: int = 10
+    ) -> RolloutRecord:
+        spec = RolloutSpec(
+            model="fashion",
+            version=1,
+            gate=gate or Gate(soak_s=10),
+            timers=timers or Timers(),
+            concurrency=concurrency,
+        )
+        waves = tuple(
+            WaveRecord.model_validate({"number": n, "state": s, "since_ms": 0, "started_ms": 0})
+            for n, s in enumerate(states, start=1)
+        )
+        return RolloutRecord(id="01", spec=spec, state="running", waves=waves, created_ms=0, changed_ms=0)
+
+    return make
+
+
+@pytest.fixture
+def reported() -> Callable[..., ReportedState]:
+    def make(**fields: Any) -> ReportedState:
+        facts = Facts(hardware="rpi4", region="eu", link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
+        given = {"incarnation": "0" * 32, "boot": 1, "report": 1, "agent_version": "0.1.0", "facts": facts}
+        return ReportedState.model_validate({**given, **fields})
+
+    return make

@@ -1,0 +1,86 @@
+"""The gate counts decided devices, never all, and the first rule that matches wins."""
+
+import pytest
+
+from edgefleet_controller.gate import judge, sequential_test_rejects
+from edgefleet_controller.records import Gate
+
+GATE = Gate(success_threshold=0.9, failure_threshold=0.2, min_decided=3, soak_s=10)
+
+
+def verdict(wave, *, earlier=(), gate=GATE, soaked_s=None, past_deadline=False):
+    return judge(gate, wave, earlier, soaked_s=soaked_s, past_deadline=past_deadline)
+
+
+@pytest.fixture
+def wave(execution):
+    def make(**phases: int):
+        return [execution(f"{phase}-{i}", phase) for phase, n in phases.items() for i in range(n)]
+
+    return make
+
+
+def test_one_device_where_nothing_answers_fails_the_wave_at_once(wave) -> None:
+    said = verdict(wave(committed=50, failed_unsafe=1))
+    assert said.outcome == "failed"
+    assert "nothing answers" in said.reason
+
+
+def test_silent_devices_do_not_dilute_failures(wave) -> None:
+    said = verdict(wave(assigned=90, committed=3, failed_no_change=1))
+    assert said.outcome == "failed"
+    assert "1 of 4 decided" in said.reason
+
+
+def test_failures_wait_for_the_minimum_of_decided_devices(wave) -> None:
+    assert verdict(wave(assigned=5, failed_no_change=2)).outcome == "wait"
+
+
+def test_a_failure_rate_within_the_threshold_does_not_fail_the_wave(wave) -> None:
+    assert verdict(wave(committed=9, rejected=1), soaked_s=11).outcome == "passed"
+
+
+def test_a_wave_with_too_few_successes_fails_after_its_soak(wave) -> None:
+    said = verdict(wave(committed=8, rejected=2), soaked_s=11)
+    assert said.outcome == "failed"
+    assert "80% of the decided devices committed, 90% must" in said.reason
+
+
+def test_a_wave_passes_only_after_its_soak(wave) -> None:
+    assert verdict(wave(committed=5)).outcome == "wait"
+    assert verdict(wave(committed=5), soaked_s=9.9).outcome == "wait"
+    assert verdict(wave(committed=5), soaked_s=10.1).outcome == "passed"
+
+
+def test_too_few_decided_in_time_is_inconclusive_not_passed(wave) -> None:
+    said = verdict(wave(committed=2, assigned=8), past_deadline=True)
+    assert said.outcome == "inconclusive"
+
+
+def test_unreachable_devices_are_no_failures_and_no_successes(wave) -> None:
+    assert verdict(wave(committed=3, unreachable=40), soaked_s=11).outcome == "passed"
+    assert verdict(wave(unreachable=40), soaked_s=11).outcome == "inconclusive"
+
+
+def test_a_wave_with_nothing_to_install_passes(wave) -> None:
+    assert verdict(wave(already_installed=2, no_variant=1), soaked_s=11).outcome == "passed"
+
+
+def test_a_small_wave_is_not_asked_for_more_decided_devices_than_it_has(wave) -> None:
+    assert verdict(wave(committed=1), soaked_s=11).outcome == "passed"
+
+
+@pytest.mark.parametrize(
+    ("failed", "decided", "rejects"),
+    [(2, 4, False), (2, 5, True), (2, 20, False), (3, 20, True), (1, 5, False), (0, 500, False), (5, 100, True), (4, 100, False)],
+)
+def test_the_sequential_test_weighs_failures_against_successes(failed, decided, rejects) -> None:
+    assert sequential_test_rejects(failed, decided) is rejects
+
+
+def test_evidence_of_earlier_waves_counts_in_the_sequential_test(wave, execution) -> None:
+    gate = GATE.model_copy(update={"failure_threshold": 0.5})
+    now = wave(committed=3, rejected=1)
+    assert verdict(now, gate=gate).outcome == "wait"
+    before = [execution("x", "rejected"), execution("y", "failed_rolled_back")]
+    assert verdict(now, gate=gate, earlier=before).outcome == "failed"

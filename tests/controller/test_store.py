@@ -1,0 +1,146 @@
+"""The store keeps our types; what comes twice is kept once; every older file still opens."""
+
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.records import DesiredRecord, ModelRecord, SegmentRecord
+from edgefleet_controller.store import Store
+from edgefleet_controller.store.migrations import FLEET, TELEMETRY
+from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.messages import TelemetryWindow
+
+INCARNATION = "1" * 32
+
+
+def window(seq: int, first_kept: int = 1, **fields) -> TelemetryWindow:
+    given = {"model": "fashion", "model_version": 1, "variant": "a" * 64, "generation": 1, "duration_ms": 1000}
+    return TelemetryWindow(incarnation=INCARNATION, seq=seq, first_kept_seq=first_kept, **{**given, **fields})
+
+
+def put(store: Store, *windows: TelemetryWindow, device: str = "d") -> int:
+    return store.telemetry.put([StoredWindow(device, w, None, 5) for w in windows])[(device, INCARNATION)]
+
+
+def test_a_window_that_comes_twice_is_one_row(store: Store) -> None:
+    put(store, window(1), window(1))
+    put(store, window(1))
+    assert store.telemetry.count("d") == 1
+
+
+def test_the_acknowledgement_goes_through_what_is_stored_without_a_gap(store: Store) -> None:
+    assert put(store, window(1), window(2), window(4)) == 2
+    assert put(store, window(3)) == 4
+
+
+def test_what_a_device_has_dropped_never_holds_the_acknowledgement_up(store: Store) -> None:
+    assert put(store, window(1)) == 1
+    assert put(store, window(90, first_kept=90)) == 90
+
+
+def test_percentiles_of_a_group_are_read_from_the_merged_histogram(store: Store) -> None:
+    fast, slow = LatencyHistogram(), LatencyHistogram()
+    for _ in range(99):
+        fast.record(0.001)
+    slow.record(1.0)
+    put(store, window(1, latency=fast.encode(), requests=99), device="a")
+    put(store, window(1, latency=slow.encode(), requests=1), device="b")
+    (merged,) = store.telemetry.aggregate(("variant",))
+    assert merged.requests == 100
+    assert merged.latency.percentile_ms(50) == pytest.approx(1.0, rel=0.02)
+    assert merged.latency.percentile_ms(100) == pytest.approx(1000, rel=0.02)
+
+
+def test_accuracy_is_none_without_labels(store: Store) -> None:
+    put(store, window(1, requests=3))
+    assert store.telemetry.aggregate(("device",))[0].accuracy is None
+    put(store, window(2, requests=3, labelled=4, correct=3))
+    assert store.telemetry.aggregate(("device",))[0].accuracy == 0.75
+
+
+def test_an_older_snapshot_of_the_same_life_is_not_kept(store: Store, reported) -> None:
+    assert store.devices.put_report("d", reported(boot=2, report=5), 1)
+    assert not store.devices.put_report("d", reported(boot=2, report=5), 2)
+    assert not store.devices.put_report("d", reported(boot=1, report=9), 3)
+    assert store.devices.put_report("d", reported(boot=3, report=1), 4)
+    assert store.devices.get("d").last_seen_ms == 4
+
+
+def test_a_device_born_again_counts_from_the_start(store: Store, reported) -> None:
+    store.devices.put_report("d", reported(boot=9, report=9), 1)
+    assert store.devices.put_report("d", reported(incarnation="2" * 32, boot=1, report=1), 2)
+
+
+def test_a_last_will_marks_only_the_life_that_it_belongs_to(store: Store, reported) -> None:
+    store.devices.put_report("d", reported(), 1)
+    store.devices.put_presence("d", "2" * 32, False, 2)
+    assert store.devices.get("d").online
+    store.devices.put_presence("d", "0" * 32, False, 3)
+    assert not store.devices.get("d").online
+
+
+def test_counts_are_the_sum_of_the_executions(store: Store, rollout, execution) -> None:
+    store.rollouts.put(rollout("staging", "pending"))
+    store.rollouts.put_executions([execution("a"), execution("b", "trial"), execution("c", "trial", wave=2)])
+    assert store.rollouts.counts("01") == {1: {"assigned": 1, "trial": 1}, 2: {"trial": 1}}
+
+
+def test_open_devices_are_those_of_rollouts_in_progress(store: Store, rollout, execution) -> None:
+    store.rollouts.put(rollout("staging"))
+    store.rollouts.put_executions([execution("a"), execution("b", "committed")])
+    assert store.rollouts.open_devices("fashion") == {"a": "01"}
+    store.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    assert store.rollouts.open_devices("fashion") == {}
+
+
+def test_half_a_decision_is_never_kept(store: Store, execution) -> None:
+    with pytest.raises(RuntimeError), store.rollouts.transaction():
+        store.rollouts.put_executions([execution("a")])
+        raise RuntimeError("killed in between")
+    assert store.rollouts.executions("01") == []
+
+
+def test_what_was_kept_is_read_back_by_the_next_process(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    desired = DesiredRecord(
+        device="d", model="m", generation=3, manifest=None, manifest_bytes=0, rollout=None, activate=True, trial_s=1
+    )
+    first.devices.put_desired(desired)
+    first.devices.put_segment(SegmentRecord(name="eu", selector="region=eu"))
+    first.registry.put_model(ModelRecord(name="m", version=1, files={"model.toml": "x"}, card={}, created_ms=1))
+    first.close()
+    second = Store(tmp_path)
+    assert second.devices.desired("d") == [desired]
+    assert second.devices.segment("eu").selector == "region=eu"
+    assert second.registry.model("m", 1).files == {"model.toml": "x"}
+    second.close()
+
+
+def test_a_blob_is_deliverable_only_if_it_was_made_so(store: Store) -> None:
+    store.registry.put_blob("a", 5, deliverable=False)
+    assert store.registry.deliverable_bytes("a") is None
+    store.registry.put_blob("a", 5, deliverable=True)
+    store.registry.put_blob("a", 5, deliverable=False)
+    assert store.registry.deliverable_bytes("a") == 5
+
+
+def test_what_is_not_there_is_said(store: Store) -> None:
+    for ask in (lambda: store.registry.model("m", 1), lambda: store.rollouts.get("x"), lambda: store.devices.get("d")):
+        with pytest.raises(NotFound):
+            ask()
+
+
+@pytest.mark.parametrize("name", ["fleet", "telemetry"])
+def test_a_file_of_every_older_schema_opens(tmp_path: Path, name: str) -> None:
+    migrations = {"fleet": FLEET, "telemetry": TELEMETRY}[name]
+    steps = [m.name for m in migrations.pending(sqlite_utils.Database(memory=True))]
+    for kept in range(len(steps) + 1):
+        folder = tmp_path / str(kept)
+        folder.mkdir()
+        older = sqlite_utils.Database(folder / f"{name}.db")
+        migrations.apply(older, stop_before=steps[kept] if kept < len(steps) else None)
+        older.close()
+        Store(folder).close()
