@@ -1,0 +1,197 @@
+"""What to send next on which lane: pure rules, `now` is an argument.
+
+A lane is a link kind. Devices say which chunks they miss; a lane gathers what is wanted within a short window, sends
+each wanted chunk once for all listeners, takes turns between blobs, and keeps to the rate of its link. What a device
+still misses it asks for again, so that a forgotten want costs time and nothing else.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edgefleet_protocol.chunks import chunk_count
+
+GATHER_S = 0.15
+GRACE_S = 0.1
+GRACE_CHUNKS = 2
+"""A chunk that left less than `GRACE_S` plus this many chunk intervals ago is still on its way, and not sent again."""
+
+BURST_S = 0.05
+"""How much time a lane that was kept waiting may make up for, in seconds at its rate."""
+
+MAX_LANES = 256
+MAX_BLOBS = 256
+MAX_CHUNKS = 8_000_000  # of all blobs that are wanted; a byte each
+
+
+@dataclass(frozen=True)
+class Send:
+    """This chunk is due: send it, then call `Lanes.settle`."""
+
+    lane: str
+    blob: str
+    index: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing is due before `until`; None: before somebody wants something."""
+
+    until: float | None
+
+
+_Key = tuple[str, int]  # blob, chunk_bytes
+
+
+@dataclass
+class _Blob:
+    """The wanted chunks of one blob: a byte for each chunk, and where the broadcast stands."""
+
+    wanted: bytearray
+    count: int = 0
+    at: int = 0
+
+    def add(self, index: int) -> None:
+        self.count += not self.wanted[index]
+        self.wanted[index] = 1
+
+    def remove(self, index: int) -> None:
+        self.count -= self.wanted[index]
+        self.wanted[index] = 0
+        self.at = index + 1
+
+    def next_index(self) -> int:
+        """In index order, and round: so that repairs at the beginning never hold up the end."""
+        found = self.wanted.find(1, self.at)
+        return found if found >= 0 else self.wanted.find(1)
+
+
+@dataclass
+class _Lane:
+    rate_kbps: float
+    due: float
+    blobs: OrderedDict[_Key, _Blob] = field(default_factory=OrderedDict)
+    left: OrderedDict[tuple[_Key, int], float] = field(default_factory=OrderedDict)
+    """When chunks left, oldest first; no longer than the grace."""
+
+    def seconds(self, size_bytes: int) -> float:
+        return size_bytes * 8 / (self.rate_kbps * 1000)
+
+    def forget_left(self, now: float) -> None:
+        while self.left:
+            (key, index), at = next(iter(self.left.items()))
+            if now - at < GRACE_S + GRACE_CHUNKS * self.seconds(key[1]):
+                return
+            del self.left[key, index]
+
+
+class Lanes:
+    """The chunks that are wanted, lane by lane; lanes are independent of each other.
+
+    Args:
+        gather_s: how long a lane that was idle gathers wants before it begins, in seconds.
+    """
+
+    def __init__(self, gather_s: float = GATHER_S) -> None:
+        self.gather_s = gather_s
+        self.refused = 0
+        self._lanes: dict[str, _Lane] = {}
+
+    def want(
+        self,
+        lane: str,
+        rate_kbps: float,
+        blob: str,
+        chunk_bytes: int,
+        chunks: int,
+        missing: Iterable[int],
+        size_bytes: int,
+        now: float,
+    ) -> None:
+        """Note what a device misses; what makes no sense or would be too much is counted in `refused` and ignored.
+
+        Args:
+            lane: the link kind.
+            rate_kbps: the rate of the lane, in kbit/s; the last one given counts.
+            blob: the digest of the blob.
+            chunk_bytes: the size of its chunks, in bytes.
+            chunks: how many chunks the device believes there are.
+            missing: the indexes of the chunks that it misses.
+            size_bytes: the true size of the blob.
+            now: seconds on a monotonic clock.
+        """
+        sound = chunk_bytes > 0 and rate_kbps > 0 and chunks > 0
+        if not sound or chunks != chunk_count(size_bytes, chunk_bytes):
+            self.refused += 1
+            return
+        one = self._lane(lane, rate_kbps, now)
+        key = (blob, chunk_bytes)
+        entry = one and (one.blobs.get(key) or self._new_blob(one, chunks))
+        if one is None or entry is None or len(entry.wanted) != chunks:
+            self.refused += 1
+            return
+        one.forget_left(now)
+        idle = not one.blobs
+        for index in missing:
+            if 0 <= index < chunks and (key, index) not in one.left:
+                entry.add(index)
+        if not entry.count:
+            return
+        one.blobs[key] = entry
+        if idle:
+            one.due = max(one.due, now + self.gather_s)
+
+    def next(self, now: float) -> Send | Wait:
+        """The chunk that has been due for longest, or how long to wait; the same one until it is settled."""
+        busy = [(one.due, name) for name, one in self._lanes.items() if one.blobs]
+        if not busy:
+            return Wait(None)
+        due, name = min(busy)
+        if due > now:
+            return Wait(due)
+        (blob, chunk_bytes), entry = next(iter(self._lanes[name].blobs.items()))
+        return Send(name, blob, entry.next_index(), chunk_bytes)
+
+    def settle(self, send: Send, sent_bytes: int, now: float) -> None:
+        """A chunk is done with, and the lane rests as long as its bytes take.
+
+        Args:
+            send: what `next` gave.
+            sent_bytes: what was sent; 0 when the chunk could not be had.
+            now: seconds on the same clock.
+        """
+        one = self._lanes.get(send.lane)
+        if one is None:
+            return
+        key = (send.blob, send.chunk_bytes)
+        if sent_bytes:
+            one.due = max(one.due, now - BURST_S) + one.seconds(sent_bytes)
+            one.left[key, send.index] = now
+            one.left.move_to_end((key, send.index))
+        one.forget_left(now)
+        if entry := one.blobs.get(key):
+            entry.remove(send.index)
+            one.blobs.move_to_end(key)
+            if not entry.count:
+                del one.blobs[key]
+
+    def drop(self, blob: str) -> None:
+        """Forget a blob on every lane."""
+        for one in self._lanes.values():
+            for key in [key for key in one.blobs if key[0] == blob]:
+                del one.blobs[key]
+
+    def _new_blob(self, lane: _Lane, chunks: int) -> _Blob | None:
+        wanted = sum(len(blob.wanted) for one in self._lanes.values() for blob in one.blobs.values())
+        fits = len(lane.blobs) < MAX_BLOBS and wanted + chunks <= MAX_CHUNKS
+        return _Blob(bytearray(chunks)) if fits else None
+
+    def _lane(self, name: str, rate_kbps: float, now: float) -> _Lane | None:
+        if name not in self._lanes:
+            if len(self._lanes) >= MAX_LANES:
+                return None
+            self._lanes[name] = _Lane(rate_kbps, now)
+        one = self._lanes[name]
+        one.rate_kbps = rate_kbps
+        return one

@@ -1,0 +1,146 @@
+"""The one thread that sends chunks: lanes decide, the bus sends."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from edgefleet_controller.lanes import Lanes, Send, Wait
+from edgefleet_protocol import topics
+from edgefleet_protocol.chunks import frame
+
+log = logging.getLogger(__name__)
+
+MAX_COUNTED = 10_000
+_RETRY_S = 0.1
+
+
+class ChunkSender(Protocol):
+    """The part of the bus that the pacer needs."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether chunks can be sent just now."""
+
+    def publish_chunk(self, topic: str, data: bytes, stop: threading.Event) -> bool:
+        """Send a chunk; false when it was not sent."""
+
+
+class Pacer:
+    """Sends what lanes want, each lane at its rate; never ends before it is stopped.
+
+    Args:
+        bus: where chunks go.
+        open_chunk: called with (blob, index, chunk_bytes); the chunk's bytes, or None when there is no such blob.
+        clock: seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        bus: ChunkSender,
+        open_chunk: Callable[[str, int, int], bytes | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._open_chunk = open_chunk
+        self._clock = clock
+        self._lanes = Lanes()
+        self._bytes_sent: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._changed = threading.Condition()  # guards the two above
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="edgefleet-pacer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what was wanted and not sent, devices ask for again."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread:
+            self._thread.join(timeout=2)
+        self._thread = None
+
+    def want(
+        self,
+        lane: str,
+        rate_kbps: float,
+        blob: str,
+        chunk_bytes: int,
+        chunks: int,
+        missing: Iterable[int],
+        size_bytes: int,
+    ) -> None:
+        """Note what a device misses, from any thread; see `Lanes.want`."""
+        with self._changed:
+            self._lanes.want(lane, rate_kbps, blob, chunk_bytes, chunks, missing, size_bytes, self._clock())
+            self._changed.notify_all()
+
+    def drop(self, blob: str) -> None:
+        """Send no more of a blob; a chunk that is being sent still goes out."""
+        with self._changed:
+            self._lanes.drop(blob)
+            self._changed.notify_all()
+
+    def bytes_sent(self) -> dict[tuple[str, str], int]:
+        """Bytes of chunks sent per (lane, blob), without frames and MQTT; the last `MAX_COUNTED` of them."""
+        with self._changed:
+            return dict(self._bytes_sent)
+
+    @property
+    def refused(self) -> int:
+        """How many wants made no sense or were too much."""
+        with self._changed:
+            return self._lanes.refused
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._step()
+            except Exception:
+                log.exception("the pacer failed, and goes on")
+                self._stop.wait(_RETRY_S)
+
+    def _step(self) -> None:
+        with self._changed:
+            due = self._lanes.next(self._clock())
+            if isinstance(due, Wait):
+                if not self._stop.is_set():
+                    self._changed.wait(None if due.until is None else max(0.0, due.until - self._clock()))
+                return
+        try:
+            sent_bytes = self._send(due)
+        except Exception:
+            log.exception("chunk %d of %s is dropped", due.index, due.blob)
+            sent_bytes = 0
+        if sent_bytes is None:  # not settled: the lane gives the same chunk again
+            self._stop.wait(_RETRY_S)
+            return
+        self._settle(due, sent_bytes)
+
+    def _send(self, due: Send) -> int | None:
+        """Send a chunk: its size in bytes, 0 when it cannot be had, None when there is no connection."""
+        if not self._bus.connected:
+            return None
+        data = self._open_chunk(due.blob, due.index, due.chunk_bytes)
+        if not data:
+            log.warning("chunk %d of %s is wanted, and is not there", due.index, due.blob)
+            return 0
+        sent = self._bus.publish_chunk(topics.blob(due.blob, due.lane), frame(due.index, data), self._stop)
+        return len(data) if sent else None
+
+    def _settle(self, due: Send, sent_bytes: int) -> None:
+        with self._changed:
+            self._lanes.settle(due, sent_bytes, self._clock())
+            if sent_bytes:
+                key = (due.lane, due.blob)
+                self._bytes_sent[key] = self._bytes_sent.get(key, 0) + sent_bytes
+                self._bytes_sent.move_to_end(key)
+                if len(self._bytes_sent) > MAX_COUNTED:
+                    self._bytes_sent.popitem(last=False)
