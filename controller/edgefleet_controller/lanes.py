@@ -121,14 +121,11 @@ class Lanes:
             size_bytes: the true size of the blob.
             now: seconds on a monotonic clock.
         """
-        sound = chunk_bytes > 0 and rate_kbps > 0 and chunks > 0
-        if not sound or chunks != chunk_count(size_bytes, chunk_bytes):
-            self.refused += 1
-            return
-        one = self._lane(lane, rate_kbps, now)
         key = (blob, chunk_bytes)
-        entry = one and (one.blobs.get(key) or self._new_blob(one, chunks))
-        if one is None or entry is None or len(entry.wanted) != chunks:
+        sound = chunk_bytes > 0 and rate_kbps > 0 and 0 < chunks == chunk_count(size_bytes, chunk_bytes)
+        one = self._lane(lane, rate_kbps, now) if sound else None
+        entry = self._blob(one, key, chunks) if one else None
+        if one is None or entry is None:
             self.refused += 1
             return
         one.forget_left(now)
@@ -182,7 +179,9 @@ class Lanes:
             for key in [key for key in one.blobs if key[0] == blob]:
                 del one.blobs[key]
 
-    def _new_blob(self, lane: _Lane, chunks: int) -> _Blob | None:
+    def _blob(self, lane: _Lane, key: _Key, chunks: int) -> _Blob | None:
+        if entry := lane.blobs.get(key):
+            return entry if len(entry.wanted) == chunks else None
         wanted = sum(len(blob.wanted) for one in self._lanes.values() for blob in one.blobs.values())
         fits = len(lane.blobs) < MAX_BLOBS and wanted + chunks <= MAX_CHUNKS
         return _Blob(bytearray(chunks)) if fits else None
