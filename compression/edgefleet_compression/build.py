@@ -168,8 +168,7 @@ def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> dict[str
     import numpy as np
 
     from edgefleet_compression.host import host
-    from edgefleet_compression.measure import inputs
-    from edgefleet_compression.session import Session
+    from edgefleet_compression.session import Session, inputs
 
     golden = source.data.split("val").first(source.card.golden.samples)
     logits = Session(path, runtime).logits(inputs(golden.x, source.card.preprocessing.scale), batch=1)

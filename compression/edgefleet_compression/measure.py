@@ -15,7 +15,7 @@ from edgefleet_compression.data import Split
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.host import host
 from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.session import Session
+from edgefleet_compression.session import Session, inputs
 from edgefleet_compression.source import Source
 
 if sys.version_info >= (3, 14):
@@ -37,11 +37,6 @@ def wilson(hits: int, samples: int) -> tuple[float, float]:
     middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
     half = Z_95 / (1 + z2 / samples) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def inputs(x: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
-    """Samples uint8 as the model's float32 input."""
-    return x.astype(np.float32) * np.float32(scale)
 
 
 def encoded_bytes(path: Path) -> int:

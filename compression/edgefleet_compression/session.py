@@ -12,6 +12,11 @@ BATCH = 250
 ERRORS_ONLY = 3
 
 
+def inputs(x: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    """Samples uint8 as the model's float32 input."""
+    return x.astype(np.float32) * np.float32(scale)
+
+
 class Session:
     """One input, one output, any batch."""
 

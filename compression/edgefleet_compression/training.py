@@ -102,6 +102,8 @@ def fit(
         shift: the largest random shift, in pixels; soft labels stay those of the unshifted sample.
         weight_decay: AdamW's.
     """
+    # Channels last takes two thirds of the time on one CPU thread, with the same result.
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     random = torch.Generator().manual_seed(seed)
     batches = max(1, len(data.x) // settings.batch)
     total = settings.epochs * batches
@@ -115,7 +117,8 @@ def fit(
         for batch in range(batches):
             rows = order[batch * settings.batch : (batch + 1) * settings.batch]
             x, soft = _view(data, rows, settings.flip, shift, random)
-            loss = distillation_loss(module(x), soft, data.y[rows], settings.temperature, settings.alpha)
+            answers = module(x.contiguous(memory_format=torch.channels_last))
+            loss = distillation_loss(answers, soft, data.y[rows], settings.temperature, settings.alpha)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -125,6 +128,7 @@ def fit(
                 done = (epoch * batches + batch) / total
                 progress(done, f"epoch {epoch + 1} of {settings.epochs}, loss {seen / (batch + 1):.3f}")
         losses.append(round(seen / batches, 4))
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     module.eval()
     return losses
 

@@ -13,7 +13,7 @@ import torch
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.graph import strip
-from edgefleet_compression.session import Session
+from edgefleet_compression.session import Session, inputs
 from edgefleet_compression.signatures import ExportConfig
 from edgefleet_compression.states import OnnxState, TorchState
 from edgefleet_compression.step import Context, StepResult
@@ -35,12 +35,7 @@ def export(state: TorchState, config: ExportConfig, context: Context) -> StepRes
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
-    difference = _largest_difference(state, path, context)
-    if not difference <= config.tolerance:
-        raise StepError(
-            f"export: a logit of the file differs by {difference:.2g} from the module's, {config.tolerance:.2g} "
-            "is allowed: raise the tolerance if that is enough, else report it"
-        )
+    difference = check_parity(state, path, context, config.tolerance)
     log = {"largest_difference": difference, "opset": config.opset, "parameters": state.parameters()}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
@@ -81,9 +76,20 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _largest_difference(state: TorchState, path: Path, context: Context) -> float:
+def check_parity(state: TorchState, path: Path, context: Context, tolerance: float) -> float:
+    """The largest difference of a logit between file and module, over samples of val.
+
+    Raises:
+        StepError: it is above `tolerance`.
+    """
     source = context.source
-    x = source.data.split("val").x[:PARITY_SAMPLES].astype(np.float32) * np.float32(source.card.preprocessing.scale)
+    x = inputs(source.data.split("val").x[:PARITY_SAMPLES], source.card.preprocessing.scale)
     with torch.inference_mode():
         expected = state.module(torch.from_numpy(x)).numpy()
-    return float(np.abs(Session(path).logits(x) - expected).max())
+    difference = float(np.abs(Session(path).logits(x) - expected).max())
+    if not difference <= tolerance:
+        raise StepError(
+            f"export: a logit of the file differs by {difference:.2g} from the module's, {tolerance:.2g} "
+            "is allowed: raise the tolerance if that is enough, else report it"
+        )
+    return difference

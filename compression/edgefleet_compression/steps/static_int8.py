@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgefleet_compression.errors import NothingChanged, StepError
 from edgefleet_compression.graph import strip
 from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.session import inputs
 from edgefleet_compression.signatures import StaticInt8Config
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
@@ -30,7 +31,7 @@ def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) ->
     if context.scheme is None:
         raise StepError("static_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
     x = context.source.data.split("calib").first(config.samples).x
-    samples = x.astype(np.float32) * np.float32(context.source.card.preprocessing.scale)
+    samples = inputs(x, context.source.card.preprocessing.scale)
     path = context.folder / "quantized.onnx"
     context.progress(0.2, f"calibrating on {len(x)} samples")
     _quantize(state.path, path, samples, config.per_channel, context.scheme)

@@ -40,6 +40,10 @@ def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context
         context.progress(0.1, f"{sum(layers.values())} layers stored")
     if not layers:
         raise NothingChanged("storage_quant found no fp32 weight to store: put it after export, and only once")
+    # Like beside like: zstd then codes the integers by their own few levels.
+    stored = sorted(graph.initializer, key=lambda i: i.data_type == TensorProto.FLOAT)
+    del graph.initializer[:]
+    graph.initializer.extend(stored)
     nodes = [*unfold, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

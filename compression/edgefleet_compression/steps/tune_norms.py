@@ -48,7 +48,7 @@ def _snap(module: nn.Module, config: TuneNormsConfig) -> int:
         first = False
         integers, scales = to_grid(weight, getattr(config, kind))
         grid = torch.from_numpy(integers).float() * torch.from_numpy(scales).view(-1, *[1] * (weight.ndim - 1))
-        changed += not torch.equal(grid, layer.weight)
+        changed += not torch.allclose(grid, layer.weight, rtol=1e-5, atol=0)
         layer.weight = nn.Parameter(grid)
     return changed
 

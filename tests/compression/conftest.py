@@ -1,0 +1,93 @@
+"""A tiny model that the compression tests build variants of: real architecture, 8x8 pictures, three classes."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefleet_compression.card import ModelCard, load_card
+
+CARD = """
+name = "tiny"
+labels = ["left", "middle", "right"]
+[architecture]
+name = "resnet_s"
+[weights]
+file = "weights.safetensors"
+sha256 = "{weights}"
+[data]
+file = "data.npz"
+sha256 = "{data}"
+[input]
+shape = [1, 8, 8]
+[golden]
+samples = 8
+"""
+COUNTS = {"train": 192, "calib": 64, "val": 64, "test": 64}
+
+
+def pictures(count: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Noise with one bright bar; which third of the picture holds it is the label."""
+    random = np.random.default_rng(seed)
+    x = random.integers(0, 120, (count, 1, 8, 8), dtype=np.uint8)
+    y = random.integers(0, 3, count)
+    for picture, label in zip(x, y, strict=True):
+        picture[0, :, label * 3 : label * 3 + 2] = 255
+    return x, y
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny model, its source trained for a moment."""
+    import torch
+    from safetensors.torch import save_file
+
+    from edgefleet_compression.architectures import build
+    from edgefleet_compression.signatures import TrainConfig
+    from edgefleet_compression.training import Corpus, fit
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("tiny")
+    arrays = {}
+    for seed, (split, count) in enumerate(COUNTS.items()):
+        arrays[f"x_{split}"], arrays[f"y_{split}"] = pictures(count, seed)
+    np.savez_compressed(folder / "data.npz", **arrays)
+    module = build("resnet_s", {}, (1, 8, 8), 3, seed=7)
+    corpus = Corpus(torch.from_numpy(arrays["x_train"]).float() / 255, torch.from_numpy(arrays["y_train"]), None)
+    settings = TrainConfig(epochs=3, batch=32, rate=3e-3, flip=False)
+    fit(module, module.parameters(), corpus, settings, 0, lambda share, text: None)
+    save_file({name: t.contiguous() for name, t in module.state_dict().items()}, folder / "weights.safetensors")
+    digests = {
+        "weights": hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest(),
+        "data": hashlib.sha256((folder / "data.npz").read_bytes()).hexdigest(),
+    }
+    (folder / "model.toml").write_text(CARD.format(**digests))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_card(tiny_folder: Path) -> ModelCard:
+    """The tiny model's card."""
+    return load_card(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tiny_folder: Path, tiny_card: ModelCard) -> dict[str, str]:
+    """The tiny model's files, by their names in its folder."""
+    return {name: str(tiny_folder / name) for name in ("model.toml", *tiny_card.files)}
+
+
+@pytest.fixture
+def context(tiny_files: dict[str, str], tmp_path: Path) -> Any:
+    """What a single step runs with."""
+    from edgefleet_compression.cache import Cache
+    from edgefleet_compression.schemes import Scheme
+    from edgefleet_compression.source import open_source
+    from edgefleet_compression.step import Context
+
+    source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(tmp_path / "cache"))
+    folder = tmp_path / "step"
+    folder.mkdir()
+    return Context(source, Scheme("u8"), 0, folder, lambda share, text: None)

@@ -1,0 +1,66 @@
+"""A recipe is checked before anything runs: steps, their order, their settings."""
+
+from typing import Any
+
+import pytest
+
+from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.recipe import Recipe, build_order, parse_recipe, recipe_from, shipped_recipes
+from edgefleet_compression.signatures import SIGNATURES
+
+
+def recipe(*steps: str | tuple[str, dict[str, Any]], name: str = "r") -> Recipe:
+    specs = [{"step": s, "config": {}} if isinstance(s, str) else {"step": s[0], "config": s[1]} for s in steps]
+    return recipe_from({"name": name, "title": "t", "steps": specs})
+
+
+def test_the_five_shipped_recipes_are_valid() -> None:
+    assert set(shipped_recipes()) == {"fp32", "int8", "pruned-int8", "pruned-w8", "student-w5"}
+
+
+def test_a_step_after_export_that_needs_a_module_is_refused_with_the_reason() -> None:
+    with pytest.raises(RecipeError, match="'finetune' takes a torch module, but 'export' gives an ONNX file: move it"):
+        recipe("export", "finetune")
+
+
+def test_a_step_before_export_that_needs_a_file_is_refused_with_the_reason() -> None:
+    with pytest.raises(RecipeError, match="but the source model gives a torch module: put 'export' before it"):
+        recipe("static_int8", "export")
+
+
+def test_a_recipe_that_ends_in_a_module_is_refused() -> None:
+    with pytest.raises(RecipeError, match="a device runs ONNX: end it with 'export'"):
+        recipe("prune_structured")
+
+
+def test_an_unknown_step_is_refused_with_those_there_are() -> None:
+    with pytest.raises(RecipeError, match="there is no step 'shrink': use one of prune_structured"):
+        recipe("shrink")
+
+
+@pytest.mark.parametrize("config", [{"ratio": 1.5}, {"ratoi": 0.5}])
+def test_a_setting_that_the_step_does_not_take_is_refused_by_name(config: dict[str, float]) -> None:
+    with pytest.raises(RecipeError, match=f"'prune_structured', setting '{next(iter(config))}'"):
+        recipe(("prune_structured", config), "export")
+
+
+def test_text_that_is_no_toml_is_refused() -> None:
+    with pytest.raises(RecipeError, match="no TOML"):
+        parse_recipe("steps = [")
+
+
+def test_the_digest_counts_what_steps_do_and_not_how_it_is_written() -> None:
+    written_out = SIGNATURES["export"].config().model_dump()
+    assert recipe("export").digest == recipe(("export", written_out), name="other").digest
+    assert recipe("export").digest != recipe(("export", {"opset": 20})).digest
+
+
+def test_parallel_builds_start_with_training_and_end_with_what_the_cache_will_hold() -> None:
+    assert [r.name for r in build_order(shipped_recipes().values())] == [
+        "student-w5", "pruned-int8", "fp32", "int8", "pruned-w8"]  # fmt: skip
+
+
+def test_every_declared_step_can_run_and_every_step_is_declared() -> None:
+    from edgefleet_compression.steps import STEPS
+
+    assert STEPS.keys() == SIGNATURES.keys()
