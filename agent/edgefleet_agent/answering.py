@@ -1,0 +1,220 @@
+"""What answers for one model: the live variant, and during a trial the old one, warm behind it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgefleet_agent.errors import ModelFailed, RequestError, WorkerDied, WorkerError, WorkerTimedOut
+from edgefleet_agent.workers import Answer, Worker, WorkerSpec
+from edgefleet_protocol.manifest import Manifest
+from edgefleet_protocol.messages import Slot
+from edgefleet_protocol.phases import ReasonCode
+
+RESTART_PAUSE_S = 5.0
+QUICK_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A variant that failed in its trial."""
+
+    slot: Slot
+    reason: ReasonCode
+    detail: str
+    asked: bool
+    """Whether a request brought it up; that one counts as the variant's."""
+    not_finite: bool = False
+
+
+class NotFinite(WorkerError):  # noqa: N818
+    """The model's answer holds values that are not finite."""
+
+    reason = "trial_failed"
+
+
+class Placed:
+    """A slot with a worker that has loaded it."""
+
+    def __init__(self, slot: Slot, manifest: Manifest, spec: WorkerSpec, worker: Worker) -> None:
+        self.slot = slot
+        self.manifest = manifest
+        self.worker = worker
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._restarts: list[float] = []
+        self._retired = False
+
+    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> Answer:
+        """Run one request; an answer that is not finite is an error.
+
+        Raises:
+            RequestError: the request's values cannot be used.
+            WorkerError: the worker or its model failed.
+        """
+        answer = self.worker.ask(tensors, payload)
+        if not answer.finite:
+            raise NotFinite("the model's answer holds values that are not finite")
+        return answer
+
+    def revive(self) -> None:
+        """Start the worker again if it has died; not more than three times in quick succession.
+
+        Raises:
+            WorkerError: it does not start, or died too often just now.
+        """
+        with self._lock:
+            if self.worker.alive or self._retired:
+                return
+            now = time.monotonic()
+            self._restarts = [at for at in self._restarts if now - at < RESTART_PAUSE_S]
+            if len(self._restarts) >= QUICK_RESTARTS:
+                raise WorkerDied(f"the worker died {QUICK_RESTARTS} times within {RESTART_PAUSE_S:g} s")
+            self._restarts.append(now)
+            self.worker.kill()
+            self.worker = Worker(self._spec)
+            if self._retired:
+                self.worker.kill()
+
+    def retire(self) -> None:
+        """End the worker for good, after the request in its hands."""
+        with self._lock:
+            self._retired = True
+            self.worker.retire()
+
+    def kill(self) -> None:
+        """End the worker for good, at once."""
+        self._retired = True
+        self.worker.kill()
+
+
+class Answering:
+    """The variants of one model that have a worker; any thread may ask.
+
+    Args:
+        on_trouble: told, from the asking thread, that the trial's variant failed; by then the old one is live.
+    """
+
+    def __init__(self, on_trouble: Callable[[Trouble], None]) -> None:
+        self._on_trouble = on_trouble
+        self._lock = threading.Lock()
+        self._live: Placed | None = None
+        self._old: Placed | None = None
+        self._on_trial = False
+
+    @property
+    def live(self) -> Placed | None:
+        """What answers now; None when nothing does."""
+        return self._live
+
+    def serve(self, placed: Placed) -> None:
+        """Let `placed` answer, without a trial: the start of the agent."""
+        with self._lock:
+            ended, self._live, self._old, self._on_trial = self._live, placed, None, False
+        _retire(ended)
+
+    def begin_trial(self, placed: Placed) -> None:
+        """Let `placed` answer, and keep what answered until now warm."""
+        with self._lock:
+            self._old, self._live, self._on_trial = self._live, placed, True
+
+    def commit(self) -> None:
+        """The trial is over: the old worker ends."""
+        with self._lock:
+            ended, self._old, self._on_trial = self._old, None, False
+        _retire(ended)
+
+    def roll_back(self) -> None:
+        """The old variant answers again, if there is one; the trial's worker ends."""
+        with self._lock:
+            ended, self._live, self._old = (self._live, self._old, None) if self._on_trial else (None, self._live, None)
+            self._on_trial = False
+        _retire(ended)
+
+    def stop(self) -> None:
+        """Nothing answers any more; both workers end at once."""
+        with self._lock:
+            ended = (self._live, self._old)
+            self._live = self._old = None
+            self._on_trial = False
+        for placed in ended:
+            if placed:
+                placed.kill()
+
+    def adopt(self, slot: Slot) -> None:
+        """The live variant answers for another generation from now on."""
+        with self._lock:
+            if self._live:
+                self._live.slot = slot
+
+    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> tuple[Answer, Placed]:
+        """Run one request on the live variant; if that fails in a trial, or its worker dies, once more.
+
+        Inference has no side effects, so a request may run twice, and a client never notices a worker's death.
+
+        Raises:
+            RequestError: the request's values cannot be used, or nothing answers.
+            WorkerError: the worker or its model failed, and so did the second try.
+        """
+        with self._lock:
+            live, old, on_trial = self._live, self._old, self._on_trial
+        if live is None:
+            raise RequestError(503, "not ready: no variant answers yet")
+        try:
+            return live.ask(tensors, payload), live
+        except WorkerError as error:
+            if on_trial:
+                return self._fall_back(live, old, error, tensors, payload), old or live
+            if not isinstance(error, WorkerDied | WorkerTimedOut):
+                raise
+        live.revive()
+        return live.ask(tensors, payload), live
+
+    def _fall_back(
+        self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], payload: bytes
+    ) -> Answer:
+        crashed = isinstance(error, WorkerDied | WorkerTimedOut)
+        try:
+            if old is None:
+                raise error
+            answer = old.ask(tensors, payload)
+        except WorkerError:
+            # What both variants cannot answer is the request's doing; a crash never is.
+            if crashed or old is None:
+                self._demote(live, error)
+            raise
+        self._demote(live, error)
+        return answer
+
+    def check(self) -> None:
+        """Look after the live worker: start it again if it died, or end its trial.
+
+        Raises:
+            WorkerError: it does not start again.
+        """
+        with self._lock:
+            live, on_trial = self._live, self._on_trial
+        if live is None or live.worker.alive:
+            return
+        if on_trial:
+            self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
+        else:
+            live.revive()
+
+    def _demote(self, failed: Placed, error: WorkerError, asked: bool = True) -> None:
+        with self._lock:
+            if not self._on_trial or self._live is not failed:
+                return
+            self._live, self._old, self._on_trial = self._old, None, False
+        reason: ReasonCode = "trial_failed" if isinstance(error, ModelFailed) else error.reason
+        # With no old variant the request fails, and whoever asked counts it.
+        asked = asked and self._live is not None
+        self._on_trouble(Trouble(failed.slot, reason, str(error), asked, isinstance(error, NotFinite)))
+        threading.Thread(target=failed.kill, daemon=True).start()
+
+
+def _retire(placed: Placed | None) -> None:
+    # A worker that still has a request in its hands may take a moment; nobody waits for it.
+    if placed:
+        threading.Thread(target=placed.retire, daemon=True).start()

@@ -1,0 +1,228 @@
+"""The only file that speaks MQTT: one connection, reconnected with full jitter, and a dispatcher that cannot fail.
+
+MQTT 3.1.1, clean session, everything subscribed at QoS 0 at every connect. paho's thread only queues, and takes no lock
+of ours: it calls back while it holds its own. A fresh client object for every connection: nothing that broke one
+connection is sent again on the next.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from typing import Any
+from uuid import uuid4
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from pydantic import BaseModel
+
+from edgefleet_agent.events import Connected, Disconnected, Inbox, Received, Subscribed
+from edgefleet_agent.settings import BrokerSettings
+from edgefleet_protocol import topics
+from edgefleet_protocol.messages import MAX_MESSAGE_BYTES, ChunkRequest, Presence, encode
+from edgefleet_protocol.topics import UpKind
+
+log = logging.getLogger("edgefleet.agent.bus")
+
+FIRST_PAUSE_S = 1.0
+MAX_PAUSE_S = 60.0
+CONNECT_TIMEOUT_S = 5.0
+QUIET_HEARTBEATS = 3
+MIN_QUIET_S = 30.0
+
+
+class Bus:
+    """The device's connection to its broker.
+
+    Args:
+        broker: where it is.
+        device: the device id.
+        presence: what is said at connect and, with `online` false, as the last will.
+        heartbeat_s: seconds between reports; their acknowledgements show that the connection lives.
+        inbox: where everything goes that happens here.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        device: str,
+        presence: Presence,
+        heartbeat_s: float,
+        inbox: Inbox,
+    ) -> None:
+        self._broker, self._device, self._presence = broker, device, presence
+        self._heartbeat_s, self._inbox = heartbeat_s, inbox
+        self._client_id = f"{device}-{uuid4().hex[:8]}"
+        self._keepalive_s = max(5, min(60, round(heartbeat_s)))
+        self._client: Client | None = None
+        self._gone = threading.Event()
+        self._connections = 0
+        self._subscribing: dict[tuple[int, int], list[str]] = {}
+        self._acked_mids: deque[int] = deque(maxlen=256)
+        self._last_mid = -1
+        self._ending = threading.Event()
+        self._heard_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
+        self.too_large = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted us and has not gone since."""
+        return self._client is not None
+
+    def start(self) -> None:
+        """Connect, and go on connecting."""
+        self._thread.start()
+
+    def publish(self, kind: UpKind, message: BaseModel, qos: int = 0) -> int | None:
+        """Say something; gives its number, or None when there is no connection or it is too large for any broker."""
+        client = self._client
+        if client is None:
+            return None
+        payload = encode(message)
+        if len(payload) > MAX_MESSAGE_BYTES:
+            # A broker closes the connection for it, each time that it is sent.
+            self.too_large += 1
+            log.error("%s of %d bytes is not sent: at most %d", kind, len(payload), MAX_MESSAGE_BYTES)
+            return None
+        told = client.publish(topics.up(self._device, kind), payload, qos)
+        if qos:
+            self._last_mid = told.mid
+        return told.mid if told.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def listen(self, topic: str) -> None:
+        """Subscribe; `Subscribed` follows once the broker has confirmed."""
+        if client := self._client:
+            self._subscribe(client, [topic])
+
+    def confirmed(self, event: Subscribed) -> list[str]:
+        """The topics that a confirmation is about; called by the loop, which is also the one that subscribes."""
+        names = self._subscribing.pop((event.connection, event.mid), [])
+        return [name for name, granted in zip(names, event.granted, strict=False) if granted]
+
+    def leave(self, topic: str) -> None:
+        """Unsubscribe."""
+        if client := self._client:
+            client.unsubscribe(topic)
+
+    def want(self, request: ChunkRequest) -> None:
+        """Say what is missing of a blob."""
+        self.publish("want", request)
+
+    def check(self) -> None:
+        """Break a connection on which nothing was heard for three heartbeats: it may be dead and not know."""
+        if self._last_mid in self._acked_mids:
+            self._heard_s = time.monotonic()
+            self._last_mid = -1
+        quiet_s = max(QUIET_HEARTBEATS * self._heartbeat_s, MIN_QUIET_S)
+        if self._client and time.monotonic() - self._heard_s > quiet_s:
+            log.warning("nothing heard for %.0f s: connecting again", quiet_s)
+            self._gone.set()
+
+    def close(self, timeout_s: float = 0.5) -> None:
+        """Say offline, wait for its acknowledgement, and disconnect."""
+        self._ending.set()
+        mid = self.publish("presence", self._presence.model_copy(update={"online": False}), qos=1)
+        deadline_s = time.monotonic() + timeout_s
+        while mid is not None and mid not in self._acked_mids and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+        self._gone.set()
+        self._thread.join(timeout_s)
+
+    # ---- the connection's thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ending.is_set():
+            began_s = time.monotonic()
+            self._connect_once()
+            failures = 0 if time.monotonic() - began_s > MAX_PAUSE_S else failures + 1
+            self._ending.wait(random.uniform(0, min(FIRST_PAUSE_S * 2 ** min(failures - 1, 8), MAX_PAUSE_S)))
+
+    def _connect_once(self) -> None:
+        """One connection, from its beginning to its end."""
+        self._gone.clear()
+        self._connections += 1
+        client = self._fresh_client()
+        try:
+            client.connect(self._broker.host, self._broker.port, self._keepalive_s)
+            client.loop_start()
+            self._gone.wait()
+        except Exception as error:  # refused, unreachable, or a fault in a library: try again
+            log.info("no connection to %s:%d: %s", self._broker.host, self._broker.port, error)
+        self._lost(client)
+        client.disconnect()
+        client.loop_stop()
+
+    def _fresh_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.suppress_exceptions = True
+        client.enable_logger(log)
+        gone = self._presence.model_copy(update={"online": False})
+        client.will_set(topics.up(self._device, "presence"), encode(gone), qos=1)
+        if self._broker.tls:
+            client.tls_set(ca_certs=str(self._broker.ca_file) if self._broker.ca_file else None)
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._broker.password())
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_message, client.on_subscribe, client.on_publish = (
+            self._on_message,
+            self._on_subscribe,
+            self._on_publish,
+        )
+        return client
+
+    def _subscribe(self, client: Client, names: list[str]) -> None:
+        _, mid = client.subscribe([(name, 0) for name in names])
+        if mid is not None:
+            self._subscribing[self._connections, mid] = names
+
+    def _lost(self, client: Client) -> None:
+        if self._client is client:
+            self._client = None
+            self._inbox.put(Disconnected())
+
+    def _on_connect(self, client: Client, _: Any, __: ConnectFlags, reason: ReasonCode, ___: Properties | None) -> None:
+        if reason.is_failure:
+            log.warning("the broker refuses us: %s", reason)
+            self._gone.set()
+            return
+        self._heard_s = time.monotonic()
+        self._subscribing.clear()
+        own = [topics.desired(self._device), topics.acked(self._device), topics.HELLO]
+        self._subscribe(client, own)
+        self._client = client
+        self.publish("presence", self._presence, qos=1)
+        self._inbox.put(Connected())
+
+    def _on_disconnect(
+        self, client: Client, _: Any, __: DisconnectFlags, ___: ReasonCode, ____: Properties | None
+    ) -> None:
+        # Runs twice for a connection that fell silent.
+        if self._client in (client, None):
+            self._gone.set()
+
+    def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        try:
+            self._heard_s = time.monotonic()
+            self._inbox.offer(Received(message.topic, bytes(message.payload)))
+        except Exception:  # an exception here would end paho's thread and leave a connection that never receives
+            log.exception("a message was lost")
+
+    def _on_subscribe(self, _: Client, __: Any, mid: int, reasons: list[ReasonCode], ___: Properties | None) -> None:
+        self._heard_s = time.monotonic()
+        self._inbox.put(Subscribed(self._connections, mid, tuple(not reason.is_failure for reason in reasons)))
+
+    def _on_publish(self, _: Client, __: Any, mid: int, ___: ReasonCode, ____: Properties) -> None:
+        # Told also of QoS 0, once written; whoever looks for a number here has sent it at QoS 1.
+        self._acked_mids.append(mid)

@@ -1,0 +1,91 @@
+"""What a device holds against a manifest before it spends a byte on it, and against the golden set after. Pure."""
+
+import re
+from typing import Any
+
+from edgefleet_agent.errors import Refused
+from edgefleet_profiles.device_class import instruction_set
+from edgefleet_protocol.manifest import Encoding, Expected, Manifest
+from edgefleet_protocol.messages import Facts
+
+RUNTIME_PREFIX = "session."
+NAMES_A_FILE = re.compile(r"external|save|path|file|library|custom")
+"""Session entries that make onnxruntime read or write other files than the model."""
+DISK_MARGIN_BYTES = 32 * 1024 * 1024
+
+
+def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes: int) -> Encoding:
+    """Whether this device may run a variant; gives the encoding to fetch.
+
+    Args:
+        manifest: the variant's.
+        model: the model it was named for.
+        facts: what this device is.
+        max_chunk_bytes: the largest chunk that its link takes.
+
+    Raises:
+        Refused: with the reason.
+    """
+    if manifest.model != model:
+        raise Refused("manifest_invalid", f"the manifest is of model '{manifest.model}', not of '{model}'")
+    mine = instruction_set(facts.arch, facts.isa)
+    if manifest.instruction_sets and mine not in manifest.instruction_sets:
+        made_for = ", ".join(manifest.instruction_sets)
+        raise Refused("wrong_hardware", f"the variant is made for {made_for}, this device is {mine}")
+    if _numbers(facts.onnxruntime) < _numbers(manifest.min_onnxruntime):
+        raise Refused("runtime_too_old", f"needs onnxruntime {manifest.min_onnxruntime}, have {facts.onnxruntime}")
+    for entry in manifest.core.runtime:
+        if not entry.startswith(RUNTIME_PREFIX) or NAMES_A_FILE.search(entry):
+            raise Refused("manifest_invalid", f"runtime entry '{entry[:100]}' is not allowed")
+    encoding = manifest.encoding_for(max_chunk_bytes)
+    if encoding is None:
+        raise Refused("manifest_invalid", "the manifest lists no encoding that this agent knows")
+    return encoding
+
+
+def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int) -> None:
+    """Whether the disk takes the encoding, the model beside it, and keeps a margin of 32 MB.
+
+    Raises:
+        Refused: no_space, with need and have.
+    """
+    golden = manifest.core.golden.size_bytes if manifest.core.golden else 0
+    need = encoding.blob.size_bytes + manifest.core.onnx.size_bytes + golden + DISK_MARGIN_BYTES
+    if need > free_bytes:
+        raise Refused("no_space", f"need {need} bytes, have {free_bytes}")
+
+
+def check_golden(expected: Expected | None, reply: dict[str, Any]) -> None:
+    """Hold a variant's answers to the golden set against the recorded ones.
+
+    Args:
+        expected: the recorded answers; None when nothing was recorded.
+        reply: the worker's: `finite`, `count`, `probabilities` [samples][classes].
+
+    Raises:
+        Refused: self_test_failed, with how far apart they are.
+    """
+    if not reply["finite"]:
+        raise Refused("self_test_failed", "an answer to the golden set is not finite")
+    if expected is None:
+        return
+    got, recorded = reply["probabilities"], expected.probabilities
+    if [len(row) for row in got] != [len(row) for row in recorded]:
+        raise Refused("self_test_failed", f"{len(got)} answers to the golden set, {len(recorded)} were recorded")
+    same = sum(_top1(a) == _top1(b) for a, b in zip(got, recorded, strict=True))
+    pairs = zip(got, recorded, strict=True)
+    worst = max((abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)), default=0.0)
+    if same < expected.min_same_top1 or worst > expected.max_difference:
+        raise Refused(
+            "self_test_failed",
+            f"{same} of {len(got)} answers as recorded, at least {expected.min_same_top1} must be; probabilities "
+            f"differ by up to {worst:.4f}, at most {expected.max_difference:.4f} may be",
+        )
+
+
+def _top1(row: Any) -> int:
+    return max(range(len(row)), key=row.__getitem__)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,72 @@
+"""What all models on a device share: its folder, its facts, its link, and where events and reports go."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefleet_agent.answering import Placed
+from edgefleet_agent.download import forget
+from edgefleet_agent.errors import Refused
+from edgefleet_agent.events import Event
+from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.journal import Journal
+from edgefleet_agent.lifecycle import on_the_way
+from edgefleet_agent.records import RecordFile
+from edgefleet_agent.slots import MODEL, Slots
+from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_protocol.messages import Facts, Slot
+
+
+@dataclass
+class Device:
+    """One device; `post` hands an event to the loop, from any thread."""
+
+    folder: Path
+    facts: Facts
+    max_chunk_bytes: int
+    records: RecordFile
+    journal: Journal
+    slots: Slots
+    fetcher: Fetcher
+    post: Callable[[Event], None]
+    threads: int = 1
+
+    @property
+    def downloads(self) -> Path:
+        """The folder of all downloads."""
+        path = self.folder / "downloads"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def free_bytes(self) -> int:
+        """How much the disk still takes."""
+        return shutil.disk_usage(self.folder).free
+
+    def start(self, slot: Slot) -> Placed:
+        """Start a worker for a slot; takes a fraction of a second.
+
+        Raises:
+            Refused: blob_corrupt, the slot has no manifest.
+            WorkerError: the worker does not start, or refuses the model.
+        """
+        manifest = self.slots.manifest(slot.variant)
+        if manifest is None:
+            raise Refused("blob_corrupt", f"the slot of {slot.variant} has no manifest that can be read")
+        path = self.slots.path(slot.variant) / MODEL
+        spec = WorkerSpec(path, dict(manifest.core.runtime), self.threads)
+        return Placed(slot, manifest, spec, Worker(spec))
+
+    def tidy(self) -> None:
+        """Remove what no model needs: slots beside the answering, the previous and the candidate, and old downloads."""
+        keep_slots: set[str] = set()
+        keep_downloads: set[str] = set()
+        for record in self.records.models.values():
+            attempt = record.attempt
+            under_way = on_the_way(attempt.phase)
+            keep_slots |= {v for v in (record.answering, record.previous, attempt.variant if under_way else None) if v}
+            if under_way and attempt.manifest and attempt.phase in ("notified", "downloading", "verified"):
+                keep_downloads.add(attempt.manifest)
+        self.slots.collect(keep_slots)
+        forget(self.downloads, keep_downloads)

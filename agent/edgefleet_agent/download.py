@@ -1,0 +1,163 @@
+"""One attempt's download: the manifest, then golden set and hash list, then the encoding; each a blob, each resumed."""
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from edgefleet_agent.durable import replace_file
+from edgefleet_agent.errors import Refused
+from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
+from edgefleet_agent.slots import Slots
+from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.chunks import chunk_size
+from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest
+from edgefleet_protocol.messages import Transfer
+
+MANIFEST, GOLDEN, HASHES, ENCODING = "manifest.json", "golden.npz", "chunk_hashes", "encoding"
+
+Failed = Callable[[Refused], None]
+
+
+class Download:
+    """Everything of one manifest, gathered in a scratch folder named by its digest.
+
+    Args:
+        folder: the folder of all downloads.
+        manifest: the manifest's digest and size.
+        fetcher: fetches blobs.
+    """
+
+    def __init__(self, folder: Path, manifest: BlobRef, fetcher: Fetcher) -> None:
+        self._scratch = folder / manifest.sha256
+        self._manifest, self._fetcher, self._began_s = manifest, fetcher, time.monotonic()
+        self._sinks: list[Sink] = []
+        self._file: FileSink | None = None
+        self._total_bytes, self._stored_bytes = manifest.size_bytes, 0
+        self._seconds: float | None = None
+        self._scratch.mkdir(parents=True, exist_ok=True)
+
+    def fetch_manifest(self, got: Callable[[bytes], None], failed: Failed) -> None:
+        """Get the manifest's bytes; whether they are the right ones is for the caller to verify."""
+        self._small(self._manifest, MANIFEST, lambda: got((self._scratch / MANIFEST).read_bytes()), failed)
+
+    def fetch_rest(
+        self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: Failed
+    ) -> None:
+        """Fetch golden set, hash list and encoding, as far as they are not here."""
+        self._total_bytes = self._manifest.size_bytes + encoding.chunk_hashes.size_bytes + encoding.blob.size_bytes
+        blobs = {HASHES: encoding.chunk_hashes}
+        if golden := manifest.core.golden:
+            # All variants of a model share a golden set: a slot may hold it.
+            if (held := slots.golden(golden.sha256)) is not None:
+                replace_file(self._scratch / GOLDEN, held)
+            else:
+                blobs[GOLDEN] = golden
+                self._total_bytes += golden.size_bytes
+        waiting = set(blobs)
+
+        def here(name: str) -> None:
+            waiting.discard(name)
+            if not waiting:
+                self._fetch_encoding(encoding, done, failed)
+
+        for name, blob in blobs.items():
+            self._small(blob, name, partial(here, name), failed)
+
+    def _small(self, blob: BlobRef, name: str, got: Callable[[], None], failed: Failed) -> None:
+        path = self._scratch / name
+        if path.exists() and digest(path.read_bytes()) == blob.sha256:
+            self._stored_bytes += blob.size_bytes
+            got()
+            return
+        try:
+            sink = MemorySink(blob)
+        except Refused as error:
+            failed(error)
+            return
+        self._sinks.append(sink)
+
+        def store() -> None:
+            replace_file(path, sink.data())
+            got()
+
+        self._fetcher.start(sink, store, failed)
+
+    def _fetch_encoding(self, encoding: Encoding, done: Callable[[], None], failed: Failed) -> None:
+        try:
+            hashes = (self._scratch / HASHES).read_bytes()
+            self._file = file = FileSink(self._scratch / ENCODING, encoding, hashes, self._began_s)
+        except Refused as error:
+            failed(error)
+            return
+        self._sinks.append(file)
+
+        def finish() -> None:
+            file.sync(force=True)
+            self._seconds = file.seconds
+            done()
+
+        self._fetcher.start(file, finish, failed)
+
+    @property
+    def transfer(self) -> Transfer:
+        """How the bytes came, so far."""
+        seconds = self._seconds if self._seconds is not None else self._file.seconds if self._file else 0.0
+        return Transfer(
+            bytes_total=self._total_bytes,
+            bytes_done=self._stored_bytes + sum(_received_bytes(sink) for sink in self._sinks),
+            seconds=round(seconds, 3),
+            wants=sum(sink.wants for sink in self._sinks),
+        )
+
+    def stop(self) -> None:
+        """Fetch no more; what is on the disk stays, for another attempt at the same manifest."""
+        for sink in self._sinks:
+            self._fetcher.stop(sink)
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+def _received_bytes(sink: Sink) -> int:
+    received, last = sink.received, sink.received.count - 1
+    short = sink.chunk_bytes - chunk_size(last, sink.blob.size_bytes, sink.chunk_bytes) if last in received else 0
+    return len(received) * sink.chunk_bytes - short
+
+
+def synced_chunks_of(folder: Path, manifest: str) -> int:
+    """How many chunks of an attempt's encoding are safe on the disk; 0 before the first."""
+    return synced_chunks(folder / manifest / ENCODING)
+
+
+def unpack(folder: Path, manifest: str, slots: Slots) -> None:
+    """Verify what a finished download has gathered, and make a slot of it.
+
+    Args:
+        folder: the folder of all downloads.
+        manifest: the digest of the attempt's manifest.
+        slots: where the slot goes.
+
+    Raises:
+        Refused: blob_corrupt or no_space.
+    """
+    scratch = folder / manifest
+    try:
+        manifest_bytes = (scratch / MANIFEST).read_bytes()
+        wanted = Manifest.model_validate_json(manifest_bytes)
+        encoded = (scratch / ENCODING).read_bytes()
+        golden = (scratch / GOLDEN).read_bytes() if wanted.core.golden else None
+    except (OSError, ValueError) as error:
+        raise Refused("blob_corrupt", f"the download cannot be read back: {error}") from None
+    if digest(encoded) not in {encoding.blob.sha256 for encoding in wanted.encodings}:
+        raise Refused("blob_corrupt", f"the encoding's sha256 is {digest(encoded)}, which the manifest does not list")
+    slots.place(manifest_bytes, golden, encoded, scratch)
+
+
+def forget(folder: Path, keep: set[str]) -> None:
+    """Remove every download that is not of a manifest in `keep`."""
+    for path in folder.iterdir():
+        if path.name not in keep:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""What can go wrong on a device, split by whose fault it is.
+
+AgentError
+├── SettingsError      the operator's: a setting is missing or wrong
+├── StateInUse         the operator's: another agent works in this state folder
+├── RequestError       a client's: its request cannot be answered; carries the HTTP status
+├── Refused            the controller's: a manifest that this device must not run; carries the reason code
+├── WorkerError        a variant's: its worker cannot answer
+│   ├── WorkerDied         the process has ended
+│   ├── WorkerTimedOut     no answer within the deadline; the process was killed
+│   └── ModelFailed        onnxruntime refused to load or to run the model
+└── NoSuchTransition   ours: the lifecycle table has no row for this phase and event
+"""
+
+from edgefleet_protocol.phases import ReasonCode
+
+
+class AgentError(Exception):
+    """Root of this package's errors; the message says what was wrong and what to do."""
+
+
+class SettingsError(AgentError):
+    """A setting is missing or wrong."""
+
+
+class StateInUse(AgentError):  # noqa: N818 - reads as the statement it makes
+    """Another agent works in this state folder."""
+
+
+class RequestError(AgentError):
+    """A client's request that cannot be answered.
+
+    Args:
+        status: the HTTP status that says why.
+        message: what was wrong, for the client.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Refused(AgentError):  # noqa: N818
+    """A manifest that this device must not run, or a blob that is not what its name says.
+
+    Args:
+        reason: the code that the controller acts on.
+        detail: what was wrong, for people.
+    """
+
+    def __init__(self, reason: ReasonCode, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: ReasonCode = reason
+
+
+class WorkerError(AgentError):
+    """A worker cannot answer."""
+
+    reason: ReasonCode = "worker_crashed"
+
+
+class WorkerDied(WorkerError):  # noqa: N818
+    """The worker's process has ended."""
+
+
+class WorkerTimedOut(WorkerError):  # noqa: N818
+    """The worker did not answer within its deadline and was killed."""
+
+    reason = "worker_timed_out"
+
+
+class ModelFailed(WorkerError):  # noqa: N818
+    """Onnxruntime refused to load or to run the model; the worker lives."""
+
+    reason = "load_failed"
+
+
+class NoSuchTransition(AgentError):  # noqa: N818
+    """The lifecycle table has no row for this phase and event: a bug of ours."""

@@ -1,0 +1,107 @@
+"""What reaches the session's loop: from the broker, from threads that finished something, from the system."""
+
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from edgefleet_agent.answering import Placed, Trouble
+from edgefleet_agent.errors import AgentError, Refused
+
+MAX_WAITING = 256
+"""Wire messages that may wait: at 48 KB a chunk 12 MB; what is dropped beyond that is asked for or sent again."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The broker has accepted the connection."""
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The connection is gone."""
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """The broker has confirmed a subscription, topic by topic."""
+
+    connection: int
+    mid: int
+    granted: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message from the broker, as it came."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A download has become a slot, or was refused."""
+
+    model: str
+    generation: int
+    refused: Refused | None
+
+
+@dataclass(frozen=True)
+class SelfTested:
+    """A candidate has passed its self-test and is warm, or was refused."""
+
+    model: str
+    generation: int
+    placed: Placed | None
+    refused: Refused | None
+
+
+@dataclass(frozen=True)
+class Started:
+    """The answering variant's worker is there after a start of the agent, or is not."""
+
+    model: str
+    placed: Placed | None
+    error: AgentError | None
+
+
+@dataclass(frozen=True)
+class InTrouble:
+    """The trial's variant failed; the old one answers again already."""
+
+    model: str
+    trouble: Trouble
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The system asks us to end."""
+
+
+Event = Connected | Disconnected | Subscribed | Received | Unpacked | SelfTested | Started | InTrouble | Ended
+
+
+class Inbox:
+    """The one queue of the loop: our own events always get in, the wire's only while there is room."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Event] = SimpleQueue()
+        self.dropped = 0
+
+    def put(self, event: Event) -> None:
+        """Add an event of our own."""
+        self._queue.put(event)
+
+    def offer(self, event: Received) -> None:
+        """Add a message from the wire, or drop and count it."""
+        if self._queue.qsize() >= MAX_WAITING:
+            self.dropped += 1
+        else:
+            self._queue.put(event)
+
+    def get(self, timeout_s: float) -> Event | None:
+        """The next event; None when there is none within `timeout_s`."""
+        try:
+            return self._queue.get(timeout=max(timeout_s, 0.0))
+        except Empty:
+            return None

@@ -1,0 +1,106 @@
+"""What this device is: read from the machine, or from the catalogue where the machine stands in for another."""
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edgefleet_agent.errors import SettingsError
+from edgefleet_agent.settings import Settings
+from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
+from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.parts import Hardware, Link, Region
+from edgefleet_protocol.messages import Facts, HostFacts
+
+# The flags that decide which kernels run, and so the latency and the exact answers.
+ISA_FLAGS = frozenset(
+    {"avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "asimdhp", "i8mm", "sve", "bf16"}
+)
+MB = 1024 * 1024
+DEVICE_TREE = Path("/proc/device-tree/model")
+
+
+@dataclass(frozen=True)
+class Described:
+    """A device as its settings and its machine describe it."""
+
+    facts: Facts
+    host_facts: HostFacts | None
+    region: Region
+    link: Link
+
+
+def describe(settings: Settings) -> Described:
+    """Look the settings' names up in the catalogue and read the machine.
+
+    Raises:
+        SettingsError: a name is not in the catalogue, or the hardware is not known.
+    """
+    try:
+        catalogue = load_catalogue(settings.catalogue)
+        region = look_up(catalogue.region, "region", settings.region)
+        link = look_up(catalogue.link, "link", settings.link)
+        hardware = _hardware(settings, catalogue)
+    except ProfileError as error:
+        raise SettingsError(str(error)) from None
+    host = host_facts()
+    simulated = settings.simulate_hardware is not None
+    facts = Facts(
+        hardware=hardware.name,
+        region=region.name,
+        link=link.name,
+        arch=hardware.arch if simulated else host.arch,
+        isa=hardware.isa if simulated else host.isa,
+        cores=hardware.cores if simulated else host.cores,
+        ram_mb=hardware.ram_mb if simulated else host.ram_mb,
+        storage_mb=hardware.storage_mb if simulated else shutil.disk_usage(settings.state).total // MB,
+        providers=hardware.providers,
+        onnxruntime=onnxruntime_version(),
+        simulated=simulated,
+    )
+    return Described(facts, host if simulated else None, region, link)
+
+
+def _hardware(settings: Settings, catalogue: Catalogue) -> Hardware:
+    if name := settings.simulate_hardware or settings.hardware:
+        return look_up(catalogue.hardware, "hardware", name)
+    found = None
+    if DEVICE_TREE.exists():
+        found = catalogue.detect(DEVICE_TREE.read_text(errors="replace").rstrip("\0"))
+    if found is None:
+        known = ", ".join(sorted(catalogue.hardware))
+        raise SettingsError(f"this machine is not recognized: name it with --hardware, one of {known}")
+    return found
+
+
+def host_facts() -> HostFacts:
+    """What this machine is."""
+    cpu, flags = _cpuinfo()
+    return HostFacts(
+        cpu=cpu or platform.processor() or "unknown",
+        arch={"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine()),
+        isa=frozenset(flags & ISA_FLAGS),
+        cores=os.cpu_count() or 1,
+        ram_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MB,
+    )
+
+
+def _cpuinfo() -> tuple[str, set[str]]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "", set()
+    entries = dict(reversed([(k.strip(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]))
+    return entries.get("model name", ""), set((entries.get("flags") or entries.get("Features") or "").split())
+
+
+def onnxruntime_version() -> str:
+    """The installed version of onnxruntime, without importing it."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return ""

@@ -1,0 +1,213 @@
+"""Fetching blobs: listen on the blob's topic, say what is missing, say it again only after silence.
+
+Everything here is driven by one loop: chunks and acknowledgements come in, requests go out through `Wire`.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgefleet_agent.errors import Refused
+from edgefleet_agent.sinks import Sink
+from edgefleet_protocol import topics
+from edgefleet_protocol.chunks import parse_frame
+from edgefleet_protocol.errors import MalformedFrame, MalformedTopic
+from edgefleet_protocol.messages import ChunkRequest
+
+SILENCE_S = 2.0
+MAX_SILENCE_S = 60.0
+INTERVALS_OF_SILENCE = 4
+
+
+class Wire(Protocol):
+    """How a device listens and asks; the bus is one, a test's script is another."""
+
+    def listen(self, topic: str) -> None:
+        """Subscribe; that it is done is told to `Fetcher.listening`."""
+
+    def leave(self, topic: str) -> None:
+        """Unsubscribe."""
+
+    def want(self, request: ChunkRequest) -> None:
+        """Say what is missing."""
+
+
+@dataclass
+class _Fetch:
+    """One blob under way."""
+
+    sink: Sink
+    done: Callable[[], None]
+    failed: Callable[[Refused], None]
+    listening: bool = False
+    ask_at_s: float = 0.0
+    interval_s: float = 0.0
+    last_chunk_s: float | None = None
+    last_progress_s: float = 0.0
+    unanswered: int = 0
+
+
+@dataclass
+class Dropped:
+    """Chunks that were of no use, by why."""
+
+    foreign: int = 0
+    repeated_or_wrong: int = 0
+    malformed: int = 0
+
+
+@dataclass
+class Fetcher:
+    """All blobs that this device is fetching.
+
+    Args:
+        wire: how to listen and ask.
+        lane: the link's name, the last part of every blob topic.
+        stall_s: seconds without a chunk after which a fetch fails.
+        draw: gives numbers from 0 to 1, for the jitter.
+        clock: the monotonic clock, in seconds.
+    """
+
+    wire: Wire
+    lane: str
+    stall_s: float
+    draw: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
+    dropped: Dropped = field(default_factory=Dropped)
+    _fetches: dict[str, list[_Fetch]] = field(default_factory=dict)
+
+    def start(self, sink: Sink, done: Callable[[], None], failed: Callable[[Refused], None]) -> None:
+        """Fetch what `sink` misses; then call `done` or `failed`, from within one of the methods below."""
+        if _missing(sink) == 0:
+            done()
+            return
+        now_s = self.clock()
+        fetch = _Fetch(sink, done, failed, last_progress_s=now_s)
+        others = self._fetches.setdefault(sink.blob.sha256, [])
+        others.append(fetch)
+        self.wire.listen(self._topic(sink.blob.sha256))
+
+    def stop(self, sink: Sink) -> None:
+        """Give one fetch up, without a word to its caller."""
+        blob = sink.blob.sha256
+        left = [fetch for fetch in self._fetches.get(blob, []) if fetch.sink is not sink]
+        if blob in self._fetches and not left:
+            self.wire.leave(self._topic(blob))
+            del self._fetches[blob]
+        elif left:
+            self._fetches[blob] = left
+
+    def connected(self) -> None:
+        """A new connection: nothing is subscribed on it."""
+        for blob in self._fetches:
+            self.wire.listen(self._topic(blob))
+
+    def listening(self, topic: str) -> None:
+        """The broker has confirmed a subscription: only now is asking of use."""
+        for fetch in self._of(topic):
+            if not fetch.listening:
+                fetch.listening, fetch.ask_at_s = True, self.clock()
+
+    def disconnected(self) -> None:
+        """The connection is gone, and the subscriptions with it."""
+        for fetch in self._all():
+            fetch.listening = False
+
+    def hello(self, jitter_s: float) -> None:
+        """A controller is there and may know nothing of us: ask soon."""
+        for fetch in self._all():
+            fetch.unanswered = 0
+            fetch.ask_at_s = min(fetch.ask_at_s, self.clock() + self.draw() * jitter_s)
+
+    def chunk(self, topic: str, payload: bytes) -> None:
+        """Take a chunk frame; what is of no use is counted and dropped."""
+        try:
+            index, data = parse_frame(payload)
+        except MalformedFrame:
+            self.dropped.malformed += 1
+            return
+        fetches = list(self._of(topic))
+        if not fetches:
+            self.dropped.foreign += 1
+        for fetch in fetches:
+            self._take(fetch, index, data)
+
+    def tick(self) -> float:
+        """Ask for what is due, sync what has gathered; gives the time of the next call, in monotonic seconds."""
+        now_s = self.clock()
+        for fetch in list(self._all()):
+            fetch.sink.sync()
+            if now_s - fetch.last_progress_s > self.stall_s:
+                self._end(fetch, Refused("download_stalled", f"nothing arrived for {self.stall_s:g} s"))
+            elif fetch.listening and now_s >= fetch.ask_at_s:
+                self._ask(fetch, now_s)
+        return min((fetch.ask_at_s for fetch in self._all() if fetch.listening), default=now_s + SILENCE_S)
+
+    def _take(self, fetch: _Fetch, index: int, data: bytes) -> None:
+        now_s = self.clock()
+        if fetch.last_chunk_s is not None:
+            gap_s = now_s - fetch.last_chunk_s
+            fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
+        # Also a chunk that is here already shows that the lane is being served.
+        fetch.last_chunk_s, fetch.unanswered = now_s, 0
+        fetch.ask_at_s = now_s + self._silence_s(fetch)
+        try:
+            fresh = fetch.sink.put(index, data)
+        except Refused as error:
+            self._end(fetch, error)
+            return
+        except OSError as error:
+            self._end(fetch, Refused("no_space", f"a chunk cannot be written: {error.strerror}"))
+            return
+        if not fresh:
+            self.dropped.repeated_or_wrong += 1
+            return
+        fetch.last_progress_s = now_s
+        if _missing(fetch.sink) == 0:
+            self._end(fetch, None)
+
+    def _ask(self, fetch: _Fetch, now_s: float) -> None:
+        sink = fetch.sink
+        sink.wants += 1
+        received = sink.received
+        self.wire.want(
+            ChunkRequest(
+                blob=sink.blob.sha256,
+                lane=self.lane,
+                chunk_bytes=sink.chunk_bytes,
+                chunks=received.count,
+                missing=received.inverted().to_text(),
+            )
+        )
+        fetch.ask_at_s = now_s + self._silence_s(fetch)
+        fetch.unanswered += 1
+
+    def _silence_s(self, fetch: _Fetch) -> float:
+        silence_s: float = max(SILENCE_S * 2 ** min(fetch.unanswered, 5), INTERVALS_OF_SILENCE * fetch.interval_s)
+        return min(silence_s, MAX_SILENCE_S) * (1 + 0.5 * self.draw())
+
+    def _end(self, fetch: _Fetch, error: Refused | None) -> None:
+        self.stop(fetch.sink)
+        if error is None:
+            fetch.done()
+        else:
+            fetch.failed(error)
+
+    def _topic(self, blob: str) -> str:
+        return topics.blob(blob, self.lane)
+
+    def _of(self, topic: str) -> list[_Fetch]:
+        try:
+            named = topics.parse_blob(topic)
+        except MalformedTopic:
+            return []
+        return list(self._fetches.get(named.blob, [])) if named.lane == self.lane else []
+
+    def _all(self) -> list[_Fetch]:
+        return [fetch for fetches in self._fetches.values() for fetch in fetches]
+
+
+def _missing(sink: Sink) -> int:
+    return sink.received.count - len(sink.received)

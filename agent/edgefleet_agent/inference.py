@@ -1,0 +1,209 @@
+"""The Open Inference Protocol, version 2: requests to tensors and answers to replies. No I/O.
+
+JSON, and the binary tensor extension that Triton's clients use (github.com/triton-inference-server/server,
+docs/protocol/extension_binary_data.md).
+"""
+
+import json
+import math
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from edgefleet_agent.errors import RequestError
+from edgefleet_agent.workers import Answer
+
+# How each datatype travels to the worker: the array code, or None where Python has none.
+CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}
+SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
+MAX_ID = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as the worker takes it; `binary` says which outputs the client wants as raw bytes."""
+
+    id: str | None
+    tensors: list[dict[str, Any]]
+    payload: bytes
+    outputs: list[str] | None
+    binary: frozenset[str] | bool
+
+
+def parse(body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[str]) -> Request:
+    """Read an inference request and hold it against the model's inputs.
+
+    Args:
+        body: the HTTP body.
+        header_length: how many of its bytes are JSON, when raw tensors follow; None for JSON alone.
+        declared: the model's inputs: name, datatype, shape (-1 where any size goes).
+        outputs: the names of the model's outputs.
+
+    Raises:
+        RequestError: 400, with what is wrong and what was expected.
+    """
+    split = len(body) if header_length is None else header_length
+    if not 0 <= split <= len(body):
+        raise RequestError(400, "Inference-Header-Content-Length is larger than the body")
+    head = _object(body[:split])
+    given = {tensor["name"]: tensor for tensor in _tensors(head, "inputs")}
+    if not given:
+        raise RequestError(400, "the request has no inputs")
+    expected = {tensor["name"] for tensor in declared}
+    if given.keys() != expected:
+        raise RequestError(400, f"the inputs are {sorted(given)}, expected {sorted(expected)}")
+    raw = _raw_parts(_tensors(head, "inputs"), memoryview(body)[split:])
+    tensors, parts = [], []
+    for tensor in declared:
+        shape, data = _tensor(given[tensor["name"]], tensor, raw.get(tensor["name"]))
+        tensors.append({"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape})
+        parts.append(data)
+    wanted, binary = _wanted(head, outputs)
+    return Request(_id(head), tensors, b"".join(parts), wanted, binary)
+
+
+def reply(answer: Answer, request: Request, about: dict[str, Any]) -> tuple[bytes, int | None]:
+    """The HTTP body of an answer, and how many of its bytes are JSON when raw tensors follow.
+
+    Args:
+        answer: what the model said.
+        request: what was asked.
+        about: the reply's model_name, model_version, id and parameters.
+    """
+    shown, raw, at = [], [], 0
+    for output in answer.outputs:
+        size = math.prod(output["shape"]) * SIZES[output["datatype"]]
+        data, at = answer.payload[at : at + size], at + size
+        if request.outputs is not None and output["name"] not in request.outputs:
+            continue
+        code = CODES[output["datatype"]]
+        as_raw = request.binary is True or (request.binary is not False and output["name"] in request.binary)
+        if as_raw or code is None:
+            shown.append(output | {"parameters": {"binary_data_size": size}})
+            raw.append(data)
+        else:
+            shown.append(output | {"data": _from_little_endian(code, data).tolist()})
+    head = json.dumps(about | {"outputs": shown}).encode()
+    return head + b"".join(raw), len(head) if raw else None
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the request is no JSON: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        raise RequestError(400, "the request is no JSON object")
+    return value
+
+
+def _tensors(head: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    tensors = head.get(key, [])
+    if not isinstance(tensors, list) or not all(
+        isinstance(t, dict) and isinstance(t.get("name"), str) for t in tensors
+    ):
+        raise RequestError(400, f"'{key}' must be a list of objects with a name")
+    return tensors
+
+
+def _id(head: dict[str, Any]) -> str | None:
+    given = head.get("id")
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str) or len(given) > MAX_ID:
+        raise RequestError(400, f"'id' must be a text of at most {MAX_ID} characters")
+    return given
+
+
+def _parameters(part: dict[str, Any]) -> dict[str, Any]:
+    parameters = part.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise RequestError(400, "'parameters' must be an object")
+    return parameters
+
+
+def _raw_parts(tensors: list[dict[str, Any]], rest: memoryview) -> dict[str, bytes]:
+    parts, at = {}, 0
+    for tensor in tensors:
+        size = _parameters(tensor).get("binary_data_size")
+        if size is None:
+            continue
+        if not isinstance(size, int) or size < 0 or at + size > len(rest):
+            raise RequestError(400, f"binary_data_size of '{tensor['name']}' does not fit the body")
+        parts[tensor["name"]] = bytes(rest[at : at + size])
+        at += size
+    if at != len(rest):
+        raise RequestError(400, f"{len(rest) - at} bytes of the body belong to no input")
+    return parts
+
+
+def _tensor(given: dict[str, Any], declared: dict[str, Any], raw: bytes | None) -> tuple[list[int], bytes]:
+    name, datatype = declared["name"], declared["datatype"]
+    if given.get("datatype") != datatype:
+        raise RequestError(400, f"input '{name}' is {given.get('datatype')}, expected {datatype}")
+    shape = given.get("shape")
+    if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape):
+        raise RequestError(400, f"the shape of input '{name}' must be a list of positive integers")
+    fits = len(shape) == len(declared["shape"]) and all(
+        want in (-1, size) for want, size in zip(declared["shape"], shape, strict=True)
+    )
+    if not fits:
+        raise RequestError(400, f"the shape of input '{name}' is {shape}, expected {declared['shape']} (-1: any)")
+    count = math.prod(shape)
+    data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
+    if len(data) != count * SIZES[datatype]:
+        raise RequestError(
+            400, f"input '{name}' holds {len(data) // SIZES[datatype]} values, its shape asks for {count}"
+        )
+    return shape, data
+
+
+def _pack(data: Any, name: str, datatype: str, count: int) -> bytes:
+    code = CODES[datatype]
+    if code is None:
+        raise RequestError(400, f"input '{name}' is {datatype}: send it as binary data")
+    if not isinstance(data, list):
+        raise RequestError(400, f"input '{name}' has no 'data' list")
+    # Most clients send one flat list; a nested one is unfolded, row by row.
+    flat = data if len(data) == count and not isinstance(data[0], list) else list(_flat(data))
+    try:
+        return _to_little_endian(array(code, flat))
+    except (TypeError, OverflowError, ValueError):
+        raise RequestError(400, f"input '{name}' holds values that are no {datatype}") from None
+
+
+def _flat(data: list[Any], depth: int = 0) -> Iterator[Any]:
+    if depth > 8:
+        raise RequestError(400, "'data' is nested too deeply")
+    for value in data:
+        if isinstance(value, list):
+            yield from _flat(value, depth + 1)
+        else:
+            yield value
+
+
+def _to_little_endian(values: "array[Any]") -> bytes:
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
+
+
+def _from_little_endian(code: str, data: bytes) -> "array[Any]":
+    values = array(code, data)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def _wanted(head: dict[str, Any], outputs: list[str]) -> tuple[list[str] | None, frozenset[str] | bool]:
+    asked = _tensors(head, "outputs")
+    if not asked:
+        return None, _parameters(head).get("binary_data_output") is True
+    names = [tensor["name"] for tensor in asked]
+    if unknown := sorted(set(names) - set(outputs)):
+        raise RequestError(400, f"there is no output {unknown}, the model has {outputs}")
+    default = _parameters(head).get("binary_data_output") is True
+    binary = {t["name"] for t in asked if _parameters(t).get("binary_data", default) is True}
+    return names, frozenset(binary)

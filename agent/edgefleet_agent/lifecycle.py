@@ -1,0 +1,121 @@
+"""The lifecycle of one attempt at one generation: a table, and nothing else.
+
+A row says: in this phase, on this event, the attempt is in that phase, and the agent does this. The phase is on the
+disk before the effect begins. A row that is missing cannot happen; if it does, that is a bug and raises.
+"""
+
+from typing import Literal
+
+from edgefleet_agent.errors import NoSuchTransition
+from edgefleet_protocol.phases import ENDED, ON_THE_WAY, Phase
+
+Event = Literal[
+    "desired",  # a generation that is new to this device
+    "nothing_wanted",  # its manifest is None
+    "already_answering",  # the variant that is wanted answers already
+    "on_disk",  # the variant lies in a slot
+    "accepted",  # the manifest fits this device, and the bytes are to be fetched
+    "refused",  # the manifest does not fit this device
+    "downloaded",  # every byte is there and is what its digest says
+    "unpacked",  # the variant is in a slot of its own
+    "activate",  # the controller wants it to answer
+    "passed",  # the golden set came out as recorded
+    "held",  # answered live for the whole trial
+    "failed",
+    "failed_alone",  # failed in the trial, and there is no old variant
+    "superseded",  # a higher generation has come
+    "restarted",  # the agent was started and found the attempt in this phase
+    "looping",  # the same, once too often
+]
+Effect = Literal[
+    "none",
+    "inspect",  # get the manifest and judge it
+    "stop_answering",
+    "adopt",  # the answering variant answers for this generation from now on
+    "download",
+    "unpack",
+    "settle",  # wait in the slot until activation is asked for
+    "self_test",
+    "start_trial",
+    "commit",  # the old worker ends
+    "clear",  # stop whatever this attempt had begun; the old variant goes on answering
+    "roll_back",  # the old variant answers again
+    "fall_silent",  # the trial's variant is stopped and nothing answers
+]
+
+ASSIGNED: Phase = "assigned"
+"""Where every attempt begins: the device has not read it yet."""
+
+# fmt: off
+_TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
+    ("assigned",    "desired"):           ("notified",           "inspect"),
+
+    ("notified",    "nothing_wanted"):    ("removed",            "stop_answering"),
+    ("notified",    "already_answering"): ("already_installed",  "adopt"),
+    ("notified",    "on_disk"):           ("staged",             "settle"),
+    ("notified",    "accepted"):          ("downloading",        "download"),
+    ("notified",    "refused"):           ("rejected",           "clear"),
+    ("notified",    "failed"):            ("failed_no_change",   "clear"),
+    ("notified",    "activate"):          ("notified",           "none"),
+
+    ("downloading", "downloaded"):        ("verified",           "unpack"),
+    ("downloading", "failed"):            ("failed_no_change",   "clear"),
+    ("downloading", "activate"):          ("downloading",        "none"),
+
+    ("verified",    "unpacked"):          ("staged",             "settle"),
+    ("verified",    "failed"):            ("failed_no_change",   "clear"),
+    ("verified",    "activate"):          ("verified",           "none"),
+
+    ("staged",      "activate"):          ("self_test",          "self_test"),
+
+    ("self_test",   "passed"):            ("trial",              "start_trial"),
+    ("self_test",   "failed"):            ("failed_no_change",   "clear"),
+
+    ("trial",       "held"):              ("committed",          "commit"),
+    ("trial",       "failed"):            ("failed_rolled_back", "roll_back"),
+    ("trial",       "failed_alone"):      ("failed_unsafe",      "fall_silent"),
+
+    # A higher generation always wins; what this attempt had begun is undone.
+    ("notified",    "superseded"):        ("superseded",         "clear"),
+    ("downloading", "superseded"):        ("superseded",         "clear"),
+    ("verified",    "superseded"):        ("superseded",         "clear"),
+    ("staged",      "superseded"):        ("superseded",         "clear"),
+    ("self_test",   "superseded"):        ("superseded",         "clear"),
+    ("trial",       "superseded"):        ("superseded",         "roll_back"),
+
+    # After a power cut: what harms nobody goes on; what may have been the cause does not happen twice.
+    ("notified",    "restarted"):         ("notified",           "inspect"),
+    ("downloading", "restarted"):         ("downloading",        "download"),
+    ("verified",    "restarted"):         ("verified",           "unpack"),
+    ("staged",      "restarted"):         ("staged",             "settle"),
+    ("self_test",   "restarted"):         ("failed_no_change",   "clear"),
+    ("trial",       "restarted"):         ("failed_rolled_back", "clear"),
+    ("notified",    "looping"):           ("rejected",           "clear"),
+    ("downloading", "looping"):           ("rejected",           "clear"),
+    ("verified",    "looping"):           ("rejected",           "clear"),
+    ("staged",      "looping"):           ("rejected",           "clear"),
+    # ("self_test" | "trial", "looping"): cannot happen, one restart ends them.
+}
+# fmt: on
+
+
+def step(phase: Phase, event: Event) -> tuple[Phase, Effect]:
+    """The next phase, and what to do once it is saved.
+
+    Raises:
+        NoSuchTransition: the table has no such row.
+    """
+    try:
+        return _TABLE[phase, event]
+    except KeyError:
+        raise NoSuchTransition(f"no row for '{event}' in phase '{phase}': a bug, please report it") from None
+
+
+def on_the_way(phase: Phase) -> bool:
+    """Whether an attempt in this phase is still going on."""
+    return phase in ON_THE_WAY and phase not in ENDED
+
+
+def rows() -> dict[tuple[Phase, Event], tuple[Phase, Effect]]:
+    """The whole table, for tests and for documents."""
+    return dict(_TABLE)

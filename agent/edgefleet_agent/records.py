@@ -1,0 +1,71 @@
+"""What the agent remembers of each model, saved before it is acted on."""
+
+import os
+import signal
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgefleet_agent.durable import replace_file
+from edgefleet_profiles.names import Name
+from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Slot
+from edgefleet_protocol.phases import Phase
+
+STATE_VERSION = 1
+
+
+class ModelRecord(BaseModel):
+    """One model on this device: what is wanted, how the attempt at it stands, and what lies on the disk.
+
+    `answering` and `previous` are variants with a slot; during a trial `answering` is still the old one, because
+    that is where a power cut leads back to. `synced_chunks` is how far the download was at the last start.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    desired: DesiredModel
+    attempt: Attempt
+    answering: Digest | None = None
+    previous: Digest | None = None
+    slots: dict[Digest, Slot] = Field(default_factory=dict)
+    synced_chunks: int = 0
+
+
+class Records(BaseModel):
+    """The whole state file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = STATE_VERSION
+    models: dict[Name, ModelRecord] = Field(default_factory=dict)
+
+
+class RecordFile:
+    """The state file of a device: read once at start, replaced at every change."""
+
+    def __init__(self, folder: Path, failpoint: str | None = None) -> None:
+        self._path = folder / "state.json"
+        self._failpoint = failpoint
+        self.set_aside: str | None = None
+        self.models: dict[str, ModelRecord] = dict(self._read().models)
+
+    def _read(self) -> Records:
+        try:
+            return Records.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return Records()
+        except (ValidationError, ValueError) as error:
+            # A device in the field must come back: the controller tells it again what to run.
+            self.set_aside = f"state.json cannot be read and was set aside as state.json.broken: {str(error)[:200]}"
+            self._path.replace(self._path.with_name("state.json.broken"))
+            return Records()
+
+    def save(self, model: str, record: ModelRecord) -> None:
+        """Put one model's record on the disk; when this returns, it is there."""
+        self.models[model] = record
+        replace_file(self._path, Records(models=self.models).model_dump_json(exclude_none=True).encode())
+
+    def pass_failpoint(self, phase: Phase) -> None:
+        """Die as in a power cut when the test's failpoint is this phase."""
+        if self._failpoint == phase:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,27 @@
+"""The report: a complete snapshot of the device, made from the installations. No I/O."""
+
+from collections.abc import Mapping
+
+from edgefleet_agent.installation import Installation
+from edgefleet_protocol.messages import ReportedModel
+
+
+def report_models(installations: Mapping[str, Installation]) -> dict[str, ReportedModel]:
+    """What is reported of every model: what answers this moment, what lies on disk, and the last attempt."""
+    return {name: shown for name, one in installations.items() if (shown := _model(one))}
+
+
+def _model(installation: Installation) -> ReportedModel | None:
+    record = installation.record
+    if record is None:
+        return None
+    live = installation.answering.live
+    attempt = record.attempt
+    if transfer := installation.transfer:
+        attempt = attempt.model_copy(update={"transfer": transfer})
+    return ReportedModel(
+        generation=record.desired.generation,
+        answering=live.slot if live else None,
+        slots=tuple(record.slots.values()),
+        attempt=attempt,
+    )

@@ -1,0 +1,58 @@
+"""A candidate's self-test: load it in a worker of its own, and hold its golden answers against the recorded ones."""
+
+from edgefleet_agent.answering import Placed
+from edgefleet_agent.checks import check_golden
+from edgefleet_agent.device import Device
+from edgefleet_agent.errors import AgentError, ModelFailed, Refused, WorkerError
+from edgefleet_agent.events import SelfTested
+from edgefleet_agent.slots import GOLDEN
+from edgefleet_protocol.messages import Slot
+from edgefleet_protocol.phases import ReasonCode
+
+
+class SelfTest:
+    """One self-test; `run` blocks, so it belongs on a thread; its outcome is posted as `SelfTested`."""
+
+    def __init__(self, model: str, slot: Slot, device: Device) -> None:
+        self._model, self._slot, self._device = model, slot, device
+        self._placed: Placed | None = None
+        self._cancelled = False
+
+    def run(self) -> None:
+        """Test the candidate; when it passes, its worker is warm and goes with the event."""
+        refused = None
+        try:
+            self._test()
+        except AgentError as error:
+            refused = _why(error, loaded=self._placed is not None)
+            if self._placed:
+                self._placed.kill()
+        placed = None if refused else self._placed
+        self._device.post(SelfTested(self._model, self._slot.generation, placed, refused))
+
+    def cancel(self) -> None:
+        """End the worker; what `run` posts then is of no interest any more."""
+        self._cancelled = True
+        if self._placed:
+            self._placed.kill()
+
+    def _test(self) -> None:
+        slots, variant = self._device.slots, self._slot.variant
+        if not slots.intact(variant):
+            raise Refused("blob_corrupt", "the slot's files are not what its manifest says")
+        self._placed = placed = self._device.start(self._slot)
+        if self._cancelled:
+            raise Refused("self_test_failed", "cancelled")
+        golden = slots.path(variant) / GOLDEN
+        if golden.exists():
+            scale = placed.manifest.core.preprocessing.scale
+            check_golden(placed.manifest.expected, placed.worker.self_test(golden, scale))
+
+
+def _why(error: AgentError, loaded: bool) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    reason: ReasonCode = error.reason if isinstance(error, WorkerError) else "self_test_failed"
+    if loaded and isinstance(error, ModelFailed):
+        reason = "self_test_failed"
+    return Refused(reason, str(error))

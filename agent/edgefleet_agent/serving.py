@@ -1,0 +1,143 @@
+"""Requests of applications, whatever carries them: inference, metadata, readiness and labels."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from edgefleet_agent import inference
+from edgefleet_agent.answering import Answering, NotFinite, Placed
+from edgefleet_agent.errors import ModelFailed, RequestError, WorkerError
+from edgefleet_agent.telemetry import Key, Recorder
+
+
+@dataclass(frozen=True)
+class Body:
+    """A reply: its bytes, and how many of them are JSON when raw tensors follow."""
+
+    data: bytes
+    header_length: int | None = None
+
+
+class Serving:
+    """What applications may ask of this device; any thread may call.
+
+    Args:
+        recorder: where every answer is counted.
+        status: gives the device's report, as JSON.
+    """
+
+    def __init__(self, recorder: Recorder, status: Callable[[], bytes]) -> None:
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self._models: dict[str, Answering] = {}
+        self.status = status
+
+    def add(self, model: str, answering: Answering) -> None:
+        """Let applications ask for a model."""
+        with self._lock:
+            self._models = self._models | {model: answering}
+
+    def ready(self) -> bool:
+        """Whether at least one model answers, and none is waited for."""
+        models = self._models.values()
+        return bool(models) and all(answering.live for answering in models)
+
+    def placed(self, model: str, version: str | None = None) -> Placed:
+        """What answers for a model.
+
+        Raises:
+            RequestError: 503 when no variant answers yet, 404 for another model or version.
+        """
+        answering = self._models.get(model)
+        if answering is None and self._models:
+            raise RequestError(404, f"there is no model '{model[:100]}' here: the models are {sorted(self._models)}")
+        live = answering.live if answering else None
+        if live is None:
+            raise RequestError(503, f"model '{model[:100]}' is not ready: no variant answers yet")
+        if version is not None and version != str(live.slot.model_version):
+            raise RequestError(404, f"version {version[:20]} does not answer: version {live.slot.model_version} does")
+        return live
+
+    def metadata(self, model: str, version: str | None) -> dict[str, Any]:
+        """The model's metadata, as the protocol has it; `parameters` say which variant answers."""
+        live = self.placed(model, version)
+        core = live.manifest.core
+        return {
+            "name": model,
+            "versions": [str(live.slot.model_version)],
+            "platform": "onnxruntime_onnx",
+            "inputs": live.worker.inputs,
+            "outputs": live.worker.outputs,
+            "parameters": {
+                "variant": live.slot.variant,
+                "generation": live.slot.generation,
+                "scale": core.preprocessing.scale,
+                "labels": list(core.labels),
+            },
+        }
+
+    def infer(self, model: str, version: str | None, body: bytes, header_length: int | None) -> Body:
+        """Answer an inference request.
+
+        Raises:
+            RequestError: the request is wrong (400), unknown (404), or cannot be answered now (500, 503).
+        """
+        began_s = time.monotonic()
+        live = self.placed(model, version)
+        outputs = [output["name"] for output in live.worker.outputs]
+        request = inference.parse(body, header_length, live.worker.inputs, outputs)
+        try:
+            answer, placed = self._models[model].ask(request.tensors, request.payload)
+        except WorkerError as error:
+            self._recorder.failed(_key(model, live), isinstance(error, NotFinite))
+            status = 500 if isinstance(error, ModelFailed | NotFinite) else 503
+            raise RequestError(status, f"model '{model}' did not answer: {error}") from error
+        key = _key(model, placed)
+        request_id = request.id or uuid4().hex
+        about = {
+            "model_name": model,
+            "model_version": str(key.model_version),
+            "id": request_id,
+            "parameters": {"variant": key.variant, "generation": key.generation},
+        }
+        data, json_bytes = inference.reply(answer, request, about)
+        core = placed.manifest.core
+        classes = answer.top1 if core.task == "classification" else []
+        self._recorder.answered(key, request_id, time.monotonic() - began_s, classes, core.labels)
+        return Body(data, json_bytes)
+
+    def feedback(self, given: Any) -> dict[str, Any]:
+        """Count the truth about an earlier request: {"model", "id", "label" or "labels"}.
+
+        Raises:
+            RequestError: 404 for an id that is not known, 400 for anything else that is wrong.
+        """
+        if not isinstance(given, dict):
+            raise RequestError(400, "feedback is an object with model, id, and label or labels")
+        model, request_id = given.get("model"), given.get("id")
+        labels = given["labels"] if "labels" in given else [given.get("label")]
+        if not isinstance(model, str) or not isinstance(request_id, str):
+            raise RequestError(400, "feedback needs 'model' and 'id' as texts")
+        if not isinstance(labels, list) or not all(_is_label(label) for label in labels):
+            raise RequestError(
+                400, "feedback needs 'label', a class index or a label text, or 'labels', a list of them"
+            )
+        try:
+            counted = self._recorder.label(model, request_id, labels)
+        except ValueError as error:
+            raise RequestError(400, str(error)) from None
+        if counted is None:
+            raise RequestError(404, f"no answer with id '{request_id[:100]}' is remembered for model '{model[:100]}'")
+        return {"counted": counted}
+
+
+def _key(model: str, placed: Placed) -> Key:
+    slot = placed.slot
+    return Key(model, slot.model_version, slot.variant, slot.generation)
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)

@@ -1,0 +1,252 @@
+"""The session: one loop that owns all state. Events come in, effects go out; everything else is elsewhere."""
+
+import logging
+import random
+import time
+from functools import partial
+
+from edgefleet_agent.bus import Bus
+from edgefleet_agent.clock import trusted, wall_ms
+from edgefleet_agent.device import Device
+from edgefleet_agent.durable import replace_file
+from edgefleet_agent.events import (
+    Connected,
+    Disconnected,
+    Ended,
+    Event,
+    Inbox,
+    InTrouble,
+    Received,
+    SelfTested,
+    Started,
+    Subscribed,
+    Unpacked,
+)
+from edgefleet_agent.facts import Described
+from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.http import Endpoint, agent_version
+from edgefleet_agent.identity import Identity
+from edgefleet_agent.installation import Installation
+from edgefleet_agent.journal import Journal
+from edgefleet_agent.lifecycle import Effect
+from edgefleet_agent.policy import permitted
+from edgefleet_agent.records import RecordFile
+from edgefleet_agent.report import report_models
+from edgefleet_agent.serving import Serving
+from edgefleet_agent.settings import Settings
+from edgefleet_agent.slots import Slots
+from edgefleet_agent.spool import Spool
+from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_protocol import topics
+from edgefleet_protocol.errors import ProtocolError
+from edgefleet_protocol.messages import Acked, DesiredState, Hello, Presence, ReportedState, decode, encode
+
+log = logging.getLogger("edgefleet.agent")
+
+SWITCHES: frozenset[Effect] = frozenset({"start_trial", "roll_back", "fall_silent", "stop_answering", "adopt"})
+"""Effects after which another variant, or none, answers: the open windows end there."""
+POLL_S = 0.5
+RESEND_HEARTBEATS = 0.5
+
+
+class Session:
+    """One run of the agent on one device.
+
+    Args:
+        settings: the operator's.
+        described: what the device is.
+        identity: which life and boot of it this is.
+    """
+
+    def __init__(self, settings: Settings, described: Described, identity: Identity) -> None:
+        self._settings, self._described, self._identity = settings, described, identity
+        self.inbox = Inbox()
+        self._recorder = Recorder(time.monotonic, wall_ms)
+        self._serving = Serving(self._recorder, lambda: encode(self._snapshot))
+        presence = Presence(online=True, incarnation=identity.incarnation, boot=identity.boot)
+        heartbeat_s, broker = settings.heartbeat_s, settings.broker_settings
+        self._bus = Bus(broker, settings.device, presence, heartbeat_s, self.inbox)
+        self._fetcher = Fetcher(self._bus, described.link.name, settings.stall_s)
+        self._device = self._open_device()
+        self._installations: dict[str, Installation] = {}
+        resend_s = max(RESEND_HEARTBEATS * heartbeat_s, 1.0)
+        self._spool = Spool(settings.state, identity.incarnation, resend_s)
+        self._reports = 0
+        self._set_aside = 0
+        self._changed = False
+        self._endpoint: Endpoint | None = None
+        self._snapshot = self._report()
+        now_s = time.monotonic()
+        self._report_at_s, self._window_at_s = now_s + heartbeat_s, now_s + settings.window_s
+
+    def run(self) -> None:
+        """Wake up, connect, and turn events into effects until the system asks us to end."""
+        self._listen()
+        self._wake()
+        self._bus.start()
+        try:
+            while True:
+                event = self.inbox.get(self._tick())
+                if isinstance(event, Ended):
+                    return
+                if event is not None:
+                    self._take(event)
+        finally:
+            self._end()
+
+    def _open_device(self) -> Device:
+        state = self._settings.state
+        records = RecordFile(state, self._settings.failpoint)
+        if records.set_aside:
+            log.error(records.set_aside)
+        return Device(
+            folder=state,
+            facts=self._described.facts,
+            max_chunk_bytes=self._described.link.chunk_bytes,
+            records=records,
+            journal=Journal(state),
+            slots=Slots(state),
+            fetcher=self._fetcher,
+            post=self.inbox.put,
+            threads=self._settings.threads,
+        )
+
+    def _listen(self) -> None:
+        self._endpoint = Endpoint(*self._settings.http_address, self._serving)
+        replace_file(self._settings.state / "endpoint", self._endpoint.url.encode())
+
+    def _wake(self) -> None:
+        for model in self._device.records.models:
+            self._installation(model).wake()
+        self._snapshot = self._report()
+
+    def _installation(self, model: str) -> Installation:
+        if model not in self._installations:
+            made = self._installations[model] = Installation(model, self._device, self._on_change)
+            self._serving.add(model, made.answering)
+        return self._installations[model]
+
+    # ---- events --------------------------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Received():
+                self._receive(event)
+            case Subscribed():
+                for topic in self._bus.confirmed(event):
+                    self._fetcher.listening(topic)
+            case Connected():
+                self._fetcher.connected()
+                self._spool.forget_sent()
+                self._changed = True
+            case Disconnected():
+                self._fetcher.disconnected()
+            case Unpacked():
+                self._installation(event.model).unpacked(event)
+            case SelfTested():
+                self._installation(event.model).self_tested(event)
+            case Started():
+                self._installation(event.model).started(event)
+            case InTrouble():
+                self._in_trouble(event)
+
+    def _receive(self, message: Received) -> None:
+        device = self._settings.device
+        receivers = {
+            topics.desired(device): self._desired,
+            topics.acked(device): self._acked,
+            topics.HELLO: self._hello,
+        }
+        receive = receivers.get(message.topic, partial(self._fetcher.chunk, message.topic))
+        try:
+            receive(message.payload)
+        except ProtocolError as error:
+            self._set_aside += 1
+            log.warning("a message on %s was set aside: %s", message.topic, error)
+
+    def _desired(self, payload: bytes) -> None:
+        for model, desired in decode(DesiredState, payload).models.items():
+            self._installation(model).desire(desired)
+
+    def _acked(self, payload: bytes) -> None:
+        acked = decode(Acked, payload)
+        self._spool.acked(acked.incarnation, acked.through)
+
+    def _hello(self, payload: bytes) -> None:
+        hello = decode(Hello, payload)
+        self._report_at_s = min(self._report_at_s, time.monotonic() + random.uniform(0, hello.jitter_s))
+        self._fetcher.hello(hello.jitter_s)
+        self._spool.forget_sent()
+
+    def _in_trouble(self, event: InTrouble) -> None:
+        slot = event.trouble.slot
+        if event.trouble.asked:
+            key = Key(event.model, slot.model_version, slot.variant, slot.generation)
+            self._recorder.failed(key, event.trouble.not_finite)
+        self._installation(event.model).in_trouble(event.trouble)
+
+    def _on_change(self, model: str, effect: Effect) -> None:
+        self._changed = True
+        if effect in SWITCHES:
+            self._close_windows(model)
+
+    # ---- time ----------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> float:
+        """Do what is due; gives the seconds until something may be due again."""
+        now_s = time.monotonic()
+        for installation in self._installations.values():
+            installation.tick(now_s)
+        next_fetch_s = self._fetcher.tick()
+        if now_s >= self._window_at_s:
+            self._window_at_s = now_s + self._settings.window_s
+            self._close_windows()
+        if self._changed or now_s >= self._report_at_s:
+            self._say(now_s)
+        if self._bus.connected:
+            for window in self._spool.due(now_s):
+                self._bus.publish("telemetry", window)
+        self._bus.check()
+        return min(POLL_S, max(min(next_fetch_s, self._report_at_s, self._window_at_s) - now_s, 0.0))
+
+    def _close_windows(self, model: str | None = None) -> None:
+        for window in self._recorder.close(model):
+            trusted_window = window.model_copy(update={"clock_trusted": trusted()})
+            if left := permitted(trusted_window, self._described.region.may_leave):
+                self._spool.add(left)
+
+    def _say(self, now_s: float) -> None:
+        """Report the whole of it; the next one is due after a heartbeat, a tenth more or less."""
+        self._changed = False
+        self._report_at_s = now_s + self._settings.heartbeat_s * random.uniform(0.9, 1.1)
+        self._reports += 1
+        self._snapshot = self._report()
+        self._bus.publish("reported", self._snapshot, qos=1)
+
+    def _report(self) -> ReportedState:
+        return ReportedState(
+            incarnation=self._identity.incarnation,
+            boot=self._identity.boot,
+            report=self._reports,
+            agent_version=agent_version(),
+            sent_ms=wall_ms(),
+            clock_trusted=trusted(),
+            facts=self._described.facts,
+            host_facts=self._described.host_facts,
+            labels=self._settings.labels,
+            endpoint=self._endpoint.url if self._endpoint else None,
+            models=report_models(self._installations),
+            set_aside=self._set_aside,
+            spooled_windows=len(self._spool),
+            dropped_windows=self._spool.dropped,
+        )
+
+    def _end(self) -> None:
+        """End within two seconds: the workers, the endpoint, a last word to the broker, the files."""
+        for installation in self._installations.values():
+            installation.stop()
+        self._close_windows()
+        self._bus.close()
+        if self._endpoint:
+            self._endpoint.close()
+        self._spool.close()

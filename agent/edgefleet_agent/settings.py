@@ -1,0 +1,149 @@
+"""What the operator decides: a TOML file, over it EDGEFLEET_* variables, over these the command line."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edgefleet_agent.errors import SettingsError
+from edgefleet_profiles.names import Name
+
+PREFIX = "EDGEFLEET_"
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class BrokerSettings(BaseModel):
+    """Where the broker is, and how it knows us; the password is read from its file at every connect."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    port: int
+    tls: bool = False
+    ca_file: Path | None = None
+    username: str | None = None
+    password_file: Path | None = None
+
+    def password(self) -> str | None:
+        """The password, when there is a file for it."""
+        return self.password_file.read_text().strip() if self.password_file else None
+
+
+class Settings(BaseModel):
+    """All settings of one agent; see `edgefleet-agent run --help`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: Path
+    device: Name
+    broker: str
+    region: Name
+    link: Name
+    hardware: Name | None = None
+    simulate_hardware: Name | None = None
+    catalogue: Path | None = None
+    http: str = "127.0.0.1:0"
+    heartbeat_s: Seconds = 60.0
+    window_s: Seconds = 60.0
+    stall_s: Annotated[float, Field(gt=0)] = 6 * 3600.0
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    labels: dict[Name, Name] = Field(default_factory=dict)
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    failpoint: str | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_from_text(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        pairs = [pair.partition("=") for pair in given.split(",") if pair]
+        return {key.strip(): value.strip() for key, _, value in pairs}
+
+    @property
+    def broker_settings(self) -> BrokerSettings:
+        """The broker's address, taken apart.
+
+        Raises:
+            SettingsError: it is no mqtt:// or mqtts:// address.
+        """
+        try:
+            url = urlsplit(self.broker)
+            port = url.port
+        except ValueError:
+            url, port = urlsplit(""), None
+        if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
+            raise SettingsError(f"broker '{self.broker}' is no address: write mqtt://HOST:PORT or mqtts://HOST:PORT")
+        tls = url.scheme == "mqtts"
+        return BrokerSettings(
+            host=url.hostname,
+            port=port or (8883 if tls else 1883),
+            tls=tls,
+            ca_file=self.ca_file,
+            username=self.username,
+            password_file=self.password_file,
+        )
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Host and port of the endpoint.
+
+        Raises:
+            SettingsError: not HOST:PORT.
+        """
+        host, _, port = self.http.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise SettingsError(f"http '{self.http}' is no address: write HOST:PORT, such as 127.0.0.1:8080")
+        return host, int(port)
+
+
+def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Lay the layers over each other and check the whole.
+
+    Args:
+        flags: what the command line gave, by setting; `config` names the file.
+        environment: EDGEFLEET_DEVICE and so on: the setting's name in capitals.
+
+    Raises:
+        SettingsError: in one line, what is missing or wrong.
+    """
+    fields = Settings.model_fields
+    variables = {name: environment[PREFIX + name.upper()] for name in fields if PREFIX + name.upper() in environment}
+    config = flags.get("config") or environment.get(PREFIX + "CONFIG")
+    merged: dict[str, Any] = {}
+    for layer in (_read(Path(config)) if config else {}, variables, {k: v for k, v in flags.items() if k != "config"}):
+        # The two ways to name the hardware replace each other.
+        if layer.keys() & {"hardware", "simulate_hardware"}:
+            merged = {k: v for k, v in merged.items() if k not in ("hardware", "simulate_hardware")}
+        merged |= layer
+    if merged.get("hardware") and merged.get("simulate_hardware"):
+        raise SettingsError("hardware and simulate_hardware are both given: name one")
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(_first_fault(error)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        flag = "--" + name.replace("_", "-")
+        return f"'{name}' is not set: give {flag}, {PREFIX}{name.upper()}, or {name} = ... in the --config file"
+    if fault["type"] == "extra_forbidden":
+        return f"there is no setting '{name}': correct its spelling or remove it"
+    return f"'{name}' is {str(fault['input'])[:100]!r}: {fault['msg']}"

@@ -1,0 +1,201 @@
+"""Where the chunks of one blob gather: small blobs in memory, encodings in a file that survives a power cut."""
+
+import base64
+import json
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+from edgefleet_agent.durable import replace_file, sync_folder
+from edgefleet_agent.errors import Refused
+from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.chunks import (
+    HASH_BYTES,
+    SMALL_BLOB_CHUNK_BYTES,
+    Bitmap,
+    chunk_count,
+    chunk_hash,
+    chunk_size,
+)
+from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.manifest import BlobRef, Encoding
+
+MAX_SMALL_BLOB_BYTES = 1024 * 1024
+SYNC_EVERY_CHUNKS = 16
+SYNC_EVERY_S = 0.5
+MAX_WRONG_BLOBS = 3
+
+
+class Sink(Protocol):
+    """One blob on its way in."""
+
+    blob: BlobRef
+    chunk_bytes: int
+    wants: int
+    """How often it was asked for."""
+
+    @property
+    def received(self) -> Bitmap:
+        """The chunks that are here."""
+
+    def put(self, index: int, data: bytes) -> bool:
+        """Take a chunk; False when it is none of this blob's, or is here already.
+
+        Raises:
+            Refused: blob_corrupt, the whole blob is not what its name says.
+        """
+
+    def sync(self, force: bool = False) -> None:
+        """Put what has gathered on the disk, when it is time or when `force` says so."""
+
+
+class MemorySink:
+    """A blob of at most 1 MB without a hash list: gathered in memory and verified whole.
+
+    Raises:
+        Refused: manifest_invalid, the blob is too large for this way.
+    """
+
+    def __init__(self, blob: BlobRef, chunk_bytes: int = SMALL_BLOB_CHUNK_BYTES) -> None:
+        if blob.size_bytes > MAX_SMALL_BLOB_BYTES:
+            raise Refused(
+                "manifest_invalid",
+                f"blob {blob.sha256} has {blob.size_bytes} bytes: without a hash list at most {MAX_SMALL_BLOB_BYTES}",
+            )
+        self.blob, self.chunk_bytes, self.wants = blob, chunk_bytes, 0
+        self.received = Bitmap(chunk_count(blob.size_bytes, chunk_bytes))
+        self._data = bytearray(blob.size_bytes)
+        self._wrong = 0
+
+    def put(self, index: int, data: bytes) -> bool:
+        """Take a chunk of the right size; when all are here and are not the blob, all are asked for again."""
+        if index >= self.received.count or index in self.received:
+            return False
+        if len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
+            return False
+        self._data[index * self.chunk_bytes : index * self.chunk_bytes + len(data)] = data
+        self.received.set(index)
+        if len(self.received) == self.received.count and digest(bytes(self._data)) != self.blob.sha256:
+            self.received = Bitmap(self.received.count)
+            self._wrong += 1
+            if self._wrong >= MAX_WRONG_BLOBS:
+                raise Refused("blob_corrupt", f"blob {self.blob.sha256} came {self._wrong} times and was another")
+        return True
+
+    def sync(self, force: bool = False) -> None:
+        """Nothing of this is kept."""
+
+    def data(self) -> bytes:
+        """The whole blob, once it is complete."""
+        return bytes(self._data)
+
+
+class FileSink:
+    """An encoding: chunks whose hash matches go to a preallocated file, then into the bitmap beside it.
+
+    The bitmap on the disk never claims more than is synced: first the data is synced, then the bitmap replaced.
+
+    Args:
+        path: the file; `path` + `.bitmap` is the bitmap, with the seconds and requests spent so far.
+        encoding: what is fetched.
+        hashes: its hash list.
+        began_s: when this run of the agent began to download for the attempt, on the monotonic clock.
+
+    Raises:
+        Refused: manifest_invalid, the hash list has another length; no_space, the file cannot be made.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding, hashes: bytes, began_s: float) -> None:
+        self.blob, self.chunk_bytes = encoding.blob, encoding.chunk_bytes
+        count = chunk_count(self.blob.size_bytes, self.chunk_bytes)
+        if len(hashes) != count * HASH_BYTES:
+            raise Refused(
+                "manifest_invalid", f"the hash list has {len(hashes)} bytes, {count} chunks need {HASH_BYTES} each"
+            )
+        self.path, self._hashes = path, hashes
+        self._bitmap_path = bitmap_path(path)
+        self.wants, self.seconds_before = 0, 0.0
+        self._unsynced = 0
+        self._synced_at_s = time.monotonic()
+        self._began_s = began_s
+        self.received = self._resume(count)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._reserve()
+
+    @property
+    def seconds(self) -> float:
+        """How long the attempt has been downloading, earlier runs of the agent included."""
+        return self.seconds_before + time.monotonic() - self._began_s
+
+    def put(self, index: int, data: bytes) -> bool:
+        """Take a chunk whose hash is the one in the list."""
+        if index >= self.received.count or index in self.received:
+            return False
+        if chunk_hash(data) != self._hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]:
+            return False
+        if len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
+            return False
+        os.pwrite(self._descriptor, data, index * self.chunk_bytes)
+        self.received.set(index)
+        self._unsynced += 1
+        self.sync(force=len(self.received) == self.received.count)
+        return True
+
+    def sync(self, force: bool = False) -> None:
+        """Sync the data, then the bitmap: every 16 chunks, or half a second after one came."""
+        due = self._unsynced >= SYNC_EVERY_CHUNKS or time.monotonic() - self._synced_at_s >= SYNC_EVERY_S
+        if not self._unsynced or not (due or force):
+            return
+        os.fsync(self._descriptor)
+        told = {
+            "blob": self.blob.sha256,
+            "chunk_bytes": self.chunk_bytes,
+            "bitmap": self.received.to_text(),
+            "seconds": round(self.seconds, 3),
+            "wants": self.wants,
+        }
+        replace_file(self._bitmap_path, json.dumps(told).encode())
+        self._unsynced, self._synced_at_s = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Put what is here on the disk and close the file."""
+        self.sync(force=True)
+        os.close(self._descriptor)
+
+    def _resume(self, count: int) -> Bitmap:
+        try:
+            told = json.loads(self._bitmap_path.read_bytes())
+            same = told["blob"] == self.blob.sha256 and told["chunk_bytes"] == self.chunk_bytes
+            if not same or not self.path.exists():
+                return Bitmap(count)
+            received = Bitmap(count, base64.b64decode(told["bitmap"]))
+            self.seconds_before, self.wants = float(told["seconds"]), int(told["wants"])
+        except (OSError, ValueError, KeyError, TypeError, MalformedMessage):
+            return Bitmap(count)
+        return received
+
+    def _reserve(self) -> None:
+        # Reserved now, so that a full disk is found before the download and not in the middle of it.
+        try:
+            os.posix_fallocate(self._descriptor, 0, max(self.blob.size_bytes, 1))
+            os.ftruncate(self._descriptor, self.blob.size_bytes)
+            os.fsync(self._descriptor)
+            sync_folder(self.path.parent)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise Refused("no_space", f"{self.blob.size_bytes} bytes cannot be reserved: {error.strerror}") from None
+
+
+def bitmap_path(path: Path) -> Path:
+    """Where the bitmap of a partial file lies."""
+    return path.with_name(f"{path.name}.bitmap")
+
+
+def synced_chunks(path: Path) -> int:
+    """How many chunks of a partial file are known to be on the disk."""
+    try:
+        told = json.loads(bitmap_path(path).read_bytes())
+        return int.from_bytes(base64.b64decode(told["bitmap"]), "little").bit_count()
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0

@@ -1,0 +1,105 @@
+"""Slots: variants on the disk, `slots/VARIANT/{model.onnx,manifest.json,golden.npz}`; they appear by one rename."""
+
+import shutil
+from pathlib import Path
+
+from edgefleet_agent.durable import replace_file, sync_folder, write_synced
+from edgefleet_agent.errors import Refused
+from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.encoding import decompress
+from edgefleet_protocol.errors import CorruptBlob, ProtocolError
+from edgefleet_protocol.manifest import Manifest
+from edgefleet_protocol.messages import decode
+
+MODEL, MANIFEST, GOLDEN = "model.onnx", "manifest.json", "golden.npz"
+
+
+class Slots:
+    """The slots of one device, whichever model they belong to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "slots"
+        self._folder.mkdir(exist_ok=True)
+
+    def path(self, variant: str) -> Path:
+        """The folder of a variant."""
+        return self._folder / variant
+
+    def manifest(self, variant: str) -> Manifest | None:
+        """The manifest of a variant that lies here; None when it does not, or cannot be read."""
+        try:
+            return decode(Manifest, (self.path(variant) / MANIFEST).read_bytes())
+        except (OSError, ProtocolError):
+            return None
+
+    def intact(self, variant: str) -> bool:
+        """Whether a variant lies here and its file is still what its manifest says."""
+        manifest = self.manifest(variant)
+        if manifest is None or manifest.variant != variant:
+            return False
+        golden = manifest.core.golden
+        return _is(self.path(variant) / MODEL, manifest.core.onnx.sha256) and (
+            golden is None or _is(self.path(variant) / GOLDEN, golden.sha256)
+        )
+
+    def golden(self, sha256: str) -> bytes | None:
+        """A golden set that a slot holds: all variants of a model share one."""
+        for path in self._folder.glob(f"*/{GOLDEN}"):
+            if digest(data := path.read_bytes()) == sha256:
+                return data
+        return None
+
+    def place(self, manifest_bytes: bytes, golden: bytes | None, encoding: bytes, scratch: Path) -> None:
+        """Unfold an encoding, verify the model, and make a slot of it.
+
+        Args:
+            manifest_bytes: the variant's manifest as it came, already verified.
+            golden: its golden set.
+            encoding: the zstd frame, already verified.
+            scratch: a folder on the same disk where the slot is made ready.
+
+        Raises:
+            Refused: blob_corrupt, the model is not what the manifest says; no_space.
+        """
+        manifest = decode(Manifest, manifest_bytes)
+        onnx = manifest.core.onnx
+        ready = scratch / "slot"
+        shutil.rmtree(ready, ignore_errors=True)
+        try:
+            model = decompress(encoding, onnx.size_bytes)
+            if digest(model) != onnx.sha256:
+                raise CorruptBlob(f"the model's sha256 is {digest(model)}, not {onnx.sha256}")
+            ready.mkdir()
+            write_synced(ready / MODEL, model)
+            write_synced(ready / MANIFEST, manifest_bytes)
+            if golden is not None:
+                write_synced(ready / GOLDEN, golden)
+            sync_folder(ready)
+            shutil.rmtree(self.path(manifest.variant), ignore_errors=True)
+            ready.rename(self.path(manifest.variant))
+            sync_folder(self._folder)
+        except CorruptBlob as error:
+            raise Refused("blob_corrupt", str(error)) from None
+        except OSError as error:
+            raise Refused("no_space", f"the slot cannot be written: {error.strerror}") from None
+
+    def renew_manifest(self, variant: str, manifest_bytes: bytes) -> None:
+        """Keep another manifest of a variant that lies here already."""
+        replace_file(self.path(variant) / MANIFEST, manifest_bytes)
+
+    def manifest_bytes(self, variant: str) -> bytes:
+        """The manifest of a variant that lies here, as it came."""
+        return (self.path(variant) / MANIFEST).read_bytes()
+
+    def collect(self, keep: set[str]) -> None:
+        """Remove every slot that is not in `keep`."""
+        for path in self._folder.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is(path: Path, sha256: str) -> bool:
+    try:
+        return digest(path.read_bytes()) == sha256
+    except OSError:
+        return False

@@ -1,0 +1,87 @@
+"""`edgefleet-agent status`: how a device stands, asked of its agent, or read from its files when none runs."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edgefleet_agent.errors import SettingsError
+from edgefleet_agent.records import Records
+from edgefleet_protocol.messages import ReportedModel
+
+ASK_S = 3.0
+
+
+def show_status(folder: Path, as_json: bool) -> int:
+    """Print how a device stands.
+
+    Args:
+        folder: the agent's state folder.
+        as_json: print everything, for programs.
+
+    Returns:
+        0 with an agent running, 1 without.
+
+    Raises:
+        SettingsError: the folder is no agent's.
+    """
+    if not (folder / "identity.json").exists():
+        raise SettingsError(f"{folder} is no state folder of an agent: give the --state that `run` was given")
+    report = _ask(folder)
+    running = report is not None
+    models = report["models"] if report is not None else _read(folder)
+    if as_json:
+        print(json.dumps((report or {"models": models}) | {"running": running}, indent=2))
+    else:
+        print("\n".join([_headline(report), *(_line(name, model) for name, model in models.items())]))
+    return 0 if running else 1
+
+
+def _ask(folder: Path) -> dict[str, Any] | None:
+    try:
+        url = (folder / "endpoint").read_text()
+        with urllib.request.urlopen(f"{url}/edgefleet/v1/status", timeout=ASK_S) as reply:  # noqa: S310 - our own file
+            told: dict[str, Any] = json.load(reply)
+    except (OSError, ValueError):
+        return None
+    # Another program may have the port by now; an agent of this folder knows its incarnation.
+    mine = json.loads((folder / "identity.json").read_bytes())["incarnation"]
+    return told if told.get("incarnation") == mine else None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        records = Records.model_validate_json((folder / "state.json").read_bytes()).models
+    except FileNotFoundError:
+        return {}
+    except ValidationError:
+        raise SettingsError(
+            f"{folder / 'state.json'} cannot be read; the agent sets it aside at its next start"
+        ) from None
+    return {
+        name: ReportedModel(
+            generation=record.desired.generation, slots=tuple(record.slots.values()), attempt=record.attempt
+        ).model_dump(mode="json", exclude_none=True)
+        for name, record in records.items()
+    }
+
+
+def _headline(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return "no agent runs in this folder; as it was left:"
+    facts = report["facts"]
+    simulated = " (simulated)" if facts["simulated"] else ""
+    where = f"{facts['region']}/{facts['hardware']}/{facts['link']}{simulated}"
+    return f"{where}, boot {report['boot']}, {report.get('endpoint')}, {report['spooled_windows']} windows spooled"
+
+
+def _line(name: str, model: dict[str, Any]) -> str:
+    answering, attempt = model.get("answering"), model.get("attempt") or {}
+    answers = (
+        f"version {answering['model_version']} ({answering['variant'][:12]}) answers" if answering else "not ready"
+    )
+    reason = f": {attempt['reason']}, {attempt.get('detail', '')}" if attempt.get("reason") else ""
+    return f"{name}: {answers}; generation {model['generation']} {attempt.get('phase', 'unknown')}{reason}"

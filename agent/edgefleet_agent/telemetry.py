@@ -1,0 +1,175 @@
+"""What the answering variants did since the last window: counts, a latency histogram, labels. Any thread may record."""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.messages import TelemetryWindow
+
+MAX_RECENT = 10_000
+MAX_CLASSES = 1_000
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a window is about."""
+
+    model: str
+    model_version: int
+    variant: str
+    generation: int
+
+
+@dataclass
+class _Open:
+    began_s: float
+    began_ms: int
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    requests: int = 0
+    errors: int = 0
+    not_finite: int = 0
+    labelled: int = 0
+    correct: int = 0
+    predicted: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class _Recent:
+    key: Key
+    classes: tuple[int, ...]
+    names: tuple[str, ...]
+    labelled: bool = False
+
+
+class Recorder:
+    """The open windows, one per key, and the last 10,000 request ids, for labels that come later.
+
+    Args:
+        monotonic_s: the monotonic clock, in seconds.
+        wall_ms: the wall clock, in ms.
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float], wall_ms: Callable[[], int]) -> None:
+        self._monotonic_s, self._wall_ms = monotonic_s, wall_ms
+        self._lock = threading.Lock()
+        self._open: dict[Key, _Open] = {}
+        self._recent: OrderedDict[tuple[str, str], _Recent] = OrderedDict()
+        self.unknown_ids = 0
+
+    def answered(self, key: Key, request_id: str, seconds: float, classes: list[int], names: tuple[str, ...]) -> None:
+        """Count an answer.
+
+        Args:
+            key: who answered.
+            request_id: the id that a label may name later.
+            seconds: request in to answer out.
+            classes: the class of each row; empty when this is no classifier.
+            names: the model's label texts, by class; may be empty.
+        """
+        with self._lock:
+            window = self._window(key)
+            window.requests += 1
+            window.latency.record(seconds)
+            for index in classes:
+                name = class_name(index, names)
+                if name in window.predicted or len(window.predicted) < MAX_CLASSES:
+                    window.predicted[name] += 1
+            self._recent.pop((key.model, request_id), None)
+            self._recent[key.model, request_id] = _Recent(key, tuple(classes), names)
+            while len(self._recent) > MAX_RECENT:
+                self._recent.popitem(last=False)
+
+    def failed(self, key: Key, not_finite: bool) -> None:
+        """Count a request that the variant could not answer."""
+        with self._lock:
+            window = self._window(key)
+            window.requests += 1
+            if not_finite:
+                window.not_finite += 1
+            else:
+                window.errors += 1
+
+    def label(self, model: str, request_id: str, labels: list[int | str]) -> bool | None:
+        """Count the truth about an earlier request, once.
+
+        Args:
+            model: the model that was asked.
+            request_id: the id of the request.
+            labels: the true class of each row, as index or as label text.
+
+        Returns:
+            True when it was counted, False when it had been counted before, None for an id that is not known.
+
+        Raises:
+            ValueError: not one label per row, or a text that is none of the model's labels.
+        """
+        with self._lock:
+            recent = self._recent.get((model, request_id))
+            if recent is None:
+                self.unknown_ids += 1
+                return None
+            if recent.labelled:
+                return False
+            if len(labels) != len(recent.classes):
+                raise ValueError(f"{len(labels)} labels for an answer of {len(recent.classes)} rows")
+            truths = [class_index(label, recent.names) for label in labels]
+            recent.labelled = True
+            window = self._window(recent.key)
+            window.labelled += len(truths)
+            window.correct += sum(a == b for a, b in zip(truths, recent.classes, strict=True))
+            return True
+
+    def close(self, model: str | None = None) -> list[TelemetryWindow]:
+        """End the open windows, of one model or of all; the incarnation and the number are the spool's to give."""
+        now_s = self._monotonic_s()
+        with self._lock:
+            closed = {key: window for key, window in self._open.items() if model in (None, key.model)}
+            for key in closed:
+                del self._open[key]
+        return [_shown(key, window, now_s) for key, window in closed.items()]
+
+    def _window(self, key: Key) -> _Open:
+        return self._open.setdefault(key, _Open(self._monotonic_s(), self._wall_ms()))
+
+
+def class_name(index: int, names: tuple[str, ...]) -> str:
+    """The label text of a class, or its index as text."""
+    return names[index] if index < len(names) else str(index)
+
+
+def class_index(label: int | str, names: tuple[str, ...]) -> int:
+    """The class that a label means.
+
+    Raises:
+        ValueError: a text that is none of the model's labels.
+    """
+    if isinstance(label, int):
+        return label
+    if label in names:
+        return names.index(label)
+    if label.isdecimal():
+        return int(label)
+    raise ValueError(f"'{label[:100]}' is none of the model's labels")
+
+
+def _shown(key: Key, window: _Open, now_s: float) -> TelemetryWindow:
+    return TelemetryWindow(
+        incarnation="0" * 32,
+        seq=1,
+        first_kept_seq=1,
+        model=key.model,
+        model_version=key.model_version,
+        variant=key.variant,
+        generation=key.generation,
+        duration_ms=max(round((now_s - window.began_s) * 1000), 0),
+        started_ms=window.began_ms,
+        requests=window.requests,
+        errors=window.errors,
+        not_finite=window.not_finite,
+        latency=window.latency.encode() if window.latency.count else None,
+        labelled=window.labelled,
+        correct=window.correct,
+        predicted=dict(window.predicted),
+    )

@@ -1,0 +1,207 @@
+"""The worker: a process that owns one onnxruntime session, under limits, and that anyone may kill.
+
+`python -m edgefleet_agent.worker FD`, started by workers.py with one end of a socket pair as descriptor FD. It ends
+when the other end closes, even in the middle of a run.
+"""
+
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from edgefleet_agent import frames
+
+HEADROOM_BYTES = 64 * 1024 * 1024
+BYTES_PER_THREAD = 16 * 1024 * 1024
+WEIGHT_COPIES = 4  # loading and optimizing takes about 3 times the file
+ANSWER_TIMEOUT_S = 10.0
+
+Reply = tuple[dict[str, Any], bytes]
+
+DATATYPES = {
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(float16)": "FP16",
+    "tensor(uint8)": "UINT8",
+    "tensor(int8)": "INT8",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(bool)": "BOOL",
+}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "FP16": np.dtype("<f2"),
+    "UINT8": np.dtype("u1"),
+    "INT8": np.dtype("i1"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "BOOL": np.dtype("?"),
+}
+
+
+class BadInput(Exception):  # noqa: N818 - reads as the statement it makes
+    """The request's fault, not the model's."""
+
+
+class Model:
+    """One loaded model.
+
+    Args:
+        order: `path`, `runtime` (session configuration entries) and `threads`.
+    """
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = int(order["threads"])
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        for key, value in order["runtime"].items():
+            options.add_session_config_entry(key, value)
+        # No custom-op library is ever registered, and the slot's folder holds no file that external data could use.
+        self._session = ort.InferenceSession(order["path"], options, providers=["CPUExecutionProvider"])
+        self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
+        self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
+
+    def answer(self, tensors: list[dict[str, Any]], payload: bytes) -> Reply:
+        """Run one request; `tensors` name, shape and type what lies in `payload` one after the other."""
+        feed, at = {}, 0
+        for tensor in tensors:
+            dtype = DTYPES[tensor["datatype"]]
+            count = int(np.prod(tensor["shape"], dtype=np.int64))
+            array = np.frombuffer(payload, dtype, count, at).reshape(tensor["shape"])
+            at += count * dtype.itemsize
+            if dtype.kind == "f" and not np.isfinite(array).all():
+                raise BadInput(f"input '{tensor['name']}' holds values that are not finite")
+            feed[tensor["name"]] = array
+        results = self._session.run(None, feed)
+        shown = [
+            {"name": told["name"], "datatype": told["datatype"], "shape": list(result.shape)}
+            for told, result in zip(self.outputs, results, strict=True)
+        ]
+        finite = all(bool(np.isfinite(r).all()) for r in results if r.dtype.kind == "f")
+        return {"outputs": shown, "finite": finite, "top1": _top1(results[0])}, b"".join(r.tobytes() for r in results)
+
+    def self_test(self, golden: str, scale: float) -> Reply:
+        """Answer the golden set one sample at a time, as a device does; gives probabilities and top-1."""
+        with np.load(Path(golden), allow_pickle=False) as archive:
+            samples, labels = archive["inputs"], archive["labels"] if "labels" in archive.files else None
+        name = self.inputs[0]["name"]
+        dtype = DTYPES[self.inputs[0]["datatype"]]
+        rows = []
+        for sample in samples:
+            x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)
+            rows.append(np.asarray(self._session.run(None, {name: x[None]})[0], np.float64).reshape(-1))
+        logits = np.stack(rows)
+        finite = bool(np.isfinite(logits).all())
+        reply: dict[str, Any] = {"finite": finite, "count": len(rows)}
+        if finite:
+            reply["probabilities"] = [[round(float(p), 7) for p in row] for row in _softmax(logits)]
+            if labels is not None and labels.shape == (len(rows),):
+                reply["correct"] = int((logits.argmax(1) == labels).sum())
+        return reply, b""
+
+
+def _describe(tensor: Any) -> dict[str, Any]:
+    if tensor.type not in DATATYPES:
+        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which is not served")
+    shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
+    return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
+
+
+def _softmax(logits: Any) -> Any:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _top1(result: Any) -> list[int]:
+    return [int(i) for i in result.argmax(axis=1)] if result.ndim == 2 and result.shape[1] else []
+
+
+def limit_memory(file_bytes: int, threads: int) -> None:
+    """Bound the address space: what the imports took, and what a model of this size may need."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():  # macOS keeps no such count, and has no such limit
+        return
+    used = int(statm.read_text().split()[0]) * resource.getpagesize()
+    bound = used + HEADROOM_BYTES + WEIGHT_COPIES * file_bytes + BYTES_PER_THREAD * threads
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+
+
+def renew_cpu(seconds: int) -> None:
+    """Allow `seconds` more of CPU time: the limit is for one request, a worker's life has none."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = int(usage.ru_utime + usage.ru_stime) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, resource.RLIM_INFINITY))
+
+
+def end_with_supervisor(descriptor: int) -> None:
+    """End this process when the other end of the pipe closes, whatever the model is doing."""
+    poll = select.poll()
+    poll.register(descriptor, getattr(select, "POLLRDHUP", select.POLLHUP))
+    poll.poll()
+    os._exit(0)
+
+
+class Worker:
+    """Answers frames until the pipe closes."""
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self._pipe = pipe
+        self._model: Model | None = None
+
+    def run(self) -> None:
+        """Answer one frame after the other."""
+        while True:
+            try:
+                header, payload = frames.receive(self._pipe, None)
+            except (frames.FrameError, TimeoutError):
+                return
+            renew_cpu(int(header["cpu_s"]))
+            reply, data = self._reply(header, payload)
+            try:
+                frames.send(self._pipe, reply, data, ANSWER_TIMEOUT_S)
+            except (frames.FrameError, TimeoutError):
+                return
+
+    def _reply(self, header: dict[str, Any], payload: bytes) -> Reply:
+        try:
+            if header["op"] == "load":
+                return self._load(header)
+            if self._model is None:
+                return {"error": "nothing is loaded"}, b""
+            if header["op"] == "self_test":
+                return self._model.self_test(header["golden"], header["scale"])
+            return self._model.answer(header["inputs"], payload)
+        except BadInput as error:
+            return {"error": str(error), "bad_input": True}, b""
+        except Exception as error:  # whatever a model does, the supervisor learns of it
+            return {"error": f"{type(error).__name__}: {error}"[:1000]}, b""
+
+    def _load(self, order: dict[str, Any]) -> Reply:
+        limit_memory(Path(order["path"]).stat().st_size, int(order["threads"]))
+        self._model = Model(order)
+        return {"inputs": self._model.inputs, "outputs": self._model.outputs}, b""
+
+
+def main() -> None:
+    """Serve the descriptor named on the command line."""
+    # Ctrl-C reaches the whole group: the supervisor decides. Onnxruntime prints to stdout: that is now stderr.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)
+    pipe = socket.socket(fileno=int(sys.argv[1]))
+    threading.Thread(target=end_with_supervisor, args=(pipe.fileno(),), daemon=True).start()
+    Worker(pipe).run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

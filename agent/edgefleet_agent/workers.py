@@ -1,0 +1,138 @@
+"""The supervisor's side of a worker: start it, ask it with a deadline, kill it."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefleet_agent import frames
+from edgefleet_agent.errors import ModelFailed, RequestError, WorkerDied, WorkerTimedOut
+
+LOAD_TIMEOUT_S = 60.0
+SELF_TEST_TIMEOUT_S = 300.0
+ASK_TIMEOUT_S = 10.0
+# A library that opens an arena per thread, or a pool per core, takes address space that the limit counts.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """What a worker runs: the ONNX file, session configuration entries, and how many threads it may use."""
+
+    path: Path
+    runtime: dict[str, str]
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: `outputs` describe what lies in `payload` one after the other; `top1` is one class per row."""
+
+    outputs: list[dict[str, Any]]
+    payload: bytes
+    finite: bool
+    top1: list[int]
+
+
+class Worker:
+    """One worker process; created with a loaded model, or not at all.
+
+    Raises:
+        ModelFailed: onnxruntime refused the model.
+        WorkerDied: the process ended while it loaded.
+        WorkerTimedOut: it did not load within 60 s.
+    """
+
+    def __init__(self, spec: WorkerSpec, ask_timeout_s: float = ASK_TIMEOUT_S) -> None:
+        self._lock = threading.Lock()
+        self._ask_timeout_s = ask_timeout_s
+        self._pipe, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "edgefleet_agent.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | _ENVIRONMENT,
+            )
+        self._threads = spec.threads
+        load = {"op": "load", "path": str(spec.path), "runtime": spec.runtime, "threads": spec.threads}
+        try:
+            reply, _ = self._exchange(load, b"", LOAD_TIMEOUT_S)
+        except Exception:
+            self.kill()
+            raise
+        self.inputs: list[dict[str, Any]] = reply["inputs"]
+        self.outputs: list[dict[str, Any]] = reply["outputs"]
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> Answer:
+        """Run one request.
+
+        Raises:
+            RequestError: the request's values cannot be used.
+            WorkerError: the worker or its model failed.
+        """
+        reply, data = self._exchange({"op": "infer", "inputs": tensors}, payload, self._ask_timeout_s)
+        return Answer(reply["outputs"], data, reply["finite"], reply["top1"])
+
+    def self_test(self, golden: Path, scale: float) -> dict[str, Any]:
+        """Answer the golden set: `finite`, `count`, and, if finite, `probabilities` [samples][classes].
+
+        Raises:
+            WorkerError: the worker or its model failed.
+        """
+        order = {"op": "self_test", "golden": str(golden), "scale": scale}
+        return self._exchange(order, b"", SELF_TEST_TIMEOUT_S)[0]
+
+    def kill(self) -> None:
+        """End the process at once and reap it."""
+        self._process.kill()
+        self._process.wait()
+        self._pipe.close()
+
+    def retire(self, patience_s: float = 1.0) -> None:
+        """End the process once the request in its hands is answered, within `patience_s`."""
+        held = self._lock.acquire(timeout=patience_s)
+        try:
+            self.kill()
+        finally:
+            if held:
+                self._lock.release()
+
+    def _exchange(self, header: dict[str, Any], payload: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+        deadline = time.monotonic() + timeout_s
+        if not self._lock.acquire(timeout=timeout_s):
+            raise RequestError(503, "the model is busy: try again")
+        try:
+            order = header | {"cpu_s": int(timeout_s * self._threads) + 1}
+            frames.send(self._pipe, order, payload, deadline - time.monotonic())
+            reply, data = frames.receive(self._pipe, deadline - time.monotonic())
+        except TimeoutError:
+            self._process.kill()
+            raise WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed") from None
+        except (frames.FrameError, OSError) as error:
+            self._process.kill()
+            self._process.wait()
+            raise WorkerDied(f"the worker ended with status {self._process.returncode}: {error}") from None
+        finally:
+            self._lock.release()
+        if "error" in reply:
+            if reply.get("bad_input"):
+                raise RequestError(400, str(reply["error"]))
+            raise ModelFailed(str(reply["error"]))
+        return reply, data
