@@ -16,7 +16,7 @@ from typing import Any
 from edgefleet_compression.build import build_variant, make_golden, source_metrics
 from edgefleet_compression.card import ModelCard
 from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.recipe import shipped_recipes
+from edgefleet_compression.recipe import Recipe
 from edgefleet_compression.worker import warm_worker
 from edgefleet_controller.blobs import BlobFolder
 from edgefleet_controller.builds import Build, builds_for, choose_for
@@ -71,19 +71,28 @@ class Builder:
                 worker.terminate()
             for worker in workers:
                 worker.join(1)
+            pool.shutdown(wait=True)
         self._queue.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, model: ModelRecord, profiles: Sequence[DeviceProfile]) -> OperationRecord:
-        """Begin to compress a model for these profiles."""
+    def submit(
+        self, model: ModelRecord, profiles: Sequence[DeviceProfile], recipes: Sequence[Recipe]
+    ) -> OperationRecord:
+        """Begin to compress a model by these recipes for these profiles."""
         now = now_ms()
         operation = OperationRecord(id=new_id(), kind="compress", target=model.ref, created_ms=now, changed_ms=now)
         self._store.registry.put_operation(operation)
-        self._queue.submit(self._run, operation, model, profiles)
+        self._queue.submit(self._run, operation, model, builds_for(profiles, recipes), profiles)
         return operation
 
-    def _run(self, operation: OperationRecord, model: ModelRecord, profiles: Sequence[DeviceProfile]) -> None:
+    def _run(
+        self,
+        operation: OperationRecord,
+        model: ModelRecord,
+        builds: Sequence[Build],
+        profiles: Sequence[DeviceProfile],
+    ) -> None:
         try:
-            result = self._compress(operation, model, profiles)
+            result = self._compress(operation, model, builds, profiles)
         except Exception as error:
             if not self._stopped.is_set():
                 log.exception("compressing %s failed", model.ref)
@@ -97,13 +106,16 @@ class Builder:
         self._store.registry.put_operation(latest.model_copy(update={**changes, "changed_ms": now_ms()}))
 
     def _compress(
-        self, operation: OperationRecord, model: ModelRecord, profiles: Sequence[DeviceProfile]
+        self,
+        operation: OperationRecord,
+        model: ModelRecord,
+        builds: Sequence[Build],
+        profiles: Sequence[DeviceProfile],
     ) -> dict[str, Any]:
         """Golden set, builds, publication, and a choice for each profile."""
         files = {name: str(self._blobs.path(sha256)) for name, sha256 in model.files.items()}
         golden = self._publisher.deliver(self._submit(make_golden, files).result())
         source = self._submit(source_metrics, files, str(self._folders.cache))
-        builds = builds_for(profiles, list(shipped_recipes().values()))
         outcomes = self._build_all(operation, files, builds)
         variants = [
             self._publisher.publish(
@@ -125,12 +137,14 @@ class Builder:
         variants: list[VariantRecord],
         source_accuracy: float | None,
     ) -> None:
+        """Choose among what was built now and before, and publish both together."""
         table = ModelCard.model_validate(model.card).constraints
-        choices = [choose_for(profile, table, source_accuracy, variants) for profile in profiles]
+        known = {v.id: v for v in [*self._store.registry.variants(model.name, model.version), *variants]}
+        choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
         self._store.registry.put_variants(variants, choices)
 
     def _build_all(
-        self, operation: OperationRecord, files: dict[str, str], builds: list[Build]
+        self, operation: OperationRecord, files: dict[str, str], builds: Sequence[Build]
     ) -> list[dict[str, Any]]:
         work = self._folders.work / operation.id
         work.mkdir(parents=True)
@@ -153,7 +167,7 @@ class Builder:
             "seed": SEED,
         }
 
-    def _show(self, operation: OperationRecord, builds: list[Build], requests: list[dict[str, Any]]) -> None:
+    def _show(self, operation: OperationRecord, builds: Sequence[Build], requests: list[dict[str, Any]]) -> None:
         progress = []
         for build, request in zip(builds, requests, strict=True):
             entry: dict[str, Any] = {"recipe": build.label, "fraction": 0.0, "text": "waiting"}

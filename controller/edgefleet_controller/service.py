@@ -19,7 +19,7 @@ from edgefleet_controller.settings import Settings
 from edgefleet_controller.store import Store
 from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import load_catalogue
-from edgefleet_protocol.chunks import Bitmap, chunk_count
+from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.messages import ChunkRequest
 
@@ -98,8 +98,12 @@ class Service:
         link = self.catalogue.link.get(request.lane)
         if size_bytes is None or link is None:
             raise MalformedMessage(f"no blob {request.blob} for devices, or no link '{request.lane}'")
-        if request.chunks != chunk_count(size_bytes, request.chunk_bytes):
-            raise MalformedMessage(f"{request.blob} has {size_bytes} bytes, that is not {request.chunks} chunks")
+        # Frames carry no chunk size: two sizes of one blob on one lane would be noise to each other's listeners.
+        sizes = (SMALL_BLOB_CHUNK_BYTES, link.chunk_bytes)
+        if request.chunk_bytes not in sizes or request.chunks != chunk_count(size_bytes, request.chunk_bytes):
+            raise MalformedMessage(
+                f"{request.chunks} chunks of {request.chunk_bytes} bytes are not {request.blob} on '{request.lane}'"
+            )
         self.pacer.want(
             lane=request.lane,
             rate_kbps=link.down_kbps,

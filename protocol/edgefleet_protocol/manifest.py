@@ -1,8 +1,9 @@
 """The manifest: what a device needs to trust and run a variant."""
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest
@@ -69,8 +70,13 @@ class Encoding(Part):
 
 
 class Manifest(Message):
-    """Everything about one variant that a device needs."""
+    """Everything about one variant that a device needs.
 
+    `variant` is the sha256 of the core's canonical JSON; left out, it is computed. It is written down because a
+    reader that does not know a newer field of the core cannot compute it from what it has parsed.
+    """
+
+    variant: Digest
     model: Name
     model_version: Count
     recipe: Word
@@ -80,10 +86,13 @@ class Manifest(Message):
     instruction_sets: tuple[Word, ...] = ()
     min_onnxruntime: Word = "1.20"
 
-    @property
-    def variant(self) -> str:
-        """The variant's id."""
-        return digest(canonical_json(self.core.model_dump(mode="json", exclude_none=True)))
+    @model_validator(mode="before")
+    @classmethod
+    def _names_its_core(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "variant" not in fields and isinstance(fields.get("core"), Core):
+            core = fields["core"].model_dump(mode="json", exclude_none=True)
+            return {**fields, "variant": digest(canonical_json(core))}
+        return fields
 
     def to_bytes(self) -> bytes:
         """The manifest's blob."""
@@ -105,14 +114,18 @@ class Manifest(Message):
 
 
 def verify(data: bytes, expected_digest: str) -> Manifest:
-    """Trust a manifest: today its digest must be the one that was named; signatures will be checked here.
+    """Trust a manifest: today its digest and its variant's must be the named ones; signatures will be checked here.
 
     Raises:
-        CorruptBlob: other bytes than the ones named.
+        CorruptBlob: other bytes than the ones named, or a core that is not the variant's.
         MalformedMessage: the right bytes, and no manifest.
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise MalformedMessage(f"a manifest of {len(data)} bytes is too large: at most {MAX_MANIFEST_BYTES}")
     if digest(data) != expected_digest:
         raise CorruptBlob(f"the manifest's sha256 is {digest(data)}, not {expected_digest}")
-    return decode(Manifest, data)
+    manifest = decode(Manifest, data)
+    core = digest(canonical_json(json.loads(data)["core"]))
+    if manifest.variant != core:
+        raise CorruptBlob(f"the manifest names variant {manifest.variant}, its core is {core}")
+    return manifest

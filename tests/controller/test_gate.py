@@ -72,7 +72,16 @@ def test_a_small_wave_is_not_asked_for_more_decided_devices_than_it_has(wave) ->
 
 @pytest.mark.parametrize(
     ("failed", "decided", "rejects"),
-    [(2, 4, False), (2, 5, True), (2, 20, False), (3, 20, True), (1, 5, False), (0, 500, False), (5, 100, True), (4, 100, False)],
+    [
+        (2, 4, False),
+        (2, 5, True),
+        (2, 20, False),
+        (3, 20, True),
+        (1, 5, False),
+        (0, 500, False),
+        (5, 100, True),
+        (4, 100, False),
+    ],
 )
 def test_the_sequential_test_weighs_failures_against_successes(failed, decided, rejects) -> None:
     assert sequential_test_rejects(failed, decided) is rejects

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict
 
+from edgefleet_compression.recipe import Recipe, shipped_recipes
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.service import Owner, model_ref
 from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
@@ -26,12 +27,13 @@ class NewModel(BaseModel):
 
 
 class NewBuild(BaseModel):
-    """Compress a model for these profiles; without any, for those of all known devices."""
+    """Compress a model by these recipes (all shipped ones) for these profiles (those of all known devices)."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str
     profiles: list[str] | None = None
+    recipes: list[str] | None = None
 
 
 @router.put(
@@ -86,7 +88,14 @@ def start_build(owner: Owner, new: NewBuild = Body()) -> OperationRecord:
         profiles = [owner.catalogue.profile(name) for name in wanted]
     except ProfileError as error:
         raise Invalid(str(error)) from None
-    return owner.builder.submit(model, profiles)
+    return owner.builder.submit(model, profiles, _recipes(new.recipes))
+
+
+def _recipes(names: list[str] | None) -> list[Recipe]:
+    shipped = shipped_recipes()
+    if unknown := [name for name in names or [] if name not in shipped]:
+        raise Invalid(f"no recipe '{unknown[0]}': there are {', '.join(shipped)}")
+    return [shipped[name] for name in names or shipped]
 
 
 @router.get("/operations/{operation_id}")

@@ -1,0 +1,84 @@
+"""The REST API from the outside, for the command line and the demo."""
+
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from edgefleet_compression.card import CARD_FILE, load_card
+from edgefleet_controller.errors import ControllerError
+
+
+class ApiError(ControllerError):
+    """The controller refused, or was not reached."""
+
+    def __init__(self, detail: str, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Client:
+    """Speaks HTTP with a controller; every refusal is an ApiError with the controller's own words."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=f"{url}/api/v1", timeout=30)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON that a path answers."""
+        return self._ask("GET", path, params={k: v for k, v in query.items() if v is not None})
+
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON that a path answers to a body."""
+        return self._ask("POST", path, json=body)
+
+    def put(self, path: str, *, content: bytes = b"", **query: Any) -> Any:
+        """Put bytes, or values in the query."""
+        return self._ask("PUT", path, content=content, params=query)
+
+    def items(self, path: str, **query: Any) -> Iterator[Any]:
+        """Every item of a listing, page by page."""
+        cursor = None
+        while True:
+            page = self.get(path, cursor=cursor, **query)
+            yield from page["items"]
+            if (cursor := page["next"]) is None:
+                return
+
+    def add_model(self, folder: Path) -> Any:
+        """Upload the files that a model's card names, and register it."""
+        names = [CARD_FILE, *load_card(folder).files]
+        files = {name: (folder / name).read_bytes() for name in names}
+        digests = {name: sha256(data).hexdigest() for name, data in files.items()}
+        for name, data in files.items():
+            self.put(f"/blobs/{digests[name]}", content=data)
+        return self.post("/models", {"files": digests})
+
+    def wait_until_up(self, seconds: float) -> None:
+        """Wait for the controller to answer and to hear its broker."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                if self.get("/health")["status"] == "ok":
+                    return
+            except ApiError:
+                pass
+            if time.monotonic() > until:
+                raise ApiError(f"the controller at {self.url} does not answer after {seconds:.0f} s")
+            time.sleep(0.1)
+
+    def _ask(self, method: str, path: str, **how: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **how)
+        except httpx.HTTPError as error:
+            raise ApiError(f"no answer from {self.url}: {error or type(error).__name__}") from None
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        try:
+            detail = answer.json()["detail"]
+        except (ValueError, KeyError, TypeError):
+            detail = answer.text[:200]
+        raise ApiError(str(detail), answer.status_code)

@@ -1,0 +1,36 @@
+"""The demo's fleet: six agents over three regions, four kinds of hardware and three kinds of link."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DemoDevice:
+    """One agent to start; its hardware is simulated, the lane of its link is paced to the link's rate."""
+
+    id: str
+    region: str
+    hardware: str
+    link: str
+
+    @property
+    def profile(self) -> str:
+        """`eu/rpi4/lte`."""
+        return f"{self.region}/{self.hardware}/{self.link}"
+
+
+FLEET = (
+    DemoDevice("eu-line-1", "eu", "x86-avx2", "ethernet"),
+    DemoDevice("eu-kiosk-1", "eu", "rpi4", "lte"),
+    DemoDevice("eu-meter-1", "eu", "rpi-zero-2w", "nb-2g"),
+    DemoDevice("na-line-1", "na", "rpi5", "ethernet"),
+    DemoDevice("na-kiosk-1", "na", "rpi5", "lte"),
+    DemoDevice("in-meter-1", "in", "rpi-zero-2w", "nb-2g"),
+)
+
+SEGMENTS = (("europe", "region=eu"), ("elsewhere", "region!=eu"))
+HEARTBEAT_S = 2.0
+WINDOW_S = 3.0
+WAVES = (0.34, 1.0)
+GATE = {"success_threshold": 1.0, "failure_threshold": 0.0, "min_decided": 1, "soak_s": 4}
+TIMERS = {"unreachable_s": 60, "silent_s": 60, "staging_s": 90, "wave_s": 120, "trial_s": 2}
+ENOUGH_LABELS = 150

@@ -1,0 +1,173 @@
+"""What the demo found: a report made of what the REST API answers, and whether it is what should be."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+Json = dict[str, Any]
+
+
+def make_report(
+    rollouts: Iterable[Json],
+    variants: Iterable[Json],
+    choices: Mapping[str, Json],
+    devices: Iterable[Json],
+    executions: Mapping[str, Json],
+    telemetry: Iterable[Json],
+) -> Json:
+    """The report of a demo run.
+
+    Args:
+        rollouts: as /rollouts lists them.
+        variants: as /variants lists them.
+        choices: by profile, as /models/REF/choices lists them.
+        devices: as /devices lists them.
+        executions: by device, the latest one that was no `already_installed`.
+        telemetry: grouped by device and variant.
+    """
+    recipes = {v["id"]: v for v in variants}
+    measured = {(t["group"]["device"], t["group"]["variant"]): t for t in telemetry}
+    rows = []
+    for device in devices:
+        execution = executions.get(device["id"], {})
+        chosen = choices.get(device["profile"], {}).get("variant")
+        said = next(iter(device["models"].values()), {"answering": None})
+        answering = said["answering"]["variant"] if said["answering"] else None
+        window = measured.get((device["id"], answering), {})
+        rows.append(
+            {
+                "id": device["id"],
+                "profile": device["profile"],
+                "region": device["region"],
+                "hardware": device["hardware"],
+                "link": device["link"],
+                "simulated": device["simulated"],
+                "chosen": chosen,
+                "variant": answering,
+                "recipe": recipes[answering]["recipe"] if answering in recipes else None,
+                "phase": execution.get("phase"),
+                "delivery_bytes": execution.get("transfer_bytes"),
+                "transfer_s": execution.get("transfer_s"),
+                "p50_ms": window.get("p50_ms"),
+                "p95_ms": window.get("p95_ms"),
+                "accuracy": window.get("accuracy"),
+                "samples": window.get("labelled", 0),
+                "requests": window.get("requests", 0),
+                "errors": window.get("errors", 0),
+            }
+        )
+    return {
+        "rollouts": [{k: r[k] for k in ("id", "model", "segment", "state", "reason", "counts")} for r in rollouts],
+        "variants": [
+            {
+                k: v[k]
+                for k in (
+                    *("id", "recipe", "title", "instruction_sets", "accuracy", "accuracy_ci", "agreement"),
+                    *("file_bytes", "encoding_bytes", "delivery_bytes", "p50_ms", "p95_ms", "measured_on"),
+                )
+            }
+            for v in recipes.values()
+        ],
+        "devices": rows,
+    }
+
+
+def faults(report: Json) -> list[str]:
+    """What is not as it should be, one line each; none means that the loop closed."""
+    found = [
+        f"rollout {r['id']} is {r['state']}: {r['reason']}" for r in report["rollouts"] if r["state"] != "completed"
+    ]
+    for device in report["devices"]:
+        if device["phase"] != "committed":
+            found.append(f"{device['id']} is {device['phase']}, not committed")
+        if device["chosen"] is None or device["variant"] != device["chosen"]:
+            found.append(f"{device['id']} runs {device['recipe']}, which is not the variant chosen for its profile")
+        if not device["samples"]:
+            found.append(f"{device['id']} reported no labelled answer from its variant")
+    used = {device["variant"] for device in report["devices"]}
+    if len(used) < 3:
+        found.append(f"only {len(used)} different variants are in use")
+    return found
+
+
+def number(value: float | None, form: str = ".2f", unit: str = "") -> str:
+    """A figure for a table; a dash where nothing was measured."""
+    return "–" if value is None else f"{value:{form}}{unit}"
+
+
+def percent(value: float | None) -> str:
+    """A share for a table."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def variant_table(report: Json) -> Table:
+    """The variants, as measured on this machine."""
+    host = next((v["measured_on"] for v in report["variants"] if v["measured_on"]), "this machine")
+    table = Table(title=f"Variants, measured on {host}", title_justify="left")
+    for column in ("recipe", "made for", "accuracy (95 %)", "agreement", "file", "encoding", "p50 ms", "p95 ms"):
+        table.add_column(column, justify="left" if column in ("recipe", "made for") else "right")
+    for v in report["variants"]:
+        low, high = v["accuracy_ci"] or (None, None)
+        table.add_row(
+            v["recipe"],
+            ", ".join(v["instruction_sets"]) or "every processor",
+            f"{percent(v['accuracy'])} ({percent(low)}–{percent(high)})",
+            percent(v["agreement"]),
+            number(v["file_bytes"], ",d"),
+            number(v["encoding_bytes"], ",d"),
+            number(v["p50_ms"], ".3f"),
+            number(v["p95_ms"], ".3f"),
+        )
+    return table
+
+
+def device_table(report: Json) -> Table:
+    """The fleet, as its devices report it."""
+    table = Table(title="The fleet, from the REST API (sim: simulated hardware and link)", title_justify="left")
+    left = ("device", "region", "hardware", "link", "variant", "phase")
+    for column in (*left[:5], "delivered", "in s", "p50 ms", "p95 ms", "accuracy", "labels", "phase"):
+        table.add_column(column, justify="left" if column in left else "right")
+    for d in report["devices"]:
+        sim = " (sim)" if d["simulated"] else ""
+        table.add_row(
+            d["id"],
+            d["region"],
+            d["hardware"] + sim,
+            d["link"] + sim,
+            f"{d['recipe']} {(d['variant'] or '–')[:8]}",
+            number(d["delivery_bytes"], ",d"),
+            number(d["transfer_s"], ".1f"),
+            number(d["p50_ms"]),
+            number(d["p95_ms"]),
+            percent(d["accuracy"]),
+            f"{d['samples']:,d}",
+            d["phase"] or "–",
+        )
+    return table
+
+
+def choice_table(choices: Iterable[Json], variants: Iterable[Json]) -> Table:
+    """What each profile gets, and the reason against each of the others."""
+    recipes = {v["id"]: v for v in variants}
+    table = Table(title="One variant for each profile, and why", title_justify="left", show_lines=True)
+    for column in ("profile (sim)", "gets", "because", "and not"):
+        table.add_column(column, overflow="fold")
+    for choice in choices:
+        others = [
+            f"{recipes[v]['recipe']}{_made_for(recipes[v])}: {reason}"
+            for v, reason in choice["reasons"].items()
+            if v != choice["variant"] and v in recipes
+        ]
+        chosen = recipes.get(choice["variant"])
+        table.add_row(
+            choice["profile"],
+            chosen["recipe"] if chosen else "nothing",
+            choice["reasons"].get(choice["variant"], "no variant meets its constraints"),
+            "\n".join(others),
+        )
+    return table
+
+
+def _made_for(variant: Json) -> str:
+    return f" ({', '.join(variant['instruction_sets'])})" if variant["instruction_sets"] else ""

@@ -1,0 +1,242 @@
+"""The acts of the demo, one after the other; everything it shows comes from the public REST API."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edgefleet_controller.client import ApiError, Client
+from edgefleet_controller.demo import fleet
+from edgefleet_controller.demo.processes import DemoProcesses
+from edgefleet_controller.demo.report import choice_table, device_table, faults, make_report, variant_table
+from edgefleet_controller.errors import ControllerError, Refused
+
+POLL_S = 0.25
+BUILD_S, ROLLOUT_S, LABELS_S = 600, 240, 90
+OK, ROLLOUT_FAILED = 0, 3
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Where the demo keeps its state and finds its model; `keep` leaves everything running."""
+
+    state: Path
+    examples: Path
+    keep: bool
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, settings: DemoSettings, processes: DemoProcesses, console: Console) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._console = console
+        self._controller = settings.state / "controller"
+        self._client: Client | None = None
+
+    def run(self) -> int:
+        """Play every act; the exit status."""
+        started = time.monotonic()
+        self._say("1. A broker, a controller and six agents, each a process of its own")
+        self._start_controller()
+        self._start_agents()
+        self._say("2. Register the model, and compress it for every profile of the fleet")
+        model = self._api.add_model(self._settings.examples / "fashion")["model"]
+        self._compress(model)
+        variants = list(self._api.items("/variants", model=model))
+        choices = list(self._api.items(f"/models/{model}/choices"))
+        self._console.print(choice_table(choices, variants))
+        self._say("3. An application beside every agent, and two rollouts by segment, in waves")
+        self._start_workload()
+        for name, selector in fleet.SEGMENTS:
+            self._api.put(f"/segments/{name}", selector=selector)
+            self._roll_out(model, name)
+        self._say("4. What the fleet reports")
+        self._wait_for_labels()
+        report = self._report(model, variants)
+        self._console.print(variant_table(report))
+        self._console.print(device_table(report))
+        return self._conclude(report, time.monotonic() - started)
+
+    @property
+    def _api(self) -> Client:
+        if self._client is None:
+            raise Refused("the controller is not up yet")
+        return self._client
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"\n[bold]{text}[/bold]")
+
+    def _start_controller(self) -> None:
+        (self._controller / "controller.json").unlink(missing_ok=True)
+        arguments = ("serve", "--state", str(self._controller), "--tick", "0.25", "--hello-jitter", "0.2")
+        self._processes.start("controller", "-m", "edgefleet_controller", *arguments)
+        where = self._wait("the controller", 30, lambda: _read_json(self._controller / "controller.json"))
+        self._client = Client(where["api"])
+        self._client.wait_until_up(15)
+        self._console.print(f"controller {where['api']}, broker {where['broker']}")
+        self._broker = where["broker"]
+
+    def _start_agents(self) -> None:
+        for device in fleet.FLEET:
+            self._processes.start(
+                device.id,
+                *("-m", "edgefleet_agent", "run", "--state", str(self._settings.state / "agents" / device.id)),
+                *("--device", device.id, "--broker", self._broker, "--http", "127.0.0.1:0"),
+                *("--region", device.region, "--link", device.link, "--simulate-hardware", device.hardware),
+                *("--heartbeat", str(fleet.HEARTBEAT_S), "--window", str(fleet.WINDOW_S)),
+            )
+        self._wait("six agents", 30, lambda: len(self._devices()) == len(fleet.FLEET))
+        for d in self._devices():
+            self._console.print(f"  {d['id']:<12} {d['profile']:<28} (simulated) {d['endpoint']}")
+
+    def _devices(self) -> list[dict[str, Any]]:
+        wanted = {device.id for device in fleet.FLEET}
+        return [d for d in self._api.items("/devices") if d["id"] in wanted and d["online"] and d["endpoint"]]
+
+    def _compress(self, model: str) -> None:
+        profiles = sorted({device.profile for device in fleet.FLEET})
+        operation = self._api.post("/builds", {"model": model, "profiles": profiles})
+        columns = (TextColumn("  {task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
+        bars: dict[str, Any] = {}
+        with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=self._console) as shown:
+            until = time.monotonic() + BUILD_S
+            while operation["state"] == "running":
+                if time.monotonic() > until:
+                    raise ControllerError(f"the builds did not end within {BUILD_S} s: see the controller's log")
+                time.sleep(POLL_S)
+                self._processes.check()
+                operation = self._api.get(f"/operations/{operation['id']}")
+                for entry in operation["progress"]:
+                    name = entry["recipe"]
+                    bars.setdefault(name, shown.add_task("", name=name, total=1.0)) if name not in bars else None
+                    shown.update(bars[name], completed=entry["fraction"], description=entry["text"])
+        if operation["state"] != "succeeded":
+            raise ControllerError(f"compression failed: {operation['error']}")
+        for recipe, error in operation["result"]["failed"].items():
+            self._console.print(f"  [red]{recipe} could not be built: {error}[/red]")
+
+    def _start_workload(self) -> None:
+        endpoints = [f"--endpoint={d['id']}={d['endpoint']}" for d in self._devices()]
+        examples = self._settings.examples
+        data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
+        self._processes.start("workload", str(examples / "workload.py"), *data, *endpoints)
+
+    def _roll_out(self, model: str, segment: str) -> None:
+        name, version = model.split("@")
+        spec = {
+            "model": name,
+            "version": int(version),
+            "segment": segment,
+            "waves": fleet.WAVES,
+            "gate": fleet.GATE,
+            "timers": fleet.TIMERS,
+        }
+        rollout = self._api.post("/rollouts", spec)
+        self._console.print(f"  rollout {rollout['id']} of {model} to '{segment}' ({rollout['selector']})")
+        told: set[tuple[int, str]] = set()
+
+        def ended() -> bool:
+            now = self._api.get(f"/rollouts/{rollout['id']}")
+            for wave in now["waves"]:
+                if wave["state"] != "pending" and (wave["number"], wave["state"]) not in told:
+                    told.add((wave["number"], wave["state"]))
+                    self._console.print(f"    wave {wave['number']} {wave['state']:<10} {wave['reason']}")
+            return now["state"] not in ("running", "scheduled", "building", "draft")
+
+        self._wait(f"the rollout to '{segment}'", ROLLOUT_S, ended)
+
+    def _wait_for_labels(self) -> None:
+        """Until every device has reported enough labelled answers from what it runs now, or the time is up."""
+
+        def enough() -> bool:
+            labelled = {
+                (t["group"]["device"], t["group"]["variant"]): t["labelled"]
+                for t in self._api.items("/telemetry", group_by=["device", "variant"])
+            }
+            answering = [(d["id"], _answering(d)) for d in self._devices()]
+            return all(labelled.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)
+
+        try:
+            self._wait("labelled answers", LABELS_S, enough)
+        except ControllerError as error:
+            self._console.print(f"  [yellow]{error}[/yellow]")
+
+    def _report(self, model: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
+        rollouts = list(self._api.items("/rollouts"))
+        executions: dict[str, Any] = {}
+        for rollout in rollouts:
+            for execution in self._api.items(f"/rollouts/{rollout['id']}/executions"):
+                known = executions.get(execution["device"])
+                if known is None or execution["phase"] != "already_installed":
+                    executions[execution["device"]] = execution
+        choices = {c["profile"]: c for c in self._api.items(f"/models/{model}/choices")}
+        telemetry = self._api.items("/telemetry", model=model, group_by=["device", "variant"])
+        wanted = {device.id for device in fleet.FLEET}
+        devices = [d for d in self._api.items("/devices") if d["id"] in wanted]
+        report = make_report(rollouts, variants, choices, devices, executions, telemetry)
+        path = self._settings.state / "report.json"
+        path.write_text(json.dumps(report, indent=1))
+        self._console.print(f"  written to {path}")
+        return report
+
+    def _conclude(self, report: dict[str, Any], seconds: float) -> int:
+        found = faults(report)
+        for fault in found:
+            self._console.print(f"[red]  {fault}[/red]")
+        self._console.print(
+            f"\n{'Not everything went as it should' if found else 'The loop closed'}, in {seconds:.0f} s."
+        )
+        if self._settings.keep:
+            self._console.print(f"Everything runs on: API {self._api.url}/docs, broker {self._broker}")
+            for device in self._devices():
+                self._console.print(f"  {device['id']:<12} {device['endpoint']}/v2/models/fashion")
+        return ROLLOUT_FAILED if found else OK
+
+    def _wait(self, what: str, seconds: float, condition: Callable[[], Any]) -> Any:
+        """Wait for something that is true; every process is watched meanwhile."""
+        until = time.monotonic() + seconds
+        while True:
+            self._processes.check()
+            try:
+                if found := condition():
+                    return found
+            except ApiError as error:
+                if error.status is not None:
+                    raise
+            if time.monotonic() > until:
+                raise ControllerError(f"waited {seconds:.0f} s in vain for {what}: see {self._settings.state}/logs")
+            time.sleep(POLL_S)
+
+
+def run_demo(settings: DemoSettings, console: Console) -> int:
+    """Run the demo in its state folder; the exit status.
+
+    Raises:
+        ControllerError: a part did not start or did not answer in time.
+    """
+    if not (settings.examples / "fashion" / "model.toml").exists():
+        raise ControllerError(f"no example at {settings.examples}/fashion: run this in a clone, or name --examples")
+    with DemoProcesses(settings.state / "logs") as processes:
+        status = Demo(settings, processes, console).run()
+        if settings.keep:
+            processes.leave()
+    return status
+
+
+def _answering(device: dict[str, Any]) -> str | None:
+    models = device["models"].values()
+    return next((m["answering"]["variant"] for m in models if m["answering"]), None)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,220 @@
+"""REST, against a real service with a real broker and real files."""
+
+import threading
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from edgefleet_controller.api.app import create_app
+from edgefleet_controller.errors import StateInUse
+from edgefleet_controller.records import ChoiceRecord, SegmentRecord, VariantRecord
+from edgefleet_controller.service import Service
+from edgefleet_controller.settings import Settings
+from edgefleet_protocol.messages import Facts
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    running = Service(Settings(state=tmp_path / "state", tick_s=0.05))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def api(service: Service) -> Iterator[httpx.Client]:
+    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1") as client:
+        yield client
+    server.should_exit = True
+    thread.join()
+
+
+def upload(api: httpx.Client, folder: Path = EXAMPLE) -> dict[str, str]:
+    files = {}
+    for name in ("model.toml", "weights.safetensors", "data.npz"):
+        data = (folder / name).read_bytes()
+        files[name] = sha256(data).hexdigest()
+        assert api.put(f"/blobs/{files[name]}", content=data).status_code == 204
+    return files
+
+
+def register(service: Service, reported, *devices: str, region: str = "eu") -> None:
+    for device in devices:
+        facts = Facts(hardware="rpi4", region=region, link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
+        service.store.devices.put_report(device, reported(facts=facts), 1)
+
+
+@pytest.fixture
+def published(service: Service, api: httpx.Client) -> None:
+    """fashion@1 with one variant, chosen for eu/rpi4/lte."""
+    api.post("/models", json={"files": upload(api)}).raise_for_status()
+    variant = VariantRecord(
+        id="b" * 64,
+        model="fashion",
+        version=1,
+        recipe="fp32",
+        title="as it is",
+        instruction_sets=(),
+        manifest="c" * 64,
+        manifest_bytes=10,
+        delivery_bytes={49152: 100, 4096: 110},
+        metrics={},
+        runtime={},
+        steps=[],
+        created_ms=1,
+    )
+    choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant="b" * 64, reasons={"b" * 64: "ok"})
+    service.store.registry.put_variants([variant], [choice])
+
+
+def assert_problem(answer, status: int, *words: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    for word in words:
+        assert word in body["detail"]
+
+
+def test_a_model_is_registered_from_its_uploaded_files(api: httpx.Client) -> None:
+    files = upload(api)
+    answer = api.post("/models", json={"files": files})
+    assert answer.status_code == 201
+    assert answer.json()["model"] == "fashion@1"
+    assert api.get("/models/fashion@1").json()["files"] == files
+    assert [m["model"] for m in api.get("/models").json()["items"]] == ["fashion@1"]
+
+
+def test_registering_the_same_files_again_changes_nothing(api: httpx.Client) -> None:
+    files = upload(api)
+    assert api.post("/models", json={"files": files}).json() == api.post("/models", json={"files": files}).json()
+
+
+def test_another_content_under_a_registered_version_is_refused(api: httpx.Client) -> None:
+    files = upload(api)
+    api.post("/models", json={"files": files})
+    card = (EXAMPLE / "model.toml").read_bytes() + b"\n# another\n"
+    name = sha256(card).hexdigest()
+    api.put(f"/blobs/{name}", content=card)
+    assert_problem(api.post("/models", json={"files": {**files, "model.toml": name}}), 409, "raise the version")
+
+
+def test_bytes_that_are_not_what_they_are_named_are_refused(api: httpx.Client) -> None:
+    assert_problem(api.put(f"/blobs/{'0' * 64}", content=b"other"), 422, "sha256")
+
+
+def test_a_model_without_an_uploaded_file_is_refused(api: httpx.Client) -> None:
+    assert_problem(api.post("/models", json={"files": {"model.toml": "0" * 64}}), 404, "upload it first")
+    assert_problem(api.post("/models", json={"files": {}}), 422, "no model.toml")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/models/fashion@9", "/variants/x", "/rollouts/x", "/devices/x", "/operations/x", "/segments/x", "/nowhere"],
+)
+def test_what_is_not_there_is_a_problem_404(api: httpx.Client, path: str) -> None:
+    assert_problem(api.get(path), 404)
+
+
+@pytest.mark.parametrize("path", ["/models/fashion", "/devices?selector=region%20in", "/devices?limit=0"])
+def test_a_wrong_question_is_a_problem_422(api: httpx.Client, path: str) -> None:
+    assert_problem(api.get(path), 422)
+
+
+def test_a_build_needs_profiles_and_recipes_that_exist(api: httpx.Client) -> None:
+    api.post("/models", json={"files": upload(api)})
+    assert_problem(api.post("/builds", json={"model": "fashion@1"}), 422, "no device has reported")
+    wrong = {"model": "fashion@1", "profiles": ["eu/rpi9/lte"]}
+    assert_problem(api.post("/builds", json=wrong), 422, "rpi9")
+    wrong = {"model": "fashion@1", "profiles": ["eu/rpi4/lte"], "recipes": ["int3"]}
+    assert_problem(api.post("/builds", json=wrong), 422, "int3", "int8")
+
+
+def test_devices_are_paged_and_selected_by_label(api: httpx.Client, service: Service, reported) -> None:
+    register(service, reported, "a", "b", "c")
+    register(service, reported, "d", region="na")
+    first = api.get("/devices", params={"limit": 2}).json()
+    assert [d["id"] for d in first["items"]] == ["a", "b"]
+    second = api.get("/devices", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [d["id"] for d in second["items"]] == ["c", "d"]
+    assert second["next"] is None
+    elsewhere = api.get("/devices", params={"selector": "region!=eu,metered"}).json()["items"]
+    assert [(d["id"], d["profile"], d["simulated"]) for d in elsewhere] == [("d", "na/rpi4/lte", True)]
+
+
+def test_a_segment_is_a_named_selector(api: httpx.Client, service: Service, reported) -> None:
+    register(service, reported, "a", "b")
+    assert api.put("/segments/europe", params={"selector": "region = eu"}).json()["devices"] == 2
+    assert api.get("/segments/europe").json()["selector"] == "region=eu"
+    assert_problem(api.put("/segments/europe", params={"selector": "region in eu"}), 422)
+    assert_problem(api.put("/segments/Europe!", params={"selector": ""}), 422)
+
+
+@pytest.mark.usefixtures("published")
+def test_a_plan_is_what_a_start_does(api: httpx.Client, service: Service, reported) -> None:
+    register(service, reported, "a", "b", "c", "d")
+    register(service, reported, "z", region="na")
+    spec = {"model": "fashion", "version": 1, "waves": [0.5, 1.0]}
+    planned = api.post("/rollouts/plan", json=spec).json()
+    started = api.post("/rollouts", json=spec).json()
+    executions = api.get(f"/rollouts/{started['id']}/executions").json()["items"]
+    waves = {e["device"]: n for n, wave in enumerate(planned["waves"], start=1) for e in wave}
+    assert {e["device"]: e["wave"] for e in executions} == waves
+    assert next(e for e in executions if e["device"] == "z")["phase"] == "no_variant"
+
+
+@pytest.mark.usefixtures("published")
+def test_a_second_rollout_that_wants_the_same_device_is_refused_with_the_firsts_id(
+    api: httpx.Client, service: Service, reported
+) -> None:
+    register(service, reported, "a", "b")
+    service.store.devices.put_segment(SegmentRecord(name="europe", selector="region=eu"))
+    first = api.post("/rollouts", json={"model": "fashion", "version": 1, "segment": "europe"}).json()
+    again = api.post("/rollouts", json={"model": "fashion", "version": 1})
+    assert_problem(again, 409, first["id"])
+
+
+@pytest.mark.usefixtures("published")
+def test_a_rollout_to_nobody_or_of_nothing_is_refused(api: httpx.Client, service: Service, reported) -> None:
+    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 1}), 409, "no device")
+    register(service, reported, "a")
+    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 2}), 404, "fashion@2")
+    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 1, "wave": []}), 422, "wave")
+
+
+@pytest.mark.usefixtures("published")
+def test_counts_of_a_rollout_are_the_sum_of_its_devices(api: httpx.Client, service: Service, reported) -> None:
+    register(service, reported, "a", "b", "c")
+    rollout = api.post("/rollouts", json={"model": "fashion", "version": 1, "waves": [0.4, 1]}).json()
+    shown = api.get(f"/rollouts/{rollout['id']}").json()
+    assert sum(shown["counts"].values()) == 3
+    assert [sum(w["counts"].values()) for w in shown["waves"]] == [2, 1]
+
+
+def test_two_controllers_never_own_one_state_folder(service: Service) -> None:
+    with pytest.raises(StateInUse, match="another controller"):
+        Service(Settings(state=service.settings.state))
+
+
+def test_every_profile_of_the_catalogue_is_shown_with_its_sources(api: httpx.Client) -> None:
+    shown = api.get("/profiles/eu/rpi4/lte").json()
+    assert shown["device_class"] == "arm-neon.cpu.4096mb"
+    assert shown["profile"]["link"]["sources"]["usd_per_mb"]
+    assert_problem(api.get("/profiles/eu/rpi4/lt"), 404, "lte")
+
+
+def test_health_says_whether_the_broker_is_heard(api: httpx.Client, service: Service) -> None:
+    assert api.get("/health").json()["broker"] == service.broker_url

@@ -1,0 +1,187 @@
+"""What devices say is committed, then acknowledged; what is no message of ours is set aside."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgefleet_controller.ingest import Ingest
+from edgefleet_controller.records import DesiredRecord
+from edgefleet_controller.store import Store
+from edgefleet_controller.voice import Voice, must_be_told
+from edgefleet_protocol import topics
+from edgefleet_protocol.messages import (
+    Acked,
+    Attempt,
+    ChunkRequest,
+    DesiredState,
+    Presence,
+    ReportedModel,
+    TelemetryWindow,
+    decode,
+    encode,
+)
+
+
+class Published:
+    """Takes the bus's one method and keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, bytes]] = []
+
+    def publish(self, topic: str, data: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        self.said.append((topic, data))
+
+
+@pytest.fixture
+def bus() -> Published:
+    return Published()
+
+
+@pytest.fixture
+def wanted() -> list[ChunkRequest]:
+    return []
+
+
+@pytest.fixture
+def ingest(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[Ingest]:
+    running = Ingest(store, Voice(store, bus), wanted.append)
+    running.start()
+    yield running
+    running.stop()
+
+
+def settle(condition: Callable[[], object], seconds: float = 5) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def desired(generation: int, *, activate: bool = True) -> DesiredRecord:
+    return DesiredRecord(
+        device="d",
+        model="fashion",
+        generation=generation,
+        manifest="c" * 64,
+        manifest_bytes=10,
+        rollout=None,
+        activate=activate,
+        trial_s=1,
+    )
+
+
+def model(generation: int, phase: str = "committed", **fields) -> ReportedModel:
+    return ReportedModel(generation=generation, attempt=Attempt(generation=generation, phase=phase, **fields))
+
+
+def window(seq: int) -> TelemetryWindow:
+    return TelemetryWindow(
+        incarnation="0" * 32,
+        seq=seq,
+        first_kept_seq=1,
+        model="fashion",
+        model_version=1,
+        variant="a" * 64,
+        generation=1,
+        duration_ms=1,
+    )
+
+
+def test_telemetry_is_acknowledged_once_it_is_stored(ingest: Ingest, store: Store, bus: Published) -> None:
+    for seq in (1, 2, 2, 3):
+        ingest.offer(topics.up("d", "telemetry"), encode(window(seq)))
+    settle(lambda: store.telemetry.count("d") == 3)
+    settle(lambda: bus.said and decode(Acked, bus.said[-1][1]).through == 3)
+    assert {topic for topic, _ in bus.said} == {topics.acked("d")}
+
+
+@pytest.mark.parametrize("kind", topics.UP_KINDS)
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff" * 1000, b'{"incarnation": NaN}', b"[" * 100_000])
+def test_rubbish_is_counted_and_set_aside(ingest: Ingest, kind: topics.UpKind, data: bytes) -> None:
+    ingest.offer(topics.up("d", kind), data)
+    settle(lambda: ingest.counts["set_aside"] == 1)
+    assert ingest.set_aside[0].topic == topics.up("d", kind)
+
+
+def test_a_topic_that_is_none_of_ours_is_set_aside(ingest: Ingest) -> None:
+    ingest.offer("edgefleet/v1/up/zz/d/reported", b"{}")
+    settle(lambda: ingest.counts["set_aside"] == 1)
+
+
+def test_a_message_beside_rubbish_is_still_taken(ingest: Ingest, store: Store, reported) -> None:
+    ingest.offer(topics.up("d", "reported"), b"rubbish")
+    ingest.offer(topics.up("d", "reported"), encode(reported()))
+    settle(lambda: store.devices.find("d"))
+    assert ingest.counts["set_aside"] == 1
+
+
+def test_a_device_whose_snapshot_is_behind_is_told_again(
+    ingest: Ingest, store: Store, bus: Published, reported
+) -> None:
+    store.devices.put_desired(desired(4))
+    ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": model(3)})))
+    settle(lambda: bus.said)
+    topic, data = bus.said[0]
+    assert topic == topics.desired("d")
+    assert decode(DesiredState, data).models["fashion"].generation == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "told"),
+    [
+        (desired(4), {}, True),
+        (desired(4), {"fashion": model(3)}, True),
+        (desired(4), {"fashion": model(4)}, False),
+        (desired(4), {"fashion": model(5)}, False),
+        (desired(4), {"fashion": model(4, "staged")}, True),
+        (desired(4, activate=False), {"fashion": model(4, "staged")}, False),
+    ],
+)
+def test_who_must_be_told(asked, said, told, reported) -> None:
+    assert must_be_told([asked], reported(models=said)) is told
+
+
+def test_a_report_moves_the_execution_of_its_generation_and_rollout(
+    ingest: Ingest, store: Store, reported, rollout, execution
+) -> None:
+    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4, directive="stage")])
+    said = model(4, "rejected", rollout="a" * 32, reason="no_space", detail="need 9 MB, have 1 MB")
+    ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": said})))
+    settle(lambda: store.rollouts.executions("a" * 32)[0].phase == "rejected")
+    moved = store.rollouts.executions("a" * 32)[0]
+    assert (moved.reason, moved.detail) == ("no_space", "need 9 MB, have 1 MB")
+
+
+def test_a_report_of_another_generation_moves_nothing(
+    ingest: Ingest, store: Store, reported, rollout, execution
+) -> None:
+    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4)])
+    said = model(3, "committed", rollout="a" * 32)
+    ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": said})))
+    settle(lambda: store.devices.find("d"))
+    assert store.rollouts.executions("a" * 32)[0].phase == "assigned"
+
+
+def test_a_higher_generation_supersedes_an_open_execution(
+    ingest: Ingest, store: Store, reported, rollout, execution
+) -> None:
+    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.rollouts.put_executions([execution("d", "downloading", rollout="a" * 32, generation=4)])
+    ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": model(5, "downloading")})))
+    settle(lambda: store.rollouts.executions("a" * 32)[0].phase == "superseded")
+
+
+def test_a_last_will_marks_the_device_as_gone(ingest: Ingest, store: Store, reported) -> None:
+    ingest.offer(topics.up("d", "reported"), encode(reported()))
+    ingest.offer(topics.up("d", "presence"), encode(Presence(online=False, incarnation="0" * 32, boot=1)))
+    settle(lambda: (found := store.devices.find("d")) and not found.online)
+
+
+def test_a_want_goes_to_delivery(ingest: Ingest, wanted: list[ChunkRequest]) -> None:
+    request = ChunkRequest(blob="a" * 64, lane="lte", chunk_bytes=4096, chunks=8, missing="/w==")
+    ingest.offer(topics.up("d", "want"), encode(request))
+    settle(lambda: wanted)
+    assert wanted == [request]

@@ -1,0 +1,47 @@
+"""What must never be loaded, in a process of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+AGENT_NEVER = ("torch", "onnx", "fastapi", "uvicorn", "sqlite_utils", "typer", "rich", "httpx")
+OURS_NEVER = ("edgefleet_compression", "edgefleet_controller")
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(done.stdout))
+
+
+def test_the_agents_supervisor_loads_neither_the_controllers_packages_nor_a_runtime() -> None:
+    loaded = loaded_by("import edgefleet_agent.__main__, edgefleet_agent.cli")
+    assert "edgefleet_agent.session" in loaded
+    assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER, "numpy", "onnxruntime"})
+
+
+def test_the_agents_worker_loads_the_runtime_and_nothing_of_the_controllers() -> None:
+    loaded = loaded_by("import edgefleet_agent.worker, onnxruntime")
+    assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER})
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["edgefleet_controller.cli", "edgefleet_controller.service", "edgefleet_controller.serve"],
+)
+def test_the_controllers_process_never_loads_torch(module: str) -> None:
+    loaded = loaded_by(f"import {module}")
+    assert loaded.isdisjoint({"torch", "torchao", "torch_pruning", "onnx", "onnxruntime"})
+
+
+def test_a_base_install_names_the_extra_that_the_operators_command_needs() -> None:
+    code = (
+        "import importlib.util as u, sys; real = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name in ('typer', 'torch') else real(name, package)\n"
+        "from edgefleet_controller.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "pip install 'edgefleet[controller,compression]'" in done.stderr
