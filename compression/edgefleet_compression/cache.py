@@ -69,11 +69,13 @@ class Cache:
             (partial / ENTRY).write_bytes(canonical_json(digests))
             for path in partial.iterdir():
                 _sync(path)
-            # Another worker may have been quicker: its entry is as good, and a folder that isn't empty stays.
-            if (found := self.get(key)) is None:
-                partial.replace(self._folder / key)
-                found = self._folder / key
-            return found
+            try:
+                partial.rename(self._folder / key)
+            except OSError:
+                # Another worker was quicker: its entry is as good, and a folder that isn't empty stays.
+                if self.get(key) is None:
+                    raise
+            return self._folder / key
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -31,21 +31,17 @@ class Data:
     """An npz read split by split; nothing in it is ever unpickled."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], classes: int) -> None:
-        """Look into the file.
+        """Read from a file, when a split is asked for.
 
         Args:
             path: the npz.
             shape: the shape that each sample must have.
             classes: labels must be below this.
         """
+        self._path = path
         self._shape = shape
         self._classes = classes
         self._splits: dict[SplitName, Split] = {}
-        try:
-            self._npz: Any = np.load(path, allow_pickle=False)
-            self._keys = frozenset(self._npz.files)
-        except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-            raise DataError(f"the data file is no npz ({error}): write it with numpy.savez_compressed") from None
 
     def split(self, name: SplitName) -> Split:
         """One split, checked.
@@ -57,13 +53,19 @@ class Data:
             self._splits[name] = self._read(name)
         return self._splits[name]
 
-    def _read(self, name: SplitName) -> Split:
-        if missing := sorted({f"x_{name}", f"y_{name}"} - self._keys):
-            raise DataError(f"the data file holds no {' and no '.join(missing)}: add the split '{name}'")
+    def _arrays(self, *keys: str) -> list[NDArray[Any]]:
         try:
-            x, y = self._npz[f"x_{name}"], self._npz[f"y_{name}"]
-        except (ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"the split '{name}' cannot be read ({error}): write plain arrays") from None
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+                if missing := [key for key in keys if key not in npz]:
+                    raise DataError(f"the data file holds no {' and no '.join(missing)}: add the split")
+                return [npz[key] for key in keys]
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"the data file is no npz of plain arrays ({error}): write it with numpy.savez_compressed"
+            ) from None
+
+    def _read(self, name: SplitName) -> Split:
+        x, y = self._arrays(f"x_{name}", f"y_{name}")
         if x.dtype != np.uint8 or x.shape[1:] != self._shape or not len(x):
             raise DataError(
                 f"x_{name} is {x.dtype} {list(x.shape)}: give uint8 [N, {', '.join(map(str, self._shape))}]"

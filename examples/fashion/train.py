@@ -63,7 +63,7 @@ def train(model: nn.Module, splits: dict[str, Split], epochs: int, batch: int) -
                 rows = order[step * batch : (step + 1) * batch]
                 loss = nn.functional.cross_entropy(model(augmented(x[rows], random)), y[rows])
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 rate.step()
                 progress.advance(bar)

@@ -53,7 +53,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arrays = {}
     for seed, (split, count) in enumerate(COUNTS.items()):
         arrays[f"x_{split}"], arrays[f"y_{split}"] = pictures(count, seed)
-    np.savez_compressed(folder / "data.npz", **arrays)
+    np.savez_compressed(folder / "data.npz", **arrays)  # type: ignore[arg-type]
     module = build("resnet_s", {}, (1, 8, 8), 3, seed=7)
     corpus = Corpus(torch.from_numpy(arrays["x_train"]).float() / 255, torch.from_numpy(arrays["y_train"]), None)
     settings = TrainConfig(epochs=3, batch=32, rate=3e-3, flip=False)

@@ -41,6 +41,14 @@ def test_all_that_decides_a_result_is_in_its_key(changed: dict[str, object]) -> 
     assert key(**changed) != key()
 
 
+def test_an_entry_that_is_there_already_stays(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.put(KEY, write)
+    folder = cache.put(KEY, lambda folder: write(folder, "made again"))
+    assert (folder / "file").read_text() == "made"
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
 def test_what_failed_leaves_no_entry(tmp_path: Path) -> None:
     def fails(folder: Path) -> None:
         write(folder)

@@ -34,7 +34,7 @@ def test_more_bits_are_nearer() -> None:
 @pytest.mark.parametrize("bits", [3, 5, 8])
 def test_weights_on_the_grid_stay_even_when_a_norm_has_scaled_their_channels(bits: int) -> None:
     integers, scales = to_grid(weights(), bits)
-    gains = np.float32([[0.37], [-1.9], [1.0]])
+    gains = np.array([[0.37], [-1.9], [1.0]], np.float32)
     again, _ = to_grid((integers * scales[:, None] * gains).astype(np.float32), bits)
     np.testing.assert_array_equal(again, integers * np.sign(gains))
 
