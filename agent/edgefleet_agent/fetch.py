@@ -165,6 +165,8 @@ class Fetcher:
             self.dropped.repeated_or_wrong += 1
             return
         fetch.last_progress_s = now_s
+        if len(fetch.sink.received) == 0:
+            fetch.ask_at_s = now_s  # it was complete, and another blob: begin again at once
         if _missing(fetch.sink) == 0:
             self._end(fetch, None)
 

@@ -1,5 +1,6 @@
 """One model on this device: events go through the lifecycle table; the effects are carried out here."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -79,8 +80,10 @@ class Installation:
 
     def _resume(self, record: ModelRecord) -> None:
         attempt = record.attempt
-        # A slow link and frequent power cuts are no loop: tries are counted from the last progress.
-        synced = synced_chunks_of(self._device.downloads, attempt.manifest) if attempt.manifest else 0
+        # A slow link and frequent power cuts are no loop: tries are counted from the last progress of a download.
+        synced = record.synced_chunks
+        if attempt.phase == "downloading" and attempt.manifest:
+            synced = synced_chunks_of(self._device.downloads, attempt.manifest)
         tries = 1 if synced > record.synced_chunks else attempt.tries + 1
         if tries > MAX_TRIES:
             self._apply("looping", reason="looping", detail=f"{attempt.tries} tries came to nothing")
@@ -147,12 +150,16 @@ class Installation:
             self._start_at_s = time.monotonic() + self._start_pause_s
             self._start_pause_s = min(self._start_pause_s * 2, MAX_START_AGAIN_S)
 
-    def tick(self, now_s: float) -> None:
-        """What time brings: the end of a trial, a worker that has to be started again."""
-        if self.record and self.record.attempt.phase == "trial" and now_s >= self._trial_ends_s:
+    def tick(self, now_s: float) -> float:
+        """What time brings: the end of a trial, a worker that has to be started again; gives the next such time."""
+        in_trial = bool(self.record and self.record.attempt.phase == "trial")
+        if in_trial and now_s >= self._trial_ends_s:
             self._end_trial()
         elif self._start_at_s is not None and now_s >= self._start_at_s:
             self._start_answering()
+        elif in_trial:
+            return self._trial_ends_s
+        return math.inf
 
     def stop(self) -> None:
         """End every worker and keep what has been downloaded."""
@@ -226,7 +233,13 @@ class Installation:
             return
         blob = BlobRef(sha256=wanted, size_bytes=self._now.desired.manifest_bytes)
         self._download = Download(self._device.downloads, blob, self._device.fetcher)
-        self._download.fetch_manifest(self._judge, self._fail)
+        self._download.fetch_manifest(self._judge, self._fail_manifest)
+
+    def _fail_manifest(self, refused: Refused) -> None:
+        if refused.reason == "blob_corrupt":
+            self._apply("refused", reason="manifest_invalid", detail=str(refused))
+        else:
+            self._fail(refused)
 
     def _judge(self, manifest_bytes: bytes) -> None:
         device, wanted = self._device, self._now.attempt.manifest or ""

@@ -195,9 +195,7 @@ class Session:
     def _tick(self) -> float:
         """Do what is due; gives the seconds until something may be due again."""
         now_s = time.monotonic()
-        for installation in self._installations.values():
-            installation.tick(now_s)
-        next_fetch_s = self._fetcher.tick()
+        next_s = min([one.tick(now_s) for one in self._installations.values()] + [self._fetcher.tick()])
         if now_s >= self._window_at_s:
             self._window_at_s = now_s + self._settings.window_s
             self._close_windows()
@@ -207,7 +205,7 @@ class Session:
             for window in self._spool.due(now_s):
                 self._bus.publish("telemetry", window)
         self._bus.check()
-        return min(POLL_S, max(min(next_fetch_s, self._report_at_s, self._window_at_s) - now_s, 0.0))
+        return min(POLL_S, max(min(next_s, self._report_at_s, self._window_at_s) - now_s, 0.0))
 
     def _close_windows(self, model: str | None = None) -> None:
         for window in self._recorder.close(model):

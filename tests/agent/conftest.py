@@ -1,0 +1,396 @@
+"""What the agent's tests share: tiny real models, a scripted wire, a stand-in for the controller, agent processes."""
+
+import io
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import paho.mqtt.client as mqtt
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgefleet_protocol import topics
+from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame, hash_list
+from edgefleet_protocol.encoding import compress
+from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing
+from edgefleet_protocol.messages import (
+    Acked,
+    ChunkRequest,
+    DesiredModel,
+    DesiredState,
+    ReportedModel,
+    ReportedState,
+    TelemetryWindow,
+    decode,
+    encode,
+)
+
+SCALE = 1 / 255
+CLASSES = ("cat", "dog", "bird")
+SLOT = ("model.onnx", "manifest.json", "golden.npz")
+
+
+@dataclass
+class Variant:
+    """A variant and every blob that a device needs for it."""
+
+    manifest: Manifest
+    blobs: dict[str, bytes]
+    onnx: bytes
+    golden: bytes
+
+    @property
+    def id(self) -> str:
+        return self.manifest.variant
+
+    @property
+    def encoding(self) -> Encoding:
+        return self.manifest.encodings[0]
+
+    def desired(self, generation: int, **changes: Any) -> DesiredModel:
+        data = self.manifest.to_bytes()
+        return DesiredModel(
+            **{
+                "generation": generation,
+                "manifest": digest(data),
+                "manifest_bytes": len(data),
+                "rollout": "0" * 32,
+                "trial_s": 0.2,
+                **changes,
+            }
+        )
+
+    def place(self, slots: Path) -> Path:
+        """Put the variant into a slot by hand."""
+        path = slots / self.id
+        path.mkdir(parents=True)
+        for name, data in zip(SLOT, (self.onnx, self.manifest.to_bytes(), self.golden), strict=True):
+            (path / name).write_bytes(data)
+        return path
+
+
+def linear_model(seed: int, padding_bytes: int, fragile: bool) -> bytes:
+    """x [N,16] -> logits [N,3]; a fragile one is not finite for inputs that are nowhere positive."""
+    rng = np.random.default_rng(seed)
+    weights = numpy_helper.from_array(rng.normal(size=(16, 3)).astype(np.float32), "w")
+    # Bytes that do not compress, so that a download has many chunks.
+    pad = numpy_helper.from_array(rng.integers(0, 255, max(padding_bytes, 1), np.uint8), "pad")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y0"]),
+        helper.make_node("ReduceMax", ["pad_f"], ["p"], keepdims=0),
+        helper.make_node("Cast", ["pad"], ["pad_f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["p", "zero"], ["p0"]),
+        helper.make_node("Add", ["y0", "p0"], ["y1"]),
+    ]
+    nodes[1], nodes[2] = nodes[2], nodes[1]
+    if fragile:
+        nodes += [
+            helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0),
+            helper.make_node("Log", ["top"], ["log"]),
+            helper.make_node("Mul", ["log", "zero"], ["nothing"]),
+            helper.make_node("Add", ["y1", "nothing"], ["logits"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Identity", ["y1"], ["logits"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 16])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [weights, pad, numpy_helper.from_array(np.float32(0), "zero")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def golden_set(count: int = 8) -> tuple[bytes, Any]:
+    """Inputs as bytes, as the controller makes them."""
+    inputs = np.random.default_rng(1).integers(1, 255, (count, 16), np.uint8)
+    file = io.BytesIO()
+    np.savez(file, inputs=inputs, labels=np.zeros(count, np.int64))
+    return file.getvalue(), inputs
+
+
+def expected_answers(model: bytes, inputs: Any) -> Expected:
+    """What the variant answers to the golden set, by plain arithmetic."""
+    graph = onnx.load_from_string(model).graph
+    weights = next(numpy_helper.to_array(t) for t in graph.initializer if t.name == "w")
+    logits = (inputs.astype(np.float32) * np.float32(SCALE)) @ weights
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(1, keepdims=True)
+    rows = tuple(tuple(float(p) for p in row) for row in probabilities)
+    return Expected(probabilities=rows, min_same_top1=len(rows), max_difference=0.001, recorded_on="x86-avx2")
+
+
+def build_variant(
+    seed: int = 0, padding_bytes: int = 0, fragile: bool = False, wrong_golden: bool = False, **changes: Any
+) -> Variant:
+    """A variant of the model `pets`; `changes` go into the manifest."""
+    model = changes.pop("onnx", None) or linear_model(seed, padding_bytes, fragile)
+    golden, inputs = golden_set()
+    expected = None if model[:4] == b"junk" else expected_answers(model, inputs)
+    if expected and wrong_golden:
+        expected = expected.model_copy(update={"probabilities": tuple(row[::-1] for row in expected.probabilities)})
+    encoded = compress(model)
+    hashes = hash_list(encoded, 1024)
+
+    def ref(data: bytes) -> BlobRef:
+        return BlobRef(sha256=digest(data), size_bytes=len(data))
+
+    core = {
+        "onnx": ref(model),
+        "golden": ref(golden),
+        "preprocessing": Preprocessing(scale=SCALE),
+        "labels": CLASSES,
+        "runtime": changes.pop("runtime", {}),
+    }
+    manifest = Manifest(
+        **{
+            "model": "pets",
+            "model_version": 1,
+            "recipe": f"test {seed}",
+            "core": Core(**core),
+            "expected": expected,
+            "encodings": (Encoding(kind="zstd", blob=ref(encoded), chunk_bytes=1024, chunk_hashes=ref(hashes)),),
+            **changes,
+        }
+    )
+    blobs = {digest(data): data for data in (manifest.to_bytes(), golden, hashes, encoded)}
+    return Variant(manifest, blobs, model, golden)
+
+
+@pytest.fixture(scope="session")
+def make_variant() -> Callable[..., Variant]:
+    return build_variant
+
+
+@dataclass
+class ScriptedWire:
+    """The wire's fake: it remembers what was listened to and asked for; a test decides what comes back."""
+
+    topics: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    wants: list[ChunkRequest] = field(default_factory=list)
+
+    def listen(self, topic: str) -> None:
+        self.topics.append(topic)
+
+    def leave(self, topic: str) -> None:
+        self.left.append(topic)
+
+    def want(self, request: ChunkRequest) -> None:
+        self.wants.append(request)
+
+    def missing(self) -> list[int]:
+        """The chunks that the last request asks for."""
+        return list(Bitmap.from_text(self.wants[-1].chunks, self.wants[-1].missing))
+
+
+@pytest.fixture
+def wire() -> ScriptedWire:
+    return ScriptedWire()
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that a test winds."""
+
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class StandIn:
+    """A stand-in for the controller on a real broker: desired states out, chunks for wants, acks, and what it heard."""
+
+    def __init__(self, host: str, port: int, device: str = "d1") -> None:
+        self.device = device
+        self.blobs: dict[str, bytes] = {}
+        self.reports: list[ReportedState] = []
+        self.windows: list[TelemetryWindow] = []
+        self.wants: list[ChunkRequest] = []
+        self.presence: list[dict[str, Any]] = []
+        self.serve_chunks = 10**9
+        self.ack = True
+        self.chunk_pause_s = 0.0
+        self._changed = threading.Condition()
+        self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="stand-in")
+        self._client.on_message = lambda _, __, m: self._queue.put((m.topic, bytes(m.payload)))
+        self._client.on_connect = lambda client, *_: client.subscribe(topics.ALL_UP, 0)
+        self._client.reconnect_delay_set(1, 1)
+        subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.connect(host, port)
+        self._client.loop_start()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert subscribed.wait(5)
+
+    def desire(self, desired: DesiredModel, *variants: Variant) -> None:
+        for variant in variants:
+            self.blobs |= variant.blobs
+        self.say(topics.desired(self.device), encode(DesiredState(models={"pets": desired})), retain=True)
+
+    def say(self, topic: str, payload: bytes, retain: bool = False) -> None:
+        self._client.publish(topic, payload, 1, retain)
+
+    def wait(self, what: Callable[["StandIn"], Any], timeout_s: float = 15.0) -> Any:
+        """The first truthy value of `what`, looked at after everything that is heard."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: what(self), timeout_s):
+                last = self.reports[-1].model_dump_json(indent=1, exclude_none=True) if self.reports else "nothing"
+                pytest.fail(f"not within {timeout_s} s; the last report: {last}")
+            return what(self)
+
+    def wait_phase(self, phase: str, generation: int, timeout_s: float = 15.0) -> ReportedModel:
+        def reached(heard: "StandIn") -> ReportedModel | None:
+            model = heard.reports[-1].models.get("pets") if heard.reports else None
+            attempt = model.attempt if model else None
+            return model if attempt and (attempt.phase, attempt.generation) == (phase, generation) else None
+
+        found: ReportedModel = self.wait(reached, timeout_s)
+        return found
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _run(self) -> None:
+        while (heard := self._queue.get()) is not None:
+            kind, payload = topics.parse_up(heard[0]).kind, heard[1]
+            with self._changed:
+                if kind == "reported":
+                    self.reports.append(decode(ReportedState, payload))
+                elif kind == "presence":
+                    self.presence.append(json.loads(payload))
+                elif kind == "telemetry":
+                    self.windows.append(window := decode(TelemetryWindow, payload))
+                    if self.ack:
+                        done = Acked(incarnation=window.incarnation, through=window.seq)
+                        self.say(topics.acked(self.device), encode(done))
+                else:
+                    self.wants.append(decode(ChunkRequest, payload))
+                self._changed.notify_all()
+            if kind == "want":
+                self._send_chunks(self.wants[-1])
+
+    def _send_chunks(self, want: ChunkRequest) -> None:
+        data = self.blobs.get(want.blob)
+        if data is None:
+            return
+        limited = want.chunk_bytes != SMALL_BLOB_CHUNK_BYTES
+        for index in Bitmap.from_text(want.chunks, want.missing):
+            if limited:
+                if self.serve_chunks <= 0:
+                    return
+                self.serve_chunks -= 1
+                time.sleep(self.chunk_pause_s)
+            part = data[index * want.chunk_bytes : (index + 1) * want.chunk_bytes]
+            self._client.publish(topics.blob(want.blob, want.lane), frame(index, part))
+
+
+class Agent:
+    """An agent process on a state folder, started and ended as an operator or a power cut would."""
+
+    def __init__(self, folder: Path, broker_url: str, *flags: str, device: str = "d1") -> None:
+        self.state = folder
+        self._argv = [
+            *(sys.executable, "-m", "edgefleet_agent", "run", "--state", str(folder), "--device", device),
+            *("--broker", broker_url, "--region", "na", "--link", "ethernet", "--simulate-hardware", "x86-avx2"),
+            *("--heartbeat", "1", "--window", "1", *flags),
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **environment: str) -> "Agent":
+        assert self.process is None, "this agent runs already"
+        self.process = subprocess.Popen(self._argv, env=os.environ | environment)
+        return self
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        process, self.process = self.process, None
+        assert process, "this agent does not run"
+        process.send_signal(number)
+        return process.wait(10)
+
+    def wait_killed(self, timeout_s: float = 15.0) -> None:
+        process, self.process = self.process, None
+        assert process and process.wait(timeout_s) == -signal.SIGKILL
+
+    @property
+    def url(self) -> str:
+        deadline = time.monotonic() + 10
+        while not (self.state / "endpoint").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return (self.state / "endpoint").read_text()
+
+    def journal(self) -> list[tuple[int, str, str | None]]:
+        lines = (self.state / "journal.jsonl").read_text().splitlines()
+        return [(line["generation"], line["phase"], line["reason"]) for line in map(json.loads, lines)]
+
+    def call(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        return call(self.url + path, body, **headers)
+
+    def infer(self, value: float = 1.0, **fields: Any) -> tuple[int, Any]:
+        return self.call("/v2/models/pets/infer", infer_body(value, **fields))
+
+    def workers(self) -> list[int]:
+        assert self.process
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(pid) for path in children for pid in path.read_text().split()]
+
+
+def infer_body(value: float = 1.0, **fields: Any) -> dict[str, Any]:
+    tensor = {"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [value] * 16}
+    return {"inputs": [tensor], **fields}
+
+
+def call(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    """One HTTP call: status and JSON."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {k.replace("_", "-"): v for k, v in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return reply.status, json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+@pytest.fixture
+def stand_in(broker: Any) -> Iterator[StandIn]:
+    one = StandIn(broker.host, broker.port)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def agent(broker: Any, tmp_path: Path) -> Iterator[Agent]:
+    """An agent on the embedded kind of broker, not started yet."""
+    one = Agent(tmp_path / "state", broker.url)
+    yield one
+    if one.process:
+        one.end(signal.SIGKILL)

@@ -1,0 +1,337 @@
+"""The agent as a process, on a real broker, with a stand-in for the controller: kills, trials, ways back."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefleet_protocol import topics
+from edgefleet_protocol.chunks import Bitmap
+from edgefleet_protocol.messages import Hello, encode
+
+pytestmark = pytest.mark.broker
+
+Make = Callable[..., Any]
+
+
+def commit(agent: Any, stand_in: Any, variant: Any, generation: int = 1) -> None:
+    """Bring a device to a committed variant."""
+    stand_in.desire(variant.desired(generation), variant)
+    stand_in.wait_phase("committed", generation)
+
+
+def test_a_first_rollout_reaches_committed_and_the_device_answers(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    variant = make_variant()
+    agent.start()
+    stand_in.wait(lambda s: s.reports)
+    assert agent.infer() == (503, {"error": "model 'pets' is not ready: no variant answers yet"})
+    commit(agent, stand_in, variant)
+    model = stand_in.reports[-1].models["pets"]
+    assert (model.answering.variant, model.answering.generation, len(model.slots)) == (variant.id, 1, 1)
+    sizes = [len(data) for data in variant.blobs.values()]
+    assert (model.attempt.transfer.bytes_total, model.attempt.transfer.bytes_done) == (sum(sizes), sum(sizes))
+    assert model.attempt.transfer.seconds > 0 and model.attempt.transfer.wants >= 4
+    status, answer = agent.infer(id="r1")
+    assert status == 200
+    assert (answer["id"], answer["model_version"]) == ("r1", "1")
+    assert answer["parameters"] == {"variant": variant.id, "generation": 1}
+    phases = ["notified", "downloading", "verified", "staged", "self_test", "trial", "committed"]
+    assert agent.journal() == [(1, phase, None) for phase in phases]
+    assert not list((agent.state / "downloads").iterdir())
+
+
+def test_the_second_variant_keeps_the_first_and_going_back_needs_no_download(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    first, second = make_variant(seed=1), make_variant(seed=2)
+    agent.start()
+    commit(agent, stand_in, first, 1)
+    commit(agent, stand_in, second, 2)
+    # The golden set lies in the first slot already.
+    transfer = stand_in.reports[-1].models["pets"].attempt.transfer
+    assert transfer.bytes_total == sum(len(d) for d in second.blobs.values()) - len(second.golden)
+    wants = len(stand_in.wants)
+    stand_in.blobs.clear()
+    commit(agent, stand_in, first, 3)
+    assert len(stand_in.wants) == wants
+    model = stand_in.reports[-1].models["pets"]
+    assert (model.answering.variant, {s.variant for s in model.slots}) == (first.id, {first.id, second.id})
+    assert agent.infer()[1]["parameters"] == {"variant": first.id, "generation": 3}
+
+
+def test_what_answers_already_is_not_installed_again_and_old_generations_change_nothing(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    first, second = make_variant(seed=1), make_variant(seed=2)
+    agent.start()
+    commit(agent, stand_in, first, 5)
+    stand_in.desire(first.desired(6))
+    assert stand_in.wait_phase("already_installed", 6).answering.generation == 6
+    stand_in.desire(second.desired(4), second)
+    stand_in.desire(second.desired(6), second)
+    stand_in.say(topics.HELLO, encode(Hello(jitter_s=0)))
+    heard = len(stand_in.reports)
+    stand_in.wait(lambda s: len(s.reports) > heard + 1)
+    assert stand_in.reports[-1].models["pets"].answering.variant == first.id
+    assert [line for line in agent.journal() if line[0] == 4] == []
+
+
+def test_staged_first_and_activated_later_at_the_same_generation(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    variant = make_variant()
+    agent.start()
+    stand_in.desire(variant.desired(1, activate=False), variant)
+    assert stand_in.wait_phase("staged", 1).answering is None
+    time.sleep(0.3)
+    assert agent.infer()[0] == 503
+    stand_in.desire(variant.desired(1, activate=True))
+    stand_in.wait_phase("committed", 1)
+    assert [phase for _, phase, _ in agent.journal()].count("trial") == 1
+
+
+def test_a_manifest_of_none_means_that_nothing_is_served(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    variant = make_variant()
+    agent.start()
+    commit(agent, stand_in, variant)
+    stand_in.desire(variant.desired(2, manifest=None))
+    assert stand_in.wait_phase("removed", 2).answering is None
+    assert agent.infer()[0] == 503
+    assert agent.workers() == []
+    stand_in.blobs.clear()
+    commit(agent, stand_in, variant, 3)
+
+
+REFUSALS = [
+    ({"wrong_golden": True}, "failed_no_change", "self_test_failed"),
+    ({"onnx": b"junk" * 300}, "failed_no_change", "load_failed"),
+    ({"instruction_sets": ("arm-neon",)}, "rejected", "wrong_hardware"),
+    ({"min_onnxruntime": "99.0"}, "rejected", "runtime_too_old"),
+    ({"runtime": {"ep.cuda.device": "1"}}, "rejected", "manifest_invalid"),
+    ({"runtime": {"session.model_external_initializers_file_folder_path": "/"}}, "rejected", "manifest_invalid"),
+    ({"model": "other"}, "rejected", "manifest_invalid"),
+]
+
+
+def test_each_bad_variant_ends_with_its_reason_while_the_old_one_answers(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    old = make_variant(seed=1)
+    agent.start()
+    commit(agent, stand_in, old)
+    for generation, (fault, phase, reason) in enumerate(REFUSALS, start=2):
+        bad = make_variant(seed=7, **fault)
+        stand_in.desire(bad.desired(generation), bad)
+        model = stand_in.wait_phase(phase, generation)
+        assert (model.attempt.reason, model.answering.variant) == (reason, old.id), fault
+        assert agent.infer()[1]["parameters"]["variant"] == old.id
+        assert [slot.variant for slot in model.slots] == [old.id]
+    assert [path.name for path in (agent.state / "slots").iterdir()] == [old.id]
+
+
+def test_a_manifest_that_is_another_is_rejected(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    variant = make_variant()
+    agent.start()
+    desired = variant.desired(1)
+    stand_in.blobs |= {desired.manifest: b"x" * desired.manifest_bytes}
+    stand_in.desire(desired)
+    assert stand_in.wait_phase("rejected", 1).attempt.reason == "manifest_invalid"
+
+
+def test_a_trial_that_goes_wrong_goes_back_and_no_client_notices(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    old, fragile = make_variant(seed=1), make_variant(seed=2, fragile=True)
+    agent.start()
+    commit(agent, stand_in, old)
+    stand_in.desire(fragile.desired(2, trial_s=60), fragile)
+    assert stand_in.wait_phase("trial", 2).answering.variant == fragile.id
+    assert agent.infer(1.0)[1]["parameters"]["variant"] == fragile.id
+    status, answer = agent.infer(-1.0)
+    assert (status, answer["parameters"]["variant"]) == (200, old.id)
+    model = stand_in.wait_phase("failed_rolled_back", 2)
+    assert (model.attempt.reason, model.answering.variant) == ("trial_failed", old.id)
+    told = stand_in.wait(lambda s: [w for w in s.windows if w.variant == fragile.id])
+    assert sum(window.not_finite for window in told) == 1
+
+
+def test_a_worker_killed_in_its_trial_goes_back(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    old, new = make_variant(seed=1), make_variant(seed=2)
+    agent.start()
+    commit(agent, stand_in, old)
+    before = set(agent.workers())
+    stand_in.desire(new.desired(2, trial_s=60), new)
+    stand_in.wait_phase("trial", 2)
+    (worker,) = set(agent.workers()) - before
+    os.kill(worker, signal.SIGKILL)
+    assert agent.infer()[1]["parameters"]["variant"] == old.id
+    assert stand_in.wait_phase("failed_rolled_back", 2).attempt.reason == "worker_crashed"
+
+
+def test_a_higher_generation_supersedes_a_trial(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    old, new = make_variant(seed=1), make_variant(seed=2)
+    agent.start()
+    commit(agent, stand_in, old)
+    stand_in.desire(new.desired(2, trial_s=60), new)
+    stand_in.wait_phase("trial", 2)
+    stand_in.desire(old.desired(3))
+    assert stand_in.wait_phase("already_installed", 3).answering.variant == old.id
+    assert agent.journal()[-3:] == [(2, "superseded", None), (3, "notified", None), (3, "already_installed", None)]
+    assert len(agent.workers()) == 1
+
+
+KILLS = [
+    # killed after this phase was saved, then: how the generation ends, and with which reason
+    ("notified", "committed", None),
+    ("downloading", "committed", None),
+    ("verified", "committed", None),
+    ("staged", "committed", None),
+    ("self_test", "failed_no_change", "interrupted"),
+    ("trial", "failed_rolled_back", "interrupted"),
+    ("committed", "committed", None),
+]
+
+
+@pytest.mark.parametrize(("phase", "ends", "reason"), KILLS, ids=[kill[0] for kill in KILLS])
+def test_killed_at_any_phase_it_comes_back_and_nothing_activates_twice(
+    agent: Any, stand_in: Any, make_variant: Make, phase: str, ends: str, reason: str | None
+) -> None:
+    old, new = make_variant(seed=1), make_variant(seed=2)
+    agent.start()
+    commit(agent, stand_in, old)
+    agent.end()
+    stand_in.desire(new.desired(2), new)
+    agent.start(EDGEFLEET_FAILPOINT=phase)
+    agent.wait_killed()
+    stand_in.reports.clear()
+    agent.start()
+    model = stand_in.wait_phase(ends, 2)
+    assert model.attempt.reason == reason
+    answers = new if ends == "committed" else old
+    stand_in.wait(lambda s: (a := s.reports[-1].models["pets"].answering) and a.variant == answers.id)
+    assert agent.infer()[1]["parameters"]["variant"] == answers.id
+    journal = agent.journal()
+    assert journal.count((2, "trial", None)) <= 1
+    assert stand_in.reports[-1].boot == 3
+
+
+def test_killed_in_its_first_trial_it_answers_nothing_and_says_so(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    variant = make_variant()
+    stand_in.desire(variant.desired(1), variant)
+    agent.start(EDGEFLEET_FAILPOINT="trial")
+    agent.wait_killed()
+    agent.start()
+    model = stand_in.wait_phase("failed_rolled_back", 1)
+    assert (model.attempt.reason, model.answering) == ("interrupted", None)
+
+
+def test_a_generation_that_kills_the_agent_again_and_again_is_given_up(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    variant = make_variant()
+    stand_in.desire(variant.desired(1), variant)
+    for _ in range(5):
+        agent.start(EDGEFLEET_FAILPOINT="staged")
+        agent.wait_killed()
+    agent.start(EDGEFLEET_FAILPOINT="staged")
+    assert stand_in.wait_phase("rejected", 1).attempt.reason == "looping"
+
+
+def test_killed_in_a_long_download_it_asks_only_for_what_was_not_synced(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    variant = make_variant(padding_bytes=150_000)
+    blob = variant.encoding.blob.sha256
+    stand_in.serve_chunks = 100
+    stand_in.desire(variant.desired(1), variant)
+    agent.start()
+    done = variant.encoding.blob.size_bytes
+    stand_in.wait(
+        lambda s: (
+            s.reports
+            and (m := s.reports[-1].models.get("pets"))
+            and m.attempt.phase == "downloading"
+            and m.attempt.transfer.bytes_done > 100 * 1024
+        )
+    )
+    time.sleep(0.7)
+    agent.end(signal.SIGKILL)
+    stand_in.serve_chunks = 10**9
+    before = len(stand_in.wants)
+    agent.start()
+    stand_in.wait_phase("committed", 1)
+    resumed = next(want for want in stand_in.wants[before:] if want.blob == blob)
+    missing = Bitmap.from_text(resumed.chunks, resumed.missing)
+    assert resumed.chunks == -(-done // 1024) and list(missing) == list(range(100, resumed.chunks))
+    transfer = stand_in.reports[-1].models["pets"].attempt.transfer
+    assert transfer.bytes_done == transfer.bytes_total == sum(len(data) for data in variant.blobs.values())
+
+
+def test_it_ends_within_two_seconds_with_its_worker_and_says_offline(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    agent.start()
+    commit(agent, stand_in, make_variant())
+    workers = agent.workers()
+    began_s = time.monotonic()
+    assert agent.end(signal.SIGTERM) == 0
+    assert time.monotonic() - began_s < 2
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert stand_in.wait(lambda s: s.presence[-1]["online"] is False and s.presence)
+
+
+def test_a_killed_agent_is_offline_by_its_will(agent: Any, stand_in: Any) -> None:
+    agent.start()
+    stand_in.wait(lambda s: s.presence)
+    agent.end(signal.SIGKILL)
+    assert stand_in.wait(lambda s: s.presence[-1]["online"] is False and s.presence)
+
+
+def test_telemetry_reaches_the_controller_once_labels_included(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    variant = make_variant()
+    agent.start()
+    commit(agent, stand_in, variant)
+    for number in range(5):
+        _, answer = agent.infer(id=f"r{number}")
+    top = max(range(3), key=answer["outputs"][0]["data"].__getitem__)
+    feedback = {"model": "pets", "id": "r0", "label": top}
+    assert agent.call("/edgefleet/v1/feedback", feedback) == (200, {"counted": True})
+    assert agent.call("/edgefleet/v1/feedback", feedback) == (200, {"counted": False})
+    assert agent.call("/edgefleet/v1/feedback", {"model": "pets", "id": "r1", "label": "cat"})[0] == 200
+    stand_in.wait(lambda s: sum(w.labelled for w in s.windows) >= 2)
+    windows = list({window.seq: window for window in stand_in.windows}.values())
+    assert sum(w.requests for w in windows) == 5
+    assert sum(w.correct for w in windows) == 1 + (top == 0)
+    name = ("cat", "dog", "bird")[top]
+    assert sum(w.predicted.get(name, 0) for w in windows) == 5
+    stand_in.wait(lambda s: s.reports[-1].spooled_windows == 0)
+
+
+def test_windows_that_are_not_acknowledged_are_sent_again_and_outlive_a_kill(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    stand_in.ack = False
+    agent.start()
+    commit(agent, stand_in, make_variant())
+    agent.infer()
+    stand_in.wait(lambda s: [w.seq for w in s.windows].count(1) >= 2)
+    agent.end(signal.SIGKILL)
+    heard = len(stand_in.windows)
+    stand_in.ack = True
+    agent.start()
+    assert stand_in.wait(lambda s: len(s.windows) > heard and s.windows[heard]).seq == 1
+
+
+@pytest.mark.parametrize("topic", ["desired", "acked", "hello"])
+def test_a_malformed_message_is_counted_and_set_aside(agent: Any, stand_in: Any, topic: str) -> None:
+    agent.start()
+    stand_in.wait(lambda s: s.reports)
+    where = {"desired": topics.desired("d1"), "acked": topics.acked("d1"), "hello": topics.HELLO}[topic]
+    for junk in (b"", b"\xff\xfe", b"[" * 5000, b'{"models": 3, "incarnation": 1, "jitter_s": -1}'):
+        stand_in.say(where, junk)
+    # Of these only `{}`-like text could mean something to `hello`.
+    stand_in.wait(lambda s: s.reports[-1].set_aside == 4)

@@ -1,0 +1,93 @@
+"""The spool: nothing is forgotten before it is acknowledged, and it never grows without bound."""
+
+from pathlib import Path
+
+import pytest
+
+from edgefleet_agent.spool import MAX_IN_FLIGHT, Spool
+from edgefleet_protocol.messages import TelemetryWindow
+
+ME = "a" * 32
+WINDOW = TelemetryWindow(
+    incarnation="0" * 32,
+    seq=1,
+    first_kept_seq=1,
+    model="pets",
+    model_version=1,
+    variant="0" * 64,
+    generation=1,
+    duration_ms=1000,
+    requests=1,
+)
+
+
+def spool(folder: Path, max_windows: int = 100) -> Spool:
+    return Spool(folder, ME, resend_s=30, max_windows=max_windows)
+
+
+def test_windows_are_numbered_from_one_and_stamped(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    assert [one.add(WINDOW), one.add(WINDOW)] == [1, 2]
+    assert [(w.seq, w.first_kept_seq, w.incarnation) for w in one.due(0)] == [(1, 1, ME), (2, 1, ME)]
+    one.close()
+
+
+def test_a_window_is_sent_again_only_after_the_pause(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    one.add(WINDOW)
+    assert [len(one.due(now)) for now in (0, 29, 30, 31)] == [1, 0, 1, 0]
+    one.forget_sent()
+    assert len(one.due(32)) == 1
+    one.close()
+
+
+def test_what_is_stored_is_forgotten_and_only_for_this_incarnation(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    for _ in range(3):
+        one.add(WINDOW)
+    one.acked("b" * 32, 3)
+    assert len(one) == 3
+    one.acked(ME, 2)
+    assert [(w.seq, w.first_kept_seq) for w in one.due(0)] == [(3, 3)]
+    one.close()
+
+
+def test_numbers_never_come_back_not_even_after_a_restart_with_nothing_kept(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    one.add(WINDOW)
+    one.acked(ME, 1)
+    one.close()
+    again = spool(tmp_path)
+    assert again.add(WINDOW) == 2
+    again.close()
+
+
+def test_beyond_its_bound_the_oldest_are_dropped_and_counted(tmp_path: Path) -> None:
+    one = spool(tmp_path, max_windows=3)
+    for _ in range(5):
+        one.add(WINDOW)
+    assert (len(one), one.dropped) == (3, 2)
+    assert [(w.seq, w.first_kept_seq) for w in one.due(0)] == [(3, 3), (4, 3), (5, 3)]
+    one.close()
+    again = spool(tmp_path, max_windows=3)
+    assert again.dropped == 2
+    again.close()
+
+
+def test_not_more_than_a_handful_are_in_flight(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    for _ in range(MAX_IN_FLIGHT + 5):
+        one.add(WINDOW)
+    assert len(one.due(0)) == MAX_IN_FLIGHT
+    assert one.due(1) == []
+    one.acked(ME, 2)
+    assert [w.seq for w in one.due(2)] == [MAX_IN_FLIGHT + 1, MAX_IN_FLIGHT + 2]
+    one.close()
+
+
+@pytest.mark.parametrize("through", [0, 10**9])
+def test_an_ack_of_anything_harms_nothing(tmp_path: Path, through: int) -> None:
+    one = spool(tmp_path)
+    one.acked(ME, through)
+    assert one.add(WINDOW) == 1
+    one.close()

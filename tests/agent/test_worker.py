@@ -1,0 +1,253 @@
+"""The real worker process: what it answers, and that nothing a model or a kill does reaches the caller."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
+from edgefleet_agent.checks import check_golden
+from edgefleet_agent.errors import ModelFailed, RequestError, WorkerDied, WorkerTimedOut
+from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_protocol.messages import Slot
+
+TENSORS = [{"name": "x", "datatype": "FP32", "shape": [1, 16]}]
+
+
+def payload(value: float = 1.0) -> bytes:
+    return np.full(16, value, np.float32).tobytes()
+
+
+@pytest.fixture
+def place(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Callable[..., Placed]]:
+    """Starts a worker for a variant; all end with the test."""
+    started: list[Placed] = []
+
+    def start(generation: int = 1, **variant: Any) -> Placed:
+        made = make_variant(**variant)
+        path = tmp_path / "slots" / made.id
+        if not path.exists():
+            made.place(tmp_path / "slots")
+        slot = Slot(variant=made.id, manifest="0" * 64, model_version=1, generation=generation)
+        spec = WorkerSpec(path / "model.onnx", {})
+        started.append(Placed(slot, made.manifest, spec, Worker(spec, ask_timeout_s=5.0)))
+        return started[-1]
+
+    yield start
+    for placed in started:
+        placed.kill()
+
+
+def test_it_answers_with_logits_top1_and_finite(place: Callable[..., Placed]) -> None:
+    placed = place()
+    answer = placed.ask(TENSORS, payload())
+    logits = np.frombuffer(answer.payload, np.float32)
+    assert answer.outputs == [{"name": "logits", "datatype": "FP32", "shape": [1, 3]}]
+    assert answer.finite and answer.top1 == [int(logits.argmax())]
+
+
+def test_its_golden_answers_are_the_recorded_ones(place: Callable[..., Placed], tmp_path: Path) -> None:
+    placed = place()
+    golden = tmp_path / "slots" / placed.slot.variant / "golden.npz"
+    reply = placed.worker.self_test(golden, placed.manifest.core.preprocessing.scale)
+    assert (reply["finite"], reply["count"]) == (True, 8)
+    check_golden(placed.manifest.expected, reply)
+
+
+def test_inputs_that_are_not_finite_are_the_requests_fault(place: Callable[..., Placed]) -> None:
+    with pytest.raises(RequestError, match="not finite"):
+        place().ask(TENSORS, payload(float("nan")))
+
+
+def test_a_file_that_is_no_model_fails_to_load(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"junk")
+    with pytest.raises(ModelFailed):
+        Worker(WorkerSpec(tmp_path / "model.onnx", {}))
+
+
+def hostile_model(size: int) -> bytes:
+    """x [1] -> zeros of `size` floats: a few bytes of file, any amount of memory."""
+    shape = helper.make_tensor("s", TensorProto.INT64, [1], [size])
+    nodes = [
+        helper.make_node("Constant", [], ["shape"], value=shape),
+        helper.make_node("ConstantOfShape", ["shape"], ["big"]),
+        helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hostile",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    )
+    return bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+
+
+def test_a_model_that_takes_all_memory_fails_at_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(hostile_model(2**31))
+    began_s = time.monotonic()
+    with pytest.raises((ModelFailed, WorkerDied)):
+        worker = Worker(WorkerSpec(tmp_path / "model.onnx", {}))
+        try:
+            worker.ask([{"name": "x", "datatype": "FP32", "shape": [1]}], bytes(4))
+        finally:
+            worker.kill()
+    assert time.monotonic() - began_s < 5
+
+
+def test_a_hung_worker_is_killed_at_its_deadline(place: Callable[..., Placed]) -> None:
+    worker = place().worker
+    worker._ask_timeout_s = 0.3
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerTimedOut):
+        worker.ask(TENSORS, payload())
+    time.sleep(0.05)
+    assert not worker.alive
+
+
+def test_a_dead_worker_says_so_at_once(place: Callable[..., Placed]) -> None:
+    worker = place().worker
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied):
+        worker.ask(TENSORS, payload())
+
+
+def test_workers_end_with_their_supervisor_even_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    # A sleeping supervisor holds two workers; it is killed, and nobody tells them.
+    (tmp_path / "model.onnx").write_bytes(hostile_model(4))
+    code = (
+        "import sys, time; from pathlib import Path; from edgefleet_agent.workers import Worker, WorkerSpec\n"
+        "spec = WorkerSpec(Path(sys.argv[1]), {}); workers = [Worker(spec), Worker(spec)]\n"
+        "print(*(w.pid for w in workers), flush=True); time.sleep(60)"
+    )
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "model.onnx")], stdout=subprocess.PIPE, text=True
+    )
+    assert supervisor.stdout
+    pids = [int(pid) for pid in supervisor.stdout.readline().split()]
+    supervisor.kill()
+    supervisor.wait()
+    supervisor.stdout.close()
+    deadline = time.monotonic() + 2
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    gone = [pid for pid in pids if not Path(f"/proc/{pid}").exists() or "Z" in state_of(pid)]
+    assert len(pids) == 2 and gone == pids
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
+
+
+def test_a_client_never_notices_a_workers_death(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: pytest.fail(str(trouble)))
+    answering.serve(place())
+    for _ in range(2):
+        assert answering.live
+        os.kill(answering.live.worker.pid, signal.SIGKILL)
+        answer, placed = answering.ask(TENSORS, payload())
+        assert answer.finite and placed is answering.live
+
+
+def test_a_worker_that_dies_again_and_again_is_not_started_for_ever(place: Callable[..., Placed]) -> None:
+    placed = place()
+    for _ in range(3):
+        placed.worker.kill()
+        placed.revive()
+    placed.worker.kill()
+    with pytest.raises(WorkerDied, match="3 times"):
+        placed.revive()
+
+
+def test_in_a_trial_a_crash_is_answered_by_the_old_variant_and_ends_the_trial(place: Callable[..., Placed]) -> None:
+    troubles: list[Trouble] = []
+    answering = Answering(troubles.append)
+    old, new = place(seed=0), place(seed=1, generation=2)
+    answering.serve(old)
+    answering.begin_trial(new)
+    assert answering.ask(TENSORS, payload())[1] is new
+    os.kill(new.worker.pid, signal.SIGKILL)
+    assert answering.ask(TENSORS, payload())[1] is old
+    assert [(t.slot, t.reason) for t in troubles] == [(new.slot, "worker_crashed")]
+    assert answering.live is old
+
+
+def test_in_a_trial_an_answer_that_is_not_finite_is_answered_by_the_old_one(place: Callable[..., Placed]) -> None:
+    troubles: list[Trouble] = []
+    answering = Answering(troubles.append)
+    old = place(seed=0)
+    answering.serve(old)
+    answering.begin_trial(place(seed=1, fragile=True, generation=2))
+    answer, placed = answering.ask(TENSORS, payload(-1.0))
+    assert answer.finite and placed is old and answering.live is old
+    assert [(t.reason, t.not_finite) for t in troubles] == [("trial_failed", True)]
+
+
+def test_what_both_variants_cannot_answer_is_not_the_trials_fault(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: pytest.fail(str(trouble)))
+    answering.serve(place(seed=0, fragile=True))
+    new = place(seed=1, fragile=True)
+    answering.begin_trial(new)
+    with pytest.raises(NotFinite):
+        answering.ask(TENSORS, payload(-1.0))
+    assert answering.live is new
+
+
+def test_a_first_variant_that_fails_in_its_trial_leaves_nothing_answering(place: Callable[..., Placed]) -> None:
+    troubles: list[Trouble] = []
+    answering = Answering(troubles.append)
+    answering.begin_trial(place(fragile=True))
+    with pytest.raises(NotFinite):
+        answering.ask(TENSORS, payload(-1.0))
+    assert answering.live is None and len(troubles) == 1
+    with pytest.raises(RequestError, match="not ready"):
+        answering.ask(TENSORS, payload())
+
+
+def test_switching_under_load_costs_no_answer(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: pytest.fail(str(trouble)))
+    answering.serve(place(seed=0))
+    stop, failures, answered = threading.Event(), [], [0]
+
+    def client() -> None:
+        while not stop.is_set():
+            try:
+                answering.ask(TENSORS, payload(random.random()))
+                answered[0] += 1
+            except Exception as error:
+                failures.append(error)
+
+    clients = [threading.Thread(target=client) for _ in range(2)]
+    for one in clients:
+        one.start()
+    for seed in (1, 2):
+        answering.begin_trial(place(seed=seed))
+        time.sleep(0.1)
+        answering.commit()
+    answering.begin_trial(place(seed=3))
+    answering.roll_back()
+    time.sleep(0.1)
+    stop.set()
+    for one in clients:
+        one.join()
+    assert failures == [] and answered[0] > 50
+
+
+def test_the_model_files_of_these_tests_are_valid(make_variant: Callable[..., Any]) -> None:
+    onnx.checker.check_model(onnx.load_from_string(make_variant(fragile=True).onnx))
