@@ -85,16 +85,12 @@ class StorageQuantConfig(WeightBits):
     """Store weights as small integers, one scale for each output channel, unfolded as the session loads."""
 
 
-class TuneNormsConfig(WeightBits):
+class TuneNormsConfig(TrainConfig, WeightBits):
     """Snap weights to the grid that they will be stored on, then train only norms and biases."""
 
     epochs: Epochs = 2
-    rate: Rate = 2e-3
-    batch: Annotated[int, Field(ge=2)] = 128
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    alpha: Share = 0.5
-    flip: bool = True
-    samples: Annotated[int, Field(ge=0)] = 0
+    rate: Rate = 5e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
 
 @dataclass(frozen=True)

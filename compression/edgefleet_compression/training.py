@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,27 +10,10 @@ from torch import nn
 from torch.nn import functional
 
 from edgefleet_compression.data import Split
+from edgefleet_compression.errors import StepError
+from edgefleet_compression.signatures import TrainConfig
 from edgefleet_compression.source import Source
 from edgefleet_compression.step import Progress
-
-
-class Settings(Protocol):
-    """The settings that training reads; see signatures.TrainConfig."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def rate(self) -> float: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def alpha(self) -> float: ...
-    @property
-    def flip(self) -> bool: ...
-    @property
-    def samples(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +29,7 @@ class Corpus:
     soft: torch.Tensor | None
 
 
-def corpus(source: Source, settings: Settings) -> Corpus:
+def corpus(source: Source, settings: TrainConfig) -> Corpus:
     """The train split with the source model's answers to each view that training will show."""
     split = source.data.split("train").first(settings.samples)
     x = torch.from_numpy(split.x).float() * source.card.preprocessing.scale
@@ -83,12 +65,9 @@ def fit(
     module: nn.Module,
     parameters: Iterable[nn.Parameter],
     data: Corpus,
-    settings: Settings,
+    settings: TrainConfig,
     seed: int,
     progress: Progress,
-    *,
-    shift: int = 0,
-    weight_decay: float = 0.0,
 ) -> list[float]:
     """Train `parameters` of `module` in place; returns the mean loss of each epoch.
 
@@ -96,19 +75,21 @@ def fit(
         module: the network; left in evaluation mode.
         parameters: those that change.
         data: what to learn from.
-        settings: epochs, rate and the rest.
+        settings: epochs, rate and the rest; soft labels of a shifted sample stay those of the sample unshifted.
         seed: decides order and augmentation.
         progress: told after every tenth of an epoch.
-        shift: the largest random shift, in pixels; soft labels stay those of the unshifted sample.
-        weight_decay: AdamW's.
+
+    Raises:
+        StepError: the loss is no number any more.
     """
     # Channels last takes two thirds of the time on one CPU thread, with the same result.
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     random = torch.Generator().manual_seed(seed)
     batches = max(1, len(data.x) // settings.batch)
-    total = settings.epochs * batches
-    optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=weight_decay)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=total + 1, pct_start=0.2)
+    optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay)
+    # One more than there are, for the rate moves on after the last batch too.
+    total = settings.epochs * batches + 1
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=total, pct_start=0.2)
     losses: list[float] = []
     for epoch in range(settings.epochs):
         module.train()
@@ -116,32 +97,45 @@ def fit(
         seen = 0.0
         for batch in range(batches):
             rows = order[batch * settings.batch : (batch + 1) * settings.batch]
-            x, soft = _view(data, rows, settings.flip, shift, random)
-            answers = module(x.contiguous(memory_format=torch.channels_last))
-            loss = distillation_loss(answers, soft, data.y[rows], settings.temperature, settings.alpha)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            seen += _step(module, optimizer, settings, data.y[rows], *_view(data, rows, settings, random))
             rate.step()
-            seen += loss.item()
             if batch % math.ceil(batches / 10) == 0:
-                done = (epoch * batches + batch) / total
-                progress(done, f"epoch {epoch + 1} of {settings.epochs}, loss {seen / (batch + 1):.3f}")
+                text = f"epoch {epoch + 1} of {settings.epochs}, loss {seen / (batch + 1):.3f}"
+                progress((epoch * batches + batch) / total, text)
         losses.append(round(seen / batches, 4))
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     module.eval()
     return losses
 
 
+def _step(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: TrainConfig,
+    labels: torch.Tensor,
+    x: torch.Tensor,
+    soft: torch.Tensor | None,
+) -> float:
+    """One step down the gradient of a batch's loss, which is returned."""
+    answers = module(x.contiguous(memory_format=torch.channels_last))
+    loss = distillation_loss(answers, soft, labels, settings.temperature, settings.alpha)
+    if not torch.isfinite(loss):
+        raise StepError("training diverged, its loss is no number any more: lower the rate")
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.item()
+
+
 def _view(
-    data: Corpus, rows: torch.Tensor, flip: bool, shift: int, random: torch.Generator
+    data: Corpus, rows: torch.Tensor, settings: TrainConfig, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """A batch as training shows it, with the teacher's logits of just that view."""
     x = data.x[rows]
-    mirrored = torch.rand(len(rows), generator=random) < (0.5 if flip else 0.0)
+    mirrored = torch.rand(len(rows), generator=random) < (0.5 if settings.flip else 0.0)
     x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
     soft = None if data.soft is None else data.soft[mirrored.long(), rows]
-    if shift:
+    if shift := settings.shift:
         height, width = x.shape[-2:]
         top, left = (int(torch.randint(0, 2 * shift + 1, (), generator=random)) for _ in range(2))
         x = functional.pad(x, (shift,) * 4)[..., top : top + height, left : left + width]

@@ -128,6 +128,12 @@ def test_finetuning_brings_a_pruned_model_back(context: Context) -> None:
     assert log["val"] > log["val_before"] + 0.2
 
 
+def test_training_that_diverges_is_refused(context: Context) -> None:
+    config = FinetuneConfig(epochs=30, rate=10, batch=32, weight_decay=1e6)
+    with pytest.raises(StepError, match="training diverged"):
+        STEPS["finetune"](context.source.state, config, context)
+
+
 def test_a_student_learns_from_the_source_and_is_smaller(context: Context) -> None:
     config = DistillConfig(args={"width": 8}, epochs=6, batch=32, rate=0.02, flip=False)
     result = STEPS["distill"](context.source.state, config, context)

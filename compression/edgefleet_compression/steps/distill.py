@@ -31,8 +31,6 @@ def distill(state: TorchState, config: DistillConfig, context: Context) -> StepR
         config,
         context.seed,
         context.progress,
-        shift=config.shift,
-        weight_decay=config.weight_decay,
     )
     val = training.accuracy(module, source.data.split("val"), source.card.preprocessing.scale)
     return StepResult(student, {"losses": losses, "val": val, "parameters": student.parameters()})

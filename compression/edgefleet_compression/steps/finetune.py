@@ -24,8 +24,6 @@ def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> Ste
         config,
         context.seed,
         context.progress,
-        shift=config.shift,
-        weight_decay=config.weight_decay,
     )
     if tuned.digest() == state.digest():
         raise NothingChanged("finetune left every weight as it was: raise rate or epochs, or drop the step")
