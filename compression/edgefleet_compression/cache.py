@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from edgefleet_compression.canonical import canonical_json
 
 ENTRY = "entry.json"
+ABANDONED_S = 24 * 3600
 LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -43,6 +45,7 @@ class Cache:
         self._folder = folder
         for part in (folder, folder / "locks", folder / "partial"):
             part.mkdir(parents=True, exist_ok=True)
+        self._sweep()
 
     def get(self, key: str) -> Path | None:
         """The folder of an entry, or None; one that has lost or changed a byte is dropped, and made again."""
@@ -106,6 +109,13 @@ class Cache:
                     waiting()
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _sweep(self) -> None:
+        """Delete what killed workers left half made; no step takes as long as what is old here."""
+        for partial in (self._folder / "partial").iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(partial, ignore_errors=True)
 
     def _drop(self, folder: Path) -> None:
         """Take an entry away at once, by a rename, and only then delete it."""

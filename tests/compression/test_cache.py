@@ -61,6 +61,15 @@ def test_what_failed_leaves_no_entry(tmp_path: Path) -> None:
     assert list((tmp_path / "partial").iterdir()) == []
 
 
+def test_what_a_killed_worker_left_is_swept_away_a_day_later(tmp_path: Path) -> None:
+    Cache(tmp_path)
+    for name, age_s in (("old", 2 * 24 * 3600), ("new", 60)):
+        (tmp_path / "partial" / name).mkdir()
+        os.utime(tmp_path / "partial" / name, (time.time() - age_s,) * 2)
+    Cache(tmp_path)
+    assert [path.name for path in (tmp_path / "partial").iterdir()] == ["new"]
+
+
 def test_an_entry_that_lost_a_byte_is_made_again(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     folder, _ = cache.get_or_put(KEY, write)
