@@ -381,16 +381,40 @@ def call(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
 
 
 @pytest.fixture
-def stand_in(broker: Any) -> Iterator[StandIn]:
-    one = StandIn(broker.host, broker.port)
-    yield one
-    one.close()
+def start_stand_in() -> Iterator[Callable[[Any], StandIn]]:
+    """Starts a stand-in for the controller on a broker."""
+    started: list[StandIn] = []
+
+    def start(broker: Any) -> StandIn:
+        started.append(StandIn(broker.host, broker.port))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
 
 
 @pytest.fixture
-def agent(broker: Any, tmp_path: Path) -> Iterator[Agent]:
+def start_agent(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
+    """Makes agents on a broker, not started yet."""
+    made: list[Agent] = []
+
+    def make(broker: Any, *flags: str) -> Agent:
+        made.append(Agent(tmp_path / f"state{len(made)}", broker.url, *flags))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process:
+            one.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def stand_in(broker: Any, start_stand_in: Callable[[Any], StandIn]) -> StandIn:
+    return start_stand_in(broker)
+
+
+@pytest.fixture
+def agent(broker: Any, start_agent: Callable[..., Agent]) -> Agent:
     """An agent on the embedded kind of broker, not started yet."""
-    one = Agent(tmp_path / "state", broker.url)
-    yield one
-    if one.process:
-        one.end(signal.SIGKILL)
+    return start_agent(broker)

@@ -1,0 +1,279 @@
+"""The HTTP endpoint over a real worker: what applications may ask, what they get, and how they are refused."""
+
+import http.client
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefleet_agent.answering import Answering, Placed
+from edgefleet_agent.http import MAX_BODY_BYTES, Endpoint
+from edgefleet_agent.serving import Serving
+from edgefleet_agent.telemetry import MAX_RECENT, Key, Recorder
+from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.messages import Slot
+
+
+class Device:
+    """An endpoint with one model, `pets`, and one, `soon`, for which no variant is there yet."""
+
+    def __init__(self, folder: Path, variant: Any) -> None:
+        path = variant.place(folder / "slots")
+        spec = WorkerSpec(path / "model.onnx", {})
+        slot = Slot(variant=variant.id, manifest="0" * 64, model_version=3, generation=7)
+        self.variant = variant
+        self.recorder = Recorder(lambda: 0.0, lambda: 0)
+        self.serving = Serving(self.recorder, lambda: b'{"incarnation":"x"}')
+        self.pets, self.soon = Answering(lambda _: None), Answering(lambda _: None)
+        self.pets.serve(Placed(slot, variant.manifest, spec, Worker(spec)))
+        self.serving.add("pets", self.pets)
+        self.endpoint = Endpoint("127.0.0.1", 0, self.serving)
+        self.url = self.endpoint.url
+
+    @property
+    def address(self) -> str:
+        return self.url.removeprefix("http://")
+
+
+@pytest.fixture
+def device(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Device]:
+    one = Device(tmp_path, make_variant())
+    yield one
+    one.endpoint.close()
+    one.pets.stop()
+
+
+def post(device: Device, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    connection.request("POST", path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+    reply = connection.getresponse()
+    told = reply.status, json.loads(reply.read())
+    connection.close()
+    return told
+
+
+def get(device: Device, path: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    connection.request("GET", path)
+    reply = connection.getresponse()
+    told = reply.status, json.loads(reply.read())
+    connection.close()
+    return told
+
+
+def body(**changes: Any) -> bytes:
+    tensor = {"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [1.0] * 16} | changes
+    return json.dumps({"inputs": [tensor], "id": "r1"}).encode()
+
+
+INFER = "/v2/models/pets/infer"
+
+
+def test_health_and_metadata_say_what_answers(device: Device) -> None:
+    assert get(device, "/v2")[1]["name"] == "edgefleet-agent"
+    assert get(device, "/v2/health/live") == (200, {"live": True})
+    assert get(device, "/v2/health/ready") == (200, {"ready": True})
+    assert get(device, "/v2/models/pets/ready") == (200, {"name": "pets", "ready": True})
+    for path in ("/v2/models/pets", "/v2/models/pets/versions/3"):
+        status, told = get(device, path)
+        assert (status, told["versions"], told["platform"]) == (200, ["3"], "onnxruntime_onnx")
+        assert told["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 16]}]
+        assert told["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 3]}]
+        assert told["parameters"] == {
+            "variant": device.variant.id,
+            "generation": 7,
+            "scale": 1 / 255,
+            "labels": ["cat", "dog", "bird"],
+        }
+
+
+def test_an_inference_in_json(device: Device) -> None:
+    status, told = post(device, INFER, body())
+    assert status == 200
+    assert (told["model_name"], told["model_version"], told["id"]) == ("pets", "3", "r1")
+    assert told["parameters"] == {"variant": device.variant.id, "generation": 7}
+    (output,) = told["outputs"]
+    assert (output["name"], output["datatype"], output["shape"], len(output["data"])) == ("logits", "FP32", [1, 3], 3)
+
+
+def test_nested_rows_mean_the_same_as_a_flat_list_and_a_batch_is_answered_row_by_row(device: Device) -> None:
+    flat = post(device, INFER, body())[1]["outputs"][0]["data"]
+    assert post(device, INFER, body(data=[[1.0] * 16]))[1]["outputs"][0]["data"] == flat
+    batch = post(device, INFER, body(shape=[2, 16], data=[[1.0] * 16] * 2))[1]["outputs"][0]
+    assert batch["shape"] == [2, 3] and batch["data"] == pytest.approx(flat * 2)
+
+
+BAD = [
+    (b"", "no JSON"),
+    (b"[]", "no JSON object"),
+    (b"{}", "no inputs"),
+    (b'{"inputs": 3}', "must be a list"),
+    (b'{"inputs": [{"name": 3}]}', "must be a list"),
+    (b"[" * 100_000, "no JSON"),
+    (body(name="y"), r"\['y'\], expected \['x'\]"),
+    (body(datatype="INT8"), "INT8, expected FP32"),
+    (body(shape=[16]), r"\[16\], expected \[-1, 16\]"),
+    (body(shape=[0, 16]), "positive integers"),
+    (body(shape=[1, 15]), r"expected \[-1, 16\]"),
+    (body(shape=[2**40, 16]), "values, its shape asks for"),
+    (body(data=[1.0] * 15), "15 values, its shape asks for 16"),
+    (body(data=["a"] * 16), "no FP32"),
+    (body(data=None), "no 'data' list"),
+    (body(data=[]), "0 values"),
+    (body(parameters=3), "must be an object"),
+    (body(parameters={"binary_data_size": 64}), "does not fit"),
+    (body()[:-1] + b', "id": 5}', "'id' must be"),
+    (body()[:-1] + b', "outputs": [{"name": "z"}]}', r"no output \['z'\]"),
+    (body(data=[float("nan")] * 16), "not finite"),
+]
+
+
+@pytest.mark.parametrize(("data", "why"), BAD, ids=[why for _, why in BAD])
+def test_a_wrong_request_is_told_what_is_wrong_and_counts_for_nothing(device: Device, data: bytes, why: str) -> None:
+    status, told = post(device, INFER, data)
+    assert status == 400
+    assert re.search(why, told["error"]), told
+    assert device.recorder.close() == []
+
+
+def test_what_is_not_there_is_404_and_what_is_not_there_yet_503(device: Device) -> None:
+    assert get(device, "/v2/models/other")[0] == 404
+    assert get(device, "/v2/models/pets/versions/2")[0] == 404
+    assert post(device, "/v2/models/pets/versions/2/infer", body())[0] == 404
+    assert get(device, "/nothing")[0] == post(device, "/nothing", b"{}")[0] == 404
+    device.serving.add("soon", device.soon)
+    for status, told in (get(device, "/v2/models/soon"), post(device, "/v2/models/soon/infer", body())):
+        assert status == 503 and told["error"].startswith("model 'soon' is not ready")
+    assert get(device, "/v2/health/ready")[0] == 503
+
+
+def test_compressed_requests_are_refused_and_the_connection_lives_on(device: Device) -> None:
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    for encoding, status in (("gzip", 415), ("identity", 200)):
+        connection.request("POST", INFER, body(), {"Content-Encoding": encoding})
+        reply = connection.getresponse()
+        assert (reply.status, bool(json.loads(reply.read()))) == (status, True)
+    connection.close()
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(device: Device) -> None:
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    connection.putrequest("POST", INFER)
+    connection.putheader("Content-Length", str(MAX_BODY_BYTES + 1))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_body_without_a_length_is_refused(device: Device) -> None:
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    connection.putrequest("POST", INFER)
+    connection.endheaders()
+    assert connection.getresponse().status == 411
+    connection.close()
+
+
+def test_labels_come_back_by_request_id(device: Device) -> None:
+    top = int(np.argmax(post(device, INFER, body())[1]["outputs"][0]["data"]))
+    feedback = "/edgefleet/v1/feedback"
+
+    def label(**fields: Any) -> int:
+        return post(device, feedback, json.dumps({"model": "pets", "id": "r1"} | fields).encode())[0]
+
+    assert label(id="unknown", label=0) == 404
+    assert [label(label=wrong) for wrong in (None, True, 1.5, {}, "fish")] == [400] * 5
+    assert label(labels=[1, 2]) == 400
+    assert label(label=("cat", "dog", "bird")[top]) == 200
+    assert label(label=top) == 200
+    (window,) = device.recorder.close()
+    assert (window.requests, window.labelled, window.correct) == (1, 1, 1)
+    assert device.recorder.unknown_ids == 1
+    # The window is closed; a late label opens the next one, for the variant that answered.
+    post(device, INFER, body())
+    device.recorder.close()
+    assert label(labels=[top]) == 200
+    assert [(w.variant, w.requests, w.labelled) for w in device.recorder.close()] == [(device.variant.id, 0, 1)]
+
+
+def test_latency_and_predictions_are_counted_where_they_happen(device: Device) -> None:
+    for _ in range(20):
+        post(device, INFER, body())
+    (window,) = device.recorder.close()
+    assert (window.requests, window.errors, sum(window.predicted.values())) == (20, 0, 20)
+    assert set(window.predicted) <= {"cat", "dog", "bird"}
+    assert window.latency is not None
+    histogram = LatencyHistogram.decode(window.latency)
+    p50 = histogram.percentile_ms(50)
+    assert histogram.count == 20 and p50 is not None and 0.05 < p50 < 500
+
+
+def test_the_map_of_request_ids_is_bounded() -> None:
+    recorder = Recorder(lambda: 0.0, lambda: 0)
+    key = Key("pets", 1, "0" * 64, 1)
+    for number in range(MAX_RECENT + 1):
+        recorder.answered(key, str(number), 0.001, [0], ())
+    assert recorder.label("pets", "0", [0]) is None
+    assert recorder.label("pets", "1", [0]) is True
+
+
+def test_the_status_is_the_report(device: Device) -> None:
+    assert get(device, "/edgefleet/v1/status") == (200, {"incarnation": "x"})
+
+
+def test_many_clients_at_once_are_all_answered(device: Device) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert {status for status, _ in pool.map(lambda _: post(device, INFER, body()), range(200))} == {200}
+
+
+def test_answers_do_not_wait_for_an_acknowledgement(device: Device) -> None:
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    took_s = []
+    for _ in range(30):
+        began_s = time.perf_counter()
+        connection.request("POST", INFER, body())
+        connection.getresponse().read()
+        took_s.append(time.perf_counter() - began_s)
+    connection.close()
+    # Nagle against delayed acknowledgement would cost 40 ms each time.
+    assert sorted(took_s)[15] < 0.03
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tritons_client_works(device: Device, binary: bool) -> None:
+    triton = pytest.importorskip("tritonclient.http")
+    failures: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            client = triton.InferenceServerClient(device.address)
+            assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("pets")
+            assert client.get_model_metadata("pets", "3")["inputs"][0]["name"] == "x"
+            tensor = triton.InferInput("x", [2, 16], "FP32")
+            tensor.set_data_from_numpy(np.ones((2, 16), np.float32), binary_data=binary)
+            outputs = [triton.InferRequestedOutput("logits", binary_data=binary)]
+            for asked in (outputs, None):
+                reply = client.infer("pets", [tensor], request_id="t1", outputs=asked)
+                assert reply.as_numpy("logits").shape == (2, 3)
+                assert reply.get_response()["id"] == "t1"
+            with pytest.raises(triton.InferenceServerException, match="expected FP32"):
+                wrong = triton.InferInput("x", [1, 16], "INT32")
+                wrong.set_data_from_numpy(np.ones((1, 16), np.int32), binary_data=binary)
+                client.infer("pets", [wrong])
+            client.close()
+        except BaseException as error:
+            failures.append(error)
+
+    # The client is built on gevent, which wants a thread of its own.
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert failures == []

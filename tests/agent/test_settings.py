@@ -1,0 +1,115 @@
+"""Settings: three layers, one clear line for each mistake."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefleet_agent.__main__ import main
+from edgefleet_agent.errors import SettingsError
+from edgefleet_agent.facts import describe, host_facts
+from edgefleet_agent.settings import Settings, load_settings
+
+NEEDED: dict[str, Any] = {"state": "/s", "device": "d1", "broker": "mqtt://b", "region": "eu", "link": "lte"}
+
+
+def test_flags_win_over_variables_and_these_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text('device = "of-the-file"\nregion = "eu"\nlink = "lte"\nheartbeat_s = 5\n[labels]\nsite = "a"\n')
+    settings = load_settings(
+        {"config": str(file), "state": "/s", "broker": "mqtt://b", "device": "of-the-flags"},
+        {"EDGEFLEET_DEVICE": "of-the-variables", "EDGEFLEET_LINK": "wifi", "EDGEFLEET_LABELS": "site=b,row=c"},
+    )
+    assert (settings.device, settings.link, settings.heartbeat_s) == ("of-the-flags", "wifi", 5)
+    assert settings.labels == {"site": "b", "row": "c"}
+
+
+def test_a_simulated_hardware_of_a_higher_layer_replaces_the_real_one() -> None:
+    settings = load_settings(NEEDED | {"simulate_hardware": "rpi4"}, {"EDGEFLEET_HARDWARE": "rpi5"})
+    assert (settings.hardware, settings.simulate_hardware) == (None, "rpi4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"device": "Not A Name"}, "'device' is 'Not A Name'"),
+        ({"heartbeat_s": 0}, "'heartbeat_s' is '0'"),
+        ({"colour": "red"}, "there is no setting 'colour'"),
+        ({"hardware": "rpi4", "simulate_hardware": "rpi5"}, "name one"),
+        ({"labels": {"k": "No!"}}, "'labels.k'"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told) as error:
+        load_settings(NEEDED | changes, {})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_a_missing_setting_says_how_to_give_it(name: str) -> None:
+    flags = {key: value for key, value in NEEDED.items() if key != name}
+    with pytest.raises(SettingsError, match=f"'{name}' is not set: give --{name}, EDGEFLEET_{name.upper()}"):
+        load_settings(flags, {})
+
+
+@pytest.mark.parametrize("broker", ["b:1883", "http://b", "mqtt://", "mqtt://b:port", "mqtt://b:99999"])
+def test_a_wrong_broker_is_told_the_right_form(broker: str) -> None:
+    with pytest.raises(SettingsError, match="mqtt://HOST:PORT"):
+        _ = load_settings(NEEDED | {"broker": broker}, {}).broker_settings
+
+
+def test_a_broker_with_tls_and_a_password(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    flags = NEEDED | {"broker": "mqtts://b", "username": "u", "password_file": tmp_path / "password"}
+    broker = load_settings(flags, {}).broker_settings
+    assert (broker.host, broker.port, broker.tls, broker.username, broker.password()) == (
+        "b",
+        8883,
+        True,
+        "u",
+        "secret",
+    )
+
+
+@pytest.mark.parametrize("http", ["8080", "localhost", "localhost:x", ":1", "h:70000"])
+def test_a_wrong_endpoint_is_told_the_right_form(http: str) -> None:
+    with pytest.raises(SettingsError, match="HOST:PORT"):
+        _ = load_settings(NEEDED | {"http": http}, {}).http_address
+
+
+def test_a_simulated_device_reports_the_catalogues_facts_and_its_host(tmp_path: Path) -> None:
+    described = describe(Settings.model_validate(NEEDED | {"state": tmp_path, "simulate_hardware": "rpi4"}))
+    assert (described.facts.arch, described.facts.simulated) == ("aarch64", True)
+    assert described.host_facts == host_facts() and described.host_facts.ram_mb > 100
+    assert (described.region.name, described.link.name) == ("eu", "lte")
+
+
+def test_a_real_device_reports_what_the_machine_is(tmp_path: Path) -> None:
+    described = describe(Settings.model_validate(NEEDED | {"state": tmp_path, "hardware": "x86-avx2"}))
+    host = host_facts()
+    assert (described.facts.cores, described.facts.ram_mb, described.facts.isa) == (host.cores, host.ram_mb, host.isa)
+    assert described.facts.storage_mb > 0 and described.facts.onnxruntime and not described.facts.simulated
+    assert described.host_facts is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["run"], "edgefleet-agent: 'state' is not set"),
+        (["run", "--config", "/nowhere.toml"], "edgefleet-agent: /nowhere.toml cannot be read"),
+        (["status", "--state", "/nowhere"], "edgefleet-agent: /nowhere is no state folder"),
+    ],
+)
+def test_a_mistake_costs_one_line(
+    flags: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGEFLEET_STATE", raising=False)
+    assert main(flags) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(told) and error.count("\n") == 1
+
+
+def test_an_unknown_name_is_told_its_neighbours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["run", "--state", str(tmp_path), "--device", "d1", "--broker", "mqtt://b", "--region", "eu"]
+    assert main([*flags, "--link", "ltee", "--simulate-hardware", "rpi4"]) == 1
+    assert "did you mean lte?" in capsys.readouterr().err
