@@ -1,5 +1,6 @@
 """`edgefleet`: the operator's command line. It talks HTTP; only `serve` and `demo` run anything themselves."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,12 +8,13 @@ import typer
 from rich.console import Console
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_controller.demo.run import DemoSettings, run_demo
+from edgefleet_controller.demo.run import DemoSettings, run_demo, stop_demo
 from edgefleet_controller.errors import ControllerError
 from edgefleet_controller.settings import Settings
 from edgefleet_profiles.errors import ProfileError
 
 REFUSED = 1
+FILE_COLUMNS = 140
 REPOSITORY = Path(__file__).parents[2]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Deploy AI models to fleets of edge devices.")
@@ -47,11 +49,15 @@ def demo(
         ".edgefleet/demo"
     ),
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running and print the URLs")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="end what --keep left running")] = False,
     examples: Annotated[Path, typer.Option(help="the examples folder of a clone")] = REPOSITORY / "examples",
 ) -> None:
     """Show the whole loop: compress for six profiles, roll out in waves, measure on the devices."""
+    console = Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
     try:
-        status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), Console())
+        if stop:
+            raise typer.Exit(stop_demo(state, console))
+        status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), console)
     except (ControllerError, CompressionError) as error:
         _refuse(error)
     except KeyboardInterrupt:

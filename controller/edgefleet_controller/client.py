@@ -27,6 +27,10 @@ class Client:
         self.url = url
         self._http = httpx.Client(base_url=f"{url}/api/v1", timeout=30)
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
     def get(self, path: str, **query: Any) -> Any:
         """The JSON that a path answers."""
         return self._ask("GET", path, params={k: v for k, v in query.items() if v is not None})

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+from collections import Counter
 from pathlib import Path
 from typing import IO
 
@@ -40,7 +41,7 @@ class Service:
         self.catalogue = load_catalogue(settings.profiles)
         self.store = Store(settings.state)
         self.blobs = BlobFolder(settings.state / "blobs")
-        self.broker = None if settings.broker_url else EmbeddedBroker.open(settings.state / "broker")
+        self.broker = None if settings.broker_url else EmbeddedBroker.open(settings.state)
         self.broker_url = settings.broker_url or (self.broker.url if self.broker else "")
         self.bus = Bus(self.broker_url, on_message=self._hear, on_subscribed=self._subscribed)
         self.voice = Voice(self.store, self.bus)
@@ -77,6 +78,13 @@ class Service:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(where))
         part.replace(path)
+
+    def delivered_bytes(self) -> dict[str, int]:
+        """What was broadcast since the start, in bytes, by lane."""
+        lanes: Counter[str] = Counter()
+        for (lane, _), size_bytes in self.pacer.bytes_sent().items():
+            lanes[lane] += size_bytes
+        return dict(lanes)
 
     def _hear(self, topic: str, data: bytes) -> None:
         self.ingest.offer(topic, data)

@@ -76,7 +76,7 @@ class Manifest(Message):
     reader that does not know a newer field of the core cannot compute it from what it has parsed.
     """
 
-    variant: Digest
+    variant: Digest = ""
     model: Name
     model_version: Count
     recipe: Word

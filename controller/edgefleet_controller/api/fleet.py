@@ -112,5 +112,6 @@ def health(owner: Owner) -> dict[str, Any]:
         "status": "ok" if owner.bus.connected else "no broker",
         "broker": owner.broker_url,
         "messages": dict(owner.ingest.counts),
+        "delivered_bytes": owner.delivered_bytes(),
         "set_aside": [vars(entry) for entry in list(owner.ingest.set_aside)],
     }

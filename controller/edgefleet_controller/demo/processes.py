@@ -1,28 +1,35 @@
 """The demo's child processes: each with a log of its own, each ended by its own id."""
 
+import json
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from edgefleet_controller.errors import ControllerError
+
+GRACE_S = 10
+FIRST = "controller"
 
 
 class DemoProcesses:
-    """Starts processes and ends them, the last one first."""
+    """Starts processes and ends them; a note in the state folder says which run, for a later `--stop`."""
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
-        logs.mkdir(parents=True, exist_ok=True)
-        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._logs = state / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._running: dict[str, psutil.Popen] = {}
 
     def start(self, name: str, *command: str) -> None:
         """Run a Python module or script as a process; its output goes to NAME.log."""
         with (self._logs / f"{name}.log").open("ab") as log:
-            child = subprocess.Popen(
+            self._running[name] = psutil.Popen(
                 [sys.executable, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -30,7 +37,8 @@ class DemoProcesses:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
-        self._running.append((name, child))
+        note = {name: (child.pid, child.create_time()) for name, child in self._running.items()}
+        _note(self._state).write_text(json.dumps(note))
 
     def check(self) -> None:
         """See that every process still runs.
@@ -38,42 +46,66 @@ class DemoProcesses:
         Raises:
             ControllerError: one has ended, with the end of its log.
         """
-        for name, child in self._running:
+        for name, child in self._running.items():
             if child.poll() is not None:
                 tail = (self._logs / f"{name}.log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise ControllerError("\n".join([f"'{name}' ended with status {child.returncode}:", *tail]))
 
-    def stop(self, name: str) -> None:
-        """End one process."""
-        for entry in [e for e in self._running if e[0] == name]:
-            _end([entry[1]])
-            self._running.remove(entry)
-
-    def stop_all(self) -> None:
-        """End the agents and the workload, then the controller, which was started first."""
-        if self._running:
-            _end([child for _, child in self._running[1:]])
-            _end([self._running[0][1]])
-        self._running = []
-
     def leave(self) -> None:
         """Let everything run on."""
-        self._running = []
+        self._running = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.stop_all()
+        if self._running:
+            _end(self._running)
+            _note(self._state).unlink(missing_ok=True)
 
 
-def _end(children: list[subprocess.Popen[bytes]]) -> None:
-    for child in children:
-        child.terminate()
-    until = time.monotonic() + 10
-    for child in children:
+def kept(state: Path) -> dict[str, psutil.Process]:
+    """The processes of an earlier run that still run, by name."""
+    try:
+        note = json.loads(_note(state).read_text())
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for name, (pid, started) in note.items():
         try:
-            child.wait(max(0.1, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            process = psutil.Process(pid)
+            if process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE:
+                found[name] = process
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def end_kept(state: Path) -> list[str]:
+    """End the processes of an earlier run; their names."""
+    running = kept(state)
+    _end(running)
+    _note(state).unlink(missing_ok=True)
+    return list(running)
+
+
+def _note(state: Path) -> Path:
+    return state / "processes.json"
+
+
+def _end(processes: dict[str, psutil.Process] | dict[str, psutil.Popen]) -> None:
+    """Agents and workload first, the controller last, so that everyone can say goodbye."""
+    _terminate(p for name, p in processes.items() if name != FIRST)
+    _terminate(p for name, p in processes.items() if name == FIRST)
+
+
+def _terminate(processes: Iterable[psutil.Process | psutil.Popen]) -> None:
+    waiting = list(processes)
+    for process in waiting:
+        try:
+            process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, stubborn = psutil.wait_procs(waiting, timeout=GRACE_S)
+    for process in stubborn:
+        process.kill()

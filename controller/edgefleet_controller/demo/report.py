@@ -1,8 +1,9 @@
 """What the demo found: a report made of what the REST API answers, and whether it is what should be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 Json = dict[str, Any]
@@ -101,18 +102,30 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
+def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in left:
+        table.add_column(column, overflow="fold")
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    if last:
+        table.add_column(last, no_wrap=True)
+    return table
+
+
 def variant_table(report: Json) -> Table:
     """The variants, as measured on this machine."""
     host = next((v["measured_on"] for v in report["variants"] if v["measured_on"]), "this machine")
-    table = Table(title=f"Variants, measured on {host}", title_justify="left")
-    for column in ("recipe", "made for", "accuracy (95 %)", "agreement", "file", "encoding", "p50 ms", "p95 ms"):
-        table.add_column(column, justify="left" if column in ("recipe", "made for") else "right")
+    figures = ("accuracy", "95 % from", "to", "agreement", "file bytes", "zstd bytes", "p50 ms", "p95 ms")
+    table = _table(f"Variants, measured on {host}; accuracy on the test split", ("recipe", "made for"), figures)
     for v in report["variants"]:
         low, high = v["accuracy_ci"] or (None, None)
         table.add_row(
             v["recipe"],
-            ", ".join(v["instruction_sets"]) or "every processor",
-            f"{percent(v['accuracy'])} ({percent(low)}–{percent(high)})",
+            ", ".join(v["instruction_sets"]) or "any",
+            percent(v["accuracy"]),
+            percent(low),
+            percent(high),
             percent(v["agreement"]),
             number(v["file_bytes"], ",d"),
             number(v["encoding_bytes"], ",d"),
@@ -124,18 +137,21 @@ def variant_table(report: Json) -> Table:
 
 def device_table(report: Json) -> Table:
     """The fleet, as its devices report it."""
-    table = Table(title="The fleet, from the REST API (sim: simulated hardware and link)", title_justify="left")
-    left = ("device", "region", "hardware", "link", "variant", "phase")
-    for column in (*left[:5], "delivered", "in s", "p50 ms", "p95 ms", "accuracy", "labels", "phase"):
-        table.add_column(column, justify="left" if column in left else "right")
+    table = _table(
+        "The fleet, from the REST API (sim: simulated on this machine)",
+        ("device", "region", "hardware", "link", "variant", "recipe"),
+        ("bytes", "in s", "p50 ms", "p95 ms", "accuracy", "labels"),
+        "phase",
+    )
     for d in report["devices"]:
-        sim = " (sim)" if d["simulated"] else ""
+        sim = " sim" if d["simulated"] else ""
         table.add_row(
             d["id"],
             d["region"],
             d["hardware"] + sim,
             d["link"] + sim,
-            f"{d['recipe']} {(d['variant'] or '–')[:8]}",
+            (d["variant"] or "–")[:8],
+            d["recipe"] or "–",
             number(d["delivery_bytes"], ",d"),
             number(d["transfer_s"], ".1f"),
             number(d["p50_ms"]),
@@ -147,27 +163,19 @@ def device_table(report: Json) -> Table:
     return table
 
 
-def choice_table(choices: Iterable[Json], variants: Iterable[Json]) -> Table:
+def choice_lines(choices: Iterable[Json], variants: Iterable[Json]) -> Iterator[str]:
     """What each profile gets, and the reason against each of the others."""
     recipes = {v["id"]: v for v in variants}
-    table = Table(title="One variant for each profile, and why", title_justify="left", show_lines=True)
-    for column in ("profile (sim)", "gets", "because", "and not"):
-        table.add_column(column, overflow="fold")
     for choice in choices:
-        others = [
-            f"{recipes[v]['recipe']}{_made_for(recipes[v])}: {reason}"
-            for v, reason in choice["reasons"].items()
-            if v != choice["variant"] and v in recipes
-        ]
         chosen = recipes.get(choice["variant"])
-        table.add_row(
-            choice["profile"],
-            chosen["recipe"] if chosen else "nothing",
-            choice["reasons"].get(choice["variant"], "no variant meets its constraints"),
-            "\n".join(others),
-        )
-    return table
+        because = choice["reasons"].get(choice["variant"], "no variant meets its constraints")
+        gets = _name(chosen) if chosen else "nothing"
+        yield f"[bold]{choice['profile']}[/bold] (sim) gets [bold]{gets}[/bold]: {because}"
+        for variant, reason in choice["reasons"].items():
+            if variant != choice["variant"] and variant in recipes:
+                yield f"    not {_name(recipes[variant])}: {reason}"
 
 
-def _made_for(variant: Json) -> str:
-    return f" ({', '.join(variant['instruction_sets'])})" if variant["instruction_sets"] else ""
+def _name(variant: Json) -> str:
+    made_for = ", ".join(variant["instruction_sets"])
+    return f"{variant['recipe']} for {made_for}" if made_for else str(variant["recipe"])

@@ -1,6 +1,7 @@
 """The acts of the demo, one after the other; everything it shows comes from the public REST API."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.demo import fleet
-from edgefleet_controller.demo.processes import DemoProcesses
-from edgefleet_controller.demo.report import choice_table, device_table, faults, make_report, variant_table
+from edgefleet_controller.demo.processes import DemoProcesses, end_kept, kept
+from edgefleet_controller.demo.report import choice_lines, device_table, faults, make_report, variant_table
 from edgefleet_controller.errors import ControllerError, Refused
 
 POLL_S = 0.25
@@ -43,6 +44,13 @@ class Demo:
     def run(self) -> int:
         """Play every act; the exit status."""
         started = time.monotonic()
+        try:
+            return self._play(started)
+        finally:
+            if self._client:
+                self._client.close()
+
+    def _play(self, started: float) -> int:
         self._say("1. A broker, a controller and six agents, each a process of its own")
         self._start_controller()
         self._start_agents()
@@ -51,7 +59,8 @@ class Demo:
         self._compress(model)
         variants = list(self._api.items("/variants", model=model))
         choices = list(self._api.items(f"/models/{model}/choices"))
-        self._console.print(choice_table(choices, variants))
+        for line in choice_lines(choices, variants):
+            self._console.print(f"  {line}", highlight=False)
         self._say("3. An application beside every agent, and two rollouts by segment, in waves")
         self._start_workload()
         for name, selector in fleet.SEGMENTS:
@@ -115,7 +124,8 @@ class Demo:
                 operation = self._api.get(f"/operations/{operation['id']}")
                 for entry in operation["progress"]:
                     name = entry["recipe"]
-                    bars.setdefault(name, shown.add_task("", name=name, total=1.0)) if name not in bars else None
+                    if name not in bars:
+                        bars[name] = shown.add_task("", name=name, total=1.0)
                     shown.update(bars[name], completed=entry["fraction"], description=entry["text"])
         if operation["state"] != "succeeded":
             raise ControllerError(f"compression failed: {operation['error']}")
@@ -223,11 +233,37 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     """
     if not (settings.examples / "fashion" / "model.toml").exists():
         raise ControllerError(f"no example at {settings.examples}/fashion: run this in a clone, or name --examples")
-    with DemoProcesses(settings.state / "logs") as processes:
+    _begin_anew(settings.state)
+    with DemoProcesses(settings.state) as processes:
         status = Demo(settings, processes, console).run()
         if settings.keep:
             processes.leave()
     return status
+
+
+def stop_demo(state: Path, console: Console) -> int:
+    """End what a run with --keep left running."""
+    ended = end_kept(state)
+    console.print(f"ended {', '.join(ended)}" if ended else f"nothing of {state} is running")
+    return OK
+
+
+def _begin_anew(state: Path) -> None:
+    """Forget the run before, but not what it built: finished steps are in the cache.
+
+    Raises:
+        ControllerError: that run is still going on.
+    """
+    if running := kept(state):
+        raise ControllerError(f"{', '.join(running)} of {state} still run: end them with `edgefleet demo --stop`")
+    controller = state / "controller"
+    for path in controller.iterdir() if (controller / "controller.lock").exists() else ():
+        if path.name != "cache":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for device in fleet.FLEET:
+        shutil.rmtree(state / "agents" / device.id, ignore_errors=True)
+    shutil.rmtree(state / "logs", ignore_errors=True)
+    (state / "report.json").unlink(missing_ok=True)
 
 
 def _answering(device: dict[str, Any]) -> str | None:
