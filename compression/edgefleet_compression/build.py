@@ -111,7 +111,7 @@ def make_golden(files: dict[str, str]) -> bytes:
         )
     golden = golden.first(card.golden.samples)
     buffer = io.BytesIO()
-    np.savez(buffer, inputs=golden.x, labels=golden.y)
+    np.savez_compressed(buffer, inputs=golden.x, labels=golden.y)
     return buffer.getvalue()
 
 

@@ -93,7 +93,7 @@ def test_no_committed_picture_is_in_two_splits(card: ModelCard) -> None:
 def test_the_card_gives_every_kind_of_link_a_constraint_that_can_be_met(card: ModelCard) -> None:
     from edgefleet_profiles.profile import constraints_for
 
-    assert constraints_for("eu/rpi4/nb-2g", card.constraints).transfer_s == 10
+    assert constraints_for("eu/rpi4/nb-2g", card.constraints).transfer_s == 15
     assert constraints_for("eu/rpi4/wifi", card.constraints).max_drop == 0.02
 
 
