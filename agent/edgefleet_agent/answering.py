@@ -1,5 +1,6 @@
 """What answers for one model: the live variant, and during a trial the old one, warm behind it."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -188,11 +189,7 @@ class Answering:
         return answer
 
     def check(self) -> None:
-        """Look after the live worker: start it again if it died, or end its trial.
-
-        Raises:
-            WorkerError: it does not start again.
-        """
+        """Look after the live worker: start it again if it died, or end its trial."""
         with self._lock:
             live, on_trial = self._live, self._on_trial
         if live is None or live.worker.alive:
@@ -200,7 +197,9 @@ class Answering:
         if on_trial:
             self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
         else:
-            live.revive()
+            # A worker that died too often just now is looked after again at the next check.
+            with contextlib.suppress(WorkerError, RequestError):
+                live.revive()
 
     def _demote(self, failed: Placed, error: WorkerError, asked: bool = True) -> None:
         with self._lock:

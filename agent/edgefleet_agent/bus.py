@@ -30,6 +30,7 @@ log = logging.getLogger("edgefleet.agent.bus")
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
+STOP_S = 2.0
 QUIET_HEARTBEATS = 3
 MIN_QUIET_S = 30.0
 
@@ -140,7 +141,9 @@ class Bus:
             began_s = time.monotonic()
             self._connect_once()
             failures = 0 if time.monotonic() - began_s > MAX_PAUSE_S else failures + 1
-            self._ending.wait(random.uniform(0, min(FIRST_PAUSE_S * 2 ** min(failures - 1, 8), MAX_PAUSE_S)))
+            # A whole fleet loses its broker at once: the longer its heartbeat, the wider it spreads its return.
+            first_s = max(FIRST_PAUSE_S, self._heartbeat_s / 10)
+            self._ending.wait(random.uniform(0, min(first_s * 2 ** min(failures, 8), MAX_PAUSE_S)))
 
     def _connect_once(self) -> None:
         """One connection, from its beginning to its end."""
@@ -155,7 +158,10 @@ class Bus:
             log.info("no connection to %s:%d: %s", self._broker.host, self._broker.port, error)
         self._lost(client)
         client.disconnect()
-        client.loop_stop()
+        # A network thread that is stuck on a dead connection is left behind: nothing waits for it.
+        stopping = threading.Thread(target=client.loop_stop, daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
 
     def _fresh_client(self) -> Client:
         client = Client(

@@ -138,7 +138,11 @@ class Fetcher:
         """Ask for what is due, sync what has gathered; gives the time of the next call, in monotonic seconds."""
         now_s = self.clock()
         for fetch in list(self._all()):
-            fetch.sink.sync()
+            try:
+                fetch.sink.sync()
+            except OSError as error:
+                self._end(fetch, Refused("no_space", f"what came cannot be synced: {error.strerror}"))
+                continue
             if now_s - fetch.last_progress_s > self.stall_s:
                 self._end(fetch, Refused("download_stalled", f"nothing arrived for {self.stall_s:g} s"))
             elif fetch.listening and now_s >= fetch.ask_at_s:

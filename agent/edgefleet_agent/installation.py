@@ -42,6 +42,7 @@ class Installation:
         self._plan: tuple[Manifest, Encoding] | None = None
         self._candidate: Placed | None = None
         self._testing: SelfTest | None = None
+        self._checking: threading.Thread | None = None
         self._trial_ends_s = 0.0
         self._start_at_s: float | None = None
         self._start_pause_s = START_AGAIN_S
@@ -94,7 +95,7 @@ class Installation:
         """Take what the controller wants; what is old or has been dealt with changes nothing."""
         known = self.record
         if known and desired.generation <= known.desired.generation:
-            if _asks_to_activate(desired, known):
+            if known.is_activated_by(desired):
                 self._apply("activate", desired=desired)
             return
         if known and on_the_way(known.attempt.phase):
@@ -152,6 +153,7 @@ class Installation:
 
     def tick(self, now_s: float) -> float:
         """What time brings: the end of a trial, a worker that has to be started again; gives the next such time."""
+        self._look_after_worker()
         in_trial = bool(self.record and self.record.attempt.phase == "trial")
         if in_trial and now_s >= self._trial_ends_s:
             self._end_trial()
@@ -160,6 +162,13 @@ class Installation:
         elif in_trial:
             return self._trial_ends_s
         return math.inf
+
+    def _look_after_worker(self) -> None:
+        """Start a worker that died between two requests; in a trial its death is the end of the trial."""
+        live = self.answering.live
+        if live is None or live.worker.alive or (self._checking and self._checking.is_alive()):
+            return
+        self._checking = _in_background(self.answering.check)
 
     def stop(self) -> None:
         """End every worker and keep what has been downloaded."""
@@ -320,10 +329,8 @@ class Installation:
         live = self.answering.live
         if live is None or live.slot.variant != self._now.attempt.variant:
             return  # its failure is in the inbox already
-        if not live.worker.alive:
-            self.answering.check()
-            return
-        self._apply("held", answering=live.slot.variant, previous=self._now.answering or self._now.previous)
+        if live.worker.alive:
+            self._apply("held", answering=live.slot.variant, previous=self._now.answering or self._now.previous)
 
     def _commit(self) -> None:
         self.answering.commit()
@@ -384,11 +391,7 @@ class Installation:
         return manifest
 
 
-def _asks_to_activate(desired: DesiredModel, known: ModelRecord) -> bool:
-    """Whether `desired` lets the attempt that is under way go on to answer."""
-    same = desired.generation == known.desired.generation and desired.manifest == known.desired.manifest
-    return same and desired.activate and not known.desired.activate and on_the_way(known.attempt.phase)
-
-
-def _in_background(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, daemon=True).start()
+def _in_background(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefleet_agent.durable import replace_file
+from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Slot
 from edgefleet_protocol.phases import Phase
@@ -29,6 +30,12 @@ class ModelRecord(BaseModel):
     previous: Digest | None = None
     slots: dict[Digest, Slot] = Field(default_factory=dict)
     synced_chunks: int = 0
+
+    def is_activated_by(self, desired: DesiredModel) -> bool:
+        """Whether `desired` lets the attempt that is under way go on to answer, and changes nothing else."""
+        mine = self.desired
+        same = desired.generation == mine.generation and desired.manifest == mine.manifest
+        return same and desired.activate and not mine.activate and on_the_way(self.attempt.phase)
 
 
 class Records(BaseModel):

@@ -23,6 +23,7 @@ class Spool:
     def __init__(self, folder: Path, incarnation: str, resend_s: float = 30.0, max_windows: int = MAX_WINDOWS) -> None:
         self._incarnation, self._resend_s, self._max_windows = incarnation, resend_s, max_windows
         self._sent: dict[int, float] = {}
+        self._lost = 0
         self._db = sqlite3.connect(folder / "spool.db", isolation_level=None)
         # FULL: a number that was sent once must never come back with another content after a power cut.
         self._db.executescript(
@@ -35,8 +36,15 @@ class Spool:
             """
         )
 
-    def add(self, window: TelemetryWindow) -> int:
-        """Keep a window; returns its number."""
+    def add(self, window: TelemetryWindow) -> int | None:
+        """Keep a window; gives its number, or None when the disk takes no more: then it is lost and counted."""
+        try:
+            return self._insert(window)
+        except sqlite3.OperationalError:
+            self._lost += 1
+            return None
+
+    def _insert(self, window: TelemetryWindow) -> int:
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             body = window.model_dump_json(exclude_none=True)
@@ -79,7 +87,7 @@ class Spool:
     @property
     def dropped(self) -> int:
         """How many windows were lost for want of room, ever."""
-        return int(self._db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()[0])
+        return int(self._db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()[0]) + self._lost
 
     def __len__(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM windows").fetchone()[0])

@@ -22,6 +22,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgefleet_agent.records import ModelRecord, RecordFile
 from edgefleet_protocol import topics
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame, hash_list
@@ -29,11 +30,13 @@ from edgefleet_protocol.encoding import compress
 from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing
 from edgefleet_protocol.messages import (
     Acked,
+    Attempt,
     ChunkRequest,
     DesiredModel,
     DesiredState,
     ReportedModel,
     ReportedState,
+    Slot,
     TelemetryWindow,
     decode,
     encode,
@@ -329,6 +332,16 @@ class Agent:
         assert self.process is None, "this agent runs already"
         self.process = subprocess.Popen(self._argv, env=os.environ | environment)
         return self
+
+    def install(self, variant: Variant, generation: int = 1) -> None:
+        """Leave the state folder as after a committed rollout of `variant`."""
+        self.state.mkdir()
+        variant.place(self.state / "slots")
+        desired = variant.desired(generation)
+        slot = Slot(variant=variant.id, manifest=desired.manifest or "", model_version=1, generation=generation)
+        attempt = Attempt(generation=generation, manifest=desired.manifest, variant=variant.id, phase="committed")
+        record = ModelRecord(desired=desired, attempt=attempt, answering=variant.id, slots={variant.id: slot})
+        RecordFile(self.state).save("pets", record)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         process, self.process = self.process, None

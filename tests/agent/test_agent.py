@@ -1,5 +1,6 @@
 """The agent as a process, on a real broker, with a stand-in for the controller: kills, trials, ways back."""
 
+import json
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from edgefleet_agent.__main__ import main
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap
 from edgefleet_protocol.messages import Hello, encode
@@ -121,8 +123,9 @@ def test_each_bad_variant_ends_with_its_reason_while_the_old_one_answers(
     agent: Any, stand_in: Any, make_variant: Make
 ) -> None:
     old = make_variant(seed=1)
+    agent.install(old)
     agent.start()
-    commit(agent, stand_in, old)
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
     for generation, (fault, phase, reason) in enumerate(REFUSALS, start=2):
         bad = make_variant(seed=7, **fault)
         stand_in.desire(bad.desired(generation), bad)
@@ -144,8 +147,9 @@ def test_a_manifest_that_is_another_is_rejected(agent: Any, stand_in: Any, make_
 
 def test_a_trial_that_goes_wrong_goes_back_and_no_client_notices(agent: Any, stand_in: Any, make_variant: Make) -> None:
     old, fragile = make_variant(seed=1), make_variant(seed=2, fragile=True)
+    agent.install(old)
     agent.start()
-    commit(agent, stand_in, old)
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
     stand_in.desire(fragile.desired(2, trial_s=60), fragile)
     assert stand_in.wait_phase("trial", 2).answering.variant == fragile.id
     assert agent.infer(1.0)[1]["parameters"]["variant"] == fragile.id
@@ -159,8 +163,9 @@ def test_a_trial_that_goes_wrong_goes_back_and_no_client_notices(agent: Any, sta
 
 def test_a_worker_killed_in_its_trial_goes_back(agent: Any, stand_in: Any, make_variant: Make) -> None:
     old, new = make_variant(seed=1), make_variant(seed=2)
+    agent.install(old)
     agent.start()
-    commit(agent, stand_in, old)
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
     before = set(agent.workers())
     stand_in.desire(new.desired(2, trial_s=60), new)
     stand_in.wait_phase("trial", 2)
@@ -172,8 +177,9 @@ def test_a_worker_killed_in_its_trial_goes_back(agent: Any, stand_in: Any, make_
 
 def test_a_higher_generation_supersedes_a_trial(agent: Any, stand_in: Any, make_variant: Make) -> None:
     old, new = make_variant(seed=1), make_variant(seed=2)
+    agent.install(old)
     agent.start()
-    commit(agent, stand_in, old)
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
     stand_in.desire(new.desired(2, trial_s=60), new)
     stand_in.wait_phase("trial", 2)
     stand_in.desire(old.desired(3))
@@ -199,9 +205,7 @@ def test_killed_at_any_phase_it_comes_back_and_nothing_activates_twice(
     agent: Any, stand_in: Any, make_variant: Make, phase: str, ends: str, reason: str | None
 ) -> None:
     old, new = make_variant(seed=1), make_variant(seed=2)
-    agent.start()
-    commit(agent, stand_in, old)
-    agent.end()
+    agent.install(old)
     stand_in.desire(new.desired(2), new)
     agent.start(EDGEFLEET_FAILPOINT=phase)
     agent.wait_killed()
@@ -214,7 +218,7 @@ def test_killed_at_any_phase_it_comes_back_and_nothing_activates_twice(
     assert agent.infer()[1]["parameters"]["variant"] == answers.id
     journal = agent.journal()
     assert journal.count((2, "trial", None)) <= 1
-    assert stand_in.reports[-1].boot == 3
+    assert stand_in.reports[-1].boot == 2
 
 
 def test_killed_in_its_first_trial_it_answers_nothing_and_says_so(
@@ -284,6 +288,35 @@ def test_it_ends_within_two_seconds_with_its_worker_and_says_offline(
     assert stand_in.wait(lambda s: s.presence[-1]["online"] is False and s.presence)
 
 
+def test_a_worker_that_dies_while_nobody_asks_is_started_again(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    agent.install(make_variant())
+    agent.start()
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
+    (worker,) = agent.workers()
+    os.kill(worker, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while agent.workers() in ([], [worker]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(agent.workers()) == 1 and agent.infer()[0] == 200
+
+
+def test_status_tells_how_a_running_and_an_ended_agent_stand(
+    agent: Any, stand_in: Any, make_variant: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.install(make_variant())
+    agent.start()
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
+    where = ["status", "--state", str(agent.state)]
+    assert main(where) == 0
+    told = capsys.readouterr().out
+    assert "na/x86-avx2/ethernet (simulated), boot 1" in told and "answers; generation 1 committed" in told
+    assert main([*where, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"]["pets"]["answering"]["generation"] == 1
+    agent.end()
+    assert main(where) == 1
+    assert capsys.readouterr().out.startswith("no agent runs in this folder")
+
+
 def test_a_killed_agent_is_offline_by_its_will(agent: Any, stand_in: Any) -> None:
     agent.start()
     stand_in.wait(lambda s: s.presence)
@@ -326,12 +359,21 @@ def test_windows_that_are_not_acknowledged_are_sent_again_and_outlive_a_kill(
     assert stand_in.wait(lambda s: len(s.windows) > heard and s.windows[heard]).seq == 1
 
 
-@pytest.mark.parametrize("topic", ["desired", "acked", "hello"])
-def test_a_malformed_message_is_counted_and_set_aside(agent: Any, stand_in: Any, topic: str) -> None:
+def test_malformed_messages_are_counted_and_set_aside(agent: Any, stand_in: Any) -> None:
     agent.start()
     stand_in.wait(lambda s: s.reports)
-    where = {"desired": topics.desired("d1"), "acked": topics.acked("d1"), "hello": topics.HELLO}[topic]
-    for junk in (b"", b"\xff\xfe", b"[" * 5000, b'{"models": 3, "incarnation": 1, "jitter_s": -1}'):
-        stand_in.say(where, junk)
-    # Of these only `{}`-like text could mean something to `hello`.
-    stand_in.wait(lambda s: s.reports[-1].set_aside == 4)
+    for topic in (topics.desired("d1"), topics.acked("d1"), topics.HELLO):
+        for junk in (b"", b"\xff\xfe", b"[" * 5000, b'{"models": 3, "incarnation": 1, "jitter_s": -1}'):
+            stand_in.say(topic, junk)
+    stand_in.wait(lambda s: s.reports[-1].set_aside == 12)
+
+
+def test_the_supervisor_stays_light(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    agent.install(make_variant())
+    agent.start()
+    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
+    for _ in range(50):
+        agent.infer()
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()
+    rss_kb = int(status.partition("VmRSS:")[2].split()[0])
+    assert rss_kb < 48 * 1024

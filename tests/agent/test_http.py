@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from edgefleet_protocol.messages import Slot
 
 
 class Device:
-    """An endpoint with one model, `pets`, and one, `soon`, for which no variant is there yet."""
+    """An endpoint with one model, `pets`."""
 
     def __init__(self, folder: Path, variant: Any) -> None:
         path = variant.place(folder / "slots")
@@ -32,7 +33,7 @@ class Device:
         self.variant = variant
         self.recorder = Recorder(lambda: 0.0, lambda: 0)
         self.serving = Serving(self.recorder, lambda: b'{"incarnation":"x"}')
-        self.pets, self.soon = Answering(lambda _: None), Answering(lambda _: None)
+        self.pets = Answering(lambda _: None)
         self.pets.serve(Placed(slot, variant.manifest, spec, Worker(spec)))
         self.serving.add("pets", self.pets)
         self.endpoint = Endpoint("127.0.0.1", 0, self.serving)
@@ -43,16 +44,23 @@ class Device:
         return self.url.removeprefix("http://")
 
 
-@pytest.fixture
-def device(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Device]:
-    one = Device(tmp_path, make_variant())
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, make_variant: Callable[..., Any]) -> Iterator[Device]:
+    one = Device(tmp_path_factory.mktemp("device"), make_variant())
     yield one
     one.endpoint.close()
     one.pets.stop()
 
 
-def post(device: Device, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(device.address, timeout=10)
+@pytest.fixture
+def device(shared: Device) -> Device:
+    """The one device of this module, with nothing counted."""
+    shared.recorder.close()
+    return shared
+
+
+def post(url: str, path: str, body: bytes, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     connection.request("POST", path, body, {k.replace("_", "-"): v for k, v in headers.items()})
     reply = connection.getresponse()
     told = reply.status, json.loads(reply.read())
@@ -60,8 +68,8 @@ def post(device: Device, path: str, body: bytes, **headers: str) -> tuple[int, A
     return told
 
 
-def get(device: Device, path: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(device.address, timeout=10)
+def get(url: str, path: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     connection.request("GET", path)
     reply = connection.getresponse()
     told = reply.status, json.loads(reply.read())
@@ -78,12 +86,12 @@ INFER = "/v2/models/pets/infer"
 
 
 def test_health_and_metadata_say_what_answers(device: Device) -> None:
-    assert get(device, "/v2")[1]["name"] == "edgefleet-agent"
-    assert get(device, "/v2/health/live") == (200, {"live": True})
-    assert get(device, "/v2/health/ready") == (200, {"ready": True})
-    assert get(device, "/v2/models/pets/ready") == (200, {"name": "pets", "ready": True})
+    assert get(device.url, "/v2")[1]["name"] == "edgefleet-agent"
+    assert get(device.url, "/v2/health/live") == (200, {"live": True})
+    assert get(device.url, "/v2/health/ready") == (200, {"ready": True})
+    assert get(device.url, "/v2/models/pets/ready") == (200, {"name": "pets", "ready": True})
     for path in ("/v2/models/pets", "/v2/models/pets/versions/3"):
-        status, told = get(device, path)
+        status, told = get(device.url, path)
         assert (status, told["versions"], told["platform"]) == (200, ["3"], "onnxruntime_onnx")
         assert told["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 16]}]
         assert told["outputs"] == [{"name": "logits", "datatype": "FP32", "shape": [-1, 3]}]
@@ -96,7 +104,7 @@ def test_health_and_metadata_say_what_answers(device: Device) -> None:
 
 
 def test_an_inference_in_json(device: Device) -> None:
-    status, told = post(device, INFER, body())
+    status, told = post(device.url, INFER, body())
     assert status == 200
     assert (told["model_name"], told["model_version"], told["id"]) == ("pets", "3", "r1")
     assert told["parameters"] == {"variant": device.variant.id, "generation": 7}
@@ -105,9 +113,9 @@ def test_an_inference_in_json(device: Device) -> None:
 
 
 def test_nested_rows_mean_the_same_as_a_flat_list_and_a_batch_is_answered_row_by_row(device: Device) -> None:
-    flat = post(device, INFER, body())[1]["outputs"][0]["data"]
-    assert post(device, INFER, body(data=[[1.0] * 16]))[1]["outputs"][0]["data"] == flat
-    batch = post(device, INFER, body(shape=[2, 16], data=[[1.0] * 16] * 2))[1]["outputs"][0]
+    flat = post(device.url, INFER, body())[1]["outputs"][0]["data"]
+    assert post(device.url, INFER, body(data=[[1.0] * 16]))[1]["outputs"][0]["data"] == flat
+    batch = post(device.url, INFER, body(shape=[2, 16], data=[[1.0] * 16] * 2))[1]["outputs"][0]
     assert batch["shape"] == [2, 3] and batch["data"] == pytest.approx(flat * 2)
 
 
@@ -138,21 +146,24 @@ BAD = [
 
 @pytest.mark.parametrize(("data", "why"), BAD, ids=[why for _, why in BAD])
 def test_a_wrong_request_is_told_what_is_wrong_and_counts_for_nothing(device: Device, data: bytes, why: str) -> None:
-    status, told = post(device, INFER, data)
+    status, told = post(device.url, INFER, data)
     assert status == 400
     assert re.search(why, told["error"]), told
     assert device.recorder.close() == []
 
 
 def test_what_is_not_there_is_404_and_what_is_not_there_yet_503(device: Device) -> None:
-    assert get(device, "/v2/models/other")[0] == 404
-    assert get(device, "/v2/models/pets/versions/2")[0] == 404
-    assert post(device, "/v2/models/pets/versions/2/infer", body())[0] == 404
-    assert get(device, "/nothing")[0] == post(device, "/nothing", b"{}")[0] == 404
-    device.serving.add("soon", device.soon)
-    for status, told in (get(device, "/v2/models/soon"), post(device, "/v2/models/soon/infer", body())):
+    assert get(device.url, "/v2/models/other")[0] == 404
+    assert get(device.url, "/v2/models/pets/versions/2")[0] == 404
+    assert post(device.url, "/v2/models/pets/versions/2/infer", body())[0] == 404
+    assert get(device.url, "/nothing")[0] == post(device.url, "/nothing", b"{}")[0] == 404
+    serving = Serving(device.recorder, lambda: b"{}")
+    serving.add("soon", Answering(lambda _: None))
+    soon = Endpoint("127.0.0.1", 0, serving)
+    for status, told in (get(soon.url, "/v2/models/soon"), post(soon.url, "/v2/models/soon/infer", body())):
         assert status == 503 and told["error"].startswith("model 'soon' is not ready")
-    assert get(device, "/v2/health/ready")[0] == 503
+    assert get(soon.url, "/v2/health/ready")[0] == 503
+    soon.close()
 
 
 def test_compressed_requests_are_refused_and_the_connection_lives_on(device: Device) -> None:
@@ -182,11 +193,11 @@ def test_a_body_without_a_length_is_refused(device: Device) -> None:
 
 
 def test_labels_come_back_by_request_id(device: Device) -> None:
-    top = int(np.argmax(post(device, INFER, body())[1]["outputs"][0]["data"]))
+    top = int(np.argmax(post(device.url, INFER, body())[1]["outputs"][0]["data"]))
     feedback = "/edgefleet/v1/feedback"
 
     def label(**fields: Any) -> int:
-        return post(device, feedback, json.dumps({"model": "pets", "id": "r1"} | fields).encode())[0]
+        return post(device.url, feedback, json.dumps({"model": "pets", "id": "r1"} | fields).encode())[0]
 
     assert label(id="unknown", label=0) == 404
     assert [label(label=wrong) for wrong in (None, True, 1.5, {}, "fish")] == [400] * 5
@@ -197,7 +208,7 @@ def test_labels_come_back_by_request_id(device: Device) -> None:
     assert (window.requests, window.labelled, window.correct) == (1, 1, 1)
     assert device.recorder.unknown_ids == 1
     # The window is closed; a late label opens the next one, for the variant that answered.
-    post(device, INFER, body())
+    post(device.url, INFER, body())
     device.recorder.close()
     assert label(labels=[top]) == 200
     assert [(w.variant, w.requests, w.labelled) for w in device.recorder.close()] == [(device.variant.id, 0, 1)]
@@ -205,7 +216,7 @@ def test_labels_come_back_by_request_id(device: Device) -> None:
 
 def test_latency_and_predictions_are_counted_where_they_happen(device: Device) -> None:
     for _ in range(20):
-        post(device, INFER, body())
+        post(device.url, INFER, body())
     (window,) = device.recorder.close()
     assert (window.requests, window.errors, sum(window.predicted.values())) == (20, 0, 20)
     assert set(window.predicted) <= {"cat", "dog", "bird"}
@@ -225,12 +236,12 @@ def test_the_map_of_request_ids_is_bounded() -> None:
 
 
 def test_the_status_is_the_report(device: Device) -> None:
-    assert get(device, "/edgefleet/v1/status") == (200, {"incarnation": "x"})
+    assert get(device.url, "/edgefleet/v1/status") == (200, {"incarnation": "x"})
 
 
 def test_many_clients_at_once_are_all_answered(device: Device) -> None:
     with ThreadPoolExecutor(8) as pool:
-        assert {status for status, _ in pool.map(lambda _: post(device, INFER, body()), range(200))} == {200}
+        assert {status for status, _ in pool.map(lambda _: post(device.url, INFER, body()), range(200))} == {200}
 
 
 def test_answers_do_not_wait_for_an_acknowledgement(device: Device) -> None:
