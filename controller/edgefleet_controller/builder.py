@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = 2
 POLL_S = 0.3
+IDLE_GRACE_S = 0.5
 SEED = 0
 
 
@@ -67,7 +69,9 @@ class Builder:
         if pool:
             workers = list((pool._processes or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
+            until = time.monotonic() + IDLE_GRACE_S  # idle workers leave by themselves, and tidily
             for worker in workers:
+                worker.join(max(0.0, until - time.monotonic()))
                 worker.terminate()
             for worker in workers:
                 worker.join(1)
