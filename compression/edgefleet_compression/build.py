@@ -78,6 +78,7 @@ def source_metrics(files: dict[str, str], cache_dir: str) -> Outcome:
             accuracy_test=right / len(test.y),
             accuracy_test_ci=wilson(right, len(test.y)),
             test_samples=len(test.y),
+            agreement_val=1.0,
             agreement=1.0,
             parameters=source.state.parameters(),
         )

@@ -95,6 +95,7 @@ def measure(
         accuracy_test=right / len(test.y),
         accuracy_test_ci=wilson(right, len(test.y)),
         test_samples=len(test.y),
+        agreement_val=float((val_top1 == source.logits("val").argmax(1)).mean()),
         agreement=float((test_top1 == source.logits("test").argmax(1)).mean()),
         measured_on=f"{name} ({instruction_set})",
         instruction_set=instruction_set,

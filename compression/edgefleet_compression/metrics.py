@@ -7,9 +7,10 @@ class Metrics(BaseModel):
     """The same figures for every variant.
 
     Accuracies are shares (0 to 1) of the ONNX file in onnxruntime: `accuracy_val` is what choices are made on,
-    `accuracy_test` what is reported, `accuracy_test_ci` its 95 % Wilson interval; `agreement` is the share of
-    test inputs with the source model's top-1. Latencies are wall milliseconds of one inference, batch 1, one
-    thread, on `measured_on`; sizes are bytes, memory is the growth of resident memory by loading and running.
+    `accuracy_test` what is reported, `accuracy_test_ci` its 95 % Wilson interval; `agreement_val` and `agreement`
+    are the shares of val and of test inputs with the source model's top-1. Latencies are wall milliseconds of one
+    inference, batch 1, one thread, on `measured_on`; sizes are bytes, memory is the growth of resident memory by
+    loading and running.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -18,6 +19,7 @@ class Metrics(BaseModel):
     accuracy_test: float | None = None
     accuracy_test_ci: tuple[float, float] | None = None
     test_samples: int | None = None
+    agreement_val: float | None = None
     agreement: float | None = None
     p50_ms: float | None = None
     p95_ms: float | None = None

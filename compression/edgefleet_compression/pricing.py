@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from edgefleet_compression.metrics import Metrics
 from edgefleet_profiles.profile import Constraints, DeviceProfile
 
-ACCURACY_TIE = 0.002
+TIE = 0.002
+"""Shares of right answers, or of answers as the source model gives them, that are so near count as level."""
 # Differences of two decimal fractions miss the fraction they stand for by less than this.
 ROUNDING = 1e-9
 BYTES_PER_MB = 1_000_000
+SHARES = {"accuracy": "", "agreement": " agreement"}
 
 
 @dataclass(frozen=True)
@@ -202,16 +204,22 @@ def _judge_running(verdict: _Verdict, constraints: Constraints, measured_here: b
 
 
 def _best(feasible: list[_Verdict], constraints: Constraints) -> _Verdict:
-    if constraints.prefer != "accuracy":
+    if constraints.prefer not in SHARES:
         return min(feasible, key=lambda v: (_figure(v, constraints), *_tie_break(v)))
-    top = max(v.candidate.metrics.accuracy_val or 0.0 for v in feasible)
-    level = [v for v in feasible if (v.candidate.metrics.accuracy_val or 0.0) >= top - ACCURACY_TIE - ROUNDING]
+    top = max(_share(v.candidate, constraints) or 0.0 for v in feasible)
+    level = [v for v in feasible if (_share(v.candidate, constraints) or 0.0) >= top - TIE - ROUNDING]
     return min(level, key=lambda v: (v.candidate.delivery_bytes, *_tie_break(v)))
 
 
 def _tie_break(verdict: _Verdict) -> tuple[float, int, str]:
     candidate = verdict.candidate
     return -(candidate.metrics.accuracy_val or 0.0), candidate.delivery_bytes, candidate.variant
+
+
+def _share(candidate: Candidate, constraints: Constraints) -> float | None:
+    """The share that the preference wants large."""
+    metrics = candidate.metrics
+    return metrics.accuracy_val if constraints.prefer == "accuracy" else metrics.agreement_val
 
 
 def _figure(verdict: _Verdict, constraints: Constraints) -> float:
@@ -228,7 +236,8 @@ def _why_chosen(verdict: _Verdict, constraints: Constraints, feasible: int, link
     candidate, cost = verdict.candidate, verdict.price
     accuracy = candidate.metrics.accuracy_val
     best = {
-        "accuracy": f"most accurate, to {ACCURACY_TIE * 100:.1f} points, and smallest of those",
+        "accuracy": f"most accurate, to {TIE * 100:.1f} points, and smallest of those",
+        "agreement": f"answers most as the source model does, to {TIE * 100:.1f} points, and smallest of those",
         "delivery_bytes": "smallest delivery",
         "p95_ms": "lowest p95",
         "mj_per_inference": "least energy",
@@ -246,15 +255,16 @@ def _why_chosen(verdict: _Verdict, constraints: Constraints, feasible: int, link
 def _why_not(verdict: _Verdict, best: _Verdict, constraints: Constraints) -> str:
     mine, theirs, name = verdict.candidate, best.candidate, best.candidate.recipe
     bytes_against = f"{mine.delivery_bytes:,} bytes against {theirs.delivery_bytes:,} of {name}"
-    if constraints.prefer == "accuracy":
-        accuracy, better = mine.metrics.accuracy_val, theirs.metrics.accuracy_val
-        if accuracy is None:
-            return f"accuracy not measured; {bytes_against}"
+    if constraints.prefer in SHARES:
+        share, better = _share(mine, constraints), _share(theirs, constraints)
+        if share is None:
+            return f"{constraints.prefer} not measured; {bytes_against}"
         if better is None:
             return bytes_against
-        if accuracy < better - ACCURACY_TIE - ROUNDING:
-            return f"{_percent(accuracy)} is less than {_percent(better)} of {name}"
-        return f"{_percent(accuracy)} is level with {_percent(better)} of {name}, and {bytes_against}"
+        what = SHARES[constraints.prefer]
+        if share < better - TIE - ROUNDING:
+            return f"{_percent(share)}{what} is less than {_percent(better)} of {name}"
+        return f"{_percent(share)}{what} is level with {_percent(better)} of {name}, and {bytes_against}"
     if constraints.prefer == "delivery_bytes":
         return bytes_against
     if constraints.prefer == "p95_ms":

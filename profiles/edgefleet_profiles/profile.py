@@ -28,7 +28,7 @@ class DeviceProfile(BaseModel):
         return device_class(hw.arch, hw.isa, hw.providers, hw.ram_mb)
 
 
-Preference = Literal["accuracy", "p95_ms", "delivery_bytes", "mj_per_inference"]
+Preference = Literal["accuracy", "agreement", "p95_ms", "delivery_bytes", "mj_per_inference"]
 
 
 class Constraints(BaseModel):

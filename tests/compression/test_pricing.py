@@ -230,3 +230,15 @@ def test_where_none_meets_everything_the_nearest_is_named() -> None:
 def test_of_no_candidates_none_is_chosen() -> None:
     choice = choose(profile_on(), Constraints(), 0.92, [])
     assert (choice.chosen, choice.reasons, choice.nearest) == (None, {}, None)
+
+
+def test_agreement_prefers_what_answers_as_the_source_model_does() -> None:
+    lucky = candidate("lucky", 0.93, 100, agreement_val=0.96)
+    faithful = candidate("faithful", 0.92, 900, agreement_val=0.995)
+    as_it_is = candidate("fp32", 0.92, 5000, agreement_val=1.0)
+    points = [lucky, faithful, as_it_is]
+    assert chosen(points, prefer="agreement") == "fp32"
+    why = reason(points, "lucky", prefer="agreement")
+    assert why == "meets everything; 96.0 % agreement is less than 100.0 % of fp32"
+    level = candidate("int8", 0.92, 900, agreement_val=0.998)
+    assert chosen([as_it_is, level], prefer="agreement") == "int8"

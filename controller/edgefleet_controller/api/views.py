@@ -50,6 +50,7 @@ class VariantView(BaseModel):
     accuracy_val: float | None
     test_samples: int | None
     agreement: float | None
+    agreement_val: float | None
     p50_ms: float | None
     p95_ms: float | None
     measured_on: str | None
