@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.canonical import canonical_json
+from edgefleet_protocol.canonical import canonical_json
 
 ENTRY = "entry.json"
 ABANDONED_S = 24 * 3600

@@ -279,7 +279,8 @@ def _with_notes(reason: str, verdict: _Verdict) -> str:
 def _p95(cost: Price) -> str:
     if cost.p95_ms is None:
         return "p95 not measured"
-    return f"p95 {cost.p95_ms:.1f} ms{' (predicted)' if cost.p95_is_predicted else ''}"
+    form = ".1f" if cost.p95_ms >= 1 else ".3f"
+    return f"p95 {cost.p95_ms:{form}} ms{' (predicted)' if cost.p95_is_predicted else ''}"
 
 
 def _energy(candidate: Candidate) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgefleet_compression.canonical import digest_of
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.signatures import SIGNATURES, Need, StepConfig
 from edgefleet_profiles.names import Name
+from edgefleet_protocol.canonical import digest_of
 
 
 class StepSpec(BaseModel):

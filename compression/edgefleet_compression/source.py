@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.canonical import digest_of
 from edgefleet_compression.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_compression.data import Data, Samples, SplitName
 from edgefleet_compression.errors import CardError
 from edgefleet_compression.states import TorchState, torch_state
+from edgefleet_protocol.canonical import digest_of
 
 BATCH = 250
 Logits = NDArray[np.float32]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from edgefleet_compression.architectures import build, resize
-from edgefleet_compression.canonical import canonical_json
+from edgefleet_protocol.canonical import canonical_json
 
 STRUCTURE = "structure.json"
 WEIGHTS = "weights.safetensors"

@@ -13,3 +13,8 @@ def canonical_json(value: Any) -> bytes:
 def digest(data: bytes) -> str:
     """The sha256 of `data` in hex: its name everywhere."""
     return sha256(data).hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """The sha256 of a value's canonical JSON, in hex."""
+    return digest(canonical_json(value))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from edgefleet_profiles.names import Name
-from edgefleet_protocol.canonical import canonical_json, digest
+from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
 from edgefleet_protocol.messages import Count, Digest, Message, Part, Word, decode
 
@@ -91,7 +91,7 @@ class Manifest(Message):
     def _names_its_core(cls, fields: Any) -> Any:
         if isinstance(fields, dict) and "variant" not in fields and isinstance(fields.get("core"), Core):
             core = fields["core"].model_dump(mode="json", exclude_none=True)
-            return {**fields, "variant": digest(canonical_json(core))}
+            return {**fields, "variant": digest_of(core)}
         return fields
 
     def to_bytes(self) -> bytes:
@@ -125,7 +125,7 @@ def verify(data: bytes, expected_digest: str) -> Manifest:
     if digest(data) != expected_digest:
         raise CorruptBlob(f"the manifest's sha256 is {digest(data)}, not {expected_digest}")
     manifest = decode(Manifest, data)
-    core = digest(canonical_json(json.loads(data)["core"]))
+    core = digest_of(json.loads(data)["core"])
     if manifest.variant != core:
         raise CorruptBlob(f"the manifest names variant {manifest.variant}, its core is {core}")
     return manifest

@@ -30,7 +30,7 @@ FLEET = (
 SEGMENTS = (("europe", "region=eu"), ("elsewhere", "region!=eu"))
 HEARTBEAT_S = 2.0
 WINDOW_S = 3.0
-WAVES = (0.34, 1.0)
+WAVES = (0.33, 1.0)
 GATE = {"success_threshold": 1.0, "failure_threshold": 0.0, "min_decided": 1, "soak_s": 4}
 TIMERS = {"unreachable_s": 60, "silent_s": 60, "staging_s": 90, "wave_s": 120, "trial_s": 2}
 ENOUGH_LABELS = 150

@@ -105,7 +105,7 @@ def percent(value: float | None) -> str:
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in left:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
     if last:
@@ -139,7 +139,7 @@ def device_table(report: Json) -> Table:
     """The fleet, as its devices report it."""
     table = _table(
         "The fleet, from the REST API (sim: simulated on this machine)",
-        ("device", "region", "hardware", "link", "variant", "recipe"),
+        ("device", "region", "hardware", "link", "recipe, variant"),
         ("bytes", "in s", "p50 ms", "p95 ms", "accuracy", "labels"),
         "phase",
     )
@@ -150,8 +150,7 @@ def device_table(report: Json) -> Table:
             d["region"],
             d["hardware"] + sim,
             d["link"] + sim,
-            (d["variant"] or "–")[:8],
-            d["recipe"] or "–",
+            f"{d['recipe']} {d['variant'][:8]}" if d["variant"] else "–",
             number(d["delivery_bytes"], ",d"),
             number(d["transfer_s"], ".1f"),
             number(d["p50_ms"]),
