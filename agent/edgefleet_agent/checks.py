@@ -12,6 +12,8 @@ RUNTIME_PREFIX = "session."
 NAMES_A_FILE = re.compile(r"external|save|path|file|library|custom")
 """Session entries that make onnxruntime read or write other files than the model."""
 DISK_MARGIN_BYTES = 32 * 1024 * 1024
+MAX_SMALL_BLOB_BYTES = 1024 * 1024
+"""Blobs without a hash list are gathered in memory: golden sets and hash lists, at most so large."""
 
 
 def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes: int) -> Encoding:
@@ -40,6 +42,9 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     encoding = manifest.encoding_for(max_chunk_bytes)
     if encoding is None:
         raise Refused("manifest_invalid", "the manifest lists no encoding that this agent knows")
+    for blob in (manifest.core.golden, encoding.chunk_hashes):
+        if blob and blob.size_bytes > MAX_SMALL_BLOB_BYTES:
+            raise Refused("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes: at most 1 MB is taken")
     return encoding
 
 

@@ -37,6 +37,7 @@ class Download:
         self._file: FileSink | None = None
         self._total_bytes, self._stored_bytes = manifest.size_bytes, 0
         self._seconds: float | None = None
+        self._stopped = False
         self._scratch.mkdir(parents=True, exist_ok=True)
 
     def fetch_manifest(self, got: Callable[[bytes], None], failed: Failed) -> None:
@@ -64,6 +65,8 @@ class Download:
                 self._fetch_encoding(encoding, done, failed)
 
         for name, blob in blobs.items():
+            if self._stopped:
+                return
             self._small(blob, name, partial(here, name), failed)
 
     def _small(self, blob: BlobRef, name: str, got: Callable[[], None], failed: Failed) -> None:
@@ -114,6 +117,7 @@ class Download:
 
     def stop(self) -> None:
         """Fetch no more; what is on the disk stays, for another attempt at the same manifest."""
+        self._stopped = True
         for sink in self._sinks:
             self._fetcher.stop(sink)
         if self._file:

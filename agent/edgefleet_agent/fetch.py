@@ -195,6 +195,9 @@ class Fetcher:
         return min(silence_s, MAX_SILENCE_S) * (1 + 0.5 * self.draw())
 
     def _end(self, fetch: _Fetch, error: Refused | None) -> None:
+        # What one fetch's end has led to may have stopped this one.
+        if not any(fetch is active for active in self._all()):
+            return
         self.stop(fetch.sink)
         if error is None:
             fetch.done()

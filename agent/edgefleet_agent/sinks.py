@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from edgefleet_agent.checks import MAX_SMALL_BLOB_BYTES
 from edgefleet_agent.durable import replace_file, sync_folder
 from edgefleet_agent.errors import Refused
 from edgefleet_protocol.canonical import digest
@@ -21,7 +22,6 @@ from edgefleet_protocol.chunks import (
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.manifest import BlobRef, Encoding
 
-MAX_SMALL_BLOB_BYTES = 1024 * 1024
 SYNC_EVERY_CHUNKS = 16
 SYNC_EVERY_S = 0.5
 MAX_WRONG_BLOBS = 3

@@ -34,6 +34,7 @@ from edgefleet_protocol.messages import (
     ChunkRequest,
     DesiredModel,
     DesiredState,
+    Hello,
     ReportedModel,
     ReportedState,
     Slot,
@@ -244,7 +245,9 @@ class StandIn:
         self._client.on_connect = lambda client, *_: client.subscribe(topics.ALL_UP, 0)
         self._client.reconnect_delay_set(1, 1)
         subscribed = threading.Event()
-        self._client.on_subscribe = lambda *_: subscribed.set()
+        # As the controller does: what devices said before this reached nobody.
+        hello = encode(Hello(jitter_s=0.1))
+        self._client.on_subscribe = lambda client, *_: (client.publish(topics.HELLO, hello), subscribed.set())
         self._client.connect(host, port)
         self._client.loop_start()
         self._thread = threading.Thread(target=self._run)
@@ -267,11 +270,11 @@ class StandIn:
                 pytest.fail(f"not within {timeout_s} s; the last report: {last}")
             return what(self)
 
-    def wait_phase(self, phase: str, generation: int, timeout_s: float = 15.0) -> ReportedModel:
+    def wait_phase(self, phase: str, generation: int, timeout_s: float = 15.0, model: str = "pets") -> ReportedModel:
         def reached(heard: "StandIn") -> ReportedModel | None:
-            model = heard.reports[-1].models.get("pets") if heard.reports else None
-            attempt = model.attempt if model else None
-            return model if attempt and (attempt.phase, attempt.generation) == (phase, generation) else None
+            told = heard.reports[-1].models.get(model) if heard.reports else None
+            attempt = told.attempt if told else None
+            return told if attempt and (attempt.phase, attempt.generation) == (phase, generation) else None
 
         found: ReportedModel = self.wait(reached, timeout_s)
         return found
@@ -324,7 +327,7 @@ class Agent:
         self._argv = [
             *(sys.executable, "-m", "edgefleet_agent", "run", "--state", str(folder), "--device", device),
             *("--broker", broker_url, "--region", "na", "--link", "ethernet", "--simulate-hardware", "x86-avx2"),
-            *("--heartbeat", "1", "--window", "1", *flags),
+            *("--heartbeat", "0.5", "--window", "0.5", *flags),
         ]
         self.process: subprocess.Popen[bytes] | None = None
 

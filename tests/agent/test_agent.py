@@ -13,11 +13,12 @@ import pytest
 from edgefleet_agent.__main__ import main
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap
-from edgefleet_protocol.messages import Hello, encode
+from edgefleet_protocol.messages import DesiredState, Hello, encode
 
 pytestmark = pytest.mark.broker
 
 Make = Callable[..., Any]
+TENSOR = {"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [1.0] * 16}
 
 
 def commit(agent: Any, stand_in: Any, variant: Any, generation: int = 1) -> None:
@@ -377,3 +378,39 @@ def test_the_supervisor_stays_light(agent: Any, stand_in: Any, make_variant: Mak
     status = Path(f"/proc/{agent.process.pid}/status").read_text()
     rss_kb = int(status.partition("VmRSS:")[2].split()[0])
     assert rss_kb < 48 * 1024
+
+
+def test_two_models_live_side_by_side_and_each_has_its_own_generation(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    pets, birds = make_variant(seed=1), make_variant(seed=2, model="birds")
+    agent.start()
+    for variant in (pets, birds):
+        stand_in.blobs |= variant.blobs
+    wanted = DesiredState(models={"pets": pets.desired(4), "birds": birds.desired(9)})
+    stand_in.say(topics.desired("d1"), encode(wanted), retain=True)
+    for model, generation in (("pets", 4), ("birds", 9)):
+        stand_in.wait_phase("committed", generation, model=model)
+    told = agent.call("/v2/models/birds/infer", {"inputs": [TENSOR]})[1]
+    assert told["parameters"] == {"variant": birds.id, "generation": 9}
+    assert agent.infer()[1]["parameters"] == {"variant": pets.id, "generation": 4}
+    assert len(list((agent.state / "slots").iterdir())) == 2
+
+
+def test_a_download_that_was_superseded_goes_on_where_it_was_when_it_is_wanted_again(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    large, small = make_variant(seed=1, padding_bytes=150_000), make_variant(seed=2)
+    stand_in.serve_chunks = 50
+    stand_in.desire(large.desired(1), large, small)
+    agent.start()
+    stand_in.wait(lambda s: s.serve_chunks <= 0)
+    time.sleep(0.7)
+    stand_in.desire(large.desired(2))
+    stand_in.wait_phase("downloading", 2)
+    stand_in.serve_chunks = 10**9
+    stand_in.say(topics.HELLO, encode(Hello(jitter_s=0)))
+    stand_in.wait_phase("committed", 2)
+    want = [want for want in stand_in.wants if want.blob == large.encoding.blob.sha256][-1]
+    assert min(Bitmap.from_text(want.chunks, want.missing)) >= 50
+    assert (1, "superseded", None) in agent.journal()

@@ -87,3 +87,11 @@ def test_a_golden_answer_that_is_not_finite_fails_even_with_nothing_recorded() -
     with pytest.raises(Refused, match="not finite"):
         check_golden(None, {"finite": False, "count": 1})
     check_golden(None, {"finite": True, "count": 1, "probabilities": [[1.0]]})
+
+
+def test_a_golden_set_that_is_too_large_is_refused_before_the_download(make_variant: Callable[..., Any]) -> None:
+    manifest = make_variant().manifest
+    large = manifest.core.golden.model_copy(update={"size_bytes": 2**20 + 1})
+    core = manifest.core.model_copy(update={"golden": large})
+    with pytest.raises(Refused, match="at most 1 MB"):
+        check_manifest(manifest.model_copy(update={"core": core}), "pets", FACTS, 48 * 1024)

@@ -213,3 +213,21 @@ def test_a_large_blob_without_hashes_is_refused() -> None:
 def test_a_hash_list_of_another_length_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="hash list"):
         FileSink(tmp_path / "encoding", ENCODING, HASHES[:-16], began_s=0.0)
+
+
+def test_when_several_stall_at_once_the_caller_is_told_once(wire: Any, clock: Any) -> None:
+    fetcher = Fetcher(wire, "lte", 60, clock=clock)
+    sinks = [MemorySink(BlobRef(sha256=digest(data), size_bytes=3)) for data in (b"abc", b"xyz")]
+    told: list[Refused] = []
+
+    def give_all_up(refused: Refused) -> None:
+        told.append(refused)
+        for sink in sinks:
+            fetcher.stop(sink)
+
+    for sink in sinks:
+        fetcher.start(sink, lambda: None, give_all_up)
+    clock.now_s += 61
+    fetcher.tick()
+    fetcher.tick()
+    assert [refused.reason for refused in told] == ["download_stalled"]
