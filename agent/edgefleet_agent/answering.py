@@ -120,8 +120,17 @@ class Answering:
         with self._lock:
             self._old, self._live, self._on_trial = self._live, placed, True
 
+    def end_trial(self) -> Placed | None:
+        """From here on no failure leads back; gives what answers, which is the old one if that was just decided.
+
+        Called before the commit is saved: what is saved must not be undone by a request in the meantime.
+        """
+        with self._lock:
+            self._on_trial = False
+            return self._live
+
     def commit(self) -> None:
-        """The trial is over: the old worker ends."""
+        """The trial was held: the old worker ends."""
         with self._lock:
             ended, self._old, self._on_trial = self._old, None, False
         _retire(ended)
@@ -169,8 +178,10 @@ class Answering:
                 return self._fall_back(live, old, error, tensors, payload), old or live
             if not isinstance(error, WorkerDied | WorkerTimedOut):
                 raise
-        live.revive()
-        return live.ask(tensors, payload), live
+        # Either it died and is started again, or it was retired in this moment and another one is live by now.
+        again = self._live or live
+        again.revive()
+        return again.ask(tensors, payload), again
 
     def _fall_back(
         self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], payload: bytes
@@ -179,6 +190,7 @@ class Answering:
         try:
             if old is None:
                 raise error
+            old.revive()
             answer = old.ask(tensors, payload)
         except WorkerError:
             # What both variants cannot answer is the request's doing; a crash never is.

@@ -327,9 +327,10 @@ class Installation:
 
     def _end_trial(self) -> None:
         live = self.answering.live
-        if live is None or live.slot.variant != self._now.attempt.variant:
-            return  # its failure is in the inbox already
-        if live.worker.alive:
+        if live is None or not live.worker.alive:
+            return  # its failure is in the inbox already, or is found at the next look
+        live = self.answering.end_trial()
+        if live and live.slot.variant == self._now.attempt.variant:
             self._apply("held", answering=live.slot.variant, previous=self._now.answering or self._now.previous)
 
     def _commit(self) -> None:

@@ -199,6 +199,16 @@ def test_in_a_trial_an_answer_that_is_not_finite_is_answered_by_the_old_one(plac
     assert [(t.reason, t.not_finite) for t in troubles] == [("trial_failed", True)]
 
 
+def test_in_a_trial_both_workers_may_die_and_the_client_is_still_answered(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: None)
+    old, new = place(seed=0), place(seed=1)
+    answering.serve(old)
+    answering.begin_trial(new)
+    for placed in (old, new):
+        os.kill(placed.worker.pid, signal.SIGKILL)
+    assert answering.ask(TENSORS, payload())[1] is old
+
+
 def test_what_both_variants_cannot_answer_is_not_the_trials_fault(place: Callable[..., Placed]) -> None:
     answering = Answering(lambda trouble: pytest.fail(str(trouble)))
     answering.serve(place(seed=0, fragile=True))
@@ -218,6 +228,18 @@ def test_a_first_variant_that_fails_in_its_trial_leaves_nothing_answering(place:
     assert answering.live is None and len(troubles) == 1
     with pytest.raises(RequestError, match="not ready"):
         answering.ask(TENSORS, payload())
+
+
+def test_once_a_trial_has_ended_no_failure_leads_back(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: pytest.fail(str(trouble)))
+    answering.serve(place(seed=0))
+    new = place(seed=1)
+    answering.begin_trial(new)
+    assert answering.end_trial() is new
+    os.kill(new.worker.pid, signal.SIGKILL)
+    assert answering.ask(TENSORS, payload())[1] is new
+    answering.commit()
+    assert answering.live is new
 
 
 def test_switching_under_load_costs_no_answer(place: Callable[..., Placed]) -> None:
