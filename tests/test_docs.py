@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from edgefleet_controller.api.app import openapi_text
 from edgefleet_protocol import messages, topics
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.phases import Phase, ReasonCode
@@ -59,3 +60,22 @@ def test_every_topic_is_on_the_page() -> None:
         filled = written.format(device="d", shard=shard, sha256="f" * 64, lane="lte")
         assert topic == f"edgefleet/v1/{filled}"
         assert f"| `edgefleet/v1/{written}` |" in PROTOCOL
+
+
+def test_the_checked_in_openapi_is_that_of_the_application() -> None:
+    checked_in = (ROOT / "docs" / "openapi.json").read_text()
+    renew = "python -m edgefleet_controller.api.app > docs/openapi.json"
+    assert checked_in == openapi_text(), f"the API has changed: look at the difference, then {renew}"
+
+
+def test_the_pages_link_to_files_that_are_there() -> None:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_file_that_the_architecture_page_names_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    known = {path.name for path in ROOT.glob("*/edgefleet_*/**/*.py")} | {"model.toml"}
+    named = set(re.findall(r"\b([a-z_0-9]+\.(?:py|toml))\b", page))
+    assert named <= known, f"not there: {sorted(named - known)}"

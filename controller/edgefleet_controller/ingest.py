@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import sqlite3
 import threading
 import time
 from collections import Counter, deque
@@ -110,11 +111,20 @@ class Ingest:
                     self.counts[sender.kind] += 1
                     self._take(sender, data, windows, to_tell)
                 except ProtocolError as error:
-                    self.counts["set_aside"] += 1
-                    self.set_aside.append(SetAside(now_ms(), topic[:200], str(error)))
+                    self._put_aside(topic, str(error))
+                except sqlite3.Error:
+                    raise
+                except Exception as error:
+                    # A fault of ours that one message shows must not hold up everyone else's.
+                    log.exception("a message on %s could not be taken", topic[:200])
+                    self._put_aside(topic, f"{type(error).__name__}: {error}")
         stored = self._store.telemetry.put(windows) if windows else {}
         self._voice.acknowledge(stored)
         self._voice.desire(sorted(to_tell))
+
+    def _put_aside(self, topic: str, why: str) -> None:
+        self.counts["set_aside"] += 1
+        self.set_aside.append(SetAside(now_ms(), topic[:200], why))
 
     def _take(self, sender: topics.UpTopic, data: bytes, windows: list[StoredWindow], to_tell: set[str]) -> None:
         device, now = sender.device, now_ms()

@@ -1,5 +1,7 @@
-"""The FastAPI application."""
+"""The FastAPI application; run as a program, it prints its OpenAPI description (docs/openapi.json)."""
 
+import json
+import sys
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
@@ -19,3 +21,12 @@ def create_app(service: Service | None = None) -> FastAPI:
         api.include_router(part.router)
     app.include_router(api)
     return app
+
+
+def openapi_text() -> str:
+    """The OpenAPI description, as it is checked in."""
+    return json.dumps(create_app().openapi(), indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(openapi_text())

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, ConfigDict
 
 from edgefleet_compression.recipe import Recipe, shipped_recipes
+from edgefleet_controller.api.dependencies import TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
-from edgefleet_controller.api.service import Owner, model_ref
 from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.records import OperationRecord
@@ -39,56 +39,56 @@ class NewBuild(BaseModel):
 @router.put(
     "/blobs/{sha256}", status_code=204, openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}}
 )
-async def put_blob(owner: Owner, sha256: Digest, request: Request) -> None:
+async def put_blob(service: TheService, sha256: Digest, request: Request) -> None:
     """Upload a file under its sha256."""
     data = bytearray()
     async for block in request.stream():
         data += block
         if len(data) > MAX_BLOB_BYTES:
             raise Invalid(f"a blob may have at most {MAX_BLOB_BYTES} bytes")
-    owner.blobs.put_named(sha256, bytes(data))
-    owner.store.registry.put_blob(sha256, len(data), deliverable=False)
+    service.blobs.put_named(sha256, bytes(data))
+    service.store.registry.put_blob(sha256, len(data), deliverable=False)
 
 
 @router.post("/models", status_code=201)
-def add_model(owner: Owner, new: NewModel) -> ModelView:
+def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
-    return ModelView.of(register_model(owner.store, owner.blobs, new.files))
+    return ModelView.of(register_model(service.store, service.blobs, new.files))
 
 
 @router.get("/models")
-def list_models(owner: Owner, limit: Limit = 100, cursor: Cursor = None) -> Page[ModelView]:
+def list_models(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[ModelView]:
     """Registered model versions."""
-    found = owner.store.registry.models()
+    found = service.store.registry.models()
     return page(found, lambda m: f"{m.name}@{m.version:09d}", ModelView.of, limit, cursor)
 
 
 @router.get("/models/{ref}")
-def get_model(owner: Owner, ref: str) -> ModelView:
+def get_model(service: TheService, ref: str) -> ModelView:
     """A model version, written `fashion@1`."""
-    return ModelView.of(owner.store.registry.model(*model_ref(ref)))
+    return ModelView.of(service.store.registry.model(*model_ref(ref)))
 
 
 @router.get("/models/{ref}/choices")
-def list_choices(owner: Owner, ref: str, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
+def list_choices(service: TheService, ref: str, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
     """What each profile gets of a model version, and why."""
     name, version = model_ref(ref)
-    found = owner.store.registry.choices(name, version)
+    found = service.store.registry.choices(name, version)
     return page(found, lambda c: c.profile, ChoiceView.of, limit, cursor)
 
 
 @router.post("/builds", status_code=202)
-def start_build(owner: Owner, new: NewBuild = Body()) -> OperationRecord:
+def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background: see the operation that is answered."""
-    model = owner.store.registry.model(*model_ref(new.model))
-    wanted = new.profiles or sorted({device.profile for device in owner.store.devices.all()})
+    model = service.store.registry.model(*model_ref(new.model))
+    wanted = new.profiles or sorted({device.profile for device in service.store.devices.all()})
     if not wanted:
         raise Invalid("no device has reported yet: name the profiles to compress for")
     try:
-        profiles = [owner.catalogue.profile(name) for name in wanted]
+        profiles = [service.catalogue.profile(name) for name in wanted]
     except ProfileError as error:
         raise Invalid(str(error)) from None
-    return owner.builder.submit(model, profiles, _recipes(new.recipes))
+    return service.builder.submit(model, profiles, _recipes(new.recipes))
 
 
 def _recipes(names: list[str] | None) -> list[Recipe]:
@@ -99,31 +99,31 @@ def _recipes(names: list[str] | None) -> list[Recipe]:
 
 
 @router.get("/operations/{operation_id}")
-def get_operation(owner: Owner, operation_id: str) -> OperationRecord:
+def get_operation(service: TheService, operation_id: str) -> OperationRecord:
     """How far long work is."""
-    return owner.store.registry.operation(operation_id)
+    return service.store.registry.operation(operation_id)
 
 
 @router.get("/operations")
-def list_operations(owner: Owner, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
+def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
     """Long work, finished or not."""
-    return page(owner.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)
+    return page(service.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)
 
 
 @router.get("/variants")
 def list_variants(
-    owner: Owner, model: str | None = None, limit: Limit = 100, cursor: Cursor = None
+    service: TheService, model: str | None = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[VariantView]:
     """Variants, of one model version or of all."""
     name, version = model_ref(model) if model else (None, None)
-    found = owner.store.registry.variants(name, version)
+    found = service.store.registry.variants(name, version)
     return page(found, lambda v: f"{v.model}@{v.version:09d}/{v.id}", VariantView.of, limit, cursor)
 
 
 @router.get("/variants/{variant}")
-def get_variant(owner: Owner, variant: str) -> VariantView:
+def get_variant(service: TheService, variant: str) -> VariantView:
     """A variant by its id."""
-    found = next((v for v in owner.store.registry.variants() if v.id == variant), None)
+    found = next((v for v in service.store.registry.variants() if v.id == variant), None)
     if found is None:
         raise NotFound(f"no variant {variant}")
     return VariantView.of(found)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from edgefleet_controller.api.dependencies import TheService, model_ref
 from edgefleet_controller.api.pages import Page
-from edgefleet_controller.api.service import Owner, model_ref
 from edgefleet_controller.api.views import TelemetryView
 from edgefleet_controller.store.telemetry import GroupBy
 
@@ -14,7 +14,7 @@ router = APIRouter(tags=["telemetry"])
 
 @router.get("/telemetry")
 def telemetry(
-    owner: Owner,
+    service: TheService,
     group_by: Annotated[list[GroupBy] | None, Query(description="columns to keep apart")] = None,
     model: str | None = None,
     device: str | None = None,
@@ -22,7 +22,7 @@ def telemetry(
 ) -> Page[TelemetryView]:
     """Windows merged by the given columns."""
     name, version = model_ref(model) if model else (None, None)
-    found = owner.store.telemetry.aggregate(
+    found = service.store.telemetry.aggregate(
         tuple(group_by or ("variant",)), model=name, version=version, device=device, since_ms=since_ms
     )
     return Page(items=[TelemetryView.of(merged) for merged in found])

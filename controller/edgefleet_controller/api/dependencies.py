@@ -15,7 +15,7 @@ def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 
-Owner = Annotated[Service, Depends(_service)]
+TheService = Annotated[Service, Depends(_service)]
 
 
 def model_ref(ref: str) -> tuple[str, int]:
