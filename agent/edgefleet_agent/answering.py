@@ -15,6 +15,8 @@ from edgefleet_protocol.phases import ReasonCode
 
 RESTART_PAUSE_S = 5.0
 QUICK_RESTARTS = 3
+MAX_DEATHS = 2
+"""How many workers one request may take with it before its client is told."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Placed:
         self._lock = threading.Lock()
         self._restarts: list[float] = []
         self._retired = False
+
+    @property
+    def retired(self) -> bool:
+        """Whether it was ended on purpose."""
+        return self._retired
 
     def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> Answer:
         """Run one request; an answer that is not finite is an error.
@@ -167,26 +174,31 @@ class Answering:
             RequestError: the request's values cannot be used, or nothing answers.
             WorkerError: the worker or its model failed, and so did the second try.
         """
-        with self._lock:
-            live, old, on_trial = self._live, self._old, self._on_trial
-        if live is None:
-            raise RequestError(503, "not ready: no variant answers yet")
-        try:
-            return live.ask(tensors, payload), live
-        except WorkerError as error:
+        failed: WorkerError | None = None
+        deaths = 0
+        while deaths < MAX_DEATHS:
+            with self._lock:
+                live, old, on_trial = self._live, self._old, self._on_trial
+            if live is None:
+                raise failed or RequestError(503, "not ready: no variant answers yet")
+            try:
+                if failed:
+                    live.revive()
+                return live.ask(tensors, payload), live
+            except WorkerError as error:
+                if not on_trial and not _crashed(error):
+                    raise
+                failed = error
             if on_trial:
-                return self._fall_back(live, old, error, tensors, payload), old or live
-            if not isinstance(error, WorkerDied | WorkerTimedOut):
-                raise
-        # Either it died and is started again, or it was retired in this moment and another one is live by now.
-        again = self._live or live
-        again.revive()
-        return again.ask(tensors, payload), again
+                with contextlib.suppress(WorkerDied, WorkerTimedOut):
+                    return self._fall_back(live, old, failed, tensors, payload), old or live
+            # A worker that was retired in this moment has not died of this request: another one is live by now.
+            deaths += not live.retired
+        raise failed or WorkerDied("no worker answered")
 
     def _fall_back(
         self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], payload: bytes
     ) -> Answer:
-        crashed = isinstance(error, WorkerDied | WorkerTimedOut)
         try:
             if old is None:
                 raise error
@@ -194,7 +206,7 @@ class Answering:
             answer = old.ask(tensors, payload)
         except WorkerError:
             # What both variants cannot answer is the request's doing; a crash never is.
-            if crashed or old is None:
+            if _crashed(error) or old is None:
                 self._demote(live, error)
             raise
         self._demote(live, error)
@@ -223,6 +235,10 @@ class Answering:
         asked = asked and self._live is not None
         self._on_trouble(Trouble(failed.slot, reason, str(error), asked, isinstance(error, NotFinite)))
         threading.Thread(target=failed.kill, daemon=True).start()
+
+
+def _crashed(error: WorkerError) -> bool:
+    return isinstance(error, WorkerDied | WorkerTimedOut)
 
 
 def _retire(placed: Placed | None) -> None:
