@@ -1,105 +1,10 @@
-"""`edgefleet-agent`: run the agent of one device, or look at it."""
+"""`python -m edgefleet_agent`, and the entry point of `edgefleet-agent`."""
 
-import argparse
-import logging
-import signal
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from edgefleet_agent.errors import AgentError
+from edgefleet_agent.cli import main
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and do what it says; 0 ended well, 1 failed, 2 wrong usage."""
-    arguments = vars(_parser().parse_args(argv))
-    command = arguments.pop("command")
-    try:
-        if command == "status":
-            return _status(arguments)
-        return _run({name: value for name, value in arguments.items() if value is not None})
-    except AgentError as error:
-        print(f"edgefleet-agent: {error}", file=sys.stderr)
-        return 1
-
-
-def _run(flags: dict[str, Any]) -> int:
-    from edgefleet_agent.events import Ended
-    from edgefleet_agent.facts import describe
-    from edgefleet_agent.identity import lock, wake
-    from edgefleet_agent.session import Session
-    from edgefleet_agent.settings import load_settings
-
-    verbose = flags.pop("verbose", False)
-    settings = load_settings(flags)
-    settings.state.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format=f"%(asctime)s {settings.device} %(levelname)s %(message)s",
-    )
-    logging.getLogger("edgefleet.agent.bus").setLevel(logging.DEBUG if verbose else logging.WARNING)
-    held = lock(settings.state)
-    session = Session(settings, describe(settings), wake(settings.state))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: session.inbox.put(Ended()))
-    session.run()
-    return 0 if held >= 0 else 1
-
-
-def _status(arguments: dict[str, Any]) -> int:
-    from edgefleet_agent.status import show_status
-
-    return show_status(arguments["state"], as_json=arguments["json"])
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgefleet-agent", description="The device side of edgefleet.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser(
-        "run",
-        help="run the agent of one device until SIGTERM",
-        description="Flags win over EDGEFLEET_* variables, and these over the --config file.",
-    )
-    text: list[tuple[str, str, str]] = [
-        ("--config", "FILE.toml", "settings, by the names of these flags with _ for -; labels as a table"),
-        ("--state", "DIR", "the state folder; one agent at a time"),
-        ("--device", "ID", "the device id, [a-z0-9][a-z0-9_-]{0,63}"),
-        ("--broker", "mqtt://HOST:PORT", "the broker; mqtts:// for TLS"),
-        ("--region", "NAME", "the region, by its name in the catalogue"),
-        ("--link", "NAME", "the link, by its name in the catalogue"),
-        ("--hardware", "NAME", "the hardware, where it is not recognized by itself"),
-        ("--simulate-hardware", "NAME", "report a catalogue entry's facts; this machine stands in for it"),
-        ("--catalogue", "DIR", "the operator's catalogue, over the shipped one"),
-        ("--http", "HOST:PORT", "the inference endpoint (127.0.0.1:0, 0 takes a free port)"),
-        ("--username", "NAME", "the broker's user name"),
-        ("--password-file", "FILE", "a file with the broker's password"),
-        ("--ca-file", "FILE", "the certificate authority of an mqtts:// broker"),
-    ]
-    for flag, metavar, told in text:
-        run.add_argument(flag, metavar=metavar, help=told)
-    run.add_argument("--heartbeat", dest="heartbeat_s", type=float, metavar="SECONDS", help="between reports (60)")
-    run.add_argument("--window", dest="window_s", type=float, metavar="SECONDS", help="of telemetry (60)")
-    run.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")
-    run.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be given many times")
-    run.add_argument("--verbose", action="store_true", default=None, help="log every packet")
-    status = commands.add_parser("status", help="how the agent of a state folder stands")
-    status.add_argument("--state", type=Path, required=True, metavar="DIR", help="the agent's state folder")
-    status.add_argument("--json", action="store_true", help="the whole report, as JSON")
-    return parser
-
-
-class _Pairs(argparse.Action):
-    """Gathers KEY=VALUE flags into one table."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, given: Any, option: str | None = None
-    ) -> None:
-        key, equals, value = str(given).partition("=")
-        if not equals:
-            parser.error(f"'{given}' is no KEY=VALUE")
-        setattr(namespace, self.dest, (getattr(namespace, self.dest) or {}) | {key: value})
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())
