@@ -43,6 +43,10 @@ class Client:
         """Put bytes, or values in the query."""
         return self._ask("PUT", path, content=content, params=query)
 
+    def delete(self, path: str) -> None:
+        """Remove what a path names."""
+        self._ask("DELETE", path)
+
     def items(self, path: str, **query: Any) -> Iterator[Any]:
         """Every item of a listing, page by page."""
         cursor = None

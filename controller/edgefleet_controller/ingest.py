@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edgefleet_controller.ids import now_ms
-from edgefleet_controller.records import ExecutionRecord
+from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollout import after_report
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_controller.voice import Voice, must_be_told
 from edgefleet_protocol import topics
-from edgefleet_protocol.errors import ProtocolError
+from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import (
     ChunkRequest,
@@ -31,6 +31,8 @@ from edgefleet_protocol.phases import ENDED
 log = logging.getLogger(__name__)
 
 MAX_QUEUED = 20_000
+MAX_PENDING = 1_000
+"""Devices that may wait to be accepted; more of them are set aside, so that a stranger cannot fill the store."""
 BATCH, BATCH_S = 500, 0.1
 
 
@@ -48,12 +50,25 @@ class Ingest:
 
     When the queue is full, messages are dropped and counted: devices send reports at every heartbeat and telemetry
     until it is acknowledged, so nothing is lost but time.
+
+    A device that nobody added is listed as pending; what else it says is counted and left alone until it is accepted,
+    so that its telemetry stays in its own spool.
     """
 
-    def __init__(self, store: Store, voice: Voice, want: Callable[[ChunkRequest], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        voice: Voice,
+        want: Callable[[ChunkRequest], None],
+        *,
+        accept_all: bool = False,
+        max_pending: int = MAX_PENDING,
+    ) -> None:
         self._store = store
         self._voice = voice
         self._want = want
+        self._accept_all = accept_all
+        self._max_pending = max_pending
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer")
         self.counts: Counter[str] = Counter()
@@ -118,7 +133,8 @@ class Ingest:
                     # A fault of ours that one message shows must not hold up everyone else's.
                     log.exception("a message on %s could not be taken", topic[:200])
                     self._put_aside(topic, f"{type(error).__name__}: {error}")
-        stored = self._store.telemetry.put(windows) if windows else {}
+            # Within the transaction: a device that is being removed leaves no window behind.
+            stored = self._store.telemetry.put(windows) if windows else {}
         self._voice.acknowledge(stored)
         self._voice.desire(sorted(to_tell))
 
@@ -135,6 +151,8 @@ class Ingest:
             case "presence":
                 presence = decode(Presence, data)
                 self._store.devices.put_presence(device, presence.incarnation, presence.online, now)
+            case _ if self._store.devices.admission(device) is None:
+                self.counts["of_pending"] += 1
             case "telemetry":
                 window = decode(TelemetryWindow, data)
                 if window.latency is not None:
@@ -146,12 +164,28 @@ class Ingest:
 
     def _take_report(self, device: str, reported: ReportedState, now: int) -> bool:
         """Keep a snapshot and what it means for executions; whether the device must be told what to run."""
-        if not self._store.devices.put_report(device, reported, now):
+        admitted = self._admit(device, now)
+        if not self._store.devices.put_report(device, reported, now) or not admitted:
             return False
         for name, model in reported.models.items():
             known = self._store.rollouts.executions_of(device, name)
             self._store.rollouts.put_executions(_changed(known, model, now))
         return must_be_told(self._store.devices.desired(device), reported)
+
+    def _admit(self, device: str, now: int) -> bool:
+        """Whether a device that reports belongs to the fleet.
+
+        Raises:
+            MalformedMessage: it does not, and there is no room for another one that waits.
+        """
+        devices = self._store.devices
+        if devices.admission(device):
+            return True
+        if self._accept_all:
+            devices.admit(AdmissionRecord(device=device, accepted_ms=now))
+        elif devices.find(device) is None and devices.count_pending() >= self._max_pending:
+            raise MalformedMessage(f"{self._max_pending} devices wait to be accepted already: accept or remove some")
+        return self._accept_all
 
 
 def _changed(known: Iterable[ExecutionRecord], model: ReportedModel, now: int) -> Iterable[ExecutionRecord]:

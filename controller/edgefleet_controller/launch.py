@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from edgefleet_controller.errors import Invalid, Refused
 from edgefleet_controller.ids import new_id, now_ms
 from edgefleet_controller.plan import Assigned, Plan, Target, plan
-from edgefleet_controller.records import DeviceRecord, RolloutRecord, RolloutSpec
+from edgefleet_controller.records import DeviceRecord, DeviceStatus, RolloutRecord, RolloutSpec
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError
@@ -23,8 +23,10 @@ def labels(device: DeviceRecord, catalogue: Catalogue) -> Mapping[str, str]:
     return labels_of(profile.region, profile.hardware, profile.link, device.reported.labels)
 
 
-def select(store: Store, catalogue: Catalogue, selector: str) -> list[DeviceRecord]:
-    """The devices that a selector matches.
+def select(
+    store: Store, catalogue: Catalogue, selector: str, status: DeviceStatus | None = "accepted"
+) -> list[DeviceRecord]:
+    """The devices of one status, or of any, that a selector matches.
 
     Raises:
         Invalid: the selector cannot be parsed.
@@ -33,7 +35,7 @@ def select(store: Store, catalogue: Catalogue, selector: str) -> list[DeviceReco
         compiled = compile_selector(selector)
     except SelectorError as error:
         raise Invalid(str(error)) from None
-    return [device for device in store.devices.all() if compiled.matches(labels(device, catalogue))]
+    return [device for device in store.devices.all(status) if compiled.matches(labels(device, catalogue))]
 
 
 def plan_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> tuple[RolloutSpec, Plan]:

@@ -76,10 +76,23 @@ class DesiredRecord(Record):
     trial_s: float
 
 
+DeviceStatus = Literal["pending", "accepted"]
+
+
+class AdmissionRecord(Record):
+    """A device that belongs to the fleet; with the profile that it was added for, if it was."""
+
+    device: Name
+    profile: str | None = None
+    accepted_ms: int
+
+
 class DeviceRecord(Record):
     """A device as it last reported itself."""
 
     id: Name
+    status: DeviceStatus
+    added_as: str | None = None
     incarnation: str
     online: bool
     last_seen_ms: int

@@ -46,7 +46,7 @@ class Service:
         self.bus = Bus(self.broker_url, on_message=self._hear, on_subscribed=self._subscribed)
         self.voice = Voice(self.store, self.bus)
         self.pacer = Pacer(self.bus, self._open_chunk)
-        self.ingest = Ingest(self.store, self.voice, self._want)
+        self.ingest = Ingest(self.store, self.voice, self._want, accept_all=settings.accept_all)
         self.conductor = Conductor(self.store, self.voice, tick_s=settings.tick_s, each_tick=self._watch_broker)
         folders = Folders(cache=settings.state / "cache", work=settings.state / "work")
         self.builder = Builder(self.store, self.blobs, folders)
@@ -78,6 +78,11 @@ class Service:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(where))
         part.replace(path)
+
+    @property
+    def device_username(self) -> str | None:
+        """The broker user that devices share; None where the broker asks for none."""
+        return None
 
     def delivered_bytes(self) -> dict[str, int]:
         """What was broadcast since the start, in bytes, by lane."""

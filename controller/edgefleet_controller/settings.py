@@ -9,7 +9,7 @@ class Settings:
     """Settings of one controller process.
 
     `state` is the folder of everything that it keeps; `broker_url` names a broker of your own, None starts the
-    embedded one; `port` 0 takes a free port once and keeps it.
+    embedded one; `port` 0 takes a free port once and keeps it. With `accept_all` no device waits to be accepted.
     """
 
     state: Path
@@ -19,3 +19,4 @@ class Settings:
     tick_s: float = 1.0
     hello_jitter_s: float = 2.0
     profiles: Path | None = None
+    accept_all: bool = False

@@ -29,6 +29,10 @@ class Voice:
             state = desired_state(self._store.devices.desired(device))
             self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
 
+    def forget(self, device: str) -> None:
+        """Clear what the broker retains for a device that is no longer ours."""
+        self._bus.publish(topics.desired(device), b"", qos=1, retain=True)
+
     def acknowledge(self, stored: dict[tuple[str, str], int]) -> None:
         """Tell devices through which window their telemetry is stored."""
         for (device, incarnation), through in stored.items():

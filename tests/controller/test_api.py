@@ -12,7 +12,7 @@ import uvicorn
 
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.errors import StateInUse
-from edgefleet_controller.records import ChoiceRecord, SegmentRecord, VariantRecord
+from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, SegmentRecord, VariantRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 from edgefleet_protocol.messages import Facts
@@ -55,6 +55,7 @@ def register(service: Service, reported, *devices: str, region: str = "eu") -> N
     for device in devices:
         facts = Facts(hardware="rpi4", region=region, link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
         service.store.devices.put_report(device, reported(facts=facts), 1)
+        service.store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from edgefleet_controller.ingest import Ingest
-from edgefleet_controller.records import DesiredRecord
+from edgefleet_controller.records import AdmissionRecord, DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.voice import Voice, must_be_told
 from edgefleet_protocol import topics
@@ -45,6 +45,7 @@ def wanted() -> list[ChunkRequest]:
 
 @pytest.fixture
 def ingest(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[Ingest]:
+    store.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
     running = Ingest(store, Voice(store, bus), wanted.append)
     running.start()
     yield running

@@ -114,7 +114,7 @@ class Fleet:
         self.controller = Process(
             folder / "controller.log",
             *("edgefleet_controller", "serve", "--state", str(self.state), "--profiles", str(self.catalogue)),
-            *("--tick", "0.1", "--hello-jitter", "0.1"),
+            *("--tick", "0.1", "--hello-jitter", "0.1", "--accept-all"),
         )
         self.agents: list[Agent] = []
         self.api = Client("http://127.0.0.1:1")

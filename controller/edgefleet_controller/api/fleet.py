@@ -1,17 +1,25 @@
 """Devices, segments and profiles."""
 
+import os
+import shutil
+import socket
+from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.views import DeviceView
 from edgefleet_controller.errors import Invalid, NotFound
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.launch import labels, select
-from edgefleet_controller.records import DeviceRecord, SegmentRecord
+from edgefleet_controller.records import AdmissionRecord, DeviceRecord, DeviceStatus, SegmentRecord
 from edgefleet_profiles.errors import ProfileError, SelectorError
+from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_profiles.selector import compile_selector
 
@@ -31,6 +39,21 @@ class ProfileView(BaseModel):
         return cls(name=str(profile), device_class=str(profile.device_class), profile=profile)
 
 
+class NewDevice(BaseModel):
+    """A device to add; without an id one is made."""
+
+    id: Name | None = None
+    profile: str
+
+
+class AddedDevice(BaseModel):
+    """A device that was added, and the one line to run on it."""
+
+    id: str
+    profile: str
+    command: str
+
+
 class SegmentView(SegmentRecord):
     """A segment with its devices counted now."""
 
@@ -48,11 +71,53 @@ def _view(service: TheService, device: DeviceRecord) -> DeviceView:
 
 @router.get("/devices")
 def list_devices(
-    service: TheService, selector: str = "", limit: Limit = 100, cursor: Cursor = None
+    service: TheService,
+    selector: str = "",
+    status: DeviceStatus | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Page[DeviceView]:
-    """Devices that a selector matches, as they last reported themselves."""
-    found = select(service.store, service.catalogue, selector)
+    """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
+    found = select(service.store, service.catalogue, selector, status)
     return page(found, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
+
+
+@router.post("/devices", status_code=201)
+def post_device(service: TheService, request: Request, new: NewDevice) -> AddedDevice:
+    """Add a device; the answer says what to run on it."""
+    device, profile = add_device(service.store, service.catalogue, new.profile, new.id)
+    broker_url = _reachable(service.broker_url, request.url.hostname)
+    command = join_command(device, profile, broker_url, service.device_username)
+    return AddedDevice(id=device, profile=new.profile, command=command)
+
+
+@router.get("/expected-devices")
+def list_expected(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[AdmissionRecord]:
+    """Devices that were added and have not reported yet."""
+    return page(service.store.devices.expected(), lambda a: a.device, lambda a: a, limit, cursor)
+
+
+@router.post("/devices/{device}/accept")
+def post_accept(service: TheService, device: str) -> DeviceView:
+    """Accept a pending device; an accepted one stays as it is."""
+    return _view(service, accept_device(service.store, device))
+
+
+@router.delete("/devices/{device}", status_code=204)
+def delete_device(service: TheService, device: str) -> Response:
+    """Forget a device wholly; one that reports again is pending."""
+    forget_device(service.store, service.voice, device)
+    return Response(status_code=204)
+
+
+def _reachable(broker_url: str, asked: str | None) -> str:
+    """The broker's address as another machine writes it: a wildcard becomes the name that the caller used for us."""
+    parts = urlsplit(broker_url)
+    if parts.hostname not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return broker_url
+    local = asked in (None, "localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104
+    host = socket.gethostname() if local else str(asked)
+    return urlunsplit(parts._replace(netloc=f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"))
 
 
 @router.get("/devices/{device}")
@@ -109,9 +174,13 @@ def get_profile(service: TheService, region: str, hardware: str, link: str) -> P
 
 @router.get("/health")
 def health(service: TheService) -> dict[str, Any]:
-    """Whether the controller hears the broker, and what it set aside."""
+    """Whether the controller hears the broker, can write its state, and what it set aside."""
+    folder = service.settings.state
     return {
         "status": "ok" if service.bus.connected else "no broker",
+        "version": version("edgefleet"),
+        "now_ms": now_ms(),
+        "state": {"writable": os.access(folder, os.W_OK), "free_bytes": shutil.disk_usage(folder).free},
         "broker": service.broker_url,
         "messages": dict(service.ingest.counts),
         "delivered_bytes": service.delivered_bytes(),

@@ -81,7 +81,7 @@ def list_choices(service: TheService, ref: str, limit: Limit = 100, cursor: Curs
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background: see the operation that is answered."""
     model = service.store.registry.model(*model_ref(new.model))
-    wanted = new.profiles or sorted({device.profile for device in service.store.devices.all()})
+    wanted = new.profiles or sorted({device.profile for device in service.store.devices.all("accepted")})
     if not wanted:
         raise Invalid("no device has reported yet: name the profiles to compress for")
     try:

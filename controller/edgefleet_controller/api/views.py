@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from edgefleet_controller.records import (
     ChoiceRecord,
     DeviceRecord,
+    DeviceStatus,
     ExecutionRecord,
     ModelRecord,
     RolloutRecord,
@@ -102,9 +103,11 @@ class DeviceModelView(BaseModel):
 
 
 class DeviceView(BaseModel):
-    """A device as it last reported itself."""
+    """A device as it last reported itself; `added_as` is the profile that it was added for, if it was."""
 
     id: str
+    status: DeviceStatus
+    added_as: str | None
     profile: str
     region: str
     hardware: str
@@ -135,7 +138,9 @@ class DeviceView(BaseModel):
         return cls(
             profile=record.profile,
             **said.facts.model_dump(include={"region", "hardware", "link", "simulated"}),
-            **record.model_dump(include={"id", "online", "first_seen_ms", "last_seen_ms", "incarnation"}),
+            **record.model_dump(
+                include={"id", "status", "added_as", "online", "first_seen_ms", "last_seen_ms", "incarnation"}
+            ),
             device_class=device_class,
             labels=labels,
             boot=said.boot,

@@ -20,12 +20,19 @@ def serve(
     profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
     tick: Annotated[float, typer.Option(help="seconds between looks at the rollouts", min=0.05, max=60)] = 1.0,
     hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
 ) -> None:
     """Run the controller: broker, rollouts, delivery, telemetry and the REST API."""
     from edgefleet_controller.serve import serve as run
 
     settings = Settings(
-        state=state, port=port, broker_url=broker, profiles=profiles, tick_s=tick, hello_jitter_s=hello_jitter
+        state=state,
+        port=port,
+        broker_url=broker,
+        profiles=profiles,
+        accept_all=accept_all,
+        tick_s=tick,
+        hello_jitter_s=hello_jitter,
     )
     try:
         run(settings)

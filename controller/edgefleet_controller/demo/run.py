@@ -103,6 +103,7 @@ class Demo:
             )
         self._wait("six agents", 30, lambda: len(self._devices()) == len(fleet.FLEET))
         for d in self._devices():
+            self._api.post(f"/devices/{d['id']}/accept", {})
             self._console.print(f"  {d['id']:<12} {d['profile']:<28} (simulated) {d['endpoint']}")
 
     def _devices(self) -> list[dict[str, Any]]:

@@ -1,9 +1,13 @@
-"""Devices, segments, and what each device should run."""
+"""Devices, which of them belong to the fleet, segments, and what each device should run."""
 
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.records import DesiredRecord, DeviceRecord, SegmentRecord
+from edgefleet_controller.records import AdmissionRecord, DesiredRecord, DeviceRecord, DeviceStatus, SegmentRecord
 from edgefleet_controller.store.database import Database, Row
 from edgefleet_protocol.messages import ReportedState
+from edgefleet_protocol.phases import ENDED
+
+_DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status
+              FROM devices d LEFT JOIN admissions a ON a.device = d.id"""
 
 
 def _device(row: Row) -> DeviceRecord:
@@ -18,7 +22,10 @@ class DeviceStore:
         self._db = db
 
     def put_report(self, device: str, reported: ReportedState, now_ms: int) -> bool:
-        """Keep a device's snapshot; False when a newer one of the same incarnation is already kept."""
+        """Keep a device's snapshot; False when a newer one of the same incarnation is already kept.
+
+        It waits as pending until it is admitted.
+        """
         with self._db.transaction():
             known = self.find(device)
             if known and known.incarnation == reported.incarnation:
@@ -47,7 +54,7 @@ class DeviceStore:
 
     def find(self, device: str) -> DeviceRecord | None:
         """A device, if it ever reported."""
-        row = self._db.row("SELECT * FROM devices WHERE id = ?", [device])
+        row = self._db.row(f"{_DEVICES} WHERE d.id = ?", [device])
         return _device(row) if row else None
 
     def get(self, device: str) -> DeviceRecord:
@@ -61,9 +68,46 @@ class DeviceStore:
             raise NotFound(f"no device {device} has reported yet")
         return found
 
-    def all(self) -> list[DeviceRecord]:
-        """Every device, by id."""
-        return [_device(row) for row in self._db.rows("SELECT * FROM devices ORDER BY id")]
+    def all(self, status: DeviceStatus | None = None) -> list[DeviceRecord]:
+        """Every device, or those of one status, by id."""
+        devices = (_device(row) for row in self._db.rows(f"{_DEVICES} ORDER BY d.id"))
+        return [device for device in devices if status in (None, device.status)]
+
+    def admit(self, admission: AdmissionRecord) -> None:
+        """Take a device into the fleet, whether it has reported already or not."""
+        self._db.put("admissions", admission.model_dump())
+
+    def admission(self, device: str) -> AdmissionRecord | None:
+        """Since when a device belongs to the fleet; None for a pending or an unknown one."""
+        row = self._db.row("SELECT * FROM admissions WHERE device = ?", [device])
+        return AdmissionRecord.model_validate(row) if row else None
+
+    def expected(self) -> list[AdmissionRecord]:
+        """Devices that were added and have not reported yet."""
+        rows = self._db.rows("SELECT * FROM admissions WHERE device NOT IN (SELECT id FROM devices) ORDER BY device")
+        return [AdmissionRecord.model_validate(row) for row in rows]
+
+    def count_pending(self) -> int:
+        """How many devices wait to be accepted."""
+        row = self._db.row("SELECT count(*) AS n FROM devices WHERE id NOT IN (SELECT device FROM admissions)")
+        return int(row["n"]) if row else 0
+
+    def forget(self, device: str, now_ms: int) -> bool:
+        """Remove a device and what it should run; whether there was one.
+
+        Past rollouts keep its executions, so that their counts still add up; what was under way ends as removed.
+        """
+        marks = ", ".join("?" for _ in ENDED)
+        with self._db.transaction():
+            known = self._db.execute("DELETE FROM devices WHERE id = ?", [device])
+            known += self._db.execute("DELETE FROM admissions WHERE device = ?", [device])
+            self._db.execute("DELETE FROM desired WHERE device = ?", [device])
+            self._db.execute(
+                f"""UPDATE executions SET phase = 'removed', detail = 'the device was removed', changed_ms = ?
+                    WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks
+                [now_ms, device, *sorted(ENDED)],
+            )
+        return known > 0
 
     def put_segment(self, segment: SegmentRecord) -> None:
         """Save a named selector."""

@@ -37,6 +37,11 @@ _FLEET_001 = (
        detail TEXT)""",
 )
 
+_FLEET_002 = (
+    "CREATE TABLE admissions (device TEXT PRIMARY KEY, profile TEXT, accepted_ms INTEGER NOT NULL)",
+    "INSERT INTO admissions SELECT id, NULL, first_seen_ms FROM devices",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -54,6 +59,13 @@ _TELEMETRY_001 = (
 def m001_registry_devices_and_rollouts(db: Database) -> None:
     """The first schema."""
     for statement in _FLEET_001:
+        db.execute(statement)
+
+
+@FLEET()
+def m002_device_status(db: Database) -> None:
+    """Which devices belong to the fleet; those that reported before there was this question do."""
+    for statement in _FLEET_002:
         db.execute(statement)
 
 

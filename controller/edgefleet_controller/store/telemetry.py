@@ -119,6 +119,12 @@ class TelemetryStore:
                     continue
         return [merged[key] for key in sorted(merged, key=str)]
 
+    def forget(self, device: str) -> None:
+        """Remove everything that one device reported."""
+        with self._db.transaction():
+            for table in ("windows", "acked"):
+                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - two names of ours
+
     def count(self, device: str | None = None) -> int:
         """How many windows are stored."""
         row = self._db.row("SELECT count(*) AS n FROM windows WHERE ?1 IS NULL OR device = ?1", [device])

@@ -1,0 +1,88 @@
+"""How devices come to the fleet and leave it."""
+
+import secrets
+import shlex
+
+from edgefleet_controller.errors import Invalid, NotFound, Refused
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import AdmissionRecord, DeviceRecord
+from edgefleet_controller.store import Store
+from edgefleet_controller.voice import Voice
+from edgefleet_profiles.catalogue import Catalogue
+from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.profile import DeviceProfile
+
+PASSWORD_FILE = "edgefleet.password"  # noqa: S105 - the name of a file
+CA_FILE = "edgefleet-ca.pem"
+
+
+def add_device(store: Store, catalogue: Catalogue, profile: str, device: str | None) -> tuple[str, DeviceProfile]:
+    """Take a device into the fleet before, or after, it reports for the first time.
+
+    Args:
+        store: where it is kept.
+        catalogue: where the profile's parts are looked up.
+        profile: `eu/rpi4/lte`.
+        device: its id; None makes one.
+
+    Returns:
+        The device's id and its profile.
+
+    Raises:
+        Invalid: no such profile.
+        Refused: the id was added for another profile.
+    """
+    try:
+        found = catalogue.profile(profile)
+    except ProfileError as error:
+        raise Invalid(str(error)) from None
+    name = device or f"{found.hardware.name}-{secrets.token_hex(3)}"
+    with store.rollouts.transaction():
+        known = store.devices.admission(name)
+        if known and known.profile not in (None, profile):
+            raise Refused(f"{name} was added as {known.profile}: choose another id, or remove that device first")
+        now = now_ms()
+        store.devices.admit(known or AdmissionRecord(device=name, profile=profile, accepted_ms=now))
+        if known is None:
+            store.rollouts.note(now, "device added", name, profile)
+    return name, found
+
+
+def accept_device(store: Store, device: str) -> DeviceRecord:
+    """Take a pending device into the fleet; one that belongs to it already stays as it is.
+
+    Raises:
+        NotFound: it never reported.
+    """
+    with store.rollouts.transaction():
+        if store.devices.get(device).status == "pending":
+            now = now_ms()
+            store.devices.admit(AdmissionRecord(device=device, accepted_ms=now))
+            store.rollouts.note(now, "device accepted", device)
+        return store.devices.get(device)
+
+
+def forget_device(store: Store, voice: Voice, device: str) -> None:
+    """Forget a device wholly: what it reported, what it should run, and what the broker retains for it.
+
+    Raises:
+        NotFound: it was never added and never reported.
+    """
+    now = now_ms()
+    with store.rollouts.transaction():
+        if not store.devices.forget(device, now):
+            raise NotFound(f"no device {device} was added or has reported")
+        store.telemetry.forget(device)
+        store.rollouts.note(now, "device removed", device)
+    voice.forget(device)
+
+
+def join_command(device: str, profile: DeviceProfile, broker_url: str, username: str | None) -> str:
+    """The one line to run on a device; passwords and certificates are files there, never words on a command line."""
+    words = ["edgefleet-agent", "run", "--state", "edgefleet-agent", "--device", device, "--broker", broker_url]
+    words += ["--region", profile.region.name, "--hardware", profile.hardware.name, "--link", profile.link.name]
+    if username:
+        words += ["--username", username, "--password-file", PASSWORD_FILE]
+    if broker_url.startswith("mqtts:"):
+        words += ["--ca-file", CA_FILE]
+    return shlex.join(words)
