@@ -4,6 +4,7 @@ Importing this module is cheap; torch, onnx and onnxruntime are imported by the 
 """
 
 import io
+import json
 import shutil
 import time
 from pathlib import Path
@@ -21,12 +22,18 @@ from edgefleet_compression.worker import one_thread
 from edgefleet_profiles.device_class import InstructionSet
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgefleet_compression.runner import StepReport
     from edgefleet_compression.source import Source
 
 Outcome = dict[str, Any]
 VARIANT = "variant.onnx"
 TRAINING_WEIGHT = 2.0
+MAX_GOLDEN_BYTES = 2**20
+MAX_EXPECTED_BYTES = 96 * 1024
+"""Recorded answers stand in the manifest, of which agents take 128 KB."""
 
 
 class BuildRequest(BaseModel):
@@ -67,17 +74,12 @@ def source_metrics(files: dict[str, str], cache_dir: str) -> Outcome:
     try:
         one_thread()
         from edgefleet_compression.cache import Cache
-        from edgefleet_compression.measure import hits, wilson
+        from edgefleet_compression.measure import accuracies
         from edgefleet_compression.source import open_source
 
         source = open_source({name: Path(path) for name, path in files.items()}, Cache(Path(cache_dir)))
-        val, test = source.data.split("val"), source.data.split("test")
-        right = hits(source.logits("test").argmax(1), test)
         metrics = Metrics(
-            accuracy_val=hits(source.logits("val").argmax(1), val) / len(val.y),
-            accuracy_test=right / len(test.y),
-            accuracy_test_ci=wilson(right, len(test.y)),
-            test_samples=len(test.y),
+            **accuracies(source.logits("val").argmax(1), source.logits("test").argmax(1), source.data),
             agreement_val=1.0,
             agreement=1.0,
             parameters=source.state.parameters(),
@@ -88,31 +90,39 @@ def source_metrics(files: dict[str, str], cache_dir: str) -> Outcome:
 
 
 def make_golden(files: dict[str, str]) -> bytes:
-    """The golden set of a model: an npz of `inputs` uint8 [M, *shape] and `labels` int64 [M], the first of val.
+    """The golden set of a model: an npz of `inputs` [M, *shape] and, where known, `labels` int64 [M], the first of val.
 
     The same files give the same bytes. Imports numpy, not torch.
 
     Raises:
         CardError: model.toml or a file it names is missing or wrong.
-        DataError: there is no val split.
+        DataError: there is no val split, or a device would not take what is asked of it.
     """
     import numpy as np
 
-    from edgefleet_compression.data import Data
+    from edgefleet_compression.data import open_data
 
     paths = {name: Path(path) for name, path in files.items()}
     if CARD_FILE not in paths:
         raise CardError(f"no {CARD_FILE} is given: register the model's folder again")
     card = parse_card(paths[CARD_FILE].read_text(encoding="utf-8"))
     check_files(card, paths)
-    golden = Data(paths[card.data.file], card.input.shape, len(card.labels)).split("val")
+    golden = open_data(paths[card.data.file], card).split("val")
     if len(golden.x) < card.golden.samples:
         raise DataError(
             f"val holds {len(golden.x)} samples, golden asks for {card.golden.samples}: lower golden.samples"
         )
     golden = golden.first(card.golden.samples)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, inputs=golden.x, labels=golden.y)
+    if golden.y is None:
+        np.savez_compressed(buffer, inputs=golden.x)
+    else:
+        np.savez_compressed(buffer, inputs=golden.x, labels=golden.y)
+    if buffer.tell() > MAX_GOLDEN_BYTES:
+        raise DataError(
+            f"the golden set of {len(golden.x)} samples has {buffer.tell():,} bytes, devices take at most "
+            f"{MAX_GOLDEN_BYTES:,}: lower golden.samples"
+        )
     return buffer.getvalue()
 
 
@@ -172,14 +182,26 @@ def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> dict[str
     from edgefleet_compression.session import Session, inputs
 
     golden = source.data.split("val").first(source.card.golden.samples)
-    logits = Session(path, runtime).logits(inputs(golden.x, source.card.preprocessing.scale), batch=1)
+    logits = Session(path, runtime).logits(inputs(golden.x, source.card.preprocessing.scale), batch=1).astype(float)
     powers = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = powers / powers.sum(1, keepdims=True)
+    recorded = probabilities.round(_digits(probabilities)).tolist()
+    if (size := len(json.dumps(recorded))) > MAX_EXPECTED_BYTES:
+        raise DataError(
+            f"the answers to {len(golden.x)} golden samples take {size:,} bytes of a manifest, at most "
+            f"{MAX_EXPECTED_BYTES:,} are free: lower golden.samples"
+        )
     return {
-        "probabilities": [[round(float(p), 4) for p in row] for row in probabilities],
+        "probabilities": recorded,
         "top1": [int(top) for top in logits.argmax(1)],
         "instruction_set": host()[1],
     }
+
+
+def _digits(probabilities: "NDArray[np.float64]") -> int:
+    """How many decimals keep every top-1: a thousand classes are close together."""
+    top1 = probabilities.argmax(1)
+    return next((d for d in range(4, 7) if (probabilities.round(d).argmax(1) == top1).all()), 7)
 
 
 def _failure(error: Exception) -> Outcome:

@@ -1,7 +1,7 @@
 """The model card, model.toml: what a model is, which files it comes with, and what its variants must meet.
 
-Nothing here runs or unpickles what a model brings: a card is text, weights are safetensors, data is an npz
-without objects.
+Nothing here runs or unpickles what a model brings: a card is text, weights are safetensors or stand in an ONNX
+file, data is an npz without objects.
 """
 
 import hashlib
@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgefleet_compression.errors import CardError
+from edgefleet_compression.signatures import SourceKind
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
 
 CARD_FILE = "model.toml"
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
-SAFE = {"weights": ".safetensors", "data": ".npz"}
+SAFE = {"weights": ".safetensors", "onnx": ".onnx", "data": ".npz"}
+DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights"), "onnx": ("onnx",)}
+SOURCES: dict[str, SourceKind] = {"architecture": "torch", "onnx": "brought"}
+RUNS_CODE = "loading this format runs code that the file brings"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -43,8 +47,7 @@ class FileRef(Part):
             raise ValueError(f"'{file}' leads out of the model's folder: name a file inside it")
         if path.suffix.lower() in PICKLES:
             raise ValueError(
-                f"'{file}' is refused: loading this format runs code that the file brings. "
-                "Save weights as safetensors and data as npz"
+                f"'{file}' is refused: {RUNS_CODE}. Save weights as safetensors, or the model as ONNX, and data as npz"
             )
         return file
 
@@ -59,12 +62,12 @@ class ArchitectureRef(Part):
 class Input(Part):
     """The model's input: its name in the graph and the shape of one sample, without the batch."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = "input"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./:-]{0,127}$")] = "input"
     shape: Annotated[tuple[Annotated[int, Field(gt=0, le=16384)], ...], Field(min_length=1, max_length=4)]
 
 
 class Preprocessing(Part):
-    """How a uint8 sample becomes the float32 input: input = sample * scale."""
+    """How a sample becomes the model's input: input = sample * scale; float32 samples are taken as they are, by 1."""
 
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
 
@@ -76,15 +79,20 @@ class Golden(Part):
 
 
 class ModelCard(Part):
-    """A model as its author describes it; `pins` holds figures that the author's own tests check."""
+    """A model as its author describes it; `pins` holds figures that the author's own tests check.
+
+    `door` says how it comes: a built-in architecture with its weights, or an ONNX file. Only the latter may leave
+    `labels` out; its classes are then those that it answers with, by number.
+    """
 
     name: Name
     version: Annotated[int, Field(ge=1)] = 1
     task: Literal["classification"] = "classification"
-    labels: Annotated[tuple[str, ...], Field(min_length=2)]
-    door: Literal["architecture"] = "architecture"
-    architecture: ArchitectureRef
-    weights: FileRef
+    labels: tuple[str, ...] = ()
+    door: Literal["architecture", "onnx"] = "architecture"
+    architecture: ArchitectureRef | None = None
+    weights: FileRef | None = None
+    onnx: FileRef | None = None
     data: FileRef
     input: Input
     preprocessing: Preprocessing = Preprocessing()
@@ -92,17 +100,32 @@ class ModelCard(Part):
     constraints: list[Constraints] = Field(default_factory=list)
     pins: dict[str, Any] = Field(default_factory=dict)
 
-    @field_validator("weights", "data")
+    @field_validator("weights", "onnx", "data")
     @classmethod
-    def _is_a_format_that_runs_no_code(cls, ref: FileRef, info: Any) -> FileRef:
-        if not ref.file.endswith(SAFE[info.field_name]):
+    def _is_a_format_that_runs_no_code(cls, ref: FileRef | None, info: Any) -> FileRef | None:
+        if ref and not ref.file.endswith(SAFE[info.field_name]):
             raise ValueError(f"'{ref.file}' must end in {SAFE[info.field_name]}: convert the file")
         return ref
+
+    @model_validator(mode="after")
+    def _has_what_its_door_takes(self) -> "ModelCard":
+        for door, parts in DOORS.items():
+            for part in parts:
+                if (getattr(self, part) is not None) != (door == self.door):
+                    raise ValueError(f"door '{self.door}' {'needs' if door == self.door else 'takes no'} [{part}]")
+        if len(self.labels) < 2 and (self.labels or self.door == "architecture"):
+            raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
+        return self
 
     @property
     def files(self) -> dict[str, str]:
         """The files that the card names, with their sha256."""
-        return {self.weights.file: self.weights.sha256, self.data.file: self.data.sha256}
+        return {ref.file: ref.sha256 for ref in (self.weights, self.onnx, self.data) if ref}
+
+    @property
+    def source(self) -> SourceKind:
+        """What a recipe is given at its start."""
+        return SOURCES[self.door]
 
 
 def parse_card(text: str) -> ModelCard:
@@ -118,7 +141,9 @@ def parse_card(text: str) -> ModelCard:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CardError(f"{CARD_FILE}, {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise CardError(
+            f"{CARD_FILE}{f', {where}' if where else ''}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def load_card(folder: Path) -> ModelCard:

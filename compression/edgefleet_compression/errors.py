@@ -2,6 +2,7 @@
 
 CompressionError
 ├── CardError           the model card or a file it names cannot be used
+├── GraphError          the ONNX file that a model was brought as cannot be taken
 ├── ArchitectureError   no such architecture, or arguments or weights that don't fit it
 ├── DataError           the data file lacks what a step needs
 ├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
@@ -17,6 +18,10 @@ class CompressionError(Exception):
 
 class CardError(CompressionError):
     """The model card or a file it names cannot be used."""
+
+
+class GraphError(CompressionError):
+    """The ONNX file that a model was brought as cannot be taken."""
 
 
 class ArchitectureError(CompressionError):

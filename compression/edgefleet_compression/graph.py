@@ -1,24 +1,30 @@
 """Small operations on ONNX graphs that more than one step needs."""
 
 import itertools
+from collections.abc import Iterator
 
+import numpy as np
 import onnx
 
 
 def strip(model: onnx.ModelProto) -> None:
     """Take out what no session reads and every device would download, and give values short names; in place."""
     del model.metadata_props[:]
+    del model.training_info[:]
     model.doc_string = ""
     model.producer_name, model.producer_version = "", ""
     graph = model.graph
     del graph.value_info[:]
+    del graph.quantization_annotation[:]
     del graph.metadata_props[:]
     graph.doc_string, graph.name = "", "g"
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         part.doc_string = ""
         if hasattr(part, "metadata_props"):
             del part.metadata_props[:]
-    _shorten(graph)
+    # Graphs within nodes see the names of the one around them: they keep what their maker gave.
+    if not graph.sparse_initializer and not any(subgraphs(node) for node in graph.node):
+        _shorten(graph)
 
 
 def _shorten(graph: onnx.GraphProto) -> None:
@@ -40,6 +46,39 @@ def _shorten(graph: onnx.GraphProto) -> None:
         node.output[:] = [rename(name) for name in node.output]
     for initializer in graph.initializer:
         initializer.name = rename(initializer.name)
+
+
+def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs that a node holds, those of If, Loop and Scan."""
+    return [graph for a in node.attribute for graph in ([a.g] if a.HasField("g") else [*a.graphs])]
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node of a graph and of the graphs within its nodes."""
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from nodes(inner)
+
+
+def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every stored tensor of a graph and of the graphs within its nodes: weights and constants."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for a in node.attribute:
+            yield from ([a.t] if a.HasField("t") else a.tensors)
+            for sparse in [a.sparse_tensor] if a.HasField("sparse_tensor") else a.sparse_tensors:
+                yield from (sparse.values, sparse.indices)
+        for inner in subgraphs(node):
+            yield from tensors(inner)
+
+
+def parameters(graph: onnx.GraphProto) -> int:
+    """How many numbers the weights of a graph are."""
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+    return sum(int(np.prod(t.dims)) for t in graph.initializer if t.data_type in floats)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefleet_compression.data import Split
+from edgefleet_compression.data import Data
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.host import host
 from edgefleet_compression.metrics import Metrics
@@ -66,9 +66,16 @@ def probe(path: Path, shape: tuple[int, ...], runtime: Mapping[str, str]) -> dic
     return answer
 
 
-def hits(top1: NDArray[np.int64], split: Split) -> int:
-    """How many of a split's samples are right."""
-    return int((top1 == split.y).sum())
+def accuracies(val_top1: NDArray[np.int64], test_top1: NDArray[np.int64], data: Data) -> dict[str, Any]:
+    """The shares of right answers, None where a split has no labels."""
+    val, test = data.split("val"), data.split("test")
+    found: dict[str, Any] = {"test_samples": len(test.x)}
+    if val.y is not None:
+        found["accuracy_val"] = int((val_top1 == val.y).sum()) / len(val.y)
+    if test.y is not None:
+        right = int((test_top1 == test.y).sum())
+        found |= {"accuracy_test": right / len(test.y), "accuracy_test_ci": wilson(right, len(test.y))}
+    return found
 
 
 def measure(
@@ -88,13 +95,9 @@ def measure(
     val, test = data.split("val"), data.split("test")
     val_top1 = session.logits(inputs(val.x, scale)).argmax(1)
     test_top1 = session.logits(inputs(test.x, scale)).argmax(1)
-    right = hits(test_top1, test)
     name, instruction_set = host()
     return Metrics(
-        accuracy_val=hits(val_top1, val) / len(val.y),
-        accuracy_test=right / len(test.y),
-        accuracy_test_ci=wilson(right, len(test.y)),
-        test_samples=len(test.y),
+        **accuracies(val_top1, test_top1, data),
         agreement_val=float((val_top1 == source.logits("val").argmax(1)).mean()),
         agreement=float((test_top1 == source.logits("test").argmax(1)).mean()),
         measured_on=f"{name} ({instruction_set})",

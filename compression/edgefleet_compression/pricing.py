@@ -108,6 +108,7 @@ def choose(
         candidates: the variants to choose from.
         measured_here: the variants whose latency and energy were measured on this profile's device class.
     """
+    constraints = _preferring_what_is_known(constraints, candidates)
     verdicts = []
     for candidate in candidates:
         here = candidate.variant in measured_here
@@ -141,10 +142,19 @@ def _none_fits(verdicts: list[_Verdict]) -> Choice:
     return Choice(None, reasons, nearest.candidate)
 
 
+def _preferring_what_is_known(constraints: Constraints, candidates: Sequence[Candidate]) -> Constraints:
+    """Without labels no accuracy is known of any candidate: then agreement with the source model stands for it."""
+    if constraints.prefer != "accuracy" or any(c.metrics.accuracy_val is not None for c in candidates):
+        return constraints
+    return constraints.model_copy(update={"prefer": "agreement"})
+
+
 def _judge_accuracy(verdict: _Verdict, constraints: Constraints, source_accuracy: float | None) -> None:
     accuracy = verdict.candidate.metrics.accuracy_val
     least, drop = constraints.min_accuracy, constraints.max_drop
     if least is None and drop is None:
+        if accuracy is None:
+            verdict.notes.append("accuracy not measured")
         return
     if accuracy is None:
         verdict.breaks("accuracy not measured, and a least accuracy is asked", float("inf"))
@@ -234,7 +244,7 @@ def _figure(verdict: _Verdict, constraints: Constraints) -> float:
 
 def _why_chosen(verdict: _Verdict, constraints: Constraints, feasible: int, link: str) -> str:
     candidate, cost = verdict.candidate, verdict.price
-    accuracy = candidate.metrics.accuracy_val
+    accuracy, agreement = candidate.metrics.accuracy_val, candidate.metrics.agreement_val
     best = {
         "accuracy": f"most accurate, to {TIE * 100:.1f} points, and smallest of those",
         "agreement": f"answers most as the source model does, to {TIE * 100:.1f} points, and smallest of those",
@@ -244,7 +254,8 @@ def _why_chosen(verdict: _Verdict, constraints: Constraints, feasible: int, link
     }[constraints.prefer]
     among = f"of the {feasible} that meet everything" if feasible > 1 else "the only one that meets everything"
     figures = [
-        "accuracy not measured" if accuracy is None else f"{_percent(accuracy)} right",
+        *([] if accuracy is None else [f"{_percent(accuracy)} right"]),
+        *([f"{_percent(agreement)} agreement"] if accuracy is None and agreement is not None else []),
         f"{candidate.delivery_bytes:,} bytes in {cost.transfer_s:.1f} s on {link}",
         _p95(cost),
     ]

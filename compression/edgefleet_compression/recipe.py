@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.signatures import SIGNATURES, Need, StepConfig
+from edgefleet_compression.signatures import SIGNATURES, Need, SourceKind, StateKind, StepConfig
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import digest_of
 
@@ -40,7 +40,7 @@ class StepSpec(BaseModel):
 
 
 class Recipe(BaseModel):
-    """An ordered list of steps from the source model, a torch module, to an ONNX file."""
+    """An ordered list of steps from the source model to an ONNX file; some need its torch module, see `refusal`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,18 +50,29 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _each_step_takes_what_the_one_before_gives(self) -> "Recipe":
-        kind, giver = "torch", "the source model"
+        kind: StateKind = "torch"
+        giver = "the source model"
         for spec in self.steps:
             signature = SIGNATURES[spec.step]
-            if signature.consumes != kind:
+            if kind not in signature.consumes:
+                taken = _named("torch" if "torch" in signature.consumes else "onnx")
                 raise ValueError(
-                    f"'{spec.step}' takes {_named(signature.consumes)}, but {giver} gives {_named(kind)}: "
+                    f"'{spec.step}' takes {taken}, but {giver} gives {_named(kind)}: "
                     + ("move it before 'export'" if kind == "onnx" else "put 'export' before it")
                 )
             kind, giver = signature.produces, f"'{spec.step}'"
         if kind != "onnx":
             raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
         return self
+
+    def refusal(self, source: SourceKind) -> str | None:
+        """Why this recipe does not apply to a model that comes as `source`; None where it does."""
+        kind: StateKind = source
+        for spec in self.steps:
+            if kind not in SIGNATURES[spec.step].consumes:
+                return f"not applicable: '{spec.step}' needs the module, and this model came as ONNX"
+            kind = SIGNATURES[spec.step].produces
+        return None
 
     @property
     def needs(self) -> frozenset[Need]:

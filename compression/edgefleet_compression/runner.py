@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.cache import Cache, step_key
+from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipe import Recipe, StepSpec
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.signatures import SIGNATURES
 from edgefleet_compression.source import Source
-from edgefleet_compression.states import OnnxState, State, load_state
+from edgefleet_compression.states import OnnxState, SourceState, State, load_state
 from edgefleet_compression.step import Context
 from edgefleet_compression.steps import STEPS
 
@@ -58,8 +59,13 @@ def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Pa
 
     Returns:
         The ONNX file, inside the cache, and a report for each step.
+
+    Raises:
+        RecipeError: it does not apply to what the source model came as.
     """
-    state: State = bench.source.state
+    if (reason := recipe.refusal(bench.source.card.source)) is not None:
+        raise RecipeError(f"recipe '{recipe.name}' is {reason}")
+    state: State | SourceState = bench.source.state
     reports = []
     for index, spec in enumerate(recipe.steps):
         progress(index, spec.step, 0.0, "starting")
@@ -71,7 +77,7 @@ def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Pa
 
 
 def _run_step(
-    spec: StepSpec, state: State, bench: Bench, progress: Callable[[float, str], None]
+    spec: StepSpec, state: State | SourceState, bench: Bench, progress: Callable[[float, str], None]
 ) -> tuple[State, StepReport]:
     signature = SIGNATURES[spec.step]
     config = spec.settings().model_dump(mode="json")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from edgefleet_compression.recipe import Recipe
+from edgefleet_compression.signatures import SourceKind
 from edgefleet_profiles.device_class import InstructionSet
 
 
@@ -44,12 +45,16 @@ def scheme_for(instruction_set: InstructionSet) -> Scheme | None:
     return _SCHEMES[instruction_set]
 
 
-def recipes_for(instruction_set: InstructionSet, recipes: Iterable[Recipe]) -> tuple[list[Recipe], dict[str, str]]:
-    """Which recipes apply to an instruction set, and by recipe name the reason why another doesn't."""
+def recipes_for(
+    instruction_set: InstructionSet, recipes: Iterable[Recipe], source: SourceKind = "torch"
+) -> tuple[list[Recipe], dict[str, str]]:
+    """Which recipes apply to an instruction set and a source, and by recipe name the reason why another doesn't."""
     applicable: list[Recipe] = []
     reasons: dict[str, str] = {}
     for recipe in recipes:
-        if "scheme" in recipe.needs and scheme_for(instruction_set) is None:
+        if (reason := recipe.refusal(source)) is not None:
+            reasons[recipe.name] = reason
+        elif "scheme" in recipe.needs and scheme_for(instruction_set) is None:
             reasons[recipe.name] = NO_SCHEME[instruction_set]
         else:
             applicable.append(recipe)

@@ -12,13 +12,13 @@ BATCH = 250
 ERRORS_ONLY = 3
 
 
-def inputs(x: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
-    """Samples uint8 as the model's float32 input."""
+def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Samples uint8 or float32 as the model's input."""
     return x.astype(np.float32) * np.float32(scale)
 
 
 class Session:
-    """One input, one output, any batch."""
+    """One input float32 or uint8, one output, any batch: a graph that takes one sample at a time is given that."""
 
     def __init__(self, path: Path, runtime: Mapping[str, str] | None = None) -> None:
         """Load an ONNX file.
@@ -34,12 +34,16 @@ class Session:
         for key, value in (runtime or {}).items():
             options.add_session_config_entry(key, value)
         self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        given = self._session.get_inputs()[0]
+        self._input = given.name
+        self._batch = given.shape[0] if given.shape and isinstance(given.shape[0], int) else None
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8 if given.type == "tensor(uint8)" else np.float32)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits [N, classes] of one batch [N, ...]."""
-        return np.asarray(self._session.run(None, {self._input: x})[0], np.float32)
+        return np.asarray(self._session.run(None, {self._input: x.astype(self.dtype, copy=False)})[0], np.float32)
 
     def logits(self, x: NDArray[np.float32], batch: int = BATCH) -> NDArray[np.float32]:
         """The logits [N, classes] of any number of inputs [N, ...], batch by batch."""
-        return np.concatenate([self.run(x[i : i + batch]) for i in range(0, len(x), batch)])
+        step = self._batch or batch
+        return np.concatenate([self.run(x[i : i + step]) for i in range(0, len(x), step)])

@@ -1,11 +1,16 @@
-"""What each step takes, gives and needs, and its settings: enough to refuse a recipe before anything runs."""
+"""What each step takes, gives and needs, and its settings: enough to refuse a recipe before anything runs.
+
+A model comes as a torch module, or as an ONNX file of somebody else's making ("brought"). Only `export` takes either,
+and gives an ONNX file as all later steps know it: so a recipe that begins with it serves both.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StateKind = Literal["torch", "onnx"]
+SourceKind = Literal["torch", "brought"]
+StateKind = SourceKind | Literal["onnx"]
 Need = Literal["train", "calib", "val", "teacher", "scheme"]
 
 Epochs = Annotated[int, Field(ge=1, le=1000)]
@@ -21,7 +26,7 @@ class StepConfig(BaseModel):
 
 
 class ExportConfig(StepConfig):
-    """Export to ONNX; `tolerance` bounds the largest difference of a logit from the module's."""
+    """Export to ONNX, or clean the file that was brought; `tolerance` bounds a logit's difference from the source's."""
 
     opset: Annotated[int, Field(ge=18, le=23)] = 21
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
@@ -97,19 +102,23 @@ class TuneNormsConfig(TrainConfig, WeightBits):
 class Signature:
     """A step's declaration; `revision` rises when the same settings come to mean another result."""
 
-    consumes: StateKind
+    consumes: frozenset[StateKind]
     produces: StateKind
     config: type[StepConfig]
     needs: frozenset[Need] = frozenset()
     revision: int = 1
 
 
+MODULE: frozenset[StateKind] = frozenset({"torch"})
+SOURCE: frozenset[StateKind] = frozenset({"torch", "brought"})
+FILE: frozenset[StateKind] = frozenset({"onnx"})
+
 SIGNATURES: dict[str, Signature] = {
-    "prune_structured": Signature("torch", "torch", PruneStructuredConfig),
-    "finetune": Signature("torch", "torch", FinetuneConfig, frozenset({"train", "val", "teacher"})),
-    "distill": Signature("torch", "torch", DistillConfig, frozenset({"train", "val", "teacher"})),
-    "tune_norms": Signature("torch", "torch", TuneNormsConfig, frozenset({"train", "val", "teacher"})),
-    "export": Signature("torch", "onnx", ExportConfig, frozenset({"val"})),
-    "static_int8": Signature("onnx", "onnx", StaticInt8Config, frozenset({"calib", "scheme"})),
-    "storage_quant": Signature("onnx", "onnx", StorageQuantConfig),
+    "prune_structured": Signature(MODULE, "torch", PruneStructuredConfig),
+    "finetune": Signature(MODULE, "torch", FinetuneConfig, frozenset({"train", "val", "teacher"})),
+    "distill": Signature(MODULE, "torch", DistillConfig, frozenset({"train", "val", "teacher"})),
+    "tune_norms": Signature(MODULE, "torch", TuneNormsConfig, frozenset({"train", "val", "teacher"})),
+    "export": Signature(SOURCE, "onnx", ExportConfig, frozenset({"val"})),
+    "static_int8": Signature(FILE, "onnx", StaticInt8Config, frozenset({"calib", "scheme"})),
+    "storage_quant": Signature(FILE, "onnx", StorageQuantConfig),
 }

@@ -1,4 +1,4 @@
-"""The two states that a model takes on its way through a recipe, and how they lie on disk without a pickle."""
+"""The states that a model takes on its way through a recipe, and how they lie on disk without a pickle."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from edgefleet_compression.architectures import build, resize
+from edgefleet_compression.brought import Graph
 from edgefleet_protocol.canonical import canonical_json
 
 STRUCTURE = "structure.json"
@@ -73,7 +74,24 @@ class OnnxState:
         (folder / GRAPH).write_bytes(self.path.read_bytes())
 
 
+@dataclass(frozen=True)
+class BroughtState:
+    """An ONNX file as its author gave it, checked (see brought.py); only `export` takes it."""
+
+    path: Path
+    graph: Graph
+
+    def digest(self) -> str:
+        """The sha256 of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def parameters(self) -> int:
+        """How many numbers its weights are."""
+        return self.graph.parameters
+
+
 State = TorchState | OnnxState
+SourceState = TorchState | BroughtState
 
 
 def torch_state(

@@ -37,7 +37,7 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
     if settings.alpha > 0:
         views = [source.logits("train", mirrored) for mirrored in ([False, True] if settings.flip else [False])]
         soft = torch.from_numpy(np.stack(views)[:, : len(x)])
-    return Corpus(x, torch.from_numpy(split.y), soft)
+    return Corpus(x, torch.from_numpy(split.labels()), soft)
 
 
 def distillation_loss(
@@ -145,9 +145,9 @@ def _view(
 def accuracy(module: nn.Module, split: Split, scale: float) -> float:
     """The share of a split that a module gets right."""
     module.eval()
-    hits = 0
+    hits, y = 0, split.labels()
     with torch.inference_mode():
         for start in range(0, len(split.x), 500):
             x = torch.from_numpy(split.x[start : start + 500]).float() * scale
-            hits += int((module(x).argmax(1).numpy() == split.y[start : start + 500]).sum())
+            hits += int((module(x).argmax(1).numpy() == y[start : start + 500]).sum())
     return hits / len(split.x)

@@ -85,7 +85,9 @@ class Builder:
         now = now_ms()
         operation = OperationRecord(id=new_id(), kind="compress", target=model.ref, created_ms=now, changed_ms=now)
         self._store.registry.put_operation(operation)
-        self._queue.submit(self._run, operation, model, builds_for(profiles, recipes), profiles)
+        source = ModelCard.model_validate(model.card).source
+        builds, left_out = builds_for(profiles, recipes, source)
+        self._queue.submit(self._run, operation, model, builds, left_out, profiles)
         return operation
 
     def _run(
@@ -93,10 +95,11 @@ class Builder:
         operation: OperationRecord,
         model: ModelRecord,
         builds: Sequence[Build],
+        left_out: dict[str, str],
         profiles: Sequence[DeviceProfile],
     ) -> None:
         try:
-            result = self._compress(operation, model, builds, profiles)
+            result = {**self._compress(operation, model, builds, profiles), "not_applicable": left_out}
         except Exception as error:
             if not self._stopped.is_set():
                 log.exception("compressing %s failed", model.ref)

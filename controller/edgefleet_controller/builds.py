@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgefleet_compression.pricing import Candidate, choose
 from edgefleet_compression.recipe import Recipe, build_order
 from edgefleet_compression.schemes import recipes_for
+from edgefleet_compression.signatures import SourceKind
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.profile import Constraints, DeviceProfile, constraints_for
@@ -25,16 +26,25 @@ class Build:
         return f"{self.recipe.name} ({self.only_for})" if self.only_for else self.recipe.name
 
 
-def builds_for(profiles: Iterable[DeviceProfile], recipes: Sequence[Recipe]) -> list[Build]:
-    """The builds that serve these profiles: one for each recipe, and one for each scheme where numerics differ."""
+def builds_for(
+    profiles: Iterable[DeviceProfile], recipes: Sequence[Recipe], source: SourceKind = "torch"
+) -> tuple[list[Build], dict[str, str]]:
+    """The builds that serve these profiles: one for each recipe, and one for each scheme where numerics differ.
+
+    Beside them, for each recipe that is not built for some processor, or not at all, the reason.
+    """
+    left_out: dict[str, str] = {}
     found: dict[tuple[str, InstructionSet | None], Build] = {}
     for instruction_set in sorted({p.device_class.instruction_set for p in profiles}):
-        applicable, _ = recipes_for(instruction_set, recipes)
+        applicable, reasons = recipes_for(instruction_set, recipes, source)
+        for name, reason in reasons.items():
+            whole = any(recipe.name == name and recipe.refusal(source) for recipe in recipes)
+            left_out[name if whole else f"{name} ({instruction_set})"] = reason
         for recipe in applicable:
             only_for = instruction_set if "scheme" in recipe.needs else None
             found.setdefault((recipe.name, only_for), Build(recipe, instruction_set, only_for))
     places = {recipe.name: place for place, recipe in enumerate(build_order(recipes))}
-    return sorted(found.values(), key=lambda build: (places[build.recipe.name], build.label))
+    return sorted(found.values(), key=lambda build: (places[build.recipe.name], build.label)), left_out
 
 
 def choose_for(

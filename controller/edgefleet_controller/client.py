@@ -9,7 +9,11 @@ from typing import Any
 import httpx
 
 from edgefleet_compression.card import CARD_FILE, load_card
+from edgefleet_compression.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_controller.errors import ControllerError
+
+REGISTER_S = 150.0
+"""An ONNX file is looked at before it is registered, in a process that may take two minutes."""
 
 
 class ApiError(ControllerError):
@@ -59,11 +63,32 @@ class Client:
     def add_model(self, folder: Path) -> Any:
         """Upload the files that a model's card names, and register it."""
         names = [CARD_FILE, *load_card(folder).files]
-        files = {name: (folder / name).read_bytes() for name in names}
+        return self._register({name: (folder / name).read_bytes() for name in names})
+
+    def add_onnx(
+        self, onnx: Path, data: Path, name: str | None = None, version: int = 1, *, scale: float | None = None
+    ) -> Any:
+        """Make a card for an ONNX file and its data, upload the three, and register them.
+
+        Args:
+            onnx: the file.
+            data: the npz: `x`, or `x_val`, `x_test` and `x_calib`, each perhaps with its `y`.
+            name: of the model; None takes the file's.
+            version: of the model.
+            scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
+
+        Raises:
+            CompressionError: the file or the data cannot be taken; one line says why.
+        """
+        card = card_for_onnx(onnx, data, name=name, version=version, scale=scale)
+        files = {CARD_FILE: card.encode(), ONNX_FILE: onnx.read_bytes(), DATA_FILE: data.read_bytes()}
+        return self._register(files)
+
+    def _register(self, files: dict[str, bytes]) -> Any:
         digests = {name: sha256(data).hexdigest() for name, data in files.items()}
         for name, data in files.items():
             self.put(f"/blobs/{digests[name]}", content=data)
-        return self.post("/models", {"files": digests})
+        return self._ask("POST", "/models", json={"files": digests}, timeout=REGISTER_S)
 
     def wait_until_up(self, seconds: float) -> None:
         """Wait for the controller to answer and to hear its broker."""
@@ -88,5 +113,5 @@ class Client:
         try:
             detail = answer.json()["detail"]
         except (ValueError, KeyError, TypeError):
-            detail = answer.text[:200]
+            detail = answer.text[:200] or f"{self.url} answers {answer.status_code} {answer.reason_phrase}"
         raise ApiError(str(detail), answer.status_code)

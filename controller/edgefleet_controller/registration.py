@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from edgefleet_compression.card import CARD_FILE, check_files, parse_card
-from edgefleet_compression.errors import CardError
+from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.inspection import inspect_model
 from edgefleet_controller.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused
 from edgefleet_controller.ids import now_ms
@@ -20,7 +21,7 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
         files: the sha256 of each file, by its name in the model's folder; model.toml is one of them.
 
     Raises:
-        Invalid: no card, a card that is wrong, or files that are not what it says.
+        Invalid: no card, a card that is wrong, files that are not what it says, or an ONNX file that cannot be taken.
         NotFound: a file was not uploaded.
         Refused: this version is registered with other files.
     """
@@ -28,8 +29,11 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
         raise Invalid(f"no {CARD_FILE} among the files: a model is a folder with a card")
     try:
         card = parse_card(blobs.read(files[CARD_FILE]).decode("utf-8"))
-        check_files(card, {name: blobs.path(sha256) for name, sha256 in files.items()})
-    except (CardError, UnicodeDecodeError) as error:
+        paths = {name: blobs.path(sha256) for name, sha256 in files.items()}
+        check_files(card, paths)
+        if card.onnx:
+            inspect_model(paths[card.onnx.file], paths[card.data.file], card)
+    except (CompressionError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
     wanted = {CARD_FILE: files[CARD_FILE], **card.files}
     known = store.registry.find_model(card.name, card.version)

@@ -14,8 +14,8 @@ def recipe(*steps: str | tuple[str, dict[str, Any]], name: str = "r") -> Recipe:
     return recipe_from({"name": name, "title": "t", "steps": specs})
 
 
-def test_the_five_shipped_recipes_are_valid() -> None:
-    assert set(shipped_recipes()) == {"fp32", "int8", "pruned-int8", "pruned-w8", "student-w5"}
+def test_the_shipped_recipes_are_valid() -> None:
+    assert set(shipped_recipes()) == {"fp32", "int8", "pruned-int8", "pruned-w8", "student-w5", "w8"}
 
 
 def test_a_step_after_export_that_needs_a_module_is_refused_with_the_reason() -> None:
@@ -57,7 +57,7 @@ def test_the_digest_counts_what_steps_do_and_not_how_it_is_written() -> None:
 
 def test_parallel_builds_start_with_training_and_end_with_what_the_cache_will_hold() -> None:
     assert [r.name for r in build_order(shipped_recipes().values())] == [
-        "student-w5", "pruned-int8", "fp32", "int8", "pruned-w8"]  # fmt: skip
+        "student-w5", "pruned-int8", "fp32", "int8", "w8", "pruned-w8"]  # fmt: skip
 
 
 def test_every_declared_step_can_run_and_every_step_is_declared() -> None:

@@ -23,7 +23,7 @@ def test_each_instruction_set_has_its_scheme(instruction_set: InstructionSet, sc
 
 def test_all_recipes_apply_where_int8_is_known_to_pay() -> None:
     applicable, reasons = recipes_for("x86-avx2", shipped_recipes().values())
-    assert (len(applicable), reasons) == (5, {})
+    assert (len(applicable), reasons) == (6, {})
 
 
 @pytest.mark.parametrize("instruction_set", ["arm-neon", "x86-sse"])
@@ -31,6 +31,6 @@ def test_int8_recipes_are_left_out_with_the_reason_where_it_must_be_measured_fir
     instruction_set: InstructionSet,
 ) -> None:
     applicable, reasons = recipes_for(instruction_set, shipped_recipes().values())
-    assert [recipe.name for recipe in applicable] == ["fp32", "pruned-w8", "student-w5"]
+    assert [recipe.name for recipe in applicable] == ["fp32", "pruned-w8", "student-w5", "w8"]
     assert reasons.keys() == {"int8", "pruned-int8"}
     assert all("until" in reason and "storage quantization" in reason for reason in reasons.values())

@@ -1,4 +1,4 @@
-"""Export: the module becomes an ONNX file that answers as it did, with nothing in it that a device doesn't need."""
+"""Export: the source becomes an ONNX file that answers as it did, with nothing in it that a device doesn't need."""
 
 import contextlib
 import io
@@ -15,19 +15,22 @@ from edgefleet_compression.errors import StepError
 from edgefleet_compression.graph import strip
 from edgefleet_compression.session import Session, inputs
 from edgefleet_compression.signatures import ExportConfig
-from edgefleet_compression.states import OnnxState, TorchState
+from edgefleet_compression.states import BroughtState, OnnxState, SourceState, TorchState
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.steps.clean import clean
 
 OUTPUT = "logits"
 PARITY_SAMPLES = 64
 
 
-def export(state: TorchState, config: ExportConfig, context: Context) -> StepResult:
-    """Write the module as ONNX with any batch size, and compare the file's answers with the module's.
+def export(state: SourceState, config: ExportConfig, context: Context) -> StepResult:
+    """Write a module as ONNX with any batch size, or clean the file that was brought; compare the answers.
 
     Raises:
         StepError: they differ by more than the tolerance.
     """
+    if isinstance(state, BroughtState):
+        return clean(state, config, context)
     path = context.folder / "exported.onnx"
     name = context.source.card.input.name
     context.progress(0.1, "tracing")

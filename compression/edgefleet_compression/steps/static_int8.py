@@ -19,6 +19,7 @@ from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
 
 BATCH = 64
+TAILS = ("Softmax", "LogSoftmax", "Sigmoid")
 
 
 def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) -> StepResult:
@@ -48,14 +49,23 @@ def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) ->
 class _Calibration:
     """Batches of the calib split, in the form that onnxruntime's calibration reads."""
 
-    def __init__(self, name: str, samples: NDArray[np.float32]) -> None:
-        self._batches: Iterator[NDArray[np.float32]] = iter(np.split(samples, range(BATCH, len(samples), BATCH)))
-        self._name = name
+    def __init__(self, given: onnx.ValueInfoProto, samples: NDArray[np.float32]) -> None:
+        kind = given.type.tensor_type
+        size = kind.shape.dim[0].dim_value or BATCH
+        typed = samples.astype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type), copy=False)
+        self._batches: Iterator[NDArray[Any]] = iter(np.split(typed, range(size, len(typed), size)))
+        self._name = given.name
 
     def get_next(self) -> dict[str, Any] | None:
         """The next batch by input name, None at the end."""
         batch = next(self._batches, None)
         return None if batch is None else {self._name: batch}
+
+
+def _tail(graph: onnx.GraphProto) -> list[str]:
+    """The node that turns logits into probabilities: 256 levels of them would make most classes equal."""
+    last = {value.name for value in graph.output}
+    return [n.name for n in graph.node if n.op_type in TAILS and last.intersection(n.output)]
 
 
 def _quantize(source: Path, target: Path, samples: NDArray[np.float32], per_channel: bool, scheme: Scheme) -> None:
@@ -66,18 +76,20 @@ def _quantize(source: Path, target: Path, samples: NDArray[np.float32], per_chan
 
         types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
         model = onnx.load(source)
+        given = model.graph.input[0]
         logging.disable(logging.WARNING)  # its advice to pre-process: the exporter has folded what there is
         try:
             quantize_static(
                 str(source),
                 str(target),
-                _Calibration(model.graph.input[0].name, samples),
+                _Calibration(given, samples),
                 quant_format=QuantFormat.QDQ,
                 activation_type=types[scheme.activation],
                 weight_type=types[scheme.weight],
                 per_channel=per_channel,
                 reduce_range=scheme.reduce_range,
                 calibrate_method=CalibrationMethod.MinMax,
+                nodes_to_exclude=_tail(model.graph),
             )
         finally:
             logging.disable(logging.NOTSET)

@@ -1,0 +1,109 @@
+"""Clean-up: a file of somebody else's making becomes one as our own exports are, and answers as it did."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import version_converter
+
+from edgefleet_compression.brought import STANDARD, load_brought
+from edgefleet_compression.errors import StepError
+from edgefleet_compression.graph import nodes, parameters, strip
+from edgefleet_compression.session import ERRORS_ONLY, Session, inputs
+from edgefleet_compression.signatures import ExportConfig
+from edgefleet_compression.states import BroughtState, OnnxState
+from edgefleet_compression.step import Context, StepResult
+
+PARITY_SAMPLES = 64
+IR_VERSION = 10
+"""The newest that onnxruntime 1.20 reads; it covers opset 21."""
+
+Way = Callable[[onnx.ModelProto, int, Path], onnx.ModelProto]
+
+
+def clean(state: BroughtState, config: ExportConfig, context: Context) -> StepResult:
+    """Fold constants and norms, raise the opset, and strip; less of that where the tools cannot, or answers change.
+
+    Raises:
+        StepError: not even the file as it is passes; with the reason.
+    """
+    path = context.folder / "cleaned.onnx"
+    left_out = []
+    for name, way in WAYS.items():
+        context.progress(0.1, name)
+        try:
+            model = way(_plain(load_brought(state.path)), config.opset, context.folder)
+            strip(model)
+            onnx.checker.check_model(model, full_check=True)
+            path.write_bytes(model.SerializeToString(deterministic=True))
+            difference = _difference(state, path, context, config.tolerance)
+        except Exception as error:  # what these tools raise on a foreign graph has no common root
+            left_out.append(f"{name}: {' '.join(str(error).split())[:300]}")
+            continue
+        log = {"cleaned": name, "left_out": left_out, "largest_difference": difference, "opset": _opset(model)}
+        return StepResult(
+            OnnxState(path), {**log, "parameters": parameters(model.graph), "file_bytes": path.stat().st_size}
+        )
+    raise StepError(f"export: the file cannot be written again ({left_out[-1]}): export it anew with opset 21 or lower")
+
+
+def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights are no inputs: files before IR version 4 list them there, and nothing could be folded."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    given = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(given)
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _folded(model: onnx.ModelProto, opset: int, folder: Path) -> onnx.ModelProto:
+    """The graph after onnxruntime's basic rewrites, which hold on every processor."""
+    target = folder / "folded.onnx"
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = ERRORS_ONLY
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    made = onnx.load(target)
+    if any(node.domain not in STANDARD for node in nodes(made.graph)):
+        raise StepError("onnxruntime put operators of its own into the graph")
+    used = [entry for entry in made.opset_import if entry.domain in STANDARD]
+    del made.opset_import[:]
+    made.opset_import.extend(used)
+    made.ir_version = IR_VERSION
+    return made
+
+
+def _modern(model: onnx.ModelProto, opset: int, folder: Path) -> onnx.ModelProto:
+    """The folded graph in `opset`: 8-bit scales for each channel need 13, 4-bit weights 21."""
+    made = _folded(model, opset, folder)
+    if _opset(made) < opset:
+        made = version_converter.convert_version(made, opset)
+        made.ir_version = IR_VERSION
+    return made
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max(int(entry.version) for entry in model.opset_import if entry.domain in STANDARD)
+
+
+WAYS: dict[str, Way] = {
+    "folded, opset raised": _modern,
+    "folded": _folded,
+    "as it is": lambda model, opset, folder: model,
+}
+
+
+def _difference(state: BroughtState, path: Path, context: Context, tolerance: float) -> float:
+    """The largest difference of a logit from the brought file's over samples of val, by the largest logit above 1."""
+    x = inputs(context.source.data.split("val").x[:PARITY_SAMPLES], context.source.card.preprocessing.scale)
+    expected = Session(state.path).logits(x)
+    difference = float(np.abs(Session(path).logits(x) - expected).max() / max(1.0, float(np.abs(expected).max())))
+    if not difference <= tolerance:
+        raise StepError(
+            f"a logit differs by {difference:.2g} from the file's that was brought, {tolerance:.2g} is allowed"
+        )
+    return difference
