@@ -2,9 +2,33 @@
 
 import typer
 
-from edgefleet_controller.cli.demo import demo
-from edgefleet_controller.cli.serve import serve
+from edgefleet_controller.cli import (
+    compress,
+    demo,
+    device,
+    doctor,
+    model,
+    operation,
+    orders,
+    profile,
+    rollout,
+    segment,
+    serve,
+    telemetry,
+    variant,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Deploy AI models to fleets of edge devices.")
-app.command()(serve)
-app.command()(demo)
+app.command()(serve.serve)
+app.command()(demo.demo)
+app.add_typer(model.app, name="model")
+app.command()(compress.compress)
+app.add_typer(variant.app, name="variant")
+app.add_typer(profile.app, name="profile")
+app.add_typer(device.app, name="device")
+app.add_typer(segment.app, name="segment")
+rollout.app.add_typer(orders.app)
+app.add_typer(rollout.app, name="rollout")
+app.command()(telemetry.telemetry)
+app.add_typer(operation.app, name="operation")
+app.command()(doctor.doctor)

@@ -1,0 +1,69 @@
+"""What commands print: JSON for programs, tables and lists of facts for people."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+NEVER_WRAPS = 10_000
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read; into a pipe or a file every row stays on one line."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else NEVER_WRAPS
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for a program."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", caption: str = "", nothing: str = ""
+) -> None:
+    """Print a table: `>name` is set to the right, `name...` holds text and is the one that may wrap.
+
+    Args:
+        columns: the headings.
+        rows: the cells.
+        title: a line above.
+        caption: a line below.
+        nothing: what is printed when there are no rows.
+    """
+    filled = [list(row) for row in rows]
+    out = console()
+    if title:
+        out.print(Text(title, style="bold"))
+    if not filled:
+        out.print(nothing or "nothing")
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        wraps = column.endswith("...")
+        right = column.startswith(">")
+        name = column.removeprefix(">").removesuffix("...")
+        table.add_column(name, justify="right" if right else "left", no_wrap=not wraps, overflow="fold")
+    for row in filled:
+        table.add_row(*row)
+    out.print(table)
+    if caption:
+        out.print(Text(caption, style="dim"))
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names with their values, one a line."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    console().print(table)

@@ -1,0 +1,87 @@
+"""`edgefleet variant`: what compression made of a model."""
+
+from typing import Annotated
+
+import typer
+
+from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, calling, listing, one
+from edgefleet_controller.cli.figures import NONE, count, ms, number, share, short, size, span
+from edgefleet_controller.cli.printing import print_facts, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
+
+
+@app.command("list")
+def list_variants(
+    model: Annotated[str | None, typer.Option(metavar="MODEL@VERSION", help="only of this model version")] = None,
+    recipe: Annotated[str | None, typer.Option(help="only by this recipe")] = None,
+    limit: Limit = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Variants with accuracy (test split), latency and bytes."""
+    keep = None if recipe is None else lambda v: v["recipe"] == recipe
+    with calling(api) as client:
+        found = listing(client, "/variants", limit, keep, model=model)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            *(short(v["id"]), v["model"], v["recipe"], ", ".join(v["instruction_sets"]) or "any"),
+            *(share(v["accuracy"]), ms(v["p95_ms"]), size(v["file_bytes"]), size(v["delivery_bytes"])),
+        )
+        for v in found
+    ]
+    hosts = sorted({v["measured_on"] for v in found if v["measured_on"]})
+    columns = ("variant", "model", "recipe", "made for", ">accuracy", ">p95", ">file", ">delivery")
+    caption = f"latency measured on {'; '.join(hosts)}" if hosts else ""
+    print_table(columns, rows, caption=caption, nothing="no variant yet: `edgefleet compress MODEL@VERSION`")
+
+
+@app.command()
+def show(
+    variant: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """A variant: every figure with its unit, and the steps that made it."""
+    with calling(api) as client:
+        found = one(client, "/variants", variant)
+    if as_json:
+        print_json(found)
+        return
+    print_facts(_facts(found))
+    rows = [(str(n), step.get("step", NONE), _settings(step)) for n, step in enumerate(found["steps"], start=1)]
+    if rows:
+        print_table((">", "step", "settings..."), rows, title="Steps")
+
+
+def _facts(v: Json) -> list[tuple[str, str]]:
+    low, high = v["accuracy_ci"] or (None, None)
+    return [
+        ("variant", v["id"]),
+        ("model", v["model"]),
+        ("recipe", f"{v['recipe']}: {v['title']}"),
+        ("made for", ", ".join(v["instruction_sets"]) or "any processor"),
+        (
+            "accuracy",
+            f"{share(v['accuracy'])} (95 % from {share(low)} to {share(high)}, {count(v['test_samples'])} samples)",
+        ),
+        ("agreement", f"{share(v['agreement'])} with the source model"),
+        ("latency", f"p50 {ms(v['p50_ms'])}, p95 {ms(v['p95_ms'])}, measured on {v['measured_on'] or NONE}"),
+        ("parameters", count(v["parameters"])),
+        ("file", size(v["file_bytes"])),
+        ("encoding", size(v["encoding_bytes"])),
+        ("delivery", f"{size(v['delivery_bytes'])}, everything that a device downloads"),
+        ("peak memory", number(v["peak_rss_mb"], "MB")),
+        ("energy", number(v["mj_per_inference"], "mJ per inference")),
+        ("manifest", v["manifest"]),
+        ("runtime", ", ".join(f"{k}={w}" for k, w in v["runtime"].items()) or "no options"),
+    ]
+
+
+def _settings(step: Json) -> str:
+    settings = ", ".join(f"{k}={number(v)}" for k, v in step.get("config", {}).items() if v is not None)
+    took = "from the cache" if step.get("cached") else f"in {span(step.get('seconds'))}"
+    return f"{settings}; {took}" if settings else took

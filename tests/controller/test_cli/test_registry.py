@@ -1,0 +1,126 @@
+"""Models, variants, profiles, operations, and compressing."""
+
+from pathlib import Path
+
+from edgefleet_controller.records import OperationRecord
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
+
+
+def operation(state: str, **fields: object) -> OperationRecord:
+    given = {"id": f"op-{state}", "kind": "compress", "target": "fashion@1", "created_ms": 1, "changed_ms": 2}
+    return OperationRecord.model_validate({**given, "state": state, **fields})
+
+
+def test_a_folder_becomes_a_model_and_a_second_time_changes_nothing(operator) -> None:
+    assert "fashion@1 is registered" in operator.types("model", "add", str(EXAMPLE)).stdout
+    assert operator.reads("model", "add", str(EXAMPLE)) == operator.reads("model", "list")[0]
+    assert operator.reads("model", "list", "--name", "other") == []
+
+
+def test_a_folder_without_a_card_is_refused(operator, tmp_path: Path) -> None:
+    assert "model.toml" in operator.types("model", "add", str(tmp_path), code=1).stderr
+
+
+def test_a_model_shows_what_each_profile_gets_and_why_not_the_others(operator, published: str) -> None:
+    shown = operator.types("model", "show", published).stdout
+    assert "eu/rpi4/lte fp32 bbbbbbbbbbbb 91.2 % 0.432 ms 123.5 kB" in " ".join(shown.split())
+    assert "eu/rpi4/lte: the most accurate" in shown
+    assert "not ternary: not measured" in shown
+    assert operator.reads("model", "show", published)["choices"][0]["variant"] == "b" * 64
+
+
+def test_variants_are_listed_with_units_and_a_dash_where_nothing_was_measured(operator, published: str) -> None:
+    fp32, ternary = [
+        line for line in operator.types("variant", "list").stdout.splitlines() if line.startswith(("bbb", "ddd"))
+    ]
+    assert "91.2 %" in fp32 and "0.432 ms" in fp32 and "123.5 kB" in fp32
+    assert "–" in ternary and "0.000" not in ternary
+    assert [v["recipe"] for v in operator.reads("variant", "list", "--recipe", "ternary")] == ["ternary"]
+
+
+def test_a_variant_is_found_by_the_beginning_of_its_id(operator, published: str) -> None:
+    shown = operator.types("variant", "show", "bbbb").stdout
+    assert "b" * 64 in shown and "export" in shown and "opset=18" in shown
+    assert "no variant" in operator.types("variant", "show", "abc", code=1).stderr
+    assert "a name is empty" in operator.types("variant", "show", "", code=1).stderr
+
+
+def test_a_beginning_that_fits_two_things_is_refused_with_both(operator, service) -> None:
+    service.store.registry.put_operation(operation("running"))
+    service.store.registry.put_operation(operation("failed"))
+    assert "op-failed, op-running" in operator.types("operation", "show", "op-", code=1).stderr
+
+
+def test_a_profile_shows_every_figure_with_unit_and_source(operator) -> None:
+    shown = operator.types("profile", "show", "eu/rpi4/lte").stdout
+    assert "5,000 kbit/s" in shown and "https://" in shown and "estimated" in shown
+    assert "lte" in operator.types("profile", "show", "eu/rpi4/lt", code=1).stderr
+
+
+def test_profiles_are_filtered_by_their_parts(operator) -> None:
+    found = operator.reads("profile", "list", "--region", "eu", "--hardware", "rpi4")
+    assert {f["name"].rsplit("/", 1)[0] for f in found} == {"eu/rpi4"}
+    assert len(found) > 2
+
+
+def test_the_check_counts_what_is_cited_and_what_is_estimated(operator, tmp_path: Path) -> None:
+    everything = operator.reads("profile", "check")
+    estimated = operator.reads("profile", "check", "--only", "estimated")
+    assert 0 < len(estimated) < len(everything)
+    assert all(figure["source"].startswith("http") for figure in everything if not figure["estimated"])
+    last = operator.types("profile", "check").stdout.splitlines()[-1]
+    assert last == f"{len(everything)} figures: {len(everything) - len(estimated)} cited, {len(estimated)} estimated"
+
+
+def test_a_folder_of_own_entries_is_checked_without_a_controller(operator, tmp_path: Path) -> None:
+    entry = tmp_path / "own" / "link" / "mast.toml"
+    entry.parent.mkdir(parents=True)
+    entry.write_text('title = "a mast"\ndown_kbps = 9\n')
+    own = ("profile", "check", "--profiles", str(tmp_path / "own"))
+    done = operator.types(*own, "--api", "http://127.0.0.1:9", code=1)
+    assert "mast" in done.stderr
+
+
+def test_what_cannot_be_compressed_is_refused(operator, published: str) -> None:
+    assert (
+        "int3" in operator.types("compress", published, "--profile", "eu/rpi4/lte", "--recipe", "int3", code=1).stderr
+    )
+    assert "no device" in operator.types("compress", published, code=1).stderr
+
+
+def test_an_operation_tells_how_it_ended_and_what_was_not_built(operator, service) -> None:
+    progress = [{"recipe": "int8", "fraction": 0.5, "text": "calibrating"}]
+    result = {"variants": [], "failed": {"ternary": "params before = after"}}
+    service.store.registry.put_operation(operation("succeeded", progress=progress, result=result))
+    service.store.registry.put_operation(operation("failed", error="no variant could be built"))
+    shown = operator.types("operation", "show", "op-succeeded", "--watch")
+    assert "ternary" in shown.stdout and "params before = after" in shown.stdout
+    assert "int8: 50% calibrating" in shown.stderr
+    assert "no variant could be built" in operator.types("operation", "show", "op-f", "--watch", code=1).stdout
+    assert [o["id"] for o in operator.reads("operation", "list", "--state", "failed")] == ["op-failed"]
+
+
+def test_waiting_for_an_operation_ends_with_the_time(operator, service) -> None:
+    service.store.registry.put_operation(operation("running"))
+    done = operator.types("operation", "show", "op-running", "--watch", "--timeout", "0.2", code=4)
+    assert "0.2 s" in done.stderr
+
+
+def test_compressing_in_the_background_names_the_operation(operator, service, published: str) -> None:
+    submitted = operation("running")
+    service.builder.submit = lambda *_: submitted  # no build in a test: what is sent and shown is what counts
+    words = ("compress", published, "--profile", "eu/rpi4/lte", "--recipe", "fp32", "--detach")
+    assert operator.reads(*words)["id"] == "op-running"
+    assert "operation show op-running --watch" in operator.types(*words).stdout
+
+
+def test_compressing_ends_with_the_choices_and_the_builds_that_were_rejected(operator, service, published: str) -> None:
+    ended = operation("succeeded", result={"variants": [], "failed": {"int8 (arm-neon)": "worse than chance"}})
+    service.store.registry.put_operation(ended)
+    service.builder.submit = lambda *_: ended
+    words = ("compress", published, "--profile", "eu/rpi4/lte")
+    shown = operator.types(*words).stdout
+    assert "int8 (arm-neon) was not built: worse than chance" in shown
+    assert "What each profile gets" in shown
+    assert operator.reads(*words)["choices"][0]["profile"] == "eu/rpi4/lte"
