@@ -17,6 +17,7 @@ LOWEST, HIGHEST, DIGITS = 1, 6_000_000, 2
 _HALF_BITS = 7  # 2 digits need 256 sub-buckets; half of them, 128, is 2**7
 _HALF = 1 << _HALF_BITS
 _COUNTERS = 2176  # (16 buckets + 1) * 128
+_MOST = 2**55 - 1  # what eight bytes of a counter can say
 _COOKIE, _COMPRESSED_COOKIE = 0x1C849313, 0x1C849314
 _HEADER = struct.Struct(">iiiiqqd")
 _OUTER = struct.Struct(">ii")
@@ -39,34 +40,44 @@ class LatencyHistogram:
     """Counts of latencies; out of range they are clamped, so that nothing is lost in silence."""
 
     def __init__(self) -> None:
-        self._counts = [0] * _COUNTERS
+        self._counts: dict[int, int] = {}  # by index; a device's minute uses some dozens of the 2176
         self.count = 0
 
     def record(self, seconds: float) -> None:
         """Count one latency."""
         units = round(min(max(seconds / UNIT_S, LOWEST), HIGHEST))
-        self._counts[_index(units)] += 1
+        index = _index(units)
+        self._counts[index] = self._counts.get(index, 0) + 1
         self.count += 1
 
     def add(self, other: "LatencyHistogram") -> None:
         """Merge another histogram into this one."""
-        self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
+        counts = self._counts
+        for index, count in other._counts.items():
+            counts[index] = counts.get(index, 0) + count
         self.count += other.count
 
     def percentile_ms(self, percent: float) -> float | None:
         """The latency, in ms, that `percent` % of the recorded ones do not exceed; None when there is none."""
         if not self.count:
             return None
-        wanted = max(1, int(min(percent, 100) * self.count / 100 + 0.5))
+        # Huge counts round up as floats, never above what there is.
+        wanted = min(max(1, int(min(percent, 100) * self.count / 100 + 0.5)), self.count)
         seen = 0
-        for index, count in enumerate(self._counts):
-            seen += count
+        for index in sorted(self._counts):
+            seen += self._counts[index]
             if seen >= wanted:
                 return _highest_value(index) * UNIT_S * 1000
         raise AssertionError("the counters sum to `count`")
 
+    def count_above(self, ms: float) -> int:
+        """How many of the recorded latencies are above `ms`, to the width of a counter."""
+        units = min(max(round(ms / 1000 / UNIT_S), LOWEST), HIGHEST)
+        at = _index(units)
+        return sum(count for index, count in self._counts.items() if index > at)
+
     def encode(self) -> str:
-        """The histogram as base64 text, a few hundred bytes."""
+        """The histogram as base64 text, a few hundred bytes; no counter is written above 2**55 - 1."""
         body = b"".join(_zigzag(number) for number in self._runs())
         plain = _HEADER.pack(_COOKIE, len(body), 0, DIGITS, LOWEST, HIGHEST, 1.0) + body
         packed = zlib.compress(plain)
@@ -74,18 +85,12 @@ class LatencyHistogram:
 
     def _runs(self) -> Iterator[int]:
         """The counters up to the last one in use; a run of zeros is its negated length."""
-        last = max((i for i, count in enumerate(self._counts) if count), default=-1)
-        zeros = 0
-        for count in self._counts[: last + 1]:
-            if count == 0:
-                zeros += 1
-                continue
-            if zeros:
-                yield -zeros
-                zeros = 0
-            yield count
-        if zeros:
-            yield -zeros
+        after = 0
+        for index in sorted(self._counts):
+            if index > after:
+                yield after - index
+            yield min(self._counts[index], _MOST)
+            after = index + 1
 
     @classmethod
     def decode(cls, text: str) -> "LatencyHistogram":
@@ -111,15 +116,16 @@ class LatencyHistogram:
     @classmethod
     def _from_numbers(cls, numbers: Iterator[int]) -> "LatencyHistogram":
         histogram, index = cls(), 0
+        counts = histogram._counts
         for number in numbers:
-            if number <= 0:
+            if number > 0:
+                if index >= _COUNTERS:
+                    raise MalformedMessage("a latency histogram with too many counters")
+                counts[index] = number
+                index += 1
+            else:
                 index -= number or -1
-                continue
-            if index >= _COUNTERS:
-                raise MalformedMessage("a latency histogram with too many counters")
-            histogram._counts[index] = number
-            histogram.count += number
-            index += 1
+        histogram.count = sum(counts.values())
         return histogram
 
 
@@ -137,6 +143,9 @@ def _zigzag(number: int) -> bytes:
 def _unzigzag(body: bytes) -> Iterator[int]:
     value = shift = 0
     for byte in body:
+        if byte < 0x80 and not shift:  # nearly all of them: shown first, since a fleet's worth is read
+            yield -(byte >> 1) - 1 if byte & 1 else byte >> 1
+            continue
         value |= (byte & 0x7F) << shift
         shift += 7
         if shift > 56:

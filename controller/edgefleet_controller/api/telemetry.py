@@ -1,28 +1,152 @@
 """Telemetry: latency percentiles, accuracy and counts."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel
 
 from edgefleet_controller.api.dependencies import TheService, model_ref
-from edgefleet_controller.api.pages import Page
-from edgefleet_controller.api.views import TelemetryView
-from edgefleet_controller.store.telemetry import GroupBy
+from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.errors import Invalid
+from edgefleet_controller.launch import select
+from edgefleet_controller.service import Service
+from edgefleet_controller.store.merging import COUNTS, FOREVER_MS, Aggregate, Bucket, GroupBy, Question, Source
+from edgefleet_profiles.errors import ProfileError, SelectorError
+from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
 
 router = APIRouter(tags=["telemetry"])
+
+Moment = Annotated[int | None, Query(ge=0, lt=FOREVER_MS, description="milliseconds UTC, by when it was measured")]
+
+
+class TelemetryView(BaseModel):
+    """Telemetry of one group, merged from histograms and counts; null where nothing was measured."""
+
+    group: dict[str, Any]
+    bucket_ms: int | None
+    windows: int
+    requests: int
+    errors: int
+    not_finite: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    labelled: int
+    correct: int
+    accuracy: float | None
+    predicted: dict[str, int]
+
+    @classmethod
+    def of(cls, merged: Aggregate) -> "TelemetryView":
+        """Show what was merged."""
+        return cls(
+            p50_ms=merged.latency.percentile_ms(50),
+            p95_ms=merged.latency.percentile_ms(95),
+            p99_ms=merged.latency.percentile_ms(99),
+            predicted=dict(merged.predicted),
+            **{name: getattr(merged, name) for name in (*COUNTS, "group", "bucket_ms", "accuracy")},
+        )
+
+
+class TelemetryPage(Page[TelemetryView]):
+    """A page of telemetry.
+
+    `reads` says what was counted: hourly roll-ups know no device, so that a question about devices is answered from
+    `windows` alone. Every window measured at `windows_from_ms` or later is kept; before that only whole hours are, and
+    only for questions that don't ask about devices.
+    """
+
+    reads: Literal["windows", "windows and roll-ups"]
+    windows_from_ms: int
 
 
 @router.get("/telemetry")
 def telemetry(
     service: TheService,
-    group_by: Annotated[list[GroupBy] | None, Query(description="columns to keep apart")] = None,
-    model: str | None = None,
+    group_by: Annotated[list[GroupBy] | None, Query(description="what to keep apart; by default variants")] = None,
+    bucket: Annotated[Bucket, Query(description="keep hours or days (UTC) apart")] = "none",
+    model: Annotated[str | None, Query(description="NAME@VERSION, or NAME for all its versions")] = None,
     device: str | None = None,
-    since_ms: Annotated[int, Query(ge=0)] = 0,
-) -> Page[TelemetryView]:
-    """Windows merged by the given columns."""
-    name, version = model_ref(model) if model else (None, None)
-    found = service.store.telemetry.aggregate(
-        tuple(group_by or ("variant",)), model=name, version=version, device=device, since_ms=since_ms
+    selector: Annotated[str, Query(description="only devices with these labels, as in region=eu,!metered")] = "",
+    since_ms: Moment = None,
+    until_ms: Moment = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> TelemetryPage:
+    """Windows and hourly roll-ups merged: by what and over which time you ask.
+
+    Grouping or filtering by device, or by a label that a profile does not give, reads windows only: they go back to
+    `windows_from_ms`. A device counts in each of its segments; one that is in none is left out of them.
+    """
+    name, version = _model(model)
+    scope = Scope(service)
+    columns = tuple(dict.fromkeys(group_by or ("variant",)))
+    selects = scope.selects(selector) if selector.strip() else None
+    question = Question(
+        group_by=columns,
+        bucket=bucket,
+        model=name,
+        version=version,
+        device=device,
+        since_ms=since_ms or 0,
+        until_ms=FOREVER_MS if until_ms is None else until_ms,
+        selects=selects,
+        segments=scope.segments() if "segment" in columns else lambda _: (),
+        by_device=scope.by_device,
     )
-    return Page(items=[TelemetryView.of(merged) for merged in found])
+    found = page(service.store.telemetry.answer(question), lambda m: m.key, TelemetryView.of, limit, cursor)
+    return TelemetryPage(
+        items=found.items,
+        next=found.next,
+        reads="windows" if question.windows_only else "windows and roll-ups",
+        windows_from_ms=service.store.telemetry.windows_from_ms(),
+    )
+
+
+def _model(ref: str | None) -> tuple[str | None, int | None]:
+    if ref is None:
+        return None, None
+    return model_ref(ref) if "@" in ref else (model_ref(f"{ref}@1")[0], None)
+
+
+class Scope:
+    """Which measurements selectors and segments mean.
+
+    A selector of the labels that a profile gives is matched with where a window was measured; any other needs the
+    devices that match it now, and `by_device` becomes true.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.by_device = False
+
+    def selects(self, text: str) -> Callable[[Source], bool]:
+        """Whether a source matches a selector.
+
+        Raises:
+            Invalid: it cannot be parsed.
+        """
+        try:
+            selector = compile_selector(text)
+        except SelectorError as error:
+            raise Invalid(str(error)) from None
+        if all(requirement.key in PROFILE_LABELS for requirement in selector.requirements):
+            return lambda source: self._matches(selector, source)
+        self.by_device = True
+        devices = {device.id for device in select(self._service.store, self._service.catalogue, text)}
+        return lambda source: source.device in devices
+
+    def segments(self) -> Callable[[Source], tuple[str, ...]]:
+        """The segments that a source belongs to."""
+        saved = {s.name: self.selects(s.selector) for s in self._service.store.devices.segments()}
+        return lambda source: tuple(name for name, matches in saved.items() if matches(source))
+
+    def _matches(self, selector: Selector, source: Source) -> bool:
+        given = {"region": source.region, "hardware": source.hardware, "link": source.link}
+        labels = {key: value for key, value in given.items() if value is not None}
+        try:
+            profile = self._service.catalogue.profile("/".join(labels.values()))
+        except ProfileError:
+            return selector.matches(labels)
+        return selector.matches(labels_of(profile.region, profile.hardware, profile.link))

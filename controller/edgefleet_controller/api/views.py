@@ -15,7 +15,6 @@ from edgefleet_controller.records import (
     VariantRecord,
     WaveRecord,
 )
-from edgefleet_controller.store.telemetry import Aggregate
 from edgefleet_profiles.parts import CHUNK_BYTES
 from edgefleet_protocol.messages import Attempt, Facts, HostFacts, Slot
 
@@ -210,32 +209,3 @@ class PlanView(BaseModel):
     model: str
     selector: str
     waves: list[list[ExecutionRecord]]
-
-
-class TelemetryView(BaseModel):
-    """Telemetry of one group, merged from histograms and counts; null where nothing was measured."""
-
-    group: dict[str, Any]
-    windows: int
-    requests: int
-    errors: int
-    not_finite: int
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    labelled: int
-    correct: int
-    accuracy: float | None
-    predicted: dict[str, int]
-
-    @classmethod
-    def of(cls, merged: Aggregate) -> "TelemetryView":
-        """Show merged windows."""
-        names = ("group", "windows", "requests", "errors", "not_finite", "labelled", "correct", "accuracy")
-        return cls(
-            p50_ms=merged.latency.percentile_ms(50),
-            p95_ms=merged.latency.percentile_ms(95),
-            p99_ms=merged.latency.percentile_ms(99),
-            predicted=dict(merged.predicted),
-            **{name: getattr(merged, name) for name in names},
-        )

@@ -7,6 +7,7 @@ from edgefleet_controller.store.devices import DeviceStore
 from edgefleet_controller.store.migrations import FLEET, TELEMETRY
 from edgefleet_controller.store.registry import RegistryStore
 from edgefleet_controller.store.rollouts import RolloutStore
+from edgefleet_controller.store.rollups import RollupStore
 from edgefleet_controller.store.telemetry import TelemetryStore
 
 __all__ = ["Store"]
@@ -24,6 +25,7 @@ class Store:
         self.devices = DeviceStore(self._fleet)
         self.rollouts = RolloutStore(self._fleet)
         self.telemetry = TelemetryStore(self._telemetry)
+        self.rollups = RollupStore(self._telemetry)
 
     def close(self) -> None:
         """Close both files."""

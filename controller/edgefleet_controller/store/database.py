@@ -22,6 +22,7 @@ class Database:
     """
 
     def __init__(self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations) -> None:
+        self._path = path
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db = sqlite_utils.Database(connection)
         self._lock = threading.RLock()
@@ -34,6 +35,17 @@ class Database:
         """All or nothing; nests."""
         with self._lock, self._db.atomic():
             yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Snapshot"]:
+        """The file as it stands now, for long reading: by a connection of its own, so that nobody waits."""
+        connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("BEGIN")
+            yield Snapshot(connection)
+        finally:
+            connection.close()
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
         """What a SELECT finds."""
@@ -60,6 +72,17 @@ class Database:
         """Close the file."""
         with self._lock:
             self._db.conn.close()
+
+
+class Snapshot:
+    """What one moment's SELECTs find, row by row."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Row]:
+        """What a SELECT finds, never all of it in memory."""
+        return (dict(row) for row in self._connection.execute(sql, list(values)))
 
 
 def _plain(value: Any) -> Any:

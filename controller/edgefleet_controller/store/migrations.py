@@ -54,6 +54,25 @@ _TELEMETRY_001 = (
        PRIMARY KEY (device, incarnation)) WITHOUT ROWID""",
 )
 
+_TELEMETRY_002 = (
+    # When it was measured, and whether it is in a roll-up: SQLite fills new columns in, so that no row is rewritten
+    # but for at_ms.
+    "ALTER TABLE windows ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE windows ADD COLUMN rolled INTEGER NOT NULL DEFAULT 0",
+    "UPDATE windows SET at_ms = received_ms",
+    "CREATE INDEX windows_by_time ON windows (rolled, at_ms)",
+    # The highest seq that was deleted: what comes again from below it is no news.
+    "ALTER TABLE acked ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
+    # By hour and again by day: months are read a day at a time.
+    """CREATE TABLE rollups (width_ms INTEGER, start_ms INTEGER, model TEXT, model_version INTEGER, variant TEXT,
+       hardware TEXT, region TEXT, link TEXT, windows INTEGER NOT NULL, requests INTEGER NOT NULL,
+       errors INTEGER NOT NULL, not_finite INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
+       predicted TEXT NOT NULL, latency TEXT,
+       PRIMARY KEY (width_ms, start_ms, model, model_version, variant, hardware, region, link)) WITHOUT ROWID""",
+    "CREATE TABLE kept (from_ms INTEGER NOT NULL)",
+    "INSERT INTO kept VALUES (0)",
+)
+
 
 @FLEET()
 def m001_registry_devices_and_rollouts(db: Database) -> None:
@@ -73,4 +92,11 @@ def m002_device_status(db: Database) -> None:
 def m001_windows(db: Database) -> None:
     """Windows keyed by device, incarnation and seq, so that one sent twice is one row."""
     for statement in _TELEMETRY_001:
+        db.execute(statement)
+
+
+@TELEMETRY()
+def m002_rollups(db: Database) -> None:
+    """Hourly roll-ups, and windows that say whether they are in one."""
+    for statement in _TELEMETRY_002:
         db.execute(statement)

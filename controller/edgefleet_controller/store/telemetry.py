@@ -1,18 +1,36 @@
-"""Telemetry windows: stored once each, acknowledged in order, merged for reading."""
+"""Telemetry windows: stored once each, acknowledged in order, merged with roll-ups for reading."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from edgefleet_controller.store.database import Database
-from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_controller.store.database import Database, Row, Snapshot
+from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, Aggregate, GroupBy, Merger, Question, Span, spans
+from edgefleet_controller.store.rollups import UNKNOWN
 from edgefleet_protocol.messages import Facts, TelemetryWindow
 
-GroupBy = Literal["device", "variant", "model_version", "hardware", "region", "link"]
-GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
+MAX_LATE_MS = 7 * 24 * 3_600_000
+"""A full spool of a device is that old; what claims to be older was measured by a clock that is wrong."""
+
+_COLUMNS = (
+    *("device", "incarnation", "seq", "received_ms", "started_ms", "duration_ms", "model", "model_version", "variant"),
+    *("generation", "region", "hardware", "link", "requests", "errors", "not_finite", "latency", "labelled"),
+    *("correct", "predicted", "at_ms"),
+)
+# The names are ours and what varies is bound; a roll-up has no device, and '' where a window has NULL.
+_READ = {
+    "windows": """SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows, requests,
+        errors, not_finite, labelled, correct, predicted, latency FROM windows
+        WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR model_version = ?2) AND (?3 IS NULL OR device = ?3)
+        AND at_ms >= ?4 AND at_ms < ?5 AND rolled = ?6""",
+    "rollups": f"""SELECT NULL AS device, nullif(region, '{UNKNOWN}') AS region,
+        nullif(hardware, '{UNKNOWN}') AS hardware, nullif(link, '{UNKNOWN}') AS link, model, model_version, variant,
+        start_ms AS at_ms, windows, requests, errors, not_finite, labelled, correct, predicted, latency FROM rollups
+        WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR model_version = ?2) AND ?3 IS NULL
+        AND start_ms >= ?4 AND start_ms < ?5 AND width_ms = ?6""",  # noqa: S608
+}
+_WIDTHS = {"hours": HOUR_MS, "days": DAY_MS}
 
 
 @dataclass(frozen=True)
@@ -24,25 +42,14 @@ class StoredWindow:
     facts: Facts | None
     received_ms: int
 
-
-@dataclass
-class Aggregate:
-    """Windows merged: counts are summed, histograms are added, percentiles read from the sum."""
-
-    group: dict[str, str | int]
-    requests: int = 0
-    errors: int = 0
-    not_finite: int = 0
-    labelled: int = 0
-    correct: int = 0
-    windows: int = 0
-    predicted: Counter[str] = field(default_factory=Counter)
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-
     @property
-    def accuracy(self) -> float | None:
-        """The share of labelled answers that were right; None without labels."""
-        return self.correct / self.labelled if self.labelled else None
+    def at_ms(self) -> int:
+        """When it was measured: by the device's clock if that is trusted and possible, else when it was received."""
+        started = self.window.started_ms
+        if self.window.clock_trusted and started is not None:
+            possible = self.received_ms - MAX_LATE_MS <= started <= self.received_ms
+            return started if possible else self.received_ms
+        return self.received_ms
 
 
 class TelemetryStore:
@@ -62,15 +69,19 @@ class TelemetryStore:
             return {key: self._advance(*key, first_kept) for key, first_kept in oldest.items()}
 
     def _insert(self, stored: StoredWindow) -> None:
+        """Store a window, unless it is there or was, and was deleted after it had gone into a roll-up."""
         window, facts = stored.window, stored.facts
+        marks = ", ".join("?" * len(_COLUMNS))
         self._db.execute(
-            f"INSERT OR IGNORE INTO windows VALUES ({', '.join('?' * 20)})",  # noqa: S608 - only question marks
+            f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)}) SELECT {marks}
+                WHERE NOT EXISTS (SELECT 1 FROM acked WHERE device = ? AND incarnation = ? AND forgotten >= ?)""",  # noqa: S608
             [
                 *(stored.device, window.incarnation, window.seq, stored.received_ms, window.started_ms),
                 *(window.duration_ms, window.model, window.model_version, window.variant, window.generation),
                 *((facts.region, facts.hardware, facts.link) if facts else (None, None, None)),
                 *(window.requests, window.errors, window.not_finite, window.latency),
-                *(window.labelled, window.correct, json.dumps(window.predicted)),
+                *(window.labelled, window.correct, json.dumps(window.predicted), stored.at_ms),
+                *(stored.device, window.incarnation, window.seq),
             ],
         )
 
@@ -86,38 +97,35 @@ class TelemetryStore:
             if entry["seq"] != through + 1:
                 break
             through += 1
-        self._db.put("acked", {"device": device, "incarnation": incarnation, "through": through})
+        self._db.execute(
+            """INSERT INTO acked (device, incarnation, through) VALUES (?1, ?2, ?3)
+               ON CONFLICT (device, incarnation) DO UPDATE SET through = ?3""",
+            [device, incarnation, through],
+        )
         return through
 
-    def aggregate(
-        self,
-        group_by: tuple[GroupBy, ...],
-        *,
-        model: str | None = None,
-        version: int | None = None,
-        device: str | None = None,
-        since_ms: int = 0,
-    ) -> list[Aggregate]:
-        """Windows merged by the given columns."""
-        rows = self._db.rows(
-            """SELECT * FROM windows WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR model_version = ?2)
-               AND (?3 IS NULL OR device = ?3) AND received_ms >= ?4""",
-            [model, version, device, since_ms],
-        )
-        merged: dict[tuple[object, ...], Aggregate] = {}
-        for row in rows:
-            key = tuple(row[column] for column in group_by)
-            into = merged.setdefault(key, Aggregate({column: row[column] for column in group_by}))
-            into.windows += 1
-            for count in ("requests", "errors", "not_finite", "labelled", "correct"):
-                setattr(into, count, getattr(into, count) + row[count])
-            into.predicted.update(json.loads(row["predicted"]))
-            if row["latency"]:
-                try:
-                    into.latency.add(LatencyHistogram.decode(row["latency"]))
-                except MalformedMessage:
-                    continue
-        return [merged[key] for key in sorted(merged, key=str)]
+    def aggregate(self, group_by: tuple[GroupBy, ...] = ("variant",), **asked: Any) -> list[Aggregate]:
+        """Windows and roll-ups merged by the given columns; see `Question` for what else can be asked."""
+        return self.answer(Question(group_by=group_by, **asked))
+
+    def answer(self, question: Question) -> list[Aggregate]:
+        """Windows and roll-ups merged; both are read as they stand at one moment, and no writer waits for it."""
+        merger = Merger(question)
+        with self._db.snapshot() as snapshot:
+            kept = next(snapshot.rows("SELECT from_ms FROM kept"))["from_ms"]
+            by_hour = question.bucket == "hour"
+            asked = spans(
+                question.since_ms, question.until_ms, kept, windows_only=question.windows_only, by_hour=by_hour
+            )
+            for span in asked:
+                for row in _read(snapshot, question, span):
+                    merger.add(row)
+        return merger.merged()
+
+    def windows_from_ms(self) -> int:
+        """Since when every window is kept, by the time of its measuring; what is older may be only in roll-ups."""
+        row = self._db.row("SELECT from_ms FROM kept")
+        return int(row["from_ms"]) if row else 0
 
     def forget(self, device: str) -> None:
         """Remove everything that one device reported."""
@@ -129,3 +137,10 @@ class TelemetryStore:
         """How many windows are stored."""
         row = self._db.row("SELECT count(*) AS n FROM windows WHERE ?1 IS NULL OR device = ?1", [device])
         return int(row["n"]) if row else 0
+
+
+def _read(snapshot: Snapshot, question: Question, span: Span) -> Iterator[Row]:
+    asked = [question.model, question.version, question.device, span.since_ms, span.until_ms]
+    if span.kind in _WIDTHS:
+        return snapshot.rows(_READ["rollups"], [*asked, _WIDTHS[span.kind]])
+    return snapshot.rows(_READ["windows"], [*asked, span.kind == "rolled"])
