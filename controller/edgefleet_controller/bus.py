@@ -5,7 +5,7 @@ so that a message that the broker does not accept cannot come back for ever. Wha
 again (`want`, snapshots); only retained messages, of which the last one counts, are kept until they are acknowledged.
 
 BusError               (a ControllerError)
-├── UnusableAddress    the broker's address is no mqtt://HOST:PORT
+├── UnusableAddress    the broker's address is no mqtt://HOST:PORT or mqtts://HOST:PORT
 └── MessageTooLarge    a message that a broker would answer by closing the connection
 """
 
@@ -17,12 +17,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edgefleet_controller.credentials import Login
 from edgefleet_controller.errors import ControllerError
 from edgefleet_protocol import topics
 
@@ -72,9 +74,11 @@ class Bus:
     and counted, and the connection goes on.
 
     Args:
-        url: the broker's address, `mqtt://HOST:PORT`.
+        url: the broker's address, `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` for TLS.
         on_message: called with (topic, bytes) of every message from devices.
         on_subscribed: called when the broker has confirmed our subscriptions, at every connect.
+        login: the user that the broker knows us as; None for a broker that asks for none.
+        ca_file: the certificate authority of an `mqtts://` broker; None for those of the system.
         client_name: the beginning of the client id; a random part follows.
         silence_s: without a sign of life for this long, in seconds, a connection is given up; half of it without
             one, and the bus asks for one.
@@ -89,10 +93,13 @@ class Bus:
         *,
         on_message: Callable[[str, bytes], None],
         on_subscribed: Callable[[], None],
+        login: Login | None = None,
+        ca_file: Path | None = None,
         client_name: str = "controller",
         silence_s: float = SILENCE_S,
     ) -> None:
-        self.host, self.port = _address(url)
+        self.host, self.port, self._tls = _address(url)
+        self._login, self._ca_file = login, ca_file
         self.counters = BusCounters()
         self._on_message = on_message
         self._on_subscribed = on_subscribed
@@ -236,6 +243,10 @@ class Bus:
         )
         client.suppress_exceptions = True
         client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._login:
+            client.username_pw_set(self._login.username, self._login.password)
+        if self._tls:
+            client.tls_set(ca_certs=str(self._ca_file) if self._ca_file else None)
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._on_connack, reason)
         client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._on_suback, mid, codes)
@@ -336,12 +347,16 @@ def _check_size(topic: str, data: bytes) -> None:
         raise MessageTooLarge(f"{len(data)} bytes are too many for {topic}: at most {MAX_PUBLISH_BYTES}")
 
 
-def _address(url: str) -> tuple[str, int]:
+def _address(url: str) -> tuple[str, int, bool]:
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 1883
+        host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, 0
-    if host is None or parts.scheme != "mqtt" or parts.username or parts.path.strip("/"):
-        raise UnusableAddress(f"'{url}' is no address of a broker: write mqtt://HOST:PORT")
-    return host, port
+    if host is None or parts.scheme not in ("mqtt", "mqtts") or parts.username or parts.path.strip("/"):
+        raise UnusableAddress(
+            f"'{url}' is no address of a broker: write mqtt://HOST:PORT or mqtts://HOST:PORT, and give the user and "
+            f"its password beside it"
+        )
+    tls = parts.scheme == "mqtts"
+    return host, port or (8883 if tls else 1883), tls

@@ -27,9 +27,10 @@ class ApiError(ControllerError):
 class Client:
     """Speaks HTTP with a controller; every refusal is an ApiError with the controller's own words."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=f"{url}/api/v1", timeout=30)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=f"{url}/api/v1", timeout=30, headers=headers)
 
     def close(self) -> None:
         """Close the connection."""

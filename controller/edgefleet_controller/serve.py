@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from edgefleet_controller.api.app import create_app
+from edgefleet_controller.broker import WILDCARDS
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 
@@ -35,21 +36,28 @@ def serve(settings: Settings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     service = Service(settings)
     listener = _listen(settings.host, settings.port, settings.state / "api.port")
-    host, port = listener.getsockname()[:2]
+    url = _local_url(listener)
     service.start()
     try:
         config = uvicorn.Config(create_app(service), log_level="warning", timeout_graceful_shutdown=1)
-        service.announce(f"http://{host}:{port}")
-        log.info("the API answers on http://%s:%d, the broker on %s", host, port, service.broker_url)
+        service.announce(url)
+        log.info("the API answers on %s, the broker on %s", url, service.broker_url)
         _Server(config).run(sockets=[listener])
     finally:
         service.stop()
 
 
+def _local_url(listener: socket.socket) -> str:
+    """Where this machine's own programs reach the API."""
+    host, port = listener.getsockname()[:2]
+    host = WILDCARDS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _listen(host: str, port: int, kept: Path) -> socket.socket:
     """A listening socket; a free port is chosen once and kept, so that a restart comes back under the same URL."""
     wanted = port or (int(kept.read_text()) if kept.exists() else 0)
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, wanted))

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
+from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.blobs import BlobFolder
-from edgefleet_controller.broker import EmbeddedBroker
 from edgefleet_controller.builder import Builder, Folders
 from edgefleet_controller.bus import Bus
 from edgefleet_controller.conductor import Conductor
@@ -32,18 +32,26 @@ class Service:
 
     Raises:
         StateInUse: another controller owns it.
+        CredentialsError: other machines could reach it, and there are no credentials.
     """
 
     def __init__(self, settings: Settings) -> None:
+        refuse_strangers(settings)
         settings.state.mkdir(parents=True, exist_ok=True)
         self._lock = _own(settings.state)
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)
         self.store = Store(settings.state)
         self.blobs = BlobFolder(settings.state / "blobs")
-        self.broker = None if settings.broker_url else EmbeddedBroker.open(settings.state)
-        self.broker_url = settings.broker_url or (self.broker.url if self.broker else "")
-        self.bus = Bus(self.broker_url, on_message=self._hear, on_subscribed=self._subscribed)
+        self.access = open_access(settings)
+        self.broker, self.broker_url = self.access.broker, self.access.url
+        self.bus = Bus(
+            self.access.local_url,
+            on_message=self._hear,
+            on_subscribed=self._subscribed,
+            login=self.access.login,
+            ca_file=self.access.ca_file,
+        )
         self.voice = Voice(self.store, self.bus)
         self.pacer = Pacer(self.bus, self._open_chunk)
         self.ingest = Ingest(self.store, self.voice, self._want, accept_all=settings.accept_all)
@@ -73,16 +81,11 @@ class Service:
 
     def announce(self, api_url: str) -> None:
         """Write down where this controller is reached, for the commands of the same machine."""
-        where = {"api": api_url, "broker": self.broker_url, "pid": os.getpid()}
+        where = {"api": api_url, "broker": self.access.local_url, "pid": os.getpid()}
         path = self.settings.state / "controller.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps(where))
         part.replace(path)
-
-    @property
-    def device_username(self) -> str | None:
-        """The broker user that devices share; None where the broker asks for none."""
-        return None
 
     def delivered_bytes(self) -> dict[str, int]:
         """What was broadcast since the start, in bytes, by lane."""

@@ -1,22 +1,60 @@
 """What can be set about a controller."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+
+from edgefleet_controller.errors import Invalid
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of one controller process.
 
-    `state` is the folder of everything that it keeps; `broker_url` names a broker of your own, None starts the
-    embedded one; `port` 0 takes a free port once and keeps it. With `accept_all` no device waits to be accepted.
+    `state` is the folder of everything that it keeps. `host` is where the API and the embedded broker listen; beyond
+    loopback both need credentials. `port` and `broker_port` 0 take a free port once and keep it. `broker_url` names
+    a broker of your own, None starts the embedded one; `broker_username`, `broker_password_file` and
+    `broker_ca_file` are for your own. With `accept_all` no device waits to be accepted.
     """
 
     state: Path
     host: str = "127.0.0.1"
     port: int = 0
+    broker_port: int = 0
     broker_url: str | None = None
+    broker_username: str | None = None
+    broker_password_file: Path | None = None
+    broker_ca_file: Path | None = None
     tick_s: float = 1.0
     hello_jitter_s: float = 2.0
     profiles: Path | None = None
     accept_all: bool = False
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether other machines can reach what listens on `host`."""
+        return not ipaddress.ip_address(self.host).is_loopback
+
+
+def parse_listen(text: str, port: int = 0) -> tuple[str, int]:
+    """Read ADDRESS or ADDRESS:PORT; an IPv6 address with a port stands in brackets.
+
+    Args:
+        text: as in 0.0.0.0, 10.0.0.5:8080, ::1 or [::1]:8080; `localhost` is 127.0.0.1.
+        port: what is taken when none is written.
+
+    Raises:
+        Invalid: it is no such address.
+    """
+    host, written = text, str(port)
+    if text.startswith("[") or text.count(":") == 1:
+        host, _, after = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+        host, written = host.strip("[]"), after or str(port)
+    host = "127.0.0.1" if host == "localhost" else host
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise Invalid(f"'{text}' is no address to listen on: write ADDRESS or ADDRESS:PORT, as 10.0.0.5:8080") from None
+    if not written.isdecimal() or int(written) > 65535:
+        raise Invalid(f"'{written}' in '{text}' is no port")
+    return host, int(written)

@@ -4,9 +4,10 @@ import json
 import sys
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 from edgefleet_controller.api import fleet, registry, rollouts, telemetry
+from edgefleet_controller.api.auth import BEARER, RequireToken
 from edgefleet_controller.api.problem import add_problems
 from edgefleet_controller.service import Service
 
@@ -16,7 +17,9 @@ def create_app(service: Service | None = None) -> FastAPI:
     app = FastAPI(title="edgefleet", version=version("edgefleet"), summary="Deploy AI models to edge fleets")
     app.state.service = service
     add_problems(app)
-    api = APIRouter(prefix="/api/v1")
+    if service and service.access.credentials:
+        app.add_middleware(RequireToken, credentials=service.access.credentials)
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)])
     for part in (registry, fleet, rollouts, telemetry):
         api.include_router(part.router)
     app.include_router(api)

@@ -87,7 +87,7 @@ def post_device(service: TheService, request: Request, new: NewDevice) -> AddedD
     """Add a device; the answer says what to run on it."""
     device, profile = add_device(service.store, service.catalogue, new.profile, new.id)
     broker_url = _reachable(service.broker_url, request.url.hostname)
-    command = join_command(device, profile, broker_url, service.device_username)
+    command = join_command(device, profile, broker_url, service.access.device_username)
     return AddedDevice(id=device, profile=new.profile, command=command)
 
 

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from edgefleet_controller.cli.ending import refuse
+from edgefleet_controller.credentials import load_credentials
+from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import Settings, parse_listen
 from edgefleet_profiles.errors import ProfileError
 
 
@@ -15,8 +17,18 @@ def serve(
     state: Annotated[Path, typer.Option(help="folder of everything the controller keeps")] = Path(
         ".edgefleet/controller"
     ),
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS[:PORT]", help="where API and broker listen; beyond loopback by credentials")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port of the API; 0 takes a free one and keeps it")] = 0,
+    make_credentials: Annotated[
+        bool, typer.Option("--make-credentials", help="make them, if there are none, and print them once")
+    ] = False,
+    broker_port: Annotated[int, typer.Option(help="port of the embedded broker; 0 as for the API")] = 0,
     broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT of your own broker; default: embedded")] = None,
+    broker_user: Annotated[str | None, typer.Option(help="our user at your own broker")] = None,
+    broker_password_file: Annotated[Path | None, typer.Option(help="a file with that user's password")] = None,
+    broker_ca_file: Annotated[Path | None, typer.Option(help="the authority of an mqtts:// broker")] = None,
     profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
     tick: Annotated[float, typer.Option(help="seconds between looks at the rollouts", min=0.05, max=60)] = 1.0,
     hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
@@ -25,10 +37,21 @@ def serve(
     """Run the controller: broker, rollouts, delivery, telemetry and the REST API."""
     from edgefleet_controller.serve import serve as run
 
+    try:
+        host, listen_port = parse_listen(listen, port)
+        if make_credentials:
+            _print_credentials(state)
+    except (ControllerError, OSError) as error:
+        refuse(error)
     settings = Settings(
         state=state,
-        port=port,
+        host=host,
+        port=listen_port,
+        broker_port=broker_port,
         broker_url=broker,
+        broker_username=broker_user,
+        broker_password_file=broker_password_file,
+        broker_ca_file=broker_ca_file,
         profiles=profiles,
         accept_all=accept_all,
         tick_s=tick,
@@ -38,3 +61,16 @@ def serve(
         run(settings)
     except (ControllerError, ProfileError, OSError) as error:
         refuse(error)
+
+
+def _print_credentials(state: Path) -> None:
+    """Make the credentials of a state folder that has none, and say them; they are not said again."""
+    if load_credentials(state):
+        typer.echo("credentials are there already: their passwords and token are not printed again", err=True)
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    made, token = make(state)
+    typer.echo("This is printed once; only a hash of the token is kept.")
+    typer.echo(f"API token (EDGEFLEET_TOKEN):             {token}")
+    typer.echo(f"broker user of devices:                  {made.device.username}")
+    typer.echo(f"broker password of devices (in a file):  {made.device.password}")

@@ -1,0 +1,74 @@
+"""The broker, embedded or of the operator's own, and who may reach it and the API."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefleet_controller.broker import EmbeddedBroker
+from edgefleet_controller.credentials import Credentials, CredentialsError, Login, load_credentials
+from edgefleet_controller.settings import Settings
+
+
+@dataclass(frozen=True)
+class Access:
+    """What was found or opened.
+
+    `broker` is the embedded one, or None. `url` is the broker's address for devices, `local_url` ours; `login` is who
+    we are there, and `device_username` who devices are, None where they choose it themselves or need none.
+    """
+
+    credentials: Credentials | None
+    broker: EmbeddedBroker | None
+    url: str
+    local_url: str
+    login: Login | None
+    ca_file: Path | None
+    device_username: str | None
+
+
+def open_access(settings: Settings) -> Access:
+    """Find the credentials, and start or find the embedded broker unless the operator names one.
+
+    Raises:
+        CredentialsError: they cannot be read.
+        BrokerError: the embedded broker cannot be used.
+    """
+    credentials = load_credentials(settings.state)
+    own = _own_login(settings)
+    if settings.broker_url:
+        url = settings.broker_url
+        return Access(credentials, None, url, url, own, settings.broker_ca_file, None)
+    broker = EmbeddedBroker.open(settings.state, host=settings.host, port=settings.broker_port, credentials=credentials)
+    login = credentials.controller if credentials else None
+    device = credentials.device.username if credentials else None
+    return Access(credentials, broker, broker.url, broker.local_url, login, None, device)
+
+
+def refuse_strangers(settings: Settings) -> None:
+    """See, before anything is opened, that beyond loopback everybody has to say who they are.
+
+    Raises:
+        CredentialsError: other machines could reach us, and there are no credentials.
+    """
+    if not settings.beyond_loopback:
+        return
+    if load_credentials(settings.state) is None:
+        raise CredentialsError(
+            f"{settings.host} can be reached from other machines, and there are no credentials in {settings.state}: "
+            "start once with --make-credentials, which prints an API token and a broker password for devices"
+        )
+    if settings.broker_url and _own_login(settings) is None:
+        raise CredentialsError(
+            f"{settings.host} can be reached from other machines: give --broker-user and --broker-password-file "
+            f"for {settings.broker_url}, too"
+        )
+
+
+def _own_login(settings: Settings) -> Login | None:
+    if settings.broker_username is None:
+        return None
+    if settings.broker_password_file is None:
+        raise CredentialsError(f"no password for '{settings.broker_username}': give --broker-password-file")
+    try:
+        return Login(settings.broker_username, settings.broker_password_file.read_text().strip())
+    except OSError as error:
+        raise CredentialsError(f"the broker's password cannot be read: {error}") from None

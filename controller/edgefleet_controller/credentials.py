@@ -1,0 +1,94 @@
+"""Who may speak to the broker and to the API: made once, printed once, kept as little as possible."""
+
+import hmac
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from edgefleet_controller.errors import ControllerError
+
+CONTROLLER_USER, DEVICE_USER = "controller", "device"
+
+
+class CredentialsError(ControllerError):
+    """Credentials are missing or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user of the broker; the password stays out of logs."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r}, ***)"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What is kept: of the API's token only its hash; the broker needs its passwords as they are."""
+
+    token_sha256: str
+    controller_password: str
+    device_password: str
+
+    @property
+    def controller(self) -> Login:
+        """How the controller itself logs in to the embedded broker."""
+        return Login(CONTROLLER_USER, self.controller_password)
+
+    @property
+    def device(self) -> Login:
+        """How devices log in to the embedded broker."""
+        return Login(DEVICE_USER, self.device_password)
+
+    def admits(self, token: str) -> bool:
+        """Whether this is the API's token; takes as long for any wrong one."""
+        return hmac.compare_digest(sha256(token.encode()).hexdigest(), self.token_sha256)
+
+
+def load_credentials(state: Path) -> Credentials | None:
+    """The credentials of a state folder, if they were made.
+
+    Raises:
+        CredentialsError: the file cannot be read.
+    """
+    path = _file(state)
+    try:
+        return Credentials(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise CredentialsError(
+            f"{path} cannot be read ({error}): restore it, or delete it and start with --make-credentials"
+        ) from None
+
+
+def make_credentials(state: Path) -> tuple[Credentials, str]:
+    """Make the credentials of a state folder; a file that is there is replaced.
+
+    Returns:
+        What is kept, and the API's token, which is not.
+    """
+    token = f"ef_{secrets.token_urlsafe(32)}"
+    made = Credentials(
+        token_sha256=sha256(token.encode()).hexdigest(),
+        controller_password=secrets.token_urlsafe(24),
+        device_password=secrets.token_urlsafe(24),
+    )
+    part = _file(state).with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(asdict(made), file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(_file(state))
+    return made, token
+
+
+def _file(state: Path) -> Path:
+    return state / "credentials.json"
