@@ -1,6 +1,7 @@
 """How commands reach the controller, and what they have in common."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -19,6 +20,7 @@ from edgefleet_profiles.errors import ProfileError
 
 Json = dict[str, Any]
 
+TOKEN = "EDGEFLEET_TOKEN"  # noqa: S105 - the name of a variable
 NOTE = Path(".edgefleet/controller/controller.json")
 PAGE = 1000
 
@@ -53,7 +55,7 @@ def find_api(given: str | None) -> str:
 @contextmanager
 def calling(api: str | None) -> Iterator[Client]:
     """A client; whatever is refused meanwhile ends the command with one line on stderr."""
-    client = Client(find_api(api))
+    client = Client(find_api(api), os.environ.get(TOKEN))
     try:
         yield client
     except BrokenPipeError:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgefleet_controller.cli.calling import Json
-from edgefleet_controller.cli.figures import NONE, ms, share, short, size
+from edgefleet_controller.cli.figures import NONE, ms, quality, share, short, size
 from edgefleet_controller.cli.printing import console, print_table
 
 NOTE = "Latency was measured on {host}; for other hardware it is predicted with the catalogue's factor."
@@ -18,16 +18,17 @@ def variant_name(variant: Json) -> str:
 def print_choices(choices: Sequence[Json], variants: Sequence[Json]) -> None:
     """Print the variant of every profile with its figures, then the reason against each of the others."""
     known = {v["id"]: v for v in variants}
+    good = quality(variants)
     rows = []
     for choice in choices:
         chosen = known.get(choice["variant"] or "")
         if chosen is None:
             rows.append((choice["profile"], "nothing", NONE, NONE, NONE, NONE))
             continue
-        figures = (share(chosen["accuracy"]), ms(chosen["p95_ms"]), size(chosen["delivery_bytes"]))
+        figures = (share(chosen[good]), ms(chosen["p95_ms"]), size(chosen["delivery_bytes"]))
         rows.append((choice["profile"], variant_name(chosen), short(chosen["id"]), *figures))
     host = next((v["measured_on"] for v in variants if v["measured_on"]), None)
-    columns = ("profile", "gets", "variant", ">accuracy", ">p95", ">delivery")
+    columns = ("profile", "gets", "variant", f">{good}", ">p95", ">delivery")
     print_table(columns, rows, title="What each profile gets", caption=NOTE.format(host=host) if host else "")
     out = console()
     for choice in choices:

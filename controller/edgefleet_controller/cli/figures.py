@@ -1,6 +1,8 @@
 """Figures as people read them: with their unit, and a dash where nothing was measured."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 NONE = "–"
 
@@ -79,3 +81,10 @@ def short(variant: str | None) -> str:
 def marked(name: str, simulated: bool) -> str:
     """A name, marked where it is simulated."""
     return f"{name} (sim)" if simulated else name
+
+
+def quality(variants: Iterable[Mapping[str, Any]]) -> str:
+    """What tells how good variants are: accuracy, or, where there were no labels, agreement with the source model."""
+    known = list(variants)
+    unlabelled = all(v["accuracy"] is None for v in known) and any(v["agreement"] is not None for v in known)
+    return "agreement" if unlabelled else "accuracy"

@@ -16,17 +16,41 @@ Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion
 
 @app.command()
 def add(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a folder with a model.toml", exists=True)],
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR|FILE.onnx", help="a folder with a model.toml, or an ONNX file")
+    ],
+    data: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="samples for an ONNX file")] = None,
+    name: Annotated[str | None, typer.Option(help="of an ONNX file's model; default: the file's name")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="of an ONNX file's model; default: 1")] = None,
+    scale: Annotated[float | None, typer.Option(help="what an ONNX file's samples are multiplied by")] = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload a model and register it; the same files again change nothing."""
+    is_file = source.suffix == ".onnx"
+    if not source.exists():
+        raise typer.BadParameter(f"there is no {source}")
+    if is_file and data is None:
+        raise typer.BadParameter("an ONNX file comes with its samples: --data FILE.npz")
+    if not is_file and {data, name, version, scale} != {None}:
+        raise typer.BadParameter("--data, --name, --version and --scale are for an ONNX file: a folder's card has them")
     with calling(api) as client:
-        model = client.add_model(folder)
+        if is_file and data is not None:
+            model = client.add_onnx(source, data, name, version or 1, scale=scale)
+        else:
+            model = client.add_model(source)
     if as_json:
         print_json(model)
     else:
         console().print(f"{model['model']} is registered: compress it with `edgefleet compress {model['model']}`")
+
+
+@app.command()
+def remove(model: Ref, api: Api = None) -> None:
+    """Remove a model version that nothing needs any more, with its variants."""
+    with calling(api) as client:
+        client.delete(at("/models", model))
+    console().print(f"{model} is removed")
 
 
 @app.command("list")

@@ -54,7 +54,7 @@ def print_table(
         table.add_column(name, justify="right" if right else "left", no_wrap=not wraps, overflow="fold")
     for row in filled:
         table.add_row(*row)
-    out.print(table)
+    _print(out, table)
     if caption:
         out.print(Text(caption, style="dim"))
 
@@ -66,4 +66,14 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, value)
-    console().print(table)
+    _print(console(), table)
+
+
+def _print(out: Console, table: Table) -> None:
+    """Print a table; into a pipe without the blanks that fill its last column."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

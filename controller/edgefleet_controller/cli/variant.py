@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, calling, listing, one
-from edgefleet_controller.cli.figures import NONE, count, ms, number, share, short, size, span
+from edgefleet_controller.cli.figures import NONE, count, ms, number, quality, share, short, size, span
 from edgefleet_controller.cli.printing import print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
@@ -26,15 +26,16 @@ def list_variants(
     if as_json:
         print_json(found)
         return
+    good = quality(found)
     rows = [
         (
             *(short(v["id"]), v["model"], v["recipe"], ", ".join(v["instruction_sets"]) or "any"),
-            *(share(v["accuracy"]), ms(v["p95_ms"]), size(v["file_bytes"]), size(v["delivery_bytes"])),
+            *(share(v[good]), ms(v["p95_ms"]), size(v["file_bytes"]), size(v["delivery_bytes"])),
         )
         for v in found
     ]
     hosts = sorted({v["measured_on"] for v in found if v["measured_on"]})
-    columns = ("variant", "model", "recipe", "made for", ">accuracy", ">p95", ">file", ">delivery")
+    columns = ("variant", "model", "recipe", "made for", f">{good}", ">p95", ">file", ">delivery")
     caption = f"latency measured on {'; '.join(hosts)}" if hosts else ""
     print_table(columns, rows, caption=caption, nothing="no variant yet: `edgefleet compress MODEL@VERSION`")
 

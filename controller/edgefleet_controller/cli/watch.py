@@ -59,7 +59,7 @@ def _way_back(client: Client, rollout: Json) -> str | None:
         if e.get("back_generation") is not None
     ]
     back = sum(e["back_phase"] in ("committed", "already_installed", "removed") for e in told)
-    return f"going back: {back} of {len(told)} devices are back"
+    return f"going back: {back} of {len(told)} devices are back" if told else None
 
 
 def header(rollout: Json) -> str:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgefleet_controller.cli import app
+from edgefleet_controller.credentials import make_credentials
 
 LISTINGS = ["model", "variant", "profile", "device", "segment", "rollout", "operation"]
 
@@ -25,6 +26,19 @@ def test_without_a_controller_the_way_to_name_one_is_said(operator, tmp_path: Pa
     operator.url = ""
     assert "--api" in operator.types("model", "list", code=2).stderr
     assert "no URL" in operator.types("model", "list", "--api", "localhost:80", code=2).stderr
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> str:
+    """The API's token of the state folder that the service is about to open."""
+    (tmp_path / "state").mkdir()
+    return make_credentials(tmp_path / "state")[1]
+
+
+def test_the_token_of_the_environment_opens_a_guarded_controller(token: str, operator, monkeypatch) -> None:
+    assert "EDGEFLEET_TOKEN" in operator.types("model", "list", code=1).stderr
+    monkeypatch.setenv("EDGEFLEET_TOKEN", token)
+    assert operator.reads("model", "list") == []
 
 
 def test_a_controller_that_does_not_answer_is_named_on_one_line(operator) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from edgefleet_controller.records import OperationRecord
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
@@ -20,6 +22,23 @@ def test_a_folder_becomes_a_model_and_a_second_time_changes_nothing(operator) ->
 
 def test_a_folder_without_a_card_is_refused(operator, tmp_path: Path) -> None:
     assert "model.toml" in operator.types("model", "add", str(tmp_path), code=1).stderr
+
+
+def test_a_file_that_is_no_model_is_refused_before_anything_is_sent(operator, tmp_path: Path) -> None:
+    onnx, data = tmp_path / "mine.onnx", tmp_path / "data.npz"
+    onnx.write_bytes(b"no model")
+    np.savez(data, x=np.zeros((4, 2), np.float32))
+    assert operator.types("model", "add", str(onnx), "--data", str(data), code=1).stderr.startswith("edgefleet: ")
+    operator.types("model", "add", str(onnx), code=2)
+    operator.types("model", "add", str(tmp_path / "nowhere"), code=2)
+    operator.types("model", "add", str(EXAMPLE), "--name", "other", code=2)
+    assert operator.reads("model", "list") == []
+
+
+def test_a_model_that_nothing_needs_is_removed(operator, published: str) -> None:
+    assert "removed" in operator.types("model", "remove", published).stdout
+    assert operator.reads("model", "list") == []
+    assert published in operator.types("model", "remove", published, code=1).stderr
 
 
 def test_a_model_shows_what_each_profile_gets_and_why_not_the_others(operator, published: str) -> None:
