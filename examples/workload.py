@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import urllib.parse
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class Caller(threading.Thread):
         super().__init__(name=name)
         self.counts: Counter[str] = Counter()
         self.variants: Counter[str] = Counter()
+        self.troubles: deque[str] = deque(maxlen=5)
         parts = urllib.parse.urlsplit(url)
         self._host, self._port, self._model = parts.hostname, parts.port, model
         self._images, self._labels = images, labels
@@ -45,7 +46,8 @@ class Caller(threading.Thread):
             try:
                 self._ask(connection, f"{self.name}-{number}", self._images[index], int(self._labels[index]))
             except (OSError, http.client.HTTPException, ValueError) as error:
-                self.counts[f"no answer: {type(error).__name__}"] += 1
+                self.counts["no answer"] += 1
+                self.troubles.append(f"{type(error).__name__}: {error}")
                 connection.close()
         connection.close()
 
@@ -72,8 +74,12 @@ class Caller(threading.Thread):
         status, answer = self._post(
             connection, f"/v2/models/{self._model}/infer", {"id": request_id, "inputs": [tensor]}
         )
+        if status == 503:
+            # Before the first model that is to be expected; afterwards somebody was left without an answer.
+            self.counts["fell silent" if self.counts["answered"] else "not ready"] += 1
+            return
         if status != 200:
-            self.counts["not ready" if status == 503 else f"status {status}"] += 1
+            self.counts["wrong status"] += 1
             return
         self.counts["answered"] += 1
         self.counts["right"] += int(np.argmax(answer["outputs"][0]["data"]) == label)
@@ -113,7 +119,11 @@ def main() -> None:
         caller.start()
     for caller in callers:
         caller.join()
-    print(json.dumps({c.name: {**c.counts, "variants": dict(c.variants)} for c in callers}, indent=1))
+    print(
+        json.dumps(
+            {c.name: {**c.counts, "variants": dict(c.variants), "troubles": [*c.troubles]} for c in callers}, indent=1
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,34 @@
-"""Blobs: files named by their sha256, written once."""
+"""Blobs: files named by their sha256, written once, and removed when nothing names them."""
 
+import logging
 import os
+import re
 import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobFolder:
-    """A folder of blobs; what stands under a name is complete and synced."""
+    """A folder of blobs; what stands under a name is complete and synced.
+
+    A blob's file time says when it was last put or kept: what is about to be named is never removed as unnamed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._lock = threading.Lock()  # between putting and removing the same blob
+        self._damaged: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> Path:
@@ -21,18 +36,21 @@ class BlobFolder:
         return self._folder / name[:2] / name
 
     def put(self, data: bytes) -> str:
-        """Write a blob; its name."""
+        """Write a blob; its name. One that was damaged on disk is whole again."""
         name = digest(data)
         path = self.path(name)
-        if path.exists():
-            return name
-        path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
-        _sync_folder(path.parent)
+        with self._lock:
+            if self.is_whole(name):
+                os.utime(path)
+                return name
+            path.parent.mkdir(exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(file.name).replace(path)
+            _sync_folder(path.parent)
+            self._damaged.discard(name)
         return name
 
     def put_named(self, name: str, data: bytes) -> None:
@@ -57,13 +75,27 @@ class BlobFolder:
             raise NotFound(f"no blob {name}: upload it first") from None
 
     def read_chunk(self, name: str, index: int, chunk_bytes: int) -> bytes | None:
-        """Chunk `index` of a blob, or None where there is nothing."""
+        """Chunk `index` of a blob, or None where there is nothing.
+
+        A blob as small as a manifest is checked as a whole each time, so that no device gets a damaged one; the
+        chunks of larger ones are checked by devices, against a hash list that is itself a small blob.
+        """
         try:
             with self.path(name).open("rb") as file:
+                if os.fstat(file.fileno()).st_size <= MAX_MANIFEST_BYTES and not self._is_sound(name, file.read()):
+                    return None
                 file.seek(index * chunk_bytes)
                 return file.read(chunk_bytes) or None
         except OSError:
             return None
+
+    def _is_sound(self, name: str, data: bytes) -> bool:
+        if digest(data) == name:
+            return True
+        if name not in self._damaged:
+            self._damaged.add(name)
+            log.error("blob %s is damaged on disk and is not sent: add the model again, or compress it again", name)
+        return False
 
     def is_whole(self, name: str) -> bool:
         """Whether the blob on disk still is what its name says."""
@@ -75,6 +107,48 @@ class BlobFolder:
         except OSError:
             return False
         return hashed.hexdigest() == name
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Keep blobs that will be named in a moment from being removed as unnamed."""
+        for name in names:
+            with self._lock, suppress(OSError):
+                os.utime(self.path(name))
+
+    def written_ms(self) -> Iterator[tuple[str, int]]:
+        """Every blob on disk, with when it was last put or kept."""
+        for path in self._folder.glob("??/*"):
+            with suppress(OSError):
+                if _NAME.fullmatch(path.name):
+                    yield path.name, _changed_ms(path)
+
+    def remove(self, name: str, unless_since_ms: int, forget: Callable[[str], None]) -> bool:
+        """Remove a blob unless it was put or kept since; whether it went.
+
+        Args:
+            name: which blob.
+            unless_since_ms: if its file is as young as this, it stays.
+            forget: removes what the store knows of it, before the file goes: a row without its file would promise
+                devices what is not there.
+        """
+        path = self.path(name)
+        with self._lock:
+            with suppress(FileNotFoundError):
+                if _changed_ms(path) >= unless_since_ms:
+                    return False
+            forget(name)
+            path.unlink(missing_ok=True)
+        return True
+
+    def sweep(self, before_ms: int) -> None:
+        """Delete what killed uploads left half written."""
+        for path in self._folder.iterdir():
+            with suppress(OSError):
+                if path.is_file() and _changed_ms(path) < before_ms:
+                    path.unlink()
+
+
+def _changed_ms(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1_000_000
 
 
 def _sync_folder(folder: Path) -> None:

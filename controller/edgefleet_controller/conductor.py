@@ -2,23 +2,50 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
+from edgefleet_controller import orders
+from edgefleet_controller.behaviour import Finding, examine
+from edgefleet_controller.directions import Directions
 from edgefleet_controller.ids import now_ms
-from edgefleet_controller.records import DesiredRecord, ExecutionRecord, RolloutRecord
-from edgefleet_controller.rollout import Activate, Decision, End, MoveRollout, MoveWave, Stage, advance
+from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
+from edgefleet_controller.rollout import (
+    Activate,
+    Decision,
+    End,
+    Hold,
+    MoveRollout,
+    MoveWave,
+    Return,
+    Stage,
+    advance,
+)
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.evidence import Compared
 from edgefleet_controller.voice import Voice
 
 log = logging.getLogger(__name__)
 
+Joiners = Callable[[RolloutRecord, Sequence[ExecutionRecord]], list[ExecutionRecord]]
+ACTIVE: tuple[RolloutPhase, ...] = ("running", "paused", "rolling_back")
+JOIN_EVERY_MS = 2000
+
 
 class Conductor:
-    """One thread that moves every running rollout along."""
+    """One thread that moves every rollout along; operators' orders take turns with it.
 
-    def __init__(self, store: Store, voice: Voice, *, tick_s: float, each_tick: Callable[[], None]) -> None:
+    What is read, decided and written in one turn is one transaction: an order never gets lost under a tick.
+    """
+
+    def __init__(
+        self, store: Store, voice: Voice, joiners: Joiners, *, tick_s: float, each_tick: Callable[[], None]
+    ) -> None:
         self._store = store
         self._voice = voice
+        self._joiners = joiners
+        self._directions = Directions(store)
+        self._looked: dict[str, int] = {}
         self._tick_s = tick_s
         self._each_tick = each_tick
         self._stopped = threading.Event()
@@ -33,6 +60,35 @@ class Conductor:
         self._stopped.set()
         self._thread.join()
 
+    def order(self, verb: Literal["pause", "resume", "abort", "rollback"], rollout_id: str) -> list[str]:
+        """Carry out an operator's order; the manifests whose delivery it ends.
+
+        Raises:
+            NotFound: there is no such rollout.
+            Refused: not in the state that the rollout is in.
+        """
+        now = now_ms()
+        with self._store.rollouts.transaction():
+            rollout = self._store.rollouts.get(rollout_id)
+            executions = self._store.rollouts.executions(rollout_id)
+            decisions = orders.decide(verb, rollout, executions)
+            to_tell = self._carry_out(rollout, decisions, now)
+        self._voice.desire(to_tell)
+        return sorted({e.manifest for e in executions if e.manifest}) if verb == "abort" else []
+
+    def tick(self, now: int) -> None:
+        """Move every rollout that is under way by one step."""
+        for rollout in self._store.rollouts.all(*ACTIVE):
+            to_tell: list[str] = []
+            with self._store.rollouts.transaction():
+                rollout = self._store.rollouts.get(rollout.id)
+                executions = self._store.rollouts.executions(rollout.id)
+                executions += self._joined(rollout, executions, now)
+                decisions = advance(rollout, executions, now, self._findings(rollout, executions))
+                if decisions:
+                    to_tell = self._carry_out(rollout, decisions, now)
+            self._voice.desire(to_tell)
+
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):
             try:
@@ -42,77 +98,73 @@ class Conductor:
                 # The next tick reads everything anew from the store.
                 log.exception("a tick failed")
 
-    def tick(self, now: int) -> None:
-        """Move every running rollout by one step."""
-        for rollout in self._store.rollouts.all("running"):
-            executions = self._store.rollouts.executions(rollout.id)
-            decisions = advance(rollout, executions, now)
-            if decisions:
-                self._carry_out(rollout, decisions, now)
+    def _joined(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> list[ExecutionRecord]:
+        """Devices that have appeared; looking at the whole fleet for them need not be done at every tick."""
+        if rollout.state != "running" or now - self._looked.get(rollout.id, 0) < JOIN_EVERY_MS:
+            return []
+        self._looked[rollout.id] = now
+        joined = self._joiners(rollout, executions)
+        self._store.rollouts.put_executions(joined)
+        return joined
 
-    def _carry_out(self, rollout: RolloutRecord, decisions: list[Decision], now: int) -> None:
-        """Commit every decision of a tick together, then tell the devices; a kill in between costs a heartbeat."""
+    def _findings(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> list[Finding]:
+        """How the new variant behaves on the profiles where it answers."""
+        if rollout.state != "running" or not any(w.state in ("activating", "soaking") for w in rollout.waves):
+            return []
+        compared = _compared([e for e in executions if e.exposed])
+        evidence = self._store.evidence.of(rollout.spec.model, compared, rollout.created_ms)
+        return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
+
+    def _carry_out(self, rollout: RolloutRecord, decisions: Sequence[Decision], now: int) -> list[str]:
+        """Write down every decision of a turn; the devices to tell. A kill before they are told costs a heartbeat."""
         to_tell: list[str] = []
-        with self._store.rollouts.transaction():
-            for decision in decisions:
-                match decision:
-                    case MoveRollout(state, reason):
-                        rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
-                        self._store.rollouts.note(now, f"rollout {state}", rollout.id, reason)
-                    case MoveWave(number, state, reason):
-                        rollout = _with_wave(rollout, number, state, reason, now)
-                        self._store.rollouts.note(now, f"wave {number} {state}", rollout.id, reason)
-                    case Stage(execution) | Activate(execution):
-                        self._direct(rollout, execution, activate=isinstance(decision, Activate), now=now)
-                        to_tell.append(execution.device)
-                    case End(execution, phase, reason):
-                        changes = {"phase": phase, "detail": reason, "changed_ms": now}
-                        self._store.rollouts.put_executions([execution.model_copy(update=changes)])
-            self._store.rollouts.put(rollout)
-        self._voice.desire(to_tell)
+        for decision in decisions:
+            match decision:
+                case MoveRollout(state, reason):
+                    rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
+                    self._store.rollouts.note(now, f"rollout {state}", rollout.id, reason)
+                case MoveWave(number, state, reason, evidence):
+                    rollout = _with_wave(rollout, number, state, reason, evidence, now)
+                    self._store.rollouts.note(now, f"wave {number} {state}", rollout.id, reason)
+                case Stage(execution):
+                    self._directions.stage(rollout, execution, now)
+                    to_tell.append(execution.device)
+                case Activate(execution):
+                    self._directions.activate(rollout, execution, now)
+                    to_tell.append(execution.device)
+                case Hold(execution):
+                    self._directions.hold(rollout, execution, now)
+                    to_tell.append(execution.device)
+                case Return(execution):
+                    self._directions.send_back(rollout, execution, now)
+                    to_tell.append(execution.device)
+                case End(execution, phase, reason):
+                    changes = {"phase": phase, "detail": reason, "changed_ms": now}
+                    self._store.rollouts.put_executions([execution.model_copy(update=changes)])
+        self._store.rollouts.put(rollout)
+        return to_tell
 
-    def _direct(self, rollout: RolloutRecord, execution: ExecutionRecord, *, activate: bool, now: int) -> None:
-        """Change what a device should run; every new direction but the switch itself is a new generation."""
-        model = rollout.spec.model
-        generation = execution.generation or self._next_generation(execution.device, model)
-        self._store.devices.put_desired(
-            DesiredRecord(
-                device=execution.device,
-                model=model,
-                generation=generation,
-                manifest=execution.manifest,
-                manifest_bytes=execution.manifest_bytes,
-                rollout=rollout.id,
-                activate=activate,
-                trial_s=rollout.spec.timers.trial_s,
-            )
+
+def _compared(exposed: Sequence[ExecutionRecord]) -> dict[str, Compared]:
+    """By profile, the new variant, what its devices ran before, and which devices have switched."""
+    compared: dict[str, Compared] = {}
+    for execution in exposed:
+        if execution.variant is None:
+            continue
+        known = compared.get(execution.profile, Compared(execution.variant, frozenset(), frozenset()))
+        before = known.before | ({execution.previous_variant} if execution.previous_variant else set())
+        compared[execution.profile] = Compared(
+            execution.variant, before - {execution.variant}, known.exposed | {execution.device}
         )
-        changes = {
-            "generation": generation,
-            "directive": "activate" if activate else "stage",
-            "directed_ms": now,
-            "changed_ms": now,
-        }
-        self._store.rollouts.put_executions([execution.model_copy(update=changes)])
-
-    def _next_generation(self, device: str, model: str) -> int:
-        """One more than what we gave or the device has: after a restore the device may be ahead."""
-        given = [d.generation for d in self._store.devices.desired(device) if d.model == model]
-        known = self._store.devices.find(device)
-        reported = known.reported.models.get(model) if known else None
-        return max([0, *given, reported.generation if reported else 0]) + 1
+    return compared
 
 
-def _with_wave(rollout: RolloutRecord, number: int, state: str, reason: str, now: int) -> RolloutRecord:
+def _with_wave(
+    rollout: RolloutRecord, number: int, state: WavePhase, reason: str, evidence: tuple[str, ...], now: int
+) -> RolloutRecord:
+    changes = {"state": state, "reason": reason, "evidence": evidence, "since_ms": now}
     waves = tuple(
-        wave.model_copy(
-            update={
-                "state": state,
-                "reason": reason,
-                "since_ms": now,
-                "started_ms": wave.started_ms if wave.started_ms is not None else now,
-            }
-        )
+        wave.model_copy(update={**changes, "started_ms": wave.started_ms if wave.started_ms is not None else now})
         if wave.number == number
         else wave
         for wave in rollout.waves

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgefleet_controller.behaviour import Finding
 from edgefleet_controller.records import ExecutionRecord, Gate
 from edgefleet_protocol.phases import DECIDED, ENDED, FAILED
 
@@ -35,6 +36,7 @@ def judge(
     gate: Gate,
     wave: Sequence[ExecutionRecord],
     earlier: Sequence[ExecutionRecord],
+    findings: Sequence[Finding] = (),
     *,
     soaked_s: float | None,
     past_deadline: bool,
@@ -45,6 +47,7 @@ def judge(
         gate: the thresholds.
         wave: the executions of this wave.
         earlier: those of the waves before it: the sequential test counts them too.
+        findings: how the new variant behaves on devices that answer with it.
         soaked_s: seconds since the wave began to soak, None before.
         past_deadline: whether the wave has used up its time.
     """
@@ -55,6 +58,8 @@ def judge(
         return Verdict("failed", f"{unsafe[0].device} failed and nothing answers there")
     if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
         return verdict
+    if against := [finding.words for finding in findings if finding.against]:
+        return Verdict("failed", "; ".join(against))
     open_ones = [e for e in wave if e.phase not in ENDED]
     if past_deadline and len(decided) < min(gate.min_decided, _countable(wave)):
         return Verdict("inconclusive", f"only {len(decided)} devices decided in time, {gate.min_decided} are needed")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
-from edgefleet_controller.rollout import after_report
+from edgefleet_controller.rollout import after_report, after_report_of_return
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_controller.voice import Voice, must_be_told
@@ -198,5 +198,7 @@ def _changed(known: Iterable[ExecutionRecord], model: ReportedModel, now: int) -
             after = after_report(execution, attempt.phase, attempt.reason, attempt.detail, now)
             transfer = attempt.transfer
             yield after.model_copy(update={"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done})
+        elif attempt and attempt.generation == execution.back_generation and attempt.rollout == execution.rollout:
+            yield after_report_of_return(execution, attempt.phase, attempt.reason, now)
         elif execution.generation < model.generation and execution.phase not in ENDED:
             yield after_report(execution, "superseded", None, "a higher generation took its place", now)

@@ -1,11 +1,11 @@
 """Planning and starting rollouts: from a spec and the fleet as stored to waves of executions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from edgefleet_controller.errors import Invalid, Refused
 from edgefleet_controller.ids import new_id, now_ms
-from edgefleet_controller.plan import Assigned, Plan, Target, plan
-from edgefleet_controller.records import DeviceRecord, DeviceStatus, RolloutRecord, RolloutSpec
+from edgefleet_controller.plan import Assigned, Plan, Target, join, plan
+from edgefleet_controller.records import DeviceRecord, DeviceStatus, ExecutionRecord, RolloutRecord, RolloutSpec
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError
@@ -75,6 +75,21 @@ def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> Roll
         store.rollouts.put_executions(planned.executions)
         store.rollouts.note(now, "rollout running", rollout.id, f"{len(planned.executions)} devices")
     return rollout
+
+
+def late_joiners(
+    store: Store, catalogue: Catalogue, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]
+) -> list[ExecutionRecord]:
+    """Executions for devices that match a running rollout and appeared after its start."""
+    known = {e.device for e in executions}
+    spec = rollout.spec
+    new = [d for d in select(store, catalogue, spec.selector) if d.id not in known]
+    if not new:
+        return []
+    taken = store.rollouts.open_devices(spec.model)
+    choices, now = _assigned(store, spec), now_ms()
+    targets = [Target(d.id, d.profile, _answering(d, spec.model)) for d in new if d.id not in taken]
+    return [join(rollout, target, choices, now) for target in targets]
 
 
 def _answering(device: DeviceRecord, model: str) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from edgefleet_controller.records import ExecutionRecord, RolloutSpec, WaveRecord
+from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec, WaveRecord
 from edgefleet_protocol.phases import Phase
 
 
@@ -58,9 +58,26 @@ def plan(
     return Plan(waves, tuple(executions))
 
 
+def join(rollout: RolloutRecord, target: Target, choices: Mapping[str, Assigned], now_ms: int) -> ExecutionRecord:
+    """A device that appeared after the start: it gets the place of its hash, and never one in a wave that has passed.
+
+    So it is counted by a gate that is still to come, and never runs ahead of its wave.
+    """
+    spec = rollout.spec
+    place = int.from_bytes(_hash(spec, target)[:8], "big") / 2**64
+    shares = sorted(set(spec.waves) | {1.0})
+    fitting = next((n for n, share in enumerate(shares, start=1) if place < share), len(shares))
+    still_open = next((w.number for w in rollout.waves if w.state != "passed"), rollout.waves[-1].number)
+    wave = min(max(fitting, still_open), rollout.waves[-1].number)
+    return _execution(rollout.id, wave, target, choices, now_ms)
+
+
+def _hash(spec: RolloutSpec, target: Target) -> bytes:
+    return sha256(f"{spec.model}@{spec.version}:{spec.selector}:{target.device}".encode()).digest()
+
+
 def _ordered(spec: RolloutSpec, targets: Sequence[Target]) -> list[Target]:
-    salt = f"{spec.model}@{spec.version}:{spec.selector}"
-    by_hash = sorted(targets, key=lambda t: sha256(f"{salt}:{t.device}".encode()).digest())
+    by_hash = sorted(targets, key=lambda t: _hash(spec, t))
     ranks: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for target in by_hash:

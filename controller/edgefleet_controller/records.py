@@ -88,7 +88,7 @@ class AdmissionRecord(Record):
 
 
 class DeviceRecord(Record):
-    """A device as it last reported itself."""
+    """A device as it last reported itself; `added_as` is the profile that an operator added it for."""
 
     id: Name
     status: DeviceStatus
@@ -116,6 +116,12 @@ class Gate(Record):
     A wave fails when more than `failure_threshold` of at least `min_decided` decided devices failed, or when the
     sequential test rejects; it passes after `soak_s` seconds when at least `success_threshold` of the decided
     committed. With fewer than `min_decided` decided at the deadline it is inconclusive.
+
+    It also fails on behaviour, profile by profile, where a one-sided test at `significance` shows it: labelled
+    accuracy more than `max_accuracy_drop` (a share) below what ran on that profile before, from `min_labels` labels
+    on each side; errors and answers that are not finite above `max_error_share`; answers slower than
+    `max_p95_ratio` times the p95 of devices of the profile that still run the old variant. These two need
+    `min_requests`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,6 +130,12 @@ class Gate(Record):
     failure_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.1
     min_decided: Annotated[int, Field(ge=1)] = 1
     soak_s: Annotated[float, Field(ge=0, le=7 * 86400)] = 1800
+    min_labels: Annotated[int, Field(ge=1)] = 50
+    max_accuracy_drop: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    min_requests: Annotated[int, Field(ge=1)] = 50
+    max_error_share: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    max_p95_ratio: Annotated[float, Field(ge=1)] = 1.2
+    significance: Annotated[float, Field(gt=0, le=0.1)] = 0.001
 
 
 class Timers(Record):
@@ -136,6 +148,7 @@ class Timers(Record):
     staging_s: Annotated[float, Field(gt=0)] = 6 * 3600
     wave_s: Annotated[float, Field(gt=0)] = 24 * 3600
     trial_s: Annotated[float, Field(ge=0, le=86400)] = 30
+    return_s: Annotated[float, Field(gt=0)] = 86_400
 
 
 class RolloutSpec(Record):
@@ -151,6 +164,7 @@ class RolloutSpec(Record):
     gate: Gate = Gate()
     timers: Timers = Timers()
     concurrency: Annotated[int, Field(ge=1)] = 10
+    on_failure: Literal["pause", "roll_back"] = "roll_back"
 
 
 RolloutPhase = Literal[
@@ -177,10 +191,15 @@ class WaveRecord(Record):
     since_ms: int
     started_ms: int | None = None
     reason: str | None = None
+    evidence: tuple[str, ...] = ()
 
 
 class ExecutionRecord(Record):
-    """One device in one rollout."""
+    """One device in one rollout.
+
+    `previous_*` is what answered before the device was told anything; the `back_*` fields are the way back to it, an
+    execution of its own kind with a generation of its own.
+    """
 
     rollout: str
     device: Name
@@ -199,6 +218,22 @@ class ExecutionRecord(Record):
     directed_ms: int | None = None
     heard_ms: int | None = None
     changed_ms: int
+    previous_variant: str | None = None
+    previous_manifest: str | None = None
+    previous_manifest_bytes: int = 0
+    back_generation: int | None = None
+    back_phase: Phase | None = None
+    back_reason: str | None = None
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the device was told to switch, so that its applications may have met the new variant."""
+        return self.directive == "activate"
+
+    @property
+    def is_back(self) -> bool:
+        """Whether the way back has ended well."""
+        return self.back_phase in ("committed", "already_installed", "removed")
 
 
 class RolloutRecord(Record):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgefleet_controller.behaviour import Finding
 from edgefleet_controller.gate import judge
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase, WaveRecord
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
@@ -23,6 +24,7 @@ class MoveWave:
     number: int
     state: WavePhase
     reason: str
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,35 @@ class End:
     reason: str
 
 
-Decision = MoveRollout | MoveWave | Stage | Activate | End
+@dataclass(frozen=True)
+class Hold:
+    """Take back the word to switch from a device that has not acted on it."""
+
+    execution: ExecutionRecord
 
 
-def advance(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
-    """What a tick changes in a running rollout.
+@dataclass(frozen=True)
+class Return:
+    """Let a device go back to what it ran before, from its own disk."""
 
-    One wave at a time is at work; its state decides which rules apply.
+    execution: ExecutionRecord
+
+
+Decision = MoveRollout | MoveWave | Stage | Activate | End | Hold | Return
+
+
+def advance(
+    rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int, findings: Sequence[Finding] = ()
+) -> list[Decision]:
+    """What a tick changes in a rollout.
+
+    One wave at a time is at work; its state decides which rules apply. A paused rollout keeps its devices where they
+    are; one that rolls back waits for every device that has to go back.
     """
+    if rollout.state == "paused":
+        return [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
+    if rollout.state == "rolling_back":
+        return _go_back(rollout, executions, now_ms)
     if rollout.state != "running":
         return []
     wave = next((w for w in rollout.waves if w.state != "passed"), None)
@@ -66,12 +89,35 @@ def advance(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_m
     if wave.state == "pending":
         return _start(wave, members)
     if wave.state in ("failed", "inconclusive"):
-        return [MoveRollout("paused", f"wave {wave.number} is {wave.state}: {wave.reason}")]
-    return (
-        _expire(rollout, members, now_ms)
-        + _steer(rollout, wave, members, earlier, now_ms)
-        + _judge(rollout, wave, members, earlier, now_ms)
-    )
+        reason = f"wave {wave.number} is {wave.state}: {wave.reason}"
+        returns = wave.state == "failed" and rollout.spec.on_failure == "roll_back"
+        return [MoveRollout("rolling_back" if returns else "paused", reason)]
+    judged = _judge(rollout, wave, members, earlier, findings, now_ms)
+    if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
+        return judged  # nobody else switches on a verdict like this
+    return _expire(rollout, members, now_ms) + _steer(rollout, wave, members, earlier, now_ms) + judged
+
+
+def must_return(execution: ExecutionRecord) -> bool:
+    """Whether a device has to be told to go back: it was told something, and did not end it by itself unharmed."""
+    if execution.back_generation is not None:
+        return True
+    unharmed = ("rejected", "failed_no_change", "failed_rolled_back", "superseded", "removed", "already_installed")
+    return execution.generation is not None and execution.phase not in unharmed
+
+
+def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
+    """Everyone goes back to what they ran before; those who are not there find it in their desired state later."""
+    affected = [e for e in executions if must_return(e)]
+    returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None]
+    open_ones = [e for e in affected if not e.is_back]
+    if not open_ones:
+        return [MoveRollout("rolled_back", rollout.reason or "rolled back")]
+    if (now_ms - rollout.changed_ms) / 1000 > rollout.spec.timers.return_s:
+        names = ", ".join(e.device for e in open_ones[:20])
+        more = f" and {len(open_ones) - 20} more" if len(open_ones) > 20 else ""
+        return [*returns, MoveRollout("rollback_incomplete", f"{rollout.reason}; not back yet: {names}{more}")]
+    return returns
 
 
 def _start(wave: WaveRecord, members: Sequence[ExecutionRecord]) -> list[Decision]:
@@ -106,6 +152,8 @@ def _steer(
     """Move the wave along: staged devices switch, few at first, more with every success."""
     timers = rollout.spec.timers
     under_way = [e for e in members if e.phase not in ENDED]
+    if late := [e for e in under_way if e.phase == "assigned" and e.directive == "none"]:
+        return [Stage(e) for e in late]
     waited_s = (now_ms - wave.since_ms) / 1000
     if wave.state == "staging":
         if all(e.phase == "staged" for e in under_way) or waited_s > timers.staging_s:
@@ -126,6 +174,7 @@ def _judge(
     wave: WaveRecord,
     members: Sequence[ExecutionRecord],
     earlier: Sequence[ExecutionRecord],
+    findings: Sequence[Finding],
     now_ms: int,
 ) -> list[Decision]:
     started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
@@ -133,8 +182,18 @@ def _judge(
     soaked_s = (now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
     if past_deadline and soaked_s is None and any(e.phase in DECIDED for e in members):
         return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]
-    verdict = judge(rollout.spec.gate, members, earlier, soaked_s=soaked_s, past_deadline=past_deadline)
-    return [] if verdict.outcome == "wait" else [MoveWave(wave.number, verdict.outcome, verdict.reason)]
+    verdict = judge(rollout.spec.gate, members, earlier, findings, soaked_s=soaked_s, past_deadline=past_deadline)
+    if verdict.outcome == "wait":
+        return []
+    evidence = tuple(finding.words for finding in findings)
+    return [MoveWave(wave.number, verdict.outcome, verdict.reason, evidence)]
+
+
+def after_report_of_return(
+    execution: ExecutionRecord, phase: Phase, reason: str | None, now_ms: int
+) -> ExecutionRecord:
+    """An execution after its device told of its way back."""
+    return execution.model_copy(update={"back_phase": phase, "back_reason": reason, "heard_ms": now_ms})
 
 
 def after_report(

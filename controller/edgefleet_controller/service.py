@@ -14,7 +14,9 @@ from edgefleet_controller.builder import Builder, Folders
 from edgefleet_controller.bus import Bus
 from edgefleet_controller.conductor import Conductor
 from edgefleet_controller.errors import StateInUse
+from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ingest import Ingest
+from edgefleet_controller.launch import late_joiners
 from edgefleet_controller.pacer import Pacer
 from edgefleet_controller.settings import Settings
 from edgefleet_controller.store import Store
@@ -22,6 +24,7 @@ from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count
 from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.manifest import verify
 from edgefleet_protocol.messages import ChunkRequest
 
 log = logging.getLogger(__name__)
@@ -55,9 +58,17 @@ class Service:
         self.voice = Voice(self.store, self.bus)
         self.pacer = Pacer(self.bus, self._open_chunk)
         self.ingest = Ingest(self.store, self.voice, self._want, accept_all=settings.accept_all)
-        self.conductor = Conductor(self.store, self.voice, tick_s=settings.tick_s, each_tick=self._watch_broker)
+        self.conductor = Conductor(
+            self.store,
+            self.voice,
+            lambda rollout, executions: late_joiners(self.store, self.catalogue, rollout, executions),
+            tick_s=settings.tick_s,
+            each_tick=self._watch_broker,
+        )
         folders = Folders(cache=settings.state / "cache", work=settings.state / "work")
         self.builder = Builder(self.store, self.blobs, folders)
+        kept = Retention(windows_h=settings.telemetry_keep_h, rollups_days=settings.rollups_keep_days)
+        self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 
     def start(self) -> None:
         """Begin to listen, to send and to decide."""
@@ -66,9 +77,11 @@ class Service:
         self.pacer.start()
         self.bus.start()
         self.conductor.start()
+        self.housekeeping.start()
 
     def stop(self) -> None:
         """End everything, the embedded broker included."""
+        self.housekeeping.stop()
         self.conductor.stop()
         self.builder.stop()
         self.pacer.stop()
@@ -86,6 +99,12 @@ class Service:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(where))
         part.replace(path)
+
+    def stop_delivery(self, manifest: str) -> None:
+        """Stop sending what a manifest names; whoever still wants it asks again."""
+        found = verify(self.blobs.read(manifest), manifest)
+        for blob in (manifest, *(e.blob.sha256 for e in found.encodings)):
+            self.pacer.drop(blob)
 
     def delivered_bytes(self) -> dict[str, int]:
         """What was broadcast since the start, in bytes, by lane."""

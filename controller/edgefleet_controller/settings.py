@@ -29,6 +29,8 @@ class Settings:
     hello_jitter_s: float = 2.0
     profiles: Path | None = None
     accept_all: bool = False
+    telemetry_keep_h: float = 48
+    rollups_keep_days: float = 90
 
     @property
     def beyond_loopback(self) -> bool:

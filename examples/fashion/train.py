@@ -1,6 +1,7 @@
 """Train this example's source model on the full Fashion-MNIST.
 
     python examples/fashion/train.py --source /usr/share/datasets/fashion-mnist
+    python examples/fashion/train.py --start weights.safetensors --rate 0.01 --epochs 2 --out finetuned.safetensors
 
 Trains on the 55,000, keeps the epoch that is best on the 5,000 of `val`, and looks at the 10,000 of `test` once,
 at the end. Writes weights.safetensors beside this file and prints the figures that model.toml pins.
@@ -16,7 +17,7 @@ import torch
 from make_data import SEED, Split, full_splits
 from numpy.typing import NDArray
 from rich.progress import Progress
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgefleet_compression.architectures import build
@@ -46,13 +47,13 @@ def augmented(x: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     return nn.functional.pad(x, (2, 2, 2, 2))[:, :, dy : dy + 28, dx : dx + 28]
 
 
-def train(model: nn.Module, splits: dict[str, Split], epochs: int, batch: int) -> float:
-    """Train in place with SGD and a one-cycle rate; ends at the epoch that is best on val, and returns it."""
+def train(model: nn.Module, splits: dict[str, Split], epochs: int, batch: int, peak: float) -> float:
+    """Train in place with SGD and a one-cycle rate up to `peak`; ends at the best epoch on val, and returns that."""
     x, y = as_input(splits["train"][0]), torch.from_numpy(splits["train"][1].astype(np.int64))
     random = torch.Generator().manual_seed(SEED)
     steps = len(x) // batch
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=epochs * steps)
+    optimizer = torch.optim.SGD(model.parameters(), lr=peak, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=epochs * steps)
     best, weights = 0.0, copy.deepcopy(model.state_dict())
     with Progress() as progress:
         bar = progress.add_task("training", total=epochs * steps)
@@ -81,14 +82,18 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights.safetensors")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--rate", type=float, default=0.1, help="the highest learning rate")
+    parser.add_argument("--start", type=Path, help="weights to go on from, to finetune them")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     splits = full_splits(args.source)
     model = build("resnet_s", {}, splits["train"][0].shape[1:], CLASSES, seed=SEED)
+    if args.start:
+        model.load_state_dict(load_file(args.start))
     started = time.monotonic()
-    best = train(model, splits, args.epochs, args.batch)
+    best = train(model, splits, args.epochs, args.batch, args.rate)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, args.out)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{parameters:,} parameters, {time.monotonic() - started:.0f} s")

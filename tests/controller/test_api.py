@@ -219,3 +219,17 @@ def test_every_profile_of_the_catalogue_is_shown_with_its_sources(api: httpx.Cli
 
 def test_health_says_whether_the_broker_is_heard(api: httpx.Client, service: Service) -> None:
     assert api.get("/health").json()["broker"] == service.broker_url
+
+
+@pytest.mark.usefixtures("published")
+def test_a_model_is_removed_unless_a_rollout_needs_it(api: httpx.Client, service: Service, reported) -> None:
+    register(service, reported, "a")
+    rollout = api.post("/rollouts", json={"model": "fashion", "version": 1}).json()
+    assert_problem(api.delete("/models/fashion@1"), 409, rollout["id"])
+    service.conductor.stop()
+    kept = service.store.rollouts.get(rollout["id"])
+    service.store.rollouts.put(kept.model_copy(update={"state": "cancelled"}))
+    service.store.devices.forget("a", 2)  # the rollout may have told it already
+    assert api.delete("/models/fashion@1").status_code == 204
+    assert api.get("/variants").json()["items"] == []
+    assert_problem(api.delete("/models/fashion@1"), 404, "fashion@1")

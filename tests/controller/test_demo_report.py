@@ -9,6 +9,7 @@ from edgefleet_controller.demo.report import choice_lines, faults, make_report
 VARIANTS = [
     {
         "id": letter * 64,
+        "model": "fashion@1",
         "recipe": recipe,
         "title": recipe,
         "instruction_sets": [],
@@ -24,6 +25,18 @@ VARIANTS = [
     }
     for letter, recipe in (("a", "fp32"), ("b", "int8"), ("c", "student"))
 ]
+
+
+ROLLOUT = {
+    "id": "r",
+    "model": "fashion@1",
+    "segment": "all",
+    "state": "completed",
+    "reason": None,
+    "counts": {},
+    "waves": [{"evidence": ["one: 60 labels"]}, {"evidence": []}],
+}
+WANTED = {"r": "completed"}
 
 
 def device(name: str, letter: str) -> dict:
@@ -46,9 +59,13 @@ def telemetry(name: str, letter: str, labelled: int) -> dict:
 @pytest.fixture
 def report() -> dict:
     fleet = {"one": "a", "two": "b", "three": "c"}
-    rollout = {"id": "r", "model": "fashion@1", "segment": "all", "state": "completed", "reason": None, "counts": {}}
+    executions = [
+        {"device": "one", "wave": 1, "directive": "activate"},
+        {"device": "two", "wave": 2, "directive": "none"},
+    ]
     return make_report(
-        [rollout],
+        [ROLLOUT],
+        {"r": executions},
         VARIANTS,
         {f"eu/{name}/lte": {"variant": letter * 64, "reasons": {}} for name, letter in fleet.items()},
         [device(name, letter) for name, letter in fleet.items()],
@@ -60,7 +77,7 @@ def report() -> dict:
 def test_a_device_shows_what_it_measured_itself(report: dict) -> None:
     shown = report["devices"][0]
     assert (shown["recipe"], shown["p95_ms"], shown["accuracy"], shown["samples"]) == ("fp32", 2.0, 0.9, 100)
-    assert faults(report) == []
+    assert faults(report, WANTED) == []
 
 
 @pytest.mark.parametrize(
@@ -76,16 +93,27 @@ def test_a_device_shows_what_it_measured_itself(report: dict) -> None:
 def test_what_is_not_as_it_should_be_is_named(report: dict, change: dict, said: str) -> None:
     broken = copy.deepcopy(report)
     broken["devices"][0].update(change)
-    assert any("one" in fault and said in fault for fault in faults(broken))
+    assert any("one" in fault and said in fault for fault in faults(broken, WANTED))
 
 
 def test_a_rollout_that_did_not_complete_is_named_with_its_reason(report: dict) -> None:
     report["rollouts"][0].update(state="paused", reason="wave 1 is failed")
-    assert faults(report) == ["rollout r is paused: wave 1 is failed"]
+    assert faults(report, WANTED) == ["rollout r of fashion@1 is paused, not completed: wave 1 is failed"]
+
+
+def test_a_rollout_that_should_stop_must_stop_in_its_first_wave(report: dict) -> None:
+    rollout = report["rollouts"][0]
+    assert (rollout["devices_exposed"], rollout["evidence"]) == (["one"], ["one: 60 labels"])
+    rollout["state"] = "rolled_back"
+    assert faults(report, {"r": "rolled_back"}) == []
+    rollout["devices_exposed"] = ["one", "two"]
+    assert any("first wave" in fault for fault in faults(report, {"r": "rolled_back"}))
+    rollout["devices_exposed"] = []
+    assert any("first wave" in fault for fault in faults(report, {"r": "rolled_back"}))
 
 
 def test_answers_of_another_variant_do_not_count_for_the_one_that_was_chosen() -> None:
-    shown = make_report([], VARIANTS, {}, [device("one", "a")], {}, [telemetry("one", "b", 100)])
+    shown = make_report([], {}, VARIANTS, {}, [device("one", "a")], {}, [telemetry("one", "b", 100)])
     assert shown["devices"][0]["samples"] == 0
 
 

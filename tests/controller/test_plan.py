@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from edgefleet_controller.plan import Assigned, Target, plan
-from edgefleet_controller.records import RolloutSpec
+from edgefleet_controller.plan import Assigned, Target, join, plan
+from edgefleet_controller.records import RolloutRecord, RolloutSpec, WaveRecord
 
 CHOICES = {"eu/rpi4/lte": Assigned("v1", "m1", 10), "eu/rpi5/wifi": Assigned("v2", "m2", 10)}
 
@@ -48,3 +48,15 @@ def test_a_profile_without_a_variant_is_named_and_not_assigned() -> None:
 def test_a_device_that_answers_with_its_variant_has_nothing_to_install() -> None:
     planned = plan("r", spec(1), [Target("a", "eu/rpi4/lte", "v1"), Target("b", "eu/rpi4/lte", "v0")], CHOICES, 0)
     assert {e.device: e.phase for e in planned.executions} == {"a": "already_installed", "b": "assigned"}
+
+
+def test_a_device_that_appears_later_is_in_the_wave_of_its_hash_and_never_in_one_that_has_passed() -> None:
+    def running(*states: str) -> RolloutRecord:
+        waves = tuple(
+            WaveRecord.model_validate({"number": n, "state": s, "since_ms": 0}) for n, s in enumerate(states, 1)
+        )
+        return RolloutRecord(id="r", spec=spec(0.5, 1), state="running", waves=waves, created_ms=0, changed_ms=0)
+
+    early = [join(running("staging", "pending"), t, CHOICES, 0).wave for t in fleet(200)]
+    assert 70 < early.count(1) < 130
+    assert {join(running("passed", "soaking"), t, CHOICES, 0).wave for t in fleet(200)} == {2}

@@ -2,8 +2,21 @@
 
 import pytest
 
+from edgefleet_controller.behaviour import Finding
+from edgefleet_controller.errors import Refused
+from edgefleet_controller.orders import decide
 from edgefleet_controller.records import Gate, Timers
-from edgefleet_controller.rollout import Activate, End, MoveRollout, MoveWave, Stage, advance, after_report
+from edgefleet_controller.rollout import (
+    Activate,
+    End,
+    Hold,
+    MoveRollout,
+    MoveWave,
+    Return,
+    Stage,
+    advance,
+    after_report,
+)
 
 
 def kinds(decisions) -> list[str]:
@@ -42,6 +55,12 @@ def test_staged_devices_switch_few_at_first_and_more_with_every_success(rollout,
     assert kinds(later) == ["Activate"] * 20
 
 
+@pytest.mark.parametrize("state", ["staging", "activating", "soaking"])
+def test_a_device_that_joins_a_wave_under_way_is_staged(rollout, execution, state: str) -> None:
+    members = [execution("a", "committed", directive="activate"), execution("late")]
+    assert advance(rollout(state), members, 1000) == [Stage(members[1])]
+
+
 def test_devices_that_are_switching_use_up_the_room(rollout, execution) -> None:
     members = [execution("t", "trial", directive="activate"), execution("s", "staged", directive="stage")]
     assert advance(rollout("activating", concurrency=1), members, 0) == []
@@ -64,13 +83,18 @@ def test_a_rollout_completes_when_every_wave_has_passed(rollout) -> None:
     assert advance(rollout("passed", "passed"), [], 0) == [MoveRollout("completed", "every wave passed")]
 
 
-def test_a_failed_wave_pauses_the_rollout_and_nobody_else_is_touched(rollout, execution) -> None:
+@pytest.mark.parametrize(("policy", "becomes"), [("pause", "paused"), ("roll_back", "rolling_back")])
+def test_a_failed_wave_ends_the_rollout_by_its_policy_and_nobody_else_is_touched(
+    rollout, execution, policy: str, becomes: str
+) -> None:
     gate = Gate(failure_threshold=0.1, min_decided=1, soak_s=1)
     members = [execution("a", "failed_rolled_back", reason="self_test_failed"), execution("b", wave=2)]
     assert [d.state for d in advance(rollout("activating", "pending", gate=gate), members, 0)][-1] == "failed"
-    paused = advance(rollout("failed", "pending", gate=gate), members, 0)
-    assert kinds(paused) == ["MoveRollout"]
-    assert paused[0].state == "paused"
+    failed = rollout("failed", "pending", gate=gate)
+    spec = failed.spec.model_copy(update={"on_failure": policy})
+    ended = advance(failed.model_copy(update={"spec": spec}), members, 0)
+    assert kinds(ended) == ["MoveRollout"]
+    assert ended[0].state == becomes
 
 
 def test_a_paused_rollout_decides_nothing(rollout, execution) -> None:
@@ -116,3 +140,82 @@ def test_a_device_that_was_given_up_and_comes_back_is_taken_at_its_word(executio
 def test_every_decision_is_one_of_the_kinds_that_the_conductor_carries_out(rollout, execution) -> None:
     decisions = advance(rollout("pending"), [execution("a")], 0)
     assert all(isinstance(d, MoveRollout | MoveWave | Stage | Activate | End) for d in decisions)
+
+
+def test_a_variant_that_behaves_badly_fails_its_wave_at_once_with_the_evidence(rollout, execution) -> None:
+    members = [execution("a", "committed", directive="activate"), execution("b", "staged", directive="stage")]
+    bad, fine = Finding(True, "412 labels, 71.6% against 90.9%"), Finding(False, "p95 1 ms against 1 ms")
+    decisions = advance(rollout("activating"), members, 0, [bad, fine])
+    assert decisions == [MoveWave(1, "failed", bad.words, (bad.words, fine.words))], "and nobody else switches"
+
+
+def rolling_back(rollout, **timers):
+    return rollout("failed", timers=Timers(**timers)).model_copy(
+        update={"state": "rolling_back", "reason": "it failed"}
+    )
+
+
+def test_everyone_who_was_told_something_goes_back_once(rollout, execution) -> None:
+    members = [
+        execution("committed", "committed", generation=2),
+        execution("in-trial", "trial", generation=2),
+        execution("staged", "staged", generation=2),
+        execution("silent", "unreachable", generation=2),
+        execution("returned-by-itself", "failed_rolled_back", generation=2),
+        execution("never-told", "assigned"),
+    ]
+    returns = [d.execution.device for d in advance(rolling_back(rollout), members, 0) if isinstance(d, Return)]
+    assert returns == ["committed", "in-trial", "staged", "silent"]
+    told = [e.model_copy(update={"back_generation": 3, "back_phase": "assigned"}) for e in members[:4]]
+    assert advance(rolling_back(rollout), told, 0) == []
+
+
+@pytest.mark.parametrize("back", ["committed", "already_installed", "removed"])
+def test_a_rollback_ends_when_everyone_is_back(rollout, execution, back: str) -> None:
+    members = [execution("a", "superseded", generation=2, back_generation=3, back_phase=back)]
+    assert advance(rolling_back(rollout), members, 0) == [MoveRollout("rolled_back", "it failed")]
+
+
+def test_a_rollback_that_does_not_end_in_time_names_who_is_not_back(rollout, execution) -> None:
+    members = [
+        execution("a", "committed", generation=2, back_generation=3, back_phase="committed"),
+        execution("gone", "committed", generation=2, back_generation=3, back_phase="assigned"),
+    ]
+    ended = advance(rolling_back(rollout, return_s=10), members, 10_001)
+    assert ended == [MoveRollout("rollback_incomplete", "it failed; not back yet: gone")]
+
+
+def test_pausing_takes_the_word_back_from_whoever_has_not_acted_on_it(rollout, execution) -> None:
+    members = [execution("a", "staged", directive="activate"), execution("b", "trial", directive="activate")]
+    decisions = decide("pause", rollout("activating"), members)
+    assert kinds(decisions) == ["MoveRollout", "Hold"]
+    assert decisions[1] == Hold(members[0])
+    paused = rollout("activating").model_copy(update={"state": "paused"})
+    assert advance(paused, [execution("s", "staged", directive="stage")], 0) == []
+
+
+def test_resuming_judges_a_failed_wave_anew(rollout) -> None:
+    paused = rollout("passed", "failed", "pending").model_copy(update={"state": "paused"})
+    decisions = decide("resume", paused, [])
+    assert [(d.state) for d in decisions] == ["running", "activating"]
+
+
+def test_aborting_ends_what_is_under_way_and_leaves_what_is_committed(rollout, execution) -> None:
+    members = [
+        execution("done", "committed", generation=2),
+        execution("half", "downloading", generation=2),
+        execution("not-begun", "assigned"),
+    ]
+    decisions = decide("abort", rollout("staging"), members)
+    assert kinds(decisions) == ["MoveRollout", "Return", "End"]
+    assert (decisions[1].execution.device, decisions[1].execution.phase) == ("half", "cancelled")
+    assert decisions[2].execution.device == "not-begun"
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"),
+    [("pause", "paused"), ("pause", "completed"), ("resume", "running"), ("abort", "completed"), ("rollback", "draft")],
+)
+def test_an_order_that_makes_no_sense_is_refused_with_the_state(rollout, verb: str, state: str) -> None:
+    with pytest.raises(Refused, match=f"is {state}"):
+        decide(verb, rollout("pending").model_copy(update={"state": state}), [])

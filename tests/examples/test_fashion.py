@@ -1,5 +1,6 @@
 """The example model is the one its card describes, to the digit."""
 
+import hashlib
 import importlib.util
 import tomllib
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_the_card_gives_every_kind_of_link_a_constraint_that_can_be_met(card: Mo
 
 def test_the_card_is_shipped_as_it_is_read(card: ModelCard) -> None:
     assert ModelCard.model_validate(tomllib.loads((FOLDER / "model.toml").read_text())) == card
+
+
+def test_the_finetuned_weights_are_the_pinned_ones_and_no_worse(pins: dict[str, Any], card: ModelCard) -> None:
+    from edgefleet_compression.states import torch_state
+
+    finetuned = pins["finetuned"]
+    path = FOLDER / finetuned["file"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == finetuned["sha256"]
+    assert card.architecture is not None
+    args = card.architecture.name, card.architecture.args, card.input.shape, len(card.labels)
+    data = Data(FOLDER / card.data.file, card.input.shape, len(card.labels)).split("test")
+    found = accuracy(torch_state(*args, path), data.x, data.y, card)
+    assert found >= pins["committed"]["test_accuracy"] - 0.005
 
 
 needs_full_data = pytest.mark.skipif(not DEBIAN.exists(), reason="Debian's dataset-fashion-mnist isn't installed")

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import http.client
 import json
 import os
 import signal
@@ -13,33 +12,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
+from tests.fleet.asking import PROFILE, ask, tell
 
 from edgefleet_protocol.topics import up
 
 pytestmark = pytest.mark.fleet
-
-PROFILE = "eu/x86-avx2/ethernet"
-
-
-def ask(endpoint: str, image: np.ndarray, request_id: str = "r") -> tuple[int, dict]:
-    parts = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
-    tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": (image / 255).ravel().tolist()}
-    connection.request("POST", "/v2/models/fashion/infer", json.dumps({"id": request_id, "inputs": [tensor]}))
-    answer = connection.getresponse()
-    said = json.loads(answer.read())
-    connection.close()
-    return answer.status, said
-
-
-def tell(endpoint: str, request_id: str, label: int) -> int:
-    parts = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
-    body = json.dumps({"model": "fashion", "id": request_id, "label": label})
-    connection.request("POST", "/edgefleet/v1/feedback", body)
-    status = connection.getresponse().status
-    connection.close()
-    return status
 
 
 def test_a_rollout_reaches_its_devices_and_their_answers_come_back_as_telemetry(fleet) -> None:
@@ -189,7 +166,7 @@ def test_an_agent_killed_while_it_proves_a_variant_comes_back_on_the_old_one(fle
     status, answer = ask(fleet.device("a")["endpoint"], np.zeros((1, 28, 28)))
     assert status == 200
     assert answer["parameters"]["variant"] == old["variant"]
-    fleet.wait(lambda: fleet.rollout(second)["state"] == "paused", "the gate")
+    fleet.wait(lambda: fleet.rollout(second)["state"] == "rolled_back", "the gate")
     assert "interrupted" in fleet.rollout(second)["reason"]
 
 

@@ -10,6 +10,7 @@ from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.records import OperationRecord
 from edgefleet_controller.registration import register_model
+from edgefleet_controller.removal import remove_model
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_protocol.messages import Digest
 
@@ -53,6 +54,7 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
 @router.post("/models", status_code=201)
 def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
+    service.blobs.keep(new.files.values())
     return ModelView.of(register_model(service.store, service.blobs, new.files))
 
 
@@ -67,6 +69,12 @@ def list_models(service: TheService, limit: Limit = 100, cursor: Cursor = None) 
 def get_model(service: TheService, ref: str) -> ModelView:
     """A model version, written `fashion@1`."""
     return ModelView.of(service.store.registry.model(*model_ref(ref)))
+
+
+@router.delete("/models/{ref}", status_code=204)
+def delete_model(service: TheService, ref: str) -> None:
+    """Remove a model version that no rollout in progress, no device and no build needs; its blobs go later."""
+    remove_model(service.store, *model_ref(ref))
 
 
 @router.get("/models/{ref}/choices")

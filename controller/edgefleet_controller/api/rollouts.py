@@ -6,6 +6,7 @@ from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.views import PlanView, RolloutView
 from edgefleet_controller.launch import plan_rollout, start_rollout
+from edgefleet_controller.orders import Verb
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec
 
 router = APIRouter(tags=["rollouts"])
@@ -27,6 +28,36 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
 def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
     return _view(service, start_rollout(service.store, service.catalogue, spec))
+
+
+def _ordered(service: TheService, verb: Verb, rollout: str) -> RolloutView:
+    for manifest in service.conductor.order(verb, rollout):
+        service.stop_delivery(manifest)
+    return _view(service, service.store.rollouts.get(rollout))
+
+
+@router.post("/rollouts/{rollout}/pause")
+def pause(service: TheService, rollout: str) -> RolloutView:
+    """Let nobody else switch until it is resumed."""
+    return _ordered(service, "pause", rollout)
+
+
+@router.post("/rollouts/{rollout}/resume")
+def resume(service: TheService, rollout: str) -> RolloutView:
+    """Go on; a wave that failed or was inconclusive is judged anew."""
+    return _ordered(service, "resume", rollout)
+
+
+@router.post("/rollouts/{rollout}/abort")
+def abort(service: TheService, rollout: str) -> RolloutView:
+    """Stop transfers and switches; whoever has committed stays."""
+    return _ordered(service, "abort", rollout)
+
+
+@router.post("/rollouts/{rollout}/rollback")
+def rollback(service: TheService, rollout: str) -> RolloutView:
+    """Let every device go back to what it ran before, from its own disk."""
+    return _ordered(service, "rollback", rollout)
 
 
 @router.get("/rollouts")

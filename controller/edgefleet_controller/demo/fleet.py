@@ -33,4 +33,5 @@ WINDOW_S = 3.0
 WAVES = (0.33, 1.0)
 GATE = {"success_threshold": 1.0, "failure_threshold": 0.0, "min_decided": 1, "soak_s": 4}
 TIMERS = {"unreachable_s": 60, "silent_s": 60, "staging_s": 90, "wave_s": 120, "trial_s": 2}
-ENOUGH_LABELS = 150
+LONG_SOAK_S = 15
+ENOUGH_LABELS = 120

@@ -51,6 +51,14 @@ class DemoProcesses:
                 tail = (self._logs / f"{name}.log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise ControllerError("\n".join([f"'{name}' ended with status {child.returncode}:", *tail]))
 
+    def stop(self, name: str) -> None:
+        """End one process."""
+        _terminate([self._running.pop(name)])
+
+    def log(self, name: str) -> str:
+        """What a process has said."""
+        return (self._logs / f"{name}.log").read_text(errors="replace")
+
     def leave(self) -> None:
         """Let everything run on."""
         self._running = {}

@@ -11,27 +11,29 @@ Json = dict[str, Any]
 
 def make_report(
     rollouts: Iterable[Json],
+    executions: Mapping[str, list[Json]],
     variants: Iterable[Json],
     choices: Mapping[str, Json],
     devices: Iterable[Json],
-    executions: Mapping[str, Json],
+    latest: Mapping[str, Json],
     telemetry: Iterable[Json],
 ) -> Json:
     """The report of a demo run.
 
     Args:
         rollouts: as /rollouts lists them.
+        executions: of each rollout, as /rollouts/ID/executions lists them.
         variants: as /variants lists them.
-        choices: by profile, as /models/REF/choices lists them.
+        choices: by profile, as /models/REF/choices lists them, of the last version.
         devices: as /devices lists them.
-        executions: by device, the latest one that was no `already_installed`.
-        telemetry: grouped by device and variant.
+        latest: by device, its execution in the last rollout.
+        telemetry: of the last version, grouped by device and variant.
     """
     recipes = {v["id"]: v for v in variants}
     measured = {(t["group"]["device"], t["group"]["variant"]): t for t in telemetry}
     rows = []
     for device in devices:
-        execution = executions.get(device["id"], {})
+        execution = latest.get(device["id"], {})
         chosen = choices.get(device["profile"], {}).get("variant")
         said = next(iter(device["models"].values()), {"answering": None})
         answering = said["answering"]["variant"] if said["answering"] else None
@@ -59,12 +61,20 @@ def make_report(
             }
         )
     return {
-        "rollouts": [{k: r[k] for k in ("id", "model", "segment", "state", "reason", "counts")} for r in rollouts],
+        "rollouts": [
+            {
+                **{k: r[k] for k in ("id", "model", "segment", "state", "reason", "counts")},
+                "devices_exposed": [e["device"] for e in executions[r["id"]] if e["directive"] == "activate"],
+                "evidence": [line for wave in r["waves"] for line in wave["evidence"]],
+                "first_wave": [e["device"] for e in executions[r["id"]] if e["wave"] == 1],
+            }
+            for r in rollouts
+        ],
         "variants": [
             {
                 k: v[k]
                 for k in (
-                    *("id", "recipe", "title", "instruction_sets", "accuracy", "accuracy_ci", "agreement"),
+                    *("id", "model", "recipe", "title", "instruction_sets", "accuracy", "accuracy_ci", "agreement"),
                     *("file_bytes", "encoding_bytes", "delivery_bytes", "p50_ms", "p95_ms", "measured_on"),
                 )
             }
@@ -74,11 +84,22 @@ def make_report(
     }
 
 
-def faults(report: Json) -> list[str]:
-    """What is not as it should be, one line each; none means that the loop closed."""
+def faults(report: Json, wanted: Mapping[str, str]) -> list[str]:
+    """What is not as it should be, one line each; none means that the loop closed.
+
+    Args:
+        report: the report.
+        wanted: by rollout, the state in which it should have ended.
+    """
     found = [
-        f"rollout {r['id']} is {r['state']}: {r['reason']}" for r in report["rollouts"] if r["state"] != "completed"
+        f"rollout {r['id']} of {r['model']} is {r['state']}, not {wanted[r['id']]}: {r['reason']}"
+        for r in report["rollouts"]
+        if r["state"] != wanted[r["id"]]
     ]
+    for rollout in report["rollouts"]:
+        beyond = set(rollout["devices_exposed"]) - set(rollout["first_wave"])
+        if wanted[rollout["id"]] == "rolled_back" and (beyond or not rollout["devices_exposed"]):
+            found.append(f"rollout {rollout['id']} should have stopped in its first wave: {rollout['devices_exposed']}")
     for device in report["devices"]:
         if device["phase"] != "committed":
             found.append(f"{device['id']} is {device['phase']}, not committed")
@@ -116,11 +137,13 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str 
 def variant_table(report: Json) -> Table:
     """The variants, as measured on this machine."""
     host = next((v["measured_on"] for v in report["variants"] if v["measured_on"]), "this machine")
+    columns = ("model", "recipe", "made for")
     figures = ("accuracy", "95 % from", "to", "agreement", "file bytes", "zstd bytes", "p50 ms", "p95 ms")
-    table = _table(f"Variants, measured on {host}; accuracy on the test split", ("recipe", "made for"), figures)
+    table = _table(f"Variants, measured on {host}; accuracy on the test split", columns, figures)
     for v in report["variants"]:
         low, high = v["accuracy_ci"] or (None, None)
         table.add_row(
+            v["model"],
             v["recipe"],
             ", ".join(v["instruction_sets"]) or "any",
             percent(v["accuracy"]),

@@ -15,11 +15,18 @@ from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.demo import fleet
 from edgefleet_controller.demo.processes import DemoProcesses, end_kept, kept
 from edgefleet_controller.demo.report import choice_lines, device_table, faults, make_report, variant_table
+from edgefleet_controller.demo.versions import FINETUNED, damage, make_version
 from edgefleet_controller.errors import ControllerError, Refused
+
+Json = dict[str, Any]
 
 POLL_S = 0.25
 BUILD_S, ROLLOUT_S, LABELS_S = 600, 240, 90
 OK, ROLLOUT_FAILED = 0, 3
+ENDED = ("completed", "paused", "cancelled", "rolled_back", "rollback_incomplete")
+MISSED = ("fell silent", "no answer", "wrong status", "label refused")
+WEIGHTS, HEAD = "weights.safetensors", "head"
+QUICK = ["fp32", "int8", "w8"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Demo:
         self._console = console
         self._controller = settings.state / "controller"
         self._client: Client | None = None
+        self._wanted: dict[str, str] = {}
+        self._faults: list[str] = []
 
     def run(self) -> int:
         """Play every act; the exit status."""
@@ -55,23 +64,36 @@ class Demo:
         self._start_controller()
         self._start_agents()
         self._say("2. Register the model, and compress it for every profile of the fleet")
-        model = self._api.add_model(self._settings.examples / "fashion")["model"]
-        self._compress(model)
-        variants = list(self._api.items("/variants", model=model))
-        choices = list(self._api.items(f"/models/{model}/choices"))
-        for line in choice_lines(choices, variants):
-            self._console.print(f"  {line}", highlight=False)
-        self._say("3. An application beside every agent, and two rollouts by segment, in waves")
+        first = self._api.add_model(self._example)["model"]
+        self._watch_build(self._build(first))
+        self._tell_choices(first)
+        damaged, damaged_build = self._next_version(2, damage((self._example / WEIGHTS).read_bytes(), HEAD), QUICK)
+        finetuned, finetuned_build = self._next_version(3, (self._example / FINETUNED).read_bytes())
+        self._console.print("  fashion@2 and fashion@3 are built while the fleet gets to work")
+        self._say("3. An application beside every agent, and two rollouts of fashion@1 by segment, in waves")
         self._start_workload()
         for name, selector in fleet.SEGMENTS:
             self._api.put(f"/segments/{name}", selector=selector)
-            self._roll_out(model, name)
-        self._say("4. What the fleet reports")
+            self._roll_out(first, "completed", segment=name)
         self._wait_for_labels()
-        report = self._report(model, variants)
+        self._say("4. fashion@2 is damaged: it answers its golden set as it always did, and confuses classes")
+        self._watch_build(damaged_build)
+        before = self._answering()
+        self._roll_out(damaged, "rolled_back", soak_s=fleet.LONG_SOAK_S)
+        self._unchanged_since(before)
+        self._say("5. fashion@3, finetuned, goes to everyone")
+        self._watch_build(finetuned_build)
+        self._roll_out(finetuned, "completed")
+        self._wait_for_labels()
+        self._say("6. What the fleet reports")
+        report = self._report(finetuned)
         self._console.print(variant_table(report))
         self._console.print(device_table(report))
         return self._conclude(report, time.monotonic() - started)
+
+    @property
+    def _example(self) -> Path:
+        return self._settings.examples / "fashion"
 
     @property
     def _api(self) -> Client:
@@ -110,11 +132,23 @@ class Demo:
         wanted = {device.id for device in fleet.FLEET}
         return [d for d in self._api.items("/devices") if d["id"] in wanted and d["online"] and d["endpoint"]]
 
-    def _compress(self, model: str) -> None:
+    def _next_version(self, version: int, weights: bytes, recipes: list[str] | None = None) -> tuple[str, Json]:
+        folder = make_version(self._example, self._settings.state / "models" / str(version), version, weights)
+        model = str(self._api.add_model(folder)["model"])
+        return model, self._build(model, recipes)
+
+    def _build(self, model: str, recipes: list[str] | None = None) -> Json:
         profiles = sorted({device.profile for device in fleet.FLEET})
-        operation = self._api.post("/builds", {"model": model, "profiles": profiles})
+        return dict(self._api.post("/builds", {"model": model, "profiles": profiles, "recipes": recipes}))
+
+    def _tell_choices(self, model: str) -> None:
+        variants = list(self._api.items("/variants", model=model))
+        for line in choice_lines(self._api.items(f"/models/{model}/choices"), variants):
+            self._console.print(f"  {line}", highlight=False)
+
+    def _watch_build(self, operation: Json) -> None:
         columns = (TextColumn("  {task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
-        bars: dict[str, Any] = {}
+        bars: Json = {}
         with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=self._console) as shown:
             until = time.monotonic() + BUILD_S
             while operation["state"] == "running":
@@ -139,18 +173,19 @@ class Demo:
         data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
         self._processes.start("workload", str(examples / "workload.py"), *data, *endpoints)
 
-    def _roll_out(self, model: str, segment: str) -> None:
+    def _roll_out(self, model: str, wanted: str, *, segment: str | None = None, soak_s: float | None = None) -> None:
         name, version = model.split("@")
         spec = {
             "model": name,
             "version": int(version),
             "segment": segment,
             "waves": fleet.WAVES,
-            "gate": fleet.GATE,
+            "gate": {**fleet.GATE, "soak_s": soak_s or fleet.GATE["soak_s"]},
             "timers": fleet.TIMERS,
         }
         rollout = self._api.post("/rollouts", spec)
-        self._console.print(f"  rollout {rollout['id']} of {model} to '{segment}' ({rollout['selector']})")
+        self._wanted[rollout["id"]] = wanted
+        self._console.print(f"  rollout {rollout['id']} of {model} to {rollout['selector'] or 'everyone'}")
         told: set[tuple[int, str]] = set()
 
         def ended() -> bool:
@@ -159,9 +194,23 @@ class Demo:
                 if wave["state"] != "pending" and (wave["number"], wave["state"]) not in told:
                     told.add((wave["number"], wave["state"]))
                     self._console.print(f"    wave {wave['number']} {wave['state']:<10} {wave['reason']}")
-            return now["state"] not in ("running", "scheduled", "building", "draft")
+            return now["state"] in ENDED
 
-        self._wait(f"the rollout to '{segment}'", ROLLOUT_S, ended)
+        self._wait(f"the rollout of {model}", ROLLOUT_S, ended)
+        ended_as = self._api.get(f"/rollouts/{rollout['id']}")
+        self._console.print(f"    {ended_as['state']}: {ended_as['reason']}")
+
+    def _answering(self) -> dict[str, str | None]:
+        return {d["id"]: _answering(d) for d in self._devices()}
+
+    def _unchanged_since(self, before: dict[str, str | None]) -> None:
+        now = self._answering()
+        for device, variant in before.items():
+            if now.get(device) != variant:
+                self._faults.append(f"{device} does not run what it ran before fashion@2")
+        self._console.print(
+            "    every device answers as before" if now == before else "    [red]not everyone is back[/red]"
+        )
 
     def _wait_for_labels(self) -> None:
         """Until every device has reported enough labelled answers from what it runs now, or the time is up."""
@@ -179,26 +228,35 @@ class Demo:
         except ControllerError as error:
             self._console.print(f"  [yellow]{error}[/yellow]")
 
-    def _report(self, model: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
+    def _report(self, model: str) -> Json:
+        self._faults += self._missed_answers()
         rollouts = list(self._api.items("/rollouts"))
-        executions: dict[str, Any] = {}
-        for rollout in rollouts:
-            for execution in self._api.items(f"/rollouts/{rollout['id']}/executions"):
-                known = executions.get(execution["device"])
-                if known is None or execution["phase"] != "already_installed":
-                    executions[execution["device"]] = execution
+        executions = {r["id"]: list(self._api.items(f"/rollouts/{r['id']}/executions")) for r in rollouts}
         choices = {c["profile"]: c for c in self._api.items(f"/models/{model}/choices")}
         telemetry = self._api.items("/telemetry", model=model, group_by=["device", "variant"])
         wanted = {device.id for device in fleet.FLEET}
         devices = [d for d in self._api.items("/devices") if d["id"] in wanted]
-        report = make_report(rollouts, variants, choices, devices, executions, telemetry)
+        latest = {e["device"]: e for e in executions[rollouts[-1]["id"]]}
+        variants = list(self._api.items("/variants"))
+        report = make_report(rollouts, executions, variants, choices, devices, latest, telemetry)
         path = self._settings.state / "report.json"
         path.write_text(json.dumps(report, indent=1))
         self._console.print(f"  written to {path}")
         return report
 
+    def _missed_answers(self) -> list[str]:
+        """What the application missed: once an agent has answered, every later question must be answered too."""
+        if self._settings.keep:
+            return []
+        self._processes.stop("workload")
+        counts = json.loads(self._processes.log("workload"))
+        answered = sum(of.get("answered", 0) for of in counts.values())
+        missed = {f"{name}: {what}": n for name, of in counts.items() for what, n in of.items() if what in MISSED}
+        self._console.print(f"  the application asked {answered:,} times and missed {sum(missed.values())} answers")
+        return [f"the application missed answers: {what} ({n})" for what, n in missed.items()]
+
     def _conclude(self, report: dict[str, Any], seconds: float) -> int:
-        found = faults(report)
+        found = [*self._faults, *faults(report, self._wanted)]
         for fault in found:
             self._console.print(f"[red]  {fault}[/red]")
         self._console.print(

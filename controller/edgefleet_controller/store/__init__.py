@@ -4,7 +4,9 @@ from pathlib import Path
 
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
+from edgefleet_controller.store.evidence import EvidenceStore
 from edgefleet_controller.store.migrations import FLEET, TELEMETRY
+from edgefleet_controller.store.references import ReferenceStore
 from edgefleet_controller.store.registry import RegistryStore
 from edgefleet_controller.store.rollouts import RolloutStore
 from edgefleet_controller.store.rollups import RollupStore
@@ -24,8 +26,10 @@ class Store:
         self.registry = RegistryStore(self._fleet)
         self.devices = DeviceStore(self._fleet)
         self.rollouts = RolloutStore(self._fleet)
+        self.references = ReferenceStore(self._fleet)
         self.telemetry = TelemetryStore(self._telemetry)
         self.rollups = RollupStore(self._telemetry)
+        self.evidence = EvidenceStore(self._telemetry)
 
     def close(self) -> None:
         """Close both files."""

@@ -42,6 +42,16 @@ _FLEET_002 = (
     "INSERT INTO admissions SELECT id, NULL, first_seen_ms FROM devices",
 )
 
+_FLEET_003 = (
+    "ALTER TABLE waves ADD COLUMN evidence TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE executions ADD COLUMN previous_variant TEXT",
+    "ALTER TABLE executions ADD COLUMN previous_manifest TEXT",
+    "ALTER TABLE executions ADD COLUMN previous_manifest_bytes INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE executions ADD COLUMN back_generation INTEGER",
+    "ALTER TABLE executions ADD COLUMN back_phase TEXT",
+    "ALTER TABLE executions ADD COLUMN back_reason TEXT",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -85,6 +95,13 @@ def m001_registry_devices_and_rollouts(db: Database) -> None:
 def m002_device_status(db: Database) -> None:
     """Which devices belong to the fleet; those that reported before there was this question do."""
     for statement in _FLEET_002:
+        db.execute(statement)
+
+
+@FLEET()
+def m003_evidence_and_the_way_back(db: Database) -> None:
+    """What a wave was judged by, and what each device ran before."""
+    for statement in _FLEET_003:
         db.execute(statement)
 
 

@@ -48,7 +48,8 @@ class RolloutStore:
         return [self._rollout(row) for row in rows if not states or row["state"] in states]
 
     def _rollout(self, row: Row) -> RolloutRecord:
-        waves = self._db.rows("SELECT * FROM waves WHERE rollout = ? ORDER BY number", [row["id"]])
+        found = self._db.rows("SELECT * FROM waves WHERE rollout = ? ORDER BY number", [row["id"]])
+        waves = [{**wave, "evidence": json.loads(wave["evidence"])} for wave in found]
         return RolloutRecord.model_validate({**row, "spec": json.loads(row["spec"]), "waves": waves})
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:

@@ -1,0 +1,112 @@
+"""Whether a new variant behaves: pure tests on what devices measured, profile by profile, each told in words."""
+
+import math
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+from edgefleet_controller.records import Gate
+from edgefleet_protocol.latency import LatencyHistogram
+
+_NORMAL = NormalDist()
+SLOWEST = 0.05
+"""The share of answers that is slower than a p95, by its definition."""
+
+
+@dataclass
+class Observed:
+    """Merged telemetry of some devices and variants."""
+
+    requests: int = 0
+    errors: int = 0
+    not_finite: int = 0
+    labelled: int = 0
+    correct: int = 0
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one profile.
+
+    `new` is the rollout's variant since the rollout began; `before` is what these devices ran until then, as far back
+    as telemetry is kept; `control` is the same since the rollout began: devices that have not switched yet.
+    """
+
+    profile: str
+    new: Observed
+    before: Observed
+    control: Observed
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test: what it found, in words, and whether it speaks against the variant."""
+
+    against: bool
+    words: str
+
+
+def examine(gate: Gate, evidence: Evidence) -> list[Finding]:
+    """Every test that the evidence is enough for."""
+    tests = (_accuracy(gate, evidence), _errors(gate, evidence), _latency(gate, evidence))
+    return [finding for finding in tests if finding]
+
+
+def _accuracy(gate: Gate, evidence: Evidence) -> Finding | None:
+    """One-sided test of two proportions, with the tolerated drop as its margin."""
+    new, before = evidence.new, evidence.before
+    if new.labelled < gate.min_labels:
+        return None
+    now = new.correct / new.labelled
+    shown = f"{evidence.profile}: {new.labelled} labels, {now:.1%}"
+    if before.labelled < gate.min_labels:
+        return Finding(False, f"{shown}, nothing to compare with")
+    was = before.correct / before.labelled
+    spread = math.sqrt(_variance(new.correct, new.labelled) + _variance(before.correct, before.labelled))
+    p = 1 - _NORMAL.cdf((was - gate.max_accuracy_drop - now) / spread)
+    return Finding(p < gate.significance, f"{shown} against {was:.1%}, {_p(p)}")
+
+
+def _errors(gate: Gate, evidence: Evidence) -> Finding | None:
+    """Wilson's lower bound of the share of failed answers against what is tolerated."""
+    new = evidence.new
+    failed = new.errors + new.not_finite
+    asked = max(new.requests, failed)
+    if asked < gate.min_requests or not failed:
+        return None
+    low = _wilson_low(failed, asked, gate.significance)
+    words = f"{evidence.profile}: {failed} of {asked} answers failed, at most {gate.max_error_share:.1%} may"
+    return Finding(low > gate.max_error_share, words)
+
+
+def _latency(gate: Gate, evidence: Evidence) -> Finding | None:
+    """The share of answers slower than the control's p95 (times the tolerated ratio) against the 5 % it has itself."""
+    new, control = evidence.new.latency, evidence.control.latency
+    if new.count < gate.min_requests or control.count < gate.min_requests:
+        return None
+    p95, theirs = new.percentile_ms(95), control.percentile_ms(95)
+    if p95 is None or theirs is None:
+        return None
+    slow = new.count_above(theirs * gate.max_p95_ratio)
+    low = _wilson_low(slow, new.count, gate.significance)
+    words = f"{evidence.profile}: p95 {p95:.2f} ms against {theirs:.2f} ms of devices that still run the old variant"
+    return Finding(low > SLOWEST and p95 > theirs * gate.max_p95_ratio, words)
+
+
+def _variance(successes: int, n: int) -> float:
+    """Variance of a proportion (Agresti and Coull's adjusted one: never zero)."""
+    share = (successes + 2) / (n + 4)
+    return share * (1 - share) / (n + 4)
+
+
+def _wilson_low(successes: int, n: int, significance: float) -> float:
+    """Wilson's one-sided lower bound of a proportion (Wilson 1927)."""
+    z = _NORMAL.inv_cdf(1 - significance)
+    share = successes / n
+    centre = share + z * z / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n)
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

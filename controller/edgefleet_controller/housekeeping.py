@@ -1,0 +1,212 @@
+"""What is old or unneeded goes: windows become hourly roll-ups, blobs that nothing names are collected."""
+
+import json
+import logging
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.store import Store
+from edgefleet_controller.store.merging import HOUR_MS
+from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
+
+log = logging.getLogger(__name__)
+
+EACH_S = 60.0
+BLOBS_EACH_S = 3600.0
+MARGIN_MS = 5 * 60_000
+"""How long after an hour's end it is rolled up: most of its windows have come by then. Later ones are added."""
+SLICE = 250
+"""Windows in one transaction: the writer waits for that many at most, a tenth of a second."""
+BREATH_S = 0.005
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long things are kept: windows in hours after they came, the rest in days; `grace_s` is for uploads."""
+
+    windows_h: float = 48
+    rollups_days: float = 90
+    cache_days: float = 30
+    grace_s: float = 3600
+
+
+@dataclass(frozen=True)
+class Cutoffs:
+    """Milliseconds UTC: what is older is rolled up, or goes."""
+
+    roll_up_ms: int
+    windows_ms: int
+    rollups_ms: int
+    blobs_ms: int
+    cache_ms: int
+
+
+def cutoffs(retention: Retention, now: int) -> Cutoffs:
+    """Where the lines are now; only hours that are over, and a margin, are rolled up."""
+    return Cutoffs(
+        roll_up_ms=(now - MARGIN_MS) // HOUR_MS * HOUR_MS,
+        windows_ms=now - round(retention.windows_h * HOUR_MS),
+        rollups_ms=now - round(retention.rollups_days * 24 * HOUR_MS),
+        blobs_ms=now - round(retention.grace_s * 1000),
+        cache_ms=now - round(retention.cache_days * 24 * HOUR_MS),
+    )
+
+
+def named_in(manifest: bytes) -> set[str]:
+    """Every digest that stands in a manifest, in fields that only a newer version knows too.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    found: set[str] = set()
+    waiting: list[Any] = [json.loads(manifest)]
+    while waiting:
+        match waiting.pop():
+            case str(text) if _DIGEST.fullmatch(text):
+                found.add(text)
+            case dict(fields):
+                waiting.extend(fields.values())
+            case list(entries):
+                waiting.extend(entries)
+    return found
+
+
+def unnamed(written_ms: Mapping[str, int], known: Iterable[str], named: set[str], before_ms: int) -> list[str]:
+    """The blobs to remove.
+
+    Args:
+        written_ms: the blobs on disk, and when each was last put or kept.
+        known: the blobs that the store knows of; one whose file is gone is removed there.
+        named: what must stay.
+        before_ms: what was written since stays too: its name may be on its way.
+    """
+    old = {name for name, at in written_ms.items() if at < before_ms}
+    return sorted((old | (set(known) - set(written_ms))) - named)
+
+
+class Housekeeping:
+    """One thread that keeps the house, a little at a time.
+
+    Args:
+        store: what is kept.
+        blobs: the blobs on disk.
+        stale: folders of folders that may go when they are old: the build cache, and what builds worked in.
+        retention: how long things are kept.
+        clock: milliseconds UTC.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blobs: BlobFolder,
+        stale: Iterable[Path] = (),
+        retention: Retention | None = None,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._stale = tuple(stale)
+        self._retention = retention or Retention()
+        self._clock = clock
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping")
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End within a slice of work."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        blobs_at = time.monotonic() + EACH_S
+        while not self._stopped.wait(EACH_S):
+            try:
+                self.telemetry()
+                if time.monotonic() >= blobs_at:
+                    self.collect()
+                    blobs_at = time.monotonic() + BLOBS_EACH_S
+            except Exception:
+                # A full disk, most likely: nothing is half done, and the next round begins anew.
+                log.exception("housekeeping failed")
+
+    def telemetry(self) -> None:
+        """Roll up the hours that are over, and delete what is older than it is kept."""
+        lines, rollups = cutoffs(self._retention, self._clock()), self._store.rollups
+        self._in_slices(lambda: rollups.roll_up(lines.roll_up_ms, SLICE))
+        self._in_slices(lambda: rollups.forget_windows(lines.windows_ms, lines.rollups_ms, SLICE))
+        rollups.forget_rollups(lines.rollups_ms)
+
+    def _in_slices(self, work: Callable[[], int]) -> None:
+        """Repeat until a slice is not full; in between, whoever writes has their turn."""
+        while work() == SLICE and not self._stopped.wait(BREATH_S):
+            pass
+
+    def collect(self) -> list[str]:
+        """Remove blobs that nothing names, and builds that nobody has used for long; the names of those blobs.
+
+        Nothing goes while something is built, since what that will name is not written down yet.
+        """
+        lines, references = cutoffs(self._retention, self._clock()), self._store.references
+        if references.building():
+            return []
+        written, known = dict(self._blobs.written_ms()), references.blobs()
+        named = self._named()
+        if named is None:
+            return []
+        unneeded = unnamed(written, known, named, lines.blobs_ms)
+        gone = [name for name in unneeded if self._blobs.remove(name, lines.blobs_ms, references.forget_blob)]
+        self._blobs.sweep(lines.blobs_ms)
+        for folder in () if references.building() else self._stale:
+            remove_old_folders(folder, lines.cache_ms)
+        if gone:
+            log.info("%d blobs that nothing named are gone", len(gone))
+        return gone
+
+    def _named(self) -> set[str] | None:
+        """Everything that must stay; None if that cannot be known, since a manifest cannot be read."""
+        ours, reported = self._store.references.manifests(), self._store.references.reported_manifests()
+        named = self._store.references.model_files() | ours | reported
+        for name in ours | reported:
+            inside = self._named_in(name)
+            # A device may report what was never ours: only what we gave out ourselves is a reason to hold back.
+            if inside is None and name in ours:
+                log.error("manifest %s is missing or damaged: no blob is collected until it is whole again", name)
+                return None
+            named |= inside or set()
+        return named
+
+    def _named_in(self, name: str) -> set[str] | None:
+        path = self._blobs.path(name)
+        try:
+            sound = path.stat().st_size <= MAX_MANIFEST_BYTES and self._blobs.is_whole(name)
+            return named_in(path.read_bytes()) if sound else None
+        except (OSError, ValueError):
+            return None
+
+
+def remove_old_folders(parent: Path, before_ms: int) -> None:
+    """Remove folders made before `before_ms`; by way of `partial` where there is one, as in the build cache.
+
+    There a reader sees a whole entry or none, and what a kill leaves behind is swept by the next build.
+    """
+    apart = {"partial", "locks"}
+    for folder in parent.glob("*"):
+        with suppress(OSError):
+            if folder.name in apart or not folder.is_dir() or folder.stat().st_mtime_ns // 1_000_000 >= before_ms:
+                continue
+            if (partial := parent / "partial").is_dir():
+                folder = folder.rename(partial / folder.name)
+            shutil.rmtree(folder, ignore_errors=True)

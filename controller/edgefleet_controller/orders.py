@@ -1,0 +1,63 @@
+"""What an operator may order of a rollout, and what follows: pure."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from edgefleet_controller.errors import Refused
+from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord
+from edgefleet_controller.rollout import Decision, End, Hold, MoveRollout, MoveWave, Return, must_return
+from edgefleet_protocol.phases import ENDED
+
+Verb = Literal["pause", "resume", "abort", "rollback"]
+
+# fmt: off
+_ALLOWED: dict[Verb, dict[RolloutPhase, RolloutPhase]] = {
+    "pause":    {"running": "paused"},
+    "resume":   {"paused": "running"},
+    "abort":    {"running": "cancelled", "paused": "cancelled"},
+    "rollback": {"running": "rolling_back", "paused": "rolling_back", "completed": "rolling_back",
+                 "cancelled": "rolling_back", "rollback_incomplete": "rolling_back"},
+}
+# fmt: on
+
+
+def decide(verb: Verb, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> list[Decision]:
+    """The decisions that carry out an order.
+
+    Raises:
+        Refused: the rollout is in a state in which this makes no sense.
+    """
+    becomes = _ALLOWED[verb].get(rollout.state)
+    if becomes is None:
+        possible = ", ".join(_ALLOWED[verb])
+        raise Refused(f"rollout {rollout.id} is {rollout.state}: {verb} is for one that is {possible}")
+    match verb:
+        case "pause":
+            held: list[Decision] = [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
+            return [MoveRollout(becomes, "an operator paused it"), *held]
+        case "resume":
+            return [MoveRollout(becomes, "an operator resumed it"), *_try_again(rollout)]
+        case "abort":
+            return [MoveRollout(becomes, "an operator aborted it"), *_cancel(executions)]
+        case "rollback":
+            return [MoveRollout(becomes, "an operator rolled it back")]
+
+
+def _try_again(rollout: RolloutRecord) -> list[Decision]:
+    """A wave that failed or was inconclusive is judged anew."""
+    reason = "an operator let it go on"
+    return [MoveWave(w.number, "activating", reason) for w in rollout.waves if w.state in ("failed", "inconclusive")]
+
+
+def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:
+    """Whoever has not decided keeps what it has: downloads stop, trials end, what is committed stays."""
+    decisions: list[Decision] = []
+    for execution in executions:
+        if execution.phase in ENDED:
+            continue
+        cancelled = execution.model_copy(update={"phase": "cancelled", "detail": "the rollout was aborted"})
+        if must_return(execution):
+            decisions.append(Return(cancelled))
+        else:
+            decisions.append(End(execution, "cancelled", "the rollout was aborted"))
+    return decisions

@@ -1,0 +1,67 @@
+"""Evidence for the gate, read from telemetry windows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgefleet_controller.behaviour import Evidence, Observed
+from edgefleet_controller.store.database import Database, Row
+from edgefleet_protocol.latency import LatencyHistogram
+
+_COUNTS = ("requests", "errors", "not_finite", "labelled", "correct")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The rollout's variant on a profile, the variants that its devices ran before, and the devices that switched."""
+
+    new: str
+    before: frozenset[str]
+    exposed: frozenset[str]
+
+
+class EvidenceStore:
+    """What devices measured, as the gate asks for it."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def of(self, model: str, variants: Mapping[str, Compared], since_ms: int) -> list[Evidence]:
+        """Evidence for each profile.
+
+        Args:
+            model: which model.
+            variants: by profile, what is compared.
+            since_ms: when the rollout began.
+        """
+        return [self._of_profile(model, profile, compared, since_ms) for profile, compared in sorted(variants.items())]
+
+    def _of_profile(self, model: str, profile: str, compared: Compared, since_ms: int) -> Evidence:
+        new, control, before = Observed(), Observed(), Observed()
+        rows = self._db.rows(
+            """SELECT device, variant, requests, errors, not_finite, labelled, correct, latency FROM windows
+               WHERE model = ? AND region = ? AND hardware = ? AND link = ? AND received_ms >= ?""",
+            [model, *profile.split("/"), since_ms],
+        )
+        for row in rows:
+            if row["variant"] == compared.new:
+                _add(new, row)
+            elif row["variant"] in compared.before and row["device"] not in compared.exposed:
+                _add(control, row)
+        marks = ", ".join("?" for _ in compared.before)
+        totals = self._db.rows(
+            f"""SELECT sum(requests) AS requests, sum(errors) AS errors, sum(not_finite) AS not_finite,
+                sum(labelled) AS labelled, sum(correct) AS correct, NULL AS latency FROM windows
+                WHERE model = ? AND region = ? AND hardware = ? AND link = ? AND variant IN ({marks})
+                HAVING count(*) > 0""",  # noqa: S608 - only question marks
+            [model, *profile.split("/"), *sorted(compared.before)],
+        )
+        for row in totals:
+            _add(before, row)
+        return Evidence(profile, new, before, control)
+
+
+def _add(into: Observed, row: Row) -> None:
+    for name in _COUNTS:
+        setattr(into, name, getattr(into, name) + row[name])
+    if row["latency"]:
+        into.latency.add(LatencyHistogram.decode(row["latency"]))

@@ -1,0 +1,117 @@
+"""What an operator orders, on real parts."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.fleet.asking import PROFILE, ask, tell
+
+pytestmark = pytest.mark.fleet
+
+
+@pytest.fixture
+def on_first(fleet):
+    """Two devices that run fashion@1."""
+    agents = [fleet.add_agent(device, PROFILE) for device in ("a", "b")]
+    rollout = fleet.roll_out()
+    fleet.wait(lambda: fleet.rollout(rollout)["state"] == "completed", "fashion@1", 60)
+    return agents
+
+
+def answering(fleet, device: str) -> str | None:
+    found = fleet.device(device)["models"]["fashion"]["answering"]
+    return found["variant"] if found else None
+
+
+def ended(fleet, rollout: str, state: str, seconds: float = 60) -> dict:
+    fleet.wait(lambda: fleet.rollout(rollout)["state"] == state, f"the rollout to be {state}", seconds)
+    return fleet.rollout(rollout)
+
+
+def test_a_rollback_brings_every_device_back_from_its_own_disk(fleet, on_first) -> None:
+    old = answering(fleet, "a")
+    second = fleet.roll_out(version=2)
+    ended(fleet, second, "completed")
+    assert answering(fleet, "a") != old
+    sent = fleet.api.get("/health")["delivered_bytes"]
+    fleet.api.post(f"/rollouts/{second}/rollback", {})
+    ended(fleet, second, "rolled_back")
+    assert {answering(fleet, d) for d in ("a", "b")} == {old}
+    assert fleet.api.get("/health")["delivered_bytes"] == sent, "nothing travelled"
+    for agent in on_first:
+        assert agent.phases(3)[-1] == "committed"
+
+
+def test_a_device_that_was_away_goes_back_when_it_returns_and_is_named_until_then(fleet, on_first) -> None:
+    old = answering(fleet, "b")
+    second = fleet.roll_out(version=2, timers={"trial_s": 0.5, "silent_s": 60, "return_s": 3})
+    ended(fleet, second, "completed")
+    on_first[1].kill()
+    fleet.api.post(f"/rollouts/{second}/rollback", {})
+    assert "not back yet: b" in ended(fleet, second, "rollback_incomplete")["reason"]
+    on_first[1].start()
+    fleet.wait(lambda: answering(fleet, "b") == old, "the late one")
+
+
+def test_where_there_was_nothing_before_nothing_is_served_after_a_rollback(fleet) -> None:
+    fleet.add_agent("a", PROFILE)
+    first = fleet.roll_out()
+    ended(fleet, first, "completed")
+    fleet.api.post(f"/rollouts/{first}/rollback", {})
+    ended(fleet, first, "rolled_back")
+    assert answering(fleet, "a") is None
+    assert ask(fleet.device("a")["endpoint"], np.zeros((1, 28, 28)))[0] == 503
+
+
+def test_aborting_stops_transfers_within_a_second(fleet) -> None:
+    agent = fleet.add_agent("slow", "eu/x86-avx2/lab")
+    rollout = fleet.roll_out()
+    fleet.wait(lambda: fleet.attempt("slow").get("phase") == "downloading", "the download")
+    time.sleep(1)
+    fleet.api.post(f"/rollouts/{rollout}/abort", {})
+    time.sleep(1)
+    sent = fleet.api.get("/health")["delivered_bytes"]["lab"]
+    time.sleep(2)
+    assert fleet.api.get("/health")["delivered_bytes"]["lab"] == sent
+    assert fleet.executions(rollout)["slow"]["phase"] == "cancelled"
+    fleet.wait(lambda: agent.phases(1)[-1] == "superseded", "the device to let go")
+
+
+def test_pausing_stops_switches_and_resuming_lets_them_go_on(fleet) -> None:
+    for device in ("a", "b", "c"):
+        fleet.add_agent(device, PROFILE)
+    rollout = fleet.roll_out(concurrency=1, timers={"trial_s": 1, "silent_s": 60})
+    fleet.wait(lambda: "trial" in fleet.rollout(rollout)["counts"], "the first switch")
+    fleet.api.post(f"/rollouts/{rollout}/pause", {})
+    time.sleep(3)
+    counts = fleet.rollout(rollout)["counts"]
+    assert counts == {"committed": 1, "staged": 2}
+    fleet.api.post(f"/rollouts/{rollout}/resume", {})
+    assert ended(fleet, rollout, "completed")["counts"] == {"committed": 3}
+
+
+def test_a_device_that_appears_after_the_start_joins(fleet) -> None:
+    fleet.add_agent("a", PROFILE)
+    rollout = fleet.roll_out(gate={"soak_s": 6, "failure_threshold": 0.0, "success_threshold": 1.0})
+    fleet.add_agent("late", PROFILE)
+    assert ended(fleet, rollout, "completed")["counts"] == {"committed": 2}
+
+
+def test_a_model_that_is_wrong_on_live_labels_goes_back_with_the_evidence(fleet, on_first) -> None:
+    data = np.load(Path(__file__).parents[2] / "examples" / "fashion" / "data.npz")
+    endpoint = fleet.device("a")["endpoint"]
+
+    def label(first: int, count: int, shift: int = 0) -> None:
+        for number in range(first, first + count):
+            assert ask(endpoint, data["x_test"][number], f"n{number}")[0] == 200
+            assert tell(endpoint, f"n{number}", int(data["y_test"][number] + shift) % 10) == 200
+
+    label(0, 120)
+    second = fleet.roll_out(version=2, selector="", waves=[1.0], gate={"soak_s": 20, "min_labels": 50})
+    fleet.wait(lambda: fleet.executions(second)["a"]["phase"] == "committed", "the switch")
+    label(200, 80, shift=1)  # the labels say that every answer is wrong
+    shown = ended(fleet, second, "rolled_back")
+    assert "eu/x86-avx2/ethernet: " in shown["reason"]
+    assert "p < 0.001" in shown["reason"]
+    assert any("labels" in line for wave in shown["waves"] for line in wave["evidence"])
