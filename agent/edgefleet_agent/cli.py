@@ -1,7 +1,6 @@
 """`edgefleet-agent`: run the agent of one device, or look at it."""
 
 import argparse
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -28,17 +27,14 @@ def _run(flags: dict[str, Any]) -> int:
     from edgefleet_agent.events import Ended
     from edgefleet_agent.facts import describe
     from edgefleet_agent.identity import lock, wake
+    from edgefleet_agent.logs import set_up_logs
     from edgefleet_agent.session import Session
     from edgefleet_agent.settings import load_settings
 
     verbose = flags.pop("verbose", False)
     settings = load_settings(flags)
     settings.state.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format=f"%(asctime)s {settings.device} %(levelname)s %(message)s",
-    )
-    logging.getLogger("edgefleet.agent.bus").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    set_up_logs(settings.device, settings.log_format, verbose)
     held = lock(settings.state)
     session = Session(settings, describe(settings), wake(settings.state))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--window", dest="window_s", type=float, metavar="SECONDS", help="of telemetry (60)")
     run.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")
     run.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be given many times")
+    run.add_argument("--log-format", choices=("text", "json"), help="readable lines (text), or JSON lines")
     run.add_argument("--verbose", action="store_true", default=None, help="log every packet")
     status = commands.add_parser("status", help="how the agent of a state folder stands")
     status.add_argument("--state", type=Path, required=True, metavar="DIR", help="the agent's state folder")

@@ -165,6 +165,8 @@ class Session:
             log.warning("a message on %s was set aside: %s", message.topic, error)
 
     def _desired(self, payload: bytes) -> None:
+        if not payload:
+            return  # a retained message that was cleared: the controller has forgotten us, and we go on as we are
         for model, desired in decode(DesiredState, payload).models.items():
             self._installation(model).desire(desired)
 

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -55,6 +55,7 @@ class Settings(BaseModel):
     username: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
+    log_format: Literal["text", "json"] = "text"
     failpoint: str | None = None
 
     @field_validator("labels", mode="before")

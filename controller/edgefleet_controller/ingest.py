@@ -135,6 +135,7 @@ class Ingest:
                     self._put_aside(topic, f"{type(error).__name__}: {error}")
             # Within the transaction: a device that is being removed leaves no window behind.
             stored = self._store.telemetry.put(windows) if windows else {}
+        self.counts["windows"] += len(windows)
         self._voice.acknowledge(stored)
         self._voice.desire(sorted(to_tell))
 

@@ -11,6 +11,7 @@ import uvicorn
 
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.broker import WILDCARDS
+from edgefleet_controller.logs import LogFormat, set_up_logs
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 
@@ -27,19 +28,23 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, log_format: LogFormat = "text") -> None:
     """Run until SIGTERM or SIGINT.
+
+    Args:
+        settings: of this controller.
+        log_format: lines for people, or JSON lines.
 
     Raises:
         ControllerError: the state folder or a port is in use.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_logs(log_format)
     service = Service(settings)
     listener = _listen(settings.host, settings.port, settings.state / "api.port")
     url = _local_url(listener)
     service.start()
     try:
-        config = uvicorn.Config(create_app(service), log_level="warning", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
         service.announce(url)
         log.info("the API answers on %s, the broker on %s", url, service.broker_url)
         _Server(config).run(sockets=[listener])

@@ -149,7 +149,7 @@ class Listener:
         self.heard: list[tuple[str, bytes]] = []
         self.refused: str | None = None
         self._up = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311, reconnect_on_failure=False)
         if login:
             self._client.username_pw_set(login.username, login.password)
         self._client.on_message = lambda _, __, m: self.heard.append((m.topic, m.payload))
@@ -174,6 +174,8 @@ class Listener:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        if left := self._client.socket():  # paho leaves it open where the broker refused the connection
+            left.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from edgefleet_controller.api import fleet, registry, rollouts, telemetry
+from edgefleet_controller.api import fleet, metrics, registry, rollouts, telemetry
 from edgefleet_controller.api.auth import BEARER, RequireToken
 from edgefleet_controller.api.problem import add_problems
 from edgefleet_controller.service import Service
@@ -23,6 +23,7 @@ def create_app(service: Service | None = None) -> FastAPI:
     for part in (registry, fleet, rollouts, telemetry):
         api.include_router(part.router)
     app.include_router(api)
+    app.include_router(metrics.router, dependencies=[Depends(BEARER)])
     return app
 
 

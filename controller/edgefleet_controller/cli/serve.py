@@ -9,6 +9,7 @@ from edgefleet_controller.cli.ending import refuse
 from edgefleet_controller.credentials import load_credentials
 from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.logs import LogFormat
 from edgefleet_controller.settings import Settings, parse_listen
 from edgefleet_profiles.errors import ProfileError
 
@@ -32,6 +33,7 @@ def serve(
     profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
     tick: Annotated[float, typer.Option(help="seconds between looks at the rollouts", min=0.05, max=60)] = 1.0,
     hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
+    log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
     accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
 ) -> None:
     """Run the controller: broker, rollouts, delivery, telemetry and the REST API."""
@@ -58,7 +60,7 @@ def serve(
         hello_jitter_s=hello_jitter,
     )
     try:
-        run(settings)
+        run(settings, log_format)
     except (ControllerError, ProfileError, OSError) as error:
         refuse(error)
 

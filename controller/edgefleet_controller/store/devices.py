@@ -15,6 +15,10 @@ def _device(row: Row) -> DeviceRecord:
     return DeviceRecord.model_validate({**row, "reported": reported})
 
 
+def _counted(row: Row) -> tuple[tuple[str, ...], int]:
+    return tuple(str(value) for column, value in row.items() if column != "n"), int(row["n"])
+
+
 class DeviceStore:
     """The fleet as it reported itself, and as it should be."""
 
@@ -91,6 +95,29 @@ class DeviceStore:
         """How many devices wait to be accepted."""
         row = self._db.row("SELECT count(*) AS n FROM devices WHERE id NOT IN (SELECT device FROM admissions)")
         return int(row["n"]) if row else 0
+
+    def count_devices(self) -> list[tuple[tuple[str, ...], int]]:
+        """How many devices there are by status, online (true or false), region, hardware and link."""
+        rows = self._db.rows(
+            """SELECT iif(a.device IS NULL, 'pending', 'accepted') AS status, iif(d.online, 'true', 'false') AS online,
+               json_extract(d.reported, '$.facts.region') AS region,
+               json_extract(d.reported, '$.facts.hardware') AS hardware,
+               json_extract(d.reported, '$.facts.link') AS link, count(*) AS n
+               FROM devices d LEFT JOIN admissions a ON a.device = d.id GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+        )
+        return [_counted(row) for row in rows]
+
+    def count_models(self) -> list[tuple[tuple[str, ...], int]]:
+        """How many accepted devices there are by model, version, answering variant, hardware and last phase."""
+        rows = self._db.rows(
+            """SELECT m.key AS model, coalesce(json_extract(m.value, '$.answering.model_version'), '') AS version,
+               coalesce(json_extract(m.value, '$.answering.variant'), '') AS variant,
+               json_extract(d.reported, '$.facts.hardware') AS hardware,
+               coalesce(json_extract(m.value, '$.attempt.phase'), '') AS phase, count(*) AS n
+               FROM devices d JOIN admissions a ON a.device = d.id, json_each(d.reported, '$.models') m
+               GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
+        )
+        return [_counted(row) for row in rows]
 
     def forget(self, device: str, now_ms: int) -> bool:
         """Remove a device and what it should run; whether there was one.

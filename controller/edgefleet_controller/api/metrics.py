@@ -1,0 +1,76 @@
+"""`/metrics` for Prometheus: counts by kinds of things, never by device, so that a large fleet stays a small page."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from edgefleet_controller.api.dependencies import TheService
+from edgefleet_controller.service import Service
+
+router = APIRouter(tags=["metrics"])
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(service: TheService) -> Response:
+    """Counts in Prometheus' text form; at /metrics, not under /api/v1."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Fleet(service))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class Fleet(Collector):
+    """Reads everything from the service at each scrape; keeps nothing."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, counted now."""
+        yield from self._of_the_fleet()
+        yield from self._of_the_traffic()
+
+    def _of_the_fleet(self) -> Iterator[Metric]:
+        store = self._service.store
+        columns = ("status", "online", "region", "hardware", "link")
+        devices = GaugeMetricFamily("edgefleet_devices", "Devices that have reported.", labels=columns)
+        for values, count in store.devices.count_devices():
+            devices.add_metric(values, count)
+        yield devices
+        columns = ("model", "version", "variant", "hardware", "phase")
+        text = "Accepted devices by what answers and by the phase of their last attempt; empty where there is none."
+        answering = GaugeMetricFamily("edgefleet_device_models", text, labels=columns)
+        for values, count in store.devices.count_models():
+            answering.add_metric(values, count)
+        yield answering
+        rollouts = GaugeMetricFamily("edgefleet_rollouts", "Rollouts by state.", labels=("state",))
+        for state, count in sorted(Counter(rollout.state for rollout in store.rollouts.all()).items()):
+            rollouts.add_metric((state,), count)
+        yield rollouts
+
+    def _of_the_traffic(self) -> Iterator[Metric]:
+        service = self._service
+        counts, bus = service.ingest.counts, service.bus
+        yield GaugeMetricFamily("edgefleet_broker_connected", "Whether the broker is heard.", int(bus.connected))
+        received = CounterMetricFamily("edgefleet_messages", "Messages from devices, by kind.", labels=("kind",))
+        for kind in ("reported", "presence", "telemetry", "want"):
+            received.add_metric((kind,), counts[kind])
+        yield received
+        text = "Messages that were not taken: unreadable, of pending devices, or when the queue was full."
+        untaken = CounterMetricFamily("edgefleet_messages_not_taken", text, labels=("why",))
+        for why in ("set_aside", "of_pending", "dropped", "not_stored"):
+            untaken.add_metric((why,), counts[why])
+        yield untaken
+        yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows taken.", counts["windows"])
+        sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by lane.", labels=("lane",))
+        for lane, size_bytes in sorted(service.delivered_bytes().items()):
+            sent.add_metric((lane,), size_bytes)
+        yield sent
+        yield CounterMetricFamily(
+            "edgefleet_broker_connections", "Connections to the broker.", bus.counters.connections
+        )
