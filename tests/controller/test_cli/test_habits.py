@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from edgefleet_controller.cli import app
+from edgefleet_controller.cli.calling import PAGE
 from edgefleet_controller.credentials import make_credentials
+from edgefleet_controller.records import SegmentRecord
 
 LISTINGS = ["model", "variant", "profile", "device", "segment", "rollout", "operation"]
 
@@ -84,13 +86,19 @@ def test_every_listing_gives_a_json_list_and_an_empty_one_says_so(operator) -> N
         assert noun == "profile" or operator.types(noun, "list").stdout.startswith("no ")
 
 
-def test_a_listing_goes_through_all_pages_or_ends_at_the_limit(operator, join, monkeypatch) -> None:
-    monkeypatch.setattr("edgefleet_controller.cli.calling.PAGE", 3)
-    join(*(f"d{n}" for n in range(8)))
-    assert [d["id"] for d in operator.reads("device", "list")] == [f"d{n}" for n in range(8)]
-    assert [d["id"] for d in operator.reads("device", "list", "--limit", "4")] == ["d0", "d1", "d2", "d3"]
-    assert [d["id"] for d in operator.reads("device", "list", "--online", "--limit", "4")] == ["d0", "d1", "d2", "d3"]
-    assert operator.reads("device", "list", "--offline") == []
+def test_a_listing_goes_through_all_pages_or_ends_at_the_limit(operator, service) -> None:
+    names = [f"s{n:04d}" for n in range(PAGE + 1)]
+    with service.store.rollouts.transaction():
+        for name in names:
+            service.store.devices.put_segment(SegmentRecord(name=name, selector=""))
+    assert [s["name"] for s in operator.reads("segment", "list")] == names
+    assert [s["name"] for s in operator.reads("segment", "list", "--limit", "4")] == names[:4]
+
+
+def test_filters_apply_before_the_limit(operator, join) -> None:
+    join("a", "b", "c")
+    assert [d["id"] for d in operator.reads("device", "list", "--online", "--limit", "2")] == ["a", "b"]
+    assert operator.reads("device", "list", "--offline", "--limit", "2") == []
 
 
 def test_into_a_pipe_every_row_is_one_line(operator, join, published: str) -> None:

@@ -1,8 +1,11 @@
 """Models, variants, profiles, operations, and compressing."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgefleet_controller.records import OperationRecord
 
@@ -12,6 +15,29 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 def operation(state: str, **fields: object) -> OperationRecord:
     given = {"id": f"op-{state}", "kind": "compress", "target": "fashion@1", "created_ms": 1, "changed_ms": 2}
     return OperationRecord.model_validate({**given, "state": state, **fields})
+
+
+@dataclass
+class FakeBuilder:
+    """Answers every build with one operation, at once."""
+
+    operation: OperationRecord
+
+    def submit(self, *_: object) -> OperationRecord:
+        return self.operation
+
+
+@pytest.fixture
+def builds(service) -> Iterator[Callable[[OperationRecord], None]]:
+    """Let every build be this operation."""
+    real = service.builder
+
+    def be(shown: OperationRecord) -> None:
+        service.store.registry.put_operation(shown)
+        service.builder = FakeBuilder(shown)
+
+    yield be
+    service.builder = real
 
 
 def test_a_folder_becomes_a_model_and_a_second_time_changes_nothing(operator) -> None:
@@ -126,18 +152,16 @@ def test_waiting_for_an_operation_ends_with_the_time(operator, service) -> None:
     assert "0.2 s" in done.stderr
 
 
-def test_compressing_in_the_background_names_the_operation(operator, service, published: str) -> None:
-    submitted = operation("running")
-    service.builder.submit = lambda *_: submitted  # no build in a test: what is sent and shown is what counts
+def test_compressing_in_the_background_names_the_operation(operator, builds, published: str) -> None:
+    builds(operation("running"))
     words = ("compress", published, "--profile", "eu/rpi4/lte", "--recipe", "fp32", "--detach")
     assert operator.reads(*words)["id"] == "op-running"
     assert "operation show op-running --watch" in operator.types(*words).stdout
 
 
-def test_compressing_ends_with_the_choices_and_the_builds_that_were_rejected(operator, service, published: str) -> None:
+def test_compressing_ends_with_the_choices_and_the_builds_that_were_rejected(operator, builds, published: str) -> None:
     ended = operation("succeeded", result={"variants": [], "failed": {"int8 (arm-neon)": "worse than chance"}})
-    service.store.registry.put_operation(ended)
-    service.builder.submit = lambda *_: ended
+    builds(ended)
     words = ("compress", published, "--profile", "eu/rpi4/lte")
     shown = operator.types(*words).stdout
     assert "int8 (arm-neon) was not built: worse than chance" in shown
