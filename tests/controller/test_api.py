@@ -1,5 +1,6 @@
 """REST, against a real service with a real broker and real files."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -233,3 +234,11 @@ def test_a_model_is_removed_unless_a_rollout_needs_it(api: httpx.Client, service
     assert api.delete("/models/fashion@1").status_code == 204
     assert api.get("/variants").json()["items"] == []
     assert_problem(api.delete("/models/fashion@1"), 404, "fashion@1")
+
+
+def test_the_interactive_page_needs_nothing_from_elsewhere(api: httpx.Client) -> None:
+    page = httpx.get(str(api.base_url.copy_with(path="/docs"))).text
+    assert "swagger-ui" in page
+    assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
+    for path in re.findall(r'(?:src|href)="(/[^"]+)"', page):
+        assert httpx.get(str(api.base_url.copy_with(path=path))).status_code == 200, path

@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 
 from fastapi import APIRouter, Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from edgefleet_controller.api import fleet, metrics, registry, rollouts, telemetry
 from edgefleet_controller.api.auth import BEARER, RequireToken
@@ -14,7 +15,9 @@ from edgefleet_controller.service import Service
 
 def create_app(service: Service | None = None) -> FastAPI:
     """The application; without a service it only describes itself."""
-    app = FastAPI(title="edgefleet", version=version("edgefleet"), summary="Deploy AI models to edge fleets")
+    app: FastAPI = FastAPIOffline(
+        title="edgefleet", version=version("edgefleet"), summary="Deploy AI models to edge fleets"
+    )
     app.state.service = service
     add_problems(app)
     if service and service.access.credentials:
