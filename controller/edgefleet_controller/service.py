@@ -13,7 +13,7 @@ from edgefleet_controller.blobs import BlobFolder
 from edgefleet_controller.builder import Builder, Folders
 from edgefleet_controller.bus import Bus
 from edgefleet_controller.conductor import Conductor
-from edgefleet_controller.errors import StateInUse
+from edgefleet_controller.errors import NotFound, StateInUse
 from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ingest import Ingest
 from edgefleet_controller.launch import late_joiners
@@ -23,7 +23,7 @@ from edgefleet_controller.store import Store
 from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count
-from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.manifest import verify
 from edgefleet_protocol.messages import ChunkRequest
 
@@ -102,9 +102,14 @@ class Service:
 
     def stop_delivery(self, manifest: str) -> None:
         """Stop sending what a manifest names; whoever still wants it asks again."""
-        found = verify(self.blobs.read(manifest), manifest)
-        for blob in (manifest, *(e.blob.sha256 for e in found.encodings)):
-            self.pacer.drop(blob)
+        self.pacer.drop(manifest)
+        try:
+            found = verify(self.blobs.read(manifest), manifest)
+        except (NotFound, ProtocolError):
+            log.warning("manifest %s is not there or damaged: its encodings cannot be stopped by name", manifest)
+            return
+        for encoding in found.encodings:
+            self.pacer.drop(encoding.blob.sha256)
 
     def delivered_bytes(self) -> dict[str, int]:
         """What was broadcast since the start, in bytes, by lane."""
