@@ -14,7 +14,8 @@ class Settings:
     `state` is the folder of everything that it keeps. `host` is where the API and the embedded broker listen; beyond
     loopback both need credentials. `port` and `broker_port` 0 take a free port once and keep it. `broker_url` names
     a broker of your own, None starts the embedded one; `broker_username`, `broker_password_file` and
-    `broker_ca_file` are for your own. With `accept_all` no device waits to be accepted.
+    `broker_ca_file` are for your own. With `accept_all` no device waits to be accepted. Telemetry windows are kept
+    for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days.
     """
 
     state: Path

@@ -193,6 +193,39 @@ def test_telemetry_comes_in_pages(api: httpx.Client) -> None:
     assert found == [(T0 + hour * HOUR_MS, device) for hour in range(3) for device in "abc"]
 
 
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_a_page_over_time_goes_on_after_a_time_without_telemetry(
+    api: httpx.Client, service: Service, limit: int
+) -> None:
+    later = T0 + 40 * 24 * HOUR_MS
+    told = TelemetryWindow(
+        incarnation="0" * 32,
+        seq=9,
+        first_kept_seq=9,
+        model="fashion",
+        model_version=1,
+        variant="a" * 64,
+        generation=1,
+        duration_ms=1,
+        requests=7,
+    )
+    service.store.telemetry.put([StoredWindow("a", told, None, later)])
+    for bucket, expected in (
+        ("hour", [*((T0 + hour * HOUR_MS, 30) for hour in range(3)), (later, 7)]),
+        ("day", [(T0, 90), (later, 7)]),
+    ):
+        found, cursor = [], None
+        while True:
+            asked = {"bucket": bucket, "limit": limit, **({"cursor": cursor} if cursor else {})}
+            answer = api.get("/telemetry", params=asked).json()
+            found += [(i["bucket_ms"], i["requests"]) for i in answer["items"]]
+            cursor = answer["next"]
+            if cursor is None:
+                break
+        assert found == expected
+
+
 @pytest.mark.parametrize(
     "asked",
     [

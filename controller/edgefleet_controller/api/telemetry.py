@@ -1,6 +1,8 @@
 """Telemetry: latency percentiles, accuracy and counts."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -11,11 +13,23 @@ from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.launch import select
 from edgefleet_controller.service import Service
-from edgefleet_controller.store.merging import COUNTS, FOREVER_MS, Aggregate, Bucket, GroupBy, Question, Source
+from edgefleet_controller.store.merging import (
+    COUNTS,
+    DAY_MS,
+    FOREVER_MS,
+    Aggregate,
+    Bucket,
+    GroupBy,
+    Question,
+    Source,
+    floor,
+)
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
 
 router = APIRouter(tags=["telemetry"])
+
+_PIECE_MS = {"hour": DAY_MS, "day": 30 * DAY_MS}
 
 Moment = Annotated[int | None, Query(ge=0, lt=FOREVER_MS, description="milliseconds UTC, by when it was measured")]
 
@@ -95,13 +109,30 @@ def telemetry(
         segments=scope.segments() if "segment" in columns else lambda _: (),
         by_device=scope.by_device,
     )
-    found = page(service.store.telemetry.answer(question), lambda m: m.key, TelemetryView.of, limit, cursor)
+    found = page(_answer(service, question, limit, cursor), lambda m: m.key, TelemetryView.of, limit, cursor)
     return TelemetryPage(
         items=found.items,
         next=found.next,
         reads="windows" if question.windows_only else "windows and roll-ups",
         windows_from_ms=service.store.telemetry.windows_from_ms(),
     )
+
+
+def _answer(service: Service, question: Question, limit: int, cursor: str | None) -> list[Aggregate]:
+    """What was asked; over time only as much of it as the page after the cursor shows, which is ordered by time."""
+    store = service.store.telemetry
+    if question.bucket == "none":
+        return store.answer(question)
+    first_ms, last_ms = store.extent()
+    shown_ms = int(cursor[:15]) if cursor and re.match("[0-9]{15}", cursor) else 0
+    since_ms, until_ms = max(question.since_ms, floor(first_ms, DAY_MS), shown_ms), min(question.until_ms, last_ms + 1)
+    found: list[Aggregate] = []
+    while since_ms < until_ms and len(found) <= limit:
+        piece_ms = min(floor(since_ms, DAY_MS) + _PIECE_MS[question.bucket], until_ms)
+        answered = store.answer(replace(question, since_ms=since_ms, until_ms=piece_ms))
+        found += [aggregate for aggregate in answered if cursor is None or aggregate.key > cursor]
+        since_ms = piece_ms
+    return found
 
 
 def _model(ref: str | None) -> tuple[str | None, int | None]:

@@ -127,6 +127,17 @@ class TelemetryStore:
         row = self._db.row("SELECT from_ms FROM kept")
         return int(row["from_ms"]) if row else 0
 
+    def extent(self) -> tuple[int, int]:
+        """When the first and the last of what is kept was measured; (0, -1) when nothing is."""
+        row = self._db.row(
+            """SELECT min(first) AS first, max(last) AS last FROM (
+               SELECT min(at_ms) AS first, max(at_ms) AS last FROM windows WHERE rolled = 0
+               UNION ALL SELECT min(at_ms), max(at_ms) FROM windows WHERE rolled = 1
+               UNION ALL SELECT min(start_ms), max(start_ms) + ?1 - 1 FROM rollups WHERE width_ms = ?1)""",
+            [HOUR_MS],
+        )
+        return (row["first"], row["last"]) if row and row["first"] is not None else (0, -1)
+
     def forget(self, device: str) -> None:
         """Remove everything that one device reported."""
         with self._db.transaction():
