@@ -25,7 +25,7 @@ BLOBS_EACH_S = 3600.0
 MARGIN_MS = 5 * 60_000
 """How long after an hour's end it is rolled up: most of its windows have come by then. Later ones are added."""
 SLICE = 250
-"""Windows in one transaction: the writer waits for that many at most, a tenth of a second."""
+"""Windows in one transaction: the writer waits for that many at most, 0.1 to 0.25 s."""
 BREATH_S = 0.005
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
