@@ -20,7 +20,7 @@ WARM_UP = 30
 # A tiny network's runs all fit into one hiccup of a busy host: time on until the figure is one of calm and storm.
 LEAST_S = 0.5
 # A large network need not run 300 times to be known: this long, and so often at least.
-MOST_S = 20.0
+MOST_S = 10.0
 LEAST_RUNS = 20
 
 

@@ -59,3 +59,35 @@ def test_a_single_array_is_refused(tmp_path: Path) -> None:
         np.save(file, X)
     with pytest.raises(DataError, match="is no npz"):
         Data(tmp_path / "data.npz", (1, 2, 2), 3).split("val")
+
+
+def test_one_array_is_split_by_seed_without_overlap_and_always_alike(tmp_path: Path) -> None:
+    x = np.arange(100, dtype=np.uint8).repeat(4).reshape(100, 1, 2, 2)
+    splits = [written(tmp_path, x=x, y=x[:, 0, 0, 0] % 3).split(name) for name in ("calib", "val", "test")]
+    values = [set(split.x[:, 0, 0, 0].tolist()) for split in splits]
+    assert [len(found) for found in values] == [20, 40, 40]
+    assert set.union(*values) == set(range(100))
+    assert sorted(values[0])[:5] == [2, 7, 8, 13, 16]
+    for split in splits:
+        np.testing.assert_array_equal(split.labels(), split.x[:, 0, 0, 0] % 3)
+
+
+def test_one_array_gives_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no x_train and no y_train"):
+        written(tmp_path, x=X.repeat(5, 0), y=Y.repeat(5)).split("train")
+
+
+def test_labels_may_be_left_out_or_minus_one_where_they_are_not_needed(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x_val=X, x_test=X, y_test=np.full(4, -1))
+    data = Data(tmp_path / "data.npz", (1, 2, 2), None, labelled=False)
+    assert data.split("val").y is None and data.split("test").y is None
+    assert data.split("val").first(2).y is None
+    with pytest.raises(DataError, match="holds no labels"):
+        data.split("val").labels()
+
+
+def test_float32_is_taken_with_a_scale_of_one_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x_val=X.astype(np.float32), y_val=Y)
+    assert Data(tmp_path / "data.npz", (1, 2, 2), 3, scale=1).split("val").x.dtype == np.float32
+    with pytest.raises(DataError, match="or float32 with a scale of 1"):
+        Data(tmp_path / "data.npz", (1, 2, 2), 3, scale=0.5).split("val")

@@ -8,7 +8,7 @@ import pytest
 HEAVY = {"torch", "onnx", "onnxruntime", "torch_pruning", "safetensors"}
 
 
-@pytest.mark.parametrize("module", ["card", "recipe", "schemes", "metrics", "build", "worker", "errors"])
+@pytest.mark.parametrize("module", ["card", "inspection", "recipe", "schemes", "metrics", "build", "worker", "errors"])
 def test_a_module_that_the_controller_imports_brings_no_heavy_library(module: str) -> None:
     code = f"import edgefleet_compression.{module}, sys; print(*{HEAVY!r} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

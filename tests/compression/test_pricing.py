@@ -242,3 +242,29 @@ def test_agreement_prefers_what_answers_as_the_source_model_does() -> None:
     assert why == "meets everything; 96.0 % agreement is less than 100.0 % of fp32"
     level = candidate("int8", 0.92, 900, agreement_val=0.998)
     assert chosen([as_it_is, level], prefer="agreement") == "int8"
+
+
+def test_without_labels_agreement_stands_for_accuracy_and_every_reason_says_so() -> None:
+    unlabelled = [
+        candidate("fp32", None, 900, agreement_val=1.0),
+        candidate("int8", None, 400, agreement_val=0.999),
+        candidate("w4", None, 100, agreement_val=0.9),
+    ]
+    assert chosen(unlabelled, None) == "int8"
+    assert reason(unlabelled, "int8").startswith("answers most as the source model does")
+    assert "99.9 % agreement" in reason(unlabelled, "int8")
+    assert "90.0 % agreement is less than 99.9 % of int8" in reason(unlabelled, "w4")
+    for name in ("fp32", "int8", "w4"):
+        assert "accuracy not measured" in reason(unlabelled, name)
+
+
+def test_without_labels_a_constraint_on_accuracy_cannot_be_met() -> None:
+    unlabelled = [candidate("fp32", None, agreement_val=1.0)]
+    assert chosen(unlabelled, None, max_drop=0.02) is None
+    said = reason(unlabelled, "fp32", max_drop=0.02)
+    assert said.count("accuracy not measured") == 1 and "a least accuracy is asked" in said
+
+
+def test_a_preference_for_agreement_is_left_as_it_is_where_accuracy_is_known() -> None:
+    known = [candidate("a", 0.95, 500, agreement_val=0.9), candidate("b", 0.9, 100, agreement_val=1.0)]
+    assert chosen(known) == "a"

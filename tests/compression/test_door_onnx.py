@@ -1,0 +1,302 @@
+"""Bring your own model: an ONNX file and its data go the same way, by the recipes that need no module."""
+
+import io
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto
+from tests.compression.brought_models import LIGHT, classifier, data_file, written
+from tests.compression.conftest import pictures
+
+from edgefleet_compression.build import build_variant, make_golden, source_metrics
+from edgefleet_compression.card import load_card, parse_card
+from edgefleet_compression.errors import CardError, CompressionError
+from edgefleet_compression.inspection import card_for_onnx, inspect_model, slug
+from edgefleet_compression.recipe import recipe_from, shipped_recipes
+
+SERVES_BOTH = ["fp32", "int8", "w8"]
+
+
+class Brought:
+    """A model's folder as the client makes it, and builds of it."""
+
+    def __init__(self, folder: Path, model: Path, data: Path, **card: Any) -> None:
+        self.folder = folder
+        text = card_for_onnx(model, data, **{"name": None, "version": 1, **card})
+        (folder / "model.toml").write_text(text)
+        self.card = parse_card(text)
+        self._built: dict[str, dict[str, Any]] = {}
+        self.files = {"model.toml": str(folder / "model.toml"), "model.onnx": str(model), "data.npz": str(data)}
+
+    def build(self, recipe: str | dict[str, Any], **changed: Any) -> dict[str, Any]:
+        if isinstance(recipe, str):
+            recipe = shipped_recipes()[recipe].model_dump(mode="json")
+        given = {
+            "files": self.files,
+            "recipe": recipe,
+            "instruction_set": "x86-avx2",
+            "cache_dir": str(self.folder / "cache"),
+            "work_dir": str(self.folder / "work" / f"{recipe['name']}-{len(self._built)}"),
+        }
+        return build_variant(given | changed)
+
+    def built(self, recipe: str | dict[str, Any], **changed: Any) -> dict[str, Any]:
+        key = repr((recipe, changed))
+        if key not in self._built:
+            self._built[key] = self.build(recipe, **changed)
+        assert self._built[key]["ok"], self._built[key]["error"]
+        return self._built[key]
+
+    def source(self) -> dict[str, Any]:
+        outcome = source_metrics(self.files, str(self.folder / "cache"))
+        assert outcome["ok"], outcome["error"]
+        return outcome["metrics"]
+
+    def golden(self) -> Any:
+        return np.load(io.BytesIO(make_golden(self.files)))
+
+
+def self_test(outcome: dict[str, Any], golden: Any, scale: float) -> None:
+    """What a device does: one sample at a time, softmax, against what was recorded."""
+    session = onnxruntime.InferenceSession(outcome["onnx_path"], providers=["CPUExecutionProvider"])
+    given = session.get_inputs()[0]
+    dtype = np.uint8 if given.type == "tensor(uint8)" else np.float32
+    for sample, expected in zip(golden["inputs"], outcome["expected"]["probabilities"], strict=True):
+        x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)[None]
+        logits = session.run(None, {given.name: x})[0].astype(np.float64)
+        powers = np.exp(logits - logits.max())
+        np.testing.assert_allclose((powers / powers.sum())[0], expected, atol=0.02)
+        assert int(logits.argmax()) == int(np.argmax(expected))
+
+
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Brought:
+    """A classifier in opset 11 with its weight among the inputs, and labelled pictures in one piece."""
+    folder = tmp_path_factory.mktemp("bars")
+    x, y = pictures(200, 3)
+    return Brought(folder, written(classifier(), folder, "Bars V2.onnx"), data_file(folder, x=x, y=y))
+
+
+def test_a_card_is_made_of_the_file_and_its_data(bars: Brought) -> None:
+    card = bars.card
+    assert (card.name, card.version, card.door, card.source, card.labels) == ("bars-v2", 1, "onnx", "brought", ())
+    assert (card.input.name, card.input.shape, card.golden.samples) == ("input.1", (1, 8, 8), 32)
+    assert card.preprocessing.scale == pytest.approx(1 / 255)
+    assert card.files.keys() == {"model.onnx", "data.npz"}
+
+
+def test_every_recipe_that_needs_no_module_builds_and_is_measured_as_ever(bars: Brought) -> None:
+    source = bars.source()
+    assert source["accuracy_val"] == 1.0 and source["accuracy_test"] == 1.0
+    for recipe in SERVES_BOTH:
+        metrics = bars.built(recipe)["metrics"]
+        assert [name for name, value in metrics.items() if value is None] == ["mj_per_inference"], recipe
+        assert (metrics["accuracy_test"], metrics["agreement"], metrics["test_samples"]) == (1.0, 1.0, 80)
+        assert metrics["parameters"] == 192
+
+
+def test_the_others_say_that_they_need_the_module(bars: Brought) -> None:
+    for recipe in shipped_recipes().keys() - set(SERVES_BOTH):
+        outcome = bars.build(recipe)
+        assert not outcome["ok"] and "needs the module, and this model came as ONNX" in outcome["error"]
+
+
+def test_the_cleaned_file_is_as_our_own_exports_are_and_answers_as_the_brought_one(bars: Brought) -> None:
+    outcome = bars.built("fp32")
+    model = onnx.load(outcome["onnx_path"])
+    assert [value.name for value in model.graph.input] == ["input.1"]
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 21)]
+    assert outcome["steps"][0]["log"]["cleaned"] == "folded, opset raised"
+    assert outcome["steps"][0]["log"]["largest_difference"] < 1e-5
+    x = pictures(16, 9)[0].astype(np.float32) / 255
+    answers = [
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input.1": x})[0]
+        for path in (bars.files["model.onnx"], outcome["onnx_path"])
+    ]
+    np.testing.assert_allclose(*answers, atol=1e-6)
+
+
+def test_int8_follows_the_scheme_and_leaves_the_probabilities_alone(bars: Brought) -> None:
+    vnni, avx2 = (bars.built("int8", instruction_set=name) for name in ("x86-vnni", "x86-avx2"))
+    assert (vnni["scheme"]["reduce_range"], avx2["scheme"]["reduce_range"]) == (False, True)
+    assert onnx.load(vnni["onnx_path"]).graph.node[-1].op_type == "Softmax"
+
+
+def test_weights_may_take_four_bits_although_the_file_came_in_an_old_opset(bars: Brought) -> None:
+    steps = [{"step": "export", "config": {}}, {"step": "storage_quant", "config": {"linear": 4}}]
+    outcome = bars.built({"name": "w4", "title": "t", "steps": steps})
+    kinds = {tensor.data_type for tensor in onnx.load(outcome["onnx_path"]).graph.initializer}
+    assert TensorProto.INT4 in kinds and outcome["metrics"]["agreement"] == 1.0
+
+
+def test_a_device_gets_the_answers_that_were_recorded(bars: Brought) -> None:
+    golden = bars.golden()
+    assert golden["labels"].shape == (32,)
+    for recipe in SERVES_BOTH:
+        self_test(bars.built(recipe), golden, 1 / 255)
+
+
+def test_a_second_build_does_no_step(bars: Brought) -> None:
+    bars.built("w8")
+    assert all(step["cached"] for step in bars.build("w8")["steps"])
+
+
+def test_without_labels_only_agreement_is_measured(tmp_path: Path) -> None:
+    x = pictures(40, 5)[0]
+    data = data_file(tmp_path, x_calib=x[:10], x_val=x[10:20], x_test=x[20:], y_test=np.full(20, -1))
+    model = Brought(tmp_path, written(classifier(), tmp_path), data)
+    metrics = model.built("int8")["metrics"]
+    assert [metrics[k] for k in ("accuracy_val", "accuracy_test", "accuracy_test_ci")] == [None, None, None]
+    assert (metrics["agreement"], metrics["agreement_val"], metrics["test_samples"]) == (1.0, 1.0, 20)
+    assert model.source()["accuracy_val"] is None
+    assert model.golden().files == ["inputs"]
+
+
+def test_float32_samples_are_taken_as_they_are(tmp_path: Path) -> None:
+    x, y = pictures(60, 5)
+    floats = (x / 255).astype(np.float32)
+    model = Brought(tmp_path, written(classifier(batch=1), tmp_path), data_file(tmp_path, x=floats, y=y))
+    assert model.card.preprocessing.scale == 1
+    outcome = model.built("int8")
+    assert outcome["metrics"]["accuracy_test"] == 1.0
+    assert model.golden()["inputs"].dtype == np.float32
+    self_test(outcome, model.golden(), 1.0)
+
+
+def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
+    x, y = pictures(60, 5)
+    network = written(classifier(elem=TensorProto.UINT8, scaled_by=1 / 255), tmp_path)
+    model = Brought(tmp_path, network, data_file(tmp_path, x=x, y=y))
+    assert model.card.preprocessing.scale == 1
+    for recipe in SERVES_BOTH:
+        outcome = model.built(recipe)
+        assert outcome["metrics"]["accuracy_test"] == 1.0
+        self_test(outcome, model.golden(), 1.0)
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Brought:
+    """ShuffleNet of the ONNX Model Zoo, by Caffe2, opset 9, IR version 3, and pictures without labels."""
+    folder = tmp_path_factory.mktemp("zoo")
+    x = np.random.RandomState(0).randint(0, 256, (20, 3, 224, 224)).astype(np.uint8)
+    return Brought(folder, LIGHT / "light_shufflenet.onnx", data_file(folder, x=x))
+
+
+@pytest.mark.parametrize("recipe", ["int8", "w8"])
+def test_a_network_that_this_project_did_not_make_goes_the_whole_way(zoo: Brought, recipe: str) -> None:
+    outcome = zoo.built(recipe)
+    metrics = outcome["metrics"]
+    assert (metrics["accuracy_val"], metrics["agreement"], metrics["parameters"]) == (None, 1.0, 1_379_880)
+    assert metrics["p50_ms"] > 0
+    assert outcome["steps"][0]["log"]["cleaned"] == "folded, opset raised"
+    nodes = {node.op_type for node in onnx.load(outcome["onnx_path"]).graph.node}
+    assert nodes.isdisjoint({"BatchNormalization", "ConstantOfShape"})
+    assert ("QuantizeLinear" in nodes) == (recipe == "int8")
+    self_test(outcome, zoo.golden(), zoo.card.preprocessing.scale)
+
+
+def test_a_golden_set_of_large_pictures_and_many_classes_is_one_that_devices_take(zoo: Brought) -> None:
+    assert zoo.card.golden.samples == 5
+    assert len(make_golden(zoo.files)) < 2**20
+
+
+def test_more_golden_samples_than_devices_take_are_refused(zoo: Brought, tmp_path: Path) -> None:
+    text = (zoo.folder / "model.toml").read_text()
+    (tmp_path / "model.toml").write_text(text.replace("samples = 5", "samples = 8"))
+    files = {**zoo.files, "model.toml": str(tmp_path / "model.toml")}
+    with pytest.raises(CompressionError, match=r"devices take at most 1,048,576: lower golden\.samples"):
+        make_golden(files)
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.pkl", "net.pt2"])
+def test_pickles_are_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="loading this format runs code"):
+        card_for_onnx(tmp_path / name, tmp_path / "d.npz", name=None, version=1)
+
+
+def test_other_formats_and_missing_files_are_refused(tmp_path: Path, bars: Brought) -> None:
+    with pytest.raises(CardError, match=r"must end in \.onnx"):
+        card_for_onnx(tmp_path / "net.tflite", tmp_path / "d.npz", name=None, version=1)
+    with pytest.raises(CardError, match=r"must end in \.npz"):
+        card_for_onnx(Path(bars.files["model.onnx"]), tmp_path / "d.csv", name=None, version=1)
+    with pytest.raises(CardError, match="there is no file"):
+        card_for_onnx(tmp_path / "net.onnx", tmp_path / "d.npz", name=None, version=1)
+    with pytest.raises(CardError, match=r"model\.toml, name"):
+        card_for_onnx(*(Path(bars.files[n]) for n in ("model.onnx", "data.npz")), name="Not A Name", version=1)
+
+
+def test_a_name_is_made_of_the_files() -> None:
+    assert [slug(stem) for stem in ("MobileNet V2.1", "net", "_x_")] == ["mobilenet-v2-1", "net", "x"]
+    with pytest.raises(CardError, match="give one"):
+        slug("模型")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name = "input.1"', 'name = "image"', "names the input 'image', the graph 'input.1'"),
+        ("[1, 8, 8]", "[1, 8, 9]", r"gives samples \[1, 8, 9\], the graph takes \[1, 8, 8\]"),
+        ("version = 1\n", 'version = 1\nlabels = ["a", "b"]\n', "names 2 labels, the model answers 3 classes"),
+    ],
+)
+def test_a_card_that_says_otherwise_than_the_file_is_refused(
+    bars: Brought, tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    text = (bars.folder / "model.toml").read_text()
+    assert old in text
+    (tmp_path / "model.toml").write_text(text.replace(old, new))
+    with pytest.raises(CompressionError, match=reason):
+        inspect_model(Path(bars.files["model.onnx"]), Path(bars.files["data.npz"]), parse_card(text.replace(old, new)))
+    changed = {**bars.files, "model.toml": str(tmp_path / "model.toml")}
+    outcome = bars.build("fp32", files=changed)
+    assert not outcome["ok"] and "\n" not in outcome["error"]
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ('door = "onnx"', r"door 'onnx' needs \[onnx\]"),
+        ('door = "architecture"\nlabels = ["a", "b"]', r"door 'architecture' needs \[architecture\]"),
+        (f'door = "onnx"\n[onnx]\nfile = "m.pt"\nsha256 = "{"0" * 64}"', "loading this format runs code"),
+        (f'door = "onnx"\n[onnx]\nfile = "m.h5"\nsha256 = "{"0" * 64}"', r"must end in \.onnx"),
+        (
+            f'door = "onnx"\nlabels = ["a"]\n[onnx]\nfile = "m.onnx"\nsha256 = "{"0" * 64}"',
+            "labels must be two or more",
+        ),
+    ],
+)
+def test_a_card_has_the_parts_of_its_door(part: str, reason: str) -> None:
+    rest = f'\n[data]\nfile = "d.npz"\nsha256 = "{"0" * 64}"\n[input]\nshape = [1, 8, 8]\n'
+    assert tomllib.loads(f'name = "m"\n{part}{rest}')
+    with pytest.raises(CardError, match=reason):
+        parse_card(f'name = "m"\n{part}{rest}')
+
+
+def test_a_folder_with_such_a_card_is_a_models_folder_as_any(bars: Brought, tmp_path: Path) -> None:
+    for name, path in bars.files.items():
+        (tmp_path / name).write_bytes(Path(path).read_bytes())
+    assert load_card(tmp_path) == bars.card
+
+
+def test_answers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    node = [onnx.helper.make_node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
+            onnx.helper.make_node("Concat", ["m", "m"], ["two"], axis=1),
+            onnx.helper.make_node("Log", ["two"], ["probs"])]  # fmt: skip
+    x = pictures(20, 1)[0]
+    x[:] = 0
+    model = Brought(tmp_path, written(classifier(nodes=node, output=["n", 2]), tmp_path), data_file(tmp_path, x=x))
+    outcome = model.build("fp32")
+    assert not outcome["ok"] and "is not finite" in outcome["error"]
+
+
+def test_a_recipe_says_whether_it_applies() -> None:
+    recipes = shipped_recipes()
+    assert [name for name, recipe in sorted(recipes.items()) if recipe.refusal("brought") is None] == SERVES_BOTH
+    assert all(recipe.refusal("torch") is None for recipe in recipes.values())
+    own = recipe_from({"name": "r", "title": "t", "steps": [{"step": "finetune"}, {"step": "export"}]})
+    assert own.refusal("brought") == "not applicable: 'finetune' needs the module, and this model came as ONNX"

@@ -1,0 +1,120 @@
+"""`model add my.onnx --data data.npz`, against a real service: from the file to a choice for a profile."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from tests.compression.brought_models import LIGHT, classifier, data_file, written
+
+from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.recipe import shipped_recipes
+from edgefleet_controller.api.app import create_app
+from edgefleet_controller.builds import builds_for
+from edgefleet_controller.client import ApiError, Client
+from edgefleet_controller.service import Service
+from edgefleet_controller.settings import Settings
+from edgefleet_profiles.catalogue import load_catalogue
+
+HEAVY = {"torch", "onnx", "onnxruntime"}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    service = Service(Settings(state=tmp_path / "state", tick_s=0.05))
+    service.start()
+    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    opened = Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+    yield opened
+    opened.close()
+    server.should_exit = True
+    thread.join()
+    service.stop()
+
+
+def compressed(client: Client, model: str, profiles: list[str]) -> dict[str, Any]:
+    operation = client.post("/builds", {"model": model, "profiles": profiles})
+    while operation["state"] == "running":
+        time.sleep(0.2)
+        operation = client.get(f"/operations/{operation['id']}")
+    assert operation["error"] is None
+    return operation["result"]
+
+
+def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: Client, tmp_path: Path) -> None:
+    x = np.random.RandomState(0).randint(0, 256, (12, 3, 224, 224)).astype(np.uint8)
+    data = data_file(tmp_path, x=x)
+    added = client.add_onnx(LIGHT / "light_shufflenet.onnx", data, "shufflenet", 2)
+    assert (added["model"], added["labels"]) == ("shufflenet@2", [])
+    assert client.add_onnx(LIGHT / "light_shufflenet.onnx", data, "shufflenet", 2) == added
+    result = compressed(client, "shufflenet@2", ["eu/rpi4/lte"])
+    assert result["failed"] == {} and len(result["variants"]) == 2
+    left_out = result["not_applicable"]
+    assert left_out.keys() == {"int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"}
+    assert left_out["student-w5"] == "not applicable: 'distill' needs the module, and this model came as ONNX"
+    choice = next(client.items("/models/shufflenet@2/choices"))
+    chosen = client.get(f"/variants/{choice['variant']}")
+    assert (chosen["accuracy"], chosen["accuracy_val"], chosen["agreement"]) == (None, None, 1.0)
+    assert all("accuracy not measured" in reason for reason in choice["reasons"].values())
+
+
+def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service(
+    client: Client, tmp_path: Path
+) -> None:
+    data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
+    with pytest.raises(CompressionError, match="takes 4 samples at once"):
+        client.add_onnx(written(classifier(batch=4), tmp_path), data)
+    with pytest.raises(CompressionError, match="loading this format runs code"):
+        client.add_onnx(tmp_path / "net.pt", data)
+    bad, good = written(classifier(batch=4), tmp_path / "bad"), written(classifier(), tmp_path / "good")
+    client.add_onnx(good, data)
+    folder = card_for(good, data, bad, tmp_path / "model")
+    with pytest.raises(ApiError, match="takes 4 samples at once") as caught:
+        client.add_model(folder)
+    assert caught.value.status in (400, 422)
+
+
+def card_for(good: Path, data: Path, bad: Path, folder: Path) -> Path:
+    """A folder whose card says of a bad file what is true of a good one."""
+    from hashlib import sha256
+
+    from edgefleet_compression.inspection import card_for_onnx
+
+    folder.mkdir()
+    text = card_for_onnx(good, data, name="bad", version=1)
+    digests = [sha256(path.read_bytes()).hexdigest() for path in (good, bad)]
+    (folder / "model.toml").write_text(text.replace(*digests))
+    (folder / "model.onnx").write_bytes(bad.read_bytes())
+    (folder / "data.npz").write_bytes(data.read_bytes())
+    return folder
+
+
+def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -> None:
+    model = written(classifier(), tmp_path)
+    data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
+    code = (
+        "import sys; from pathlib import Path; import edgefleet_controller.client, edgefleet_controller.registration; "
+        "from edgefleet_compression.inspection import card_for_onnx; "
+        f"card_for_onnx(Path({str(model)!r}), Path({str(data)!r}), name=None, version=1); "
+        f"print(*{HEAVY!r} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_what_is_left_out_is_told_once_for_a_door_and_for_each_processor_it_concerns() -> None:
+    profiles = [load_catalogue().profile(name) for name in ("eu/rpi4/lte", "eu/rpi-zero-2w/lte")]
+    builds, left_out = builds_for(profiles, list(shipped_recipes().values()), "brought")
+    assert [build.label for build in builds] == ["fp32", "w8"]
+    assert sorted(left_out) == ["int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"]
+    assert builds_for(profiles, [shipped_recipes()["fp32"]], "torch")[1] == {}
