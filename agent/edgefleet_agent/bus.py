@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections import deque
+from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import BaseModel
 
+from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.events import Connected, Disconnected, Inbox, Received, Subscribed
 from edgefleet_agent.settings import BrokerSettings
 from edgefleet_protocol import topics
@@ -33,6 +35,46 @@ CONNECT_TIMEOUT_S = 5.0
 STOP_S = 2.0
 QUIET_HEARTBEATS = 3
 MIN_QUIET_S = 30.0
+
+
+def _introduce(client: Client, broker: BrokerSettings) -> None:
+    """Tell a client who we are; reads the password and the certificate anew, so that they can be changed."""
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    if broker.tls:
+        client.tls_set(ca_certs=str(broker.ca_file) if broker.ca_file else None)
+    if broker.username:
+        client.username_pw_set(broker.username, broker.password())
+
+
+def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+    """Connect once and leave again.
+
+    Raises:
+        SettingsError: the broker is not there, or does not let us in; it says what to look at.
+    """
+    where, answer = f"{broker.host}:{broker.port}", SimpleQueue[ReasonCode]()
+    name = f"{device}-{uuid4().hex[:8]}"
+    client = Client(
+        CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False
+    )
+    client.on_connect = lambda _, __, ___, reason, ____: answer.put(reason)
+    try:
+        _introduce(client, broker)
+        client.connect(broker.host, broker.port)
+    except OSError as error:
+        raise SettingsError(
+            f"no connection to {where}: {error}; see the address, the way to it and --ca-file"
+        ) from None
+    client.loop_start()
+    try:
+        reason = answer.get(timeout=timeout_s)
+    except Empty:
+        raise SettingsError(f"{where} took the connection and said nothing: is it an MQTT broker, with TLS?") from None
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    if reason.is_failure:
+        raise SettingsError(f"{where} refuses us ({reason}): see --username and --password-file")
 
 
 class Bus:
@@ -171,15 +213,11 @@ class Bus:
             protocol=MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
-        client.connect_timeout = CONNECT_TIMEOUT_S
         client.suppress_exceptions = True
         client.enable_logger(log)
         gone = self._presence.model_copy(update={"online": False})
         client.will_set(topics.up(self._device, "presence"), encode(gone), qos=1)
-        if self._broker.tls:
-            client.tls_set(ca_certs=str(self._broker.ca_file) if self._broker.ca_file else None)
-        if self._broker.username:
-            client.username_pw_set(self._broker.username, self._broker.password())
+        _introduce(client, self._broker)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_subscribe, client.on_publish = (
             self._on_message,

@@ -17,6 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if command == "status":
             return _status(arguments)
+        if command == "check":
+            return _check({name: value for name, value in arguments.items() if value is not None})
         return _run({name: value for name, value in arguments.items() if value is not None})
     except AgentError as error:
         print(f"edgefleet-agent: {error}", file=sys.stderr)
@@ -43,6 +45,14 @@ def _run(flags: dict[str, Any]) -> int:
     return 0 if held >= 0 else 1
 
 
+def _check(flags: dict[str, Any]) -> int:
+    from edgefleet_agent.preflight import show_checks
+    from edgefleet_agent.settings import load_settings
+
+    as_json = flags.pop("json")
+    return show_checks(load_settings(flags), as_json)
+
+
 def _status(arguments: dict[str, Any]) -> int:
     from edgefleet_agent.status import show_status
 
@@ -52,11 +62,20 @@ def _status(arguments: dict[str, Any]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgefleet-agent", description="The device side of edgefleet.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser(
-        "run",
-        help="run the agent of one device until SIGTERM",
-        description="Flags win over EDGEFLEET_* variables, and these over the --config file.",
-    )
+    layers = "Flags win over EDGEFLEET_* variables, and these over the --config file."
+    run = commands.add_parser("run", help="run the agent of one device until SIGTERM", description=layers)
+    _add_settings(run)
+    run.add_argument("--verbose", action="store_true", default=None, help="log every packet")
+    check = commands.add_parser("check", help="whether an agent with these settings would work", description=layers)
+    _add_settings(check)
+    check.add_argument("--json", action="store_true", help="what was found, as JSON")
+    status = commands.add_parser("status", help="how the agent of a state folder stands")
+    status.add_argument("--state", type=Path, required=True, metavar="DIR", help="the agent's state folder")
+    status.add_argument("--json", action="store_true", help="the whole report, as JSON")
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
     text: list[tuple[str, str, str]] = [
         ("--config", "FILE.toml", "settings, by the names of these flags with _ for -; labels as a table"),
         ("--state", "DIR", "the state folder; one agent at a time"),
@@ -73,17 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         ("--ca-file", "FILE", "the certificate authority of an mqtts:// broker"),
     ]
     for flag, metavar, told in text:
-        run.add_argument(flag, metavar=metavar, help=told)
-    run.add_argument("--heartbeat", dest="heartbeat_s", type=float, metavar="SECONDS", help="between reports (60)")
-    run.add_argument("--window", dest="window_s", type=float, metavar="SECONDS", help="of telemetry (60)")
-    run.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")
-    run.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be given many times")
-    run.add_argument("--log-format", choices=("text", "json"), help="readable lines (text), or JSON lines")
-    run.add_argument("--verbose", action="store_true", default=None, help="log every packet")
-    status = commands.add_parser("status", help="how the agent of a state folder stands")
-    status.add_argument("--state", type=Path, required=True, metavar="DIR", help="the agent's state folder")
-    status.add_argument("--json", action="store_true", help="the whole report, as JSON")
-    return parser
+        command.add_argument(flag, metavar=metavar, help=told)
+    command.add_argument("--heartbeat", dest="heartbeat_s", type=float, metavar="SECONDS", help="between reports (60)")
+    command.add_argument("--window", dest="window_s", type=float, metavar="SECONDS", help="of telemetry (60)")
+    command.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")
+    command.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be given many times")
+    command.add_argument("--log-format", choices=("text", "json"), help="readable lines (text), or JSON lines")
 
 
 class _Pairs(argparse.Action):

@@ -37,6 +37,7 @@ from edgefleet_agent.settings import Settings
 from edgefleet_agent.slots import Slots
 from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.watchdog import Watchdog
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.messages import Acked, DesiredState, Hello, Presence, ReportedState, decode, encode
@@ -61,6 +62,7 @@ class Session:
     def __init__(self, settings: Settings, described: Described, identity: Identity) -> None:
         self._settings, self._described, self._identity = settings, described, identity
         self.inbox = Inbox()
+        self._watchdog = Watchdog()
         self._recorder = Recorder(time.monotonic, wall_ms)
         self._serving = Serving(self._recorder, lambda: encode(self._snapshot))
         presence = Presence(online=True, incarnation=identity.incarnation, boot=identity.boot)
@@ -84,8 +86,10 @@ class Session:
         self._listen()
         self._wake()
         self._bus.start()
+        self._watchdog.ready()
         try:
             while True:
+                self._watchdog.alive()
                 event = self.inbox.get(self._tick())
                 if isinstance(event, Ended):
                     return
@@ -243,6 +247,7 @@ class Session:
 
     def _end(self) -> None:
         """End within two seconds: the workers, the endpoint, a last word to the broker, the files."""
+        self._watchdog.stopping()
         for installation in self._installations.values():
             installation.stop()
         self._close_windows()

@@ -1,0 +1,99 @@
+"""`edgefleet-agent check`: whether an agent with these settings would work here; changes nothing that runs."""
+
+import base64
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgefleet_agent.bus import try_broker
+from edgefleet_agent.errors import AgentError
+from edgefleet_agent.facts import describe, onnxruntime_version
+from edgefleet_agent.settings import Settings
+from edgefleet_agent.workers import Worker, WorkerSpec
+
+ENOUGH_MB = 100
+"""Room for a few variants of small models, each twice, and the telemetry spool."""
+MB = 1024 * 1024
+# y = x + x for one float: the smallest graph that shows that onnxruntime runs here (opset 13).
+TINY_MODEL = base64.b64decode(
+    "CAcSADo1Cg4KAXgKAXgSAXkiA0FkZBIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0="
+)
+ONE, TWO = b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; `text` says what is there, or what to do."""
+
+    check: str
+    ok: bool
+    text: str
+
+
+def run_checks(settings: Settings) -> list[Finding]:
+    """Check everything, also after a failure."""
+    checks: dict[str, Callable[[Settings], str]] = {
+        "disk": _disk,
+        "profile": _profile,
+        "broker": _broker,
+        "inference": _inference,
+    }
+    return [_find(name, check, settings) for name, check in checks.items()]
+
+
+def show_checks(settings: Settings, as_json: bool) -> int:
+    """Print what was found; 0 when everything is as it should be, 1 otherwise."""
+    found = run_checks(settings)
+    if as_json:
+        ready = all(finding.ok for finding in found)
+        print(json.dumps({"ok": ready, "checks": [asdict(finding) for finding in found]}, indent=2))
+    else:
+        for finding in found:
+            print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<10} {finding.text}")
+    return 0 if all(finding.ok for finding in found) else 1
+
+
+def _find(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(name, True, check(settings))
+    except (AgentError, OSError) as error:
+        return Finding(name, False, str(error))
+
+
+def _disk(settings: Settings) -> str:
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.state):
+        pass
+    free_mb = shutil.disk_usage(settings.state).free // MB
+    if free_mb < ENOUGH_MB:
+        raise AgentError(f"{free_mb} MB are free for {settings.state}: make room, {ENOUGH_MB} MB at least")
+    return f"{free_mb} MB are free for {settings.state}"
+
+
+def _profile(settings: Settings) -> str:
+    facts = describe(settings).facts
+    simulated = ", simulated" if facts.simulated else ""
+    return f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated})"
+
+
+def _broker(settings: Settings) -> str:
+    broker = settings.broker_settings
+    try_broker(broker, settings.device)
+    return f"{settings.broker} lets in {broker.username or 'us without a user'}"
+
+
+def _inference(settings: Settings) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(TINY_MODEL)
+        worker = Worker(WorkerSpec(path, {}, settings.threads))
+        try:
+            answer = worker.ask([{"name": "x", "datatype": "FP32", "shape": [1]}], ONE)
+        finally:
+            worker.kill()
+    if answer.payload != TWO:
+        raise AgentError("onnxruntime adds one and one to something else: reinstall it for this processor")
+    return f"onnxruntime {onnxruntime_version()} answers in a worker of its own"

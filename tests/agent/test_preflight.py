@@ -1,0 +1,104 @@
+"""`edgefleet-agent check` says line by line whether an agent would work here."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefleet_agent.cli import main
+from edgefleet_agent.watchdog import Watchdog
+from edgefleet_controller.broker import EmbeddedBroker
+from edgefleet_controller.credentials import Credentials, make_credentials
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    given = {"state": str(tmp_path / "state"), "device": "d", "region": "eu", "link": "lte"}
+    return {**given, "simulate_hardware": "rpi4"}
+
+
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """The exit status, and each check's finding."""
+    file = tmp_path / "agent.toml"
+    file.write_text("\n".join(f'{name} = "{value}"' for name, value in settings.items()))
+    status = main(["check", "--config", str(file), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] == (status == 0)
+    return status, {finding["check"]: finding for finding in told["checks"]}
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, Credentials]]:
+    """A broker that lets only its users in."""
+    credentials, _ = make_credentials(tmp_path)
+    broker = EmbeddedBroker.open(tmp_path, credentials=credentials)
+    yield broker, credentials
+    broker.stop()
+
+
+@pytest.mark.broker
+def test_everything_is_well(tmp_path: Path, capsys, settings, any_broker) -> None:
+    status, found = check(tmp_path, capsys, {**settings, "broker": any_broker.url})
+    assert status == 0, found
+    assert set(found) == {"disk", "profile", "broker", "inference"}
+    assert "eu/rpi4/lte" in found["profile"]["text"]
+
+
+@pytest.mark.broker
+def test_what_the_broker_does_not_let_in_is_told_where_to_look(tmp_path: Path, capsys, settings, closed) -> None:
+    broker, credentials = closed
+    status, found = check(tmp_path, capsys, {**settings, "broker": broker.url})
+    assert status == 1
+    assert "--password-file" in found["broker"]["text"]
+    password = tmp_path / "password"
+    password.write_text(f"{credentials.device_password}\n")
+    known = {**settings, "broker": broker.url, "username": "device", "password_file": str(password)}
+    status, found = check(tmp_path, capsys, known)
+    assert status == 0, found
+
+
+def test_each_fault_is_one_line_and_the_others_are_checked_all_the_same(tmp_path: Path, capsys, settings) -> None:
+    wrong = {**settings, "broker": "mqtt://127.0.0.1:1", "link": "pigeon"}
+    status, found = check(tmp_path, capsys, wrong)
+    assert status == 1
+    assert "refused" in found["broker"]["text"]
+    assert "pigeon" in found["profile"]["text"]
+    assert found["inference"]["ok"]
+    assert all("\n" not in finding["text"] for finding in found.values())
+
+
+def test_for_people_each_line_begins_with_ok_or_fail(tmp_path: Path, capsys, settings) -> None:
+    words = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
+    assert main(["check", *words, "--broker", "mqtt://127.0.0.1:1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", "disk"],
+        ["ok", "profile"],
+        ["FAIL", "broker"],
+        ["ok", "inference"],
+    ]
+
+
+def test_without_a_needed_setting_it_says_which(capsys) -> None:
+    assert main(["check", "--state", "/s"]) == 1
+    assert "'device' is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_hears_that_the_agent_is_ready_alive_and_stopping(tmp_path: Path, abstract: bool) -> None:
+    name = f"@edgefleet-{tmp_path.name}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("\0" + name[1:] if abstract else name)
+        watchdog = Watchdog({"NOTIFY_SOCKET": name})
+        watchdog.ready()
+        watchdog.alive()
+        watchdog.stopping()
+        assert [systemd.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
+def test_without_systemd_nothing_happens(environment: dict[str, str]) -> None:
+    Watchdog(environment).alive()
