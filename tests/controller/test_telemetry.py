@@ -89,7 +89,7 @@ QUESTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: "-".join(question))
 def test_every_answer_is_the_same_before_and_after_a_roll_up(store: Store, question: dict[str, Any]) -> None:
     windows = fleet()
     store.telemetry.put(windows)
