@@ -119,10 +119,11 @@ class EmbeddedBroker:
         """
         folder = state_dir.resolve() / "broker"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        broker = cls(folder, port or _kept_port(folder), host, credentials)
-        if broker._lives() and not broker._is_as_asked():
-            broker.stop()
-        broker.adopted = not broker.ensure_running()
+        with _one_at_a_time(folder):
+            broker = cls(folder, port or _kept_port(folder), host, credentials)
+            if broker._lives() and not broker._is_as_asked():
+                broker.stop()
+            broker.adopted = not broker.ensure_running()
         return broker
 
     @property
@@ -271,6 +272,14 @@ class EmbeddedBroker:
             yield None
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Who opens a broker looks at it and may replace it: nobody else must be half way through the same."""
+    with (folder / "open.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _kept_port(folder: Path) -> int:

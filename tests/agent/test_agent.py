@@ -364,7 +364,7 @@ def test_malformed_messages_are_counted_and_set_aside(agent: Any, stand_in: Any)
     agent.start()
     stand_in.wait(lambda s: s.reports)
     for topic in (topics.desired("d1"), topics.acked("d1"), topics.HELLO):
-        for junk in (b"", b"\xff\xfe", b"[" * 5000, b'{"models": 3, "incarnation": 1, "jitter_s": -1}'):
+        for junk in (b"{", b"\xff\xfe", b"[" * 5000, b'{"models": 3, "incarnation": 1, "jitter_s": -1}'):
             stand_in.say(topic, junk)
     stand_in.wait(lambda s: s.reports[-1].set_aside == 12)
 
