@@ -191,7 +191,11 @@ class Bus:
         """One connection, from its beginning to its end."""
         self._gone.clear()
         self._connections += 1
-        client = self._fresh_client()
+        try:
+            client = self._fresh_client()
+        except Exception as error:  # a password or certificate that is not there, yet
+            log.warning("no connection: %s", error)
+            return
         try:
             client.connect(self._broker.host, self._broker.port, self._keepalive_s)
             client.loop_start()
