@@ -2,6 +2,8 @@
 
 import re
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,12 +14,10 @@ import paho.mqtt.client as mqtt
 import pytest
 import uvicorn
 from paho.mqtt.enums import CallbackAPIVersion
-from typer.testing import CliRunner
 
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.broker import EmbeddedBroker
 from edgefleet_controller.bus import Bus, UnusableAddress
-from edgefleet_controller.cli import app
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.credentials import (
     Credentials,
@@ -79,9 +79,10 @@ def test_a_broker_of_ones_own_needs_a_password_beyond_loopback(tmp_path: Path) -
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
-    refused = CliRunner().invoke(app, ["serve", "--state", str(tmp_path), "--listen", "0.0.0.0"])
-    assert refused.exit_code == 1
-    assert "--make-credentials" in refused.output
+    command = [sys.executable, "-m", "edgefleet_controller", "serve", "--state", str(tmp_path), "--listen", "0.0.0.0"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 1
+    assert re.fullmatch(r"edgefleet: .*--make-credentials.*\n", refused.stderr)
 
 
 def test_a_password_has_no_place_in_an_address() -> None:
