@@ -109,7 +109,7 @@ def must_return(execution: ExecutionRecord) -> bool:
 def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
     """Everyone goes back to what they ran before; those who are not there find it in their desired state later."""
     affected = [e for e in executions if must_return(e)]
-    returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None]
+    returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None and not e.is_back]
     open_ones = [e for e in affected if not e.is_back]
     if not open_ones:
         return [MoveRollout("rolled_back", rollout.reason or "rolled back")]

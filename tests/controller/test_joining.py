@@ -11,6 +11,7 @@ from edgefleet_controller.ingest import Ingest
 from edgefleet_controller.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.launch import select
 from edgefleet_controller.records import DesiredRecord
+from edgefleet_controller.rollout import MoveRollout, advance
 from edgefleet_controller.store import Store
 from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import load_catalogue
@@ -163,6 +164,18 @@ def test_a_removed_device_is_forgotten_in_both_stores_and_at_the_broker(
     assert store.rollouts.open_devices("fashion") == {"other": "a" * 32}
     with pytest.raises(NotFound):
         forget_device(store, Voice(store, bus), "d")
+
+
+def test_a_rollback_does_not_wait_for_a_removed_device(store: Store, bus: Published, rollout, execution) -> None:
+    add_device(store, CATALOGUE, "eu/rpi4/lte", "d")
+    store.rollouts.put(rollout("soaking").model_copy(update={"id": "a" * 32}))
+    store.rollouts.put_executions([execution("d", "committed", rollout="a" * 32, directive="activate", generation=4)])
+    assert not store.rollouts.executions("a" * 32)[0].is_back
+    forget_device(store, Voice(store, bus), "d")
+    returning = store.rollouts.get("a" * 32).model_copy(update={"state": "rolling_back"})
+    (decision,) = advance(returning, store.rollouts.executions("a" * 32), 1)
+    assert isinstance(decision, MoveRollout)
+    assert decision.state == "rolled_back"
 
 
 def test_a_removed_device_that_comes_back_waits_again_and_its_history_stays(

@@ -134,6 +134,12 @@ class DeviceStore:
                     WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks
                 [now_ms, device, *sorted(ENDED)],
             )
+            # A rollback must not wait for a device that is no longer ours.
+            self._db.execute(
+                f"""UPDATE executions SET back_phase = 'removed'
+                    WHERE device = ? AND (back_phase IS NULL OR back_phase NOT IN ({marks}))""",  # noqa: S608 - as above
+                [device, *sorted(ENDED)],
+            )
         return known > 0
 
     def put_segment(self, segment: SegmentRecord) -> None:
