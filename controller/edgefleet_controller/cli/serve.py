@@ -33,6 +33,8 @@ def serve(
     profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
     tick: Annotated[float, typer.Option(help="seconds between looks at the rollouts", min=0.05, max=60)] = 1.0,
     hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
+    telemetry_keep: Annotated[float, typer.Option(metavar="HOURS", help="telemetry windows are kept", min=1)] = 48,
+    rollups_keep: Annotated[float, typer.Option(metavar="DAYS", help="their hourly sums are kept", min=1)] = 90,
     log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
     accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
 ) -> None:
@@ -58,6 +60,8 @@ def serve(
         accept_all=accept_all,
         tick_s=tick,
         hello_jitter_s=hello_jitter,
+        telemetry_keep_h=telemetry_keep,
+        rollups_keep_days=rollups_keep,
     )
     try:
         run(settings, log_format)
