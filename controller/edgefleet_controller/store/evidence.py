@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from edgefleet_controller.behaviour import Evidence, Observed
 from edgefleet_controller.store.database import Database, Row
+from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_protocol.latency import LatencyHistogram
 
 _COUNTS = ("requests", "errors", "not_finite", "labelled", "correct")
@@ -48,12 +49,15 @@ class EvidenceStore:
             elif row["variant"] in compared.before and row["device"] not in compared.exposed:
                 _add(control, row)
         marks = ", ".join("?" for _ in compared.before)
+        counts = ", ".join(_COUNTS)
+        of_profile = f"model = ? AND region = ? AND hardware = ? AND link = ? AND variant IN ({marks})"
+        asked = [model, *profile.split("/"), *sorted(compared.before)]
+        # Windows go after some days; what they held is in the hourly sums, and `rolled` says of which that is so.
         totals = self._db.rows(
-            f"""SELECT sum(requests) AS requests, sum(errors) AS errors, sum(not_finite) AS not_finite,
-                sum(labelled) AS labelled, sum(correct) AS correct, NULL AS latency FROM windows
-                WHERE model = ? AND region = ? AND hardware = ? AND link = ? AND variant IN ({marks})
-                HAVING count(*) > 0""",  # noqa: S608 - only question marks
-            [model, *profile.split("/"), *sorted(compared.before)],
+            f"""SELECT {", ".join(f"sum({name}) AS {name}" for name in _COUNTS)}, NULL AS latency FROM (
+                SELECT {counts} FROM windows WHERE NOT rolled AND {of_profile} UNION ALL
+                SELECT {counts} FROM rollups WHERE width_ms = {HOUR_MS} AND {of_profile}) HAVING count(*) > 0""",  # noqa: S608 - our own names
+            [*asked, *asked],
         )
         for row in totals:
             _add(before, row)

@@ -1,0 +1,62 @@
+"""What the gate is shown of telemetry."""
+
+from edgefleet_controller.store import Store
+from edgefleet_controller.store.evidence import Compared
+from edgefleet_controller.store.merging import HOUR_MS
+from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.messages import Facts, TelemetryWindow
+
+OLD, NEW = "a" * 64, "b" * 64
+NOW = 1_700_000_000_000
+FACTS = Facts(hardware="rpi4", region="eu", link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
+
+
+def put(store: Store, device: str, seq: int, variant: str, at_ms: int, labelled: int, correct: int) -> None:
+    latency = LatencyHistogram()
+    latency.record(0.001)
+    window = TelemetryWindow(
+        incarnation="1" * 32,
+        seq=seq,
+        first_kept_seq=1,
+        model="fashion",
+        model_version=1,
+        variant=variant,
+        generation=1,
+        duration_ms=1000,
+        requests=labelled,
+        labelled=labelled,
+        correct=correct,
+        latency=latency.encode(),
+    )
+    store.telemetry.put([StoredWindow(device, window, FACTS, at_ms)])
+
+
+def evidence(store: Store, *, exposed: frozenset[str] = frozenset({"switched"})):
+    (found,) = store.evidence.of("fashion", {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), exposed)}, NOW)
+    return found
+
+
+def test_new_before_and_control_are_kept_apart(store: Store) -> None:
+    put(store, "switched", 1, OLD, NOW - 1000, 10, 9)
+    put(store, "switched", 2, OLD, NOW + 1000, 5, 5)
+    put(store, "switched", 3, NEW, NOW + 2000, 7, 1)
+    put(store, "waiting", 1, OLD, NOW + 1000, 3, 3)
+    put(store, "waiting", 2, "c" * 64, NOW + 1000, 100, 0)
+    found = evidence(store)
+    assert (found.new.labelled, found.new.correct) == (7, 1)
+    assert (found.before.labelled, found.before.correct) == (18, 17)
+    assert found.control.labelled == 3, "a device that has switched is no control, nor is a third variant"
+    assert found.control.latency.count == 1
+
+
+def test_what_has_been_rolled_up_still_counts_as_before_and_only_once(store: Store) -> None:
+    put(store, "switched", 1, OLD, NOW - 5 * HOUR_MS, 10, 9)
+    put(store, "switched", 2, OLD, NOW + 1000, 5, 5)
+    while store.rollups.roll_up(NOW - HOUR_MS, 100):
+        pass
+    assert (evidence(store).before.labelled, evidence(store).before.correct) == (15, 14)
+
+
+def test_a_profile_that_nobody_reported_on_is_no_evidence(store: Store) -> None:
+    assert evidence(store).new.requests == 0
