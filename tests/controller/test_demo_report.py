@@ -34,6 +34,7 @@ ROLLOUT = {
     "state": "completed",
     "reason": None,
     "counts": {},
+    "counts_back": {},
     "waves": [{"evidence": ["one: 60 labels"]}, {"evidence": []}],
 }
 WANTED = {"r": "completed"}

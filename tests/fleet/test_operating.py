@@ -36,7 +36,7 @@ def test_a_rollback_brings_every_device_back_from_its_own_disk(fleet, on_first) 
     assert answering(fleet, "a") != old
     sent = fleet.api.get("/health")["delivered_bytes"]
     fleet.api.post(f"/rollouts/{second}/rollback", {})
-    ended(fleet, second, "rolled_back")
+    assert ended(fleet, second, "rolled_back")["counts_back"] == {"committed": 2}
     assert {answering(fleet, d) for d in ("a", "b")} == {old}
     assert fleet.api.get("/health")["delivered_bytes"] == sent, "nothing travelled"
     for agent in on_first:

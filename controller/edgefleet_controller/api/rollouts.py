@@ -13,7 +13,8 @@ router = APIRouter(tags=["rollouts"])
 
 
 def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
-    return RolloutView.of(rollout, service.store.rollouts.counts(rollout.id))
+    store = service.store.rollouts
+    return RolloutView.of(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
 
 
 @router.post("/rollouts/plan")

@@ -170,7 +170,7 @@ class WaveView(WaveRecord):
 
 
 class RolloutView(BaseModel):
-    """A rollout with its waves; `counts` are its devices by phase."""
+    """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that go back, likewise."""
 
     id: str
     model: str
@@ -180,13 +180,14 @@ class RolloutView(BaseModel):
     reason: str | None
     waves: list[WaveView]
     counts: dict[str, int]
+    counts_back: dict[str, int]
     spec: RolloutSpec
     created_ms: int
     changed_ms: int
 
     @classmethod
-    def of(cls, record: RolloutRecord, counts: dict[int, dict[str, int]]) -> "RolloutView":
-        """Show a record together with the phases of its executions."""
+    def of(cls, record: RolloutRecord, counts: dict[int, dict[str, int]], back: dict[str, int]) -> "RolloutView":
+        """Show a record together with the phases of its executions, and of their ways back."""
         total: dict[str, int] = {}
         for of_wave in counts.values():
             for phase, count in of_wave.items():
@@ -198,6 +199,7 @@ class RolloutView(BaseModel):
             selector=spec.selector,
             waves=[WaveView(**w.model_dump(), counts=counts.get(w.number, {})) for w in record.waves],
             counts=total,
+            counts_back=back,
             spec=spec,
             **record.model_dump(include={"id", "state", "reason", "created_ms", "changed_ms"}),
         )

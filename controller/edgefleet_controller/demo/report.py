@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 Json = dict[str, Any]
@@ -63,7 +62,7 @@ def make_report(
     return {
         "rollouts": [
             {
-                **{k: r[k] for k in ("id", "model", "segment", "state", "reason", "counts")},
+                **{k: r[k] for k in ("id", "model", "segment", "state", "reason", "counts", "counts_back")},
                 "devices_exposed": [e["device"] for e in executions[r["id"]] if e["directive"] == "activate"],
                 "evidence": [line for wave in r["waves"] for line in wave["evidence"]],
                 "first_wave": [e["device"] for e in executions[r["id"]] if e["wave"] == 1],
@@ -124,9 +123,9 @@ def percent(value: float | None) -> str:
 
 
 def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in left:
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold")
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
     if last:
@@ -160,14 +159,16 @@ def variant_table(report: Json) -> Table:
 
 def device_table(report: Json) -> Table:
     """The fleet, as its devices report it."""
+    everywhere = all(d["simulated"] for d in report["devices"])
+    marked = " (sim)" if everywhere else ""
     table = _table(
         "The fleet, from the REST API (sim: simulated on this machine)",
-        ("device", "region", "hardware", "link", "recipe, variant"),
+        ("device", "region", f"hardware{marked}", f"link{marked}", "recipe, variant"),
         ("bytes", "in s", "p50 ms", "p95 ms", "accuracy", "labels"),
         "phase",
     )
     for d in report["devices"]:
-        sim = " sim" if d["simulated"] else ""
+        sim = " (sim)" if d["simulated"] and not everywhere else ""
         table.add_row(
             d["id"],
             d["region"],

@@ -81,6 +81,15 @@ class RolloutStore:
             counts.setdefault(row["wave"], Counter())[row["phase"]] = row["n"]
         return {wave: dict(counter) for wave, counter in sorted(counts.items())}
 
+    def counts_back(self, rollout_id: str) -> dict[str, int]:
+        """How many devices that have to go back are in which phase of their way."""
+        rows = self._db.rows(
+            """SELECT back_phase, count(*) AS n FROM executions WHERE rollout = ? AND back_phase IS NOT NULL
+               GROUP BY back_phase""",
+            [rollout_id],
+        )
+        return {row["back_phase"]: row["n"] for row in rows}
+
     def open_devices(self, model: str) -> dict[str, str]:
         """Devices that a rollout in progress wants for this model, with that rollout's id."""
         rows = self._db.rows(
