@@ -1,6 +1,10 @@
-"""Real brokers for tests: each a process of its own, in a temporary folder, on a loopback port that it keeps."""
+"""Real brokers for tests: each a process of its own, in a temporary folder, on a loopback port that it keeps.
+
+And no test leaves its log handlers to the next one.
+"""
 
 import contextlib
+import logging
 import os
 import random
 import shutil
@@ -165,3 +169,13 @@ def mosquitto_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broke
 def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Each of the brokers that we promise to work with, running."""
     yield from running(request.param(tmp_path_factory.mktemp("broker")))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command run in this process sends logs to a stream that is closed when it ends: none is left to the next."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

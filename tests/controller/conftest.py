@@ -1,6 +1,5 @@
 """Records with sane defaults, so that a test shows only what it is about."""
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,6 @@ import pytest
 from edgefleet_controller.records import ExecutionRecord, Gate, RolloutRecord, RolloutSpec, Timers, WaveRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.messages import Facts, ReportedState
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """A command run in this process sends logs to a stream that is closed when it ends."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.fixture
