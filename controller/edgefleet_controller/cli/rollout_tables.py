@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgefleet_controller.cli.calling import Json, listing
 from edgefleet_controller.cli.figures import NONE, count, marked, number, short, size, span, when
 from edgefleet_controller.cli.printing import console, print_facts, print_table
-from edgefleet_controller.cli.watch import header
+from edgefleet_controller.cli.watch import header, way_back
 from edgefleet_controller.cli.waves import Tally
 from edgefleet_controller.client import Client
 from edgefleet_controller.records import RolloutSpec
@@ -47,6 +47,7 @@ def print_rollout(rollout: Json) -> None:
             ("started", when(rollout["created_ms"])),
             ("changed", when(rollout["changed_ms"])),
             ("devices", str(Tally.of(rollout["counts"]))),
+            ("way back", way_back(rollout) or NONE),
         ]
     )
     rows = []

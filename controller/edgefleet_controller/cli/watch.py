@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from edgefleet_controller.cli.calling import Json, listing
+from edgefleet_controller.cli.calling import Json
 from edgefleet_controller.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_controller.cli.figures import span
 from edgefleet_controller.cli.waiting import looks
@@ -18,7 +18,6 @@ from edgefleet_controller.client import Client
 from edgefleet_controller.ids import now_ms
 
 QUIET_S = 2.0
-GOING_BACK = ("rolling_back", "rolled_back", "rollback_incomplete")
 
 
 def watch(client: Client, rollout: str, out: Console, timeout_s: float | None) -> Json:
@@ -32,11 +31,11 @@ def watch(client: Client, rollout: str, out: Console, timeout_s: float | None) -
     if not out.is_terminal:
         lines = _Lines(out.print)
         for found in looks(client, f"/rollouts/{rollout}", _ended, timeout_s):
-            lines.show(found, _way_back(client, found))
+            lines.show(found, way_back(found))
         return found
     with Live(console=out, refresh_per_second=4) as live:
         for found in looks(client, f"/rollouts/{rollout}", _ended, timeout_s):
-            live.update(picture(found, _way_back(client, found), now_ms()))
+            live.update(picture(found, way_back(found), now_ms()))
     return found
 
 
@@ -49,17 +48,11 @@ def _ended(rollout: Json) -> bool:
     return bool(rollout["state"] in ENDED_STATES)
 
 
-def _way_back(client: Client, rollout: Json) -> str | None:
+def way_back(rollout: Json) -> str | None:
     """How many devices are back, while or after a rollout goes back."""
-    if rollout["state"] not in GOING_BACK:
-        return None
-    told = [
-        e
-        for e in listing(client, f"/rollouts/{rollout['id']}/executions", None)
-        if e.get("back_generation") is not None
-    ]
-    back = sum(e["back_phase"] in ("committed", "already_installed", "removed") for e in told)
-    return f"going back: {back} of {len(told)} devices are back" if told else None
+    told = rollout["counts_back"]
+    back = sum(told.get(phase, 0) for phase in ("committed", "already_installed", "removed"))
+    return f"{back} of {sum(told.values())} devices are back" if told else None
 
 
 def header(rollout: Json) -> str:
