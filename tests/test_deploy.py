@@ -18,8 +18,8 @@ from edgefleet_agent.bus import try_broker
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.facts import describe
 from edgefleet_agent.settings import BrokerSettings, load_settings
-from edgefleet_controller.bus import Bus
 from edgefleet_controller.credentials import Login
+from edgefleet_controller.fleet.bus import Bus
 from edgefleet_protocol import topics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefleet_controller.broker import EmbeddedBroker
 from edgefleet_controller.credentials import Credentials, CredentialsError, Login, load_credentials
+from edgefleet_controller.fleet.broker import EmbeddedBroker
 from edgefleet_controller.settings import Settings
 
 

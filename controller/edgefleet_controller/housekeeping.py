@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS

@@ -1,11 +1,13 @@
 """What the store keeps: our own types, never rows."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgefleet_compression.metrics import Metrics
 from edgefleet_profiles.names import Name
+from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState
 from edgefleet_protocol.phases import Phase
 
@@ -267,3 +269,29 @@ class SegmentRecord(Record):
 
     name: Name
     selector: str
+
+
+@dataclass
+class Observed:
+    """Merged telemetry of some devices and variants."""
+
+    requests: int = 0
+    errors: int = 0
+    not_finite: int = 0
+    labelled: int = 0
+    correct: int = 0
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one profile.
+
+    `new` is the rollout's variant since the rollout began; `before` is what these devices ran until then, as far back
+    as telemetry is kept; `control` is the same since the rollout began: devices that have not switched yet.
+    """
+
+    profile: str
+    new: Observed
+    before: Observed
+    control: Observed

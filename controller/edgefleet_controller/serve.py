@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from edgefleet_controller.api.app import create_app
-from edgefleet_controller.broker import WILDCARDS
+from edgefleet_controller.fleet.broker import WILDCARDS
 from edgefleet_controller.logs import LogFormat, set_up_logs
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings

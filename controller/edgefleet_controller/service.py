@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import IO
 
 from edgefleet_controller.access import open_access, refuse_strangers
-from edgefleet_controller.blobs import BlobFolder
-from edgefleet_controller.builder import Builder, Folders
-from edgefleet_controller.bus import Bus
-from edgefleet_controller.conductor import Conductor
+from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.delivery.pacer import Pacer
 from edgefleet_controller.errors import NotFound, StateInUse
+from edgefleet_controller.fleet.bus import Bus
+from edgefleet_controller.fleet.ingest import Ingest
+from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.housekeeping import Housekeeping, Retention
-from edgefleet_controller.ingest import Ingest
-from edgefleet_controller.launch import late_joiners
-from edgefleet_controller.pacer import Pacer
+from edgefleet_controller.models.builder import Builder, Folders
+from edgefleet_controller.rollouts.conductor import Conductor
+from edgefleet_controller.rollouts.launch import late_joiners
 from edgefleet_controller.settings import Settings
 from edgefleet_controller.store import Store
-from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
@@ -60,7 +60,7 @@ class Service:
         self.ingest = Ingest(self.store, self.voice, self._want, accept_all=settings.accept_all)
         self.conductor = Conductor(
             self.store,
-            self.voice,
+            self.voice.desire,
             lambda rollout, executions: late_joiners(self.store, self.catalogue, rollout, executions),
             tick_s=settings.tick_s,
             each_tick=self._watch_broker,

@@ -10,8 +10,8 @@ import pytest
 
 from edgefleet_agent.cli import main
 from edgefleet_agent.watchdog import Watchdog
-from edgefleet_controller.broker import EmbeddedBroker
 from edgefleet_controller.credentials import Credentials, make_credentials
+from edgefleet_controller.fleet.broker import EmbeddedBroker
 
 
 @pytest.fixture

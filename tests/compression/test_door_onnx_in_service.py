@@ -16,8 +16,8 @@ from tests.compression.brought_models import LIGHT, classifier, data_file, writt
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipe import shipped_recipes
 from edgefleet_controller.api.app import create_app
-from edgefleet_controller.builds import builds_for
 from edgefleet_controller.client import ApiError, Client
+from edgefleet_controller.models.builds import builds_for
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 from edgefleet_profiles.catalogue import load_catalogue
@@ -103,7 +103,8 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
     model = written(classifier(), tmp_path)
     data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
     code = (
-        "import sys; from pathlib import Path; import edgefleet_controller.client, edgefleet_controller.registration; "
+        "import sys; from pathlib import Path; "
+        "import edgefleet_controller.client, edgefleet_controller.models.registration; "
         "from edgefleet_compression.inspection import card_for_onnx; "
         f"card_for_onnx(Path({str(model)!r}), Path({str(data)!r}), name=None, version=1); "
         f"print(*{HEAVY!r} & sys.modules.keys())"

@@ -16,8 +16,6 @@ import uvicorn
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgefleet_controller.api.app import create_app
-from edgefleet_controller.broker import EmbeddedBroker
-from edgefleet_controller.bus import Bus, UnusableAddress
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.credentials import (
     Credentials,
@@ -27,6 +25,8 @@ from edgefleet_controller.credentials import (
     make_credentials,
 )
 from edgefleet_controller.errors import Invalid
+from edgefleet_controller.fleet.broker import EmbeddedBroker
+from edgefleet_controller.fleet.bus import Bus, UnusableAddress
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings, parse_listen
 from edgefleet_protocol import topics

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edgefleet_controller.behaviour import Evidence, Observed, examine
-from edgefleet_controller.records import Gate
+from edgefleet_controller.records import Evidence, Gate, Observed
+from edgefleet_controller.rollouts.behaviour import examine
 from edgefleet_protocol.latency import LatencyHistogram
 
 PROFILE = "eu/rpi4/lte"

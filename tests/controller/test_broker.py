@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_controller.broker import BrokerError, BrokerNotReady, BrokerPortTaken, EmbeddedBroker
 from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.fleet.broker import BrokerError, BrokerNotReady, BrokerPortTaken, EmbeddedBroker
 
 pytestmark = pytest.mark.broker
 
 CONTROLLER = """
 import sys, time
 from pathlib import Path
-from edgefleet_controller.broker import EmbeddedBroker
+from edgefleet_controller.fleet.broker import EmbeddedBroker
 broker = EmbeddedBroker.open(Path(sys.argv[1]))
 print(broker.pid, broker.port, flush=True)
 time.sleep(600)

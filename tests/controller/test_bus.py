@@ -12,8 +12,8 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgefleet_controller.bus import MAX_PUBLISH_BYTES, WINDOW, Bus, MessageTooLarge, UnusableAddress
 from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.fleet.bus import MAX_PUBLISH_BYTES, WINDOW, Bus, MessageTooLarge, UnusableAddress
 from edgefleet_protocol import topics
 
 pytestmark = pytest.mark.broker

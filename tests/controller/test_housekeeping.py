@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.housekeeping import (
     Housekeeping,
@@ -20,6 +20,7 @@ from edgefleet_controller.housekeeping import (
     unnamed,
 )
 from edgefleet_controller.ids import now_ms
+from edgefleet_controller.models.removal import remove_model
 from edgefleet_controller.records import (
     ChoiceRecord,
     DesiredRecord,
@@ -27,7 +28,6 @@ from edgefleet_controller.records import (
     OperationRecord,
     VariantRecord,
 )
-from edgefleet_controller.removal import remove_model
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_controller.store.telemetry import StoredWindow

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edgefleet_controller.ingest import Ingest
+from edgefleet_controller.fleet.ingest import Ingest
+from edgefleet_controller.fleet.voice import Voice, must_be_told
 from edgefleet_controller.records import AdmissionRecord, DesiredRecord
 from edgefleet_controller.store import Store
-from edgefleet_controller.voice import Voice, must_be_told
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import (
     Acked,

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from edgefleet_controller.errors import Invalid, NotFound, Refused
-from edgefleet_controller.ingest import Ingest
-from edgefleet_controller.joining import accept_device, add_device, forget_device, join_command
-from edgefleet_controller.launch import select
+from edgefleet_controller.fleet.ingest import Ingest
+from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
+from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.records import DesiredRecord
-from edgefleet_controller.rollout import MoveRollout, advance
+from edgefleet_controller.rollouts.launch import select
+from edgefleet_controller.rollouts.rollout import MoveRollout, advance
 from edgefleet_controller.store import Store
-from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import ChunkRequest, TelemetryWindow, encode

@@ -11,8 +11,8 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgefleet_controller.bus import Bus
-from edgefleet_controller.pacer import Pacer
+from edgefleet_controller.delivery.pacer import Pacer
+from edgefleet_controller.fleet.bus import Bus
 from edgefleet_protocol import topics
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import Bitmap, chunk_count, parse_frame

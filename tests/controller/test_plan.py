@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from edgefleet_controller.plan import Assigned, Target, join, plan
 from edgefleet_controller.records import RolloutRecord, RolloutSpec, WaveRecord
+from edgefleet_controller.rollouts.plan import Assigned, Target, join, plan
 
 CHOICES = {"eu/rpi4/lte": Assigned("v1", "m1", 10), "eu/rpi5/wifi": Assigned("v2", "m2", 10)}
 

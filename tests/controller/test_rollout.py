@@ -2,11 +2,11 @@
 
 import pytest
 
-from edgefleet_controller.behaviour import Finding
 from edgefleet_controller.errors import Refused
-from edgefleet_controller.orders import decide
 from edgefleet_controller.records import Gate, Timers
-from edgefleet_controller.rollout import (
+from edgefleet_controller.rollouts.behaviour import Finding
+from edgefleet_controller.rollouts.orders import decide
+from edgefleet_controller.rollouts.rollout import (
     Activate,
     End,
     Hold,

@@ -8,9 +8,9 @@ from edgefleet_controller.api.dependencies import TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
 from edgefleet_controller.errors import Invalid, NotFound
+from edgefleet_controller.models.registration import register_model
+from edgefleet_controller.models.removal import remove_model
 from edgefleet_controller.records import OperationRecord
-from edgefleet_controller.registration import register_model
-from edgefleet_controller.removal import remove_model
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_protocol.messages import Digest
 

@@ -5,9 +5,9 @@ from fastapi import APIRouter
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.views import PlanView, RolloutView
-from edgefleet_controller.launch import plan_rollout, start_rollout
-from edgefleet_controller.orders import Verb
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec
+from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
+from edgefleet_controller.rollouts.orders import Verb
 
 router = APIRouter(tags=["rollouts"])
 

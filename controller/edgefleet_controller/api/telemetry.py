@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from edgefleet_controller.api.dependencies import TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.errors import Invalid
-from edgefleet_controller.launch import select
+from edgefleet_controller.rollouts.launch import select
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.merging import (
     COUNTS,

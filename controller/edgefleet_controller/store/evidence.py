@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgefleet_controller.behaviour import Evidence, Observed
+from edgefleet_controller.records import Evidence, Observed
 from edgefleet_controller.store.database import Database, Row
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_protocol.latency import LatencyHistogram

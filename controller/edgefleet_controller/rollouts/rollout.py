@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgefleet_controller.behaviour import Finding
-from edgefleet_controller.gate import judge
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase, WaveRecord
+from edgefleet_controller.rollouts.behaviour import Finding
+from edgefleet_controller.rollouts.gate import judge
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from edgefleet_controller.errors import Invalid, Refused
 from edgefleet_controller.ids import new_id, now_ms
-from edgefleet_controller.plan import Assigned, Plan, Target, join, plan
 from edgefleet_controller.records import DeviceRecord, DeviceStatus, ExecutionRecord, RolloutRecord, RolloutSpec
+from edgefleet_controller.rollouts.plan import Assigned, Plan, Target, join, plan
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError

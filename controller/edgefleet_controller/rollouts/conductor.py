@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from edgefleet_controller import orders
-from edgefleet_controller.behaviour import Finding, examine
-from edgefleet_controller.directions import Directions
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
-from edgefleet_controller.rollout import (
+from edgefleet_controller.rollouts import orders
+from edgefleet_controller.rollouts.behaviour import Finding, examine
+from edgefleet_controller.rollouts.directions import Directions
+from edgefleet_controller.rollouts.rollout import (
     Activate,
     Decision,
     End,
@@ -23,10 +23,10 @@ from edgefleet_controller.rollout import (
 )
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.evidence import Compared
-from edgefleet_controller.voice import Voice
 
 log = logging.getLogger(__name__)
 
+Tell = Callable[[Sequence[str]], None]
 Joiners = Callable[[RolloutRecord, Sequence[ExecutionRecord]], list[ExecutionRecord]]
 ACTIVE: tuple[RolloutPhase, ...] = ("running", "paused", "rolling_back")
 JOIN_EVERY_MS = 2000
@@ -39,10 +39,10 @@ class Conductor:
     """
 
     def __init__(
-        self, store: Store, voice: Voice, joiners: Joiners, *, tick_s: float, each_tick: Callable[[], None]
+        self, store: Store, tell: Tell, joiners: Joiners, *, tick_s: float, each_tick: Callable[[], None]
     ) -> None:
         self._store = store
-        self._voice = voice
+        self._tell = tell
         self._joiners = joiners
         self._directions = Directions(store)
         self._looked: dict[str, int] = {}
@@ -73,7 +73,7 @@ class Conductor:
             executions = self._store.rollouts.executions(rollout_id)
             decisions = orders.decide(verb, rollout, executions)
             to_tell = self._carry_out(rollout, decisions, now)
-        self._voice.desire(to_tell)
+        self._tell(to_tell)
         return sorted({e.manifest for e in executions if e.manifest}) if verb == "abort" else []
 
     def tick(self, now: int) -> None:
@@ -87,7 +87,7 @@ class Conductor:
                 decisions = advance(rollout, executions, now, self._findings(rollout, executions))
                 if decisions:
                     to_tell = self._carry_out(rollout, decisions, now)
-            self._voice.desire(to_tell)
+            self._tell(to_tell)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):

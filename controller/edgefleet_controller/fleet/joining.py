@@ -4,10 +4,10 @@ import secrets
 import shlex
 
 from edgefleet_controller.errors import Invalid, NotFound, Refused
+from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, DeviceRecord
 from edgefleet_controller.store import Store
-from edgefleet_controller.voice import Voice
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.profile import DeviceProfile

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import Recipe
-from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store

@@ -19,10 +19,10 @@ from edgefleet_compression.card import ModelCard
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import Recipe
 from edgefleet_compression.worker import warm_worker
-from edgefleet_controller.blobs import BlobFolder
-from edgefleet_controller.builds import Build, builds_for, choose_for
+from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.ids import new_id, now_ms
-from edgefleet_controller.publishing import Publisher
+from edgefleet_controller.models.builds import Build, builds_for, choose_for
+from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_profiles.profile import DeviceProfile

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgefleet_controller.behaviour import Finding
 from edgefleet_controller.records import ExecutionRecord, Gate
+from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_protocol.phases import DECIDED, ENDED, FAILED
 
 # Sequential probability ratio test (Wald 1945) of "1 % of devices fail" against "5 %", alpha 0.05, beta 0.10.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from edgefleet_compression.card import CARD_FILE, check_files, parse_card
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.inspection import inspect_model
-from edgefleet_controller.blobs import BlobFolder
+from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord

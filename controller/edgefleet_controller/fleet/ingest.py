@@ -9,12 +9,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edgefleet_controller.fleet.voice import Voice, must_be_told
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
-from edgefleet_controller.rollout import after_report, after_report_of_return
+from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
-from edgefleet_controller.voice import Voice, must_be_told
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.latency import LatencyHistogram

@@ -1,41 +1,14 @@
 """Whether a new variant behaves: pure tests on what devices measured, profile by profile, each told in words."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import NormalDist
 
-from edgefleet_controller.records import Gate
-from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_controller.records import Evidence, Gate
 
 _NORMAL = NormalDist()
 SLOWEST = 0.05
 """The share of answers that is slower than a p95, by its definition."""
-
-
-@dataclass
-class Observed:
-    """Merged telemetry of some devices and variants."""
-
-    requests: int = 0
-    errors: int = 0
-    not_finite: int = 0
-    labelled: int = 0
-    correct: int = 0
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of one profile.
-
-    `new` is the rollout's variant since the rollout began; `before` is what these devices ran until then, as far back
-    as telemetry is kept; `control` is the same since the rollout began: devices that have not switched yet.
-    """
-
-    profile: str
-    new: Observed
-    before: Observed
-    control: Observed
 
 
 @dataclass(frozen=True)

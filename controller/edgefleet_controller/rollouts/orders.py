@@ -5,7 +5,7 @@ from typing import Literal
 
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord
-from edgefleet_controller.rollout import Decision, End, Hold, MoveRollout, MoveWave, Return, must_return
+from edgefleet_controller.rollouts.rollout import Decision, End, Hold, MoveRollout, MoveWave, Return, must_return
 from edgefleet_protocol.phases import ENDED
 
 Verb = Literal["pause", "resume", "abort", "rollback"]

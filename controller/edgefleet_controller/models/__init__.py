@@ -1,0 +1,1 @@
+"""Models: registered, compressed into variants, published, chosen for profiles, removed."""
