@@ -9,10 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,8 @@ import onnx
 import paho.mqtt.client as mqtt
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.agent.asking import call, infer_body
+from tests.agent.scripted import Clock, ScriptedWire
 
 from edgefleet_agent.records import ModelRecord, RecordFile
 from edgefleet_protocol import topics
@@ -183,41 +183,9 @@ def make_variant() -> Callable[..., Variant]:
     return build_variant
 
 
-@dataclass
-class ScriptedWire:
-    """The wire's fake: it remembers what was listened to and asked for; a test decides what comes back."""
-
-    topics: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    wants: list[ChunkRequest] = field(default_factory=list)
-
-    def listen(self, topic: str) -> None:
-        self.topics.append(topic)
-
-    def leave(self, topic: str) -> None:
-        self.left.append(topic)
-
-    def want(self, request: ChunkRequest) -> None:
-        self.wants.append(request)
-
-    def missing(self) -> list[int]:
-        """The chunks that the last request asks for."""
-        return list(Bitmap.from_text(self.wants[-1].chunks, self.wants[-1].missing))
-
-
 @pytest.fixture
 def wire() -> ScriptedWire:
     return ScriptedWire()
-
-
-@dataclass
-class Clock:
-    """A monotonic clock that a test winds."""
-
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -377,23 +345,6 @@ class Agent:
         assert self.process
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(pid) for path in children for pid in path.read_text().split()]
-
-
-def infer_body(value: float = 1.0, **fields: Any) -> dict[str, Any]:
-    tensor = {"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [value] * 16}
-    return {"inputs": [tensor], **fields}
-
-
-def call(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    """One HTTP call: status and JSON."""
-    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {k.replace("_", "-"): v for k, v in headers.items()})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            return reply.status, json.loads(reply.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
 
 
 @pytest.fixture
