@@ -196,6 +196,9 @@ class WaveRecord(Record):
     evidence: tuple[str, ...] = ()
 
 
+BACK: tuple[Phase, ...] = ("committed", "already_installed", "removed", "superseded")
+
+
 class ExecutionRecord(Record):
     """One device in one rollout.
 
@@ -234,8 +237,8 @@ class ExecutionRecord(Record):
 
     @property
     def is_back(self) -> bool:
-        """Whether the way back has ended well."""
-        return self.back_phase in ("committed", "already_installed", "removed")
+        """Whether the way back has ended: with what ran before, or because the device has moved on or left."""
+        return self.back_phase in BACK
 
 
 class RolloutRecord(Record):

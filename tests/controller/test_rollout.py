@@ -116,6 +116,12 @@ def test_a_device_that_fell_silent_on_the_way_times_out(rollout, execution) -> N
     assert [(d.execution.device, d.phase) for d in ends if isinstance(d, End)] == [("a", "timed_out")]
 
 
+def test_a_device_that_is_given_up_is_not_told_to_switch_in_the_same_turn(rollout, execution) -> None:
+    members = [execution("a", "staged", directive="stage", directed_ms=0, heard_ms=0)]
+    decisions = advance(rollout("activating", timers=Timers(silent_s=10)), members, 10_001)
+    assert kinds(decisions) == ["End", "MoveWave"], "and with nobody left the wave goes on"
+
+
 def test_past_its_time_a_wave_with_proof_soaks_without_the_rest(rollout, execution) -> None:
     members = [execution("a", "committed"), execution("b", "downloading", directed_ms=99_000)]
     decisions = advance(rollout("activating", timers=Timers(wave_s=100)), members, 100_001)
@@ -170,7 +176,7 @@ def test_everyone_who_was_told_something_goes_back_once(rollout, execution) -> N
     assert advance(rolling_back(rollout), told, 0) == []
 
 
-@pytest.mark.parametrize("back", ["committed", "already_installed", "removed"])
+@pytest.mark.parametrize("back", ["committed", "already_installed", "removed", "superseded"])
 def test_a_rollback_ends_when_everyone_is_back(rollout, execution, back: str) -> None:
     members = [execution("a", "superseded", generation=2, back_generation=3, back_phase=back)]
     assert advance(rolling_back(rollout), members, 0) == [MoveRollout("rolled_back", "it failed")]

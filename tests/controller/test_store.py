@@ -96,6 +96,12 @@ def test_open_devices_are_those_of_rollouts_in_progress(store: Store, rollout, e
     assert store.rollouts.open_devices("fashion") == {}
 
 
+def test_a_device_of_a_rollout_that_goes_back_is_not_free(store: Store, rollout, execution) -> None:
+    store.rollouts.put(rollout("failed").model_copy(update={"state": "rolling_back"}))
+    store.rollouts.put_executions([execution("a", "committed", generation=1)])
+    assert store.rollouts.open_devices("fashion") == {"a": "01"}
+
+
 def test_half_a_decision_is_never_kept(store: Store, execution) -> None:
     with pytest.raises(RuntimeError), store.rollouts.transaction():
         store.rollouts.put_executions([execution("a")])

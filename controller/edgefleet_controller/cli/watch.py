@@ -16,6 +16,7 @@ from edgefleet_controller.cli.waiting import looks
 from edgefleet_controller.cli.waves import ENDED_STATES, Tally, bar, eta_s, phases
 from edgefleet_controller.client import Client
 from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import BACK
 
 QUIET_S = 2.0
 
@@ -51,7 +52,7 @@ def _ended(rollout: Json) -> bool:
 def way_back(rollout: Json) -> str | None:
     """How many devices are back, while or after a rollout goes back."""
     told = rollout["counts_back"]
-    back = sum(told.get(phase, 0) for phase in ("committed", "already_installed", "removed"))
+    back = sum(told.get(phase, 0) for phase in BACK)
     return f"{back} of {sum(told.values())} devices are back" if told else None
 
 

@@ -77,17 +77,24 @@ class Conductor:
         return sorted({e.manifest for e in executions if e.manifest}) if verb == "abort" else []
 
     def tick(self, now: int) -> None:
-        """Move every rollout that is under way by one step."""
+        """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
         for rollout in self._store.rollouts.all(*ACTIVE):
-            to_tell: list[str] = []
-            with self._store.rollouts.transaction():
-                rollout = self._store.rollouts.get(rollout.id)
-                executions = self._store.rollouts.executions(rollout.id)
-                executions += self._joined(rollout, executions, now)
-                decisions = advance(rollout, executions, now, self._findings(rollout, executions))
-                if decisions:
-                    to_tell = self._carry_out(rollout, decisions, now)
-            self._tell(to_tell)
+            try:
+                self._move(rollout.id, now)
+            except Exception:
+                # The next tick reads everything anew from the store.
+                log.exception("rollout %s could not be moved", rollout.id)
+
+    def _move(self, rollout_id: str, now: int) -> None:
+        to_tell: list[str] = []
+        with self._store.rollouts.transaction():
+            rollout = self._store.rollouts.get(rollout_id)
+            executions = self._store.rollouts.executions(rollout_id)
+            executions += self._joined(rollout, executions, now)
+            decisions = advance(rollout, executions, now, self._findings(rollout, executions))
+            if decisions:
+                to_tell = self._carry_out(rollout, decisions, now)
+        self._tell(to_tell)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):
@@ -95,7 +102,6 @@ class Conductor:
                 self._each_tick()
                 self.tick(now_ms())
             except Exception:
-                # The next tick reads everything anew from the store.
                 log.exception("a tick failed")
 
     def _joined(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> list[ExecutionRecord]:

@@ -26,12 +26,21 @@ class Directions:
         self._direct(rollout, execution, activate=False, now=now)
 
     def send_back(self, rollout: RolloutRecord, execution: ExecutionRecord, now: int) -> None:
-        """Let a device go back to what it ran before; where that was nothing, nothing is served."""
-        generation = self._next_generation(execution.device, rollout.spec.model)
+        """Let a device go back to what it ran before; where that was nothing, nothing is served.
+
+        A device that has moved on is left alone: what a later rollout gave it is not this one's to take.
+        """
+        model = rollout.spec.model
+        now_asked = next((d for d in self._store.devices.desired(execution.device) if d.model == model), None)
+        if now_asked and now_asked.rollout != rollout.id:
+            left = {"back_generation": now_asked.generation, "back_phase": "superseded", "changed_ms": now}
+            self._store.rollouts.put_executions([execution.model_copy(update=left)])
+            return
+        generation = self._next_generation(execution.device, model)
         self._store.devices.put_desired(
             DesiredRecord(
                 device=execution.device,
-                model=rollout.spec.model,
+                model=model,
                 generation=generation,
                 manifest=execution.previous_manifest,
                 manifest_bytes=execution.previous_manifest_bytes,

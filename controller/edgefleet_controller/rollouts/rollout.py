@@ -95,7 +95,11 @@ def advance(
     judged = _judge(rollout, wave, members, earlier, findings, now_ms)
     if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
         return judged  # nobody else switches on a verdict like this
-    return _expire(rollout, members, now_ms) + _steer(rollout, wave, members, earlier, now_ms) + judged
+    expired = _expire(rollout, members, now_ms)
+    given_up = {d.execution.device for d in expired}
+    # A device that is given up in this turn is not told to switch in the same one.
+    still_there = [e for e in members if e.device not in given_up]
+    return [*expired, *_steer(rollout, wave, still_there, earlier, now_ms), *judged]
 
 
 def must_return(execution: ExecutionRecord) -> bool:
@@ -126,10 +130,10 @@ def _start(wave: WaveRecord, members: Sequence[ExecutionRecord]) -> list[Decisio
     return [MoveWave(wave.number, "staging", f"{len(to_stage)} devices fetch their variant"), *to_stage]
 
 
-def _expire(rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
+def _expire(rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int) -> list[End]:
     """Every state has an end: never heard is unreachable, fallen silent on the way is timed out."""
     timers = rollout.spec.timers
-    decisions: list[Decision] = []
+    decisions: list[End] = []
     for execution in members:
         if execution.phase in ENDED or execution.directed_ms is None:
             continue

@@ -93,12 +93,13 @@ class RolloutStore:
     def open_devices(self, model: str) -> dict[str, str]:
         """Devices that a rollout in progress wants for this model, with that rollout's id."""
         rows = self._db.rows(
-            """SELECT e.device, e.rollout, e.phase FROM executions e JOIN rollouts r ON r.id = e.rollout
+            """SELECT e.device, e.rollout, e.phase, r.state FROM executions e JOIN rollouts r ON r.id = e.rollout
                WHERE json_extract(r.spec, '$.model') = ?
                AND r.state IN ('building', 'scheduled', 'running', 'paused', 'rolling_back')""",
             [model],
         )
-        return {row["device"]: row["rollout"] for row in rows if row["phase"] not in ENDED}
+        # While a rollout goes back, how it had ended on a device says nothing of whether the device is done.
+        return {r["device"]: r["rollout"] for r in rows if r["state"] == "rolling_back" or r["phase"] not in ENDED}
 
     def note(self, at_ms: int, what: str, subject: str, detail: str | None = None) -> None:
         """Add to the audit trail."""

@@ -1,0 +1,73 @@
+"""What the conductor writes down, against a real store."""
+
+import pytest
+
+from edgefleet_controller.records import DesiredRecord, RolloutRecord
+from edgefleet_controller.rollouts.conductor import Conductor
+from edgefleet_controller.store import Store
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def conductor(store: Store, told: list[str]) -> Conductor:
+    def joiners(rollout: RolloutRecord, _executions: object) -> list:
+        if rollout.id == "00":
+            raise RuntimeError("a fault that only this rollout shows")
+        return []
+
+    return Conductor(store, told.extend, joiners, tick_s=60, each_tick=lambda: None)
+
+
+def desired(rollout: str, generation: int) -> DesiredRecord:
+    return DesiredRecord(
+        device="a",
+        model="fashion",
+        generation=generation,
+        manifest="c" * 64,
+        manifest_bytes=10,
+        rollout=rollout,
+        activate=True,
+        trial_s=1,
+    )
+
+
+def test_a_rollback_leaves_a_device_alone_that_a_later_rollout_has_moved(
+    store: Store, conductor: Conductor, rollout, execution
+) -> None:
+    store.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    store.rollouts.put_executions([execution("a", "committed", generation=1, previous_manifest="d" * 64)])
+    later = desired("02", 5)
+    store.devices.put_desired(later)
+    conductor.order("rollback", "01")
+    conductor.tick(1)
+    conductor.tick(2)
+    assert store.devices.desired("a") == [later]
+    assert store.rollouts.get("01").state == "rolled_back"
+    assert store.rollouts.counts_back("01") == {"superseded": 1}
+
+
+def test_a_rollback_of_the_latest_rollout_goes_to_what_ran_before_at_a_higher_generation(
+    store: Store, conductor: Conductor, told: list[str], rollout, execution
+) -> None:
+    store.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    store.rollouts.put_executions([execution("a", "committed", generation=1, previous_manifest="d" * 64)])
+    store.devices.put_desired(desired("01", 1))
+    conductor.order("rollback", "01")
+    conductor.tick(1)
+    (now,) = store.devices.desired("a")
+    assert (now.generation, now.manifest, now.rollout, now.activate) == (2, "d" * 64, "01", True)
+    assert told == ["a"]
+
+
+def test_a_fault_in_one_rollout_does_not_hold_up_the_others(
+    store: Store, conductor: Conductor, rollout, execution
+) -> None:
+    for name in ("00", "01"):
+        store.rollouts.put(rollout("pending").model_copy(update={"id": name}))
+        store.rollouts.put_executions([execution(f"device-of-{name}", rollout=name)])
+    conductor.tick(10_000)
+    assert [store.rollouts.get(name).waves[0].state for name in ("00", "01")] == ["pending", "staging"]
