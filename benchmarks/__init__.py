@@ -1,0 +1,1 @@
+"""What edgefleet weighs, measured: `scripts/bench NAME`."""
