@@ -28,9 +28,12 @@ from edgefleet_protocol.messages import MAX_MESSAGE_BYTES, ChunkRequest, Presenc
 from edgefleet_protocol.topics import UpKind
 
 log = logging.getLogger("edgefleet.agent.bus")
+packets = logging.getLogger("edgefleet.agent.bus.packets")
 
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
+STEADY_S = 10.0
+"""A connection that stood so long was none that the broker refused: the next pause is a short one again."""
 CONNECT_TIMEOUT_S = 5.0
 STOP_S = 2.0
 QUIET_HEARTBEATS = 3
@@ -44,6 +47,19 @@ def _introduce(client: Client, broker: BrokerSettings) -> None:
         client.tls_set(ca_certs=str(broker.ca_file) if broker.ca_file else None)
     if broker.username:
         client.username_pw_set(broker.username, broker.password())
+
+
+def longest_pause_s(failures: int, heartbeat_s: float) -> float:
+    """The bound of the random pause before the next attempt to connect, in seconds.
+
+    A whole fleet loses its broker at once: the longer its heartbeat, the wider it spreads its return.
+
+    Args:
+        failures: connections in a row that did not come about, or ended within `STEADY_S`.
+        heartbeat_s: seconds between reports.
+    """
+    first_s = max(FIRST_PAUSE_S, heartbeat_s / 10)
+    return min(first_s * 2 ** min(failures, 8), MAX_PAUSE_S)
 
 
 def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
@@ -108,6 +124,7 @@ class Bus:
         self._last_mid = -1
         self._ending = threading.Event()
         self._heard_s = time.monotonic()
+        self._accepted_s: float | None = None  # when the broker let this connection in
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
         self.too_large = 0
 
@@ -180,34 +197,39 @@ class Bus:
     def _run(self) -> None:
         failures = 0
         while not self._ending.is_set():
-            began_s = time.monotonic()
-            self._connect_once()
-            failures = 0 if time.monotonic() - began_s > MAX_PAUSE_S else failures + 1
-            # A whole fleet loses its broker at once: the longer its heartbeat, the wider it spreads its return.
-            first_s = max(FIRST_PAUSE_S, self._heartbeat_s / 10)
-            self._ending.wait(random.uniform(0, min(first_s * 2 ** min(failures, 8), MAX_PAUSE_S)))
+            stood_s = self._connect_once()
+            if self._ending.is_set():
+                return
+            failures = 0 if stood_s > STEADY_S else failures + 1
+            longest_s = longest_pause_s(failures, self._heartbeat_s)
+            pause_s = random.uniform(0, longest_s)
+            log.info("not connected: trying again in %.3f s (at random, at most %g s)", pause_s, longest_s)
+            self._ending.wait(pause_s)
 
-    def _connect_once(self) -> None:
-        """One connection, from its beginning to its end."""
+    def _connect_once(self) -> float:
+        """One connection, from its beginning to its end; gives for how long it stood, in seconds."""
         self._gone.clear()
+        self._accepted_s = None
         self._connections += 1
         try:
             client = self._fresh_client()
         except Exception as error:  # a password or certificate that is not there, yet
             log.warning("no connection: %s", error)
-            return
+            return 0.0
         try:
             client.connect(self._broker.host, self._broker.port, self._keepalive_s)
             client.loop_start()
             self._gone.wait()
         except Exception as error:  # refused, unreachable, or a fault in a library: try again
             log.info("no connection to %s:%d: %s", self._broker.host, self._broker.port, error)
+        stood_s = 0.0 if self._accepted_s is None else time.monotonic() - self._accepted_s
         self._lost(client)
         client.disconnect()
         # A network thread that is stuck on a dead connection is left behind: nothing waits for it.
         stopping = threading.Thread(target=client.loop_stop, daemon=True)
         stopping.start()
         stopping.join(STOP_S)
+        return stood_s
 
     def _fresh_client(self) -> Client:
         client = Client(
@@ -218,7 +240,7 @@ class Bus:
             reconnect_on_failure=False,
         )
         client.suppress_exceptions = True
-        client.enable_logger(log)
+        client.enable_logger(packets)
         gone = self._presence.model_copy(update={"online": False})
         client.will_set(topics.up(self._device, "presence"), encode(gone), qos=1)
         _introduce(client, self._broker)
@@ -245,7 +267,8 @@ class Bus:
             log.warning("the broker refuses us: %s", reason)
             self._gone.set()
             return
-        self._heard_s = time.monotonic()
+        log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        self._heard_s = self._accepted_s = time.monotonic()
         self._subscribing.clear()
         own = [topics.desired(self._device), topics.acked(self._device), topics.HELLO]
         self._subscribe(client, own)

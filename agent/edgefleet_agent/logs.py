@@ -32,4 +32,4 @@ def set_up_logs(device: str, form: str, verbose: bool) -> None:
     readable = logging.Formatter(f"%(asctime)s {device} %(levelname)s %(message)s")
     handler.setFormatter(JsonLines(device) if form == "json" else readable)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("edgefleet.agent.bus").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logging.getLogger("edgefleet.agent.bus.packets").setLevel(logging.DEBUG if verbose else logging.WARNING)
