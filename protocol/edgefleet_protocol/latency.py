@@ -6,6 +6,7 @@ fixed configuration: unit 10 µs, 1 to 6,000,000 units (10 µs to 60 s), two sig
 
 import base64
 import binascii
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ _COOKIE, _COMPRESSED_COOKIE = 0x1C849313, 0x1C849314
 _HEADER = struct.Struct(">iiiiqqd")
 _OUTER = struct.Struct(">ii")
 _MAX_PLAIN_BYTES = _HEADER.size + _COUNTERS * 9
+_LONG = re.compile(rb"([\x80-\xff]+[\x00-\x7f]?)")  # a number of several bytes
+_MAX_LONG = 8
+# By the byte of a short number, how many counters it stands for: one, or a run of zeros.
+_WIDTHS = bytes((byte >> 1) + 1 if byte & 1 else 1 for byte in range(256))
 
 
 def _index(value: int) -> int:
@@ -99,19 +104,7 @@ class LatencyHistogram:
         Raises:
             MalformedMessage: no histogram, or one of another configuration.
         """
-        try:
-            raw = base64.b64decode(text, validate=True)
-            cookie, length = _OUTER.unpack_from(raw)
-            if cookie != _COMPRESSED_COOKIE or length != len(raw) - _OUTER.size:
-                raise MalformedMessage("no compressed HDR histogram of version 2")
-            plain = zlib.decompressobj().decompress(raw[_OUTER.size :], _MAX_PLAIN_BYTES + 1)
-            header = _HEADER.unpack_from(plain)
-        except (binascii.Error, ValueError, struct.error, zlib.error) as error:
-            raise MalformedMessage(f"no latency histogram: {error}") from None
-        body = plain[_HEADER.size :]
-        if header[:6] != (_COOKIE, len(body), 0, DIGITS, LOWEST, HIGHEST):
-            raise MalformedMessage(f"a latency histogram of another configuration: {header}")
-        return cls._from_numbers(_unzigzag(body))
+        return cls._from_numbers(_unzigzag(_body(text)))
 
     @classmethod
     def _from_numbers(cls, numbers: Iterator[int]) -> "LatencyHistogram":
@@ -127,6 +120,46 @@ class LatencyHistogram:
                 index -= number or -1
         histogram.count = sum(counts.values())
         return histogram
+
+
+def check(text: str) -> None:
+    """See that `LatencyHistogram.decode` reads a text, in a fraction of its time: for whoever only keeps it.
+
+    Raises:
+        MalformedMessage: no histogram, or one of another configuration.
+    """
+    parts = _LONG.split(_body(text))
+    counters = sum(b"".join(parts[::2]).translate(_WIDTHS))
+    for number in parts[1::2]:
+        if len(number) > _MAX_LONG or number[-1] > 0x7F:
+            raise MalformedMessage("the latency histogram has a counter that is too large, or ends within one")
+        counters += _run(number) if number[0] & 1 else 1
+    if counters > _COUNTERS:
+        raise MalformedMessage("a latency histogram with too many counters")
+
+
+def _run(number: bytes) -> int:
+    value = 0
+    for byte in reversed(number):
+        value = value << 7 | byte & 0x7F
+    return (value >> 1) + 1
+
+
+def _body(text: str) -> bytes:
+    """The counters as they travel, without what is around them."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+        cookie, length = _OUTER.unpack_from(raw)
+        if cookie != _COMPRESSED_COOKIE or length != len(raw) - _OUTER.size:
+            raise MalformedMessage("no compressed HDR histogram of version 2")
+        plain = zlib.decompressobj().decompress(raw[_OUTER.size :], _MAX_PLAIN_BYTES + 1)
+        header = _HEADER.unpack_from(plain)
+    except (binascii.Error, ValueError, struct.error, zlib.error) as error:
+        raise MalformedMessage(f"no latency histogram: {error}") from None
+    body = plain[_HEADER.size :]
+    if header[:6] != (_COOKIE, len(body), 0, DIGITS, LOWEST, HIGHEST):
+        raise MalformedMessage(f"a latency histogram of another configuration: {header}")
+    return body
 
 
 def _zigzag(number: int) -> bytes:

@@ -14,6 +14,7 @@ ALL_UP = f"{ROOT}/up/#"
 
 UpKind = Literal["reported", "presence", "telemetry", "want"]
 UP_KINDS: tuple[UpKind, ...] = ("reported", "presence", "telemetry", "want")
+_KINDS: dict[str, UpKind] = {kind: kind for kind in UP_KINDS}
 
 _NAME = re.compile(NAME_PATTERN)
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
@@ -71,11 +72,12 @@ def parse_up(topic: str) -> UpTopic:
     Raises:
         MalformedTopic: it is none of ours, or its shard is not its device's.
     """
-    parts = topic.split("/")
-    if len(parts) != 6 or parts[:3] != [*ROOT.split("/"), "up"]:
+    prefix, _, rest = topic.partition(f"{ROOT}/up/")
+    parts = rest.split("/")
+    if prefix or len(parts) != 3:
         raise MalformedTopic(f"'{topic[:200]}' is not {ROOT}/up/SHARD/DEVICE/KIND")
-    part, device, kind = parts[3:]
-    known = next((k for k in UP_KINDS if k == kind), None)
+    part, device, kind = parts
+    known = _KINDS.get(kind)
     if known is None or not _NAME.fullmatch(device) or part != shard(device):
         raise MalformedTopic(f"'{topic[:200]}' names no known kind, device or shard")
     return UpTopic(device, known)

@@ -10,7 +10,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.latency import DIGITS, HIGHEST, LOWEST, UNIT_S, LatencyHistogram
+from edgefleet_protocol.latency import DIGITS, HIGHEST, LOWEST, UNIT_S, LatencyHistogram, check
 
 PERCENTS = (0.1, 1, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)
 
@@ -133,6 +133,28 @@ HOSTILE = {
 def test_a_hostile_histogram_is_refused(text: str) -> None:
     with pytest.raises(MalformedMessage):
         LatencyHistogram.decode(text)
+    with pytest.raises(MalformedMessage):
+        check(text)
+
+
+@pytest.mark.parametrize("units", SETS.values(), ids=SETS.keys())
+def test_what_is_written_passes_the_check(units: list[int]) -> None:
+    check(ours(units).encode())
+
+
+def test_what_passes_the_check_is_read() -> None:
+    rng = random.Random(11)
+    passed = 0
+    for _ in range(2000):
+        # Runs, counters and numbers of several bytes, in any order; some go past the end.
+        body = bytes(rng.choice((rng.randrange(256), rng.randrange(128), 2)) for _ in range(rng.randint(0, 60)))
+        try:
+            check(packed(body))
+        except MalformedMessage:
+            continue
+        passed += 1
+        LatencyHistogram.decode(packed(body))
+    assert passed > 100
 
 
 def test_random_damage_is_refused_or_read_but_never_raises_otherwise() -> None:
