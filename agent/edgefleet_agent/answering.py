@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefleet_agent.errors import ModelFailed, RequestError, WorkerDied, WorkerError, WorkerTimedOut
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.workers import Answer, Worker, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Slot
@@ -120,12 +121,14 @@ class Answering:
         """Let `placed` answer, without a trial: the start of the agent."""
         with self._lock:
             ended, self._live, self._old, self._on_trial = self._live, placed, None, False
+        reach("answering_again")
         _retire(ended)
 
     def begin_trial(self, placed: Placed) -> None:
         """Let `placed` answer, and keep what answered until now warm."""
         with self._lock:
             self._old, self._live, self._on_trial = self._live, placed, True
+        reach("trial_begun")
 
     def end_trial(self) -> Placed | None:
         """From here on no failure leads back; gives what answers, which is the old one if that was just decided.
@@ -134,6 +137,7 @@ class Answering:
         """
         with self._lock:
             self._on_trial = False
+            reach("trial_held")
             return self._live
 
     def commit(self) -> None:
@@ -141,12 +145,14 @@ class Answering:
         with self._lock:
             ended, self._old, self._on_trial = self._old, None, False
         _retire(ended)
+        reach("old_worker_ended")
 
     def roll_back(self) -> None:
         """The old variant answers again, if there is one; the trial's worker ends."""
         with self._lock:
             ended, self._live, self._old = (self._live, self._old, None) if self._on_trial else (None, self._live, None)
             self._on_trial = False
+        reach("rolled_back")
         _retire(ended)
 
     def stop(self) -> None:
@@ -158,12 +164,14 @@ class Answering:
         for placed in ended:
             if placed:
                 placed.kill()
+        reach("answering_stopped")
 
     def adopt(self, slot: Slot) -> None:
         """The live variant answers for another generation from now on."""
         with self._lock:
             if self._live:
                 self._live.slot = slot
+        reach("adopted")
 
     def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> tuple[Answer, Placed]:
         """Run one request on the live variant; if that fails in a trial, or its worker dies, once more.

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(flags: dict[str, Any]) -> int:
     from edgefleet_agent.events import Ended
     from edgefleet_agent.facts import describe
+    from edgefleet_agent.failpoints import arm
     from edgefleet_agent.identity import lock, wake
     from edgefleet_agent.logs import set_up_logs
     from edgefleet_agent.session import Session
@@ -35,6 +36,7 @@ def _run(flags: dict[str, Any]) -> int:
 
     verbose = flags.pop("verbose", False)
     settings = load_settings(flags)
+    arm(settings.failpoint)
     settings.state.mkdir(parents=True, exist_ok=True)
     set_up_logs(settings.device, settings.log_format, verbose)
     held = lock(settings.state)

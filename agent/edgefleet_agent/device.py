@@ -9,6 +9,7 @@ from edgefleet_agent.answering import Placed
 from edgefleet_agent.download import forget
 from edgefleet_agent.errors import Refused
 from edgefleet_agent.events import Event
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
@@ -68,5 +69,7 @@ class Device:
             keep_slots |= {v for v in (record.answering, record.previous, attempt.variant if under_way else None) if v}
             if under_way and attempt.manifest and attempt.phase in ("notified", "downloading", "verified"):
                 keep_downloads.add(attempt.manifest)
+        reach("tidying")
         self.slots.collect(keep_slots)
         forget(self.downloads, keep_downloads)
+        reach("downloads_collected")

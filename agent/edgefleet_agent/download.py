@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgefleet_agent.durable import replace_file
 from edgefleet_agent.errors import Refused
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
 from edgefleet_agent.slots import Slots
@@ -83,7 +84,9 @@ class Download:
         self._sinks.append(sink)
 
         def store() -> None:
+            reach("small_blob_received", name)
             replace_file(path, sink.data())
+            reach("small_blob_stored", name)
             got()
 
         self._fetcher.start(sink, store, failed)
@@ -99,6 +102,7 @@ class Download:
 
         def finish() -> None:
             file.sync(force=True)
+            reach("download_complete")
             self._seconds = file.seconds
             done()
 
@@ -157,6 +161,7 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
         raise Refused("blob_corrupt", f"the download cannot be read back: {error}") from None
     if digest(encoded) not in {encoding.blob.sha256 for encoding in wanted.encodings}:
         raise Refused("blob_corrupt", f"the encoding's sha256 is {digest(encoded)}, which the manifest does not list")
+    reach("encoding_verified")
     slots.place(manifest_bytes, golden, encoded, scratch)
 
 

@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+from edgefleet_agent.failpoints import reach
+
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put `data` at `path`: a temporary file, synced, takes its place; then the folder is synced."""
     temporary = path.with_name(f"{path.name}.tmp")
     write_synced(temporary, data)
+    reach("file_written", path.name)
     temporary.replace(path)
     sync_folder(path.parent)
 

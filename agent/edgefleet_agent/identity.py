@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgefleet_agent.durable import replace_file
 from edgefleet_agent.errors import StateInUse
+from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import Count, Id
 
 
@@ -37,6 +38,7 @@ def wake(folder: Path) -> Identity:
         # An identity that cannot be read is a new life: an old one with a wrong count would mix up two.
         saved = _Saved(incarnation=uuid4().hex, boot=0)
     saved = _Saved(incarnation=saved.incarnation, boot=saved.boot + 1)
+    reach("waking")
     replace_file(path, saved.model_dump_json().encode())
     return Identity(saved.incarnation, saved.boot)
 

@@ -12,6 +12,7 @@ from edgefleet_agent.device import Device
 from edgefleet_agent.download import Download, synced_chunks_of, unpack
 from edgefleet_agent.errors import AgentError, Refused
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.lifecycle import ASSIGNED, Effect, Event, on_the_way, step
 from edgefleet_agent.records import ModelRecord
 from edgefleet_agent.self_test import SelfTest
@@ -209,7 +210,6 @@ class Installation:
         self.record = after
         self._device.records.save(self.model, after)
         self._device.journal.append(self.model, after.attempt)
-        self._device.records.pass_failpoint(phase)
         self._effects[effect]()
         if ended:
             self._device.tidy()
@@ -256,9 +256,11 @@ class Installation:
             manifest = verify(manifest_bytes, wanted)
             variant = {"variant": manifest.variant}
             encoding = check_manifest(manifest, self.model, device.facts, device.max_chunk_bytes)
+            reach("manifest_checked")
             here = manifest.variant in self._now.slots and device.slots.intact(manifest.variant)
             if not here:
                 check_space(manifest, encoding, device.free_bytes)
+                reach("space_checked")
         except (ProtocolError, Refused) as error:
             reason: ReasonCode = error.reason if isinstance(error, Refused) else "manifest_invalid"
             self._apply("refused", reason=reason, detail=str(error)[:2000])

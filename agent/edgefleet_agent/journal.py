@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import Attempt
 
 MAX_BYTES = 1024 * 1024
@@ -34,3 +35,4 @@ class Journal:
             os.close(descriptor)
         if size_bytes > MAX_BYTES:
             self._path.replace(self._path.with_name("journal.jsonl.1"))
+        reach("journaled", attempt.phase)

@@ -1,16 +1,14 @@
 """What the agent remembers of each model, saved before it is acted on."""
 
-import os
-import signal
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefleet_agent.durable import replace_file
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Slot
-from edgefleet_protocol.phases import Phase
 
 STATE_VERSION = 1
 
@@ -50,9 +48,8 @@ class Records(BaseModel):
 class RecordFile:
     """The state file of a device: read once at start, replaced at every change."""
 
-    def __init__(self, folder: Path, failpoint: str | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._path = folder / "state.json"
-        self._failpoint = failpoint
         self.set_aside: str | None = None
         self.models: dict[str, ModelRecord] = dict(self._read().models)
 
@@ -69,10 +66,7 @@ class RecordFile:
 
     def save(self, model: str, record: ModelRecord) -> None:
         """Put one model's record on the disk; when this returns, it is there."""
+        reach("saving", record.attempt.phase)
         self.models[model] = record
         replace_file(self._path, Records(models=self.models).model_dump_json(exclude_none=True).encode())
-
-    def pass_failpoint(self, phase: Phase) -> None:
-        """Die as in a power cut when the test's failpoint is this phase."""
-        if self._failpoint == phase:
-            os.kill(os.getpid(), signal.SIGKILL)
+        reach("saved", record.attempt.phase)

@@ -5,6 +5,7 @@ from edgefleet_agent.checks import check_golden
 from edgefleet_agent.device import Device
 from edgefleet_agent.errors import AgentError, ModelFailed, Refused, WorkerError
 from edgefleet_agent.events import SelfTested
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.slots import GOLDEN
 from edgefleet_protocol.messages import Slot
 from edgefleet_protocol.phases import ReasonCode
@@ -41,12 +42,14 @@ class SelfTest:
         if not slots.intact(variant):
             raise Refused("blob_corrupt", "the slot's files are not what its manifest says")
         self._placed = placed = self._device.start(self._slot)
+        reach("candidate_loaded")
         if self._cancelled:
             raise Refused("self_test_failed", "cancelled")
         golden = slots.path(variant) / GOLDEN
         if golden.exists():
             scale = placed.manifest.core.preprocessing.scale
             check_golden(placed.manifest.expected, placed.worker.self_test(golden, scale))
+            reach("self_test_passed")
 
 
 def _why(error: AgentError, loaded: bool) -> Refused:

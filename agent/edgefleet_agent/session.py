@@ -23,6 +23,7 @@ from edgefleet_agent.events import (
     Unpacked,
 )
 from edgefleet_agent.facts import Described
+from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.http import Endpoint, agent_version
 from edgefleet_agent.identity import Identity
@@ -100,7 +101,7 @@ class Session:
 
     def _open_device(self) -> Device:
         state = self._settings.state
-        records = RecordFile(state, self._settings.failpoint)
+        records = RecordFile(state)
         if records.set_aside:
             log.error(records.set_aside)
         return Device(
@@ -118,6 +119,7 @@ class Session:
     def _listen(self) -> None:
         self._endpoint = Endpoint(*self._settings.http_address, self._serving)
         replace_file(self._settings.state / "endpoint", self._endpoint.url.encode())
+        reach("endpoint_written")
 
     def _wake(self) -> None:
         for model in self._device.records.models:
@@ -172,6 +174,7 @@ class Session:
         if not payload:
             return  # a retained message that was cleared: the controller has forgotten us, and we go on as we are
         for model, desired in decode(DesiredState, payload).models.items():
+            reach("desired_received")
             self._installation(model).desire(desired)
 
     def _acked(self, payload: bytes) -> None:
@@ -210,6 +213,7 @@ class Session:
         if self._bus.connected:
             for window in self._spool.due(now_s):
                 self._bus.publish("telemetry", window)
+                reach("window_sent")
         self._bus.check()
         return min(POLL_S, max(min(next_s, self._report_at_s, self._window_at_s) - now_s, 0.0))
 
@@ -226,6 +230,7 @@ class Session:
         self._reports += 1
         self._snapshot = self._report()
         self._bus.publish("reported", self._snapshot, qos=1)
+        reach("report_sent")
 
     def _report(self) -> ReportedState:
         return ReportedState(

@@ -10,6 +10,7 @@ from typing import Protocol
 from edgefleet_agent.checks import MAX_SMALL_BLOB_BYTES
 from edgefleet_agent.durable import replace_file, sync_folder
 from edgefleet_agent.errors import Refused
+from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import (
     HASH_BYTES,
@@ -137,6 +138,7 @@ class FileSink:
         if len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
             return False
         os.pwrite(self._descriptor, data, index * self.chunk_bytes)
+        reach("chunk_written")
         self.received.set(index)
         self._unsynced += 1
         self.sync(force=len(self.received) == self.received.count)
@@ -148,6 +150,7 @@ class FileSink:
         if not self._unsynced or not (due or force):
             return
         os.fsync(self._descriptor)
+        reach("chunks_synced")
         told = {
             "blob": self.blob.sha256,
             "chunk_bytes": self.chunk_bytes,
@@ -156,6 +159,7 @@ class FileSink:
             "wants": self.wants,
         }
         replace_file(self._bitmap_path, json.dumps(told).encode())
+        reach("bitmap_replaced")
         self._unsynced, self._synced_at_s = 0, time.monotonic()
 
     def close(self) -> None:
@@ -173,6 +177,7 @@ class FileSink:
             self.seconds_before, self.wants = float(told["seconds"]), int(told["wants"])
         except (OSError, ValueError, KeyError, TypeError, MalformedMessage):
             return Bitmap(count)
+        reach("download_resumed")
         return received
 
     def _reserve(self) -> None:
@@ -182,6 +187,7 @@ class FileSink:
             os.ftruncate(self._descriptor, self.blob.size_bytes)
             os.fsync(self._descriptor)
             sync_folder(self.path.parent)
+            reach("space_reserved")
         except OSError as error:
             os.close(self._descriptor)
             raise Refused("no_space", f"{self.blob.size_bytes} bytes cannot be reserved: {error.strerror}") from None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgefleet_agent.durable import replace_file, sync_folder, write_synced
 from edgefleet_agent.errors import Refused
+from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.encoding import decompress
 from edgefleet_protocol.errors import CorruptBlob, ProtocolError
@@ -69,15 +70,20 @@ class Slots:
             model = decompress(encoding, onnx.size_bytes)
             if digest(model) != onnx.sha256:
                 raise CorruptBlob(f"the model's sha256 is {digest(model)}, not {onnx.sha256}")
+            reach("model_unfolded")
             ready.mkdir()
             write_synced(ready / MODEL, model)
             write_synced(ready / MANIFEST, manifest_bytes)
             if golden is not None:
                 write_synced(ready / GOLDEN, golden)
             sync_folder(ready)
+            reach("slot_synced")
             shutil.rmtree(self.path(manifest.variant), ignore_errors=True)
+            reach("slot_cleared")
             ready.rename(self.path(manifest.variant))
+            reach("slot_renamed")
             sync_folder(self._folder)
+            reach("slot_placed")
         except CorruptBlob as error:
             raise Refused("blob_corrupt", str(error)) from None
         except OSError as error:
@@ -86,6 +92,7 @@ class Slots:
     def renew_manifest(self, variant: str, manifest_bytes: bytes) -> None:
         """Keep another manifest of a variant that lies here already."""
         replace_file(self.path(variant) / MANIFEST, manifest_bytes)
+        reach("manifest_renewed")
 
     def manifest_bytes(self, variant: str) -> bytes:
         """The manifest of a variant that lies here, as it came."""
@@ -96,6 +103,7 @@ class Slots:
         for path in self._folder.iterdir():
             if path.name not in keep:
                 shutil.rmtree(path, ignore_errors=True)
+                reach("slot_collected")
 
 
 def _is(path: Path, sha256: str) -> bool:

@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import TelemetryWindow
 
 MAX_WINDOWS = 10_000
@@ -52,6 +53,8 @@ class Spool:
             excess = self._db.execute("DELETE FROM windows WHERE seq <= ?", [seq - self._max_windows]).rowcount
             excess += self._drop_beyond_bound()
             self._db.execute("UPDATE counts SET value = value + ? WHERE name = 'dropped'", [excess])
+            reach("window_inserted")
+        reach("window_spooled")
         return seq
 
     def _drop_beyond_bound(self) -> int:
@@ -82,7 +85,9 @@ class Spool:
     def acked(self, incarnation: str, through: int) -> None:
         """The controller has stored everything of `incarnation` up to and including number `through`."""
         if incarnation == self._incarnation:
+            reach("acked")
             self._db.execute("DELETE FROM windows WHERE seq <= ?", [through])
+            reach("window_forgotten")
 
     @property
     def dropped(self) -> int:

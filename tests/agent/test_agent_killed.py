@@ -40,7 +40,7 @@ def test_killed_at_any_phase_it_comes_back_and_nothing_activates_twice(
     old, new = make_variant(seed=1), make_variant(seed=2)
     agent.install(old)
     stand_in.desire(new.desired(2), new)
-    agent.start(EDGEFLEET_FAILPOINT=phase)
+    agent.start(EDGEFLEET_FAILPOINT=f"journaled/{phase}")
     agent.wait_killed()
     stand_in.reports.clear()
     agent.start()
@@ -59,7 +59,7 @@ def test_killed_in_its_first_trial_it_answers_nothing_and_says_so(
 ) -> None:
     variant = make_variant()
     stand_in.desire(variant.desired(1), variant)
-    agent.start(EDGEFLEET_FAILPOINT="trial")
+    agent.start(EDGEFLEET_FAILPOINT="journaled/trial")
     agent.wait_killed()
     agent.start()
     model = stand_in.wait_phase("failed_rolled_back", 1)
@@ -72,9 +72,9 @@ def test_a_generation_that_kills_the_agent_again_and_again_is_given_up(
     variant = make_variant()
     stand_in.desire(variant.desired(1), variant)
     for _ in range(5):
-        agent.start(EDGEFLEET_FAILPOINT="staged")
+        agent.start(EDGEFLEET_FAILPOINT="journaled/staged")
         agent.wait_killed()
-    agent.start(EDGEFLEET_FAILPOINT="staged")
+    agent.start(EDGEFLEET_FAILPOINT="journaled/staged")
     assert stand_in.wait_phase("rejected", 1).attempt.reason == "looping"
 
 

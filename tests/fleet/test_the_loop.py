@@ -153,7 +153,7 @@ def test_an_agent_killed_while_it_proves_a_variant_comes_back_on_the_old_one(fle
     fleet.wait(lambda: fleet.rollout(first)["state"] == "completed", "the first version")
     old = fleet.device("a")["models"]["fashion"]["answering"]
     agent.stop()
-    agent.start(EDGEFLEET_FAILPOINT=phase)
+    agent.start(EDGEFLEET_FAILPOINT=f"journaled/{phase}")
     second = fleet.roll_out(version=2)
     fleet.wait(lambda: not agent.running, f"the power cut in {phase}")
     assert agent.status == -9

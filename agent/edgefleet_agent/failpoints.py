@@ -1,0 +1,98 @@
+"""Failpoints: the steps at which tests end this process as a power cut would; unarmed, a step costs one comparison."""
+
+import os
+import signal
+from typing import Literal, get_args
+
+from edgefleet_agent.errors import SettingsError
+
+# Each stands for one place in the code, and says what has happened there and what has not.
+Point = Literal[
+    # start
+    "waking",  # identity and boot count are read or made, and not saved
+    "endpoint_written",  # the endpoint listens and its file says where; nothing is taken up yet
+    "answering_again",  # the worker of the last run's variant is back; nobody was told
+    # every file that is replaced, by its name
+    "file_written",  # the new file is synced beside the old one, which still has the name
+    # every phase, by its name
+    "saving",  # decided, not on the disk
+    "saved",  # on the disk, not in the journal, not acted on
+    "journaled",  # in the journal too, not acted on
+    # manifest and download
+    "desired_received",  # a new generation has come, and nothing of it is saved
+    "small_blob_received",  # a manifest, a golden set or a hash list is in memory
+    "small_blob_stored",  # and on the disk, not looked at
+    "manifest_checked",  # it is the one that was named, for this device
+    "space_checked",  # the disk has room; nothing is reserved
+    "space_reserved",  # the encoding's file is as large as it will be, and empty
+    "chunk_written",  # its hash matched; not synced, not in the bitmap
+    "chunks_synced",  # on the disk, not in the bitmap on the disk
+    "bitmap_replaced",  # the bitmap on the disk says so
+    "download_resumed",  # what the last run had synced was read back
+    "download_complete",  # every chunk is synced; the phase is still `downloading`
+    # the slot
+    "encoding_verified",  # its sha256 is the manifest's
+    "model_unfolded",  # the model in memory is the manifest's; nothing of the slot is on the disk
+    "slot_synced",  # the slot is complete and synced, under another name
+    "slot_cleared",  # what had its name is gone, and it has not taken it
+    "slot_renamed",  # it has its name; the folder is not synced
+    "slot_placed",  # it is there for good; the phase is still `verified`
+    "manifest_renewed",  # a slot that was there already has another manifest; the phase is still `notified`
+    # proof
+    "candidate_loaded",  # a worker has loaded the candidate and was not asked yet
+    "self_test_passed",  # its answers were as recorded; the loop does not know
+    "trial_begun",  # the candidate answers; the phase was saved before
+    "trial_held",  # the candidate stays, and that is not saved
+    "old_worker_ended",  # the commit is saved and done
+    "rolled_back",  # the old variant answers again, or nothing does; that was saved before
+    "adopted",  # the answering variant answers for a new generation
+    "answering_stopped",  # nothing answers any more, as was wanted
+    # tidying
+    "tidying",  # an attempt has ended; what it no longer needs is all there
+    "slot_collected",  # one slot is gone that no model needs
+    "downloads_collected",  # and every download that no attempt needs
+    # telling
+    "report_sent",  # a report was given to the client library; it may never have left
+    "window_inserted",  # a window is in the spool's open transaction
+    "window_spooled",  # and committed there
+    "window_sent",  # a window was given to the client library
+    "acked",  # the controller has a window, and it is still in the spool
+    "window_forgotten",  # and no longer in the spool
+]
+POINTS: tuple[Point, ...] = get_args(Point)
+
+
+class _Armed:
+    """The one point at which this process ends itself, and how many passes are left until then."""
+
+    def __init__(self, text: str) -> None:
+        step, _, passes = text.partition(":")
+        point, _, self.detail = step.partition("/")
+        if point not in POINTS or not (passes or "1").isdecimal():
+            raise SettingsError(f"failpoint '{text}' is none: write NAME, NAME/DETAIL or NAME:PASSES")
+        self.point, self.left = point, int(passes or 1)
+
+    def reach(self, point: Point, detail: str | None) -> None:
+        if point == self.point and self.detail in ("", detail):
+            self.left -= 1
+            if self.left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+_armed: _Armed | None = None
+
+
+def arm(text: str | None) -> None:
+    """Choose where to end: NAME, NAME/DETAIL or either with :N, at the N-th pass; None for nowhere.
+
+    Raises:
+        SettingsError: there is no such point.
+    """
+    global _armed
+    _armed = _Armed(text) if text else None
+
+
+def reach(point: Point, detail: str | None = None) -> None:
+    """Say that this step is reached; `detail` tells apart what goes the same way: a phase, a file's name."""
+    if _armed is not None:
+        _armed.reach(point, detail)
