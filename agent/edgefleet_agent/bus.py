@@ -58,8 +58,8 @@ def longest_pause_s(failures: int, heartbeat_s: float) -> float:
         failures: connections in a row that did not come about, or ended within `STEADY_S`.
         heartbeat_s: seconds between reports.
     """
-    first_s = max(FIRST_PAUSE_S, heartbeat_s / 10)
-    return min(first_s * 2 ** min(failures, 8), MAX_PAUSE_S)
+    doubled: int = 2 ** min(failures, 8)
+    return min(max(FIRST_PAUSE_S, heartbeat_s / 10) * doubled, MAX_PAUSE_S)
 
 
 def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:

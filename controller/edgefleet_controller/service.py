@@ -64,6 +64,7 @@ class Service:
             lambda rollout, executions: late_joiners(self.store, self.catalogue, rollout, executions),
             tick_s=settings.tick_s,
             each_tick=self._watch_broker,
+            connected=lambda: self.bus.connected,
         )
         folders = Folders(cache=settings.state / "cache", work=settings.state / "work")
         self.builder = Builder(self.store, self.blobs, folders)

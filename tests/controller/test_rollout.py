@@ -5,6 +5,7 @@ import pytest
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import Gate, Timers
 from edgefleet_controller.rollouts.behaviour import Finding
+from edgefleet_controller.rollouts.hearing import LONGEST_GAP_MS, Hearing
 from edgefleet_controller.rollouts.orders import decide
 from edgefleet_controller.rollouts.rollout import (
     Activate,
@@ -114,6 +115,28 @@ def test_a_device_that_fell_silent_on_the_way_times_out(rollout, execution) -> N
     assert advance(rollout("activating", timers=timers), members, 15_000) == []
     ends = advance(rollout("activating", timers=timers), members, 15_001)
     assert [(d.execution.device, d.phase) for d in ends if isinstance(d, End)] == [("a", "timed_out")]
+
+
+@pytest.mark.parametrize(
+    ("listening_since_ms", "given_up"), [(None, []), (190_000, []), (189_999, ["on-its-way", "new"])]
+)
+def test_no_device_is_given_up_for_a_silence_that_was_our_own(
+    rollout, execution, listening_since_ms: int | None, given_up: list[str]
+) -> None:
+    members = [
+        execution("on-its-way", "downloading", directive="stage", directed_ms=0, heard_ms=5_000),
+        execution("new", "assigned", directive="stage", directed_ms=0),
+    ]
+    timers = Timers(silent_s=10, unreachable_s=20)
+    decisions = advance(rollout("staging", timers=timers), members, 200_000, (), listening_since_ms)
+    assert [d.execution.device for d in decisions if isinstance(d, End)] == given_up
+
+
+def test_we_listen_from_the_first_tick_with_the_broker_and_anew_after_it_was_away_or_we_slept() -> None:
+    hearing = Hearing()
+    asleep_ms = 4_000 + LONGEST_GAP_MS + 1
+    ticks = [(1_000, True), (2_000, True), (3_000, False), (4_000, True), (asleep_ms, True), (asleep_ms - 1, True)]
+    assert [hearing.at(*tick) for tick in ticks] == [1_000, 1_000, None, 4_000, asleep_ms, asleep_ms - 1]
 
 
 def test_a_device_that_is_given_up_is_not_told_to_switch_in_the_same_turn(rollout, execution) -> None:

@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from prometheus_client import Histogram
+
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
 from edgefleet_controller.rollouts import orders
 from edgefleet_controller.rollouts.behaviour import Finding, examine
 from edgefleet_controller.rollouts.directions import Directions
+from edgefleet_controller.rollouts.hearing import Hearing
 from edgefleet_controller.rollouts.rollout import (
     Activate,
     Decision,
@@ -30,16 +33,25 @@ Tell = Callable[[Sequence[str]], None]
 Joiners = Callable[[RolloutRecord, Sequence[ExecutionRecord]], list[ExecutionRecord]]
 ACTIVE: tuple[RolloutPhase, ...] = ("running", "paused", "rolling_back")
 JOIN_EVERY_MS = 2000
+TICK_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Conductor:
     """One thread that moves every rollout along; operators' orders take turns with it.
 
     What is read, decided and written in one turn is one transaction: an order never gets lost under a tick.
+    `connected` says whether the broker is there: while it is not, no device is given up as silent.
     """
 
     def __init__(
-        self, store: Store, tell: Tell, joiners: Joiners, *, tick_s: float, each_tick: Callable[[], None]
+        self,
+        store: Store,
+        tell: Tell,
+        joiners: Joiners,
+        *,
+        tick_s: float,
+        each_tick: Callable[[], None],
+        connected: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._tell = tell
@@ -48,8 +60,14 @@ class Conductor:
         self._looked: dict[str, int] = {}
         self._tick_s = tick_s
         self._each_tick = each_tick
+        self._connected = connected
+        self._hearing = Hearing()
+        self._listening_since_ms: int | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="conductor")
+        self.tick_seconds = Histogram(
+            "edgefleet_tick_seconds", "One look at every rollout under way.", buckets=TICK_BUCKETS_S, registry=None
+        )
 
     def start(self) -> None:
         """Start ticking."""
@@ -78,6 +96,7 @@ class Conductor:
 
     def tick(self, now: int) -> None:
         """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
+        self._listening_since_ms = self._hearing.at(now, self._connected())
         for rollout in self._store.rollouts.all(*ACTIVE):
             try:
                 self._move(rollout.id, now)
@@ -91,7 +110,8 @@ class Conductor:
             rollout = self._store.rollouts.get(rollout_id)
             executions = self._store.rollouts.executions(rollout_id)
             executions += self._joined(rollout, executions, now)
-            decisions = advance(rollout, executions, now, self._findings(rollout, executions))
+            findings = self._findings(rollout, executions)
+            decisions = advance(rollout, executions, now, findings, self._listening_since_ms)
             if decisions:
                 to_tell = self._carry_out(rollout, decisions, now)
         self._tell(to_tell)
@@ -100,7 +120,8 @@ class Conductor:
         while not self._stopped.wait(self._tick_s):
             try:
                 self._each_tick()
-                self.tick(now_ms())
+                with self.tick_seconds.time():
+                    self.tick(now_ms())
             except Exception:
                 log.exception("a tick failed")
 

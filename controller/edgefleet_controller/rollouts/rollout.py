@@ -68,12 +68,17 @@ Decision = MoveRollout | MoveWave | Stage | Activate | End | Hold | Return
 
 
 def advance(
-    rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int, findings: Sequence[Finding] = ()
+    rollout: RolloutRecord,
+    executions: Sequence[ExecutionRecord],
+    now_ms: int,
+    findings: Sequence[Finding] = (),
+    listening_since_ms: int | None = 0,
 ) -> list[Decision]:
     """What a tick changes in a rollout.
 
     One wave at a time is at work; its state decides which rules apply. A paused rollout keeps its devices where they
-    are; one that rolls back waits for every device that has to go back.
+    are; one that rolls back waits for every device that has to go back. No device is given up for a silence that is
+    our own: `listening_since_ms` is since when we could hear it, None when we cannot.
     """
     if rollout.state == "paused":
         return [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
@@ -95,7 +100,7 @@ def advance(
     judged = _judge(rollout, wave, members, earlier, findings, now_ms)
     if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
         return judged  # nobody else switches on a verdict like this
-    expired = _expire(rollout, members, now_ms)
+    expired = _expire(rollout, members, now_ms, listening_since_ms)
     given_up = {d.execution.device for d in expired}
     # A device that is given up in this turn is not told to switch in the same one.
     still_there = [e for e in members if e.device not in given_up]
@@ -130,17 +135,27 @@ def _start(wave: WaveRecord, members: Sequence[ExecutionRecord]) -> list[Decisio
     return [MoveWave(wave.number, "staging", f"{len(to_stage)} devices fetch their variant"), *to_stage]
 
 
-def _expire(rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int) -> list[End]:
-    """Every state has an end: never heard is unreachable, fallen silent on the way is timed out."""
+def _expire(
+    rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int, listening_since_ms: int | None
+) -> list[End]:
+    """Every state has an end: never heard is unreachable, fallen silent on the way is timed out.
+
+    After a silence of our own, everyone has the time of `silent_s` to be heard again.
+    """
+    if listening_since_ms is None:
+        return []
     timers = rollout.spec.timers
+    listened_s = (now_ms - listening_since_ms) / 1000
     decisions: list[End] = []
     for execution in members:
         if execution.phase in ENDED or execution.directed_ms is None:
             continue
+        waited_s = (now_ms - execution.directed_ms) / 1000
+        silent_s = min(waited_s, (now_ms - (execution.heard_ms or 0)) / 1000, listened_s)
         if execution.phase == "assigned":
-            if now_ms - execution.directed_ms > timers.unreachable_s * 1000:
+            if waited_s > timers.unreachable_s and listened_s > min(timers.unreachable_s, timers.silent_s):
                 decisions.append(End(execution, "unreachable", f"not heard for {timers.unreachable_s:.0f} s"))
-        elif now_ms - max(execution.directed_ms, execution.heard_ms or 0) > timers.silent_s * 1000:
+        elif silent_s > timers.silent_s:
             reason = f"silent for {timers.silent_s:.0f} s in {execution.phase}"
             decisions.append(End(execution, "timed_out", reason))
     return decisions
