@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class Process:
 class Agent(Process):
     """One agent; `phases` is what its journal says."""
 
-    def __init__(self, folder: Path, device: str, profile: str, broker: str, catalogue: Path) -> None:
+    def __init__(self, folder: Path, device: str, profile: str, broker: str, catalogue: Path, *options: str) -> None:
         self.id, self.profile = device, profile
         self.state = folder / device
         region, hardware, link = profile.split("/")
@@ -91,6 +92,7 @@ class Agent(Process):
             *("edgefleet_agent", "run", "--state", str(self.state), "--device", device, "--broker", broker),
             *("--region", region, "--link", link, "--simulate-hardware", hardware),
             *("--catalogue", str(catalogue), "--http", "127.0.0.1:0", "--heartbeat", "1", "--window", "1"),
+            *options,
         )
 
     @property
@@ -105,7 +107,7 @@ class Agent(Process):
 class Fleet:
     """The controller, its API, and agents to come."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.state = folder / "controller"
         self.catalogue = folder / "catalogue"
@@ -115,6 +117,7 @@ class Fleet:
             folder / "controller.log",
             *("edgefleet_controller", "serve", "--state", str(self.state), "--profiles", str(self.catalogue)),
             *("--tick", "0.1", "--hello-jitter", "0.1", "--accept-all"),
+            *options,
         )
         self.agents: list[Agent] = []
         self.api = Client("http://127.0.0.1:1")
@@ -128,8 +131,8 @@ class Fleet:
         self.api = Client(where["api"])
         self.api.wait_until_up(10)
 
-    def add_agent(self, device: str, profile: str, **environment: str) -> Agent:
-        agent = Agent(self.folder, device, profile, self.broker, self.catalogue)
+    def add_agent(self, device: str, profile: str, *options: str, **environment: str) -> Agent:
+        agent = Agent(self.folder, device, profile, self.broker, self.catalogue, *options)
         self.agents.append(agent)
         agent.start(**environment)
         self.wait(lambda: self.device(device), f"{device} to report")
@@ -221,14 +224,21 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "controller"
 
 
-@pytest.fixture
-def fleet(built: Path, tmp_path: Path) -> Iterator[Fleet]:
-    """A running controller that has built everything already, with a broker of its own."""
+@contextmanager
+def running_fleet(built: Path, folder: Path, *options: str) -> Iterator[Fleet]:
+    """A running controller that has built everything already, in a folder of its own."""
     ignored = shutil.ignore_patterns("broker", "controller.json", "api.port", "cache", "work")
-    shutil.copytree(built, tmp_path / "controller", ignore=ignored)
-    running = Fleet(tmp_path)
+    shutil.copytree(built, folder / "controller", ignore=ignored)
+    running = Fleet(folder, *options)
     running.start_controller()
     try:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture
+def fleet(built: Path, tmp_path: Path) -> Iterator[Fleet]:
+    """A running controller that has built everything already, with a broker of its own."""
+    with running_fleet(built, tmp_path) as running:
+        yield running
