@@ -97,6 +97,22 @@ def test_telemetry_is_acknowledged_once_it_is_stored(ingest: Ingest, store: Stor
     assert {topic for topic, _ in bus.said} == {topics.acked("d")}
 
 
+def test_a_window_with_a_histogram_that_cannot_be_read_is_set_aside(ingest: Ingest, store: Store) -> None:
+    ingest.offer(topics.up("d", "telemetry"), encode(window(1).model_copy(update={"latency": "bm8gaGlzdG9ncmFt"})))
+    ingest.offer(topics.up("d", "telemetry"), encode(window(2)))
+    settle(lambda: store.telemetry.count("d") == 1)
+    assert ingest.counts["set_aside"] == 1
+
+
+def test_windows_are_stored_with_the_profile_that_their_sender_reported(ingest: Ingest, store: Store, reported) -> None:
+    ingest.offer(topics.up("d", "reported"), encode(reported()))
+    ingest.offer(topics.up("d", "telemetry"), encode(window(1)))
+    settle(lambda: store.telemetry.count("d") == 1)
+    facts = reported().facts
+    found = store.telemetry.aggregate(("region", "hardware", "link"))
+    assert [one.group for one in found] == [{"region": facts.region, "hardware": facts.hardware, "link": facts.link}]
+
+
 @pytest.mark.parametrize("kind", topics.UP_KINDS)
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff" * 1000, b'{"incarnation": NaN}', b"[" * 100_000])
 def test_rubbish_is_counted_and_set_aside(ingest: Ingest, kind: topics.UpKind, data: bytes) -> None:

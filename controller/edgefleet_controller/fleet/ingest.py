@@ -15,9 +15,8 @@ from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
-from edgefleet_protocol import topics
+from edgefleet_protocol import latency, topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
-from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import (
     ChunkRequest,
     Presence,
@@ -34,6 +33,9 @@ MAX_QUEUED = 20_000
 MAX_PENDING = 1_000
 """Devices that may wait to be accepted; more of them are set aside, so that a stranger cannot fill the store."""
 BATCH, BATCH_S = 500, 0.1
+
+ToldWindow = tuple[str, TelemetryWindow]
+"""Who said it, and what."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,15 @@ class Ingest:
         return batch
 
     def _commit(self, batch: list[tuple[str, bytes]]) -> None:
-        windows: list[StoredWindow] = []
+        told: list[ToldWindow] = []
         to_tell: set[str] = set()
+        now = now_ms()
         with self._store.rollouts.transaction():
             for topic, data in batch:
                 try:
                     sender = topics.parse_up(topic)
                     self.counts[sender.kind] += 1
-                    self._take(sender, data, windows, to_tell)
+                    self._take(sender, data, now, told, to_tell)
                 except ProtocolError as error:
                     self._put_aside(topic, str(error))
                 except sqlite3.Error:
@@ -133,6 +136,7 @@ class Ingest:
                     # A fault of ours that one message shows must not hold up everyone else's.
                     log.exception("a message on %s could not be taken", topic[:200])
                     self._put_aside(topic, f"{type(error).__name__}: {error}")
+            windows = self._of_the_fleet(told, now)
             # Within the transaction: a device that is being removed leaves no window behind.
             stored = self._store.telemetry.put(windows) if windows else {}
         self.counts["windows"] += len(windows)
@@ -143,8 +147,8 @@ class Ingest:
         self.counts["set_aside"] += 1
         self.set_aside.append(SetAside(now_ms(), topic[:200], why))
 
-    def _take(self, sender: topics.UpTopic, data: bytes, windows: list[StoredWindow], to_tell: set[str]) -> None:
-        device, now = sender.device, now_ms()
+    def _take(self, sender: topics.UpTopic, data: bytes, now: int, told: list[ToldWindow], to_tell: set[str]) -> None:
+        device = sender.device
         match sender.kind:
             case "reported":
                 if self._take_report(device, decode(ReportedState, data), now):
@@ -152,16 +156,22 @@ class Ingest:
             case "presence":
                 presence = decode(Presence, data)
                 self._store.devices.put_presence(device, presence.incarnation, presence.online, now)
-            case _ if self._store.devices.admission(device) is None:
-                self.counts["of_pending"] += 1
             case "telemetry":
                 window = decode(TelemetryWindow, data)
                 if window.latency is not None:
-                    LatencyHistogram.decode(window.latency)
-                known = self._store.devices.find(device)
-                windows.append(StoredWindow(device, window, known.facts if known else None, now))
+                    latency.check(window.latency)
+                told.append((device, window))
+            case "want" if self._store.devices.admission(device) is None:
+                self.counts["of_pending"] += 1
             case "want":
                 self._want(decode(ChunkRequest, data))
+
+    def _of_the_fleet(self, told: list[ToldWindow], now: int) -> list[StoredWindow]:
+        """Windows of devices that belong to the fleet; the others are counted and left alone."""
+        senders = self._store.devices.senders({device for device, _ in told}) if told else {}
+        windows = [StoredWindow(device, window, senders[device], now) for device, window in told if device in senders]
+        self.counts["of_pending"] += len(told) - len(windows)
+        return windows
 
     def _take_report(self, device: str, reported: ReportedState, now: int) -> bool:
         """Keep a snapshot and what it means for executions; whether the device must be told what to run."""

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +60,15 @@ class Database:
         """Run one statement; the number of rows that it changed."""
         with self._lock:
             return int(self._db.execute(sql, list(values)).rowcount)
+
+    def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of values, in one transaction."""
+        with self.transaction():
+            self._db.conn.executemany(sql, values)
+
+    def column(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+        """The first column of a SELECT, read no further than it is asked for; only within a transaction."""
+        return (value for value, *_ in self._db.conn.execute(sql, values))
 
     def put(self, table: str, row: Row) -> None:
         """Insert a row, or replace the one with the same primary key."""

@@ -1,5 +1,9 @@
 """Devices, which of them belong to the fleet, segments, and what each device should run."""
 
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import AdmissionRecord, DesiredRecord, DeviceRecord, DeviceStatus, SegmentRecord
 from edgefleet_controller.store.database import Database, Row
@@ -8,6 +12,14 @@ from edgefleet_protocol.phases import ENDED
 
 _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status
               FROM devices d LEFT JOIN admissions a ON a.device = d.id"""
+
+
+class Sender(NamedTuple):
+    """The parts of the profile that a device reported."""
+
+    region: str
+    hardware: str
+    link: str
 
 
 def _device(row: Row) -> DeviceRecord:
@@ -85,6 +97,17 @@ class DeviceStore:
         """Since when a device belongs to the fleet; None for a pending or an unknown one."""
         row = self._db.row("SELECT * FROM admissions WHERE device = ?", [device])
         return AdmissionRecord.model_validate(row) if row else None
+
+    def senders(self, devices: Iterable[str]) -> dict[str, Sender | None]:
+        """Which of these devices belong to the fleet, and the profile that each reported; None before it did."""
+        rows = self._db.rows(
+            """SELECT a.device, json_extract(d.reported, '$.facts.region') AS region,
+               json_extract(d.reported, '$.facts.hardware') AS hardware,
+               json_extract(d.reported, '$.facts.link') AS link FROM json_each(?) asked
+               JOIN admissions a ON a.device = asked.value LEFT JOIN devices d ON d.id = a.device""",
+            [json.dumps(list(devices))],
+        )
+        return {row.pop("device"): Sender(**row) if row["region"] else None for row in rows}
 
     def expected(self) -> list[AdmissionRecord]:
         """Devices that were added and have not reported yet."""

@@ -1,14 +1,15 @@
 """Telemetry windows: stored once each, acknowledged in order, merged with roll-ups for reading."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from pydantic_core import to_json
 
 from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, Aggregate, GroupBy, Merger, Question, Span, spans
 from edgefleet_controller.store.rollups import UNKNOWN
-from edgefleet_protocol.messages import Facts, TelemetryWindow
+from edgefleet_protocol.messages import TelemetryWindow
 
 MAX_LATE_MS = 7 * 24 * 3_600_000
 """A full spool of a device is that old; what claims to be older was measured by a clock that is wrong."""
@@ -18,6 +19,14 @@ _COLUMNS = (
     *("generation", "region", "hardware", "link", "requests", "errors", "not_finite", "latency", "labelled"),
     *("correct", "predicted", "at_ms"),
 )
+# A window is stored once: not again when it is there, or was deleted after it had gone into a roll-up.
+_INSERT = f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)})
+    SELECT {", ".join(f"?{at}" for at in range(1, len(_COLUMNS) + 1))}
+    WHERE NOT EXISTS (SELECT 1 FROM acked WHERE device = ?1 AND incarnation = ?2 AND forgotten >= ?3)"""  # noqa: S608
+_THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
+_AFTER = "SELECT seq FROM windows WHERE device = ? AND incarnation = ? AND seq > ? ORDER BY seq"
+_ADVANCE = """INSERT INTO acked (device, incarnation, through) VALUES (?1, ?2, ?3)
+    ON CONFLICT (device, incarnation) DO UPDATE SET through = ?3"""
 # The names are ours and what varies is bound; a roll-up has no device, and '' where a window has NULL.
 _READ = {
     "windows": """SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows, requests,
@@ -33,13 +42,29 @@ _READ = {
 _WIDTHS = {"hours": HOUR_MS, "days": DAY_MS}
 
 
+class Place(Protocol):
+    """What the controller knows of a window's sender: the parts of its profile, as in `Facts`."""
+
+    @property
+    def region(self) -> str:
+        """The region's name."""
+
+    @property
+    def hardware(self) -> str:
+        """The hardware's name."""
+
+    @property
+    def link(self) -> str:
+        """The link's name."""
+
+
 @dataclass(frozen=True)
 class StoredWindow:
-    """A window with what the controller knows of its sender."""
+    """A window with what the controller knows of its sender; a sender that has not reported yet has no place."""
 
     device: str
     window: TelemetryWindow
-    facts: Facts | None
+    place: Place | None
     received_ms: int
 
     @property
@@ -52,6 +77,18 @@ class StoredWindow:
         return self.received_ms
 
 
+def _row(stored: StoredWindow) -> tuple[Any, ...]:
+    """The values of `_COLUMNS`."""
+    window, place = stored.window, stored.place
+    return (
+        *(stored.device, window.incarnation, window.seq, stored.received_ms, window.started_ms),
+        *(window.duration_ms, window.model, window.model_version, window.variant, window.generation),
+        *((place.region, place.hardware, place.link) if place else (None, None, None)),
+        *(window.requests, window.errors, window.not_finite, window.latency),
+        *(window.labelled, window.correct, to_json(window.predicted).decode(), stored.at_ms),
+    )
+
+
 class TelemetryStore:
     """Windows and how far each device's are stored."""
 
@@ -61,47 +98,25 @@ class TelemetryStore:
     def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
         """Store a batch in one transaction; the highest seq stored without a gap, by (device, incarnation)."""
         oldest: dict[tuple[str, str], int] = {}
+        rows = []
+        for stored in batch:
+            rows.append(_row(stored))
+            key = (stored.device, stored.window.incarnation)
+            oldest[key] = max(oldest.get(key, 0), stored.window.first_kept_seq)
         with self._db.transaction():
-            for stored in batch:
-                self._insert(stored)
-                key = (stored.device, stored.window.incarnation)
-                oldest[key] = max(oldest.get(key, 0), stored.window.first_kept_seq)
-            return {key: self._advance(*key, first_kept) for key, first_kept in oldest.items()}
+            self._db.execute_many(_INSERT, rows)
+            through = {key: self._through(*key, first_kept) for key, first_kept in oldest.items()}
+            self._db.execute_many(_ADVANCE, [(*key, seq) for key, seq in through.items()])
+        return through
 
-    def _insert(self, stored: StoredWindow) -> None:
-        """Store a window, unless it is there or was, and was deleted after it had gone into a roll-up."""
-        window, facts = stored.window, stored.facts
-        marks = ", ".join("?" * len(_COLUMNS))
-        self._db.execute(
-            f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)}) SELECT {marks}
-                WHERE NOT EXISTS (SELECT 1 FROM acked WHERE device = ? AND incarnation = ? AND forgotten >= ?)""",  # noqa: S608
-            [
-                *(stored.device, window.incarnation, window.seq, stored.received_ms, window.started_ms),
-                *(window.duration_ms, window.model, window.model_version, window.variant, window.generation),
-                *((facts.region, facts.hardware, facts.link) if facts else (None, None, None)),
-                *(window.requests, window.errors, window.not_finite, window.latency),
-                *(window.labelled, window.correct, json.dumps(window.predicted), stored.at_ms),
-                *(stored.device, window.incarnation, window.seq),
-            ],
-        )
-
-    def _advance(self, device: str, incarnation: str, first_kept: int) -> int:
-        """Move the acknowledgement over what is stored; what the device no longer has never holds it up."""
-        row = self._db.row("SELECT through FROM acked WHERE device = ? AND incarnation = ?", [device, incarnation])
-        through = max(row["through"] if row else 0, first_kept - 1)
-        stored = self._db.rows(
-            "SELECT seq FROM windows WHERE device = ? AND incarnation = ? AND seq > ? ORDER BY seq",
-            [device, incarnation, through],
-        )
-        for entry in stored:
-            if entry["seq"] != through + 1:
+    def _through(self, device: str, incarnation: str, first_kept: int) -> int:
+        """How far the acknowledgement can move: what the device no longer has never holds it up."""
+        known = self._db.column(_THROUGH, [device, incarnation])
+        through = max(next(known, 0), first_kept - 1)
+        for seq in self._db.column(_AFTER, [device, incarnation, through]):
+            if seq != through + 1:
                 break
             through += 1
-        self._db.execute(
-            """INSERT INTO acked (device, incarnation, through) VALUES (?1, ?2, ?3)
-               ON CONFLICT (device, incarnation) DO UPDATE SET through = ?3""",
-            [device, incarnation, through],
-        )
         return through
 
     def aggregate(self, group_by: tuple[GroupBy, ...] = ("variant",), **asked: Any) -> list[Aggregate]:
