@@ -25,7 +25,6 @@ class Key:
 @dataclass
 class _Open:
     began_s: float
-    began_ms: int
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     requests: int = 0
     errors: int = 0
@@ -123,15 +122,15 @@ class Recorder:
 
     def close(self, model: str | None = None) -> list[TelemetryWindow]:
         """End the open windows, of one model or of all; the incarnation and the number are the spool's to give."""
-        now_s = self._monotonic_s()
+        now_s, now_ms = self._monotonic_s(), self._wall_ms()
         with self._lock:
             closed = {key: window for key, window in self._open.items() if model in (None, key.model)}
             for key in closed:
                 del self._open[key]
-        return [_shown(key, window, now_s) for key, window in closed.items()]
+        return [_shown(key, window, now_s, now_ms) for key, window in closed.items()]
 
     def _window(self, key: Key) -> _Open:
-        return self._open.setdefault(key, _Open(self._monotonic_s(), self._wall_ms()))
+        return self._open.setdefault(key, _Open(self._monotonic_s()))
 
 
 def class_name(index: int, names: tuple[str, ...]) -> str:
@@ -154,7 +153,9 @@ def class_index(label: int | str, names: tuple[str, ...]) -> int:
     raise ValueError(f"'{label[:100]}' is none of the model's labels")
 
 
-def _shown(key: Key, window: _Open, now_s: float) -> TelemetryWindow:
+def _shown(key: Key, window: _Open, now_s: float, now_ms: int) -> TelemetryWindow:
+    """A window as it is at its end: its beginning is told from there, since the wall clock may be set meanwhile."""
+    duration_ms = max(round((now_s - window.began_s) * 1000), 0)
     return TelemetryWindow(
         incarnation="0" * 32,
         seq=1,
@@ -163,8 +164,8 @@ def _shown(key: Key, window: _Open, now_s: float) -> TelemetryWindow:
         model_version=key.model_version,
         variant=key.variant,
         generation=key.generation,
-        duration_ms=max(round((now_s - window.began_s) * 1000), 0),
-        started_ms=window.began_ms,
+        duration_ms=duration_ms,
+        started_ms=max(now_ms - duration_ms, 0),
         requests=window.requests,
         errors=window.errors,
         not_finite=window.not_finite,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.ids import file_ms, now_ms
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
@@ -103,6 +103,7 @@ class Housekeeping:
         stale: folders of folders that may go when they are old: the build cache, and what builds worked in.
         retention: how long things are kept.
         clock: milliseconds UTC.
+        file_clock: the same, as files are dated.
     """
 
     def __init__(
@@ -112,12 +113,13 @@ class Housekeeping:
         stale: Iterable[Path] = (),
         retention: Retention | None = None,
         clock: Callable[[], int] = now_ms,
+        file_clock: Callable[[], int] = file_ms,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._stale = tuple(stale)
         self._retention = retention or Retention()
-        self._clock = clock
+        self._clock, self._file_clock = clock, file_clock
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping")
 
@@ -159,7 +161,7 @@ class Housekeeping:
 
         Nothing goes while something is built, since what that will name is not written down yet.
         """
-        lines, references = cutoffs(self._retention, self._clock()), self._store.references
+        lines, references = cutoffs(self._retention, self._file_clock()), self._store.references
         if references.building():
             return []
         written, known = dict(self._blobs.written_ms()), references.blobs()

@@ -16,6 +16,7 @@ from edgefleet_controller.fleet.bus import Bus
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.housekeeping import Housekeeping, Retention
+from edgefleet_controller.ids import not_before
 from edgefleet_controller.models.builder import Builder, Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.launch import late_joiners
@@ -45,6 +46,7 @@ class Service:
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)
         self.store = Store(settings.state)
+        not_before(self.store.newest_ms())
         self.blobs = BlobFolder(settings.state / "blobs")
         self.access = open_access(settings)
         self.broker, self.broker_url = self.access.broker, self.access.url

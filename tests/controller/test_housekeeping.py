@@ -48,7 +48,10 @@ class House:
     def __init__(self, store: Store, blobs: BlobFolder, cache: Path) -> None:
         self.store, self.blobs = store, blobs
         self.now = now_ms()
-        self.keeping = Housekeeping(store, blobs, (cache,), clock=lambda: self.now)
+        self.keeping = Housekeeping(store, blobs, (cache,), clock=self.time, file_clock=self.time)
+
+    def time(self) -> int:
+        return self.now
 
     def put(self, data: bytes, *, deliverable: bool = True) -> BlobRef:
         name = self.blobs.put(data)

@@ -79,7 +79,12 @@ def check_clock(health: Json, at_ms: int) -> Check:
     """Whether this machine and the controller's agree about the time."""
     apart_s = abs(health["now_ms"] - at_ms) / 1000
     found = f"{span(apart_s)} between this clock and the controller's"
-    return Check("clock", apart_s <= CLOCK_S, found, "set both by NTP: deadlines and ages are told by them")
+    return Check(
+        "clock",
+        apart_s <= CLOCK_S,
+        found,
+        "set both by NTP; the controller follows slowly, or at its next start if its machine's clock is ahead",
+    )
 
 
 def check_version(controllers: str, ours: str) -> Check:

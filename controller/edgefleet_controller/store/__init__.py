@@ -31,6 +31,11 @@ class Store:
         self.rollups = RollupStore(self._telemetry)
         self.evidence = EvidenceStore(self._telemetry)
 
+    def newest_ms(self) -> int:
+        """The latest time that is written down, in milliseconds UTC; 0 in a new store."""
+        times = "SELECT max(last_seen_ms) AS ms FROM devices UNION ALL SELECT max(at_ms) FROM audit"
+        return max(row["ms"] or 0 for row in self._fleet.rows(times))
+
     def close(self) -> None:
         """Close both files."""
         self._fleet.close()
