@@ -133,15 +133,25 @@ def nats(folder: Path) -> Broker:
     return Broker(lambda config: [str(program), "-c", str(config)], NATS, folder)
 
 
+def program(name: str, install: str) -> str:
+    """A program of this machine; without it the test is skipped, and fails where CI=true.
+
+    Daemons lie in folders that are not on everybody's PATH.
+    """
+    daemons = os.environ.get("EDGEFLEET_TESTS_DAEMONS", "/usr/sbin:/usr/local/sbin")
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{daemons}")
+    if found:
+        return found
+    missing = f"{name} is not installed ({install})"
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
+
+
 def mosquitto(folder: Path) -> Broker:
-    """The Mosquitto of this machine; without it the test is skipped, and fails where CI=true."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if program is None:
-        missing = "mosquitto is not installed (Debian and Ubuntu: apt install mosquitto; macOS: brew install mosquitto)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return Broker(lambda config: [program, "-c", str(config)], MOSQUITTO, folder)
+    """The Mosquitto of this machine."""
+    found = program("mosquitto", "Debian and Ubuntu: apt install mosquitto; macOS: brew install mosquitto")
+    return Broker(lambda config: [found, "-c", str(config)], MOSQUITTO, folder)
 
 
 def running(broker: Broker) -> Iterator[Broker]:

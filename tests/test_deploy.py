@@ -12,7 +12,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from tests.conftest import HOST, free_port
+from tests.conftest import HOST, free_port, program
 
 from edgefleet_agent.bus import try_broker
 from edgefleet_agent.errors import SettingsError
@@ -26,16 +26,6 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 WAIT_S = 10
 
 
-def program(name: str, package: str) -> str:
-    """A program of this machine; without it the test is skipped, and fails where CI=true."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail(f"{name} is not installed: apt install {package}")
-    if found is None:
-        pytest.skip(f"{name} is not installed (Debian and Ubuntu: apt install {package})")
-    return found
-
-
 class Shipped:
     """Mosquitto with our configuration; only paths and the port are this test's."""
 
@@ -46,7 +36,7 @@ class Shipped:
         passwords = folder / "passwords"
         passwords.touch(mode=0o600)
         for user in ("controller", "one", "two"):
-            add = [program("mosquitto_passwd", "mosquitto"), "-b", str(passwords), user, f"of-{user}"]
+            add = [program("mosquitto_passwd", "apt install mosquitto"), "-b", str(passwords), user, f"of-{user}"]
             subprocess.run(add, check=True, capture_output=True)
             (folder / f"{user}.password").write_text(f"of-{user}\n")
         shutil.copy(DEPLOY / "mosquitto" / "acl", folder / "acl")
@@ -62,12 +52,12 @@ class Shipped:
         user = "user root\n" if os.geteuid() == 0 else ""
         (folder / "mosquitto.conf").write_text(config + user)
         with (folder / "log").open("ab") as log:
-            command = [program("mosquitto", "mosquitto"), "-c", str(folder / "mosquitto.conf")]
+            command = [program("mosquitto", "apt install mosquitto"), "-c", str(folder / "mosquitto.conf")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._await()
 
     def _certificates(self) -> None:
-        openssl = program("openssl", "openssl")
+        openssl = program("openssl", "apt install openssl")
         subprocess.run(
             [
                 *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
@@ -232,7 +222,7 @@ def test_the_agents_example_settings_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda unit: unit.name)
 def test_systemd_reads_the_units_without_a_word(unit: Path, tmp_path: Path) -> None:
-    analyze = program("systemd-analyze", "systemd")
+    analyze = program("systemd-analyze", "apt install systemd")
     # The program that a unit starts is looked for: this test has it elsewhere.
     here = tmp_path / unit.name
     here.write_text(unit.read_text().replace("/opt/edgefleet/bin/", f"{Path(shutil.which('true') or '').parent}/"))
