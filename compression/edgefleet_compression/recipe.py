@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.signatures import SIGNATURES, Need, SourceKind, StateKind, StepConfig
+from edgefleet_compression.signatures import SIGNATURES, Need, SourceKind, StateKind
+from edgefleet_compression.step_configs import StepConfig
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import digest_of
 
@@ -60,7 +61,7 @@ class Recipe(BaseModel):
                     f"'{spec.step}' takes {taken}, but {giver} gives {_named(kind)}: "
                     + ("move it before 'export'" if kind == "onnx" else "put 'export' before it")
                 )
-            kind, giver = signature.produces, f"'{spec.step}'"
+            kind, giver = signature.gives(kind), f"'{spec.step}'"
         if kind != "onnx":
             raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
         return self
@@ -71,7 +72,7 @@ class Recipe(BaseModel):
         for spec in self.steps:
             if kind not in SIGNATURES[spec.step].consumes:
                 return f"not applicable: '{spec.step}' needs the module, and this model came as ONNX"
-            kind = SIGNATURES[spec.step].produces
+            kind = SIGNATURES[spec.step].gives(kind)
         return None
 
     @property

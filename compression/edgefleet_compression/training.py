@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from edgefleet_compression.data import Split
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.signatures import TrainConfig
 from edgefleet_compression.source import Source
 from edgefleet_compression.step import Progress
+from edgefleet_compression.step_configs import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from safetensors.torch import save_file
 
     from edgefleet_compression.architectures import build
-    from edgefleet_compression.signatures import TrainConfig
+    from edgefleet_compression.step_configs import TrainConfig
     from edgefleet_compression.training import Corpus, fit
 
     torch.set_num_threads(1)

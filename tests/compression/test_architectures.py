@@ -7,9 +7,9 @@ import torch
 
 from edgefleet_compression.architectures import build, resize
 from edgefleet_compression.errors import ArchitectureError
-from edgefleet_compression.signatures import PruneStructuredConfig
 from edgefleet_compression.states import TorchState, load_state
 from edgefleet_compression.step import Context
+from edgefleet_compression.step_configs import PruneStructuredConfig
 from edgefleet_compression.steps import STEPS
 
 

@@ -16,7 +16,9 @@ from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged, StepError
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.signatures import (
+from edgefleet_compression.states import OnnxState, TorchState
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import (
     DistillConfig,
     ExportConfig,
     FinetuneConfig,
@@ -25,8 +27,6 @@ from edgefleet_compression.signatures import (
     StorageQuantConfig,
     TuneNormsConfig,
 )
-from edgefleet_compression.states import OnnxState, TorchState
-from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.steps import STEPS
 from edgefleet_compression.steps.export import check_parity
 from edgefleet_compression.training import distillation_loss

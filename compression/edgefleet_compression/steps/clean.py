@@ -12,10 +12,10 @@ from edgefleet_compression.brought import STANDARD, load_brought
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.graph import nodes, parameters, strip
 from edgefleet_compression.session import ERRORS_ONLY, Session, inputs
-from edgefleet_compression.signatures import ExportConfig
 from edgefleet_compression.source import Logits
 from edgefleet_compression.states import BroughtState, OnnxState
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import ExportConfig
 
 PARITY_SAMPLES = 64
 IR_VERSION = 10

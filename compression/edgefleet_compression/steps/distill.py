@@ -3,9 +3,9 @@
 from edgefleet_compression import training
 from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.signatures import DistillConfig
 from edgefleet_compression.states import TorchState
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import DistillConfig
 
 
 def distill(state: TorchState, config: DistillConfig, context: Context) -> StepResult:

@@ -14,9 +14,9 @@ import torch
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.graph import strip
 from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.signatures import ExportConfig
 from edgefleet_compression.states import BroughtState, OnnxState, SourceState, TorchState
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import ExportConfig
 from edgefleet_compression.steps.clean import clean
 
 OUTPUT = "logits"

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.signatures import PruneStructuredConfig
 from edgefleet_compression.states import TorchState, copied
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import PruneStructuredConfig
 
 
 def prune_structured(state: TorchState, config: PruneStructuredConfig, context: Context) -> StepResult:

@@ -14,9 +14,9 @@ from edgefleet_compression.errors import NothingChanged, StepError
 from edgefleet_compression.graph import strip
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.session import inputs
-from edgefleet_compression.signatures import StaticInt8Config
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import StaticInt8Config
 
 BATCH = 64
 TAILS = ("Softmax", "LogSoftmax", "Sigmoid")

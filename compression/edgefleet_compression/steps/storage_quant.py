@@ -10,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.graph import attribute, strip
 from edgefleet_compression.grid import LayerKind, layer_kind, to_grid
-from edgefleet_compression.signatures import StorageQuantConfig
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import StorageQuantConfig
 
 PACKED_BITS = 4
 

@@ -6,9 +6,9 @@ from torch import nn
 from edgefleet_compression import training
 from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.grid import layer_kind, to_grid
-from edgefleet_compression.signatures import TuneNormsConfig
 from edgefleet_compression.states import TorchState, copied
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import TuneNormsConfig
 
 
 def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> StepResult:
