@@ -34,6 +34,7 @@ class Fleet(Collector):
         """Every family, counted now."""
         yield from self._of_the_fleet()
         yield from self._of_the_traffic()
+        yield from self._service.conductor.tick_seconds.collect()
 
     def _of_the_fleet(self) -> Iterator[Metric]:
         store = self._service.store
