@@ -11,7 +11,8 @@ from typing import IO
 from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.pacer import Pacer
-from edgefleet_controller.errors import NotFound, StateInUse
+from edgefleet_controller.delivery.soundness import advice, first_damaged
+from edgefleet_controller.errors import NotFound, Refused, StateInUse
 from edgefleet_controller.fleet.bus import Bus
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.voice import Voice
@@ -27,8 +28,12 @@ from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_coun
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.manifest import verify
 from edgefleet_protocol.messages import ChunkRequest
+from edgefleet_protocol.phases import Phase
 
 log = logging.getLogger(__name__)
+
+BEFORE_VERIFIED: tuple[Phase, ...] = ("assigned", "notified", "downloading")
+"""Phases in which a device may still have to fetch something."""
 
 
 class Service:
@@ -65,7 +70,7 @@ class Service:
             self.voice.desire,
             lambda rollout, executions: late_joiners(self.store, self.catalogue, rollout, executions),
             tick_s=settings.tick_s,
-            each_tick=self._watch_broker,
+            each_tick=self._each_tick,
             connected=lambda: self.bus.connected,
         )
         folders = Folders(cache=settings.state / "cache", work=settings.state / "work")
@@ -114,6 +119,27 @@ class Service:
         for encoding in found.encodings:
             self.pacer.drop(encoding.blob.sha256)
 
+    def check_blobs(self, model: str, version: int) -> None:
+        """See that all that devices would fetch of a model version is whole, before any of them is told.
+
+        Raises:
+            Refused: a blob is damaged on disk.
+        """
+        registry = self.store.registry
+        chosen = {choice.variant for choice in registry.choices(model, version)}
+
+        def damaged(name: str) -> bool:
+            return registry.deliverable_bytes(name) is not None and not self.blobs.is_whole(name)
+
+        for variant in registry.variants(model, version):
+            if variant.id in chosen and (blob := first_damaged(self.blobs, variant.manifest, damaged)):
+                raise Refused(advice(blob, model, version))
+
+    def damaged_blobs(self) -> frozenset[str]:
+        """Blobs that devices asked for and that cannot be sent as they stand on disk."""
+        deliverable = self.store.registry.deliverable_bytes
+        return frozenset(blob for blob in self.blobs.damaged if deliverable(blob) is not None)
+
     def delivered_bytes(self) -> dict[str, int]:
         """What was broadcast since the start, in bytes, by lane."""
         lanes: Counter[str] = Counter()
@@ -127,9 +153,25 @@ class Service:
     def _subscribed(self) -> None:
         self.voice.hello(self.settings.hello_jitter_s)
 
-    def _watch_broker(self) -> None:
+    def _each_tick(self) -> None:
         if self.broker:
             self.broker.ensure_running()
+        if damaged := self.damaged_blobs():
+            self._hold_undeliverable(damaged)
+
+    def _hold_undeliverable(self, damaged: frozenset[str]) -> None:
+        """Pause rollouts whose devices wait for a blob that cannot be sent: waiting would decide nothing."""
+        for rollout in self.store.rollouts.all("running"):
+            waiting = {
+                e.manifest
+                for e in self.store.rollouts.executions(rollout.id)
+                if e.manifest and e.generation is not None and e.phase in BEFORE_VERIFIED
+            }
+            found = (first_damaged(self.blobs, manifest, damaged.__contains__) for manifest in sorted(waiting))
+            if blob := next(filter(None, found), None):
+                self.conductor.halt(
+                    rollout.id, f"{advice(blob, rollout.spec.model, rollout.spec.version)}, then resume"
+                )
 
     def _want(self, request: ChunkRequest) -> None:
         """Queue what a device misses on its lane, if it is a blob for devices and the request fits it.

@@ -245,7 +245,41 @@ def test_a_damaged_manifest_is_not_given_out_until_it_is_whole_again(blobs: Blob
     assert blobs.read_chunk(name, 1, 4096) == data[4096:8192]
 
 
-def test_a_large_blobs_chunks_are_read_without_reading_all_of_it(blobs: BlobFolder) -> None:
+def test_bits_that_rot_while_a_blob_is_being_sent_are_found_though_its_file_looks_the_same(blobs: BlobFolder) -> None:
+    data = os.urandom(300_000)
+    name = blobs.put(data)
+    assert blobs.read_chunk(name, 3, 65536) == data[3 * 65536 : 4 * 65536]
+    assert blobs.damaged == set()
+    path = blobs.path(name)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(3 * 65536)
+        file.write(bytes([data[3 * 65536] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert blobs.read_chunk(name, 3, 65536) is None
+    assert blobs.damaged == {name}
+    assert blobs.read_chunk(name, 0, 65536) is None, "nothing more of it is sent"
+    assert blobs.put(data) == name
+    assert blobs.damaged == set()
+    assert blobs.read_chunk(name, 3, 65536) == data[3 * 65536 : 4 * 65536]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 65536)], ids=["gone", "truncated"])
+def test_a_blob_that_is_gone_or_short_is_damaged_until_it_is_put_back(
+    blobs: BlobFolder, damage: Callable[[Path], Any]
+) -> None:
+    data = os.urandom(300_000)
+    name = blobs.put(data)
+    assert blobs.read_chunk(name, 0, 65536)
+    damage(blobs.path(name))
+    assert blobs.read_chunk(name, 0, 65536) is None
+    assert blobs.damaged == {name}
+    blobs.path(name).write_bytes(data)  # from a backup, by hand
+    assert blobs.damaged == set()
+    assert blobs.read_chunk(name, 0, 65536) == data[:65536]
+
+
+def test_a_blob_is_read_chunk_by_chunk(blobs: BlobFolder) -> None:
     data = os.urandom(300_000)
     name = blobs.put(data)
     assert blobs.read_chunk(name, 3, 65536) == data[3 * 65536 : 4 * 65536]

@@ -184,5 +184,6 @@ def health(service: TheService) -> dict[str, Any]:
         "broker": service.broker_url,
         "messages": dict(service.ingest.counts),
         "delivered_bytes": service.delivered_bytes(),
+        "damaged_blobs": sorted(service.damaged_blobs()),
         "set_aside": [vars(entry) for entry in list(service.ingest.set_aside)],
     }

@@ -28,6 +28,7 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
 @router.post("/rollouts", status_code=201)
 def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
+    service.check_blobs(spec.model, spec.version)
     return _view(service, start_rollout(service.store, service.catalogue, spec))
 
 

@@ -50,6 +50,7 @@ def _checks(client: Client) -> Iterator[Check]:
     yield Check("api", True, f"{client.url} answers in {answered_ms - asked_ms} ms")
     yield check_broker(health)
     yield check_state(health)
+    yield check_blobs(health)
     yield check_clock(health, (asked_ms + answered_ms) // 2)
     yield check_version(str(health["version"]), version("edgefleet"))
     yield check_messages(health)
@@ -73,6 +74,13 @@ def check_state(health: Json) -> Check:
     return Check(
         "state folder", well, found, f"make room or let the controller write there; {size(FREE_BYTES)} are needed"
     )
+
+
+def check_blobs(health: Json) -> Check:
+    """Whether everything that devices asked for could be sent."""
+    damaged = health.get("damaged_blobs", [])
+    found = f"{len(damaged)} of those that devices want are damaged, as {damaged[0]}" if damaged else "none is damaged"
+    return Check("blobs", not damaged, found, "compress the paused rollouts' models again and resume, see its disk")
 
 
 def check_clock(health: Json, at_ms: int) -> Check:

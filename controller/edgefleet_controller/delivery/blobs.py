@@ -1,22 +1,30 @@
 """Blobs: files named by their sha256, written once, and removed when nothing names them."""
 
+import errno
 import logging
 import os
 import re
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_protocol.canonical import digest
-from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
+from edgefleet_protocol.chunks import HASH_BYTES, chunk_hash
 
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f]{64}")
+_LOST = (errno.ENOENT, errno.EIO)
+MAX_CHECKED = 64
+"""How many blobs' chunk hashes are remembered: 16 bytes for each chunk of a blob that is being sent."""
+
+_Stamp = tuple[int, int, int]  # inode, size in bytes, time of change: what a replaced file has another of
 
 
 class BlobFolder:
@@ -28,7 +36,8 @@ class BlobFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()  # between putting and removing the same blob
-        self._damaged: set[str] = set()
+        self._damaged: dict[str, _Stamp | None] = {}
+        self._checked: OrderedDict[tuple[str, int], tuple[_Stamp, bytes]] = OrderedDict()
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, name: str) -> Path:
@@ -50,7 +59,7 @@ class BlobFolder:
                 os.fsync(file.fileno())
             Path(file.name).replace(path)
             _sync_folder(path.parent)
-            self._damaged.discard(name)
+            self._damaged.pop(name, None)
         return name
 
     def put_named(self, name: str, data: bytes) -> None:
@@ -75,27 +84,69 @@ class BlobFolder:
             raise NotFound(f"no blob {name}: upload it first") from None
 
     def read_chunk(self, name: str, index: int, chunk_bytes: int) -> bytes | None:
-        """Chunk `index` of a blob, or None where there is nothing.
+        """Chunk `index` of a blob, or None where there is nothing, or nothing that may be sent.
 
-        A blob as small as a manifest is checked as a whole each time, so that no device gets a damaged one; the
-        chunks of larger ones are checked by devices, against a hash list that is itself a small blob.
+        Every chunk that leaves is checked: the first one costs a look at the whole blob, and from then on each is
+        held against what it was at that look.
         """
+        stamp = None
         try:
             with self.path(name).open("rb") as file:
-                if os.fstat(file.fileno()).st_size <= MAX_MANIFEST_BYTES and not self._is_sound(name, file.read()):
-                    return None
+                stamp = _stamp(os.fstat(file.fileno()))
+                hashes = self._chunk_hashes(name, chunk_bytes, stamp, file)
                 file.seek(index * chunk_bytes)
-                return file.read(chunk_bytes) or None
+                data = file.read(chunk_bytes)
+        except OSError as error:
+            if error.errno in _LOST:
+                self._note_damage(name, stamp)
+            return None
+        if not hashes or not data:
+            return None
+        if chunk_hash(data) == hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]:
+            return data
+        self._note_damage(name, stamp)
+        return None
+
+    @property
+    def damaged(self) -> set[str]:
+        """Blobs that could not be sent because the file is gone or is not what its name says."""
+        for name, stamp in list(self._damaged.items()):
+            if self._stamp_of(name) != stamp:  # replaced since: looked at again when it is wanted
+                self._damaged.pop(name, None)
+        return set(self._damaged)
+
+    def _chunk_hashes(self, name: str, chunk_bytes: int, stamp: _Stamp, file: BinaryIO) -> bytes | None:
+        """The hashes of a blob's chunks, one after the other; None when the blob is damaged."""
+        if name in self._damaged and self._damaged[name] == stamp:
+            return None
+        key = (name, chunk_bytes)
+        known = self._checked.get(key)
+        if known and known[0] == stamp:
+            self._checked.move_to_end(key)
+            return known[1]
+        whole, hashes = sha256(), bytearray()
+        while block := file.read(chunk_bytes):
+            whole.update(block)
+            hashes += chunk_hash(block)
+        if whole.hexdigest() != name:
+            self._note_damage(name, stamp)
+            return None
+        self._damaged.pop(name, None)
+        self._checked[key] = stamp, bytes(hashes)
+        if len(self._checked) > MAX_CHECKED:
+            self._checked.popitem(last=False)
+        return bytes(hashes)
+
+    def _note_damage(self, name: str, stamp: _Stamp | None) -> None:
+        if name not in self._damaged:
+            log.error("blob %s is damaged on disk and is not sent: add the model again, or compress it again", name)
+        self._damaged[name] = stamp
+
+    def _stamp_of(self, name: str) -> _Stamp | None:
+        try:
+            return _stamp(self.path(name).stat())
         except OSError:
             return None
-
-    def _is_sound(self, name: str, data: bytes) -> bool:
-        if digest(data) == name:
-            return True
-        if name not in self._damaged:
-            self._damaged.add(name)
-            log.error("blob %s is damaged on disk and is not sent: add the model again, or compress it again", name)
-        return False
 
     def is_whole(self, name: str) -> bool:
         """Whether the blob on disk still is what its name says."""
@@ -137,6 +188,7 @@ class BlobFolder:
                     return False
             forget(name)
             path.unlink(missing_ok=True)
+            self._damaged.pop(name, None)
         return True
 
     def sweep(self, before_ms: int) -> None:
@@ -145,6 +197,10 @@ class BlobFolder:
             with suppress(OSError):
                 if path.is_file() and _changed_ms(path) < before_ms:
                     path.unlink()
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _changed_ms(path: Path) -> int:

@@ -94,6 +94,13 @@ class Conductor:
         self._tell(to_tell)
         return sorted({e.manifest for e in executions if e.manifest}) if verb == "abort" else []
 
+    def halt(self, rollout_id: str, reason: str) -> None:
+        """Pause a rollout that cannot go on, for a reason of the controller's own."""
+        with self._store.rollouts.transaction():
+            rollout = self._store.rollouts.get(rollout_id)
+            if rollout.state == "running":
+                self._carry_out(rollout, [MoveRollout("paused", reason)], now_ms())
+
     def tick(self, now: int) -> None:
         """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
         self._listening_since_ms = self._hearing.at(now, self._connected())

@@ -92,7 +92,7 @@ def test_figures_of_simulated_devices_are_marked() -> None:
 def test_the_doctor_finds_a_sound_controller_well(operator, join) -> None:
     join("a", admitted=False)
     checks = {check["name"]: check for check in operator.reads("doctor")}
-    assert set(checks) == {"api", "broker", "state folder", "clock", "version", "messages", "devices"}
+    assert set(checks) == {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
     assert all(check["ok"] for check in checks.values())
     assert "device accept a" in operator.types("doctor").stdout
 
