@@ -50,7 +50,14 @@ class Database:
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
         """What a SELECT finds."""
         with self._lock:
-            return list(self._db.query(sql, list(values)))
+            cursor = self._db.conn.execute(sql, list(values))
+            names = [column for column, *_ in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def tuples(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        """What a SELECT finds, for where it finds much: without the names of the columns."""
+        with self._lock:
+            return self._db.conn.execute(sql, list(values)).fetchall()
 
     def row(self, sql: str, values: Iterable[Any] = ()) -> Row | None:
         """The first row of a SELECT."""
@@ -59,7 +66,7 @@ class Database:
     def execute(self, sql: str, values: Iterable[Any] = ()) -> int:
         """Run one statement; the number of rows that it changed."""
         with self._lock:
-            return int(self._db.execute(sql, list(values)).rowcount)
+            return self._db.conn.execute(sql, list(values)).rowcount
 
     def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each row of values, in one transaction."""
@@ -72,10 +79,12 @@ class Database:
 
     def put(self, table: str, row: Row) -> None:
         """Insert a row, or replace the one with the same primary key."""
-        columns = ", ".join(row)
-        marks = ", ".join("?" for _ in row)
-        # The names are our own record fields, never input.
-        self.execute(f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})", map(_plain, row.values()))  # noqa: S608
+        self.execute(_replace(table, row), map(_plain, row.values()))
+
+    def put_all(self, table: str, rows: Sequence[Row]) -> None:
+        """Insert rows of the same columns, or replace those with the same primary key."""
+        if rows:
+            self.execute_many(_replace(table, rows[0]), ([_plain(value) for value in row.values()] for row in rows))
 
     def close(self) -> None:
         """Close the file."""
@@ -92,6 +101,13 @@ class Snapshot:
     def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Row]:
         """What a SELECT finds, never all of it in memory."""
         return (dict(row) for row in self._connection.execute(sql, list(values)))
+
+
+def _replace(table: str, row: Row) -> str:
+    columns = ", ".join(row)
+    marks = ", ".join("?" for _ in row)
+    # The names are our own record fields, never input.
+    return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
 
 
 def _plain(value: Any) -> Any:
