@@ -86,7 +86,7 @@ class ModelCard(Part):
     """
 
     name: Name
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
     task: Literal["classification"] = "classification"
     labels: tuple[str, ...] = ()
     door: Literal["architecture", "onnx"] = "architecture"

@@ -11,6 +11,10 @@ from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState
 from edgefleet_protocol.phases import Phase
 
+MAX_COUNT = 999_999_999
+"""Of anything that an operator may ask for: what sums and clocks can take, and far beyond any fleet."""
+YEAR_S = 366 * 86_400
+
 
 class Record(BaseModel):
     """Base of the records; they are values."""
@@ -89,6 +93,20 @@ class AdmissionRecord(Record):
     accepted_ms: int
 
 
+class HeardRecord(Record):
+    """An incarnation of a device, and when it was heard last."""
+
+    incarnation: str
+    last_seen_ms: int
+
+
+class ConflictRecord(Record):
+    """Two or more incarnations that report under one device id in turn, the last one heard first."""
+
+    since_ms: int
+    incarnations: tuple[HeardRecord, ...]
+
+
 class DeviceRecord(Record):
     """A device as it last reported itself; `added_as` is the profile that an operator added it for."""
 
@@ -130,13 +148,13 @@ class Gate(Record):
 
     success_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
     failure_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    min_decided: Annotated[int, Field(ge=1)] = 1
+    min_decided: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 1
     soak_s: Annotated[float, Field(ge=0, le=7 * 86400)] = 1800
-    min_labels: Annotated[int, Field(ge=1)] = 50
+    min_labels: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 50
     max_accuracy_drop: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    min_requests: Annotated[int, Field(ge=1)] = 50
+    min_requests: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 50
     max_error_share: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    max_p95_ratio: Annotated[float, Field(ge=1)] = 1.2
+    max_p95_ratio: Annotated[float, Field(ge=1, le=1000)] = 1.2
     significance: Annotated[float, Field(gt=0, le=0.1)] = 0.001
 
 
@@ -145,12 +163,12 @@ class Timers(Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unreachable_s: Annotated[float, Field(gt=0)] = 86_400
-    silent_s: Annotated[float, Field(gt=0)] = 600
-    staging_s: Annotated[float, Field(gt=0)] = 6 * 3600
-    wave_s: Annotated[float, Field(gt=0)] = 24 * 3600
+    unreachable_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 86_400
+    silent_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 600
+    staging_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 6 * 3600
+    wave_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 24 * 3600
     trial_s: Annotated[float, Field(ge=0, le=86400)] = 30
-    return_s: Annotated[float, Field(gt=0)] = 86_400
+    return_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 86_400
 
 
 class RolloutSpec(Record):
@@ -159,13 +177,13 @@ class RolloutSpec(Record):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Name
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     selector: str = ""
     segment: Name | None = None
-    waves: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.1, 0.5, 1.0)
+    waves: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=100)] = (0.01, 0.1, 0.5, 1.0)
     gate: Gate = Gate()
     timers: Timers = Timers()
-    concurrency: Annotated[int, Field(ge=1)] = 10
+    concurrency: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 10
     on_failure: Literal["pause", "roll_back"] = "roll_back"
 
 

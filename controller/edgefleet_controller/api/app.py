@@ -2,14 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from edgefleet_controller.api import fleet, metrics, registry, rollouts, telemetry
 from edgefleet_controller.api.auth import BEARER, RequireToken
-from edgefleet_controller.api.problem import add_problems
+from edgefleet_controller.api.limits import LimitBodies
+from edgefleet_controller.api.problem import add_problems, describe_problems, problems
 from edgefleet_controller.service import Service
 
 
@@ -20,14 +23,27 @@ def create_app(service: Service | None = None) -> FastAPI:
     )
     app.state.service = service
     add_problems(app)
+    app.add_middleware(LimitBodies)
     if service and service.access.credentials:
         app.add_middleware(RequireToken, credentials=service.access.credentials)
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)])
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)], responses=problems(401, 503))
     for part in (registry, fleet, rollouts, telemetry):
         api.include_router(part.router)
     app.include_router(api)
-    app.include_router(metrics.router, dependencies=[Depends(BEARER)])
+    app.include_router(metrics.router, dependencies=[Depends(BEARER)], responses=problems(401, 503))
+    app.openapi = _describer(app)  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
+
+
+def _describer(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    described = app.openapi
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe_problems(described())
+        return described()
+
+    return describe
 
 
 def openapi_text() -> str:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from edgefleet_controller.api.dependencies import TheService
+from edgefleet_controller.api.dependencies import NameText, ProfileName, SelectorText, TheService
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import DeviceView
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
@@ -43,7 +44,7 @@ class NewDevice(BaseModel):
     """A device to add; without an id one is made."""
 
     id: Name | None = None
-    profile: str
+    profile: ProfileName
 
 
 class AddedDevice(BaseModel):
@@ -66,13 +67,20 @@ def _view(service: TheService, device: DeviceRecord) -> DeviceView:
         device_class: str | None = str(service.catalogue.profile(device.profile).device_class)
     except ProfileError:
         device_class = None
-    return DeviceView.of(device, generations, dict(labels(device, service.catalogue)), device_class)
+    return DeviceView.of(
+        device,
+        generations,
+        dict(labels(device, service.catalogue)),
+        device_class,
+        conflict=service.store.conflicts.find(device.id),
+        lost_windows=service.store.telemetry.lost(device.id),
+    )
 
 
 @router.get("/devices")
 def list_devices(
     service: TheService,
-    selector: str = "",
+    selector: SelectorText = "",
     status: DeviceStatus | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -82,7 +90,7 @@ def list_devices(
     return page(found, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
 
 
-@router.post("/devices", status_code=201)
+@router.post("/devices", status_code=201, responses=problems(400, 409, 413))
 def post_device(service: TheService, request: Request, new: NewDevice) -> AddedDevice:
     """Add a device; the answer says what to run on it."""
     device, profile = add_device(service.store, service.catalogue, new.profile, new.id)
@@ -97,13 +105,13 @@ def list_expected(service: TheService, limit: Limit = 100, cursor: Cursor = None
     return page(service.store.devices.expected(), lambda a: a.device, lambda a: a, limit, cursor)
 
 
-@router.post("/devices/{device}/accept")
+@router.post("/devices/{device}/accept", responses=problems(404))
 def post_accept(service: TheService, device: str) -> DeviceView:
     """Accept a pending device; an accepted one stays as it is."""
     return _view(service, accept_device(service.store, device))
 
 
-@router.delete("/devices/{device}", status_code=204)
+@router.delete("/devices/{device}", status_code=204, responses=problems(404))
 def delete_device(service: TheService, device: str) -> Response:
     """Forget a device wholly; one that reports again is pending."""
     forget_device(service.store, service.voice, device)
@@ -120,14 +128,14 @@ def _reachable(broker_url: str, asked: str | None) -> str:
     return urlunsplit(parts._replace(netloc=f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"))
 
 
-@router.get("/devices/{device}")
+@router.get("/devices/{device}", responses=problems(404))
 def get_device(service: TheService, device: str) -> DeviceView:
     """One device."""
     return _view(service, service.store.devices.get(device))
 
 
 @router.put("/segments/{name}")
-def put_segment(service: TheService, name: str, selector: str) -> SegmentView:
+def put_segment(service: TheService, name: NameText, selector: SelectorText) -> SegmentView:
     """Save a named selector."""
     try:
         canonical = str(compile_selector(selector))
@@ -146,7 +154,7 @@ def list_segments(service: TheService, limit: Limit = 100, cursor: Cursor = None
     return page(service.store.devices.segments(), lambda s: s.name, lambda s: _segment(service, s), limit, cursor)
 
 
-@router.get("/segments/{name}")
+@router.get("/segments/{name}", responses=problems(404))
 def get_segment(service: TheService, name: str) -> SegmentView:
     """One segment."""
     return _segment(service, service.store.devices.segment(name))
@@ -163,7 +171,7 @@ def list_profiles(service: TheService, limit: Limit = 100, cursor: Cursor = None
     return page(list(service.catalogue.profiles()), str, ProfileView.of, limit, cursor)
 
 
-@router.get("/profiles/{region}/{hardware}/{link}")
+@router.get("/profiles/{region}/{hardware}/{link}", responses=problems(404))
 def get_profile(service: TheService, region: str, hardware: str, link: str) -> ProfileView:
     """One profile."""
     try:

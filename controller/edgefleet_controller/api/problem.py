@@ -1,12 +1,17 @@
 """Every error as problem+json (RFC 9457)."""
 
 import sqlite3
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused
 
@@ -16,12 +21,43 @@ _STATUS: dict[type[ControllerError], HTTPStatus] = {
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
+MEDIA_TYPE = "application/problem+json"
+MAX_DETAIL = 2000
+METHODS = ("GET", "PUT", "POST", "DELETE")
 
-def problem(status: int, detail: str) -> JSONResponse:
+
+class Problem(BaseModel):
+    """What every error answers, after RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An RFC 9457 answer."""
-    title = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+    # What a caller sent may be quoted in it: half a surrogate pair has no UTF-8.
+    readable = detail[:MAX_DETAIL].encode("utf-8", "backslashreplace").decode()
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=readable)
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declare that an operation may answer these errors."""
+    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def describe_problems(description: dict[str, Any]) -> None:
+    """Let an OpenAPI description say of every error what we answer, where the framework has a form of its own."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in description["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    answer |= {"description": HTTPStatus(int(status)).phrase, "content": content}
+    for unused in ("HTTPValidationError", "ValidationError"):
+        description["components"]["schemas"].pop(unused, None)
 
 
 def add_problems(app: FastAPI) -> None:
@@ -39,10 +75,31 @@ def add_problems(app: FastAPI) -> None:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
-    def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail))
+    def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = ", ".join(_allowed(app, request))
+            return problem(error.status_code, f"this can be asked for by {allowed}", {"Allow": allowed})
+        return problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did: send it again")
+
+    @app.exception_handler(Exception)
+    def our_fault(_: Request, error: Exception) -> JSONResponse:
+        # The server logs it with its traceback.
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of the controller: {type(error).__name__}")
 
     @app.exception_handler(sqlite3.OperationalError)
     @app.exception_handler(OSError)
     def no_room(_: Request, error: Exception) -> JSONResponse:
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the controller cannot write its state: {error}")
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """The methods of a path; the framework itself names those of one of its routes."""
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.router.routes)
+    ]

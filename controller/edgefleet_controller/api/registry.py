@@ -1,11 +1,13 @@
 """Blobs, models, builds, variants and choices."""
 
 from fastapi import APIRouter, Body, Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
 from edgefleet_compression.recipe import Recipe, shipped_recipes
-from edgefleet_controller.api.dependencies import TheService, model_ref
+from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.models.registration import register_model
@@ -15,8 +17,6 @@ from edgefleet_profiles.errors import ProfileError
 from edgefleet_protocol.messages import Digest
 
 router = APIRouter(tags=["registry"])
-
-MAX_BLOB_BYTES = 1 << 30
 
 
 class NewModel(BaseModel):
@@ -32,26 +32,28 @@ class NewBuild(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str
-    profiles: list[str] | None = None
+    model: ModelRef
+    profiles: list[ProfileName] | None = None
     recipes: list[str] | None = None
 
 
 @router.put(
-    "/blobs/{sha256}", status_code=204, openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}}
+    "/blobs/{sha256}",
+    status_code=204,
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}},
+    responses=problems(400, 413),
 )
 async def put_blob(service: TheService, sha256: Digest, request: Request) -> None:
     """Upload a file under its sha256."""
-    data = bytearray()
-    async for block in request.stream():
-        data += block
-        if len(data) > MAX_BLOB_BYTES:
-            raise Invalid(f"a blob may have at most {MAX_BLOB_BYTES} bytes")
-    service.blobs.put_named(sha256, bytes(data))
-    service.store.registry.put_blob(sha256, len(data), deliverable=False)
+    # The one route that awaits: the disk is written on other threads, so that nobody else waits for it.
+    with service.blobs.receive(sha256) as upload:
+        async for block in request.stream():
+            await run_in_threadpool(upload.write, block)
+        await run_in_threadpool(upload.finish)
+    await run_in_threadpool(service.store.registry.put_blob, sha256, upload.size_bytes, deliverable=False)
 
 
-@router.post("/models", status_code=201)
+@router.post("/models", status_code=201, responses=problems(400, 404, 409, 413))
 def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
     service.blobs.keep(new.files.values())
@@ -65,27 +67,27 @@ def list_models(service: TheService, limit: Limit = 100, cursor: Cursor = None) 
     return page(found, lambda m: f"{m.name}@{m.version:09d}", ModelView.of, limit, cursor)
 
 
-@router.get("/models/{ref}")
-def get_model(service: TheService, ref: str) -> ModelView:
+@router.get("/models/{ref}", responses=problems(404))
+def get_model(service: TheService, ref: ModelRef) -> ModelView:
     """A model version, written `fashion@1`."""
     return ModelView.of(service.store.registry.model(*model_ref(ref)))
 
 
-@router.delete("/models/{ref}", status_code=204)
-def delete_model(service: TheService, ref: str) -> None:
+@router.delete("/models/{ref}", status_code=204, responses=problems(404, 409))
+def delete_model(service: TheService, ref: ModelRef) -> None:
     """Remove a model version that no rollout in progress, no device and no build needs; its blobs go later."""
     remove_model(service.store, *model_ref(ref))
 
 
-@router.get("/models/{ref}/choices")
-def list_choices(service: TheService, ref: str, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
+@router.get("/models/{ref}/choices", responses=problems(404))
+def list_choices(service: TheService, ref: ModelRef, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
     """What each profile gets of a model version, and why."""
-    name, version = model_ref(ref)
-    found = service.store.registry.choices(name, version)
+    model = service.store.registry.model(*model_ref(ref))
+    found = service.store.registry.choices(model.name, model.version)
     return page(found, lambda c: c.profile, ChoiceView.of, limit, cursor)
 
 
-@router.post("/builds", status_code=202)
+@router.post("/builds", status_code=202, responses=problems(400, 404, 413))
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background: see the operation that is answered."""
     model = service.store.registry.model(*model_ref(new.model))
@@ -106,7 +108,7 @@ def _recipes(names: list[str] | None) -> list[Recipe]:
     return [shipped[name] for name in names or shipped]
 
 
-@router.get("/operations/{operation_id}")
+@router.get("/operations/{operation_id}", responses=problems(404))
 def get_operation(service: TheService, operation_id: str) -> OperationRecord:
     """How far long work is."""
     return service.store.registry.operation(operation_id)
@@ -118,17 +120,21 @@ def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = No
     return page(service.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)
 
 
-@router.get("/variants")
+@router.get("/variants", responses=problems(404))
 def list_variants(
-    service: TheService, model: str | None = None, limit: Limit = 100, cursor: Cursor = None
+    service: TheService, model: ModelRef | None = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[VariantView]:
     """Variants, of one model version or of all."""
-    name, version = model_ref(model) if model else (None, None)
-    found = service.store.registry.variants(name, version)
+    registry = service.store.registry
+    if model is None:
+        found = registry.variants()
+    else:
+        known = registry.model(*model_ref(model))
+        found = registry.variants(known.name, known.version)
     return page(found, lambda v: f"{v.model}@{v.version:09d}/{v.id}", VariantView.of, limit, cursor)
 
 
-@router.get("/variants/{variant}")
+@router.get("/variants/{variant}", responses=problems(404))
 def get_variant(service: TheService, variant: str) -> VariantView:
     """A variant by its id."""
     found = next((v for v in service.store.registry.variants() if v.id == variant), None)

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import PlanView, RolloutView
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
@@ -17,7 +18,7 @@ def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
     return RolloutView.of(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
 
 
-@router.post("/rollouts/plan")
+@router.post("/rollouts/plan", responses=problems(400, 404, 409, 413))
 def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     """What starting this rollout would do now."""
     spec, planned = plan_rollout(service.store, service.catalogue, spec)
@@ -25,7 +26,7 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, waves=waves)
 
 
-@router.post("/rollouts", status_code=201)
+@router.post("/rollouts", status_code=201, responses=problems(400, 404, 409, 413))
 def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
     service.check_blobs(spec.model, spec.version)
@@ -38,25 +39,25 @@ def _ordered(service: TheService, verb: Verb, rollout: str) -> RolloutView:
     return _view(service, service.store.rollouts.get(rollout))
 
 
-@router.post("/rollouts/{rollout}/pause")
+@router.post("/rollouts/{rollout}/pause", responses=problems(404, 409))
 def pause(service: TheService, rollout: str) -> RolloutView:
     """Let nobody else switch until it is resumed."""
     return _ordered(service, "pause", rollout)
 
 
-@router.post("/rollouts/{rollout}/resume")
+@router.post("/rollouts/{rollout}/resume", responses=problems(404, 409))
 def resume(service: TheService, rollout: str) -> RolloutView:
     """Go on; a wave that failed or was inconclusive is judged anew."""
     return _ordered(service, "resume", rollout)
 
 
-@router.post("/rollouts/{rollout}/abort")
+@router.post("/rollouts/{rollout}/abort", responses=problems(404, 409))
 def abort(service: TheService, rollout: str) -> RolloutView:
     """Stop transfers and switches; whoever has committed stays."""
     return _ordered(service, "abort", rollout)
 
 
-@router.post("/rollouts/{rollout}/rollback")
+@router.post("/rollouts/{rollout}/rollback", responses=problems(404, 409))
 def rollback(service: TheService, rollout: str) -> RolloutView:
     """Let every device go back to what it ran before, from its own disk."""
     return _ordered(service, "rollback", rollout)
@@ -68,13 +69,13 @@ def list_rollouts(service: TheService, limit: Limit = 100, cursor: Cursor = None
     return page(service.store.rollouts.all(), lambda r: r.id, lambda r: _view(service, r), limit, cursor)
 
 
-@router.get("/rollouts/{rollout}")
+@router.get("/rollouts/{rollout}", responses=problems(404))
 def get_rollout(service: TheService, rollout: str) -> RolloutView:
     """One rollout, wave by wave."""
     return _view(service, service.store.rollouts.get(rollout))
 
 
-@router.get("/rollouts/{rollout}/executions")
+@router.get("/rollouts/{rollout}/executions", responses=problems(404))
 def list_executions(
     service: TheService, rollout: str, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ExecutionRecord]:

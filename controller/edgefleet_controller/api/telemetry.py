@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from edgefleet_controller.api.dependencies import TheService, model_ref
+from edgefleet_controller.api.dependencies import SelectorText, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.rollouts.launch import select
@@ -25,10 +25,12 @@ from edgefleet_controller.store.merging import (
     floor,
 )
 from edgefleet_profiles.errors import ProfileError, SelectorError
+from edgefleet_profiles.names import NAME_PATTERN
 from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
 
 router = APIRouter(tags=["telemetry"])
 
+ModelName = Annotated[str, Field(json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9_-]{0,63}(@[1-9][0-9]{0,8})?$"})]
 _PIECE_MS = {"hour": DAY_MS, "day": 30 * DAY_MS}
 
 Moment = Annotated[int | None, Query(ge=0, lt=FOREVER_MS, description="milliseconds UTC, by when it was measured")]
@@ -80,9 +82,11 @@ def telemetry(
     service: TheService,
     group_by: Annotated[list[GroupBy] | None, Query(description="what to keep apart; by default variants")] = None,
     bucket: Annotated[Bucket, Query(description="keep hours or days (UTC) apart")] = "none",
-    model: Annotated[str | None, Query(description="NAME@VERSION, or NAME for all its versions")] = None,
+    model: Annotated[ModelName | None, Query(description="NAME@VERSION, or NAME for all its versions")] = None,
     device: str | None = None,
-    selector: Annotated[str, Query(description="only devices with these labels, as in region=eu,!metered")] = "",
+    selector: Annotated[
+        SelectorText, Query(description="only devices with these labels, as in region=eu,!metered")
+    ] = "",
     since_ms: Moment = None,
     until_ms: Moment = None,
     limit: Limit = 100,
@@ -138,7 +142,11 @@ def _answer(service: Service, question: Question, limit: int, cursor: str | None
 def _model(ref: str | None) -> tuple[str | None, int | None]:
     if ref is None:
         return None, None
-    return model_ref(ref) if "@" in ref else (model_ref(f"{ref}@1")[0], None)
+    if "@" in ref:
+        return model_ref(ref)
+    if not re.fullmatch(NAME_PATTERN, ref):
+        raise Invalid(f"'{ref[:100]}' is no model: write NAME or NAME@VERSION, as in fashion@1")
+    return ref, None
 
 
 class Scope:

@@ -1,11 +1,12 @@
 """What the API shows of the records."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from edgefleet_controller.records import (
     ChoiceRecord,
+    ConflictRecord,
     DeviceRecord,
     DeviceStatus,
     ExecutionRecord,
@@ -46,7 +47,7 @@ class VariantView(BaseModel):
     title: str
     instruction_sets: list[str]
     accuracy: float | None
-    accuracy_ci: tuple[float, float] | None
+    accuracy_ci: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     accuracy_val: float | None
     test_samples: int | None
     agreement: float | None
@@ -102,7 +103,11 @@ class DeviceModelView(BaseModel):
 
 
 class DeviceView(BaseModel):
-    """A device as it last reported itself; `added_as` is the profile that it was added for, if it was."""
+    """A device as it last reported itself; `added_as` is the profile that it was added for, if it was.
+
+    `conflict` names the incarnations that report under this id in turn, if two agents do. `lost_windows` are those that
+    the device no longer had when the controller missed them.
+    """
 
     id: str
     status: DeviceStatus
@@ -117,6 +122,7 @@ class DeviceView(BaseModel):
     first_seen_ms: int
     last_seen_ms: int
     incarnation: str
+    conflict: ConflictRecord | None
     boot: int
     agent_version: str
     endpoint: str | None
@@ -126,11 +132,19 @@ class DeviceView(BaseModel):
     models: dict[str, DeviceModelView]
     spooled_windows: int
     dropped_windows: int
+    lost_windows: int
     set_aside: int
 
     @classmethod
     def of(
-        cls, record: DeviceRecord, generations: dict[str, int], labels: dict[str, str], device_class: str | None
+        cls,
+        record: DeviceRecord,
+        generations: dict[str, int],
+        labels: dict[str, str],
+        device_class: str | None,
+        *,
+        conflict: ConflictRecord | None,
+        lost_windows: int,
     ) -> "DeviceView":
         """Show a record together with the generations that were asked of the device."""
         said = record.reported
@@ -141,6 +155,8 @@ class DeviceView(BaseModel):
                 include={"id", "status", "added_as", "online", "first_seen_ms", "last_seen_ms", "incarnation"}
             ),
             device_class=device_class,
+            conflict=conflict,
+            lost_windows=lost_windows,
             labels=labels,
             boot=said.boot,
             agent_version=said.agent_version,

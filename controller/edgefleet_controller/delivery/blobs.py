@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_protocol.canonical import digest
@@ -40,6 +40,11 @@ class BlobFolder:
         self._checked: OrderedDict[tuple[str, int], tuple[_Stamp, bytes]] = OrderedDict()
         folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where blobs stand, and beside them what is half written."""
+        return self._folder
+
     def path(self, name: str) -> Path:
         """Where the blob of that digest stands, or would stand."""
         return self._folder / name[:2] / name
@@ -47,19 +52,7 @@ class BlobFolder:
     def put(self, data: bytes) -> str:
         """Write a blob; its name. One that was damaged on disk is whole again."""
         name = digest(data)
-        path = self.path(name)
-        with self._lock:
-            if self.is_whole(name):
-                os.utime(path)
-                return name
-            path.parent.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(path)
-            _sync_folder(path.parent)
-            self._damaged.pop(name, None)
+        self.put_named(name, data)
         return name
 
     def put_named(self, name: str, data: bytes) -> None:
@@ -68,9 +61,25 @@ class BlobFolder:
         Raises:
             Invalid: the bytes have another name.
         """
-        if digest(data) != name:
-            raise Invalid(f"the bytes have the sha256 {digest(data)}, not {name}: send them again")
-        self.put(data)
+        with self.receive(name) as upload:
+            upload.write(data)
+            upload.finish()
+
+    def receive(self, name: str) -> "Upload":
+        """Take in a blob that the sender has named, block by block."""
+        return Upload(self, name)
+
+    def place(self, name: str, part: Path) -> None:
+        """Give a synced file its blob's name, unless that is there and whole."""
+        path = self.path(name)
+        with self._lock:
+            if self.is_whole(name):
+                os.utime(path)
+                return
+            path.parent.mkdir(exist_ok=True)
+            part.replace(path)
+            _sync_folder(path.parent)
+            self._damaged.pop(name, None)
 
     def read(self, name: str) -> bytes:
         """A whole blob.
@@ -197,6 +206,43 @@ class BlobFolder:
             with suppress(OSError):
                 if path.is_file() and _changed_ms(path) < before_ms:
                     path.unlink()
+
+
+class Upload:
+    """A blob on its way in: a file without a name until it is whole, so that its size costs no memory."""
+
+    def __init__(self, blobs: BlobFolder, name: str) -> None:
+        self._blobs, self._name = blobs, name
+        self._hashed = sha256()
+        self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._file = tempfile.NamedTemporaryFile(dir=self._blobs.folder, delete=False)
+        return self
+
+    def write(self, block: bytes) -> None:
+        """Add bytes."""
+        self._file.write(block)
+        self._hashed.update(block)
+        self.size_bytes += len(block)
+
+    def finish(self) -> None:
+        """Give the blob its name.
+
+        Raises:
+            Invalid: the bytes have another one.
+        """
+        if (found := self._hashed.hexdigest()) != self._name:
+            raise Invalid(f"the bytes have the sha256 {found}, not {self._name}: send them again")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._blobs.place(self._name, Path(self._file.name))
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind of what was not finished."""
+        with suppress(OSError):  # a full disk is told by what failed first
+            self._file.close()
+        Path(self._file.name).unlink(missing_ok=True)
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
