@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 LayerKind = Literal["stem", "dense", "depthwise", "pointwise", "linear"]
 Weights = NDArray[np.float32]
 
+MOST_LEVELS = 127
+NEAR = 1e-3
+"""How far from a whole number a multiple may be: fp32 rounds by less, a weight off the grid is rarely as near."""
+
 
 def layer_kind(*, first: bool, rank: int, kernel: int, groups: int) -> LayerKind:
     """The kind of a layer.
@@ -46,6 +50,35 @@ def to_grid(weights: Weights, bits: int) -> tuple[NDArray[np.int8], Weights]:
     scales = _short(top / np.float32(levels))
     integers = np.clip(np.rint(rows / scales[:, None]), -levels, levels)
     return integers.astype(np.int8).reshape(weights.shape), scales
+
+
+def find_grid(weights: Weights) -> tuple[NDArray[np.int8], Weights] | None:
+    """The smallest integers, and a scale for each channel, of weights that lie on a grid; None where they don't.
+
+    Norms that were folded into the weights have scaled whole channels, each by a factor of its own: what is looked
+    for is, channel by channel, the step of which every weight is a whole multiple.
+
+    Args:
+        weights: float32 [outputs, ...].
+
+    Returns:
+        As `to_grid` does, with integers of at most 127.
+    """
+    rows = weights.reshape(len(weights), -1).astype(np.float64)
+    top = np.abs(rows).max(1)
+    top[top == 0] = 1.0
+    integers = np.zeros(rows.shape, np.int8)
+    scales = np.zeros(len(rows), np.float32)
+    left = np.arange(len(rows))
+    for levels in range(1, MOST_LEVELS + 1):
+        multiples = rows[left] / (top[left] / levels)[:, None]
+        whole = np.abs(multiples - np.rint(multiples)).max(1) < NEAR
+        found = left[whole]
+        integers[found], scales[found] = np.rint(multiples[whole]), top[found] / levels
+        left = left[~whole]
+        if not len(left):
+            return integers.reshape(weights.shape), _short(scales)
+    return None
 
 
 def _short(values: Weights) -> Weights:

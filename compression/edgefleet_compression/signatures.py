@@ -43,6 +43,7 @@ SIGNATURES: dict[str, Signature] = {
     "prune_structured": Signature(MODULE, "torch", configs.PruneStructuredConfig),
     "finetune": Signature(MODULE, "torch", configs.FinetuneConfig, TRAINING, trains=True),
     "distill": Signature(MODULE, "torch", configs.DistillConfig, TRAINING, trains=True),
+    "qat_weights": Signature(MODULE, "torch", configs.QatWeightsConfig, TRAINING | {"calib"}, trains=True),
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"})),
     "static_int8": Signature(FILE, "onnx", configs.StaticInt8Config, frozenset({"calib", "scheme"})),

@@ -9,12 +9,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.graph import attribute, strip
-from edgefleet_compression.grid import LayerKind, layer_kind, to_grid
+from edgefleet_compression.grid import LayerKind, Weights, find_grid, layer_kind, to_grid
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.step_configs import StorageQuantConfig
 
-PACKED_BITS = 4
+PACKED_LEVELS = 7
 
 
 def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepResult:
@@ -35,7 +35,12 @@ def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context
             continue
         weight = weights.pop(node.input[1])
         kind = _kind(node, weight, graph.input[0].name)
-        unfold += _stored(graph, weight, kind, getattr(config, kind), _output_axis(node))
+        axis = _output_axis(node)
+        bits = int(getattr(config, kind))
+        values: Weights = np.moveaxis(numpy_helper.to_array(weight), axis, 0)
+        found = find_grid(values) if config.lossless else None
+        integers, scales = found or to_grid(values, bits)
+        unfold += _stored(graph, weight, integers, scales, axis)
         layers[kind] += 1
         context.progress(0.1, f"{sum(layers.values())} layers stored")
     if not layers:
@@ -70,13 +75,13 @@ def _output_axis(node: onnx.NodeProto) -> int:
     return 0 if attribute(node, "transB", 0) else 1
 
 
-def _stored(graph: onnx.GraphProto, weight: TensorProto, kind: LayerKind, bits: int, axis: int) -> list[onnx.NodeProto]:
+def _stored(
+    graph: onnx.GraphProto, weight: TensorProto, integers: NDArray[np.int8], scales: Weights, axis: int
+) -> list[onnx.NodeProto]:
     """Put integers and scales in the place of a weight; returns the nodes that unfold them under its name."""
-    values: NDArray[np.float32] = np.moveaxis(numpy_helper.to_array(weight), axis, 0)
-    integers, scales = to_grid(values, bits)
-    shape = [1] * values.ndim
+    shape = [1] * integers.ndim
     shape[axis] = -1
-    packed = TensorProto.INT4 if bits <= PACKED_BITS else TensorProto.INT8
+    packed = TensorProto.INT4 if np.abs(integers).max(initial=0) <= PACKED_LEVELS else TensorProto.INT8
     whole, scale, cast = f"{weight.name}_q", f"{weight.name}_s", f"{weight.name}_c"
     ordered = np.ascontiguousarray(np.moveaxis(integers, 0, axis))
     graph.initializer.remove(weight)

@@ -5,7 +5,7 @@ from torch import nn
 
 from edgefleet_compression import training
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.grid import layer_kind, to_grid
+from edgefleet_compression.layers import kinds, on_grid, weighted
 from edgefleet_compression.states import TorchState, copied
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.step_configs import TuneNormsConfig
@@ -22,8 +22,8 @@ def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> 
     """
     source, tuned = context.source, copied(state)
     val, scale = source.data.split("val"), source.card.preprocessing.scale
-    snapped = _snap(tuned.module, config)
-    if not snapped:
+    snapped = _snap(tuned.module, config) if config.snap else 0
+    if config.snap and not snapped:
         raise NothingChanged("tune_norms found every weight on the grid already: drop the step or lower its bits")
     before = training.accuracy(tuned.module, val, scale)
     for parameter in tuned.module.parameters():
@@ -37,17 +37,9 @@ def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> 
 
 def _snap(module: nn.Module, config: TuneNormsConfig) -> int:
     """Put each layer's weights on its grid; returns how many layers that changed."""
-    changed, first = 0, True
-    for layer in module.modules():
-        if not isinstance(layer, nn.Conv2d | nn.Linear):
-            continue
-        weight = layer.weight.detach().numpy()
-        kernel = int(weight[0, 0].size) if weight.ndim == 4 else 1
-        groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-        kind = layer_kind(first=first, rank=weight.ndim, kernel=kernel, groups=groups)
-        first = False
-        integers, scales = to_grid(weight, getattr(config, kind))
-        grid = torch.from_numpy(integers).float() * torch.from_numpy(scales).view(-1, *[1] * (weight.ndim - 1))
+    changed, kinds_of = 0, kinds(module)
+    for name, layer in weighted(module):
+        grid = on_grid(layer.weight, getattr(config, kinds_of[name]))
         changed += not torch.allclose(grid, layer.weight, rtol=1e-5, atol=0)
         layer.weight = nn.Parameter(grid)
     return changed

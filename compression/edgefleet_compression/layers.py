@@ -1,0 +1,104 @@
+"""The weighted layers of a torch module: their kinds, and weights put on a grid while training goes on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from edgefleet_compression.grid import LayerKind, layer_kind, to_grid
+
+
+def weighted(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.Linear]]:
+    """Convolutions and linear layers by name, in the order of the module."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            yield name, layer
+
+
+def kinds(module: nn.Module) -> dict[str, LayerKind]:
+    """The kind of each weighted layer; the first is the stem."""
+    found: dict[str, LayerKind] = {}
+    for name, layer in weighted(module):
+        rank = layer.weight.ndim
+        kernel = int(layer.weight[0, 0].numel()) if rank == 4 else 1
+        groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+        found[name] = layer_kind(first=not found, rank=rank, kernel=kernel, groups=groups)
+    return found
+
+
+class Grid(nn.Module):
+    """Weights [outputs, ...] on a grid of `bits` for each output channel."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.levels = 2 ** (bits - 1) - 1
+
+    def snapped(self, weight: torch.Tensor) -> torch.Tensor:
+        """The nearest weights on the grid."""
+        scale: torch.Tensor = _tops(weight) / self.levels
+        rounded: torch.Tensor = torch.round(weight / scale).clamp(-self.levels, self.levels)
+        return rounded * scale
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        """Weights on the grid; the gradient passes as if they were not (straight-through, Bengio et al. 2013)."""
+        return weight + (self.snapped(weight) - weight).detach()
+
+
+class Ternary(Grid):
+    """-s, 0 or s: weights within 0.7 of their channel's mean size become 0 (Li et al. 2016, TWN)."""
+
+    THRESHOLD = 0.7
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def snapped(self, weight: torch.Tensor) -> torch.Tensor:
+        """The ternary weights; s is the mean size of those that stay."""
+        size = weight.abs()
+        stay = (size > self.THRESHOLD * _mean(size)).to(weight.dtype)
+        scale = (size * stay).flatten(1).sum(1) / stay.flatten(1).sum(1).clamp_min(1)
+        return weight.sign() * stay * scale.view(-1, *[1] * (weight.ndim - 1))
+
+
+class Binary(Grid):
+    """-s or s, where s is the mean size of the channel's weights (Rastegari et al. 2016, XNOR-Net's BWN)."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def snapped(self, weight: torch.Tensor) -> torch.Tensor:
+        """The binary weights."""
+        signs = torch.where(weight >= 0, torch.ones_like(weight), -torch.ones_like(weight))
+        return signs * _mean(weight.abs())
+
+
+def put_on(module: nn.Module, grids: Mapping[str, nn.Module]) -> None:
+    """Let the named layers answer with their weights on a grid, and train what lies behind; in place."""
+    for name, layer in weighted(module):
+        if name in grids:
+            parametrize.register_parametrization(layer, "weight", grids[name])
+
+
+def leave_on(module: nn.Module) -> None:
+    """Make the weights what their grids made of them; in place."""
+    for _, layer in weighted(module):
+        if parametrize.is_parametrized(layer, "weight"):
+            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+
+
+def on_grid(weight: torch.Tensor, bits: int) -> torch.Tensor:
+    """The weights as storage in `bits` gives them back."""
+    integers, scales = to_grid(weight.detach().numpy(), bits)
+    shape: Any = (-1, *[1] * (weight.ndim - 1))
+    return torch.from_numpy(integers).float() * torch.from_numpy(scales).view(shape)
+
+
+def _tops(weight: torch.Tensor) -> torch.Tensor:
+    tops = weight.detach().abs().flatten(1).amax(1)
+    return torch.where(tops == 0, 1.0, tops).view(-1, *[1] * (weight.ndim - 1))
+
+
+def _mean(size: torch.Tensor) -> torch.Tensor:
+    return size.flatten(1).mean(1).view(-1, *[1] * (size.ndim - 1))
