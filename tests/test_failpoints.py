@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ["edgefleet_agent"]
+PACKAGES = ["edgefleet_agent", "edgefleet_controller"]
 
 
 def points_reached(package: str) -> Counter[str]:

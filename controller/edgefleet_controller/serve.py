@@ -1,6 +1,7 @@
 """The service process: one controller and its REST API."""
 
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from edgefleet_controller.api.app import create_app
+from edgefleet_controller.failpoints import arm
 from edgefleet_controller.fleet.broker import WILDCARDS
 from edgefleet_controller.logs import LogFormat, set_up_logs
 from edgefleet_controller.service import Service
@@ -39,6 +41,7 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
         ControllerError: the state folder or a port is in use.
     """
     set_up_logs(log_format)
+    arm(os.environ.get("EDGEFLEET_FAILPOINT"))
     service = Service(settings)
     listener = _listen(settings.host, settings.port, settings.state / "api.port")
     url = _local_url(listener)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from edgefleet_controller.errors import Invalid, NotFound
+from edgefleet_controller.failpoints import reach
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import HASH_BYTES, chunk_hash
 
@@ -77,8 +78,10 @@ class BlobFolder:
                 os.utime(path)
                 return
             path.parent.mkdir(exist_ok=True)
+            reach("blob_written")
             part.replace(path)
             _sync_folder(path.parent)
+            reach("blob_named")
             self._damaged.pop(name, None)
 
     def read(self, name: str) -> bytes:
@@ -196,7 +199,9 @@ class BlobFolder:
                 if _changed_ms(path) >= unless_since_ms:
                     return False
             forget(name)
+            reach("blob_forgotten")
             path.unlink(missing_ok=True)
+            reach("blob_removed")
             self._damaged.pop(name, None)
         return True
 

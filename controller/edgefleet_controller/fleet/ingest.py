@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edgefleet_controller.fleet.voice import Voice, must_be_told
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
@@ -122,6 +123,7 @@ class Ingest:
         told: list[ToldWindow] = []
         to_tell: set[str] = set()
         now = now_ms()
+        reach("batch_begun")
         with self._store.rollouts.transaction():
             for topic, data in batch:
                 try:
@@ -139,9 +141,15 @@ class Ingest:
             windows = self._of_the_fleet(told, now)
             # Within the transaction: a device that is being removed leaves no window behind.
             stored = self._store.telemetry.put(windows) if windows else {}
+            if windows:
+                reach("windows_stored")
+        reach("batch_committed")
         self.counts["windows"] += len(windows)
         self._voice.acknowledge(stored)
+        if stored:
+            reach("batch_acknowledged")
         self._voice.desire(sorted(to_tell))
+        reach("batch_told")
 
     def _put_aside(self, topic: str, why: str) -> None:
         self.counts["set_aside"] += 1
@@ -181,6 +189,7 @@ class Ingest:
         for name, model in reported.models.items():
             known = self._store.rollouts.executions_of(device, name)
             self._store.rollouts.put_executions(_changed(known, model, now))
+        reach("report_taken")
         return must_be_told(self._store.devices.desired(device), reported)
 
     def _admit(self, device: str, now: int) -> bool:

@@ -72,8 +72,10 @@ def forget_device(store: Store, voice: Voice, device: str) -> None:
     with store.rollouts.transaction():
         if not store.devices.forget(device, now):
             raise NotFound(f"no device {device} was added or has reported")
+        reach("device_removed")
         store.telemetry.forget(device)
         store.rollouts.note(now, "device removed", device)
+    reach("device_forgotten")
     voice.forget(device)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol import topics
@@ -28,6 +29,7 @@ class Voice:
         for device in devices:
             state = desired_state(self._store.devices.desired(device))
             self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
+            reach("desired_published")
 
     def forget(self, device: str) -> None:
         """Clear what the broker retains for a device that is no longer ours."""

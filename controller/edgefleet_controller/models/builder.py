@@ -20,6 +20,7 @@ from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import Recipe
 from edgefleet_compression.worker import warm_worker
 from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms
 from edgefleet_controller.models.builds import Build, builds_for, choose_for
 from edgefleet_controller.models.publishing import Publisher
@@ -85,6 +86,7 @@ class Builder:
         now = now_ms()
         operation = OperationRecord(id=new_id(), kind="compress", target=model.ref, created_ms=now, changed_ms=now)
         self._store.registry.put_operation(operation)
+        reach("operation_accepted")
         source = ModelCard.model_validate(model.card).source
         builds, left_out = builds_for(profiles, recipes, source)
         self._queue.submit(self._run, operation, model, builds, left_out, profiles)
@@ -111,6 +113,7 @@ class Builder:
         latest = self._store.registry.operation(operation.id)
         changes = {"state": "failed" if error else "succeeded", "result": result, "error": error}
         self._store.registry.put_operation(latest.model_copy(update={**changes, "changed_ms": now_ms()}))
+        reach("operation_closed")
 
     def _compress(
         self,
@@ -149,6 +152,7 @@ class Builder:
         known = {v.id: v for v in [*self._store.registry.variants(model.name, model.version), *variants]}
         choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
         self._store.registry.put_variants(variants, choices)
+        reach("variants_published")
 
     def _build_all(
         self, operation: OperationRecord, files: dict[str, str], builds: Sequence[Build]

@@ -7,6 +7,7 @@ from typing import Any
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import Recipe
 from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
@@ -69,6 +70,7 @@ class Publisher:
             instruction_sets=instruction_sets,
         )
         ref = self.deliver(manifest.to_bytes())
+        reach("variant_delivered")
         return VariantRecord(
             id=manifest.variant,
             model=model.name,

@@ -7,6 +7,7 @@ from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.inspection import inspect_model
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.store import Store
@@ -35,6 +36,7 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
             inspect_model(paths[card.onnx.file], paths[card.data.file], card)
     except (CompressionError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
+    reach("model_checked")
     wanted = {CARD_FILE: files[CARD_FILE], **card.files}
     known = store.registry.find_model(card.name, card.version)
     if known:
@@ -49,4 +51,5 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
         created_ms=now_ms(),
     )
     store.registry.put_model(model)
+    reach("model_registered")
     return model

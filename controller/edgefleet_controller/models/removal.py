@@ -1,6 +1,7 @@
 """Removing a model version that nobody needs any more; its blobs go when they are collected."""
 
 from edgefleet_controller.errors import Refused
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.store import Store
 
@@ -23,3 +24,5 @@ def remove_model(store: Store, name: str, version: int) -> None:
             raise Refused(f"{model.ref} is being compressed: wait until that has ended")
         store.references.remove_model(name, version)
         store.rollouts.note(now_ms(), "model removed", model.ref)
+        reach("model_removed")
+    reach("model_forgotten")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from prometheus_client import Histogram
 
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
 from edgefleet_controller.rollouts import orders
@@ -91,7 +92,10 @@ class Conductor:
             executions = self._store.rollouts.executions(rollout_id)
             decisions = orders.decide(verb, rollout, executions)
             to_tell = self._carry_out(rollout, decisions, now)
+            reach("order_written", verb)
+        reach("order_committed", verb)
         self._tell(to_tell)
+        reach("order_told", verb)
         return sorted({e.manifest for e in executions if e.manifest}) if verb == "abort" else []
 
     def halt(self, rollout_id: str, reason: str) -> None:
@@ -103,6 +107,7 @@ class Conductor:
 
     def tick(self, now: int) -> None:
         """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
+        reach("tick_begun")
         self._listening_since_ms = self._hearing.at(now, self._connected())
         for rollout in self._store.rollouts.all(*ACTIVE):
             try:
@@ -114,14 +119,20 @@ class Conductor:
     def _move(self, rollout_id: str, now: int) -> None:
         to_tell: list[str] = []
         with self._store.rollouts.transaction():
+            reach("turn_begun")
             rollout = self._store.rollouts.get(rollout_id)
             executions = self._store.rollouts.executions(rollout_id)
             executions += self._joined(rollout, executions, now)
             findings = self._findings(rollout, executions)
             decisions = advance(rollout, executions, now, findings, self._listening_since_ms)
             if decisions:
+                reach("decided")
                 to_tell = self._carry_out(rollout, decisions, now)
-        self._tell(to_tell)
+                reach("turn_written")
+        if decisions:
+            reach("turn_committed")
+            self._tell(to_tell)
+            reach("turn_told")
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):
@@ -139,6 +150,8 @@ class Conductor:
         self._looked[rollout.id] = now
         joined = self._joiners(rollout, executions)
         self._store.rollouts.put_executions(joined)
+        if joined:
+            reach("joined")
         return joined
 
     def _findings(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> list[Finding]:
@@ -175,6 +188,7 @@ class Conductor:
                 case End(execution, phase, reason):
                     changes = {"phase": phase, "detail": reason, "changed_ms": now}
                     self._store.rollouts.put_executions([execution.model_copy(update=changes)])
+            reach("carried_out", type(decision).__name__)
         self._store.rollouts.put(rollout)
         return to_tell
 

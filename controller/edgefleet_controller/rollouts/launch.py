@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from edgefleet_controller.errors import Invalid, Refused
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms
 from edgefleet_controller.records import DeviceRecord, DeviceStatus, ExecutionRecord, RolloutRecord, RolloutSpec
 from edgefleet_controller.rollouts.plan import Assigned, Plan, Target, join, plan
@@ -72,8 +73,11 @@ def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> Roll
             changed_ms=now,
         )
         store.rollouts.put(rollout)
+        reach("rollout_written")
         store.rollouts.put_executions(planned.executions)
+        reach("executions_written")
         store.rollouts.note(now, "rollout running", rollout.id, f"{len(planned.executions)} devices")
+    reach("rollout_committed")
     return rollout
 
 

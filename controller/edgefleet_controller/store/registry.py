@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from edgefleet_controller.errors import NotFound
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ChoiceRecord, ModelRecord, OperationRecord, VariantRecord
 from edgefleet_controller.store.database import Database, Row
 
@@ -28,6 +29,7 @@ class RegistryStore:
             "INSERT INTO blobs VALUES (?, ?, ?) ON CONFLICT (sha256) DO UPDATE SET deliverable = deliverable | ?",
             [sha256, size_bytes, deliverable, deliverable],
         )
+        reach("blob_known")
 
     def deliverable_bytes(self, sha256: str) -> int | None:
         """The size of a blob that devices may ask for; None for every other one."""

@@ -7,6 +7,7 @@ counted twice or lost by a kill, and one that comes late for its hour is added l
 from collections.abc import Iterable
 from typing import Any
 
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.store.database import Database, Row
 from edgefleet_controller.store.merging import COUNTS, DAY_MS, HOUR_MS, WIDTHS_MS, Aggregate, ceiling, floor
 
@@ -35,7 +36,9 @@ class RollupStore:
             for key, aggregate in merged.items():
                 for width_ms in WIDTHS_MS:
                     self._add((width_ms, floor(key[0], width_ms), *key[1:]), aggregate)
+            reach("slice_added")
             self._mark(windows)
+            reach("slice_rolled")
         return len(windows)
 
     def _add(self, key: tuple[Any, ...], more: Aggregate) -> None:
@@ -82,8 +85,10 @@ class RollupStore:
                        WHERE device = ?1 AND incarnation = ?2""",
                     key,
                 )
+            reach("slice_deleted")
             kept_from_ms = ceiling(received_before_ms, HOUR_MS)
             self._db.execute("UPDATE kept SET from_ms = max(from_ms, ?)", [kept_from_ms])
+        reach("slice_forgotten")
         return len(found)
 
     def forget_rollups(self, before_ms: int) -> int:

@@ -1,0 +1,94 @@
+"""Failpoints: the steps at which tests end this process as a power cut would; unarmed, a step costs one comparison."""
+
+import os
+import signal
+from typing import Literal, get_args
+
+from edgefleet_controller.errors import Invalid
+
+# Each stands for one place in the code, and says what has happened there and what has not.
+Point = Literal[
+    # the conductor's loop
+    "tick_begun",  # nothing was read
+    "turn_begun",  # a rollout's transaction is open
+    "joined",  # late devices are in it
+    "decided",  # what to do is known, and none of it done
+    "carried_out",  # one decision, by its kind, is in the transaction
+    "turn_written",  # all of them are
+    "turn_committed",  # and on the disk; no device was told
+    "turn_told",  # every device was told
+    "desired_published",  # one device was told, the next one not
+    # an operator's orders, by their names
+    "order_written",  # in the transaction
+    "order_committed",  # on the disk; no device was told, nor the operator
+    "order_told",  # every device was told, the operator not
+    # a rollout's start
+    "rollout_written",  # in the transaction, without its devices
+    "executions_written",  # with them
+    "rollout_committed",  # on the disk; the operator was not told
+    # what devices say
+    "batch_begun",  # read from the queue, nothing is written
+    "report_taken",  # one device's snapshot is in the transaction
+    "windows_stored",  # the batch's telemetry is on the disk, its reports are not
+    "batch_committed",  # the reports too; nobody was told
+    "batch_acknowledged",  # devices may forget their windows; who must be told what to run was not
+    "batch_told",  # they were
+    # the registry
+    "blob_written",  # synced, under no name
+    "blob_named",  # it has its name; the store does not know it
+    "blob_known",  # the store does; the sender was not told
+    "model_checked",  # its files are what its card says, and it is not registered
+    "model_registered",  # it is; the sender was not told
+    "operation_accepted",  # a build is written down and not begun
+    "variant_delivered",  # a variant's blobs are there, and no row names them
+    "variants_published",  # rows and choices are; the operation is still running
+    "operation_closed",  # it is not
+    "model_removed",  # in the transaction
+    "model_forgotten",  # on the disk; the operator was not told
+    "device_removed",  # its rows are gone, its telemetry is not
+    "device_forgotten",  # that too; the broker still retains what it was told last
+    # housekeeping
+    "slice_added",  # a slice of windows is in the roll-ups' transaction, and not marked as rolled up
+    "slice_rolled",  # marked too
+    "slice_deleted",  # old windows are deleted in the transaction, how far is not written
+    "slice_forgotten",  # it is
+    "blob_forgotten",  # devices may no longer ask for a blob; its file is there
+    "blob_removed",  # it is gone
+]
+POINTS: tuple[Point, ...] = get_args(Point)
+
+
+class _Armed:
+    """The one point at which this process ends itself, and how many passes are left until then."""
+
+    def __init__(self, text: str) -> None:
+        step, _, passes = text.partition(":")
+        point, _, self.detail = step.partition("/")
+        if point not in POINTS or not (passes or "1").isdecimal():
+            raise Invalid(f"failpoint '{text}' is none: write NAME, NAME/DETAIL or NAME:PASSES")
+        self.point, self.left = point, int(passes or 1)
+
+    def reach(self, point: Point, detail: str | None) -> None:
+        if point == self.point and self.detail in ("", detail):
+            self.left -= 1
+            if self.left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+_armed: _Armed | None = None
+
+
+def arm(text: str | None) -> None:
+    """Choose where to end: NAME, NAME/DETAIL or either with :N, at the N-th pass; None for nowhere.
+
+    Raises:
+        Invalid: there is no such point.
+    """
+    global _armed
+    _armed = _Armed(text) if text else None
+
+
+def reach(point: Point, detail: str | None = None) -> None:
+    """Say that this step is reached; `detail` tells apart what goes the same way: a decision, an order."""
+    if _armed is not None:
+        _armed.reach(point, detail)
