@@ -81,6 +81,7 @@ class BlobFolder:
             reach("blob_written")
             part.replace(path)
             _sync_folder(path.parent)
+            _sync_folder(self._folder)  # the parent may be as new as the blob
             reach("blob_named")
             self._damaged.pop(name, None)
 
