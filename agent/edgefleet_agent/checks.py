@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import NoSpace, Refused
 from edgefleet_profiles.device_class import instruction_set
 from edgefleet_protocol.manifest import Encoding, Expected, Manifest
 from edgefleet_protocol.messages import Facts
@@ -48,16 +48,23 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     return encoding
 
 
-def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int) -> None:
+def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_bytes: int = 0) -> None:
     """Whether the disk takes the encoding, the model beside it, and keeps a margin of 32 MB.
 
+    Args:
+        manifest: the variant's.
+        encoding: the one to fetch.
+        free_bytes: what the disk still takes.
+        held_bytes: what the encoding's file has taken of it already.
+
     Raises:
-        Refused: no_space, with need and have.
+        NoSpace: with need and have.
     """
     golden = manifest.core.golden.size_bytes if manifest.core.golden else 0
-    need = encoding.blob.size_bytes + manifest.core.onnx.size_bytes + golden + DISK_MARGIN_BYTES
+    missing = max(encoding.blob.size_bytes - held_bytes, 0)
+    need = missing + manifest.core.onnx.size_bytes + golden + DISK_MARGIN_BYTES
     if need > free_bytes:
-        raise Refused("no_space", f"need {need} bytes, have {free_bytes}")
+        raise NoSpace(f"need {need} bytes, have {free_bytes}", need)
 
 
 def check_golden(expected: Expected | None, reply: dict[str, Any]) -> None:

@@ -36,14 +36,15 @@ class Device:
     @property
     def downloads(self) -> Path:
         """The folder of all downloads."""
-        path = self.folder / "downloads"
-        path.mkdir(exist_ok=True)
-        return path
+        return self.folder / "downloads"
 
     @property
     def free_bytes(self) -> int:
-        """How much the disk still takes."""
-        return shutil.disk_usage(self.folder).free
+        """How much the disk still takes; 0 where it does not even say."""
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError:
+            return 0
 
     def start(self, slot: Slot) -> Placed:
         """Start a worker for a slot; takes a fraction of a second.

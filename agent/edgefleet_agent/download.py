@@ -3,11 +3,12 @@
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from edgefleet_agent.durable import replace_file
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.durable import replace_file, sync_folder
+from edgefleet_agent.errors import NoSpace, Refused
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
@@ -39,11 +40,19 @@ class Download:
         self._total_bytes, self._stored_bytes = manifest.size_bytes, 0
         self._seconds: float | None = None
         self._stopped = False
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        self._manifest_bytes = b""
 
     def fetch_manifest(self, got: Callable[[bytes], None], failed: Failed) -> None:
-        """Get the manifest's bytes; whether they are the right ones is for the caller to verify."""
-        self._small(self._manifest, MANIFEST, lambda: got((self._scratch / MANIFEST).read_bytes()), failed)
+        """Get the manifest's bytes; whether they are the right ones is for the caller to verify.
+
+        They are got even where the disk does not take them: how much room is needed stands in them.
+        """
+
+        def keep(data: bytes) -> None:
+            self._manifest_bytes = data
+            got(data)
+
+        self._small(self._manifest, MANIFEST, keep, failed, must_keep=False)
 
     def fetch_rest(
         self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: Failed
@@ -51,16 +60,22 @@ class Download:
         """Fetch golden set, hash list and encoding, as far as they are not here."""
         self._total_bytes = self._manifest.size_bytes + encoding.chunk_hashes.size_bytes + encoding.blob.size_bytes
         blobs = {HASHES: encoding.chunk_hashes}
-        if golden := manifest.core.golden:
-            # All variants of a model share a golden set: a slot may hold it.
-            if (held := slots.golden(golden.sha256)) is not None:
-                replace_file(self._scratch / GOLDEN, held)
-            else:
-                blobs[GOLDEN] = golden
-                self._total_bytes += golden.size_bytes
+        try:
+            if not (self._scratch / MANIFEST).exists():
+                self._keep(MANIFEST, self._manifest_bytes)
+            if golden := manifest.core.golden:
+                # All variants of a model share a golden set: a slot may hold it.
+                if (held := slots.golden(golden.sha256)) is not None:
+                    self._keep(GOLDEN, held)
+                else:
+                    blobs[GOLDEN] = golden
+                    self._total_bytes += golden.size_bytes
+        except NoSpace as error:
+            failed(error)
+            return
         waiting = set(blobs)
 
-        def here(name: str) -> None:
+        def here(name: str, _: bytes) -> None:
             waiting.discard(name)
             if not waiting:
                 self._fetch_encoding(encoding, done, failed)
@@ -70,11 +85,15 @@ class Download:
                 return
             self._small(blob, name, partial(here, name), failed)
 
-    def _small(self, blob: BlobRef, name: str, got: Callable[[], None], failed: Failed) -> None:
-        path = self._scratch / name
-        if path.exists() and digest(path.read_bytes()) == blob.sha256:
+    def _small(
+        self, blob: BlobRef, name: str, got: Callable[[bytes], None], failed: Failed, must_keep: bool = True
+    ) -> None:
+        kept = b""
+        with suppress(OSError):
+            kept = (self._scratch / name).read_bytes()
+        if digest(kept) == blob.sha256:
             self._stored_bytes += blob.size_bytes
-            got()
+            got(kept)
             return
         try:
             sink = MemorySink(blob)
@@ -85,11 +104,26 @@ class Download:
 
         def store() -> None:
             reach("small_blob_received", name)
-            replace_file(path, sink.data())
+            try:
+                self._keep(name, sink.data())
+            except NoSpace as error:
+                if must_keep:
+                    failed(error)
+                    return
             reach("small_blob_stored", name)
-            got()
+            got(sink.data())
 
         self._fetcher.start(sink, store, failed)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        try:
+            for folder in (self._scratch.parent, self._scratch):
+                if not folder.exists():
+                    folder.mkdir()
+                    sync_folder(folder.parent)
+            replace_file(self._scratch / name, data)
+        except OSError as error:
+            raise NoSpace(f"{name} cannot be written: {error.strerror}") from None
 
     def _fetch_encoding(self, encoding: Encoding, done: Callable[[], None], failed: Failed) -> None:
         try:
@@ -98,10 +132,17 @@ class Download:
         except Refused as error:
             failed(error)
             return
+        except OSError as error:
+            failed(NoSpace(f"the encoding's file cannot be made: {error.strerror}"))
+            return
         self._sinks.append(file)
 
         def finish() -> None:
-            file.sync(force=True)
+            try:
+                file.sync(force=True)
+            except OSError as error:
+                failed(NoSpace(f"what came cannot be synced: {error.strerror}"))
+                return
             reach("download_complete")
             self._seconds = file.seconds
             done()
@@ -140,6 +181,14 @@ def synced_chunks_of(folder: Path, manifest: str) -> int:
     return synced_chunks(folder / manifest / ENCODING)
 
 
+def held_bytes_of(folder: Path, manifest: str) -> int:
+    """How much of the disk an attempt's encoding has taken already."""
+    try:
+        return (folder / manifest / ENCODING).stat().st_blocks * 512
+    except OSError:
+        return 0
+
+
 def unpack(folder: Path, manifest: str, slots: Slots) -> None:
     """Verify what a finished download has gathered, and make a slot of it.
 
@@ -167,6 +216,6 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
 
 def forget(folder: Path, keep: set[str]) -> None:
     """Remove every download that is not of a manifest in `keep`."""
-    for path in folder.iterdir():
+    for path in folder.glob("*"):
         if path.name not in keep:
             shutil.rmtree(path, ignore_errors=True)

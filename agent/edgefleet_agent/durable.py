@@ -1,18 +1,91 @@
 """Writing that survives a power cut: what has returned is on the disk, and no file is ever half of two."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from edgefleet_agent.failpoints import reach
 
+BLOCK_BYTES = 4096
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` at `path`: a temporary file, synced, takes its place; then the folder is synced."""
+
+def replace_file(path: Path, data: bytes, *, keep_room: bool = False) -> None:
+    """Put `data` at `path`: a temporary file, synced, takes its place; then the folder is synced.
+
+    Args:
+        path: where it stands.
+        data: what it says.
+        keep_room: keep the room of two such files for ever, so that a full disk takes the next one too. The data
+            must stand blanks at its end, as JSON does.
+
+    Raises:
+        OSError: the disk is full, read-only or broken; `path` is as it was.
+    """
     temporary = path.with_name(f"{path.name}.tmp")
-    write_synced(temporary, data)
-    reach("file_written", path.name)
-    temporary.replace(path)
+    try:
+        if keep_room:
+            _overwrite(temporary, data)
+        else:
+            write_synced(temporary, data)
+        reach("file_written", path.name)
+        _swap(path, temporary) if keep_room else temporary.replace(path)
+    except OSError:
+        # On a full disk, what is half written takes the room that the next try needs.
+        if not keep_room:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Write over a file that nobody reads; the room that it has is never given back."""
+    with suppress(OSError):
+        if not path.exists():
+            _aside(path).replace(path)  # a power cut between the two renames of a swap
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        whole_blocks = -(-len(data) // BLOCK_BYTES) * BLOCK_BYTES
+        file.write(data.ljust(max(whole_blocks, os.fstat(descriptor).st_size)))
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _swap(path: Path, temporary: Path) -> None:
+    """Give `temporary` the name `path` in one step, and then what was there the name `temporary`."""
+    aside = _aside(temporary)
+    with suppress(OSError):
+        aside.unlink(missing_ok=True)
+        aside.hardlink_to(path)
+    temporary.replace(path)
+    with suppress(OSError):
+        aside.replace(temporary)
+
+
+def _aside(temporary: Path) -> Path:
+    return temporary.with_suffix(".old")
+
+
+class LateFile:
+    """A file that nothing waits for: where the disk does not take it now, it is written later.
+
+    Args:
+        path: where it stands.
+        data: what it says.
+        keep_room: as for `replace_file`.
+    """
+
+    def __init__(self, path: Path, data: bytes, *, keep_room: bool = False) -> None:
+        self._path, self._data, self._keep_room, self._written = path, data, keep_room, False
+        self.settle()
+
+    def settle(self) -> bool:
+        """Write it unless that is done; whether it is."""
+        if not self._written:
+            with suppress(OSError):
+                replace_file(self._path, self._data, keep_room=self._keep_room)
+                self._written = True
+        return self._written
 
 
 def write_synced(path: Path, data: bytes) -> None:

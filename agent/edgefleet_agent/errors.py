@@ -3,8 +3,10 @@
 AgentError
 ├── SettingsError      the operator's: a setting is missing or wrong
 ├── StateInUse         the operator's: another agent works in this state folder
+├── StateNotWritable   the disk's: a new state folder cannot be written
 ├── RequestError       a client's: its request cannot be answered; carries the HTTP status
 ├── Refused            the controller's: a manifest that this device must not run; carries the reason code
+│   └── NoSpace            the disk's: not enough room, for now; carries how much is needed
 ├── WorkerError        a variant's: its worker cannot answer
 │   ├── WorkerDied         the process has ended
 │   ├── WorkerTimedOut     no answer within the deadline; the process was killed
@@ -25,6 +27,10 @@ class SettingsError(AgentError):
 
 class StateInUse(AgentError):  # noqa: N818 - reads as the statement it makes
     """Another agent works in this state folder."""
+
+
+class StateNotWritable(AgentError):  # noqa: N818
+    """The state folder is new and cannot be written."""
 
 
 class RequestError(AgentError):
@@ -51,6 +57,19 @@ class Refused(AgentError):  # noqa: N818
     def __init__(self, reason: ReasonCode, detail: str) -> None:
         super().__init__(detail)
         self.reason: ReasonCode = reason
+
+
+class NoSpace(Refused):
+    """The disk has not enough room, for now.
+
+    Args:
+        detail: need and have, or what the disk said, for people.
+        need_bytes: how much must be free before another try; 0 when a write failed and only time can tell.
+    """
+
+    def __init__(self, detail: str, need_bytes: int = 0) -> None:
+        super().__init__("no_space", detail)
+        self.need_bytes = need_bytes
 
 
 class WorkerError(AgentError):

@@ -1,15 +1,17 @@
 """Who this device is: an incarnation born with the state folder, a boot count, and one agent per folder."""
 
+import errno
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgefleet_agent.durable import replace_file
-from edgefleet_agent.errors import StateInUse
+from edgefleet_agent.durable import LateFile
+from edgefleet_agent.errors import StateInUse, StateNotWritable
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import Count, Id
 
@@ -23,24 +25,38 @@ class _Saved(BaseModel):
 
 @dataclass(frozen=True)
 class Identity:
-    """One life of a device; `boot` counts the agent's starts and never goes back."""
+    """One life of a device; `boot` counts the agent's starts and never goes back.
+
+    `file` is where that stands; while the disk does not take it, the next start gives the same count, and
+    `first_report` keeps its reports apart from those of this one.
+    """
 
     incarnation: str
     boot: int
+    file: LateFile
+    first_report: int = 0
 
 
 def wake(folder: Path) -> Identity:
-    """Count this start, and give the device an incarnation at the first one."""
-    path = folder / "identity.json"
+    """Count this start, and give the device an incarnation at the first one.
+
+    Raises:
+        StateNotWritable: this is the first start, and the disk takes nothing.
+    """
+    path, known = folder / "identity.json", True
     try:
         saved = _Saved.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         # An identity that cannot be read is a new life: an old one with a wrong count would mix up two.
-        saved = _Saved(incarnation=uuid4().hex, boot=0)
+        saved, known = _Saved(incarnation=uuid4().hex, boot=0), False
     saved = _Saved(incarnation=saved.incarnation, boot=saved.boot + 1)
     reach("waking")
-    replace_file(path, saved.model_dump_json().encode())
-    return Identity(saved.incarnation, saved.boot)
+    file = LateFile(path, saved.model_dump_json().encode(), keep_room=True)
+    if file.settle():
+        return Identity(saved.incarnation, saved.boot, file)
+    if not known:
+        raise StateNotWritable(f"{folder} cannot be written: make room there, or give another --state")
+    return Identity(saved.incarnation, saved.boot, file, first_report=int(time.time()))
 
 
 def lock(folder: Path) -> int:
@@ -48,11 +64,22 @@ def lock(folder: Path) -> int:
 
     Raises:
         StateInUse: another agent has it.
+        StateNotWritable: there is no lock file yet, and the disk takes none.
     """
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _open_lock(folder / "lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         raise StateInUse(f"another agent works in {folder}: stop it, or give this one another --state") from None
     return descriptor
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        # What an earlier start has left can be locked on a disk that has become read-only.
+        if error.errno == errno.EROFS and path.exists():
+            return os.open(path, os.O_RDONLY)
+        raise StateNotWritable(f"{path} cannot be written ({error.strerror}): make room, or see its disk") from None

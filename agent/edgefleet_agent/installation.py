@@ -1,29 +1,30 @@
 """One model on this device: events go through the lifecycle table; the effects are carried out here."""
 
 import math
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from edgefleet_agent.answering import Answering, Placed, Trouble
+from edgefleet_agent.caretaker import Caretaker, in_background
 from edgefleet_agent.checks import check_manifest, check_space
 from edgefleet_agent.device import Device
-from edgefleet_agent.download import Download, synced_chunks_of, unpack
-from edgefleet_agent.errors import AgentError, Refused
+from edgefleet_agent.download import Download, held_bytes_of, synced_chunks_of, unpack
+from edgefleet_agent.errors import NoSpace, Refused
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.lifecycle import ASSIGNED, Effect, Event, on_the_way, step
+from edgefleet_agent.lifecycle import ASSIGNED, Effect, Event, is_last_word, on_the_way, step
 from edgefleet_agent.records import ModelRecord
+from edgefleet_agent.room import Room
 from edgefleet_agent.self_test import SelfTest
+from edgefleet_agent.turns import Turns
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest, verify
 from edgefleet_protocol.messages import Attempt, DesiredModel, Slot, Transfer
-from edgefleet_protocol.phases import ENDED, Phase, ReasonCode
+from edgefleet_protocol.phases import Phase, ReasonCode
 
 MAX_TRIES = 5
-START_AGAIN_S = 5.0
-MAX_START_AGAIN_S = 60.0
 
 
 class Installation:
@@ -43,13 +44,13 @@ class Installation:
         self._plan: tuple[Manifest, Encoding] | None = None
         self._candidate: Placed | None = None
         self._testing: SelfTest | None = None
-        self._checking: threading.Thread | None = None
         self._trial_ends_s = 0.0
-        self._start_at_s: float | None = None
-        self._start_pause_s = START_AGAIN_S
+        self._caretaker = Caretaker(model, device, self.answering, lambda: self.record.slot if self.record else None)
+        self._turns, self._room, self._need_bytes = Turns(model), Room(lambda: device.free_bytes), 0
         self._effects: dict[Effect, Callable[[], None]] = {
             "none": lambda: None,
             "inspect": self._inspect,
+            "wait": self._wait,
             "stop_answering": self._stop_answering,
             "adopt": self._adopt,
             "download": self._fetch,
@@ -69,8 +70,7 @@ class Installation:
         """Take up the record that the last run left behind."""
         if self.record is None:
             return
-        if self.record.answering:
-            self._start_answering()
+        self._caretaker.start()
         attempt = self.record.attempt
         if not on_the_way(attempt.phase):
             self._device.tidy()
@@ -86,7 +86,8 @@ class Installation:
         synced = record.synced_chunks
         if attempt.phase == "downloading" and attempt.manifest:
             synced = synced_chunks_of(self._device.downloads, attempt.manifest)
-        tries = 1 if synced > record.synced_chunks else attempt.tries + 1
+        waited = attempt.reason == "no_space"
+        tries = 1 if waited or synced > record.synced_chunks else attempt.tries + 1
         if tries > MAX_TRIES:
             self._apply("looping", reason="looping", detail=f"{attempt.tries} tries came to nothing")
         else:
@@ -95,18 +96,22 @@ class Installation:
     def desire(self, desired: DesiredModel) -> None:
         """Take what the controller wants; what is old or has been dealt with changes nothing."""
         known = self.record
-        if known and desired.generation <= known.desired.generation:
+        if known and desired.generation <= known.desired.generation and not self._turns.stuck:
             if known.is_activated_by(desired):
-                self._apply("activate", desired=desired)
+                told = {"reason": known.attempt.reason, "detail": known.attempt.detail}
+                self._apply("activate", attempt=told, desired=desired)
             return
-        if known and on_the_way(known.attempt.phase):
+        if known and on_the_way(known.attempt.phase) and not self._turns.stuck:
             self._apply("superseded", detail=f"by generation {desired.generation}")
+        if self._turns.stuck:
+            self._turns.last(lambda: self.desire(desired))
+            return
         attempt = Attempt(
             generation=desired.generation, rollout=desired.rollout, manifest=desired.manifest, phase=ASSIGNED
         )
         fresh = {"desired": desired, "attempt": attempt, "synced_chunks": 0}
-        self.record = self.record.model_copy(update=fresh) if self.record else ModelRecord.model_validate(fresh)
-        self._apply("desired")
+        before = self.record.model_copy(update=fresh) if self.record else ModelRecord.model_validate(fresh)
+        self._apply("desired", before=before)
 
     def unpacked(self, event: Unpacked) -> None:
         """The download has become a slot, or not."""
@@ -139,37 +144,24 @@ class Installation:
 
     def started(self, event: Started) -> None:
         """The answering variant's worker is there after a start of the agent, or is not."""
-        current = self.record and self.record.answering
-        wanted = event.placed and event.placed.slot.variant == current and self.answering.live is None
-        if event.placed and current and wanted:
-            event.placed.slot = self._now.slots[current]
-            self._start_pause_s = START_AGAIN_S
-            self.answering.serve(event.placed)
+        if self._caretaker.started(event):
             self._on_change(self.model, "adopt")
-        elif event.placed:
-            event.placed.kill()
-        elif current:
-            self._start_at_s = time.monotonic() + self._start_pause_s
-            self._start_pause_s = min(self._start_pause_s * 2, MAX_START_AGAIN_S)
 
     def tick(self, now_s: float) -> float:
-        """What time brings: the end of a trial, a worker that has to be started again; gives the next such time."""
-        self._look_after_worker()
-        in_trial = bool(self.record and self.record.attempt.phase == "trial")
-        if in_trial and now_s >= self._trial_ends_s:
+        """What time brings: the end of a trial, room on the disk, a dead worker; gives the next such time."""
+        self._caretaker.tick(now_s)
+        self._turns.tick()
+        if self._turns.stuck:
+            return math.inf
+        if self._room.found(now_s):
+            self._room.stop()
+            self._apply("room")
+        if not (self.record and self.record.attempt.phase == "trial"):
+            return math.inf
+        if now_s >= self._trial_ends_s:
             self._end_trial()
-        elif self._start_at_s is not None and now_s >= self._start_at_s:
-            self._start_answering()
-        elif in_trial:
-            return self._trial_ends_s
-        return math.inf
-
-    def _look_after_worker(self) -> None:
-        """Start a worker that died between two requests; in a trial its death is the end of the trial."""
-        live = self.answering.live
-        if live is None or live.worker.alive or (self._checking and self._checking.is_alive()):
-            return
-        self._checking = _in_background(self.answering.check)
+            return math.inf
+        return self._trial_ends_s
 
     def stop(self) -> None:
         """End every worker and keep what has been downloaded."""
@@ -178,6 +170,11 @@ class Installation:
         if self._testing:
             self._testing.cancel()
         self.answering.stop()
+
+    @property
+    def trouble(self) -> str | None:
+        """What the disk said when it did not take the state; None while it does."""
+        return self._turns.trouble
 
     @property
     def transfer(self) -> Transfer | None:
@@ -194,29 +191,40 @@ class Installation:
         reason: ReasonCode | None = None,
         detail: str | None = None,
         attempt: dict[str, Any] | None = None,
+        before: ModelRecord | None = None,
         **changes: Any,
     ) -> None:
         """One transition: look it up, save it, write it down, and only then act."""
-        before = self._now
+        before = before or self._now
+        if self._turns.stuck:
+            at = (before.attempt.generation, before.attempt.phase)
+            again = partial(self._apply, event, reason, detail, attempt, **changes)
+            self._turns.behind(lambda: again() if self._awaits(*at) else None)
+            return
         phase, effect = step(before.attempt.phase, event)
         told = {"phase": phase, "reason": reason, "detail": detail, "transfer": self.transfer}
         after = before.model_copy(
             update=changes | {"attempt": before.attempt.model_copy(update=told | (attempt or {}))}
         )
-        ended = phase in ENDED and phase != "superseded"
-        if ended:
+        if is_last_word(phase):
             kept = {v: slot for v, slot in after.slots.items() if v in (after.answering, after.previous)}
             after = after.model_copy(update={"slots": kept})
+        self._turns.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
+
+    def _act(self, after: ModelRecord, effect: Effect) -> None:
+        """The record is on the disk: now it counts."""
         self.record = after
-        self._device.records.save(self.model, after)
         self._device.journal.append(self.model, after.attempt)
         self._effects[effect]()
-        if ended:
+        if is_last_word(after.attempt.phase):
             self._device.tidy()
         self._on_change(self.model, effect)
 
     def _fail(self, refused: Refused) -> None:
-        self._apply("failed", reason=refused.reason, detail=str(refused)[:2000])
+        if refused.reason == "no_space":
+            self._need_bytes = refused.need_bytes if isinstance(refused, NoSpace) else 0
+        event: Event = "no_space" if refused.reason == "no_space" else "failed"
+        self._apply(event, reason=refused.reason, detail=str(refused)[:2000])
 
     def _awaits(self, generation: int, phase: Phase) -> bool:
         """Whether an event belongs to what is going on now; a superseded attempt's threads finish late."""
@@ -259,8 +267,12 @@ class Installation:
             reach("manifest_checked")
             here = manifest.variant in self._now.slots and device.slots.intact(manifest.variant)
             if not here:
-                check_space(manifest, encoding, device.free_bytes)
+                held = held_bytes_of(device.downloads, wanted)
+                check_space(manifest, encoding, device.free_bytes, held)
                 reach("space_checked")
+        except NoSpace as error:
+            self._fail(error)
+            return
         except (ProtocolError, Refused) as error:
             reason: ReasonCode = error.reason if isinstance(error, Refused) else "manifest_invalid"
             self._apply("refused", reason=reason, detail=str(error)[:2000])
@@ -269,7 +281,11 @@ class Installation:
             self._plan = (manifest, encoding)
             self._apply("accepted", attempt=variant)
             return
-        device.slots.renew_manifest(manifest.variant, manifest_bytes)
+        try:
+            device.slots.renew_manifest(manifest.variant, manifest_bytes)
+        except OSError as error:
+            self._fail(NoSpace(f"the manifest cannot be written: {error.strerror}"))
+            return
         answers = manifest.variant == self._now.answering
         slots = self._now.slots | {manifest.variant: self._slot(manifest)}
         self._apply("already_answering" if answers else "on_disk", attempt=variant, slots=slots)
@@ -309,17 +325,22 @@ class Installation:
                 refused = error
             device.post(Unpacked(self.model, generation, refused))
 
-        _in_background(work)
+        in_background(work)
+
+    def _wait(self) -> None:
+        self._clear()
+        self._room.wait(self._need_bytes, time.monotonic())
 
     def _settle(self) -> None:
         self._clear()
+        self._room.written()
         if self._now.desired.activate:
             self._apply("activate")
 
     def _self_test(self) -> None:
         slot = self._slot(self._candidate_manifest())
         self._testing = SelfTest(self.model, slot, self._device)
-        _in_background(self._testing.run)
+        in_background(self._testing.run)
 
     def _start_trial(self) -> None:
         assert self._candidate, "a trial begins with the candidate that passed its self-test"
@@ -351,33 +372,18 @@ class Installation:
         if self._testing:
             self._testing.cancel()
             self._testing = None
+        if self._candidate:
+            self._candidate.kill()  # it had passed, and that could not be saved before it was superseded
+            self._candidate = None
+        self._room.stop()
 
     def _roll_back(self) -> None:
         self.answering.roll_back()
-        if self.answering.live is None:
-            self._start_answering()
+        self._caretaker.start()
 
     def _stop_answering(self) -> None:
-        self._start_at_s = None
+        self._caretaker.stop()
         self.answering.stop()
-
-    def _start_answering(self) -> None:
-        """Start the worker of the variant that the record says is answering."""
-        self._start_at_s = None
-        record, device = self.record, self._device
-        slot = record.slots.get(record.answering) if record and record.answering else None
-        if slot is None or self.answering.live is not None:
-            return
-
-        def work() -> None:
-            placed, failed = None, None
-            try:
-                placed = device.start(slot)
-            except AgentError as error:
-                failed = error
-            device.post(Started(self.model, placed, failed))
-
-        _in_background(work)
 
     def _slot(self, manifest: Manifest) -> Slot:
         """The slot of this attempt's variant."""
@@ -392,9 +398,3 @@ class Installation:
         manifest = self._device.slots.manifest(self._now.attempt.variant or "")
         assert manifest, "the slot of the candidate has been made"
         return manifest
-
-
-def _in_background(work: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread

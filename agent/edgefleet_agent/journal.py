@@ -1,12 +1,16 @@
 """The journal: one line of JSON for every transition, for people and for tests; the state file is the truth."""
 
+import errno
 import json
+import logging
 import os
 import time
 from pathlib import Path
 
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import Attempt
+
+log = logging.getLogger("edgefleet.agent")
 
 MAX_BYTES = 1024 * 1024
 
@@ -27,12 +31,21 @@ class Journal:
             "reason": attempt.reason,
             "variant": attempt.variant,
         }
+        try:
+            self._append(json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            # Nobody acts on the journal: a line that the disk does not take is no reason to stand still.
+            log.warning("the journal has lost a line: %s", error)
+        reach("journaled", attempt.phase)
+
+    def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, json.dumps(line).encode() + b"\n")
-            size_bytes = os.fstat(descriptor).st_size
+            before_bytes = os.fstat(descriptor).st_size
+            if os.write(descriptor, line) < len(line):
+                os.ftruncate(descriptor, before_bytes)  # half a line would spoil the next one, too
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
-        if size_bytes > MAX_BYTES:
+        if before_bytes + len(line) > MAX_BYTES:
             self._path.replace(self._path.with_name("journal.jsonl.1"))
-        reach("journaled", attempt.phase)

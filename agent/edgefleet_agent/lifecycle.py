@@ -16,6 +16,8 @@ Event = Literal[
     "on_disk",  # the variant lies in a slot
     "accepted",  # the manifest fits this device, and the bytes are to be fetched
     "refused",  # the manifest does not fit this device
+    "no_space",  # the disk has not enough room, for now
+    "room",  # it is worth another try
     "downloaded",  # every byte is there and is what its digest says
     "unpacked",  # the variant is in a slot of its own
     "activate",  # the controller wants it to answer
@@ -30,6 +32,7 @@ Event = Literal[
 Effect = Literal[
     "none",
     "inspect",  # get the manifest and judge it
+    "wait",  # keep what is here, and look now and then whether there is room
     "stop_answering",
     "adopt",  # the answering variant answers for this generation from now on
     "download",
@@ -57,14 +60,18 @@ _TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
     ("notified",    "refused"):           ("rejected",           "clear"),
     ("notified",    "failed"):            ("failed_no_change",   "clear"),
     ("notified",    "activate"):          ("notified",           "none"),
+    ("notified",    "no_space"):          ("notified",           "wait"),
+    ("notified",    "room"):              ("notified",           "inspect"),
 
     ("downloading", "downloaded"):        ("verified",           "unpack"),
     ("downloading", "failed"):            ("failed_no_change",   "clear"),
     ("downloading", "activate"):          ("downloading",        "none"),
+    ("downloading", "no_space"):          ("notified",           "wait"),
 
     ("verified",    "unpacked"):          ("staged",             "settle"),
     ("verified",    "failed"):            ("failed_no_change",   "clear"),
     ("verified",    "activate"):          ("verified",           "none"),
+    ("verified",    "no_space"):          ("notified",           "wait"),
 
     ("staged",      "activate"):          ("self_test",          "self_test"),
 
@@ -114,6 +121,11 @@ def step(phase: Phase, event: Event) -> tuple[Phase, Effect]:
 def on_the_way(phase: Phase) -> bool:
     """Whether an attempt in this phase is still going on."""
     return phase in ON_THE_WAY and phase not in ENDED
+
+
+def is_last_word(phase: Phase) -> bool:
+    """Whether nothing follows this end; a superseded attempt has a successor that looks after what it has left."""
+    return phase in ENDED and phase != "superseded"
 
 
 def rows() -> dict[tuple[Phase, Event], tuple[Phase, Effect]]:

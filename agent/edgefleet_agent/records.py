@@ -1,5 +1,6 @@
 """What the agent remembers of each model, saved before it is acted on."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +29,11 @@ class ModelRecord(BaseModel):
     previous: Digest | None = None
     slots: dict[Digest, Slot] = Field(default_factory=dict)
     synced_chunks: int = 0
+
+    @property
+    def slot(self) -> Slot | None:
+        """The slot of the variant that answers."""
+        return self.slots.get(self.answering) if self.answering else None
 
     def is_activated_by(self, desired: DesiredModel) -> bool:
         """Whether `desired` lets the attempt that is under way go on to answer, and changes nothing else."""
@@ -61,12 +67,20 @@ class RecordFile:
         except (ValidationError, ValueError) as error:
             # A device in the field must come back: the controller tells it again what to run.
             self.set_aside = f"state.json cannot be read and was set aside as state.json.broken: {str(error)[:200]}"
-            self._path.replace(self._path.with_name("state.json.broken"))
+            with suppress(OSError):
+                self._path.replace(self._path.with_name("state.json.broken"))
             return Records()
 
     def save(self, model: str, record: ModelRecord) -> None:
-        """Put one model's record on the disk; when this returns, it is there."""
+        """Put one model's record on the disk; when this returns, it is there.
+
+        Raises:
+            OSError: the disk did not take it, and what was there stands.
+        """
         reach("saving", record.attempt.phase)
-        self.models[model] = record
-        replace_file(self._path, Records(models=self.models).model_dump_json(exclude_none=True).encode())
+        models = self.models | {model: record}
+        told = Records(models=models).model_dump_json(exclude_none=True).encode()
+        # A direction to go back must be taken on a full disk, too.
+        replace_file(self._path, told, keep_room=True)
+        self.models = models
         reach("saved", record.attempt.phase)

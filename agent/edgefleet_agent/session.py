@@ -8,7 +8,7 @@ from functools import partial
 from edgefleet_agent.bus import Bus
 from edgefleet_agent.clock import trusted, wall_ms
 from edgefleet_agent.device import Device
-from edgefleet_agent.durable import replace_file
+from edgefleet_agent.durable import LateFile
 from edgefleet_agent.events import (
     Connected,
     Disconnected,
@@ -74,10 +74,11 @@ class Session:
         self._installations: dict[str, Installation] = {}
         resend_s = max(RESEND_HEARTBEATS * heartbeat_s, 1.0)
         self._spool = Spool(settings.state, identity.incarnation, resend_s)
-        self._reports = 0
+        self._reports = identity.first_report
         self._set_aside = 0
         self._changed = False
         self._endpoint: Endpoint | None = None
+        self._late = [identity.file]
         self._snapshot = self._report()
         now_s = time.monotonic()
         self._report_at_s, self._window_at_s = now_s + heartbeat_s, now_s + settings.window_s
@@ -118,7 +119,7 @@ class Session:
 
     def _listen(self) -> None:
         self._endpoint = Endpoint(*self._settings.http_address, self._serving)
-        replace_file(self._settings.state / "endpoint", self._endpoint.url.encode())
+        self._late.append(LateFile(self._settings.state / "endpoint", self._endpoint.url.encode()))
         reach("endpoint_written")
 
     def _wake(self) -> None:
@@ -227,12 +228,21 @@ class Session:
         """Report the whole of it; the next one is due after a heartbeat, a tenth more or less."""
         self._changed = False
         self._report_at_s = now_s + self._settings.heartbeat_s * random.uniform(0.9, 1.1)
+        self._settle()
         self._reports += 1
         self._snapshot = self._report()
         self._bus.publish("reported", self._snapshot, qos=1)
         reach("report_sent")
 
+    def _settle(self) -> None:
+        """Write what a full disk has not taken before."""
+        for file in self._late:
+            file.settle()
+        if self._spool.trouble:
+            self._spool.settle()
+
     def _report(self) -> ReportedState:
+        troubles = [self._spool.trouble, *(one.trouble for one in self._installations.values())]
         return ReportedState(
             incarnation=self._identity.incarnation,
             boot=self._identity.boot,
@@ -248,6 +258,7 @@ class Session:
             set_aside=self._set_aside,
             spooled_windows=len(self._spool),
             dropped_windows=self._spool.dropped,
+            disk_trouble=next(filter(None, troubles), None),
         )
 
     def _end(self) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -163,8 +164,9 @@ class FileSink:
         self._unsynced, self._synced_at_s = 0, time.monotonic()
 
     def close(self) -> None:
-        """Put what is here on the disk and close the file."""
-        self.sync(force=True)
+        """Put what is here on the disk, if it takes it, and close the file: what is not synced is fetched again."""
+        with suppress(OSError):
+            self.sync(force=True)
         os.close(self._descriptor)
 
     def _resume(self, count: int) -> Bitmap:

@@ -1,68 +1,86 @@
 """The spool: telemetry windows wait on the disk until the controller says that it has stored them."""
 
+import logging
 import sqlite3
+from collections import deque
 from pathlib import Path
 
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import TelemetryWindow
 
+log = logging.getLogger("edgefleet.agent")
+
 MAX_WINDOWS = 10_000
+MAX_IN_MEMORY = 1_000
+"""Windows that wait for a disk which takes no more: sixteen hours of one model, two or three MB."""
 MAX_IN_FLIGHT = 32
+SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE IF NOT EXISTS windows (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT OR IGNORE INTO counts VALUES ('dropped', 0);
+"""
 
 
 class Spool:
     """A bounded queue in `spool.db`; its numbers rise for ever, also over restarts.
 
-    Beyond its bound the oldest windows are dropped and counted. Used by one thread.
+    Beyond its bound the oldest windows are dropped and counted. While the disk takes nothing, windows gather in
+    memory, without a number and unsent, and acknowledgements are remembered: a number that was sent once must never
+    come back with another content. Nothing here raises for want of a disk. Used by one thread.
 
     Args:
         folder: the state folder.
         incarnation: the device's, stamped on every window.
         resend_s: seconds after which a window that was not acknowledged is sent again.
+        max_windows: how many may wait on the disk.
+        max_in_memory: how many may wait for the disk.
+        patience_s: how long another program may hold the file before it counts as a disk that takes nothing.
     """
 
-    def __init__(self, folder: Path, incarnation: str, resend_s: float = 30.0, max_windows: int = MAX_WINDOWS) -> None:
-        self._incarnation, self._resend_s, self._max_windows = incarnation, resend_s, max_windows
+    def __init__(
+        self,
+        folder: Path,
+        incarnation: str,
+        resend_s: float = 30.0,
+        max_windows: int = MAX_WINDOWS,
+        max_in_memory: int = MAX_IN_MEMORY,
+        patience_s: float = 1.0,
+    ) -> None:
+        self._path, self._incarnation, self._resend_s = folder / "spool.db", incarnation, resend_s
+        self._max_windows, self._max_in_memory, self._patience_s = max_windows, max_in_memory, patience_s
         self._sent: dict[int, float] = {}
-        self._lost = 0
-        self._db = sqlite3.connect(folder / "spool.db", isolation_level=None)
-        # FULL: a number that was sent once must never come back with another content after a power cut.
-        self._db.executescript(
-            """
-            PRAGMA journal_mode = WAL;
-            PRAGMA synchronous = FULL;
-            CREATE TABLE IF NOT EXISTS windows (seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
-            CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-            INSERT OR IGNORE INTO counts VALUES ('dropped', 0);
-            """
-        )
+        self._in_memory: deque[TelemetryWindow] = deque()
+        self._on_disk = self._dropped = self._lost = self._acked = 0
+        self._db: sqlite3.Connection | None = None
+        self.trouble: str | None = None
+        """What the disk said when it did not take what is here; None while it does."""
+        self.settle()
 
     def add(self, window: TelemetryWindow) -> int | None:
-        """Keep a window; gives its number, or None when the disk takes no more: then it is lost and counted."""
-        try:
-            return self._insert(window)
-        except sqlite3.OperationalError:
+        """Keep a window; gives its number, or None when the disk takes no more: then it waits in memory."""
+        self._in_memory.append(window)
+        while len(self._in_memory) > self._max_in_memory:
+            self._in_memory.popleft()
             self._lost += 1
+        return self.settle()
+
+    def settle(self) -> int | None:
+        """Write down what the disk did not take before; gives the number of the last window that it takes now."""
+        seq = None
+        try:
+            self._forget_acked()
+            while self._in_memory:
+                seq = self._insert(self._in_memory[0])
+                self._in_memory.popleft()
+        except sqlite3.OperationalError as error:
+            self._troubled(error)
             return None
-
-    def _insert(self, window: TelemetryWindow) -> int:
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            body = window.model_dump_json(exclude_none=True)
-            seq = int(self._db.execute("INSERT INTO windows (body) VALUES (?)", [body]).lastrowid or 0)
-            excess = self._db.execute("DELETE FROM windows WHERE seq <= ?", [seq - self._max_windows]).rowcount
-            excess += self._drop_beyond_bound()
-            self._db.execute("UPDATE counts SET value = value + ? WHERE name = 'dropped'", [excess])
-            reach("window_inserted")
-        reach("window_spooled")
+        if self.trouble:
+            log.warning("the telemetry spool is written again")
+            self.trouble = None
         return seq
-
-    def _drop_beyond_bound(self) -> int:
-        over = len(self) - self._max_windows
-        if over <= 0:
-            return 0
-        oldest = "SELECT seq FROM windows ORDER BY seq LIMIT ?"
-        return self._db.execute(f"DELETE FROM windows WHERE seq IN ({oldest})", [over]).rowcount  # noqa: S608
 
     def due(self, now_s: float) -> list[TelemetryWindow]:
         """The windows to send now, oldest first, at most 32 in flight; they count as sent.
@@ -70,7 +88,17 @@ class Spool:
         Args:
             now_s: the monotonic clock, in seconds.
         """
-        rows = self._db.execute("SELECT seq, body FROM windows ORDER BY seq LIMIT ?", [MAX_IN_FLIGHT]).fetchall()
+        try:
+            rows = (
+                self._opened()
+                .execute(
+                    "SELECT seq, body FROM windows WHERE seq > ? ORDER BY seq LIMIT ?", [self._acked, MAX_IN_FLIGHT]
+                )
+                .fetchall()
+            )
+        except sqlite3.OperationalError as error:
+            self._troubled(error)
+            return []
         if not rows:
             return []
         due = [(seq, body) for seq, body in rows if now_s - self._sent.get(seq, -1e9) >= self._resend_s]
@@ -84,19 +112,72 @@ class Spool:
 
     def acked(self, incarnation: str, through: int) -> None:
         """The controller has stored everything of `incarnation` up to and including number `through`."""
-        if incarnation == self._incarnation:
-            reach("acked")
-            self._db.execute("DELETE FROM windows WHERE seq <= ?", [through])
-            reach("window_forgotten")
+        if incarnation != self._incarnation:
+            return
+        reach("acked")
+        try:
+            last = self._opened().execute("SELECT max(seq) FROM windows").fetchone()[0] or 0
+            self._acked = max(self._acked, min(through, last))
+            self._forget_acked()
+        except sqlite3.OperationalError as error:
+            self._troubled(error)
+        reach("window_forgotten")
 
     @property
     def dropped(self) -> int:
         """How many windows were lost for want of room, ever."""
-        return int(self._db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()[0]) + self._lost
+        return self._dropped + self._lost
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM windows").fetchone()[0])
+        return self._on_disk + len(self._in_memory)
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        if self._db:
+            self._db.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        """The file; opened now where the disk did not let it be opened before."""
+        if self._db is None:
+            db = sqlite3.connect(self._path, self._patience_s, isolation_level=None)
+            try:
+                db.executescript(SCHEMA)
+                self._dropped = int(db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()[0])
+                self._on_disk = _count(db)
+            except sqlite3.Error:
+                db.close()
+                raise
+            self._db = db
+        return self._db
+
+    def _insert(self, window: TelemetryWindow) -> int:
+        db = self._opened()
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            body = window.model_dump_json(exclude_none=True)
+            seq = int(db.execute("INSERT INTO windows (body) VALUES (?)", [body]).lastrowid or 0)
+            over = max(_count(db) - self._max_windows, 0)
+            oldest = "SELECT seq FROM windows ORDER BY seq LIMIT ?"
+            excess = db.execute(f"DELETE FROM windows WHERE seq IN ({oldest})", [over]).rowcount  # noqa: S608
+            dropped = self._dropped + self._lost + excess
+            db.execute("UPDATE counts SET value = ? WHERE name = 'dropped'", [dropped])
+            on_disk = _count(db)
+            reach("window_inserted")
+        reach("window_spooled")
+        self._dropped, self._lost, self._on_disk = dropped, 0, on_disk
+        return seq
+
+    def _forget_acked(self) -> None:
+        db = self._opened()
+        if self._acked:
+            db.execute("DELETE FROM windows WHERE seq <= ?", [self._acked])
+            self._acked, self._on_disk = 0, _count(db)
+
+    def _troubled(self, error: sqlite3.OperationalError) -> None:
+        if self.trouble is None:
+            log.error("the telemetry spool cannot be written: %s; windows wait in memory", error)
+        self.trouble = str(error)
+
+
+def _count(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM windows").fetchone()[0])

@@ -160,6 +160,7 @@ class ReportedState(Message):
     set_aside: Count = 0
     spooled_windows: Count = 0
     dropped_windows: Count = 0
+    disk_trouble: Text | None = None
 
 
 class TelemetryWindow(Message):

@@ -1,5 +1,8 @@
 """The spool: nothing is forgotten before it is acknowledged, and it never grows without bound."""
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -90,4 +93,70 @@ def test_an_ack_of_anything_harms_nothing(tmp_path: Path, through: int) -> None:
     one = spool(tmp_path)
     one.acked(ME, through)
     assert one.add(WINDOW) == 1
+    one.close()
+
+
+@contextmanager
+def taken_by_another(folder: Path) -> Iterator[None]:
+    """The file takes nothing: somebody else writes and does not end."""
+    other = sqlite3.connect(folder / "spool.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+def impatient(folder: Path, max_in_memory: int) -> Spool:
+    return Spool(folder, ME, resend_s=30, max_windows=100, max_in_memory=max_in_memory, patience_s=0.01)
+
+
+def test_while_the_disk_takes_nothing_windows_wait_in_memory_without_a_number(tmp_path: Path) -> None:
+    one = impatient(tmp_path, 10)
+    one.add(WINDOW)
+    with taken_by_another(tmp_path):
+        assert [one.add(WINDOW), one.add(WINDOW)] == [None, None]
+        assert "locked" in (one.trouble or "")
+        assert len(one) == 3
+        assert [w.seq for w in one.due(0)] == [1], "what has no number is not sent"
+    assert one.settle() == 3
+    assert (one.trouble, len(one), one.dropped) == (None, 3, 0)
+    assert [w.seq for w in one.due(1)] == [2, 3]
+    one.close()
+
+
+def test_of_what_waits_in_memory_the_oldest_are_lost_and_counted_also_over_a_restart(tmp_path: Path) -> None:
+    one = impatient(tmp_path, 2)
+    with taken_by_another(tmp_path):
+        for requests in (1, 2, 3):
+            one.add(WINDOW.model_copy(update={"requests": requests}))
+        assert (len(one), one.dropped) == (2, 1)
+    one.settle()
+    assert [w.requests for w in one.due(0)] == [2, 3]
+    one.close()
+    again = spool(tmp_path)
+    assert again.dropped == 1
+    again.close()
+
+
+def test_an_acknowledgement_that_cannot_be_written_is_remembered(tmp_path: Path) -> None:
+    one = impatient(tmp_path, 10)
+    one.add(WINDOW)
+    one.add(WINDOW)
+    with taken_by_another(tmp_path):
+        one.acked(ME, 1)
+        assert [w.seq for w in one.due(0)] == [2], "what is stored there is not sent again"
+    one.settle()
+    assert len(one) == 1
+    assert [(w.seq, w.first_kept_seq) for w in one.due(100)] == [(2, 2)]
+    one.close()
+
+
+def test_a_spool_that_cannot_be_opened_is_opened_later(tmp_path: Path) -> None:
+    one = impatient(tmp_path / "not-there", 10)
+    assert one.add(WINDOW) is None
+    assert (len(one), one.dropped, one.due(0)) == (1, 0, [])
+    (tmp_path / "not-there").mkdir()
+    assert one.add(WINDOW) == 2
+    assert [w.seq for w in one.due(0)] == [1, 2]
     one.close()

@@ -1,0 +1,83 @@
+"""The worker of the variant that answers: started with the agent, and again when it dies between two requests."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from edgefleet_agent.answering import Answering
+from edgefleet_agent.device import Device
+from edgefleet_agent.errors import AgentError
+from edgefleet_agent.events import Started
+from edgefleet_protocol.messages import Slot
+
+START_AGAIN_S = 5.0
+MAX_START_AGAIN_S = 60.0
+
+
+class Caretaker:
+    """Looks after the answering variant of one model.
+
+    Args:
+        model: its name.
+        device: what all models share.
+        answering: where the worker answers.
+        slot: the variant that should answer, by the record; None when nothing should.
+    """
+
+    def __init__(self, model: str, device: Device, answering: Answering, slot: Callable[[], Slot | None]) -> None:
+        self._model, self._device, self._answering, self._slot = model, device, answering, slot
+        self._checking: threading.Thread | None = None
+        self._start_at_s: float | None = None
+        self._pause_s = START_AGAIN_S
+
+    def start(self) -> None:
+        """Start the worker of the variant that should answer; `Started` follows."""
+        self._start_at_s = None
+        slot = self._slot()
+        if slot is None or self._answering.live is not None:
+            return
+
+        def work() -> None:
+            placed, failed = None, None
+            try:
+                placed = self._device.start(slot)
+            except AgentError as error:
+                failed = error
+            self._device.post(Started(self._model, placed, failed))
+
+        in_background(work)
+
+    def started(self, event: Started) -> bool:
+        """The worker is there, or is not; whether it answers from now on."""
+        slot = self._slot()
+        if event.placed and slot and event.placed.slot.variant == slot.variant and self._answering.live is None:
+            event.placed.slot = slot
+            self._pause_s = START_AGAIN_S
+            self._answering.serve(event.placed)
+            return True
+        if event.placed:
+            event.placed.kill()
+        elif slot:
+            self._start_at_s = time.monotonic() + self._pause_s
+            self._pause_s = min(self._pause_s * 2, MAX_START_AGAIN_S)
+        return False
+
+    def stop(self) -> None:
+        """Nothing should answer: start nothing again."""
+        self._start_at_s = None
+
+    def tick(self, now_s: float) -> None:
+        """Look after a worker that died, in a trial too; start one whose pause is over."""
+        if self._start_at_s is not None and now_s >= self._start_at_s:
+            self.start()
+        live = self._answering.live
+        if live is None or live.worker.alive or (self._checking and self._checking.is_alive()):
+            return
+        self._checking = in_background(self._answering.check)
+
+
+def in_background(work: Callable[[], None]) -> threading.Thread:
+    """Run something beside the loop; it posts what came of it."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
