@@ -41,6 +41,7 @@ class BuildRequest(BaseModel):
 
     `files` maps a name in the model's folder (model.toml among them) to where that content lies. `work_dir` is
     this build's own; `cache_dir` is shared. `progress_path` is rewritten as the build goes on.
+    `reference` is the source's fp32 ONNX file, which latency is compared with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,7 @@ class BuildRequest(BaseModel):
     cache_dir: str
     work_dir: str
     progress_path: str | None = None
+    reference: str | None = None
     seed: int = 0
 
 
@@ -149,7 +151,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     last = len(recipe.steps)
     progress.at(last, "measure", 0.0, "measuring")
     runtime: dict[str, str] = {}
-    metrics = measure(path, source, runtime, _parameters(reports), build_s)
+    metrics = measure(path, source, runtime, _parameters(reports), build_s, _path(asked.reference))
     expected = _expected(path, source, runtime)
     progress.at(last, "measure", 1.0, "done")
     return {
@@ -165,8 +167,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
 
 def _progress(asked: BuildRequest, recipe: Recipe) -> BuildProgress:
     weights = [1.0 + TRAINING_WEIGHT * getattr(spec.settings(), "epochs", 0) for spec in recipe.steps]
-    path = None if asked.progress_path is None else Path(asked.progress_path)
-    return BuildProgress(path, recipe.name, [*weights, 1.0])
+    return BuildProgress(_path(asked.progress_path), recipe.name, [*weights, 1.0])
 
 
 def _parameters(reports: "list[StepReport]") -> int | None:
@@ -202,6 +203,10 @@ def _digits(probabilities: "NDArray[np.float64]") -> int:
     """How many decimals keep every top-1: a thousand classes are close together."""
     top1 = probabilities.argmax(1)
     return next((d for d in range(4, 7) if (probabilities.round(d).argmax(1) == top1).all()), 7)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _failure(error: Exception) -> Outcome:

@@ -23,6 +23,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+Top1 = NDArray[np.int64]
+
 RUNS = 300
 PROBE_TIMEOUT_S = 120
 ZSTD_LEVEL = 19
@@ -44,13 +46,16 @@ def encoded_bytes(path: Path) -> int:
     return len(zstd.compress(path.read_bytes(), ZSTD_LEVEL))
 
 
-def probe(path: Path, shape: tuple[int, ...], runtime: Mapping[str, str]) -> dict[str, Any]:
-    """p50_ms, p95_ms and peak_rss_mb of a file, from a process of its own (see probe.py).
+def probe(
+    path: Path, shape: tuple[int, ...], runtime: Mapping[str, str], reference: Path | None = None
+) -> dict[str, Any]:
+    """p50_ms, p95_ms and peak_rss_mb of a file, and latency_ratio to `reference`, from a process of its own.
 
     Raises:
         MeasureError: the process failed or hung.
     """
     given = {"path": str(path), "shape": shape, "runs": RUNS, "runtime": dict(runtime)}
+    given |= {"reference": str(reference)} if reference else {}
     # -P: a folder named `compression` where the service was started must not shadow the standard library's.
     command = [sys.executable, "-P", "-m", "edgefleet_compression.probe", json.dumps(given)]
     try:
@@ -66,7 +71,7 @@ def probe(path: Path, shape: tuple[int, ...], runtime: Mapping[str, str]) -> dic
     return answer
 
 
-def accuracies(val_top1: NDArray[np.int64], test_top1: NDArray[np.int64], data: Data) -> dict[str, Any]:
+def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> dict[str, Any]:
     """The shares of right answers, None where a split has no labels."""
     val, test = data.split("val"), data.split("test")
     found: dict[str, Any] = {"test_samples": len(test.x)}
@@ -78,8 +83,29 @@ def accuracies(val_top1: NDArray[np.int64], test_top1: NDArray[np.int64], data: 
     return found
 
 
+def drops(split: str, source_top1: Top1, top1: Top1, labels: Top1 | None) -> dict[str, Any]:
+    """What the source has right beyond the variant, and the 95 % interval of that paired difference; {} unlabelled.
+
+    Args:
+        split: "val" or "test".
+        source_top1: int64 [N], what the source model answers.
+        top1: int64 [N], what the variant answers.
+        labels: int64 [N], or None.
+    """
+    if labels is None:
+        return {}
+    lost = (source_top1 == labels).astype(np.float64) - (top1 == labels)
+    mean, half = float(lost.mean()), float(Z_95 * lost.std() / math.sqrt(len(lost)))
+    return {f"drop_{split}": mean, f"drop_{split}_ci": (mean - half, mean + half)}
+
+
 def measure(
-    path: Path, source: Source, runtime: Mapping[str, str], parameters: int | None, build_s: float | None
+    path: Path,
+    source: Source,
+    runtime: Mapping[str, str],
+    parameters: int | None,
+    build_s: float | None,
+    reference: Path | None = None,
 ) -> Metrics:
     """All figures of an ONNX file that this host can give.
 
@@ -89,22 +115,26 @@ def measure(
         runtime: session configuration entries that the device will use.
         parameters: of the network in the file.
         build_s: seconds that the build took, cached steps not included.
+        reference: the source's fp32 file, to time the variant against; None leaves `latency_ratio` unknown.
     """
     session, data = Session(path, runtime), source.data
     scale = source.card.preprocessing.scale
     val, test = data.split("val"), data.split("test")
     val_top1 = session.logits(inputs(val.x, scale)).argmax(1)
     test_top1 = session.logits(inputs(test.x, scale)).argmax(1)
+    source_val, source_test = source.logits("val").argmax(1), source.logits("test").argmax(1)
     name, instruction_set = host()
     return Metrics(
         **accuracies(val_top1, test_top1, data),
-        agreement_val=float((val_top1 == source.logits("val").argmax(1)).mean()),
-        agreement=float((test_top1 == source.logits("test").argmax(1)).mean()),
+        **drops("val", source_val, val_top1, val.y),
+        **drops("test", source_test, test_top1, test.y),
+        agreement_val=float((val_top1 == source_val).mean()),
+        agreement=float((test_top1 == source_test).mean()),
         measured_on=f"{name} ({instruction_set})",
         instruction_set=instruction_set,
         file_bytes=path.stat().st_size,
         encoding_bytes=encoded_bytes(path),
         parameters=parameters,
         build_s=build_s,
-        **probe(path, source.card.input.shape, runtime),
+        **probe(path, source.card.input.shape, runtime, reference),
     )

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from edgefleet_compression.build import build_variant, make_golden, source_metrics
+from edgefleet_compression.measure import drops, probe
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import build_order, shipped_recipes
 
@@ -69,11 +70,26 @@ def test_an_outcome_is_plain_json(built: Outcomes) -> None:
         assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
 
 
+def test_a_file_takes_the_time_of_itself_and_a_quicker_one_less(built: Outcomes) -> None:
+    fp32, student = (Path(built[name]["onnx_path"]) for name in ("fp32", "student-w5"))
+    assert 0.8 < probe(fp32, (1, 8, 8), {}, fp32)["latency_ratio"] < 1.25
+    assert probe(student, (1, 8, 8), {}, fp32)["latency_ratio"] < 0.8
+
+
+def test_what_the_source_has_right_beyond_a_variant_is_counted_in_pairs() -> None:
+    labels = np.array([0, 1, 2, 3])
+    found = drops("val", np.array([0, 1, 2, 0]), np.array([0, 0, 0, 3]), labels)
+    assert found["drop_val"] == 0.25
+    assert found["drop_val_ci"][0] < 0 < 0.25 < found["drop_val_ci"][1]
+    assert drops("val", labels, labels, labels)["drop_val_ci"] == (0.0, 0.0)
+    assert drops("val", labels, labels, None) == {}
+
+
 def test_every_variant_is_measured(built: Outcomes) -> None:
     for outcome in built.values():
         metrics = Metrics.model_validate(outcome["metrics"])
         assert metrics.model_fields_set > {"accuracy_val", "accuracy_test", "agreement", "p50_ms", "peak_rss_mb"}
-        assert [name for name, value in metrics if value is None] == ["mj_per_inference"]
+        assert [name for name, value in metrics if value is None] == ["latency_ratio", "mj_per_inference"]
         assert metrics.accuracy_test is not None and metrics.accuracy_test_ci is not None
         assert metrics.accuracy_test_ci[0] <= metrics.accuracy_test <= metrics.accuracy_test_ci[1]
         assert metrics.file_bytes == Path(outcome["onnx_path"]).stat().st_size

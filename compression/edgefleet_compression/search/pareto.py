@@ -1,0 +1,51 @@
+"""The Pareto front: what no other point beats in everything."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.search.points import Point
+
+Cost = Callable[[Metrics], float | None]
+
+OBJECTIVES: dict[str, Cost] = {
+    "accuracy": lambda m: None if m.accuracy_val is None else 1 - m.accuracy_val,
+    "agreement": lambda m: None if m.agreement_val is None else 1 - m.agreement_val,
+    "latency": lambda m: m.latency_ratio if m.latency_ratio is not None else m.p50_ms,
+    "encoding_bytes": lambda m: m.encoding_bytes,
+    "memory": lambda m: m.peak_rss_mb,
+    "energy": lambda m: m.mj_per_inference,
+}
+"""What a front weighs, each as a cost that is to be small; None where it was not measured."""
+
+NOISE: Mapping[str, float] = {"latency": 0.05, "memory": 0.05, "energy": 0.05}
+"""Shares of a figure within which two measurements say the same."""
+
+
+def costs(metrics: Metrics) -> dict[str, float]:
+    """The objectives of a point that were measured; agreement stands in where there is no accuracy."""
+    found = {name: value for name, cost in OBJECTIVES.items() if (value := cost(metrics)) is not None}
+    if "accuracy" in found:
+        found.pop("agreement", None)
+    return found
+
+
+def dominates(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether `one` is no worse in anything that both were measured in, and better in something beyond the noise."""
+    shared = one.keys() & other.keys()
+    no_worse = all(one[k] <= other[k] * (1 + NOISE.get(k, 0.0)) for k in shared)
+    return no_worse and any(one[k] < other[k] * (1 - NOISE.get(k, 0.0)) for k in shared)
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """The measured points of one class that no other dominates, best accuracy first; rejected ones stay out."""
+    measured = [(p, costs(p.metrics)) for p in points if p.metrics is not None and p.rejected is None]
+    kept = [(p, c) for p, c in measured if not any(dominates(other, c) for q, other in measured if q is not p)]
+    return [p for p, _ in sorted(kept, key=lambda pair: (*pair[1].values(), pair[0].recipe.name))]
+
+
+def beaten_by(point: Point, points: Sequence[Point]) -> Point | None:
+    """A point of the front that dominates `point`, for the reason of its rejection; None where none does."""
+    if point.metrics is None:
+        return None
+    mine = costs(point.metrics)
+    return next((p for p in points if p.metrics is not None and dominates(costs(p.metrics), mine)), None)

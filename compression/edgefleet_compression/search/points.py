@@ -1,0 +1,62 @@
+"""One measured recipe on one device class, or the reason why there is no figure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.recipe import Recipe
+from edgefleet_profiles.device_class import InstructionSet
+
+TECHNIQUES: dict[str, str] = {
+    "distill": "distill",
+    "scale_width": "distill",
+    "finetune": "finetune",
+    "prune_structured": "prune",
+    "prune_unstructured": "prune",
+    "prune_iterative": "prune",
+    "qat_int8": "qat",
+    "qat_weights": "qat",
+    "static_int8": "quantize",
+    "accuracy_int8": "quantize",
+    "dynamic_int8": "quantize",
+    "weight_only": "quantize",
+    "storage_quant": "quantize",
+    "fp16": "quantize",
+}
+"""What each step is an instance of; export, norms and layout are no technique of their own."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recipe that was tried for a device class.
+
+    `instruction_set` is the class it was built for. `rejected` says why it is out, in one sentence: it could not be
+    built, it was stopped early, or it was dominated; `metrics` may be there all the same.
+    """
+
+    recipe: Recipe
+    instruction_set: InstructionSet
+    metrics: Metrics | None = None
+    rejected: str | None = None
+    steps: tuple[dict[str, Any], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells this point from every other of a search."""
+        return self.recipe.digest, self.instruction_set
+
+    @property
+    def order(self) -> str:
+        """The techniques in the order they were applied, as in `distill > qat > quantize`."""
+        return order_of(self.recipe)
+
+
+def order_of(recipe: Recipe) -> str:
+    """The techniques of a recipe in order, each named once where it is repeated at once; `none` where there is none."""
+    found: list[str] = []
+    for spec in recipe.steps:
+        technique = TECHNIQUES.get(spec.step)
+        if technique and found[-1:] != [technique]:
+            found.append(technique)
+    return " > ".join(found) or "none"
