@@ -1,0 +1,180 @@
+"""The real controller and the real agent, each a process of its own, as an operator starts them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from edgefleet_controller.client import Client
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion"
+T = TypeVar("T")
+
+
+def wait(condition: Callable[[], T | None], what: str, seconds: float = 60.0, poll_s: float = 0.02) -> T:
+    """What `condition` gives once that is true.
+
+    Raises:
+        TimeoutError: it was not within `seconds`.
+    """
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := condition():
+            return found
+        time.sleep(poll_s)
+    raise TimeoutError(f"waited {seconds:g} s in vain for {what}")
+
+
+class Child:
+    """A process that can be killed and started again; what it says goes to a log."""
+
+    def __init__(self, log: Path, *command: str) -> None:
+        self.log = log
+        self._command = [sys.executable, "-m", *command]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        if self._process is None:
+            raise RuntimeError(f"{self._command} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def ended(self) -> bool:
+        """False while it runs.
+
+        Raises:
+            RuntimeError: it has ended; says its last words.
+        """
+        if self._process and self._process.poll() is not None:
+            raise RuntimeError(f"{self._command} ended:\n{self.log.read_text(errors='replace')[-2000:]}")
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL after ten seconds."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def family(self) -> list[psutil.Process]:
+        """The process, and its children after it."""
+        parent = psutil.Process(self.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+class Controller(Child):
+    """A controller that lets every device in."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.state = folder / "controller"
+        super().__init__(
+            folder / "controller.log",
+            *("edgefleet_controller", "serve", "--state", str(self.state), "--accept-all"),
+            *("--tick", "0.1", "--hello-jitter", "0.1", *options),
+        )
+        self.api = Client("http://127.0.0.1:1")
+        self.broker_url = ""
+
+    def start(self) -> None:
+        """Start it and wait until its API answers."""
+        told = self.state / "controller.json"
+        told.unlink(missing_ok=True)
+        super().start()
+        wait(lambda: told.exists() or self.ended(), "the controller")
+        where = json.loads(told.read_text())
+        self.api, self.broker_url = Client(where["api"]), where["broker"]
+        self.api.wait_until_up(20)
+
+    def build(self, folder: Path, profile: str, recipe: str) -> str:
+        """Register a model and build one recipe for one profile; gives the model, as `fashion@1`."""
+        model = str(self.api.add_model(folder)["model"])
+        operation = self.api.post("/builds", {"model": model, "profiles": [profile], "recipes": [recipe]})["id"]
+        done = wait(lambda: self._ended(operation), "the build", 300, 0.2)
+        if done["state"] != "succeeded" or done["result"]["failed"]:
+            raise RuntimeError(f"{recipe} of {model} was not built: {done}")
+        return model
+
+    def roll_out(self, version: int, device: str) -> None:
+        """Roll a version of the example out to everyone, and wait until `device` has committed it."""
+        spec = {
+            "model": "fashion",
+            "version": version,
+            "waves": [1.0],
+            "gate": {"soak_s": 0.2, "failure_threshold": 0.0, "success_threshold": 1.0},
+            "timers": {"trial_s": 0.5},
+        }
+        rollout = self.api.post("/rollouts", spec)["id"]
+        done = wait(lambda: self._came_out(rollout), f"fashion@{version} on {device}", 90)
+        if done["state"] != "completed":
+            raise RuntimeError(f"fashion@{version} on {device}: {done}")
+
+    def _came_out(self, rollout: str) -> dict[str, Any] | None:
+        found = dict(self.api.get(f"/rollouts/{rollout}"))
+        return None if found["state"] in ("scheduled", "running") else found
+
+    def _ended(self, operation: str) -> dict[str, Any] | None:
+        found = dict(self.api.get(f"/operations/{operation}"))
+        return found if found["state"] != "running" else None
+
+
+class Agent(Child):
+    """An agent with a state folder that it keeps."""
+
+    def __init__(self, folder: Path, device: str, profile: str, broker_url: str) -> None:
+        self.id, self.state = device, folder / device
+        region, hardware, link = profile.split("/")
+        super().__init__(
+            folder / f"{device}.log",
+            *("edgefleet_agent", "run", "--state", str(self.state), "--device", device, "--broker", broker_url),
+            *("--region", region, "--link", link, "--simulate-hardware", hardware),
+            *("--http", "127.0.0.1:0", "--heartbeat", "1", "--window", "5"),
+        )
+
+    def start(self) -> None:
+        """Start it, without waiting for anything."""
+        (self.state / "endpoint").unlink(missing_ok=True)
+        super().start()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it answers, once it listens."""
+        return wait(self._told, f"{self.id} to listen", poll_s=0.005)
+
+    def _told(self) -> str | None:
+        path = self.state / "endpoint"
+        return path.read_text() if path.exists() else None
+
+
+def example(folder: Path, version: int) -> Path:
+    """The example model under another version; a card and files of its own."""
+    shutil.copytree(EXAMPLE, folder)
+    card = folder / "model.toml"
+    card.write_text(card.read_text().replace("version = 1", f"version = {version}", 1))
+    return folder
+
+
+def quiet() -> None:
+    """Leave the machine a moment between two measurements: write back what is dirty."""
+    os.sync()
