@@ -64,7 +64,9 @@ class Service:
         )
         self.voice = Voice(self.store, self.bus)
         self.pacer = Pacer(self.bus, self._open_chunk)
-        self.ingest = Ingest(self.store, self.voice, self._want, accept_all=settings.accept_all)
+        self.ingest = Ingest(
+            self.store, self.voice, self._want, accept_all=settings.accept_all, conflict_s=settings.conflict_s
+        )
         self.conductor = Conductor(
             self.store,
             self.voice.desire,

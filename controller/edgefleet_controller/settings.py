@@ -6,6 +6,8 @@ from pathlib import Path
 
 from edgefleet_controller.errors import Invalid
 
+CONFLICT_S = 900.0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -15,7 +17,8 @@ class Settings:
     loopback both need credentials. `port` and `broker_port` 0 take a free port once and keep it. `broker_url` names
     a broker of your own, None starts the embedded one; `broker_username`, `broker_password_file` and
     `broker_ca_file` are for your own. With `accept_all` no device waits to be accepted. Telemetry windows are kept
-    for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days.
+    for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device that are
+    heard in turn within `conflict_s` seconds are in conflict, until only one has been heard for as long.
     """
 
     state: Path
@@ -32,6 +35,7 @@ class Settings:
     accept_all: bool = False
     telemetry_keep_h: float = 48
     rollups_keep_days: float = 90
+    conflict_s: float = CONFLICT_S
 
     @property
     def beyond_loopback(self) -> bool:

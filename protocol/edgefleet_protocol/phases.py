@@ -12,7 +12,14 @@ OnTheWay = Literal[
     "trial",  # answers live; the old variant is kept warm
 ]
 EndedWell = Literal["committed"]
-EndedOtherwise = Literal["already_installed", "no_variant", "deferred", "superseded", "removed", "cancelled"]
+EndedOtherwise = Literal[
+    "already_installed",
+    "no_variant",
+    "deferred",  # passed over: two agents report under the device's id
+    "superseded",
+    "removed",
+    "cancelled",
+]
 Failed = Literal[
     "rejected",  # refused before anything was touched
     "failed_no_change",  # failed while the old variant went on answering

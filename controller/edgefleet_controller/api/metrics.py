@@ -43,6 +43,8 @@ class Fleet(Collector):
         for values, count in store.devices.count_devices():
             devices.add_metric(values, count)
         yield devices
+        text = "Device ids under which two agents report in turn."
+        yield GaugeMetricFamily("edgefleet_device_conflicts", text, store.conflicts.count())
         columns = ("model", "version", "variant", "hardware", "phase")
         text = "Accepted devices by what answers and by the phase of their last attempt; empty where there is none."
         answering = GaugeMetricFamily("edgefleet_device_models", text, labels=columns)
@@ -68,6 +70,8 @@ class Fleet(Collector):
             untaken.add_metric((why,), counts[why])
         yield untaken
         yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows taken.", counts["windows"])
+        text = "Telemetry windows that a device no longer had when we missed them."
+        yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.lost())
         sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by lane.", labels=("lane",))
         for lane, size_bytes in sorted(service.delivered_bytes().items()):
             sent.add_metric((lane,), size_bytes)

@@ -114,13 +114,18 @@ def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
             ("profile", marked(found["profile"], found["simulated"])),
             ("class", found["device_class"] or "unknown: the catalogue has no such profile"),
             ("state", f"{_state(found)}, heard {ago(found['last_seen_ms'], now)}"),
+            *_conflict(found["conflict"], now),
             ("known since", when(found["first_seen_ms"])),
             ("agent", f"{found['agent_version']}, boot {found['boot']}, incarnation {found['incarnation']}"),
             ("endpoint", found["endpoint"] or NONE),
             ("labels", ", ".join(f"{k}={v}" for k, v in sorted(found["labels"].items()))),
             *_facts("facts", found["facts"]),
             *(_facts("host", found["host_facts"]) if found["host_facts"] else ()),
-            ("telemetry", f"{found['spooled_windows']} windows wait, {found['dropped_windows']} were dropped"),
+            (
+                "telemetry",
+                f"{found['spooled_windows']} windows wait, {found['dropped_windows']} were dropped, "
+                f"{found['lost_windows']} never came",
+            ),
             ("set aside", f"{found['set_aside']} messages that the device could not read"),
         ]
     )
@@ -130,7 +135,20 @@ def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
 
 def _state(device: Json) -> str:
     heard = "online" if device["online"] else "offline"
-    return f"{heard}, pending" if device["status"] == "pending" else heard
+    also = (("pending", device["status"] == "pending"), ("conflict", device["conflict"]))
+    return ", ".join([heard, *(word for word, is_so in also if is_so)])
+
+
+def _conflict(conflict: Json | None, now: int) -> list[tuple[str, str]]:
+    """The agents that report under one id, line by line."""
+    if conflict is None:
+        return []
+    who = [f"{heard['incarnation']}, heard {ago(heard['last_seen_ms'], now)}" for heard in conflict["incarnations"]]
+    rows = [
+        ("conflict", f"since {when(conflict['since_ms'])}: two agents report under this id"),
+        *(("", w) for w in who),
+    ]
+    return [*rows, ("", "give one of them an id and a state folder of its own; rollouts pass this device over")]
 
 
 def _facts(title: str, facts: Json) -> list[tuple[str, str]]:

@@ -54,7 +54,10 @@ def _checks(client: Client) -> Iterator[Check]:
     yield check_clock(health, (asked_ms + answered_ms) // 2)
     yield check_version(str(health["version"]), version("edgefleet"))
     yield check_messages(health)
-    yield check_devices(listing(client, "/devices", None))
+    devices = listing(client, "/devices", None)
+    yield check_devices(devices)
+    yield check_identities(devices)
+    yield check_generations(devices)
 
 
 def check_broker(health: Json) -> Check:
@@ -116,3 +119,31 @@ def check_devices(devices: Sequence[Json]) -> Check:
     found = f"{sum(d['online'] for d in devices)} of {len(devices)} online"
     waiting = f"; {len(pending)} pending: `edgefleet device accept {pending[0]}`" if pending else ""
     return Check("devices", True, f"{found}{waiting}")
+
+
+def check_identities(devices: Sequence[Json]) -> Check:
+    """Whether two agents report under one device id."""
+    twice = [d["id"] for d in devices if d["conflict"]]
+    if not twice:
+        return Check("identities", True, "every id is one agent's")
+    do = "give one agent of each an id and a state folder of its own; see `edgefleet device show`"
+    return Check("identities", False, f"two agents report as {_named(twice)}", do)
+
+
+def check_generations(devices: Sequence[Json]) -> Check:
+    """Whether a device was told what this controller knows nothing of, as after a restore."""
+    accepted = [d for d in devices if d["status"] == "accepted"]
+    ahead = [d["id"] for d in accepted if any(_is_ahead(model) for model in d["models"].values())]
+    if not ahead:
+        return Check("generations", True, "no device is ahead of the store")
+    do = "it was restored, or others gave it to them: start a rollout of what they should run"
+    return Check("generations", False, f"{_named(ahead)} are ahead of the store", do)
+
+
+def _is_ahead(model: Json) -> bool:
+    return bool(model["generation"] > (model["desired_generation"] or 0))
+
+
+def _named(devices: Sequence[str]) -> str:
+    more = len(devices) - 5
+    return ", ".join(devices[:5]) + (f" and {more} more" if more > 0 else "")

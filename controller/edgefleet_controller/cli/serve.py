@@ -10,7 +10,7 @@ from edgefleet_controller.credentials import load_credentials
 from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
 from edgefleet_controller.logs import LogFormat
-from edgefleet_controller.settings import Settings, parse_listen
+from edgefleet_controller.settings import CONFLICT_S, Settings, parse_listen
 from edgefleet_profiles.errors import ProfileError
 
 
@@ -35,6 +35,9 @@ def serve(
     hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
     telemetry_keep: Annotated[float, typer.Option(metavar="HOURS", help="telemetry windows are kept", min=1)] = 48,
     rollups_keep: Annotated[float, typer.Option(metavar="DAYS", help="their hourly sums are kept", min=1)] = 90,
+    conflict_window: Annotated[
+        float, typer.Option(metavar="SECONDS", help="within which two agents with one id are found", min=1)
+    ] = CONFLICT_S,
     log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
     accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
 ) -> None:
@@ -62,6 +65,7 @@ def serve(
         hello_jitter_s=hello_jitter,
         telemetry_keep_h=telemetry_keep,
         rollups_keep_days=rollups_keep,
+        conflict_s=conflict_window,
     )
     try:
         run(settings, log_format)

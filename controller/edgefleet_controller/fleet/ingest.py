@@ -9,11 +9,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.voice import Voice, must_be_told
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
+from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol import latency, topics
@@ -66,10 +68,12 @@ class Ingest:
         *,
         accept_all: bool = False,
         max_pending: int = MAX_PENDING,
+        conflict_s: float = CONFLICT_S,
     ) -> None:
         self._store = store
         self._voice = voice
         self._want = want
+        self._identities = Identities(store, conflict_s)
         self._accept_all = accept_all
         self._max_pending = max_pending
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
@@ -184,6 +188,7 @@ class Ingest:
     def _take_report(self, device: str, reported: ReportedState, now: int) -> bool:
         """Keep a snapshot and what it means for executions; whether the device must be told what to run."""
         admitted = self._admit(device, now)
+        self._identities.hear(device, reported.incarnation, now)
         if not self._store.devices.put_report(device, reported, now) or not admitted:
             return False
         for name, model in reported.models.items():

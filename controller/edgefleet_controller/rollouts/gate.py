@@ -71,7 +71,10 @@ def judge(
 
 
 def _countable(wave: Sequence[ExecutionRecord]) -> int:
-    return sum(e.phase not in ("no_variant", "already_installed", "removed", "superseded", "cancelled") for e in wave)
+    return sum(
+        e.phase not in ("no_variant", "already_installed", "deferred", "removed", "superseded", "cancelled")
+        for e in wave
+    )
 
 
 def _too_many_failures(

@@ -55,7 +55,8 @@ def plan_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> tuple
     taken = store.rollouts.open_devices(spec.model)
     if clash := next((d.id for d in devices if d.id in taken), None):
         raise Refused(f"{clash} is part of rollout {taken[clash]} for '{spec.model}': wait for it or abort it first")
-    targets = [Target(d.id, d.profile, _answering(d, spec.model)) for d in devices]
+    conflicts = store.conflicts.all()
+    targets = [Target(d.id, d.profile, _answering(d, spec.model), d.id in conflicts) for d in devices]
     return spec, plan(new_id(), spec, targets, _assigned(store, spec), now_ms())
 
 
@@ -90,7 +91,7 @@ def late_joiners(
     new = [d for d in select(store, catalogue, spec.selector) if d.id not in known]
     if not new:
         return []
-    taken = store.rollouts.open_devices(spec.model)
+    taken = store.rollouts.open_devices(spec.model).keys() | store.conflicts.all().keys()
     choices, now = _assigned(store, spec), now_ms()
     targets = [Target(d.id, d.profile, _answering(d, spec.model)) for d in new if d.id not in taken]
     return [join(rollout, target, choices, now) for target in targets]

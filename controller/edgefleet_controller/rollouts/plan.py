@@ -8,14 +8,17 @@ from hashlib import sha256
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec, WaveRecord
 from edgefleet_protocol.phases import Phase
 
+IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
+
 
 @dataclass(frozen=True)
 class Target:
-    """A device that the selector matched, and the manifest's variant that answers there now."""
+    """A device that the selector matched, the variant that answers there now, and whether two agents claim its id."""
 
     device: str
     profile: str
     answering: str | None
+    in_conflict: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ def plan(
     """Divide the targets into waves.
 
     A device's place depends on the spec and its id alone, so a plan printed twice is the same, and every profile
-    is spread evenly over the waves. A device without a variant for its profile, or which already answers with its
-    variant, is no part of any gate.
+    is spread evenly over the waves. A device without a variant for its profile, which already answers with its
+    variant, or which is in conflict, is no part of any gate.
     """
     ordered = _ordered(spec, targets)
     ends = [math.ceil(share * len(ordered)) for share in sorted(set(spec.waves) | {1.0})]
@@ -94,7 +97,9 @@ def _execution(
 ) -> ExecutionRecord:
     assigned = choices.get(target.profile)
     phase: Phase = "assigned"
-    if assigned is None:
+    if target.in_conflict:
+        phase = "deferred"
+    elif assigned is None:
         phase = "no_variant"
     elif assigned.variant == target.answering:
         phase = "already_installed"
@@ -107,5 +112,6 @@ def _execution(
         manifest=assigned.manifest if assigned else None,
         manifest_bytes=assigned.manifest_bytes if assigned else 0,
         phase=phase,
+        detail=IN_CONFLICT if target.in_conflict else None,
         changed_ms=now_ms,
     )

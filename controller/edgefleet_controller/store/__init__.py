@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgefleet_controller.store.conflicts import ConflictStore
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
 from edgefleet_controller.store.evidence import EvidenceStore
@@ -25,6 +26,7 @@ class Store:
         self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
         self.registry = RegistryStore(self._fleet)
         self.devices = DeviceStore(self._fleet)
+        self.conflicts = ConflictStore(self._fleet)
         self.rollouts = RolloutStore(self._fleet)
         self.references = ReferenceStore(self._fleet)
         self.telemetry = TelemetryStore(self._telemetry)

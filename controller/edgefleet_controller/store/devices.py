@@ -99,12 +99,16 @@ class DeviceStore:
         return AdmissionRecord.model_validate(row) if row else None
 
     def senders(self, devices: Iterable[str]) -> dict[str, Sender | None]:
-        """Which of these devices belong to the fleet, and the profile that each reported; None before it did."""
+        """Which of these devices belong to the fleet, and the profile that each reported.
+
+        None before it did, and while two agents claim its id: whose it is cannot be known then.
+        """
         rows = self._db.rows(
             """SELECT a.device, json_extract(d.reported, '$.facts.region') AS region,
                json_extract(d.reported, '$.facts.hardware') AS hardware,
                json_extract(d.reported, '$.facts.link') AS link FROM json_each(?) asked
-               JOIN admissions a ON a.device = asked.value LEFT JOIN devices d ON d.id = a.device""",
+               JOIN admissions a ON a.device = asked.value LEFT JOIN devices d ON d.id = a.device
+               AND d.id NOT IN (SELECT device FROM conflicts)""",
             [json.dumps(list(devices))],
         )
         return {row.pop("device"): Sender(**row) if row["region"] else None for row in rows}
@@ -151,7 +155,8 @@ class DeviceStore:
         with self._db.transaction():
             known = self._db.execute("DELETE FROM devices WHERE id = ?", [device])
             known += self._db.execute("DELETE FROM admissions WHERE device = ?", [device])
-            self._db.execute("DELETE FROM desired WHERE device = ?", [device])
+            for table in ("desired", "incarnations", "conflicts"):
+                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - names of ours
             self._db.execute(
                 f"""UPDATE executions SET phase = 'removed', detail = 'the device was removed', changed_ms = ?
                     WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks

@@ -52,6 +52,13 @@ _FLEET_003 = (
     "ALTER TABLE executions ADD COLUMN back_reason TEXT",
 )
 
+_FLEET_004 = (
+    # Beside the incarnation that reported last, which stands in devices.
+    """CREATE TABLE incarnations (device TEXT, incarnation TEXT, last_seen_ms INTEGER NOT NULL,
+       PRIMARY KEY (device, incarnation)) WITHOUT ROWID""",
+    "CREATE TABLE conflicts (device TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) WITHOUT ROWID",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -83,6 +90,8 @@ _TELEMETRY_002 = (
     "INSERT INTO kept VALUES (0)",
 )
 
+_TELEMETRY_003 = ("ALTER TABLE acked ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",)
+
 
 @FLEET()
 def m001_registry_devices_and_rollouts(db: Database) -> None:
@@ -105,6 +114,13 @@ def m003_evidence_and_the_way_back(db: Database) -> None:
         db.execute(statement)
 
 
+@FLEET()
+def m004_conflicts(db: Database) -> None:
+    """Incarnations that report under one id in turn."""
+    for statement in _FLEET_004:
+        db.execute(statement)
+
+
 @TELEMETRY()
 def m001_windows(db: Database) -> None:
     """Windows keyed by device, incarnation and seq, so that one sent twice is one row."""
@@ -116,4 +132,11 @@ def m001_windows(db: Database) -> None:
 def m002_rollups(db: Database) -> None:
     """Hourly roll-ups, and windows that say whether they are in one."""
     for statement in _TELEMETRY_002:
+        db.execute(statement)
+
+
+@TELEMETRY()
+def m003_lost_windows(db: Database) -> None:
+    """How many windows a device no longer has and we never stored."""
+    for statement in _TELEMETRY_003:
         db.execute(statement)

@@ -24,9 +24,10 @@ _INSERT = f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)})
     SELECT {", ".join(f"?{at}" for at in range(1, len(_COLUMNS) + 1))}
     WHERE NOT EXISTS (SELECT 1 FROM acked WHERE device = ?1 AND incarnation = ?2 AND forgotten >= ?3)"""  # noqa: S608
 _THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
+_BETWEEN = "SELECT count(*) FROM windows WHERE device = ? AND incarnation = ? AND seq > ? AND seq < ?"
 _AFTER = "SELECT seq FROM windows WHERE device = ? AND incarnation = ? AND seq > ? ORDER BY seq"
-_ADVANCE = """INSERT INTO acked (device, incarnation, through) VALUES (?1, ?2, ?3)
-    ON CONFLICT (device, incarnation) DO UPDATE SET through = ?3"""
+_ADVANCE = """INSERT INTO acked (device, incarnation, through, lost) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (device, incarnation) DO UPDATE SET through = ?3, lost = lost + ?4"""
 # The names are ours and what varies is bound; a roll-up has no device, and '' where a window has NULL.
 _READ = {
     "windows": """SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows, requests,
@@ -105,19 +106,42 @@ class TelemetryStore:
             oldest[key] = max(oldest.get(key, 0), stored.window.first_kept_seq)
         with self._db.transaction():
             self._db.execute_many(_INSERT, rows)
-            through = {key: self._through(*key, first_kept) for key, first_kept in oldest.items()}
-            self._db.execute_many(_ADVANCE, [(*key, seq) for key, seq in through.items()])
-        return through
+            moved = {key: self._through(*key, first_kept) for key, first_kept in oldest.items()}
+            self._db.execute_many(_ADVANCE, [(*key, *values) for key, values in moved.items()])
+        return {key: through for key, (through, _) in moved.items()}
 
-    def _through(self, device: str, incarnation: str, first_kept: int) -> int:
-        """How far the acknowledgement can move: what the device no longer has never holds it up."""
-        known = self._db.column(_THROUGH, [device, incarnation])
-        through = max(next(known, 0), first_kept - 1)
+    def _through(self, device: str, incarnation: str, first_kept: int) -> tuple[int, int]:
+        """How far the acknowledgement can move, and how many windows were lost on the way.
+
+        What the device no longer has never holds it up. Of an incarnation that is new to us nothing is known as lost.
+        """
+        known = next(self._db.column(_THROUGH, [device, incarnation]), None)
+        through, lost = max(known or 0, first_kept - 1), 0
+        if known is not None and through > known:
+            lost = through - known - next(self._db.column(_BETWEEN, [device, incarnation, known, first_kept]))
         for seq in self._db.column(_AFTER, [device, incarnation, through]):
             if seq != through + 1:
                 break
             through += 1
-        return through
+        return through, lost
+
+    def through(self, device: str, incarnation: str) -> int:
+        """Through which number the windows of an incarnation are stored."""
+        row = self._db.row(_THROUGH, [device, incarnation])
+        return int(row["through"]) if row else 0
+
+    def lost(self, device: str | None = None) -> int:
+        """How many windows a device, or all of them, no longer had when we missed them."""
+        row = self._db.row("SELECT sum(lost) AS n FROM acked WHERE ?1 IS NULL OR device = ?1", [device])
+        return int(row["n"] or 0) if row else 0
+
+    def forget_place(self, device: str, since_ms: int) -> None:
+        """Windows that a device sent since then are no profile's."""
+        self._db.execute(
+            """UPDATE windows SET region = NULL, hardware = NULL, link = NULL
+               WHERE device = ? AND received_ms >= ? AND NOT rolled""",
+            [device, since_ms],
+        )
 
     def aggregate(self, group_by: tuple[GroupBy, ...] = ("variant",), **asked: Any) -> list[Aggregate]:
         """Windows and roll-ups merged by the given columns; see `Question` for what else can be asked."""

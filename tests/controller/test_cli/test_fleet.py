@@ -92,7 +92,8 @@ def test_figures_of_simulated_devices_are_marked() -> None:
 def test_the_doctor_finds_a_sound_controller_well(operator, join) -> None:
     join("a", admitted=False)
     checks = {check["name"]: check for check in operator.reads("doctor")}
-    assert set(checks) == {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
+    looked_at = {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
+    assert set(checks) == looked_at | {"identities", "generations"}
     assert all(check["ok"] for check in checks.values())
     assert "device accept a" in operator.types("doctor").stdout
 
@@ -118,6 +119,13 @@ def test_the_doctor_names_messages_that_were_set_aside(operator, service) -> Non
         (doctor.check_state({"state": {"writable": True, "free_bytes": 5_000_000}}), "5.0 MB free"),
         (doctor.check_clock({"now_ms": 60_000}, 1_000), "59 s"),
         (doctor.check_version("0.1.0", "0.2.0"), "0.1.0"),
+        (doctor.check_identities([{"id": "kiosk", "conflict": {"since_ms": 1}}]), "kiosk"),
+        (
+            doctor.check_generations(
+                [{"id": "till", "status": "accepted", "models": {"m": {"generation": 2, "desired_generation": 1}}}]
+            ),
+            "till",
+        ),
     ],
 )
 def test_whatever_is_wrong_comes_with_what_to_do(check: doctor.Check, said: str) -> None:
