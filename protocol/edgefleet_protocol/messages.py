@@ -56,10 +56,16 @@ class DesiredState(Message):
 
 
 class Acked(Message):
-    """Telemetry of `incarnation` is stored through `through`: the spool may forget it."""
+    """Telemetry of `incarnation` is stored through `through`: the spool may forget it.
+
+    With `boot` and `report`, the newest snapshot of this incarnation that the controller has: said to an agent that
+    reports an older one. Its state was copied or restored, and another life has gone on from there.
+    """
 
     incarnation: Id
     through: Count
+    boot: Count | None = None
+    report: Count | None = None
 
 
 class Hello(Message):
