@@ -88,6 +88,18 @@ def leave_on(module: nn.Module) -> None:
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
 
+def pruned_weights(module: nn.Module) -> list[tuple[nn.Parameter, torch.Tensor]]:
+    """The trained weights that hold zeros, each with a mask that is 0 where it is zero; nothing is zero by chance."""
+    found = []
+    for name, parameter in module.named_parameters():
+        # Behind a grid, the weight that is trained goes by another name.
+        if parameter.ndim > 1 and name.endswith(("weight", "weight.original")):
+            mask = (parameter.detach() != 0).to(parameter.dtype)
+            if not mask.all():
+                found.append((parameter, mask))
+    return found
+
+
 def on_grid(weight: torch.Tensor, bits: int) -> torch.Tensor:
     """The weights as storage in `bits` gives them back."""
     integers, scales = to_grid(weight.detach().numpy(), bits)

@@ -41,11 +41,13 @@ TRAINING: frozenset[Need] = frozenset({"train", "val", "teacher"})
 
 SIGNATURES: dict[str, Signature] = {
     "prune_structured": Signature(MODULE, "torch", configs.PruneStructuredConfig),
+    "prune_unstructured": Signature(MODULE | FILE, None, configs.PruneUnstructuredConfig),
     "finetune": Signature(MODULE, "torch", configs.FinetuneConfig, TRAINING, trains=True),
     "distill": Signature(MODULE, "torch", configs.DistillConfig, TRAINING, trains=True),
     "qat_weights": Signature(MODULE, "torch", configs.QatWeightsConfig, TRAINING | {"calib"}, trains=True),
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"})),
     "static_int8": Signature(FILE, "onnx", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
+    "fp16": Signature(FILE, "onnx", configs.Fp16Config),
     "storage_quant": Signature(FILE, "onnx", configs.StorageQuantConfig),
 }

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from edgefleet_compression.data import Split
 from edgefleet_compression.errors import StepError
+from edgefleet_compression.layers import pruned_weights
 from edgefleet_compression.source import Source
 from edgefleet_compression.step import Progress
 from edgefleet_compression.step_configs import TrainConfig
@@ -76,7 +77,7 @@ def fit(
         parameters: those that change.
         data: what to learn from.
         settings: epochs, rate and the rest; soft labels of a shifted sample stay those of the sample unshifted.
-        seed: decides order and augmentation.
+        seed: decides order and augmentation; weights that are exactly zero (pruned) stay so.
         progress: told after every tenth of an epoch.
 
     Raises:
@@ -87,6 +88,7 @@ def fit(
     random = torch.Generator().manual_seed(seed)
     batches = max(1, len(data.x) // settings.batch)
     optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay)
+    pruned = pruned_weights(module)
     # One more than there are, for the rate moves on after the last batch too.
     total = settings.epochs * batches + 1
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=total, pct_start=0.2)
@@ -98,6 +100,8 @@ def fit(
         for batch in range(batches):
             rows = order[batch * settings.batch : (batch + 1) * settings.batch]
             seen += _step(module, optimizer, settings, data.y[rows], *_view(data, rows, settings, random))
+            for weight, stays in pruned:
+                weight.data.mul_(stays)
             rate.step()
             if batch % math.ceil(batches / 10) == 0:
                 text = f"epoch {epoch + 1} of {settings.epochs}, loss {seen / (batch + 1):.3f}"

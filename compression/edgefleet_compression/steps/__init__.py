@@ -4,7 +4,9 @@ from edgefleet_compression.step import Run
 from edgefleet_compression.steps.distill import distill
 from edgefleet_compression.steps.export import export
 from edgefleet_compression.steps.finetune import finetune
+from edgefleet_compression.steps.fp16 import fp16
 from edgefleet_compression.steps.prune_structured import prune_structured
+from edgefleet_compression.steps.prune_unstructured import prune_unstructured
 from edgefleet_compression.steps.qat_weights import qat_weights
 from edgefleet_compression.steps.static_int8 import static_int8
 from edgefleet_compression.steps.storage_quant import storage_quant
@@ -12,12 +14,14 @@ from edgefleet_compression.steps.tune_norms import tune_norms
 
 STEPS: dict[str, Run] = {
     "prune_structured": prune_structured,
+    "prune_unstructured": prune_unstructured,
     "finetune": finetune,
     "distill": distill,
     "qat_weights": qat_weights,
     "tune_norms": tune_norms,
     "export": export,
     "static_int8": static_int8,
+    "fp16": fp16,
     "storage_quant": storage_quant,
 }
 

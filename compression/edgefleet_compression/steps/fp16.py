@@ -1,0 +1,47 @@
+"""16-bit floats: half the bytes on the wire, unfolded to fp32 as the session loads."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edgefleet_compression.errors import NothingChanged, StepError
+from edgefleet_compression.graph import strip
+from edgefleet_compression.states import OnnxState
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import Fp16Config
+
+LEAST_NUMBERS = 16
+"""A smaller tensor takes less than the node that would unfold it."""
+
+
+def fp16(state: OnnxState, config: Fp16Config, context: Context) -> StepResult:
+    """Store each fp32 weight in 16 bits, with a `Cast` that onnxruntime folds; it runs in fp32 as before.
+
+    onnxruntime's CPU provider computes in fp32 whatever the file says: 16-bit arithmetic would only add casts.
+
+    Raises:
+        NothingChanged: the graph holds no fp32 weight.
+        StepError: a weight is beyond what 16 bits hold.
+    """
+    model = onnx.load(state.path)
+    graph = model.graph
+    unfold = []
+    for weight in list(graph.initializer):
+        values = numpy_helper.to_array(weight)
+        if weight.data_type != TensorProto.FLOAT or values.size < LEAST_NUMBERS:
+            continue
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            raise StepError(f"fp16: a weight of {np.abs(values).max():.3g} is beyond 16 bits: use storage_quant")
+        graph.initializer.remove(weight)
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), f"{weight.name}_h"))
+        unfold.append(helper.make_node("Cast", [f"{weight.name}_h"], [weight.name], to=TensorProto.FLOAT))
+    if not unfold:
+        raise NothingChanged("fp16 found no fp32 weight: put it after export, and before any other quantization")
+    nodes = [*unfold, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    strip(model)
+    onnx.checker.check_model(model, full_check=True)
+    path = context.folder / "half.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return StepResult(OnnxState(path), {"weights": len(unfold), "file_bytes": path.stat().st_size})

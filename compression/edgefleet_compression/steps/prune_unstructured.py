@@ -1,0 +1,70 @@
+"""Unstructured pruning: single weights become zero, which costs nothing on the wire and saves no time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from edgefleet_compression.errors import NothingChanged
+from edgefleet_compression.layers import weighted
+from edgefleet_compression.states import OnnxState, TorchState, copied
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import PruneUnstructuredConfig
+
+Weights = NDArray[np.float32]
+
+
+def prune_unstructured(state: TorchState | OnnxState, config: PruneUnstructuredConfig, context: Context) -> StepResult:
+    """Set the smallest weights of convolutions and linear layers to zero (Han et al. 2015), in a module or a file.
+
+    `finetune` and the other training steps keep these zeros.
+
+    Raises:
+        NothingChanged: no weight is there to prune, or all that would go are zero already.
+    """
+    if isinstance(state, TorchState):
+        pruned = copied(state)
+        layers = [layer for _, layer in weighted(pruned.module)]
+        before = [layer.weight.detach().numpy() for layer in layers]
+        after = _pruned(before, config)
+        for layer, values in zip(layers, after, strict=True):
+            layer.weight = torch.nn.Parameter(torch.from_numpy(values))
+        return StepResult(pruned, {**_log(before, after), "parameters": pruned.parameters()})
+    model = onnx.load(state.path)
+    found = _weights(model.graph)
+    before = [numpy_helper.to_array(tensor) for tensor in found]
+    after = _pruned(before, config)
+    for tensor, values in zip(found, after, strict=True):
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    path = context.folder / "pruned.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return StepResult(OnnxState(path), {**_log(before, after), "file_bytes": path.stat().st_size})
+
+
+def _weights(graph: onnx.GraphProto) -> list[TensorProto]:
+    stored = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) > 1}
+    used = dict.fromkeys(n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm", "MatMul"))
+    return [stored[name] for name in used if name in stored]
+
+
+def _pruned(weights: Sequence[Weights], config: PruneUnstructuredConfig) -> list[Weights]:
+    if not weights:
+        raise NothingChanged("prune_unstructured found no fp32 weight of a convolution or linear layer: drop the step")
+    sizes = [np.abs(w) for w in weights]
+    whole = np.quantile(np.concatenate([s.ravel() for s in sizes]), config.sparsity)
+    limits = [whole if config.scope == "global" else np.quantile(s, config.sparsity) for s in sizes]
+    after = [np.where(s <= limit, np.float32(0), w) for w, s, limit in zip(weights, sizes, limits, strict=True)]
+    if all(np.array_equal(a, b) for a, b in zip(weights, after, strict=True)):
+        raise NothingChanged(f"prune_unstructured: {config.sparsity:.0%} of the weights are zero already: ask for more")
+    return after
+
+
+def _log(before: Sequence[Weights], after: Sequence[Weights]) -> dict[str, float]:
+    total = sum(w.size for w in before)
+    return {
+        "zeros_before": round(sum(int((w == 0).sum()) for w in before) / total, 4),
+        "zeros": round(sum(int((w == 0).sum()) for w in after) / total, 4),
+    }

@@ -1,0 +1,92 @@
+"""Weights that were set to zero: in a module and in a file, and through whatever training follows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from edgefleet_compression.errors import NothingChanged
+from edgefleet_compression.layers import weighted
+from edgefleet_compression.measure import encoded_bytes
+from edgefleet_compression.session import Session, inputs
+from edgefleet_compression.states import OnnxState, TorchState
+from edgefleet_compression.step import Context
+from edgefleet_compression.step_configs import (
+    ExportConfig,
+    FinetuneConfig,
+    Fp16Config,
+    PruneUnstructuredConfig,
+    QatWeightsConfig,
+)
+from edgefleet_compression.steps import STEPS
+
+
+def zeros(state: TorchState) -> float:
+    weights = [layer.weight.detach() for _, layer in weighted(state.module)]
+    return float(sum((w == 0).sum() for w in weights) / sum(w.numel() for w in weights))
+
+
+def own(context: Context, folder: Path) -> Context:
+    return Context(context.source, context.scheme, 0, folder, context.progress)
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_the_smallest_weights_of_a_module_become_zero(scope: Any, context: Context) -> None:
+    config = PruneUnstructuredConfig(sparsity=0.7, scope=scope)
+    result = STEPS["prune_unstructured"](context.source.state, config, context)
+    assert zeros(result.state) == pytest.approx(0.7, abs=0.01) == result.log["zeros"]
+    kept = [layer.weight.detach().abs() for _, layer in weighted(result.state.module)]
+    if scope == "layer":
+        assert all(float((w == 0).float().mean()) == pytest.approx(0.7, abs=0.05) for w in kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("finetune", FinetuneConfig(epochs=1, batch=64, flip=False)),
+        ("qat_weights", QatWeightsConfig(epochs=1, batch=64, flip=False)),
+    ],
+)
+def test_what_was_pruned_stays_pruned_while_the_network_trains(name: str, config: Any, context: Context) -> None:
+    pruned = STEPS["prune_unstructured"](context.source.state, PruneUnstructuredConfig(sparsity=0.8), context).state
+    trained = STEPS[name](pruned, config, context).state
+    assert zeros(trained) >= zeros(pruned) > 0.79
+    assert trained.digest() != pruned.digest()
+
+
+def test_a_file_is_pruned_too_and_travels_in_fewer_bytes(context: Context, tmp_path: Path) -> None:
+    file: OnnxState = STEPS["export"](context.source.state, ExportConfig(), context).state
+    sparse = STEPS["prune_unstructured"](file, PruneUnstructuredConfig(sparsity=0.9), own(context, tmp_path)).state
+    assert encoded_bytes(sparse.path) < 0.3 * encoded_bytes(file.path)
+    assert sparse.path.stat().st_size > 0.99 * file.path.stat().st_size
+
+
+def test_pruning_what_is_pruned_already_is_an_error(context: Context) -> None:
+    config = PruneUnstructuredConfig(sparsity=0.5)
+    once = STEPS["prune_unstructured"](context.source.state, config, context)
+    with pytest.raises(NothingChanged, match="50% of the weights are zero already"):
+        STEPS["prune_unstructured"](once.state, config, context)
+
+
+def test_half_floats_take_half_the_bytes_and_unfold_at_load(context: Context, tmp_path: Path) -> None:
+    file: OnnxState = STEPS["export"](context.source.state, ExportConfig(), context).state
+    half: OnnxState = STEPS["fp16"](file, Fp16Config(), own(context, tmp_path)).state
+    assert half.path.stat().st_size < 0.55 * file.path.stat().st_size
+    x = inputs(context.source.data.split("test").x, 1 / 255)
+    np.testing.assert_allclose(Session(file.path).logits(x), Session(half.path).logits(x), atol=0.05)
+    with pytest.raises(NothingChanged, match="found no fp32 weight"):
+        STEPS["fp16"](half, Fp16Config(), own(context, tmp_path))
+
+
+def test_a_weight_that_half_floats_cannot_hold_is_refused(context: Context, tmp_path: Path) -> None:
+    file: OnnxState = STEPS["export"](context.source.state, ExportConfig(), context).state
+    model = onnx.load(file.path)
+    weight = next(t for t in model.graph.initializer if len(t.dims) == 4)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[0, 0] = 1e6
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, tmp_path / "huge.onnx")
+    with pytest.raises(Exception, match="beyond 16 bits"):
+        STEPS["fp16"](OnnxState(tmp_path / "huge.onnx"), Fp16Config(), own(context, tmp_path))
