@@ -22,6 +22,7 @@ def _model(installation: Installation) -> ReportedModel | None:
     return ReportedModel(
         generation=record.desired.generation,
         answering=live.slot if live else None,
+        committed=record.slots.get(record.answering) if record.answering else None,
         slots=tuple(record.slots.values()),
         attempt=attempt,
     )

@@ -141,10 +141,11 @@ class Attempt(Part):
 
 
 class ReportedModel(Part):
-    """One model on one device: what answers, what lies on disk, and the last attempt."""
+    """One model on one device: what answers, what was committed, what lies on disk, and the last attempt."""
 
     generation: Count = 0
     answering: Slot | None = None
+    committed: Slot | None = None
     slots: tuple[Slot, ...] = ()
     attempt: Attempt | None = None
 
