@@ -57,7 +57,7 @@ def newer(kind: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
     """A message with an unknown field in each of its parts."""
     changed: dict[str, Any] = {**value, "of_a_newer_version": {"deep": [1, None, "x"]}}
     for name, field in kind.model_fields.items():
-        for part in models_in(field.annotation):
+        for part in models_in(field.annotation) if name in value else ():
             held = changed[name]
             if isinstance(held, list):
                 changed[name] = [newer(part, entry) for entry in held]
