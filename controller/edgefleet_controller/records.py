@@ -165,6 +165,7 @@ class Timers(Record):
 
     unreachable_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 86_400
     silent_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 600
+    space_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 3600
     staging_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 6 * 3600
     wave_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 24 * 3600
     trial_s: Annotated[float, Field(ge=0, le=86400)] = 30

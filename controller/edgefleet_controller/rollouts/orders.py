@@ -5,7 +5,16 @@ from typing import Literal
 
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord
-from edgefleet_controller.rollouts.rollout import Decision, End, Hold, MoveRollout, MoveWave, Return, must_return
+from edgefleet_controller.rollouts.rollout import (
+    Decision,
+    End,
+    Hold,
+    MoveRollout,
+    MoveWave,
+    Return,
+    must_return,
+    waits_for_room,
+)
 from edgefleet_protocol.phases import ENDED
 
 Verb = Literal["pause", "resume", "abort", "rollback"]
@@ -53,6 +62,9 @@ def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:
     """Whoever has not decided keeps what it has: downloads stop, trials end, what is committed stays."""
     decisions: list[Decision] = []
     for execution in executions:
+        if execution.phase == "rejected" and waits_for_room(execution):
+            decisions.append(Return(execution))  # it was given up, and would go on by itself
+            continue
         if execution.phase in ENDED:
             continue
         cancelled = execution.model_copy(update={"phase": "cancelled", "detail": "the rollout was aborted"})

@@ -100,11 +100,16 @@ def advance(
     judged = _judge(rollout, wave, members, earlier, findings, now_ms)
     if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
         return judged  # nobody else switches on a verdict like this
-    expired = _expire(rollout, members, now_ms, listening_since_ms)
+    expired = _expire(rollout, [*earlier, *members], now_ms, listening_since_ms)
     given_up = {d.execution.device for d in expired}
     # A device that is given up in this turn is not told to switch in the same one.
     still_there = [e for e in members if e.device not in given_up]
-    return [*expired, *_steer(rollout, wave, still_there, earlier, now_ms), *judged]
+    return [*expired, *_catch_up(earlier), *_steer(rollout, wave, still_there, earlier, now_ms), *judged]
+
+
+def waits_for_room(execution: ExecutionRecord) -> bool:
+    """Whether a device has no room for its variant, and goes on by itself as soon as it has, given up or not."""
+    return execution.reason == "no_space" and execution.phase in ("notified", "rejected")
 
 
 def must_return(execution: ExecutionRecord) -> bool:
@@ -112,7 +117,8 @@ def must_return(execution: ExecutionRecord) -> bool:
     if execution.back_generation is not None:
         return True
     unharmed = ("rejected", "failed_no_change", "failed_rolled_back", "superseded", "removed", "already_installed")
-    return execution.generation is not None and execution.phase not in unharmed
+    ended_by_itself = execution.phase in unharmed and not waits_for_room(execution)
+    return execution.generation is not None and not ended_by_itself
 
 
 def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
@@ -138,7 +144,7 @@ def _start(wave: WaveRecord, members: Sequence[ExecutionRecord]) -> list[Decisio
 def _expire(
     rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int, listening_since_ms: int | None
 ) -> list[End]:
-    """Every state has an end: never heard is unreachable, fallen silent on the way is timed out.
+    """Every state has an end: never heard is unreachable, fallen silent on the way is timed out, without room rejected.
 
     After a silence of our own, everyone has the time of `silent_s` to be heard again.
     """
@@ -158,7 +164,14 @@ def _expire(
         elif silent_s > timers.silent_s:
             reason = f"silent for {timers.silent_s:.0f} s in {execution.phase}"
             decisions.append(End(execution, "timed_out", reason))
+        elif waits_for_room(execution) and now_ms - execution.changed_ms > timers.space_s * 1000:
+            decisions.append(End(execution, "rejected", f"{execution.detail}; waited {timers.space_s:.0f} s for room"))
     return decisions
+
+
+def _catch_up(earlier: Sequence[ExecutionRecord]) -> list[Activate]:
+    """Who is ready only after its wave has passed its gate switches now."""
+    return [Activate(e) for e in earlier if e.phase == "staged" and e.directive == "stage"]
 
 
 def _steer(
@@ -175,7 +188,8 @@ def _steer(
         return [Stage(e) for e in late]
     waited_s = (now_ms - wave.since_ms) / 1000
     if wave.state == "staging":
-        if all(e.phase == "staged" for e in under_way) or waited_s > timers.staging_s:
+        # Who has no room may have none for long: the others need not wait for it to begin.
+        if all(e.phase == "staged" or waits_for_room(e) for e in under_way) or waited_s > timers.staging_s:
             staged = sum(e.phase == "staged" for e in under_way)
             return [MoveWave(wave.number, "activating", f"{staged} devices are ready to switch")]
         return []
@@ -220,12 +234,14 @@ def after_report(
 ) -> ExecutionRecord:
     """An execution after its device told of the attempt at the same generation.
 
-    What a device says of itself always wins: one that was given up as silent or unreachable and comes back is
-    taken at its word. Only an execution that its device has ended never moves again.
+    What a device says of itself always wins: one that was given up as silent, unreachable or without room and comes
+    back is taken at its word. Only an execution that its device has ended never moves again.
     """
     heard = execution.model_copy(update={"heard_ms": now_ms})
-    given_up = execution.phase in ("timed_out", "unreachable")
-    if (execution.phase in ENDED and not given_up) or phase == execution.phase:
+    given_up = execution.phase in ("timed_out", "unreachable") or waits_for_room(execution)
+    still_waits = waits_for_room(execution) and reason == execution.reason
+    nothing_new = (phase, reason) == (execution.phase, execution.reason)
+    if (execution.phase in ENDED and not given_up) or still_waits or nothing_new:
         return heard
     changes = {"phase": phase, "reason": reason, "detail": detail, "changed_ms": now_ms}
     return heard.model_copy(update=changes)
