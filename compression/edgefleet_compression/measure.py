@@ -17,17 +17,12 @@ from edgefleet_compression.host import host
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.session import Session, inputs
 from edgefleet_compression.source import Source
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from edgefleet_protocol.encoding import compress
 
 Top1 = NDArray[np.int64]
 
 RUNS = 300
 PROBE_TIMEOUT_S = 120
-ZSTD_LEVEL = 19
 Z_95 = 1.959964
 
 
@@ -42,8 +37,8 @@ def wilson(hits: int, samples: int) -> tuple[float, float]:
 
 
 def encoded_bytes(path: Path) -> int:
-    """The bytes of a file after zstd, level 19."""
-    return len(zstd.compress(path.read_bytes(), ZSTD_LEVEL))
+    """The bytes of a file on the wire."""
+    return len(compress(path.read_bytes()))
 
 
 def probe(
