@@ -172,6 +172,11 @@ class Bus:
         """Say what is missing of a blob."""
         self.publish("want", request)
 
+    def introduce_as(self, presence: Presence) -> None:
+        """Connect again under another presence: a last will is fixed for as long as a connection lasts."""
+        self._presence = presence
+        self._gone.set()
+
     def check(self) -> None:
         """Break a connection on which nothing was heard for three heartbeats: it may be dead and not know."""
         if self._last_mid in self._acked_mids:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgefleet_agent.durable import LateFile
 from edgefleet_agent.errors import StateInUse, StateNotWritable
 from edgefleet_agent.failpoints import reach
-from edgefleet_protocol.messages import Count, Id
+from edgefleet_protocol.messages import Acked, Count, Id
 
 
 class _Saved(BaseModel):
@@ -57,6 +57,28 @@ def wake(folder: Path) -> Identity:
     if not known:
         raise StateNotWritable(f"{folder} cannot be written: make room there, or give another --state")
     return Identity(saved.incarnation, saved.boot, file, first_report=int(time.time()))
+
+
+def is_copy(identity: Identity, reports: int, acked: Acked) -> bool:
+    """Whether the controller has heard more of this incarnation than it has ever said.
+
+    Then our state was copied or restored from an older image, and another life has gone on from there.
+
+    Args:
+        identity: who we are.
+        reports: how many reports we have made since our start.
+        acked: what the controller says.
+    """
+    if acked.incarnation != identity.incarnation or acked.boot is None or acked.report is None:
+        return False
+    return (acked.boot, acked.report) > (identity.boot, reports)
+
+
+def begin_anew(folder: Path) -> Identity:
+    """Take a new incarnation, and leave the old one to the life that has gone on with it."""
+    saved = _Saved(incarnation=uuid4().hex, boot=1)
+    file = LateFile(folder / "identity.json", saved.model_dump_json().encode(), keep_room=True)
+    return Identity(saved.incarnation, saved.boot, file)
 
 
 def lock(folder: Path) -> int:

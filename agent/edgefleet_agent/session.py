@@ -26,7 +26,7 @@ from edgefleet_agent.facts import Described
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.http import Endpoint, agent_version
-from edgefleet_agent.identity import Identity
+from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import Effect
@@ -66,9 +66,8 @@ class Session:
         self._watchdog = Watchdog()
         self._recorder = Recorder(time.monotonic, wall_ms)
         self._serving = Serving(self._recorder, lambda: encode(self._snapshot))
-        presence = Presence(online=True, incarnation=identity.incarnation, boot=identity.boot)
         heartbeat_s, broker = settings.heartbeat_s, settings.broker_settings
-        self._bus = Bus(broker, settings.device, presence, heartbeat_s, self.inbox)
+        self._bus = Bus(broker, settings.device, self._presence, heartbeat_s, self.inbox)
         self._fetcher = Fetcher(self._bus, described.link.name, settings.stall_s)
         self._device = self._open_device()
         self._installations: dict[str, Installation] = {}
@@ -180,7 +179,27 @@ class Session:
 
     def _acked(self, payload: bytes) -> None:
         acked = decode(Acked, payload)
-        self._spool.acked(acked.incarnation, acked.through)
+        if is_copy(self._identity, self._reports, acked):
+            self._begin_anew(acked.through)
+        else:
+            self._spool.acked(acked.incarnation, acked.through)
+
+    @property
+    def _presence(self) -> Presence:
+        return Presence(online=True, incarnation=self._identity.incarnation, boot=self._identity.boot)
+
+    def _begin_anew(self, through: int) -> None:
+        """Part from the life that has gone on from the state that ours is a copy of."""
+        left = self._identity.incarnation
+        self._identity, self._reports = begin_anew(self._settings.state), 0
+        self._late = [self._identity.file]
+        log.warning(
+            "the state folder was copied or restored: incarnation %s has gone on without us, ours is %s from now on",
+            left,
+            self._identity.incarnation,
+        )
+        self._spool.begin_anew(self._identity.incarnation, through)
+        self._bus.introduce_as(self._presence)
 
     def _hello(self, payload: bytes) -> None:
         hello = decode(Hello, payload)

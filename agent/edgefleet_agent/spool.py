@@ -52,7 +52,7 @@ class Spool:
         self._max_windows, self._max_in_memory, self._patience_s = max_windows, max_in_memory, patience_s
         self._sent: dict[int, float] = {}
         self._in_memory: deque[TelemetryWindow] = deque()
-        self._on_disk = self._dropped = self._lost = self._acked = 0
+        self._on_disk = self._dropped = self._lost = self._acked = self._found = 0
         self._db: sqlite3.Connection | None = None
         self.trouble: str | None = None
         """What the disk said when it did not take what is here; None while it does."""
@@ -123,6 +123,21 @@ class Spool:
             self._troubled(error)
         reach("window_forgotten")
 
+    def begin_anew(self, incarnation: str, through: int) -> None:
+        """Go on under another incarnation, since the one until now is another life's, too.
+
+        What is here from before this start and has a number that is stored was that life's as well, and is stored.
+        What was recorded since is ours, whatever its number: it follows under the new incarnation.
+        """
+        try:
+            self._opened()
+            self._acked = max(self._acked, min(through, self._found))
+            self._forget_acked()
+        except sqlite3.OperationalError as error:
+            self._troubled(error)
+        self._incarnation = incarnation
+        self.forget_sent()
+
     @property
     def dropped(self) -> int:
         """How many windows were lost for want of room, ever."""
@@ -144,6 +159,7 @@ class Spool:
                 db.executescript(SCHEMA)
                 self._dropped = int(db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()[0])
                 self._on_disk = _count(db)
+                self._found = int(db.execute("SELECT coalesce(max(seq), 0) FROM windows").fetchone()[0])
             except sqlite3.Error:
                 db.close()
                 raise

@@ -202,3 +202,17 @@ def test_a_want_goes_to_delivery(ingest: Ingest, wanted: list[ChunkRequest]) -> 
     ingest.offer(topics.up("d", "want"), encode(request))
     settle(lambda: wanted)
     assert wanted == [request]
+
+
+def test_a_device_that_reports_less_than_is_known_of_it_is_told_how_far_it_had_come(
+    ingest: Ingest, store: Store, bus: Published, reported
+) -> None:
+    ingest.offer(topics.up("d", "reported"), encode(reported(boot=7, report=40)))
+    ingest.offer(topics.up("d", "telemetry"), encode(window(1)))
+    settle(lambda: bus.said)
+    ingest.offer(topics.up("d", "reported"), encode(reported(boot=3, report=2)))
+    settle(lambda: len(bus.said) == 2)
+    topic, said = bus.said[-1]
+    assert topic == topics.acked("d")
+    assert decode(Acked, said) == Acked(incarnation="0" * 32, through=1, boot=7, report=40)
+    assert store.devices.get("d").reported.boot == 7

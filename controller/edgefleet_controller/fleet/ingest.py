@@ -9,9 +9,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.voice import Voice, must_be_told
-from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
@@ -74,6 +74,7 @@ class Ingest:
         self._voice = voice
         self._want = want
         self._identities = Identities(store, conflict_s)
+        self._behind: set[str] = set()
         self._accept_all = accept_all
         self._max_pending = max_pending
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
@@ -149,6 +150,9 @@ class Ingest:
                 reach("windows_stored")
         reach("batch_committed")
         self.counts["windows"] += len(windows)
+        # Before the acknowledgements: an agent that has to part from an incarnation keeps what is stored under it.
+        while self._behind:
+            self._voice.correct(self._behind.pop())
         self._voice.acknowledge(stored)
         if stored:
             reach("batch_acknowledged")
@@ -189,7 +193,10 @@ class Ingest:
         """Keep a snapshot and what it means for executions; whether the device must be told what to run."""
         admitted = self._admit(device, now)
         self._identities.hear(device, reported.incarnation, now)
-        if not self._store.devices.put_report(device, reported, now) or not admitted:
+        if not self._store.devices.put_report(device, reported, now):
+            self._behind.add(device)
+            return False
+        if not admitted:
             return False
         for name, model in reported.models.items():
             known = self._store.rollouts.executions_of(device, name)

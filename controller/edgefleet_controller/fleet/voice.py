@@ -40,6 +40,16 @@ class Voice:
         for (device, incarnation), through in stored.items():
             self._bus.publish(topics.acked(device), encode(Acked(incarnation=incarnation, through=through)))
 
+    def correct(self, device: str) -> None:
+        """Tell a device that reported an older snapshot than we have how far its incarnation has come."""
+        known = self._store.devices.find(device)
+        if known is None:
+            return
+        said = known.reported
+        through = self._store.telemetry.through(device, said.incarnation)
+        acked = Acked(incarnation=said.incarnation, through=through, boot=said.boot, report=said.report)
+        self._bus.publish(topics.acked(device), encode(acked))
+
     def hello(self, jitter_s: float) -> None:
         """Ask everyone to report: what was sent before our subscription reached nobody."""
         self._bus.publish(topics.HELLO, encode(Hello(jitter_s=jitter_s)))
