@@ -5,6 +5,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from edgefleet_protocol.floods import AtMost
+
 
 class JsonLines(logging.Formatter):
     """One JSON object for each record: time (RFC 3339, UTC), level, device, message, and error with its traceback."""
@@ -31,5 +33,6 @@ def set_up_logs(device: str, form: str, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     readable = logging.Formatter(f"%(asctime)s {device} %(levelname)s %(message)s")
     handler.setFormatter(JsonLines(device) if form == "json" else readable)
+    handler.addFilter(AtMost())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     logging.getLogger("edgefleet.agent.bus.packets").setLevel(logging.DEBUG if verbose else logging.WARNING)

@@ -6,6 +6,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from edgefleet_protocol.floods import AtMost
+
 LogFormat = Literal["text", "json"]
 READABLE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -30,6 +32,7 @@ def set_up_logs(form: LogFormat) -> None:
     """Send every logger's records to stderr, in this form."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(READABLE))
+    handler.addFilter(AtMost())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # uvicorn's own words are for its developers; what matters of them is a warning.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

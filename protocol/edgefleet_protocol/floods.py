@@ -1,0 +1,41 @@
+"""A log that nobody can flood: both sides write down what they set aside, and anybody may send it to them."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+PER_MINUTE = 20
+
+
+class AtMost(logging.Filter):
+    """Lets warnings and errors through, at most `per_minute` of those that one line of the source writes.
+
+    The first one of the next minute says how many were left out.
+
+    Args:
+        per_minute: how many of the same line.
+        clock: the monotonic clock, in seconds.
+    """
+
+    def __init__(self, per_minute: int = PER_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._lines: dict[tuple[str, int], tuple[float, int]] = {}  # as many as there are calls in the source
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this record is written."""
+        if record.levelno < logging.WARNING:
+            return True
+        line, now_s = (record.pathname, record.lineno), self._clock()
+        with self._lock:
+            since_s, seen = self._lines.get(line, (now_s, 0))
+            left_out = max(seen - self._per_minute, 0) if now_s - since_s >= 60 else 0
+            if now_s - since_s >= 60:
+                since_s, seen = now_s, 0
+            self._lines[line] = since_s, seen + 1
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it, left out)", None
+        return seen < self._per_minute
