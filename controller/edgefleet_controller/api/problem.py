@@ -76,10 +76,15 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = ", ".join(_allowed(app, request))
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := ", ".join(_allowed(app, request))):
             return problem(error.status_code, f"this can be asked for by {allowed}", {"Allow": allowed})
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return problem(error.status_code, f"there is nothing at {request.scope['path']}: see /docs")
         return problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(UnicodeEncodeError)
+    def no_text(_: Request, error: UnicodeEncodeError) -> JSONResponse:
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"a text holds what is no character: {error.reason}")
 
     @app.exception_handler(ClientDisconnect)
     def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
