@@ -1,13 +1,14 @@
 """What answers for one model: the live variant, and during a trial the old one, warm behind it."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgefleet_agent.errors import ModelFailed, RequestError, WorkerDied, WorkerError, WorkerTimedOut
+from edgefleet_agent.errors import Busy, ModelFailed, RequestError, WorkerDied, WorkerError, WorkerTimedOut
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.workers import Answer, Worker, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
@@ -49,6 +50,12 @@ class Placed:
         self._lock = threading.Lock()
         self._restarts: list[float] = []
         self._retired = False
+        self._asked: dict[object, float] = {}
+
+    @property
+    def asked_since_s(self) -> float:
+        """When the oldest request came that is not answered yet, on the monotonic clock; inf when there is none."""
+        return min(list(self._asked.values()), default=math.inf)
 
     @property
     def retired(self) -> bool:
@@ -62,7 +69,12 @@ class Placed:
             RequestError: the request's values cannot be used.
             WorkerError: the worker or its model failed.
         """
-        answer = self.worker.ask(tensors, payload)
+        request = object()
+        self._asked[request] = time.monotonic()
+        try:
+            answer = self.worker.ask(tensors, payload)
+        finally:
+            del self._asked[request]
         if not answer.finite:
             raise NotFinite("the model's answer holds values that are not finite")
         return answer
@@ -193,6 +205,12 @@ class Answering:
                 if failed:
                     live.revive()
                 return live.ask(tensors, payload), live
+            except Busy:
+                if not on_trial or old is None:
+                    raise
+                # What the new one is at may never end; that is for whoever asked for it to find out.
+                old.revive()
+                return old.ask(tensors, payload), old
             except WorkerError as error:
                 if not on_trial and not _crashed(error):
                     raise

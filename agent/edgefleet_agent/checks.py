@@ -42,10 +42,23 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     encoding = manifest.encoding_for(max_chunk_bytes)
     if encoding is None:
         raise Refused("manifest_invalid", "the manifest lists no encoding that this agent knows")
+    check_memory(manifest, facts)
     for blob in (manifest.core.golden, encoding.chunk_hashes):
         if blob and blob.size_bytes > MAX_SMALL_BLOB_BYTES:
             raise Refused("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes: at most 1 MB is taken")
     return encoding
+
+
+def check_memory(manifest: Manifest, facts: Facts) -> None:
+    """Whether the variant's weights, as they are in memory, fit into that of the device.
+
+    Raises:
+        Refused: out_of_memory, with need and have.
+    """
+    need = max(manifest.core.onnx.size_bytes, manifest.unfolded_bytes or 0)
+    have = facts.ram_mb * 2**20
+    if need > have:
+        raise Refused("out_of_memory", f"the weights need {need} bytes of memory, have {have}")
 
 
 def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_bytes: int = 0) -> None:

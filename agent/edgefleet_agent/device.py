@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.download import forget
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import SlotRotten
 from edgefleet_agent.events import Event
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
@@ -50,14 +50,15 @@ class Device:
         """Start a worker for a slot; takes a fraction of a second.
 
         Raises:
-            Refused: blob_corrupt, the slot has no manifest.
+            SlotRotten: the slot is not what it was.
             WorkerError: the worker does not start, or refuses the model.
         """
         manifest = self.slots.manifest(slot.variant)
         if manifest is None:
-            raise Refused("blob_corrupt", f"the slot of {slot.variant} has no manifest that can be read")
+            raise SlotRotten(f"the slot of {slot.variant} has no manifest, or another one")
         path = self.slots.path(slot.variant) / MODEL
-        spec = WorkerSpec(path, dict(manifest.core.runtime), self.threads)
+        runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
+        spec = WorkerSpec(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0)
         return Placed(slot, manifest, spec, Worker(spec))
 
     def tidy(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from edgefleet_agent.durable import replace_file, sync_folder
+from edgefleet_agent.durable import digest_of_file, replace_file, sync_folder
 from edgefleet_agent.errors import NoSpace, Refused
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
@@ -158,6 +158,7 @@ class Download:
             bytes_done=self._stored_bytes + sum(_received_bytes(sink) for sink in self._sinks),
             seconds=round(seconds, 3),
             wants=sum(sink.wants for sink in self._sinks),
+            wrong_chunks=sum(sink.wrong for sink in self._sinks),
         )
 
     def stop(self) -> None:
@@ -204,14 +205,14 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
     try:
         manifest_bytes = (scratch / MANIFEST).read_bytes()
         wanted = Manifest.model_validate_json(manifest_bytes)
-        encoded = (scratch / ENCODING).read_bytes()
+        encoded = digest_of_file(scratch / ENCODING)
         golden = (scratch / GOLDEN).read_bytes() if wanted.core.golden else None
     except (OSError, ValueError) as error:
         raise Refused("blob_corrupt", f"the download cannot be read back: {error}") from None
-    if digest(encoded) not in {encoding.blob.sha256 for encoding in wanted.encodings}:
-        raise Refused("blob_corrupt", f"the encoding's sha256 is {digest(encoded)}, which the manifest does not list")
+    if encoded not in {encoding.blob.sha256 for encoding in wanted.encodings}:
+        raise Refused("blob_corrupt", f"the encoding's sha256 is {encoded}, which the manifest does not list")
     reach("encoding_verified")
-    slots.place(manifest_bytes, golden, encoded, scratch)
+    slots.place(manifest_bytes, golden, scratch / ENCODING, scratch)
 
 
 def forget(folder: Path, keep: set[str]) -> None:

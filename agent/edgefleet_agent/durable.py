@@ -1,7 +1,9 @@
 """Writing that survives a power cut: what has returned is on the disk, and no file is ever half of two."""
 
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from edgefleet_agent.failpoints import reach
@@ -103,3 +105,32 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> str:
+    """Write a new file block by block and sync it; gives the sha256 of what was written."""
+    written = sha256()
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+            written.update(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return written.hexdigest()
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """A file, a megabyte at a time."""
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block
+
+
+def digest_of_file(path: Path) -> str:
+    """The sha256 of a file, which is never wholly in memory.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -5,11 +5,14 @@ AgentError
 ├── StateInUse         the operator's: another agent works in this state folder
 ├── StateNotWritable   the disk's: a new state folder cannot be written
 ├── RequestError       a client's: its request cannot be answered; carries the HTTP status
+│   └── Busy               the worker is at another one
 ├── Refused            the controller's: a manifest that this device must not run; carries the reason code
 │   └── NoSpace            the disk's: not enough room, for now; carries how much is needed
 ├── WorkerError        a variant's: its worker cannot answer
 │   ├── WorkerDied         the process has ended
 │   ├── WorkerTimedOut     no answer within the deadline; the process was killed
+│   ├── OutOfMemory        the model needs more memory than its worker is given
+│   ├── SlotRotten         the slot's files are not what they were
 │   └── ModelFailed        onnxruntime refused to load or to run the model
 └── NoSuchTransition   ours: the lifecycle table has no row for this phase and event
 """
@@ -44,6 +47,13 @@ class RequestError(AgentError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Busy(RequestError):  # noqa: N818
+    """The worker had another request in its hands for as long as this one could wait."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "the model is busy: try again")
 
 
 class Refused(AgentError):  # noqa: N818
@@ -86,6 +96,18 @@ class WorkerTimedOut(WorkerError):  # noqa: N818
     """The worker did not answer within its deadline and was killed."""
 
     reason = "worker_timed_out"
+
+
+class OutOfMemory(WorkerError):  # noqa: N818
+    """The model needs more memory than its worker is given; the worker lives."""
+
+    reason = "out_of_memory"
+
+
+class SlotRotten(WorkerError):  # noqa: N818
+    """The slot's files are not what they were when the variant was installed; no worker was started."""
+
+    reason = "blob_corrupt"
 
 
 class ModelFailed(WorkerError):  # noqa: N818

@@ -32,7 +32,7 @@ Point = Literal[
     "download_complete",  # every chunk is synced; the phase is still `downloading`
     # the slot
     "encoding_verified",  # its sha256 is the manifest's
-    "model_unfolded",  # the model in memory is the manifest's; nothing of the slot is on the disk
+    "model_unfolded",  # the model lies in the scratch folder and is the manifest's; the slot is not complete
     "slot_synced",  # the slot is complete and synced, under another name
     "slot_cleared",  # what had its name is gone, and it has not taken it
     "slot_renamed",  # it has its name; the folder is not synced

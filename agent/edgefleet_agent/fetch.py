@@ -46,7 +46,10 @@ class _Fetch:
     interval_s: float = 0.0
     last_chunk_s: float | None = None
     last_progress_s: float = 0.0
+    asked_at_s: float = 0.0
     unanswered: int = 0
+    wrong_before: int = 0
+    """How many wrong chunks there had been at the last progress."""
 
 
 @dataclass
@@ -54,7 +57,8 @@ class Dropped:
     """Chunks that were of no use, by why."""
 
     foreign: int = 0
-    repeated_or_wrong: int = 0
+    repeated: int = 0
+    wrong: int = 0
     malformed: int = 0
 
 
@@ -144,31 +148,42 @@ class Fetcher:
                 self._end(fetch, Refused("no_space", f"what came cannot be synced: {error.strerror}"))
                 continue
             if now_s - fetch.last_progress_s > self.stall_s:
-                self._end(fetch, Refused("download_stalled", f"nothing arrived for {self.stall_s:g} s"))
+                self._end(fetch, self._stalled(fetch))
             elif fetch.listening and now_s >= fetch.ask_at_s:
                 self._ask(fetch, now_s)
         return min((fetch.ask_at_s for fetch in self._all() if fetch.listening), default=now_s + SILENCE_S)
 
+    def _stalled(self, fetch: _Fetch) -> Refused:
+        wrong = fetch.sink.wrong - fetch.wrong_before
+        if wrong:
+            return Refused("blob_corrupt", f"in {self.stall_s:g} s {wrong} chunks came, and none was the blob's")
+        return Refused("download_stalled", f"nothing arrived for {self.stall_s:g} s")
+
     def _take(self, fetch: _Fetch, index: int, data: bytes) -> None:
         now_s = self.clock()
-        if fetch.last_chunk_s is not None:
-            gap_s = now_s - fetch.last_chunk_s
-            fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
-        # Also a chunk that is here already shows that the lane is being served.
-        fetch.last_chunk_s, fetch.unanswered = now_s, 0
-        fetch.ask_at_s = now_s + self._silence_s(fetch)
         try:
-            fresh = fetch.sink.put(index, data)
+            fate = fetch.sink.put(index, data)
         except Refused as error:
             self._end(fetch, error)
             return
         except OSError as error:
             self._end(fetch, Refused("no_space", f"a chunk cannot be written: {error.strerror}"))
             return
-        if not fresh:
-            self.dropped.repeated_or_wrong += 1
+        if fate == "wrong":
+            self.dropped.wrong += 1  # whoever sends such chunks must not keep us from asking for the right ones
             return
-        fetch.last_progress_s = now_s
+        if fetch.last_chunk_s is not None:
+            gap_s = now_s - fetch.last_chunk_s
+            fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
+        # Also a chunk that is here already shows that the lane is being served; but not for ever.
+        fetch.last_chunk_s, fetch.unanswered = now_s, 0
+        fetch.ask_at_s = now_s + self._silence_s(fetch)
+        if fate == "repeated":
+            self.dropped.repeated += 1
+            last_s = max(fetch.last_progress_s, fetch.asked_at_s)
+            fetch.ask_at_s = max(now_s, min(fetch.ask_at_s, last_s + MAX_SILENCE_S))
+            return
+        fetch.last_progress_s, fetch.wrong_before = now_s, fetch.sink.wrong
         if len(fetch.sink.received) == 0:
             fetch.ask_at_s = now_s  # it was complete, and another blob: begin again at once
         if _missing(fetch.sink) == 0:
@@ -187,7 +202,7 @@ class Fetcher:
                 missing=received.inverted().to_text(),
             )
         )
-        fetch.ask_at_s = now_s + self._silence_s(fetch)
+        fetch.asked_at_s, fetch.ask_at_s = now_s, now_s + self._silence_s(fetch)
         fetch.unanswered += 1
 
     def _silence_s(self, fetch: _Fetch) -> float:

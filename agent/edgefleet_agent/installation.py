@@ -352,6 +352,8 @@ class Installation:
         live = self.answering.live
         if live is None or not live.worker.alive:
             return  # its failure is in the inbox already, or is found at the next look
+        if live.asked_since_s < self._trial_ends_s:
+            return  # what it was asked in its trial belongs to it: one that hangs has not held
         live = self.answering.end_trial()
         if live and live.slot.variant == self._now.attempt.variant:
             self._apply("held", answering=live.slot.variant, previous=self._now.answering or self._now.previous)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from edgefleet_agent import inference
 from edgefleet_agent.answering import Answering, NotFinite, Placed
-from edgefleet_agent.errors import ModelFailed, RequestError, WorkerError
+from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, WorkerError
 from edgefleet_agent.telemetry import Key, Recorder
 
 
@@ -93,7 +93,7 @@ class Serving:
             answer, placed = self._models[model].ask(request.tensors, request.payload)
         except WorkerError as error:
             self._recorder.failed(_key(model, live), isinstance(error, NotFinite))
-            status = 500 if isinstance(error, ModelFailed | NotFinite) else 503
+            status = 500 if isinstance(error, ModelFailed | NotFinite | OutOfMemory) else 503
             raise RequestError(status, f"model '{model}' did not answer: {error}") from error
         key = _key(model, placed)
         request_id = request.id or uuid4().hex

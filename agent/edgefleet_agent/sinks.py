@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from edgefleet_agent.checks import MAX_SMALL_BLOB_BYTES
 from edgefleet_agent.durable import replace_file, sync_folder
@@ -29,6 +29,10 @@ SYNC_EVERY_S = 0.5
 MAX_WRONG_BLOBS = 3
 
 
+Fate = Literal["stored", "repeated", "wrong"]
+"""What became of a chunk: new and kept, here already, or none of this blob's."""
+
+
 class Sink(Protocol):
     """One blob on its way in."""
 
@@ -36,13 +40,15 @@ class Sink(Protocol):
     chunk_bytes: int
     wants: int
     """How often it was asked for."""
+    wrong: int
+    """How many chunks came that were not this blob's."""
 
     @property
     def received(self) -> Bitmap:
         """The chunks that are here."""
 
-    def put(self, index: int, data: bytes) -> bool:
-        """Take a chunk; False when it is none of this blob's, or is here already.
+    def put(self, index: int, data: bytes) -> Fate:
+        """Take a chunk.
 
         Raises:
             Refused: blob_corrupt, the whole blob is not what its name says.
@@ -65,25 +71,27 @@ class MemorySink:
                 "manifest_invalid",
                 f"blob {blob.sha256} has {blob.size_bytes} bytes: without a hash list at most {MAX_SMALL_BLOB_BYTES}",
             )
-        self.blob, self.chunk_bytes, self.wants = blob, chunk_bytes, 0
+        self.blob, self.chunk_bytes, self.wants, self.wrong = blob, chunk_bytes, 0, 0
         self.received = Bitmap(chunk_count(blob.size_bytes, chunk_bytes))
         self._data = bytearray(blob.size_bytes)
-        self._wrong = 0
+        self._wrong_blobs = 0
 
-    def put(self, index: int, data: bytes) -> bool:
+    def put(self, index: int, data: bytes) -> Fate:
         """Take a chunk of the right size; when all are here and are not the blob, all are asked for again."""
-        if index >= self.received.count or index in self.received:
-            return False
-        if len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
-            return False
+        if index in self.received:
+            return "repeated"
+        if index >= self.received.count or len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
+            self.wrong += 1
+            return "wrong"
         self._data[index * self.chunk_bytes : index * self.chunk_bytes + len(data)] = data
         self.received.set(index)
         if len(self.received) == self.received.count and digest(bytes(self._data)) != self.blob.sha256:
             self.received = Bitmap(self.received.count)
-            self._wrong += 1
-            if self._wrong >= MAX_WRONG_BLOBS:
-                raise Refused("blob_corrupt", f"blob {self.blob.sha256} came {self._wrong} times and was another")
-        return True
+            self.wrong += self.received.count
+            self._wrong_blobs += 1
+            if self._wrong_blobs >= MAX_WRONG_BLOBS:
+                raise Refused("blob_corrupt", f"blob {self.blob.sha256} came {self._wrong_blobs} times and was another")
+        return "stored"
 
     def sync(self, force: bool = False) -> None:
         """Nothing of this is kept."""
@@ -117,7 +125,7 @@ class FileSink:
             )
         self.path, self._hashes = path, hashes
         self._bitmap_path = bitmap_path(path)
-        self.wants, self.seconds_before = 0, 0.0
+        self.wants, self.wrong, self.seconds_before = 0, 0, 0.0
         self._unsynced = 0
         self._synced_at_s = time.monotonic()
         self._began_s = began_s
@@ -130,20 +138,20 @@ class FileSink:
         """How long the attempt has been downloading, earlier runs of the agent included."""
         return self.seconds_before + time.monotonic() - self._began_s
 
-    def put(self, index: int, data: bytes) -> bool:
-        """Take a chunk whose hash is the one in the list."""
-        if index >= self.received.count or index in self.received:
-            return False
-        if chunk_hash(data) != self._hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]:
-            return False
-        if len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
-            return False
+    def put(self, index: int, data: bytes) -> Fate:
+        """Take a chunk whose hash is the one in the list, whatever came under this number before."""
+        own = index < self.received.count and len(data) == chunk_size(index, self.blob.size_bytes, self.chunk_bytes)
+        if not own or chunk_hash(data) != self._hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]:
+            self.wrong += 1
+            return "wrong"
+        if index in self.received:
+            return "repeated"
         os.pwrite(self._descriptor, data, index * self.chunk_bytes)
         reach("chunk_written")
         self.received.set(index)
         self._unsynced += 1
         self.sync(force=len(self.received) == self.received.count)
-        return True
+        return "stored"
 
     def sync(self, force: bool = False) -> None:
         """Sync the data, then the bitmap: every 16 chunks, or half a second after one came."""

@@ -3,13 +3,13 @@
 import shutil
 from pathlib import Path
 
-from edgefleet_agent.durable import replace_file, sync_folder, write_synced
+from edgefleet_agent.durable import blocks_of, digest_of_file, replace_file, sync_folder, write_blocks, write_synced
 from edgefleet_agent.errors import Refused
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.canonical import digest
-from edgefleet_protocol.encoding import decompress
+from edgefleet_protocol.encoding import unfold
 from edgefleet_protocol.errors import CorruptBlob, ProtocolError
-from edgefleet_protocol.manifest import Manifest
+from edgefleet_protocol.manifest import Manifest, verify
 from edgefleet_protocol.messages import decode
 
 MODEL, MANIFEST, GOLDEN = "model.onnx", "manifest.json", "golden.npz"
@@ -27,16 +27,18 @@ class Slots:
         return self._folder / variant
 
     def manifest(self, variant: str) -> Manifest | None:
-        """The manifest of a variant that lies here; None when it does not, or cannot be read."""
+        """The manifest of a variant that lies here; None when it does not, or is not what it was."""
         try:
-            return decode(Manifest, (self.path(variant) / MANIFEST).read_bytes())
+            data = (self.path(variant) / MANIFEST).read_bytes()
+            manifest = verify(data, digest(data))
         except (OSError, ProtocolError):
             return None
+        return manifest if manifest.variant == variant else None
 
     def intact(self, variant: str) -> bool:
         """Whether a variant lies here and its file is still what its manifest says."""
         manifest = self.manifest(variant)
-        if manifest is None or manifest.variant != variant:
+        if manifest is None:
             return False
         golden = manifest.core.golden
         return _is(self.path(variant) / MODEL, manifest.core.onnx.sha256) and (
@@ -50,13 +52,13 @@ class Slots:
                 return data
         return None
 
-    def place(self, manifest_bytes: bytes, golden: bytes | None, encoding: bytes, scratch: Path) -> None:
+    def place(self, manifest_bytes: bytes, golden: bytes | None, encoding: Path, scratch: Path) -> None:
         """Unfold an encoding, verify the model, and make a slot of it.
 
         Args:
             manifest_bytes: the variant's manifest as it came, already verified.
             golden: its golden set.
-            encoding: the zstd frame, already verified.
+            encoding: the file with the zstd frame, already verified; it is never wholly in memory.
             scratch: a folder on the same disk where the slot is made ready.
 
         Raises:
@@ -67,12 +69,11 @@ class Slots:
         ready = scratch / "slot"
         shutil.rmtree(ready, ignore_errors=True)
         try:
-            model = decompress(encoding, onnx.size_bytes)
-            if digest(model) != onnx.sha256:
-                raise CorruptBlob(f"the model's sha256 is {digest(model)}, not {onnx.sha256}")
-            reach("model_unfolded")
             ready.mkdir()
-            write_synced(ready / MODEL, model)
+            found = write_blocks(ready / MODEL, unfold(blocks_of(encoding), onnx.size_bytes))
+            if found != onnx.sha256:
+                raise CorruptBlob(f"the model's sha256 is {found}, not {onnx.sha256}")
+            reach("model_unfolded")
             write_synced(ready / MANIFEST, manifest_bytes)
             if golden is not None:
                 write_synced(ready / GOLDEN, golden)
@@ -108,6 +109,6 @@ class Slots:
 
 def _is(path: Path, sha256: str) -> bool:
     try:
-        return digest(path.read_bytes()) == sha256
+        return digest_of_file(path) == sha256
     except OSError:
         return False

@@ -5,12 +5,14 @@ when the other end closes, even in the middle of a run.
 """
 
 import os
+import re
 import resource
 import select
 import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,12 @@ from edgefleet_agent import frames
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 BYTES_PER_THREAD = 16 * 1024 * 1024
-WEIGHT_COPIES = 4  # loading and optimizing takes about 3 times the file
+WEIGHT_COPIES = 4  # loading, unfolding and optimizing takes about 3 times the weights
+SHARE_OF_RAM = 0.5
+"""How much of the machine's memory a manifest's own figure may claim for one worker."""
+SLICE_S = 1.0
+"""How long the worker answers golden samples before it says how far it is."""
+NO_MEMORY = re.compile(r"bad_alloc|(failed|unable) to allocate", re.IGNORECASE)
 ANSWER_TIMEOUT_S = 10.0
 
 Reply = tuple[dict[str, Any], bytes]
@@ -60,6 +67,7 @@ class Model:
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
+        self._golden: tuple[Any, Any] | None = None
         options = ort.SessionOptions()
         options.intra_op_num_threads = int(order["threads"])
         options.inter_op_num_threads = 1
@@ -90,23 +98,34 @@ class Model:
         finite = all(bool(np.isfinite(r).all()) for r in results if r.dtype.kind == "f")
         return {"outputs": shown, "finite": finite, "top1": _top1(results[0])}, b"".join(r.tobytes() for r in results)
 
-    def self_test(self, golden: str, scale: float) -> Reply:
-        """Answer the golden set one sample at a time, as a device does; gives probabilities and top-1."""
-        with np.load(Path(golden), allow_pickle=False) as archive:
-            samples, labels = archive["inputs"], archive["labels"] if "labels" in archive.files else None
+    def self_test(self, golden: str, scale: float, first: int) -> Reply:
+        """Answer golden samples from `first` on, one at a time, as a device does, for about a second.
+
+        Gives `count`, how many there are, and of those that were answered now `probabilities`, `correct` and whether
+        all was `finite`.
+        """
+        if self._golden is None:
+            with np.load(Path(golden), allow_pickle=False) as archive:
+                self._golden = archive["inputs"], archive["labels"] if "labels" in archive.files else None
+        samples, labels = self._golden
         name = self.inputs[0]["name"]
         dtype = DTYPES[self.inputs[0]["datatype"]]
-        rows = []
-        for sample in samples:
+        rows: list[Any] = []
+        until_s = time.monotonic() + SLICE_S
+        for sample in samples[first:]:
             x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)
             rows.append(np.asarray(self._session.run(None, {name: x[None]})[0], np.float64).reshape(-1))
+            if time.monotonic() >= until_s:
+                break
+        reply: dict[str, Any] = {"finite": True, "count": len(samples), "probabilities": []}
+        if not rows:
+            return reply, b""
         logits = np.stack(rows)
-        finite = bool(np.isfinite(logits).all())
-        reply: dict[str, Any] = {"finite": finite, "count": len(rows)}
-        if finite:
+        reply["finite"] = bool(np.isfinite(logits).all())
+        if reply["finite"]:
             reply["probabilities"] = [[round(float(p), 7) for p in row] for row in _softmax(logits)]
-            if labels is not None and labels.shape == (len(rows),):
-                reply["correct"] = int((logits.argmax(1) == labels).sum())
+            if labels is not None and labels.shape == (len(samples),):
+                reply["correct"] = int((logits.argmax(1) == labels[first : first + len(rows)]).sum())
         return reply, b""
 
 
@@ -126,13 +145,18 @@ def _top1(result: Any) -> list[int]:
     return [int(i) for i in result.argmax(axis=1)] if result.ndim == 2 and result.shape[1] else []
 
 
-def limit_memory(file_bytes: int, threads: int) -> None:
-    """Bound the address space: what the imports took, and what a model of this size may need."""
+def limit_memory(file_bytes: int, unfolded_bytes: int, threads: int) -> None:
+    """Bound the address space: what the imports took, and what a model of this size may need.
+
+    What the file's own size allows is always given; what a manifest claims beyond that, as far as the machine has it.
+    """
     statm = Path("/proc/self/statm")
     if not statm.exists():  # macOS keeps no such count, and has no such limit
         return
     used = int(statm.read_text().split()[0]) * resource.getpagesize()
-    bound = used + HEADROOM_BYTES + WEIGHT_COPIES * file_bytes + BYTES_PER_THREAD * threads
+    ram_bytes = os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()
+    unfolded = min(WEIGHT_COPIES * unfolded_bytes, int(SHARE_OF_RAM * ram_bytes))
+    bound = used + HEADROOM_BYTES + max(WEIGHT_COPIES * file_bytes, unfolded) + BYTES_PER_THREAD * threads
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
@@ -179,15 +203,17 @@ class Worker:
             if self._model is None:
                 return {"error": "nothing is loaded"}, b""
             if header["op"] == "self_test":
-                return self._model.self_test(header["golden"], header["scale"])
+                return self._model.self_test(header["golden"], header["scale"], int(header["first"]))
             return self._model.answer(header["inputs"], payload)
         except BadInput as error:
             return {"error": str(error), "bad_input": True}, b""
         except Exception as error:  # whatever a model does, the supervisor learns of it
-            return {"error": f"{type(error).__name__}: {error}"[:1000]}, b""
+            told = f"{type(error).__name__}: {error}"[:1000]
+            return {"error": told, "memory": isinstance(error, MemoryError) or bool(NO_MEMORY.search(told))}, b""
 
     def _load(self, order: dict[str, Any]) -> Reply:
-        limit_memory(Path(order["path"]).stat().st_size, int(order["threads"]))
+        size_bytes = Path(order["path"]).stat().st_size
+        limit_memory(size_bytes, int(order.get("unfolded_bytes") or 0), int(order["threads"]))
         self._model = Model(order)
         return {"inputs": self._model.inputs, "outputs": self._model.outputs}, b""
 

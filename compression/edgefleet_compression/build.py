@@ -60,7 +60,7 @@ def build_variant(request: dict[str, Any]) -> Outcome:
     """Build and measure one variant.
 
     Returns:
-        {"ok": True, "onnx_path", "runtime", "metrics", "expected", "steps", "scheme"}, or
+        {"ok": True, "onnx_path", "runtime", "metrics", "expected", "unfolded_bytes", "steps", "scheme"}, or
         {"ok": False, "error": one line: what was wrong, and what to do}.
     """
     try:
@@ -137,6 +137,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     progress.at(0, recipe.steps[0].step, 0.0, "starting")
     one_thread()
     from edgefleet_compression.cache import Cache
+    from edgefleet_compression.graph import unfolded_bytes
     from edgefleet_compression.measure import measure
     from edgefleet_compression.runner import Bench, run_recipe
     from edgefleet_compression.source import open_source
@@ -160,6 +161,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
         "runtime": runtime,
         "metrics": metrics.model_dump(mode="json"),
         "expected": expected,
+        "unfolded_bytes": unfolded_bytes(path),
         "steps": [report.as_dict() for report in reports],
         "scheme": scheme.as_dict() if scheme is not None and "scheme" in recipe.needs else None,
     }

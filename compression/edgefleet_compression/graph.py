@@ -1,10 +1,14 @@
 """Small operations on ONNX graphs that more than one step needs."""
 
 import itertools
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
+
+UNFOLDED_BYTES = 4
 
 
 def strip(model: onnx.ModelProto) -> None:
@@ -79,6 +83,19 @@ def parameters(graph: onnx.GraphProto) -> int:
     """How many numbers the weights of a graph are."""
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
     return sum(int(np.prod(t.dims)) for t in graph.initializer if t.data_type in floats)
+
+
+def unfolded_bytes(path: Path) -> int:
+    """What the weights of a file take in memory: those that are cast or dequantized, unfolded to four bytes each."""
+    graph = onnx.load(path, load_external_data=False).graph
+    unfolding = ("Cast", "DequantizeLinear")
+    widened = {node.input[0] for node in nodes(graph) if node.op_type in unfolding and node.input}
+    total: int = sum(math.prod(sparse.dims) * UNFOLDED_BYTES for sparse in graph.sparse_initializer)
+    for tensor in graph.initializer:
+        plain = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        size = max(UNFOLDED_BYTES, plain) if tensor.name in widened else plain
+        total += math.prod(tensor.dims) * size
+    return total
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:

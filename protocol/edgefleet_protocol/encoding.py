@@ -1,6 +1,7 @@
 """Encodings: zstd frames of a variant's ONNX file, any standard decoder reads them."""
 
 import sys
+from collections.abc import Iterable, Iterator
 
 from edgefleet_protocol.errors import CorruptBlob
 
@@ -10,6 +11,7 @@ else:
     from backports import zstd
 
 LEVEL = 19
+PIECE_BYTES = 1024 * 1024
 STRATEGIES = (zstd.Strategy.fast, zstd.Strategy.btopt, zstd.Strategy.btultra, zstd.Strategy.btultra2)
 MIN_MATCHES = (3, 5, 7)
 MOST_TRIED_BYTES = 4 * 2**20
@@ -34,16 +36,39 @@ def _options(strategy: zstd.Strategy, min_match: int) -> dict[int, int]:
 
 
 def decompress(data: bytes, size_bytes: int) -> bytes:
-    """The `size_bytes` bytes that a frame holds; more are never unfolded, so that a bomb stays small.
+    """The `size_bytes` bytes that a frame holds.
 
     Raises:
         CorruptBlob: no zstd frame, or not of this size.
     """
-    decoder = zstd.ZstdDecompressor()
+    return b"".join(unfold([data], size_bytes))
+
+
+def unfold(blocks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
+    """The `size_bytes` bytes that a frame holds, piece by piece; more are never unfolded, so that a bomb stays small.
+
+    Args:
+        blocks: the frame, in blocks of any size.
+        size_bytes: of what it holds.
+
+    Raises:
+        CorruptBlob: no zstd frame, or not of this size.
+    """
+    decoder, left = zstd.ZstdDecompressor(), size_bytes
     try:
-        plain = bytes(decoder.decompress(data, max_length=size_bytes + 1))
+        for block in blocks:
+            piece = decoder.decompress(block, max_length=min(left + 1, PIECE_BYTES))
+            while piece or not (decoder.eof or decoder.needs_input):
+                left -= len(piece)
+                if left < 0:
+                    raise CorruptBlob(f"the encoding unfolds to more than the {size_bytes} bytes of the manifest")
+                yield piece
+                if decoder.eof:
+                    break
+                piece = decoder.decompress(b"", max_length=min(left + 1, PIECE_BYTES))
+            if decoder.eof:
+                break
     except zstd.ZstdError as error:
         raise CorruptBlob(f"the encoding is no zstd frame: {error}") from None
-    if len(plain) != size_bytes:
-        raise CorruptBlob(f"the encoding unfolds to another size than the {size_bytes} bytes of the manifest")
-    return plain
+    if left or not decoder.eof:
+        raise CorruptBlob(f"the encoding unfolds to less than the {size_bytes} bytes of the manifest, or is cut off")

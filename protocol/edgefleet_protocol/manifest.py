@@ -74,6 +74,9 @@ class Manifest(Message):
 
     `variant` is the sha256 of the core's canonical JSON; left out, it is computed. It is written down because a
     reader that does not know a newer field of the core cannot compute it from what it has parsed.
+
+    `unfolded_bytes` is what its weights take in memory once those of few bits are unfolded: a worker's limit follows
+    it. None where it was not counted; then the size of the file stands for it.
     """
 
     variant: Digest = ""
@@ -85,6 +88,7 @@ class Manifest(Message):
     encodings: tuple[Encoding, ...]
     instruction_sets: tuple[Word, ...] = ()
     min_onnxruntime: Word = "1.20"
+    unfolded_bytes: Count | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -118,12 +118,16 @@ class Slot(Part):
 
 
 class Transfer(Part):
-    """How the bytes of an attempt arrived: `bytes_total` is everything that the device had to download."""
+    """How the bytes of an attempt arrived: `bytes_total` is everything that the device had to download.
+
+    `wrong_chunks` came on the blobs' topics and were not theirs: damaged on the way, or somebody else's.
+    """
 
     bytes_total: Count = 0
     bytes_done: Count = 0
     seconds: Annotated[float, Field(ge=0)] = 0.0
     wants: Count = 0
+    wrong_chunks: Count = 0
 
 
 class Attempt(Part):

@@ -46,6 +46,7 @@ ReasonCode = Literal[
     "no_space",  # not enough disk, with need and have
     "blob_corrupt",  # a blob is complete and is not what its digest says
     "download_stalled",  # nothing arrived for too long
+    "out_of_memory",  # needs more memory than the device has, or than its worker is given
     "load_failed",  # onnxruntime does not load the file
     "self_test_failed",  # other answers than the ones recorded
     "worker_crashed",

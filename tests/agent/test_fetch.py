@@ -77,7 +77,7 @@ def test_a_wire_that_loses_repeats_corrupts_and_mixes_up_delivers_in_the_end(
     run.sink.close()
     assert run.ended == [None]
     assert (tmp_path / "encoding").read_bytes() == DATA
-    assert run.fetcher.dropped.malformed and run.fetcher.dropped.repeated_or_wrong
+    assert run.fetcher.dropped.malformed and run.fetcher.dropped.repeated and run.fetcher.dropped.wrong
     assert wire.left == [TOPIC]
 
 
@@ -193,7 +193,7 @@ def test_a_small_blob_that_is_another_is_asked_for_again_and_given_up_at_the_thi
     blob = BlobRef(sha256=digest(b"abc"), size_bytes=3)
     sink = MemorySink(blob)
     for _ in range(2):
-        assert sink.put(0, b"xyz")
+        assert sink.put(0, b"xyz") == "stored"
         assert len(sink.received) == 0
     with pytest.raises(Refused) as refused:
         sink.put(0, b"xyz")
@@ -202,7 +202,7 @@ def test_a_small_blob_that_is_another_is_asked_for_again_and_given_up_at_the_thi
 
 @pytest.mark.parametrize(("index", "data"), [(0, b"abcd"), (0, b"ab"), (1, b"a"), (2**31, b"abc")])
 def test_a_small_blob_takes_no_chunk_of_another_shape(index: int, data: bytes) -> None:
-    assert not MemorySink(BlobRef(sha256=digest(b"abc"), size_bytes=3)).put(index, data)
+    assert MemorySink(BlobRef(sha256=digest(b"abc"), size_bytes=3)).put(index, data) == "wrong"
 
 
 def test_a_large_blob_without_hashes_is_refused() -> None:
@@ -213,6 +213,31 @@ def test_a_large_blob_without_hashes_is_refused() -> None:
 def test_a_hash_list_of_another_length_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="hash list"):
         FileSink(tmp_path / "encoding", ENCODING, HASHES[:-16], began_s=0.0)
+
+
+def test_chunks_that_are_not_the_blobs_keep_nobody_from_asking_and_are_the_reason_in_the_end(
+    tmp_path: Path, wire: Any, clock: Any
+) -> None:
+    run = Run(tmp_path, wire, clock, stall_s=600)
+    run.listening()
+    while not run.ended:
+        clock.now_s += 1
+        run.fetcher.chunk(TOPIC, frame(0, b"other bytes"))
+        run.fetcher.tick()
+    assert len(wire.wants) > 10 and run.sink.wrong > 500 and len(run.sink.received) == 0
+    assert run.ended[0] and run.ended[0].reason == "blob_corrupt"
+    run.sink.close()
+
+
+def test_chunks_that_are_here_already_keep_nobody_from_asking_for_more_than_a_minute(
+    run: Run, wire: Any, clock: Any
+) -> None:
+    run.listening()
+    for _ in range(301):
+        clock.now_s += 1
+        run.fetcher.chunk(TOPIC, chunk(0))
+        run.fetcher.tick()
+    assert len(wire.wants) == 1 + 5
 
 
 def test_when_several_stall_at_once_the_caller_is_told_once(wire: Any, clock: Any) -> None:

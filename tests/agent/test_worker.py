@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from onnx import TensorProto, helper
 
 from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
 from edgefleet_agent.checks import check_golden
-from edgefleet_agent.errors import ModelFailed, RequestError, WorkerDied, WorkerTimedOut
+from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
 from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.messages import Slot
 
 TENSORS = [{"name": "x", "datatype": "FP32", "shape": [1, 16]}]
@@ -99,13 +101,68 @@ def hostile_model(size: int) -> bytes:
 def test_a_model_that_takes_all_memory_fails_at_its_limit(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(hostile_model(2**31))
     began_s = time.monotonic()
-    with pytest.raises((ModelFailed, WorkerDied)):
+    with pytest.raises(OutOfMemory):
         worker = Worker(WorkerSpec(tmp_path / "model.onnx", {}))
         try:
             worker.ask([{"name": "x", "datatype": "FP32", "shape": [1]}], bytes(4))
         finally:
             worker.kill()
     assert time.monotonic() - began_s < 5
+
+
+def test_weights_of_four_bits_get_the_memory_that_they_take_once_they_are_unfolded(tmp_path: Path) -> None:
+    weights = 2**24
+    spec = WorkerSpec(tmp_path / "model.onnx", {})
+    spec.path.write_bytes(four_bit_model(weights))
+    with pytest.raises(OutOfMemory):
+        Worker(spec)
+    worker = Worker(replace(spec, unfolded_bytes=4 * weights))
+    answer = worker.ask([{"name": "x", "datatype": "FP32", "shape": [1, 1024]}], bytes(4096))
+    worker.kill()
+    assert answer.finite
+
+
+def four_bit_model(weights: int) -> bytes:
+    """x [1,1024] -> y; half a byte of file for each weight, four of memory."""
+    shape = (1024, weights // 1024)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["q"], ["c"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["c", "s"], ["w"]),
+            helper.make_node("MatMul", ["x", "w"], ["y"]),
+        ],
+        "four bits",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1024])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, shape[1]])],
+        [
+            helper.make_tensor("q", TensorProto.INT4, shape, random.Random(0).randbytes(weights // 2), raw=True),
+            helper.make_tensor("s", TensorProto.FLOAT, [1], [0.1]),
+        ],
+    )
+    return bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+    )
+
+
+@pytest.mark.parametrize("rot", [lambda path: path.write_bytes(b"junk"), Path.unlink], ids=["changed", "gone"])
+def test_a_file_that_is_not_what_it_was_is_never_loaded(tmp_path: Path, rot: Callable[[Path], Any]) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(hostile_model(4))
+    spec = WorkerSpec(path, {}, sha256=digest(path.read_bytes()))
+    Worker(spec).kill()
+    rot(path)
+    with pytest.raises(SlotRotten):
+        Worker(spec)
+
+
+def test_a_sample_of_the_golden_set_must_be_answered_in_the_time_that_a_client_waits(
+    place: Callable[..., Placed], tmp_path: Path
+) -> None:
+    placed = place()
+    placed.worker._ask_timeout_s = 0.5
+    os.kill(placed.worker.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerTimedOut):
+        placed.worker.self_test(tmp_path / "slots" / placed.slot.variant / "golden.npz", 1.0)
 
 
 def test_a_hung_worker_is_killed_at_its_deadline(place: Callable[..., Placed]) -> None:
@@ -186,6 +243,27 @@ def test_in_a_trial_a_crash_is_answered_by_the_old_variant_and_ends_the_trial(pl
     assert answering.ask(TENSORS, payload())[1] is old
     assert [(t.slot, t.reason) for t in troubles] == [(new.slot, "worker_crashed")]
     assert answering.live is old
+
+
+def test_in_a_trial_that_hangs_every_client_is_answered_by_the_old_variant(place: Callable[..., Placed]) -> None:
+    troubles: list[Trouble] = []
+    answering = Answering(troubles.append)
+    old, new = place(seed=0), place(seed=1, generation=2)
+    new.worker._ask_timeout_s = 1.0
+    answering.serve(old)
+    answering.begin_trial(new)
+    began_s = time.monotonic()
+    os.kill(new.worker.pid, signal.SIGSTOP)
+    answered: list[Placed] = []
+    clients = [threading.Thread(target=lambda: answered.append(answering.ask(TENSORS, payload())[1])) for _ in range(4)]
+    for one in clients:
+        one.start()
+    time.sleep(0.2)
+    assert began_s <= new.asked_since_s < time.monotonic(), "what is not answered yet can be seen"
+    for one in clients:
+        one.join()
+    assert answered == [old] * 4
+    assert [(t.slot, t.reason) for t in troubles] == [(new.slot, "worker_timed_out")]
 
 
 def test_in_a_trial_an_answer_that_is_not_finite_is_answered_by_the_old_one(place: Callable[..., Placed]) -> None:

@@ -102,6 +102,15 @@ def test_a_plain_export_agrees_with_the_source_and_small_variants_are_small(buil
     assert size["student-w5"] < size["pruned-w8"] < size["int8"] < size["fp32"]
 
 
+def test_weights_of_few_bits_are_counted_as_they_are_in_memory(built: Outcomes) -> None:
+    size = {name: Path(outcome["onnx_path"]).stat().st_size for name, outcome in built.items()}
+    unfolded = {name: outcome["unfolded_bytes"] for name, outcome in built.items()}
+    assert 0.9 * size["fp32"] < unfolded["fp32"] < size["fp32"]
+    for recipe in ("w8", "student-w5"):
+        assert unfolded[recipe] == pytest.approx(4 * built[recipe]["metrics"]["parameters"], rel=0.05)
+        assert unfolded[recipe] > 2 * size[recipe]
+
+
 def test_recipes_with_a_common_beginning_share_its_steps(built: Outcomes) -> None:
     cached = {name: [step["cached"] for step in outcome["steps"]] for name, outcome in built.items()}
     assert cached["pruned-int8"] == [False, False, False, False]
@@ -114,6 +123,7 @@ def test_a_second_run_does_no_step_and_gives_the_same_file(built: Outcomes, requ
         assert all(step["cached"] for step in again["steps"]), name
         assert Path(again["onnx_path"]).read_bytes() == Path(first["onnx_path"]).read_bytes()
         assert again["expected"] == first["expected"]
+        assert again["unfolded_bytes"] == first["unfolded_bytes"]
 
 
 def test_the_scheme_is_that_of_the_device_class_and_named_only_where_it_is_used(built: Outcomes) -> None:

@@ -166,6 +166,7 @@ def _print_model(name: str, model: Json) -> None:
         rows.append(("last attempt", f"{attempt['phase']}{f' ({why})' if why else ''}"))
         arrived = attempt["transfer"]
         if arrived["bytes_total"]:
-            rows.append(("transfer", f"{size(arrived['bytes_done'])} in {span(arrived['seconds'])}"))
+            wrong = f", {arrived['wrong_chunks']} chunks were not the blob's" if arrived["wrong_chunks"] else ""
+            rows.append(("transfer", f"{size(arrived['bytes_done'])} in {span(arrived['seconds'])}{wrong}"))
     rows.append(("slots", ", ".join(slot["variant"][:12] for slot in model["slots"]) or "none"))
     print_facts([("", ""), (name, f"generation {model['generation']}{wanted}"), *rows])

@@ -68,6 +68,7 @@ class Publisher:
             expected=_expected(outcome["expected"]),
             encodings=self._encodings(onnx),
             instruction_sets=instruction_sets,
+            unfolded_bytes=outcome.get("unfolded_bytes"),
         )
         ref = self.deliver(manifest.to_bytes())
         reach("variant_delivered")
