@@ -9,6 +9,7 @@ from typing import Any
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 _LENGTHS = struct.Struct(">II")
+_READ_BYTES = 64 * 1024
 
 
 class FrameError(Exception):
@@ -44,32 +45,41 @@ def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) 
         TimeoutError: nothing came in time.
         FrameError: the other end has gone, or what came is no frame.
     """
-    start = _read(pipe, 1, None if timeout_s is None else time.monotonic() + timeout_s)
+    # One request is under way at a time, so that nothing follows a frame: most come whole, in one read.
+    data = _read(pipe, 0, 1, None if timeout_s is None else time.monotonic() + timeout_s)
     deadline = time.monotonic() + rest_s
-    header_bytes, payload_bytes = _LENGTHS.unpack(start + _read(pipe, _LENGTHS.size - 1, deadline))
+    if len(data) < _LENGTHS.size:
+        data += _read(pipe, len(data), _LENGTHS.size, deadline)
+    header_bytes, payload_bytes = _LENGTHS.unpack_from(data)
     if header_bytes > MAX_HEADER_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
         raise FrameError(f"a frame of {header_bytes} + {payload_bytes} bytes is too large")
-    text, payload = _read(pipe, header_bytes, deadline), _read(pipe, payload_bytes, deadline)
+    begin, end = _LENGTHS.size + header_bytes, _LENGTHS.size + header_bytes + payload_bytes
+    if len(data) < end:
+        data += _read(pipe, len(data), end, deadline)
+    if len(data) > end:
+        raise FrameError(f"{len(data) - end} bytes follow a frame")
     try:
-        header = json.loads(text)
+        header = json.loads(data[_LENGTHS.size : begin])
     except ValueError:
         raise FrameError("a frame whose header is no JSON") from None
     if not isinstance(header, dict):
         raise FrameError("a frame whose header is no object")
-    return header, payload
+    return header, data[begin:]
 
 
-def _read(pipe: socket.socket, count: int, deadline: float | None) -> bytes:
-    data = bytearray()
-    while len(data) < count:
+def _read(pipe: socket.socket, have: int, need: int, deadline: float | None) -> bytes:
+    """What brings `have` bytes to at least `need`."""
+    parts = []
+    while have < need:
         pipe.settimeout(None if deadline is None else max(deadline - time.monotonic(), 0.001))
         try:
-            part = pipe.recv(count - len(data))
+            part = pipe.recv(max(need - have, _READ_BYTES))
         except TimeoutError:
             raise
         except OSError as error:
             raise FrameError(str(error)) from None
         if not part:
             raise FrameError("the other end has closed")
-        data += part
-    return bytes(data)
+        parts.append(part)
+        have += len(part)
+    return b"".join(parts)

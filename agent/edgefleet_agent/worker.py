@@ -4,6 +4,7 @@
 when the other end closes, even in the middle of a run.
 """
 
+import math
 import os
 import re
 import resource
@@ -78,24 +79,25 @@ class Model:
         self._session = ort.InferenceSession(order["path"], options, providers=["CPUExecutionProvider"])
         self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
+        self._names = [tensor["name"] for tensor in self.outputs]
 
     def answer(self, tensors: list[dict[str, Any]], payload: bytes) -> Reply:
         """Run one request; `tensors` name, shape and type what lies in `payload` one after the other."""
         feed, at = {}, 0
         for tensor in tensors:
             dtype = DTYPES[tensor["datatype"]]
-            count = int(np.prod(tensor["shape"], dtype=np.int64))
+            count = math.prod(tensor["shape"])
             array = np.frombuffer(payload, dtype, count, at).reshape(tensor["shape"])
             at += count * dtype.itemsize
-            if dtype.kind == "f" and not np.isfinite(array).all():
+            if not _finite(array):
                 raise BadInput(f"input '{tensor['name']}' holds values that are not finite")
             feed[tensor["name"]] = array
-        results = self._session.run(None, feed)
+        results = self._session.run(self._names, feed)
         shown = [
             {"name": told["name"], "datatype": told["datatype"], "shape": list(result.shape)}
             for told, result in zip(self.outputs, results, strict=True)
         ]
-        finite = all(bool(np.isfinite(r).all()) for r in results if r.dtype.kind == "f")
+        finite = all(_finite(result) for result in results)
         return {"outputs": shown, "finite": finite, "top1": _top1(results[0])}, b"".join(r.tobytes() for r in results)
 
     def self_test(self, golden: str, scale: float, first: int) -> Reply:
@@ -141,6 +143,10 @@ def _softmax(logits: Any) -> Any:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def _finite(array: Any) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
 def _top1(result: Any) -> list[int]:
     return [int(i) for i in result.argmax(axis=1)] if result.ndim == 2 and result.shape[1] else []
 
@@ -162,9 +168,9 @@ def limit_memory(file_bytes: int, unfolded_bytes: int, threads: int) -> None:
 
 def renew_cpu(seconds: int) -> None:
     """Allow `seconds` more of CPU time: the limit is for one request, a worker's life has none."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    used = int(usage.ru_utime + usage.ru_stime) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, resource.RLIM_INFINITY))
+    limit = int(time.process_time()) + 1 + seconds
+    if limit != resource.getrlimit(resource.RLIMIT_CPU)[0]:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
 def end_with_supervisor(descriptor: int) -> None:

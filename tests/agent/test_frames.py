@@ -1,0 +1,73 @@
+"""What travels between supervisor and worker: whole frames, however they come, and nothing else."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from edgefleet_agent import frames
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 3136, 300_000])
+def test_a_frame_arrives_as_it_was_sent(pair: Pair, size_bytes: int) -> None:
+    payload = bytes(range(256)) * (size_bytes // 256 + 1)
+    payload = payload[:size_bytes]
+    sending = threading.Thread(target=frames.send, args=(pair[0], {"op": "infer"}, payload, 5))
+    sending.start()
+    assert frames.receive(pair[1], 5) == ({"op": "infer"}, payload)
+    sending.join()
+
+
+def test_a_frame_may_come_byte_by_byte(pair: Pair) -> None:
+    text = b'{"op": "infer"}'
+    whole = struct.pack(">II", len(text), 3) + text + b"abc"
+
+    def dribble() -> None:
+        for at in range(len(whole)):
+            pair[0].sendall(whole[at : at + 1])
+            time.sleep(0.001)
+
+    sending = threading.Thread(target=dribble)
+    sending.start()
+    assert frames.receive(pair[1], 5) == ({"op": "infer"}, b"abc")
+    sending.join()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack(">II", 2**31, 0),
+        struct.pack(">II", 2, 2**31) + b"{}",
+        struct.pack(">II", 2, 0) + b"{]",
+        struct.pack(">II", 2, 0) + b"[]",
+        struct.pack(">II", 2, 0) + b"{}" + b"more",
+    ],
+    ids=["a huge header", "a huge payload", "no JSON", "no object", "more than one frame"],
+)
+def test_what_is_no_frame_is_refused(pair: Pair, data: bytes) -> None:
+    pair[0].sendall(data)
+    with pytest.raises(frames.FrameError):
+        frames.receive(pair[1], 5)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0", struct.pack(">II", 2, 5) + b"{}ab"])
+def test_an_end_that_closes_is_told_from_one_that_is_slow(pair: Pair, data: bytes) -> None:
+    pair[0].sendall(data)
+    with pytest.raises(TimeoutError):
+        frames.receive(pair[1], 0.05, rest_s=0.05)
+    pair[0].sendall(data or b"\0")
+    pair[0].close()
+    with pytest.raises(frames.FrameError):
+        frames.receive(pair[1], 5)
