@@ -113,6 +113,7 @@ class Fleet:
         self.catalogue = folder / "catalogue"
         (self.catalogue / "link").mkdir(parents=True, exist_ok=True)
         (self.catalogue / "link" / "lab.toml").write_text(LAB_LINK)
+        (self.catalogue / "link" / "line.toml").write_text(LAB_LINK.replace("down_kbps = 250", "down_kbps = 600"))
         self.controller = Process(
             folder / "controller.log",
             *("edgefleet_controller", "serve", "--state", str(self.state), "--profiles", str(self.catalogue)),
@@ -216,7 +217,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fleet = Fleet(folder)
     fleet.start_controller()
     try:
-        profiles = ["eu/x86-avx2/ethernet", "eu/x86-avx2/lab", "na/x86-avx2/wifi"]
+        profiles = ["eu/x86-avx2/ethernet", "eu/x86-avx2/lab", "eu/x86-avx2/line", "na/x86-avx2/wifi"]
         fleet.build(EXAMPLE, profiles, ["fp32"])
         fleet.build(_second_version(folder / "second"), profiles, ["int8"])
     finally:

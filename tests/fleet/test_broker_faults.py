@@ -20,7 +20,7 @@ from tests.fleet.traffic import Application, Ledger
 
 pytestmark = [pytest.mark.fleet, pytest.mark.broker]
 
-LINE = "eu/x86-avx2/lab"  # takes some seconds for a variant
+LINE = "eu/x86-avx2/line"  # takes some seconds for a variant
 DOWN_S = 1.5
 LONGEST_PAUSE_S = 60.0  # docs/protocol.md
 PAUSE = re.compile(r"trying again in ([0-9.]+) s \(at random, at most ([0-9.]+) s\)")
@@ -35,11 +35,23 @@ class Troubled:
         self.ledger, self.application = Ledger(fleet), Application()
         self.version = 0
 
-    def add(self, device: str, profile: str, *options: str) -> Agent:
-        labels = ("--label", f"name={device}", "--log-format", "json", "--window", "0.4")
-        agent = self.fleet.add_agent(device, profile, *labels, *options)
-        self.application.ask_too(agent)
-        return agent
+    def start(self, device: str, profile: str, *options: str) -> None:
+        """Start an agent; many at a time come up faster than one after the other."""
+        known = ("--label", f"name={device}", "--log-format", "json", "--window", "0.4")
+        fleet = self.fleet
+        agent = Agent(fleet.folder, device, profile, fleet.broker, fleet.catalogue, *known, *options)
+        fleet.agents.append(agent)
+        agent.start()
+
+    def use(self) -> None:
+        """Wait for every agent, and let the application ask them all."""
+        for agent in self.fleet.agents:
+            self.fleet.wait(lambda agent=agent: self.fleet.device(agent.id), f"{agent.id} to report")
+            self.application.ask_too(agent)
+        self.application.resume()
+
+    def agent(self, device: str) -> Agent:
+        return next(agent for agent in self.fleet.agents if agent.id == device)
 
     def on(self, profile: str) -> list[Agent]:
         return [agent for agent in self.fleet.agents if agent.profile == profile]
@@ -66,22 +78,6 @@ class Troubled:
         return float(found[1])
 
 
-@pytest.fixture(scope="module", params=[nats, mosquitto], ids=["nats", "mosquitto"])
-def troubled(
-    request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Troubled]:
-    """Three devices that run fashion@1, on each of the brokers that we promise to work with."""
-    for broker in running(request.param(tmp_path_factory.mktemp("broker"))):
-        with running_fleet(built, tmp_path_factory.mktemp("fleet"), "--broker", broker.url) as fleet:
-            one = Troubled(fleet, broker)
-            for device in ("a", "b", "c"):
-                one.add(device, PROFILE)
-            one.application.resume()
-            one.completed(one.roll_out(one.next_version(), "link=ethernet"))
-            yield one
-            one.application.end()
-
-
 def stop(broker: Broker) -> None:
     broker.stop()
 
@@ -95,23 +91,49 @@ def kill_and_lose_its_store(broker: Broker) -> None:
     broker.wipe_store()
 
 
-@pytest.mark.parametrize("fail", [stop, kill, kill_and_lose_its_store])
+FAULTS = (stop, kill, kill_and_lose_its_store)
+
+
+def name_of(fail: Callable[[Broker], None]) -> str:
+    """The slow device that downloads in a fault."""
+    return f"slow-{fail.__name__}".replace("_", "-")
+
+
+@pytest.fixture(scope="module", params=[nats, mosquitto], ids=["nats", "mosquitto"])
+def troubled(
+    request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Troubled]:
+    """Three devices that run fashion@1 and four that run nothing, on each broker that we promise to work with."""
+    for broker in running(request.param(tmp_path_factory.mktemp("broker"))):
+        with running_fleet(built, tmp_path_factory.mktemp("fleet"), "--broker", broker.url) as fleet:
+            one = Troubled(fleet, broker)
+            for device in ("a", "b", "c"):
+                one.start(device, PROFILE)
+            for fail in FAULTS:
+                one.start(name_of(fail), LINE)
+            one.start("quiet", "na/x86-avx2/wifi", "--heartbeat", "30")
+            one.use()
+            one.completed(one.roll_out(one.next_version(), "link=ethernet"))
+            yield one
+            one.application.end()
+
+
+@pytest.mark.parametrize("fail", FAULTS)
 def test_a_broker_may_fail_in_downloads_trials_and_telemetry(
     troubled: Troubled, fail: Callable[[Broker], None]
 ) -> None:
     fleet, ledger = troubled.fleet, troubled.ledger
-    slow = troubled.add(f"slow-{fail.__name__}".replace("_", "-"), LINE)
-    trying = troubled.roll_out(troubled.next_version(), "link=ethernet", trial_s=5)
-    fast = troubled.on(PROFILE)
+    slow, fast = troubled.agent(name_of(fail)), troubled.on(PROFILE)
+    trying = troubled.roll_out(troubled.next_version(), "link=ethernet", trial_s=6)
     fleet.wait(lambda: all(agent.journal[-1]["phase"] == "trial" for agent in fast), "everyone's trial")
     fetching = troubled.roll_out(2, f"name={slow.id}")
     fleet.wait(lambda: any((slow.state / "downloads").rglob("*.bitmap")), "the first chunks")
-    before, connections, failed_at = windows(troubled), troubled.connections(), time.time()
+    connections, failed_at = troubled.connections(), time.time()
 
     fail(troubled.broker)
+    assert [agent.journal[-1]["phase"] for agent in (slow, *fast)] == ["downloading", *["trial"] * 3]
     time.sleep(DOWN_S)
     fleet.wait(lambda: all(ledger.waiting(agent) >= 3 for agent in fast), "windows that wait in the spools")
-    assert [agent.journal[-1]["phase"] for agent in (slow, *fast)] == ["downloading", *["trial"] * 3]
     troubled.broker.start()
 
     for rollout in (trying, fetching):
@@ -120,15 +142,15 @@ def test_a_broker_may_fail_in_downloads_trials_and_telemetry(
     everyone_came_back_at_a_random_moment(fleet, failed_at)
     no_generation_was_activated_twice(fleet)
     every_window_became_one_row(troubled)
-    assert all(count > before[agent.id] for agent, count in zip(fast, map(ledger.made, fast), strict=True))
+    assert troubled.application.answered[slow.id]
 
 
 def test_a_controller_that_comes_later_than_its_devices_says_hello_and_hears_what_nobody_heard(
     troubled: Troubled,
 ) -> None:
     fleet = troubled.fleet
-    quiet = troubled.add("quiet", PROFILE, "--heartbeat", "30")
-    rollout = troubled.roll_out(2, "name=quiet", silent_s=3, trial_s=3)
+    quiet = troubled.agent("quiet")
+    rollout = troubled.roll_out(2, "name=quiet", trial_s=3)
     fleet.wait(lambda: fleet.executions(rollout)["quiet"]["phase"] == "trial", "the trial")
     fleet.controller.kill()
     failed_at = time.time()
@@ -136,16 +158,11 @@ def test_a_controller_that_comes_later_than_its_devices_says_hello_and_hears_wha
     troubled.broker.start()
     fleet.wait(lambda: quiet.journal[-1]["phase"] == "committed", "the commit")
     fleet.wait(lambda: connected(quiet, failed_at), "the device, back before the controller")
-    time.sleep(3)  # longer than silent_s: only the controller's own silence is to blame
     fleet.start_controller()
     fleet.wait(lambda: fleet.executions(rollout)["quiet"]["phase"] == "committed", "an answer to hello", 15)
     troubled.completed(rollout)
     no_generation_was_activated_twice(fleet)
     every_window_became_one_row(troubled)
-
-
-def windows(troubled: Troubled) -> dict[str, int]:
-    return {agent.id: troubled.ledger.made(agent) for agent in troubled.fleet.agents}
 
 
 def said(agent: Agent, since_s: float) -> list[tuple[float, str]]:
@@ -161,7 +178,7 @@ def connected(agent: Agent, since_s: float) -> bool:
 
 
 def everyone_came_back_at_a_random_moment(fleet: Fleet, failed_at: float) -> None:
-    first_pauses = []
+    shares = []  # of the bound, which differs: who had been connected for long begins with a shorter one
     for agent in fleet.agents:
         lines = said(agent, failed_at)
         assert connected(agent, failed_at), agent.id
@@ -175,8 +192,8 @@ def everyone_came_back_at_a_random_moment(fleet: Fleet, failed_at: float) -> Non
                 drawn.append((pause_s, longest_s))
         assert drawn, f"{agent.id} did not notice"
         assert all(later == min(2 * earlier, LONGEST_PAUSE_S) for (_, earlier), (_, later) in pairwise(drawn)), drawn
-        first_pauses.append(drawn[0][0])
-    assert max(first_pauses) - min(first_pauses) > 0.01, "a fleet that comes back in step"
+        shares.append(drawn[0][0] / drawn[0][1])
+    assert max(shares) - min(shares) > 0.01, "a fleet that comes back in step"
 
 
 def no_generation_was_activated_twice(fleet: Fleet) -> None:
@@ -197,7 +214,7 @@ def every_window_became_one_row(troubled: Troubled) -> None:
     troubled.fleet.wait(all_told, "the last windows")
     for agent in agents:
         assert ledger.stored(agent) == list(range(1, ledger.made(agent) + 1)), agent.id
-        assert ledger.requests(agent) == application.answered[agent.id] > 0, agent.id
+        assert ledger.requests(agent) == application.answered[agent.id], agent.id
         assert troubled.fleet.device(agent.id)["dropped_windows"] == 0
     assert application.refused == [], "the devices answered all the time"
     application.resume()
