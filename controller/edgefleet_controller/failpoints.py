@@ -13,7 +13,7 @@ Point = Literal[
     "turn_begun",  # a rollout's transaction is open
     "joined",  # late devices are in it
     "decided",  # what to do is known, and none of it done
-    "carried_out",  # one decision, by its kind, is in the transaction
+    "carried_out",  # the decisions of one kind, by its name, are in the transaction
     "turn_written",  # all of them are
     "turn_committed",  # and on the disk; no device was told
     "turn_told",  # every device was told

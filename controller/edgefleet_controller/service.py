@@ -20,7 +20,7 @@ from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ids import not_before
 from edgefleet_controller.models.builder import Builder, Folders
 from edgefleet_controller.rollouts.conductor import Conductor
-from edgefleet_controller.rollouts.launch import late_joiners
+from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.settings import Settings
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import load_catalogue
@@ -70,7 +70,7 @@ class Service:
         self.conductor = Conductor(
             self.store,
             self.voice.desire,
-            lambda rollout, executions: late_joiners(self.store, self.catalogue, rollout, executions),
+            LateJoiners(self.store, self.catalogue),
             tick_s=settings.tick_s,
             each_tick=self._each_tick,
             connected=lambda: self.bus.connected,

@@ -12,14 +12,21 @@ def told() -> list[str]:
     return []
 
 
-@pytest.fixture
-def conductor(store: Store, told: list[str]) -> Conductor:
-    def joiners(rollout: RolloutRecord, _executions: object) -> list:
+class Nobody:
+    """No late joiners, and a fault that only one rollout shows."""
+
+    def look(self, rollout: RolloutRecord) -> list:
         if rollout.id == "00":
             raise RuntimeError("a fault that only this rollout shows")
         return []
 
-    return Conductor(store, told.extend, joiners, tick_s=60, each_tick=lambda: None)
+    def drop(self, rollout: str) -> None:
+        pass
+
+
+@pytest.fixture
+def conductor(store: Store, told: list[str]) -> Conductor:
+    return Conductor(store, told.extend, Nobody(), tick_s=60, each_tick=lambda: None)
 
 
 def desired(rollout: str, generation: int) -> DesiredRecord:

@@ -87,7 +87,7 @@ def list_devices(
 ) -> Page[DeviceView]:
     """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
     found = select(service.store, service.catalogue, selector, status)
-    return page(found, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
+    return page(found, lambda d: d.id, lambda d: _view(service, service.store.devices.get(d.id)), limit, cursor)
 
 
 @router.post("/devices", status_code=201, responses=problems(400, 409, 413))

@@ -91,7 +91,7 @@ def list_choices(service: TheService, ref: ModelRef, limit: Limit = 100, cursor:
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background: see the operation that is answered."""
     model = service.store.registry.model(*model_ref(new.model))
-    wanted = new.profiles or sorted({device.profile for device in service.store.devices.all("accepted")})
+    wanted = new.profiles or service.store.members.profiles()
     if not wanted:
         raise Invalid("no device has reported yet: name the profiles to compress for")
     try:

@@ -199,8 +199,10 @@ class Ingest:
         if not admitted:
             return False
         for name, model in reported.models.items():
-            known = self._store.rollouts.executions_of(device, name)
-            self._store.rollouts.put_executions(_changed(known, model, now))
+            named = model.attempt.rollout if model.attempt else None
+            known = self._store.rollouts.concerned(device, name, named)
+            if changed := [new for old, new in _changed(known, model, now) if _is_news(old, new)]:
+                self._store.rollouts.put_executions(changed)
         reach("report_taken")
         return must_be_told(self._store.devices.desired(device), reported)
 
@@ -220,8 +222,10 @@ class Ingest:
         return self._accept_all
 
 
-def _changed(known: Iterable[ExecutionRecord], model: ReportedModel, now: int) -> Iterable[ExecutionRecord]:
-    """Executions that a device's word about one model changes."""
+def _changed(
+    known: Iterable[ExecutionRecord], model: ReportedModel, now: int
+) -> Iterable[tuple[ExecutionRecord, ExecutionRecord]]:
+    """Executions that a device's word about one model concerns: as they were, and as they are now."""
     attempt = model.attempt
     for execution in known:
         if execution.generation is None:
@@ -229,8 +233,14 @@ def _changed(known: Iterable[ExecutionRecord], model: ReportedModel, now: int) -
         if attempt and attempt.generation == execution.generation and attempt.rollout == execution.rollout:
             after = after_report(execution, attempt.phase, attempt.reason, attempt.detail, now)
             transfer = attempt.transfer
-            yield after.model_copy(update={"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done})
+            changes = {"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done}
+            yield execution, after.model_copy(update=changes)
         elif attempt and attempt.generation == execution.back_generation and attempt.rollout == execution.rollout:
-            yield after_report_of_return(execution, attempt.phase, attempt.reason, now)
+            yield execution, after_report_of_return(execution, attempt.phase, attempt.reason, now)
         elif execution.generation < model.generation and execution.phase not in ENDED:
-            yield after_report(execution, "superseded", None, "a higher generation took its place", now)
+            yield execution, after_report(execution, "superseded", None, "a higher generation took its place", now)
+
+
+def _is_news(old: ExecutionRecord, new: ExecutionRecord) -> bool:
+    """Whether a report has to be written down: that an ended one is still heard of matters to nobody."""
+    return new.phase not in ENDED or new.model_copy(update={"heard_ms": old.heard_ms}) != old

@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, Protocol
 
 from prometheus_client import Histogram
 
@@ -26,22 +27,33 @@ from edgefleet_controller.rollouts.rollout import (
     advance,
 )
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.evidence import Compared
+from edgefleet_controller.store.evidence import Compared, Gathering
 
 log = logging.getLogger(__name__)
 
 Tell = Callable[[Sequence[str]], None]
-Joiners = Callable[[RolloutRecord, Sequence[ExecutionRecord]], list[ExecutionRecord]]
 ACTIVE: tuple[RolloutPhase, ...] = ("running", "paused", "rolling_back")
-JOIN_EVERY_MS = 2000
+DECISIONS_PER_TICK = 500
+"""However large a fleet is, a tick stays short, and the broker gets no more than it can take in its stride."""
 TICK_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Joiners(Protocol):
+    """Who finds devices that have appeared since a rollout's start."""
+
+    def look(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
+        """Executions for those that have appeared since the last look."""
+
+    def drop(self, rollout: str) -> None:
+        """Look at the whole fleet next time: what was found did not come into the store."""
 
 
 class Conductor:
     """One thread that moves every rollout along; operators' orders take turns with it.
 
     What is read, decided and written in one turn is one transaction: an order never gets lost under a tick.
-    `connected` says whether the broker is there: while it is not, no device is given up as silent.
+    `connected` says whether the broker is there: while it is not, no device is given up as silent. The executions of
+    rollouts under way and the evidence gathered for them stay in memory, so that a tick costs what has changed.
     """
 
     def __init__(
@@ -58,7 +70,7 @@ class Conductor:
         self._tell = tell
         self._joiners = joiners
         self._directions = Directions(store)
-        self._looked: dict[str, int] = {}
+        self._gathered: dict[str, Gathering] = {}
         self._tick_s = tick_s
         self._each_tick = each_tick
         self._connected = connected
@@ -87,9 +99,9 @@ class Conductor:
             Refused: not in the state that the rollout is in.
         """
         now = now_ms()
-        with self._store.rollouts.transaction():
+        with self._turn(rollout_id):
             rollout = self._store.rollouts.get(rollout_id)
-            executions = self._store.rollouts.executions(rollout_id)
+            executions = self._store.rollouts.live.of(rollout_id)
             decisions = orders.decide(verb, rollout, executions)
             to_tell = self._carry_out(rollout, decisions, now)
             reach("order_written", verb)
@@ -100,7 +112,7 @@ class Conductor:
 
     def halt(self, rollout_id: str, reason: str) -> None:
         """Pause a rollout that cannot go on, for a reason of the controller's own."""
-        with self._store.rollouts.transaction():
+        with self._turn(rollout_id):
             rollout = self._store.rollouts.get(rollout_id)
             if rollout.state == "running":
                 self._carry_out(rollout, [MoveRollout("paused", reason)], now_ms())
@@ -109,22 +121,24 @@ class Conductor:
         """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
         reach("tick_begun")
         self._listening_since_ms = self._hearing.at(now, self._connected())
-        for rollout in self._store.rollouts.all(*ACTIVE):
+        active = self._store.rollouts.all(*ACTIVE)
+        self._forget_all_but({rollout.id for rollout in active})
+        for rollout in active:
             try:
-                self._move(rollout.id, now)
+                self._move(rollout.id, now, max(1, DECISIONS_PER_TICK // len(active)))
             except Exception:
                 # The next tick reads everything anew from the store.
                 log.exception("rollout %s could not be moved", rollout.id)
 
-    def _move(self, rollout_id: str, now: int) -> None:
+    def _move(self, rollout_id: str, now: int, at_most: int) -> None:
         to_tell: list[str] = []
-        with self._store.rollouts.transaction():
+        findings = self._findings(rollout_id)
+        with self._turn(rollout_id):
             reach("turn_begun")
             rollout = self._store.rollouts.get(rollout_id)
-            executions = self._store.rollouts.executions(rollout_id)
-            executions += self._joined(rollout, executions, now)
-            findings = self._findings(rollout, executions)
-            decisions = advance(rollout, executions, now, findings, self._listening_since_ms)
+            executions = self._store.rollouts.live.of(rollout_id)
+            executions += self._joined(rollout)
+            decisions = advance(rollout, executions, now, findings, self._listening_since_ms)[:at_most]
             if decisions:
                 reach("decided")
                 to_tell = self._carry_out(rollout, decisions, now)
@@ -133,6 +147,22 @@ class Conductor:
             reach("turn_committed")
             self._tell(to_tell)
             reach("turn_told")
+
+    @contextmanager
+    def _turn(self, rollout_id: str) -> Iterator[None]:
+        """One transaction; when it fails, what was learnt of the rollout in it is forgotten with it."""
+        try:
+            with self._store.rollouts.transaction():
+                yield
+        except BaseException:
+            self._store.rollouts.live.drop(rollout_id)
+            self._joiners.drop(rollout_id)
+            raise
+
+    def _forget_all_but(self, active: set[str]) -> None:
+        self._store.rollouts.live.keep_only(active)
+        for rollout_id in self._gathered.keys() - active:
+            del self._gathered[rollout_id]
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):
@@ -143,67 +173,86 @@ class Conductor:
             except Exception:
                 log.exception("a tick failed")
 
-    def _joined(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> list[ExecutionRecord]:
-        """Devices that have appeared; looking at the whole fleet for them need not be done at every tick."""
-        if rollout.state != "running" or now - self._looked.get(rollout.id, 0) < JOIN_EVERY_MS:
+    def _joined(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
+        """Devices that have appeared."""
+        if rollout.state != "running":
             return []
-        self._looked[rollout.id] = now
-        joined = self._joiners(rollout, executions)
+        joined = self._joiners.look(rollout)
         self._store.rollouts.put_executions(joined)
         if joined:
             reach("joined")
         return joined
 
-    def _findings(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> list[Finding]:
-        """How the new variant behaves on the profiles where it answers."""
+    def _findings(self, rollout_id: str) -> list[Finding]:
+        """How the new variant behaves on the profiles where it answers; read before the turn, so that nobody waits."""
+        rollout = self._store.rollouts.get(rollout_id)
         if rollout.state != "running" or not any(w.state in ("activating", "soaking") for w in rollout.waves):
             return []
-        compared = _compared([e for e in executions if e.exposed])
-        evidence = self._store.evidence.of(rollout.spec.model, compared, rollout.created_ms)
+        exposed = [e for e in self._store.rollouts.live.of(rollout_id) if e.exposed]
+        if not exposed:
+            return []
+        if rollout_id not in self._gathered:
+            since_ms = min(e.directed_ms or rollout.created_ms for e in exposed)
+            self._gathered[rollout_id] = self._store.evidence.gather(rollout.spec.model, since_ms)
+        evidence = self._gathered[rollout_id].of(_compared(exposed))
         return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
 
     def _carry_out(self, rollout: RolloutRecord, decisions: Sequence[Decision], now: int) -> list[str]:
         """Write down every decision of a turn; the devices to tell. A kill before they are told costs a heartbeat."""
-        to_tell: list[str] = []
+        moved = rollout
+        by_kind: dict[type[Decision], list[Decision]] = {}
         for decision in decisions:
-            match decision:
-                case MoveRollout(state, reason):
-                    rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
-                    self._store.rollouts.note(now, f"rollout {state}", rollout.id, reason)
-                case MoveWave(number, state, reason, evidence):
-                    rollout = _with_wave(rollout, number, state, reason, evidence, now)
-                    self._store.rollouts.note(now, f"wave {number} {state}", rollout.id, reason)
-                case Stage(execution):
-                    self._directions.stage(rollout, execution, now)
-                    to_tell.append(execution.device)
-                case Activate(execution):
-                    self._directions.activate(rollout, execution, now)
-                    to_tell.append(execution.device)
-                case Hold(execution):
-                    self._directions.hold(rollout, execution, now)
-                    to_tell.append(execution.device)
-                case Return(execution):
-                    self._directions.send_back(rollout, execution, now)
-                    to_tell.append(execution.device)
-                case End(execution, phase, reason):
-                    changes = {"phase": phase, "detail": reason, "changed_ms": now}
-                    self._store.rollouts.put_executions([execution.model_copy(update=changes)])
-            reach("carried_out", type(decision).__name__)
-        self._store.rollouts.put(rollout)
-        return to_tell
+            by_kind.setdefault(type(decision), []).append(decision)
+            moved = self._moved(moved, decision, now)
+        for kind, alike in by_kind.items():
+            self._direct(rollout, alike, now)
+            reach("carried_out", kind.__name__)
+        self._store.rollouts.put(moved)
+        return [d.execution.device for d in decisions if isinstance(d, Stage | Activate | Hold | Return)]
+
+    def _moved(self, rollout: RolloutRecord, decision: Decision, now: int) -> RolloutRecord:
+        """The rollout after a decision that moves itself or a wave, and the line about it in the audit trail."""
+        match decision:
+            case MoveRollout(state, reason):
+                rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
+                self._store.rollouts.note(now, f"rollout {state}", rollout.id, reason)
+            case MoveWave(number, state, reason, evidence):
+                rollout = _with_wave(rollout, number, state, reason, evidence, now)
+                self._store.rollouts.note(now, f"wave {number} {state}", rollout.id, reason)
+        return rollout
+
+    def _direct(self, rollout: RolloutRecord, alike: Sequence[Decision], now: int) -> None:
+        """Write down the decisions of one kind about devices."""
+        directions = self._directions
+        match alike[0]:
+            case Stage():
+                directions.stage(rollout, [d.execution for d in alike if isinstance(d, Stage)], now)
+            case Activate():
+                directions.activate(rollout, [d.execution for d in alike if isinstance(d, Activate)], now)
+            case Hold():
+                directions.hold(rollout, [d.execution for d in alike if isinstance(d, Hold)], now)
+            case Return():
+                directions.send_back(rollout, [d.execution for d in alike if isinstance(d, Return)], now)
+            case End():
+                self._store.rollouts.put_executions(_ended(d, now) for d in alike if isinstance(d, End))
+
+
+def _ended(decision: End, now: int) -> ExecutionRecord:
+    changes = {"phase": decision.phase, "detail": decision.reason, "changed_ms": now}
+    return decision.execution.model_copy(update=changes)
 
 
 def _compared(exposed: Sequence[ExecutionRecord]) -> dict[str, Compared]:
     """By profile, the new variant, what its devices ran before, and which devices have switched."""
-    compared: dict[str, Compared] = {}
+    by_profile: dict[str, list[ExecutionRecord]] = {}
     for execution in exposed:
-        if execution.variant is None:
-            continue
-        known = compared.get(execution.profile, Compared(execution.variant, frozenset(), frozenset()))
-        before = known.before | ({execution.previous_variant} if execution.previous_variant else set())
-        compared[execution.profile] = Compared(
-            execution.variant, before - {execution.variant}, known.exposed | {execution.device}
-        )
+        if execution.variant is not None:
+            by_profile.setdefault(execution.profile, []).append(execution)
+    compared: dict[str, Compared] = {}
+    for profile, switched in by_profile.items():
+        new = switched[-1].variant or ""
+        before = {e.previous_variant for e in switched if e.previous_variant} - {new}
+        compared[profile] = Compared(new, frozenset(before), frozenset(e.device for e in switched))
     return compared
 
 

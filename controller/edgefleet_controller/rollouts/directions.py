@@ -1,96 +1,127 @@
-"""What a device is told: every direction is a desired state, and but for the switch itself a new generation."""
+"""What devices are told: every direction is a desired state, and but for the switch itself a new generation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgefleet_controller.records import DesiredRecord, ExecutionRecord, RolloutRecord
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.members import Member
 
 RETURN_TRIAL_S = 2.0
 """A variant that answered before needs no long trial."""
 
 
 class Directions:
-    """Writes desired states and the executions that they belong to; the caller owns the transaction."""
+    """Writes desired states and the executions that they belong to, many at a time; the caller owns the transaction."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def stage(self, rollout: RolloutRecord, execution: ExecutionRecord, now: int) -> None:
-        """Let a device fetch its variant, and remember what it runs until then."""
-        self._direct(rollout, self._with_previous(rollout, execution), activate=False, now=now)
+    def stage(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
+        """Let devices fetch their variant, and remember what they run until then."""
+        members = self._members(rollout, executions)
+        sizes = {m.manifest: self._deliverable_bytes(m.manifest) for m in members.values()}
+        remembering = [e.model_copy(update=_previous(members.get(e.device), sizes)) for e in executions]
+        self._direct(rollout, remembering, activate=False, now=now)
 
-    def activate(self, rollout: RolloutRecord, execution: ExecutionRecord, now: int) -> None:
-        """Let a device switch to what it has staged."""
-        self._direct(rollout, execution, activate=True, now=now)
+    def activate(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
+        """Let devices switch to what they have staged."""
+        self._direct(rollout, executions, activate=True, now=now)
 
-    def hold(self, rollout: RolloutRecord, execution: ExecutionRecord, now: int) -> None:
+    def hold(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Take the word to switch back."""
-        self._direct(rollout, execution, activate=False, now=now)
+        self._direct(rollout, executions, activate=False, now=now)
 
-    def send_back(self, rollout: RolloutRecord, execution: ExecutionRecord, now: int) -> None:
-        """Let a device go back to what it ran before; where that was nothing, nothing is served.
+    def send_back(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
+        """Let devices go back to what they ran before; where that was nothing, nothing is served.
 
         A device that has moved on is left alone: what a later rollout gave it is not this one's to take.
         """
-        model = rollout.spec.model
-        now_asked = next((d for d in self._store.devices.desired(execution.device) if d.model == model), None)
-        if now_asked and now_asked.rollout != rollout.id:
-            left = {"back_generation": now_asked.generation, "back_phase": "superseded", "changed_ms": now}
-            self._store.rollouts.put_executions([execution.model_copy(update=left)])
-            return
-        generation = self._next_generation(execution.device, model)
-        self._store.devices.put_desired(
-            DesiredRecord(
-                device=execution.device,
-                model=model,
-                generation=generation,
-                manifest=execution.previous_manifest,
-                manifest_bytes=execution.previous_manifest_bytes,
-                rollout=rollout.id,
-                activate=True,
-                trial_s=min(rollout.spec.timers.trial_s, RETURN_TRIAL_S),
+        members = self._members(rollout, executions)
+        given = self._given(rollout, executions)
+        told: list[DesiredRecord] = []
+        changed: list[ExecutionRecord] = []
+        for execution in executions:
+            asked = given.get(execution.device)
+            if asked and asked.rollout != rollout.id:
+                changes = {"back_generation": asked.generation, "back_phase": "superseded", "changed_ms": now}
+            else:
+                generation = _next_generation(execution.device, given, members)
+                told.append(_return(rollout, execution, generation))
+                changes = {"back_generation": generation, "back_phase": "assigned", "changed_ms": now}
+            changed.append(execution.model_copy(update=changes))
+        self._store.devices.put_desired(*told)
+        self._store.rollouts.put_executions(changed)
+
+    def _direct(
+        self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], *, activate: bool, now: int
+    ) -> None:
+        unnumbered = [e for e in executions if e.generation is None]
+        members, given = self._members(rollout, unnumbered), self._given(rollout, unnumbered)
+        told: list[DesiredRecord] = []
+        changed: list[ExecutionRecord] = []
+        for execution in executions:
+            generation = execution.generation or _next_generation(execution.device, given, members)
+            told.append(
+                DesiredRecord(
+                    device=execution.device,
+                    model=rollout.spec.model,
+                    generation=generation,
+                    manifest=execution.manifest,
+                    manifest_bytes=execution.manifest_bytes,
+                    rollout=rollout.id,
+                    activate=activate,
+                    trial_s=rollout.spec.timers.trial_s,
+                )
             )
-        )
-        changes = {"back_generation": generation, "back_phase": "assigned", "changed_ms": now}
-        self._store.rollouts.put_executions([execution.model_copy(update=changes)])
+            changes = {
+                "generation": generation,
+                "directive": "activate" if activate else "stage",
+                "directed_ms": now,
+                "changed_ms": now,
+            }
+            changed.append(execution.model_copy(update=changes))
+        self._store.devices.put_desired(*told)
+        self._store.rollouts.put_executions(changed)
 
-    def _direct(self, rollout: RolloutRecord, execution: ExecutionRecord, *, activate: bool, now: int) -> None:
-        model = rollout.spec.model
-        generation = execution.generation or self._next_generation(execution.device, model)
-        self._store.devices.put_desired(
-            DesiredRecord(
-                device=execution.device,
-                model=model,
-                generation=generation,
-                manifest=execution.manifest,
-                manifest_bytes=execution.manifest_bytes,
-                rollout=rollout.id,
-                activate=activate,
-                trial_s=rollout.spec.timers.trial_s,
-            )
-        )
-        changes = {
-            "generation": generation,
-            "directive": "activate" if activate else "stage",
-            "directed_ms": now,
-            "changed_ms": now,
-        }
-        self._store.rollouts.put_executions([execution.model_copy(update=changes)])
+    def _members(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, Member]:
+        """What these devices reported of the rollout's model."""
+        asked = [e.device for e in executions]
+        return {m.id: m for m in self._store.members.some(asked, rollout.spec.model)} if asked else {}
 
-    def _with_previous(self, rollout: RolloutRecord, execution: ExecutionRecord) -> ExecutionRecord:
-        known = self._store.devices.find(execution.device)
-        said = known.reported.models.get(rollout.spec.model) if known else None
-        if said is None or said.answering is None:
-            return execution
-        manifest = said.answering.manifest
-        changes = {
-            "previous_variant": said.answering.variant,
-            "previous_manifest": manifest,
-            "previous_manifest_bytes": self._store.registry.deliverable_bytes(manifest) or 0,
-        }
-        return execution.model_copy(update=changes)
+    def _given(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, DesiredRecord]:
+        """What these devices were last told of the rollout's model."""
+        asked = [e.device for e in executions]
+        return self._store.devices.desired_of(rollout.spec.model, asked) if asked else {}
 
-    def _next_generation(self, device: str, model: str) -> int:
-        """One more than what we gave or the device has: after a restore the device may be ahead."""
-        given = [d.generation for d in self._store.devices.desired(device) if d.model == model]
-        known = self._store.devices.find(device)
-        reported = known.reported.models.get(model) if known else None
-        return max([0, *given, reported.generation if reported else 0]) + 1
+    def _deliverable_bytes(self, manifest: str | None) -> int:
+        return (self._store.registry.deliverable_bytes(manifest) or 0) if manifest else 0
+
+
+def _previous(member: Member | None, sizes: Mapping[str | None, int]) -> dict[str, Any]:
+    if member is None or member.variant is None:
+        return {}
+    return {
+        "previous_variant": member.variant,
+        "previous_manifest": member.manifest,
+        "previous_manifest_bytes": sizes[member.manifest],
+    }
+
+
+def _next_generation(device: str, given: Mapping[str, DesiredRecord], members: Mapping[str, Member]) -> int:
+    """One more than what we gave or the device has: after a restore the device may be ahead."""
+    asked, member = given.get(device), members.get(device)
+    return max(asked.generation if asked else 0, member.generation if member else 0) + 1
+
+
+def _return(rollout: RolloutRecord, execution: ExecutionRecord, generation: int) -> DesiredRecord:
+    return DesiredRecord(
+        device=execution.device,
+        model=rollout.spec.model,
+        generation=generation,
+        manifest=execution.previous_manifest,
+        manifest_bytes=execution.previous_manifest_bytes,
+        rollout=rollout.id,
+        activate=True,
+        trial_s=min(rollout.spec.timers.trial_s, RETURN_TRIAL_S),
+    )

@@ -1,42 +1,31 @@
 """Planning and starting rollouts: from a spec and the fleet as stored to waves of executions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from edgefleet_controller.errors import Invalid, Refused
+from edgefleet_controller.errors import Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms
-from edgefleet_controller.records import DeviceRecord, DeviceStatus, ExecutionRecord, RolloutRecord, RolloutSpec
-from edgefleet_controller.rollouts.plan import Assigned, Plan, Target, join, plan
+from edgefleet_controller.records import DeviceRecord, DeviceStatus, RolloutRecord, RolloutSpec
+from edgefleet_controller.rollouts.matching import Matcher
+from edgefleet_controller.rollouts.plan import Assigned, Plan, Target, plan
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.members import Member
 from edgefleet_profiles.catalogue import Catalogue
-from edgefleet_profiles.errors import ProfileError, SelectorError
-from edgefleet_profiles.selector import compile_selector, labels_of
 
 
 def labels(device: DeviceRecord, catalogue: Catalogue) -> Mapping[str, str]:
-    """The labels that selectors see: region, hardware, link, what follows from them, and the device's own."""
-    facts = device.facts
-    try:
-        profile = catalogue.profile(device.profile)
-    except ProfileError:
-        own = {"region": facts.region, "hardware": facts.hardware, "link": facts.link}
-        return {**device.reported.labels, **own}
-    return labels_of(profile.region, profile.hardware, profile.link, device.reported.labels)
+    """The labels of a device, as selectors see them."""
+    return Matcher(catalogue, "").labels(device.profile, device.reported.labels)
 
 
-def select(
-    store: Store, catalogue: Catalogue, selector: str, status: DeviceStatus | None = "accepted"
-) -> list[DeviceRecord]:
+def select(store: Store, catalogue: Catalogue, selector: str, status: DeviceStatus | None = "accepted") -> list[Member]:
     """The devices of one status, or of any, that a selector matches.
 
     Raises:
         Invalid: the selector cannot be parsed.
     """
-    try:
-        compiled = compile_selector(selector)
-    except SelectorError as error:
-        raise Invalid(str(error)) from None
-    return [device for device in store.devices.all(status) if compiled.matches(labels(device, catalogue))]
+    matches = Matcher(catalogue, selector).matches
+    return [device for device in store.members.all(status=status) if matches(device)]
 
 
 def plan_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> tuple[RolloutSpec, Plan]:
@@ -47,17 +36,19 @@ def plan_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> tuple
         Refused: nothing was built for the model, or another rollout wants one of the devices.
     """
     store.registry.model(spec.model, spec.version)
-    if spec.segment:
-        spec = spec.model_copy(update={"selector": store.devices.segment(spec.segment).selector})
-    devices = select(store, catalogue, spec.selector)
+    selector = store.devices.segment(spec.segment).selector if spec.segment else spec.selector
+    matcher = Matcher(catalogue, selector)
+    # In its canonical form: who is in which wave must not depend on how a selector is written.
+    spec = spec.model_copy(update={"selector": str(matcher.selector)})
+    devices = [device for device in store.members.all(spec.model) if matcher.matches(device)]
     if not devices:
         raise Refused(f"no device matches '{spec.selector or spec.segment or 'everything'}'")
     taken = store.rollouts.open_devices(spec.model)
     if clash := next((d.id for d in devices if d.id in taken), None):
         raise Refused(f"{clash} is part of rollout {taken[clash]} for '{spec.model}': wait for it or abort it first")
     conflicts = store.conflicts.all()
-    targets = [Target(d.id, d.profile, _answering(d, spec.model), d.id in conflicts) for d in devices]
-    return spec, plan(new_id(), spec, targets, _assigned(store, spec), now_ms())
+    targets = [target(device, in_conflict=device.id in conflicts) for device in devices]
+    return spec, plan(new_id(), spec, targets, assigned(store, spec), now_ms())
 
 
 def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:
@@ -82,27 +73,17 @@ def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> Roll
     return rollout
 
 
-def late_joiners(
-    store: Store, catalogue: Catalogue, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]
-) -> list[ExecutionRecord]:
-    """Executions for devices that match a running rollout and appeared after its start."""
-    known = {e.device for e in executions}
-    spec = rollout.spec
-    new = [d for d in select(store, catalogue, spec.selector) if d.id not in known]
-    if not new:
-        return []
-    taken = store.rollouts.open_devices(spec.model).keys() | store.conflicts.all().keys()
-    choices, now = _assigned(store, spec), now_ms()
-    targets = [Target(d.id, d.profile, _answering(d, spec.model)) for d in new if d.id not in taken]
-    return [join(rollout, target, choices, now) for target in targets]
+def target(device: Member, *, in_conflict: bool = False) -> Target:
+    """A device as plans see it."""
+    return Target(device.id, device.profile, device.variant, in_conflict)
 
 
-def _answering(device: DeviceRecord, model: str) -> str | None:
-    reported = device.reported.models.get(model)
-    return reported.answering.variant if reported and reported.answering else None
+def assigned(store: Store, spec: RolloutSpec) -> dict[str, Assigned]:
+    """The variant chosen for each profile.
 
-
-def _assigned(store: Store, spec: RolloutSpec) -> dict[str, Assigned]:
+    Raises:
+        Refused: nothing was built for the model.
+    """
     variants = {v.id: v for v in store.registry.variants(spec.model, spec.version)}
     if not variants:
         raise Refused(f"nothing was built for {spec.model}@{spec.version}: compress it first")

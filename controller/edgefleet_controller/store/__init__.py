@@ -6,7 +6,9 @@ from edgefleet_controller.store.conflicts import ConflictStore
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
 from edgefleet_controller.store.evidence import EvidenceStore
+from edgefleet_controller.store.members import MemberStore
 from edgefleet_controller.store.migrations import FLEET, TELEMETRY
+from edgefleet_controller.store.notes import take_notes
 from edgefleet_controller.store.references import ReferenceStore
 from edgefleet_controller.store.registry import RegistryStore
 from edgefleet_controller.store.rollouts import RolloutStore
@@ -24,8 +26,10 @@ class Store:
         # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
         self._fleet = Database(folder / "fleet.db", "FULL", FLEET)
         self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
+        take_notes(self._fleet)
         self.registry = RegistryStore(self._fleet)
         self.devices = DeviceStore(self._fleet)
+        self.members = MemberStore(self._fleet)
         self.conflicts = ConflictStore(self._fleet)
         self.rollouts = RolloutStore(self._fleet)
         self.references = ReferenceStore(self._fleet)

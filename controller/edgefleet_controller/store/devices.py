@@ -2,16 +2,22 @@
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import AdmissionRecord, DesiredRecord, DeviceRecord, DeviceStatus, SegmentRecord
 from edgefleet_controller.store.database import Database, Row
-from edgefleet_protocol.messages import ReportedState
+from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
 
 _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status
               FROM devices d LEFT JOIN admissions a ON a.device = d.id"""
+
+
+_PUT_REPORT = """INSERT INTO devices (id, incarnation, online, last_seen_ms, first_seen_ms, reported, boot, report,
+    region, hardware, link, labels) VALUES (?1, ?2, 1, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT (id) DO UPDATE SET incarnation = ?2, online = 1, last_seen_ms = ?3, reported = ?4, boot = ?5,
+    report = ?6, region = ?7, hardware = ?8, link = ?9, labels = ?10"""
 
 
 class Sender(NamedTuple):
@@ -23,8 +29,22 @@ class Sender(NamedTuple):
 
 
 def _device(row: Row) -> DeviceRecord:
-    reported = ReportedState.model_validate_json(row["reported"])
-    return DeviceRecord.model_validate({**row, "reported": reported})
+    return DeviceRecord.model_validate({**row, "reported": ReportedState.model_validate_json(row["reported"])})
+
+
+def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
+    facts = reported.facts
+    return [
+        *(device, reported.incarnation, now_ms, reported.model_dump_json(), reported.boot, reported.report),
+        *(facts.region, facts.hardware, facts.link, json.dumps(reported.labels, separators=(",", ":"))),
+    ]
+
+
+def _model_columns(device: str, name: str, said: ReportedModel) -> tuple[Any, ...]:
+    # What a device is committed to, not what answers in a trial, nor the nothing that answers just after its start.
+    held, attempt = said.committed or said.answering, said.attempt
+    version, variant, manifest = (held.model_version, held.variant, held.manifest) if held else (None, None, None)
+    return (device, name, said.generation, version, variant, manifest, attempt.phase if attempt else None)
 
 
 def _counted(row: Row) -> tuple[tuple[str, ...], int]:
@@ -43,23 +63,22 @@ class DeviceStore:
         It waits as pending until it is admitted.
         """
         with self._db.transaction():
-            known = self.find(device)
-            if known and known.incarnation == reported.incarnation:
-                kept = (known.reported.boot, known.reported.report)
-                if (reported.boot, reported.report) <= kept:
-                    return False
-            self._db.put(
-                "devices",
-                {
-                    "id": device,
-                    "incarnation": reported.incarnation,
-                    "online": 1,
-                    "last_seen_ms": now_ms,
-                    "first_seen_ms": known.first_seen_ms if known else now_ms,
-                    "reported": reported.model_dump_json(),
-                },
-            )
+            known = self._db.row("SELECT incarnation, boot, report FROM devices WHERE id = ?", [device])
+            same = known is not None and known["incarnation"] == reported.incarnation
+            if known and same and (reported.boot, reported.report) <= (known["boot"], known["report"]):
+                return False
+            self._db.execute(_PUT_REPORT, _columns(device, reported, now_ms))
+            self._put_models(device, reported)
         return True
+
+    def _put_models(self, device: str, reported: ReportedState) -> None:
+        """Keep what answers, where it is no longer what is kept: most reports say nothing new of it."""
+        kept = set(self._db.tuples("SELECT * FROM device_models WHERE device = ?", [device]))
+        said = {_model_columns(device, name, model) for name, model in reported.models.items()}
+        for model in {model for _, model, *_ in kept} - reported.models.keys():
+            self._db.execute("DELETE FROM device_models WHERE device = ? AND model = ?", [device, model])
+        if new := said - kept:
+            self._db.execute_many("INSERT OR REPLACE INTO device_models VALUES (?, ?, ?, ?, ?, ?, ?)", list(new))
 
     def put_presence(self, device: str, incarnation: str, online: bool, now_ms: int) -> None:
         """Mark a known device as there or gone."""
@@ -104,9 +123,7 @@ class DeviceStore:
         None before it did, and while two agents claim its id: whose it is cannot be known then.
         """
         rows = self._db.rows(
-            """SELECT a.device, json_extract(d.reported, '$.facts.region') AS region,
-               json_extract(d.reported, '$.facts.hardware') AS hardware,
-               json_extract(d.reported, '$.facts.link') AS link FROM json_each(?) asked
+            """SELECT a.device, d.region, d.hardware, d.link FROM json_each(?) asked
                JOIN admissions a ON a.device = asked.value LEFT JOIN devices d ON d.id = a.device
                AND d.id NOT IN (SELECT device FROM conflicts)""",
             [json.dumps(list(devices))],
@@ -127,9 +144,7 @@ class DeviceStore:
         """How many devices there are by status, online (true or false), region, hardware and link."""
         rows = self._db.rows(
             """SELECT iif(a.device IS NULL, 'pending', 'accepted') AS status, iif(d.online, 'true', 'false') AS online,
-               json_extract(d.reported, '$.facts.region') AS region,
-               json_extract(d.reported, '$.facts.hardware') AS hardware,
-               json_extract(d.reported, '$.facts.link') AS link, count(*) AS n
+               d.region, d.hardware, d.link, count(*) AS n
                FROM devices d LEFT JOIN admissions a ON a.device = d.id GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
         )
         return [_counted(row) for row in rows]
@@ -137,11 +152,9 @@ class DeviceStore:
     def count_models(self) -> list[tuple[tuple[str, ...], int]]:
         """How many accepted devices there are by model, version, answering variant, hardware and last phase."""
         rows = self._db.rows(
-            """SELECT m.key AS model, coalesce(json_extract(m.value, '$.answering.model_version'), '') AS version,
-               coalesce(json_extract(m.value, '$.answering.variant'), '') AS variant,
-               json_extract(d.reported, '$.facts.hardware') AS hardware,
-               coalesce(json_extract(m.value, '$.attempt.phase'), '') AS phase, count(*) AS n
-               FROM devices d JOIN admissions a ON a.device = d.id, json_each(d.reported, '$.models') m
+            """SELECT m.model, coalesce(m.version, '') AS version, coalesce(m.variant, '') AS variant, d.hardware,
+               coalesce(m.phase, '') AS phase, count(*) AS n
+               FROM device_models m JOIN devices d ON d.id = m.device JOIN admissions a ON a.device = d.id
                GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
         )
         return [_counted(row) for row in rows]
@@ -155,7 +168,7 @@ class DeviceStore:
         with self._db.transaction():
             known = self._db.execute("DELETE FROM devices WHERE id = ?", [device])
             known += self._db.execute("DELETE FROM admissions WHERE device = ?", [device])
-            for table in ("desired", "incarnations", "conflicts"):
+            for table in ("device_models", "desired", "incarnations", "conflicts"):
                 self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - names of ours
             self._db.execute(
                 f"""UPDATE executions SET phase = 'removed', detail = 'the device was removed', changed_ms = ?
@@ -194,6 +207,14 @@ class DeviceStore:
         rows = self._db.rows("SELECT * FROM desired WHERE device = ? ORDER BY model", [device])
         return [DesiredRecord.model_validate(row) for row in rows]
 
-    def put_desired(self, desired: DesiredRecord) -> None:
-        """Change what a device should run."""
-        self._db.put("desired", desired.model_dump())
+    def desired_of(self, model: str, devices: Iterable[str]) -> dict[str, DesiredRecord]:
+        """What each of these devices should run of one model."""
+        rows = self._db.rows(
+            "SELECT * FROM desired WHERE model = ? AND device IN (SELECT value FROM json_each(?))",
+            [model, json.dumps(list(devices))],
+        )
+        return {row["device"]: DesiredRecord.model_validate(row) for row in rows}
+
+    def put_desired(self, *desired: DesiredRecord) -> None:
+        """Change what devices should run."""
+        self._db.put_all("desired", [record.model_dump() for record in desired])

@@ -1,14 +1,34 @@
-"""Evidence for the gate, read from telemetry windows."""
+"""Evidence for the gate, gathered from telemetry windows: each is read once, however long a rollout takes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgefleet_controller.records import Evidence, Observed
-from edgefleet_controller.store.database import Database, Row
+from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_protocol.latency import LatencyHistogram
 
+LATE_MS = 10_000
+"""A window may be committed so long after the moment with which it is stamped."""
 _COUNTS = ("requests", "errors", "not_finite", "labelled", "correct")
+# The index begins with model and version: which versions there are is read from it, one look-up each.
+_SINCE = """WITH RECURSIVE versions (n) AS (
+    SELECT min(model_version) FROM windows WHERE model = ?1 UNION ALL
+    SELECT (SELECT min(model_version) FROM windows WHERE model = ?1 AND model_version > n)
+    FROM versions WHERE n IS NOT NULL)
+    SELECT device, incarnation, seq, received_ms, region || '/' || hardware || '/' || link AS profile, variant,
+    requests, errors, not_finite, labelled, correct, latency
+    FROM versions JOIN windows ON model = ?1 AND model_version = n AND received_ms >= ?2"""
+_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
+_GROUP = "region || '/' || hardware || '/' || link AS profile, variant"
+# Windows go after some days; what they held is in the hourly sums, and `rolled` says of which that is so.
+_EVER = f"""SELECT {_GROUP}, {_SUMS} FROM (
+    SELECT region, hardware, link, variant, {", ".join(_COUNTS)} FROM windows WHERE rolled = 0 AND model = ?1
+    UNION ALL SELECT region, hardware, link, variant, {", ".join(_COUNTS)} FROM rollups
+    WHERE width_ms = {HOUR_MS} AND model = ?1) GROUP BY 1, 2"""  # noqa: S608 - our own names
+
+Of = tuple[str, str]
+"""A profile and a variant."""
 
 
 @dataclass(frozen=True)
@@ -20,52 +40,103 @@ class Compared:
     exposed: frozenset[str]
 
 
+class Gathering:
+    """What is known for one rollout, from every window that has arrived so far.
+
+    A window counts as a control's if its device had not switched when it was read.
+
+    Args:
+        db: where windows are kept.
+        model: which model.
+        since_ms: windows received before that show only what ran before.
+    """
+
+    def __init__(self, db: Database, model: str, since_ms: int) -> None:
+        self._db, self._model = db, model
+        self._since_ms = self._through_ms = since_ms
+        self._seen: dict[tuple[str, str, int], int] = {}
+        self._new: dict[Of, Observed] = {}
+        self._control: dict[Of, Observed] = {}
+        self._ever: dict[Of, Observed] | None = None
+
+    def of(self, compared: Mapping[str, Compared]) -> list[Evidence]:
+        """Evidence for each of these profiles, by all that has arrived until now."""
+        with self._db.snapshot() as snapshot:
+            for row in self._arrived(snapshot):
+                self._take(row, compared.get(row["profile"]))
+            if self._ever is None:
+                self._ever = {}
+                for row in snapshot.rows(_EVER, [self._model]):
+                    _add(self._ever.setdefault((row["profile"], row["variant"]), Observed()), row)
+        return [self._evidence(profile, which) for profile, which in sorted(compared.items())]
+
+    def _arrived(self, snapshot: Snapshot) -> Iterator[Row]:
+        """Windows that were not there at the last look."""
+        from_ms = max(self._since_ms, self._through_ms - LATE_MS)
+        for row in snapshot.rows(_SINCE, [self._model, from_ms]):
+            key = (row["device"], row["incarnation"], row["seq"])
+            self._through_ms = max(self._through_ms, row["received_ms"])
+            if key not in self._seen:
+                self._seen[key] = row["received_ms"]
+                yield row
+        self._seen = {key: at for key, at in self._seen.items() if at >= self._through_ms - LATE_MS}
+
+    def _take(self, row: Row, compared: Compared | None) -> None:
+        of = (row["profile"], row["variant"])
+        if self._ever is not None:
+            _add(self._ever.setdefault(of, Observed()), row)
+        if compared is None:
+            return
+        if row["variant"] == compared.new:
+            _add(self._new.setdefault(of, Observed()), row, latency=row["latency"])
+        elif row["variant"] in compared.before and row["device"] not in compared.exposed:
+            _add(self._control.setdefault(of, Observed()), row, latency=row["latency"])
+
+    def _evidence(self, profile: str, compared: Compared) -> Evidence:
+        before = [(profile, variant) for variant in sorted(compared.before)]
+        return Evidence(
+            profile,
+            new=_merged(self._new, [(profile, compared.new)]),
+            before=_merged(self._ever or {}, before),
+            control=_merged(self._control, before),
+        )
+
+
 class EvidenceStore:
     """What devices measured, as the gate asks for it."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    def gather(self, model: str, since_ms: int) -> Gathering:
+        """Begin to gather evidence of a model; see `Gathering`."""
+        return Gathering(self._db, model, since_ms)
+
     def of(self, model: str, variants: Mapping[str, Compared], since_ms: int) -> list[Evidence]:
-        """Evidence for each profile.
+        """Evidence for each profile, read once.
 
         Args:
             model: which model.
             variants: by profile, what is compared.
-            since_ms: when the rollout began.
+            since_ms: when the first device was told to switch.
         """
-        return [self._of_profile(model, profile, compared, since_ms) for profile, compared in sorted(variants.items())]
-
-    def _of_profile(self, model: str, profile: str, compared: Compared, since_ms: int) -> Evidence:
-        new, control, before = Observed(), Observed(), Observed()
-        rows = self._db.rows(
-            """SELECT device, variant, requests, errors, not_finite, labelled, correct, latency FROM windows
-               WHERE model = ? AND region = ? AND hardware = ? AND link = ? AND received_ms >= ?""",
-            [model, *profile.split("/"), since_ms],
-        )
-        for row in rows:
-            if row["variant"] == compared.new:
-                _add(new, row)
-            elif row["variant"] in compared.before and row["device"] not in compared.exposed:
-                _add(control, row)
-        marks = ", ".join("?" for _ in compared.before)
-        counts = ", ".join(_COUNTS)
-        of_profile = f"model = ? AND region = ? AND hardware = ? AND link = ? AND variant IN ({marks})"
-        asked = [model, *profile.split("/"), *sorted(compared.before)]
-        # Windows go after some days; what they held is in the hourly sums, and `rolled` says of which that is so.
-        totals = self._db.rows(
-            f"""SELECT {", ".join(f"sum({name}) AS {name}" for name in _COUNTS)}, NULL AS latency FROM (
-                SELECT {counts} FROM windows WHERE NOT rolled AND {of_profile} UNION ALL
-                SELECT {counts} FROM rollups WHERE width_ms = {HOUR_MS} AND {of_profile}) HAVING count(*) > 0""",  # noqa: S608 - our own names
-            [*asked, *asked],
-        )
-        for row in totals:
-            _add(before, row)
-        return Evidence(profile, new, before, control)
+        return self.gather(model, since_ms).of(variants)
 
 
-def _add(into: Observed, row: Row) -> None:
+def _merged(known: Mapping[Of, Observed], wanted: list[Of]) -> Observed:
+    """One of them as it is, or several in one."""
+    found = [known[of] for of in wanted if of in known]
+    if len(found) == 1:
+        return found[0]
+    merged = Observed()
+    for one in found:
+        _add(merged, vars(one))
+        merged.latency.add(one.latency)
+    return merged
+
+
+def _add(into: Observed, row: Mapping[str, int], *, latency: str | None = None) -> None:
     for name in _COUNTS:
         setattr(into, name, getattr(into, name) + row[name])
-    if row["latency"]:
-        into.latency.add(LatencyHistogram.decode(row["latency"]))
+    if latency:
+        into.latency.add(LatencyHistogram.decode(latency))

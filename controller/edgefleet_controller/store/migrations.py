@@ -59,6 +59,26 @@ _FLEET_004 = (
     "CREATE TABLE conflicts (device TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) WITHOUT ROWID",
 )
 
+_FLEET_005 = (
+    # What plans, listings and counts ask of every device, so that none of them reads whole reports.
+    "ALTER TABLE devices ADD COLUMN boot INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE devices ADD COLUMN report INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE devices ADD COLUMN region TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE devices ADD COLUMN hardware TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE devices ADD COLUMN link TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE devices ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'",
+    """UPDATE devices SET boot = json_extract(reported, '$.boot'), report = json_extract(reported, '$.report'),
+       region = json_extract(reported, '$.facts.region'), hardware = json_extract(reported, '$.facts.hardware'),
+       link = json_extract(reported, '$.facts.link'), labels = coalesce(json_extract(reported, '$.labels'), '{}')""",
+    """CREATE TABLE device_models (device TEXT, model TEXT, generation INTEGER NOT NULL, version INTEGER,
+       variant TEXT, manifest TEXT, phase TEXT, PRIMARY KEY (device, model)) WITHOUT ROWID""",
+    """INSERT INTO device_models SELECT d.id, m.key, coalesce(json_extract(m.value, '$.generation'), 0),
+       json_extract(m.value, '$.answering.model_version'), json_extract(m.value, '$.answering.variant'),
+       json_extract(m.value, '$.answering.manifest'), json_extract(m.value, '$.attempt.phase')
+       FROM devices d, json_each(d.reported, '$.models') m""",
+    "CREATE INDEX rollouts_by_state ON rollouts (state)",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -118,6 +138,13 @@ def m003_evidence_and_the_way_back(db: Database) -> None:
 def m004_conflicts(db: Database) -> None:
     """Incarnations that report under one id in turn."""
     for statement in _FLEET_004:
+        db.execute(statement)
+
+
+@FLEET()
+def m005_the_fleet_at_a_glance(db: Database) -> None:
+    """What devices are and what answers there, beside their whole reports."""
+    for statement in _FLEET_005:
         db.execute(statement)
 
 

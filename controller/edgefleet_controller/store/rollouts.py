@@ -4,11 +4,22 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord
 from edgefleet_controller.store.database import Database, Row
+from edgefleet_controller.store.live import LiveExecutions
 from edgefleet_protocol.phases import ENDED
+
+IN_PROGRESS: tuple[RolloutPhase, ...] = ("building", "scheduled", "running", "paused", "rolling_back")
+_COLUMNS = tuple(ExecutionRecord.model_fields)
+_VALUES = attrgetter(*_COLUMNS)
+# The names are our own record fields, never input.
+_PUT_EXECUTION = f"""INSERT INTO executions ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" for _ in _COLUMNS)})
+    ON CONFLICT (rollout, device) DO UPDATE SET
+    {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c not in ("rollout", "device"))}"""  # noqa: S608
+_ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
 
 
 class RolloutStore:
@@ -16,6 +27,8 @@ class RolloutStore:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._models: dict[str, str] = {}
+        self.live = LiveExecutions(db)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -44,8 +57,9 @@ class RolloutStore:
 
     def all(self, *states: RolloutPhase) -> list[RolloutRecord]:
         """Rollouts in these states, or all of them, the oldest first."""
-        rows = self._db.rows("SELECT * FROM rollouts ORDER BY id")
-        return [self._rollout(row) for row in rows if not states or row["state"] in states]
+        marks = f"WHERE state IN ({', '.join('?' for _ in states)})" if states else ""
+        rows = self._db.rows(f"SELECT * FROM rollouts {marks} ORDER BY id", states)  # noqa: S608 - only question marks
+        return [self._rollout(row) for row in rows]
 
     def _rollout(self, row: Row) -> RolloutRecord:
         found = self._db.rows("SELECT * FROM waves WHERE rollout = ? ORDER BY number", [row["id"]])
@@ -54,23 +68,29 @@ class RolloutStore:
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:
         """Keep executions."""
-        with self._db.transaction():
-            for execution in executions:
-                self._db.put("executions", execution.model_dump())
+        self._db.execute_many(_PUT_EXECUTION, map(_VALUES, executions))
 
     def executions(self, rollout_id: str) -> list[ExecutionRecord]:
         """The executions of a rollout, by wave and device."""
         rows = self._db.rows("SELECT * FROM executions WHERE rollout = ? ORDER BY wave, device", [rollout_id])
         return [ExecutionRecord.model_validate(row) for row in rows]
 
-    def executions_of(self, device: str, model: str) -> list[ExecutionRecord]:
-        """Every execution that one device had for one model, the newest last."""
+    def concerned(self, device: str, model: str, rollout: str | None) -> list[ExecutionRecord]:
+        """The executions that a device's word about a model may move: that of the rollout it names, and open ones."""
         rows = self._db.rows(
-            """SELECT e.* FROM executions e JOIN rollouts r ON r.id = e.rollout
-               WHERE e.device = ? AND json_extract(r.spec, '$.model') = ? ORDER BY e.rollout""",
-            [device, model],
+            f"SELECT * FROM executions WHERE device = ? AND (rollout = ? OR phase NOT IN ({_ENDED})) ORDER BY rollout",  # noqa: S608 - words of ours
+            [device, rollout],
         )
-        return [ExecutionRecord.model_validate(row) for row in rows]
+        return [ExecutionRecord.model_validate(row) for row in rows if self._model_of(row["rollout"]) == model]
+
+    def _model_of(self, rollout: str) -> str | None:
+        """Which model a rollout brings: that never changes."""
+        if rollout not in self._models:
+            row = self._db.row("SELECT json_extract(spec, '$.model') AS model FROM rollouts WHERE id = ?", [rollout])
+            if row is None:
+                return None
+            self._models[rollout] = row["model"]
+        return self._models[rollout]
 
     def counts(self, rollout_id: str) -> dict[int, dict[str, int]]:
         """How many devices of each wave are in which phase."""
@@ -92,14 +112,14 @@ class RolloutStore:
 
     def open_devices(self, model: str) -> dict[str, str]:
         """Devices that a rollout in progress wants for this model, with that rollout's id."""
-        rows = self._db.rows(
-            """SELECT e.device, e.rollout, e.phase, r.state FROM executions e JOIN rollouts r ON r.id = e.rollout
-               WHERE json_extract(r.spec, '$.model') = ?
-               AND r.state IN ('building', 'scheduled', 'running', 'paused', 'rolling_back')""",
-            [model],
-        )
         # While a rollout goes back, how it had ended on a device says nothing of whether the device is done.
-        return {r["device"]: r["rollout"] for r in rows if r["state"] == "rolling_back" or r["phase"] not in ENDED}
+        rows = self._db.tuples(
+            f"""SELECT e.device, e.rollout FROM rollouts r JOIN executions e ON e.rollout = r.id
+                WHERE r.state IN ({", ".join("?" for _ in IN_PROGRESS)}) AND json_extract(r.spec, '$.model') = ?
+                AND (r.state = 'rolling_back' OR e.phase NOT IN ({_ENDED}))""",  # noqa: S608 - words of ours
+            [*IN_PROGRESS, model],
+        )
+        return dict(rows)
 
     def note(self, at_ms: int, what: str, subject: str, detail: str | None = None) -> None:
         """Add to the audit trail."""

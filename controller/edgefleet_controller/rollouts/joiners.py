@@ -1,0 +1,57 @@
+"""Late joiners: devices that come to match a rollout after its start, found among those that have changed."""
+
+from collections.abc import Collection
+
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import ExecutionRecord, RolloutRecord
+from edgefleet_controller.rollouts.launch import assigned, target
+from edgefleet_controller.rollouts.matching import Matcher
+from edgefleet_controller.rollouts.plan import join
+from edgefleet_controller.store import Store
+from edgefleet_controller.store.members import Member
+from edgefleet_profiles.catalogue import Catalogue
+
+
+class LateJoiners:
+    """Looks at the whole fleet once for each rollout, and then only at devices that have moved.
+
+    A device that another rollout wants, or that is in conflict, is asked again at every look until it is free.
+    """
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store, self._catalogue = store, catalogue
+        self._matchers: dict[str, Matcher] = {}
+        self._revisions: dict[str, int] = {}
+        self._waiting: dict[str, frozenset[str]] = {}
+
+    def look(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
+        """Executions for devices that have appeared; the caller owns the transaction."""
+        spec, members = rollout.spec, self._store.members
+        revision = members.revision()
+        found = self._new(rollout, revision)
+        self._revisions[rollout.id] = revision
+        if not found:
+            self._waiting.pop(rollout.id, None)
+            return []
+        taken = self._taken(spec.model)
+        self._waiting[rollout.id] = frozenset(device.id for device in found if device.id in taken)
+        choices, now = assigned(self._store, spec), now_ms()
+        return [join(rollout, target(device), choices, now) for device in found if device.id not in taken]
+
+    def drop(self, rollout: str) -> None:
+        """Look at the whole fleet next time."""
+        for known in (self._matchers, self._revisions, self._waiting):
+            known.pop(rollout, None)
+
+    def _new(self, rollout: RolloutRecord, revision: int) -> list[Member]:
+        members, model, seen = self._store.members, rollout.spec.model, self._revisions.get(rollout.id)
+        waiting = self._waiting.get(rollout.id, frozenset())
+        found = [] if seen == revision else members.newcomers(rollout.id, model, seen)
+        if waiting:
+            found += members.some(waiting - {device.id for device in found}, model)
+        if rollout.id not in self._matchers:
+            self._matchers[rollout.id] = Matcher(self._catalogue, rollout.spec.selector)
+        return [device for device in found if self._matchers[rollout.id].matches(device)]
+
+    def _taken(self, model: str) -> Collection[str]:
+        return self._store.rollouts.open_devices(model).keys() | self._store.conflicts.all().keys()

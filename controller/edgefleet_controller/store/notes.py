@@ -1,0 +1,33 @@
+"""What has changed since somebody last looked: noted by SQLite itself, whoever writes, and undone with a rollback."""
+
+from edgefleet_controller.store.database import Database
+
+# Of this connection alone, in memory: after a restart everything is looked at once anyway.
+_TABLES = (
+    "PRAGMA temp_store = MEMORY",
+    "CREATE TEMP TABLE touched (rollout TEXT, device TEXT, PRIMARY KEY (rollout, device)) WITHOUT ROWID",
+    "CREATE TEMP TABLE moved (revision INTEGER PRIMARY KEY AUTOINCREMENT, device TEXT NOT NULL UNIQUE)",
+)
+# No OR REPLACE: within a trigger the statement that fired it decides what a conflict does.
+_TOUCHED = """CREATE TEMP TRIGGER touched_{name} AFTER {event} ON executions
+    BEGIN INSERT INTO touched SELECT {row}.rollout, {row}.device WHERE NOT EXISTS
+    (SELECT 1 FROM touched WHERE rollout = {row}.rollout AND device = {row}.device); END"""
+_MOVED = """CREATE TEMP TRIGGER moved_{name} AFTER {event} {when}
+    BEGIN DELETE FROM moved WHERE device = {row}; INSERT INTO moved (device) VALUES ({row}); END"""
+_ELSEWHERE = "old.region != new.region OR old.hardware != new.hardware OR old.link != new.link"
+_TRIGGERS = (
+    _TOUCHED.format(name="inserted", event="INSERT", row="new"),
+    _TOUCHED.format(name="updated", event="UPDATE", row="new"),
+    _TOUCHED.format(name="deleted", event="DELETE", row="old"),
+    _MOVED.format(name="in", event="INSERT ON devices", when="", row="new.id"),
+    _MOVED.format(
+        name="on", event="UPDATE ON devices", when=f"WHEN old.labels != new.labels OR {_ELSEWHERE}", row="new.id"
+    ),
+    _MOVED.format(name="accepted", event="INSERT ON admissions", when="", row="new.device"),
+)
+
+
+def take_notes(db: Database) -> None:
+    """Note from now on which executions are touched, and which devices a selector may match anew."""
+    for statement in (*_TABLES, *_TRIGGERS):
+        db.execute(statement)
