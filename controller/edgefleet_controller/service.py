@@ -15,9 +15,10 @@ from edgefleet_controller.delivery.soundness import advice, first_damaged
 from edgefleet_controller.errors import NotFound, Refused, StateInUse
 from edgefleet_controller.fleet.bus import Bus
 from edgefleet_controller.fleet.ingest import Ingest
+from edgefleet_controller.fleet.rollcall import RollCall
 from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.housekeeping import Housekeeping, Retention
-from edgefleet_controller.ids import not_before
+from edgefleet_controller.ids import not_before, now_ms
 from edgefleet_controller.models.builder import Builder, Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
@@ -63,6 +64,7 @@ class Service:
             ca_file=self.access.ca_file,
         )
         self.voice = Voice(self.store, self.bus)
+        self.roll_call = RollCall(self.store.devices, settings.hello_jitter_s)
         self.pacer = Pacer(self.bus, self._open_chunk)
         self.ingest = Ingest(
             self.store, self.voice, self._want, accept_all=settings.accept_all, conflict_s=settings.conflict_s
@@ -153,9 +155,11 @@ class Service:
         self.ingest.offer(topic, data)
 
     def _subscribed(self) -> None:
+        self.roll_call.asked(now_ms())
         self.voice.hello(self.settings.hello_jitter_s)
 
     def _each_tick(self) -> None:
+        self.roll_call.tick(now_ms(), self.bus.connected)
         if self.broker:
             self.broker.ensure_running()
         if damaged := self.damaged_blobs():

@@ -87,6 +87,10 @@ class DeviceStore:
             [online, now_ms if online else 0, device, incarnation],
         )
 
+    def put_unheard(self, since_ms: int) -> None:
+        """Mark as gone whoever was not heard since then."""
+        self._db.execute("UPDATE devices SET online = 0 WHERE online AND last_seen_ms < ?", [since_ms])
+
     def find(self, device: str) -> DeviceRecord | None:
         """A device, if it ever reported."""
         row = self._db.row(f"{_DEVICES} WHERE d.id = ?", [device])
