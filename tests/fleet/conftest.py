@@ -57,6 +57,11 @@ class Process:
         return self._child is not None and self._child.poll() is None
 
     @property
+    def pid(self) -> int:
+        assert self._child, "it was never started"
+        return self._child.pid
+
+    @property
     def status(self) -> int | None:
         return None if self._child is None else self._child.poll()
 
