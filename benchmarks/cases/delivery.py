@@ -59,8 +59,6 @@ TOPIC, READY = "bench/blob", "bench/ready"
 MARK = "ready---"
 QUIET_S = 0.3
 CLIENTS = f"mosquitto_pub is not installed ({brokers.HOW['mosquitto']})"
-    "mosquitto_pub is not installed (Debian and Ubuntu: apt install mosquitto-clients; macOS: brew install mosquitto)"
-)
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["benchmarks.listening"])
 
