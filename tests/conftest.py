@@ -1,6 +1,6 @@
 """Real brokers for tests: each a process of its own, in a temporary folder, on a loopback port that it keeps.
 
-And no test leaves its log handlers to the next one.
+And no test leaves its log handlers to the next one; and at the end it is said at how many points processes were killed.
 """
 
 import contextlib
@@ -179,6 +179,16 @@ def mosquitto_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broke
 def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Each of the brokers that we promise to work with, running."""
     yield from running(request.param(tmp_path_factory.mktemp("broker")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at how many failpoints a process was killed and came back: a test records each as a property."""
+    passed = [report for report in terminalreporter.stats.get("passed", ()) if report.when == "call"]
+    points = {value for report in passed for name, value in report.user_properties if name == "failpoint"}
+    if points:
+        of_agent = sum(point.startswith("agent ") for point in points)
+        told = f"killed with SIGKILL at {len(points)} failpoints, and the invariants held"
+        terminalreporter.write_line(f"{told}: {of_agent} of the agent, {len(points) - of_agent} of the controller")
 
 
 @pytest.fixture(autouse=True)
