@@ -91,8 +91,13 @@ class Slots:
             raise Refused("no_space", f"the slot cannot be written: {error.strerror}") from None
 
     def renew_manifest(self, variant: str, manifest_bytes: bytes) -> None:
-        """Keep another manifest of a variant that lies here already."""
-        replace_file(self.path(variant) / MANIFEST, manifest_bytes)
+        """Keep another manifest of a variant that lies here already; the same one asks nothing of the disk.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self.manifest_bytes(variant) != manifest_bytes:
+            replace_file(self.path(variant) / MANIFEST, manifest_bytes)
         reach("manifest_renewed")
 
     def manifest_bytes(self, variant: str) -> bytes:

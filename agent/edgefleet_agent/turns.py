@@ -8,7 +8,7 @@ from collections.abc import Callable
 log = logging.getLogger("edgefleet.agent")
 
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 10.0
 
 
 class Turns:

@@ -106,7 +106,7 @@ class DeviceView(BaseModel):
     """A device as it last reported itself; `added_as` is the profile that it was added for, if it was.
 
     `conflict` names the incarnations that report under this id in turn, if two agents do. `lost_windows` are those that
-    the device no longer had when the controller missed them.
+    the device no longer had when the controller missed them. `disk_trouble` is why its state folder cannot be written.
     """
 
     id: str
@@ -134,6 +134,7 @@ class DeviceView(BaseModel):
     dropped_windows: int
     lost_windows: int
     set_aside: int
+    disk_trouble: str | None
 
     @classmethod
     def of(
@@ -176,6 +177,7 @@ class DeviceView(BaseModel):
             spooled_windows=said.spooled_windows,
             dropped_windows=said.dropped_windows,
             set_aside=said.set_aside,
+            disk_trouble=said.disk_trouble,
         )
 
 

@@ -126,6 +126,7 @@ def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
                 f"{found['spooled_windows']} windows wait, {found['dropped_windows']} were dropped, "
                 f"{found['lost_windows']} never came",
             ),
+            *((("disk", f"cannot be written: {found['disk_trouble']}"),) if found["disk_trouble"] else ()),
             ("set aside", f"{found['set_aside']} messages that the device could not read"),
         ]
     )
