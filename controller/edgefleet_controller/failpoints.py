@@ -45,8 +45,8 @@ Point = Literal[
     "operation_closed",  # it is not
     "model_removed",  # in the transaction
     "model_forgotten",  # on the disk; the operator was not told
-    "device_removed",  # its rows are gone, its telemetry is not
-    "device_forgotten",  # that too; the broker still retains what it was told last
+    "device_removed",  # its rows are gone in the transaction, its telemetry is not
+    "device_forgotten",  # that too, and what the broker retained for it; its rows are not on the disk
     # housekeeping
     "slice_added",  # a slice of windows is in the roll-ups' transaction, and not marked as rolled up
     "slice_rolled",  # marked too

@@ -76,8 +76,9 @@ def forget_device(store: Store, voice: Voice, device: str) -> None:
         reach("device_removed")
         store.telemetry.forget(device)
         store.rollouts.note(now, "device removed", device)
-    reach("device_forgotten")
-    voice.forget(device)
+        # Before COMMIT: a kill in between leaves a device that is told again, not one that nobody can remove.
+        voice.forget(device)
+        reach("device_forgotten")
 
 
 def join_command(device: str, profile: DeviceProfile, broker_url: str, username: str | None) -> str:

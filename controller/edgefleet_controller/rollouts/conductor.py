@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Protocol
 
@@ -120,8 +120,11 @@ class Conductor:
     def tick(self, now: int) -> None:
         """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
         reach("tick_begun")
+        was_deaf = self._listening_since_ms is None
         self._listening_since_ms = self._hearing.at(now, self._connected())
         active = self._store.rollouts.all(*ACTIVE)
+        if was_deaf and self._listening_since_ms is not None:
+            self._hold_again(rollout.id for rollout in active if rollout.state == "paused")
         self._forget_all_but({rollout.id for rollout in active})
         for rollout in active:
             try:
@@ -129,6 +132,15 @@ class Conductor:
             except Exception:
                 # The next tick reads everything anew from the store.
                 log.exception("rollout %s could not be moved", rollout.id)
+
+    def _hold_again(self, paused: Iterable[str]) -> None:
+        """Repeat what a pause took back: killed before we said so, we left the word to switch at the broker.
+
+        Everything else that was not said heals by itself: it is a generation that the device's report is behind.
+        """
+        for rollout_id in paused:
+            executions = self._store.rollouts.live.of(rollout_id)
+            self._tell([e.device for e in executions if e.directive == "stage" and e.phase == "staged"])
 
     def _move(self, rollout_id: str, now: int, at_most: int) -> None:
         to_tell: list[str] = []
