@@ -1,13 +1,14 @@
 """Whether a wave may pass: pure rules over what decided devices proved."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from edgefleet_controller.records import ExecutionRecord, Gate
 from edgefleet_controller.rollouts.behaviour import Finding
-from edgefleet_protocol.phases import DECIDED, ENDED, FAILED
+from edgefleet_controller.rollouts.roster import Group
+from edgefleet_protocol.phases import DECIDED, ENDED_OTHERWISE, FAILED
 
 # Sequential probability ratio test (Wald 1945) of "1 % of devices fail" against "5 %", alpha 0.05, beta 0.10.
 _P_GOOD, _P_BAD = 0.01, 0.05
@@ -34,8 +35,8 @@ def sequential_test_rejects(failed: int, decided: int) -> bool:
 
 def judge(
     gate: Gate,
-    wave: Sequence[ExecutionRecord],
-    earlier: Sequence[ExecutionRecord],
+    wave: Collection[ExecutionRecord],
+    earlier: Collection[ExecutionRecord],
     findings: Sequence[Finding] = (),
     *,
     soaked_s: float | None,
@@ -51,61 +52,47 @@ def judge(
         soaked_s: seconds since the wave began to soak, None before.
         past_deadline: whether the wave has used up its time.
     """
-    decided = [e for e in wave if e.phase in DECIDED]
-    failed = [e for e in decided if e.phase in FAILED]
-    counted = f"{len(failed)} of {len(decided)} decided devices failed"
-    if unsafe := [e for e in wave if e.phase == "failed_unsafe"]:
+    wave, earlier = Group.of(wave), Group.of(earlier)
+    decided = wave.count(*DECIDED)
+    failed = wave.inside(*(FAILED & DECIDED))
+    counted = f"{len(failed)} of {decided} decided devices failed"
+    if unsafe := wave.inside("failed_unsafe"):
         return Verdict("failed", f"{unsafe[0].device} failed and nothing answers there")
     if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
         return verdict
     if against := [finding.words for finding in findings if finding.against]:
         return Verdict("failed", "; ".join(against))
-    open_ones = [e for e in wave if e.phase not in ENDED]
-    if past_deadline and len(decided) < min(gate.min_decided, _countable(wave)):
-        return Verdict("inconclusive", f"only {len(decided)} devices decided in time, {gate.min_decided} are needed")
-    if soaked_s is None or (open_ones and not past_deadline):
+    if past_deadline and decided < min(gate.min_decided, _countable(wave)):
+        return Verdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} are needed")
+    if soaked_s is None or (wave.open and not past_deadline):
         return Verdict("wait", counted)
     if soaked_s < gate.soak_s:
         return Verdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {counted}")
-    return _coverage(gate, wave, decided, failed, counted)
+    return _coverage(gate, wave, decided, len(failed))
 
 
-def _countable(wave: Sequence[ExecutionRecord]) -> int:
-    return sum(
-        e.phase not in ("no_variant", "already_installed", "deferred", "removed", "superseded", "cancelled")
-        for e in wave
-    )
+def _countable(wave: Group) -> int:
+    return len(wave) - wave.count(*ENDED_OTHERWISE)
 
 
 def _too_many_failures(
-    gate: Gate,
-    decided: Sequence[ExecutionRecord],
-    failed: Sequence[ExecutionRecord],
-    earlier: Sequence[ExecutionRecord],
-    counted: str,
+    gate: Gate, decided: int, failed: Collection[ExecutionRecord], earlier: Group, counted: str
 ) -> Verdict | None:
     why = "; ".join(sorted({e.reason or e.phase for e in failed}))
-    if failed and len(decided) >= gate.min_decided and len(failed) / len(decided) > gate.failure_threshold:
+    if failed and decided >= gate.min_decided and len(failed) / decided > gate.failure_threshold:
         return Verdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} may")
-    before = [e for e in earlier if e.phase in DECIDED]
-    all_failed = len(failed) + sum(e.phase in FAILED for e in before)
-    if failed and sequential_test_rejects(all_failed, len(decided) + len(before)):
+    all_failed = len(failed) + earlier.count(*(FAILED & DECIDED))
+    if failed and sequential_test_rejects(all_failed, decided + earlier.count(*DECIDED)):
         return Verdict("failed", f"{counted} ({why}); the sequential test rejects a failure rate of 1 %")
     return None
 
 
-def _coverage(
-    gate: Gate,
-    wave: Sequence[ExecutionRecord],
-    decided: Sequence[ExecutionRecord],
-    failed: Sequence[ExecutionRecord],
-    counted: str,
-) -> Verdict:
+def _coverage(gate: Gate, wave: Group, decided: int, failed: int) -> Verdict:
     if not _countable(wave):
         return Verdict("passed", "no device of this wave had anything to install")
-    if len(decided) < min(gate.min_decided, _countable(wave)):
-        return Verdict("inconclusive", f"only {len(decided)} devices decided, {gate.min_decided} are needed")
-    share = (len(decided) - len(failed)) / len(decided)
+    if decided < min(gate.min_decided, _countable(wave)):
+        return Verdict("inconclusive", f"only {decided} devices decided, {gate.min_decided} are needed")
+    share = (decided - failed) / decided
     if share < gate.success_threshold:
         return Verdict("failed", f"{share:.0%} of the decided devices committed, {gate.success_threshold:.0%} must")
-    return Verdict("passed", f"{len(decided) - len(failed)} of {len(decided)} decided devices committed")
+    return Verdict("passed", f"{decided - failed} of {decided} decided devices committed")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase, WaveRecord
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.gate import judge
+from edgefleet_controller.rollouts.roster import Group, by_wave
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
 
 
@@ -89,8 +90,7 @@ def advance(
     wave = next((w for w in rollout.waves if w.state != "passed"), None)
     if wave is None:
         return [MoveRollout("completed", "every wave passed")]
-    members = [e for e in executions if e.wave == wave.number]
-    earlier = [e for e in executions if e.wave < wave.number]
+    members, earlier = by_wave(executions, wave.number)
     if wave.state == "pending":
         return _start(wave, members)
     if wave.state in ("failed", "inconclusive"):
@@ -100,11 +100,13 @@ def advance(
     judged = _judge(rollout, wave, members, earlier, findings, now_ms)
     if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
         return judged  # nobody else switches on a verdict like this
-    expired = _expire(rollout, [*earlier, *members], now_ms, listening_since_ms)
-    given_up = {d.execution.device for d in expired}
-    # A device that is given up in this turn is not told to switch in the same one.
-    still_there = [e for e in members if e.device not in given_up]
-    return [*expired, *_catch_up(earlier), *_steer(rollout, wave, still_there, earlier, now_ms), *judged]
+    expired = [*_expire(rollout, earlier, now_ms, listening_since_ms)]
+    if of_wave := _expire(rollout, members, now_ms, listening_since_ms):
+        expired += of_wave
+        given_up = {d.execution.device for d in of_wave}
+        # A device that is given up in this turn is not told to switch in the same one.
+        members = Group(e for e in members if e.device not in given_up)
+    return [*expired, *_catch_up(earlier), *_steer(rollout, wave, members, earlier, now_ms), *judged]
 
 
 def waits_for_room(execution: ExecutionRecord) -> bool:
@@ -135,15 +137,13 @@ def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_
     return returns
 
 
-def _start(wave: WaveRecord, members: Sequence[ExecutionRecord]) -> list[Decision]:
+def _start(wave: WaveRecord, members: Group) -> list[Decision]:
     """Staging: everyone fetches, nobody switches."""
-    to_stage: list[Decision] = [Stage(e) for e in members if e.phase == "assigned"]
+    to_stage: list[Decision] = [Stage(e) for e in members.inside("assigned")]
     return [MoveWave(wave.number, "staging", f"{len(to_stage)} devices fetch their variant"), *to_stage]
 
 
-def _expire(
-    rollout: RolloutRecord, members: Sequence[ExecutionRecord], now_ms: int, listening_since_ms: int | None
-) -> list[End]:
+def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since_ms: int | None) -> list[End]:
     """Every state has an end: never heard is unreachable, fallen silent on the way is timed out, without room rejected.
 
     After a silence of our own, everyone has the time of `silent_s` to be heard again.
@@ -151,69 +151,78 @@ def _expire(
     if listening_since_ms is None:
         return []
     timers = rollout.spec.timers
-    listened_s = (now_ms - listening_since_ms) / 1000
+    listened_ms = now_ms - listening_since_ms
     decisions: list[End] = []
-    for execution in members:
-        if execution.phase in ENDED or execution.directed_ms is None:
-            continue
-        waited_s = (now_ms - execution.directed_ms) / 1000
-        silent_s = min(waited_s, (now_ms - (execution.heard_ms or 0)) / 1000, listened_s)
-        if execution.phase == "assigned":
-            if waited_s > timers.unreachable_s and listened_s > min(timers.unreachable_s, timers.silent_s):
-                decisions.append(End(execution, "unreachable", f"not heard for {timers.unreachable_s:.0f} s"))
-        elif silent_s > timers.silent_s:
-            reason = f"silent for {timers.silent_s:.0f} s in {execution.phase}"
-            decisions.append(End(execution, "timed_out", reason))
-        elif waits_for_room(execution) and now_ms - execution.changed_ms > timers.space_s * 1000:
-            decisions.append(End(execution, "rejected", f"{execution.detail}; waited {timers.space_s:.0f} s for room"))
+    given_up: set[str] = set()
+    if listened_ms > timers.silent_s * 1000:
+        before_ms = now_ms - timers.silent_s * 1000
+        silent = [
+            e
+            for e in members.open
+            if (e.heard_ms or 0) < before_ms
+            and e.directed_ms is not None
+            and e.directed_ms < before_ms
+            and e.phase != "assigned"
+        ]
+        decisions += [End(e, "timed_out", f"silent for {timers.silent_s:.0f} s in {e.phase}") for e in silent]
+        given_up = {e.device for e in silent}
+    if listened_ms > min(timers.unreachable_s, timers.silent_s) * 1000:
+        before_ms = now_ms - timers.unreachable_s * 1000
+        reason = f"not heard for {timers.unreachable_s:.0f} s"
+        unheard = (e for e in members.inside("assigned") if e.directed_ms is not None and e.directed_ms < before_ms)
+        decisions += [End(e, "unreachable", reason) for e in unheard]
+    for e in members.inside("notified"):
+        if waits_for_room(e) and e.device not in given_up and now_ms - e.changed_ms > timers.space_s * 1000:
+            decisions.append(End(e, "rejected", f"{e.detail}; waited {timers.space_s:.0f} s for room"))
     return decisions
 
 
-def _catch_up(earlier: Sequence[ExecutionRecord]) -> list[Activate]:
+def _catch_up(earlier: Group) -> list[Activate]:
     """Who is ready only after its wave has passed its gate switches now."""
-    return [Activate(e) for e in earlier if e.phase == "staged" and e.directive == "stage"]
+    return [Activate(e) for e in earlier.inside("staged") if e.directive == "stage"]
 
 
 def _steer(
     rollout: RolloutRecord,
     wave: WaveRecord,
-    members: Sequence[ExecutionRecord],
-    earlier: Sequence[ExecutionRecord],
+    members: Group,
+    earlier: Group,
     now_ms: int,
 ) -> list[Decision]:
     """Move the wave along: staged devices switch, few at first, more with every success."""
     timers = rollout.spec.timers
-    under_way = [e for e in members if e.phase not in ENDED]
-    if late := [e for e in under_way if e.phase == "assigned" and e.directive == "none"]:
+    under_way = members.open
+    if late := [e for e in members.inside("assigned") if e.directive == "none"]:
         return [Stage(e) for e in late]
     waited_s = (now_ms - wave.since_ms) / 1000
     if wave.state == "staging":
         # Who has no room may have none for long: the others need not wait for it to begin.
-        if all(e.phase == "staged" or waits_for_room(e) for e in under_way) or waited_s > timers.staging_s:
-            staged = sum(e.phase == "staged" for e in under_way)
+        staged = members.count("staged")
+        waiting = sum(waits_for_room(e) for e in members.inside("notified"))
+        if staged + waiting == len(under_way) or waited_s > timers.staging_s:
             return [MoveWave(wave.number, "activating", f"{staged} devices are ready to switch")]
         return []
     if wave.state == "activating" and not under_way:
         return [MoveWave(wave.number, "soaking", "every device has decided")]
-    committed = sum(e.phase == "committed" for e in [*earlier, *members])
+    committed = earlier.count("committed") + members.count("committed")
     switching = sum(e.directive == "activate" for e in under_way)
     room = max(rollout.spec.concurrency, committed) - switching
-    ready = [e for e in under_way if e.phase == "staged" and e.directive == "stage"]
+    ready = [e for e in members.inside("staged") if e.directive == "stage"]
     return [Activate(e) for e in ready[: max(room, 0)]]
 
 
 def _judge(
     rollout: RolloutRecord,
     wave: WaveRecord,
-    members: Sequence[ExecutionRecord],
-    earlier: Sequence[ExecutionRecord],
+    members: Group,
+    earlier: Group,
     findings: Sequence[Finding],
     now_ms: int,
 ) -> list[Decision]:
     started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
     past_deadline = (now_ms - started_ms) / 1000 > rollout.spec.timers.wave_s
     soaked_s = (now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
-    if past_deadline and soaked_s is None and any(e.phase in DECIDED for e in members):
+    if past_deadline and soaked_s is None and members.count(*DECIDED):
         return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]
     verdict = judge(rollout.spec.gate, members, earlier, findings, soaked_s=soaked_s, past_deadline=past_deadline)
     if verdict.outcome == "wait":
