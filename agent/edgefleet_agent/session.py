@@ -168,7 +168,7 @@ class Session:
             receive(message.payload)
         except ProtocolError as error:
             self._set_aside += 1
-            log.warning("a message on %s was set aside: %s", message.topic, error)
+            log.warning("a message on %r was set aside: %s", message.topic, error)
 
     def _desired(self, payload: bytes) -> None:
         if not payload:
@@ -274,7 +274,7 @@ class Session:
             labels=self._settings.labels,
             endpoint=self._endpoint.url if self._endpoint else None,
             models=report_models(self._installations),
-            set_aside=self._set_aside,
+            set_aside=self._set_aside + self._fetcher.dropped.malformed,
             spooled_windows=len(self._spool),
             dropped_windows=self._spool.dropped,
             disk_trouble=next(filter(None, troubles), None),

@@ -1,12 +1,22 @@
 """Control messages: JSON, validated; receivers ignore what they do not know."""
 
-from typing import Annotated, Any, TypeVar
+import re
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.phases import Phase
+from edgefleet_protocol.phases import PHASES, Phase
 
 SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -17,6 +27,17 @@ Count = Annotated[int, Field(ge=0, lt=2**62)]
 Millis = Annotated[int, Field(ge=0, lt=2**48)]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Word = Annotated[str, StringConstraints(max_length=200)]
+Tally = Annotated[int, Field(ge=0, lt=2**40)]
+"""A count of one window: what is summed over a fleet and years stays within 63 bits."""
+
+Generation = Annotated[int, Field(ge=0, lt=2**53)]
+"""What a device tells of: whatever it says, the next one can still be asked for."""
+_PHASE = re.compile(r"[a-z][a-z_]{0,39}")
+
+# Nothing that a message lists is without end: every entry costs its receiver more than its sender.
+MAX_MODELS = MAX_SLOTS = MAX_LABELS = 64
+MAX_CLASSES = 10_000
+Words = Annotated[frozenset[Word], Field(max_length=256, fail_fast=True)]
 
 
 class Message(BaseModel):
@@ -52,7 +73,7 @@ class DesiredModel(Part):
 class DesiredState(Message):
     """Retained, controller to device: everything that the device should run."""
 
-    models: dict[Name, DesiredModel] = Field(default_factory=dict)
+    models: dict[Name, DesiredModel] = Field(default_factory=dict, max_length=MAX_MODELS)
 
 
 class Acked(Message):
@@ -89,11 +110,11 @@ class Facts(Part):
     region: Name
     link: Name
     arch: Word
-    isa: frozenset[Word] = frozenset()
+    isa: Words = frozenset()
     cores: Count
     ram_mb: Count
     storage_mb: Count = 0
-    providers: tuple[Word, ...] = ()
+    providers: tuple[Word, ...] = Field(default=(), max_length=64, fail_fast=True)
     onnxruntime: Word = ""
     simulated: bool = False
 
@@ -103,7 +124,7 @@ class HostFacts(Part):
 
     cpu: Word
     arch: Word
-    isa: frozenset[Word] = frozenset()
+    isa: Words = frozenset()
     cores: Count
     ram_mb: Count
 
@@ -114,7 +135,7 @@ class Slot(Part):
     variant: Digest
     manifest: Digest
     model_version: Count
-    generation: Count
+    generation: Generation
 
 
 class Transfer(Part):
@@ -125,7 +146,7 @@ class Transfer(Part):
 
     bytes_total: Count = 0
     bytes_done: Count = 0
-    seconds: Annotated[float, Field(ge=0)] = 0.0
+    seconds: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     wants: Count = 0
     wrong_chunks: Count = 0
 
@@ -133,7 +154,7 @@ class Transfer(Part):
 class Attempt(Part):
     """The last attempt at a generation, and how it stands or ended."""
 
-    generation: Count
+    generation: Generation
     rollout: Id | None = None
     manifest: Digest | None = None
     variant: Digest | None = None
@@ -145,13 +166,33 @@ class Attempt(Part):
 
 
 class ReportedModel(Part):
-    """One model on one device: what answers, what was committed, what lies on disk, and the last attempt."""
+    """One model on one device: what answers, what was committed, what lies on disk, and the last attempt.
 
-    generation: Count = 0
+    An attempt in a phase that only a newer agent knows is passed over, like a field that only it knows.
+    """
+
+    generation: Generation = 0
     answering: Slot | None = None
     committed: Slot | None = None
-    slots: tuple[Slot, ...] = ()
+    slots: tuple[Slot, ...] = Field(default=(), max_length=MAX_SLOTS, fail_fast=True)
     attempt: Attempt | None = None
+    _newer_phase: str | None = PrivateAttr(None)
+
+    @property
+    def newer_phase(self) -> str | None:
+        """The phase of an attempt that was passed over when this was read off the wire."""
+        return self._newer_phase
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _passes_over_newer_phases(cls, fields: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        attempt = fields.get("attempt") if isinstance(fields, dict) else None
+        phase = attempt.get("phase") if isinstance(attempt, dict) else None
+        if not isinstance(phase, str) or phase in PHASES or not _PHASE.fullmatch(phase):
+            return validate(fields)
+        model = validate({**fields, "attempt": None})
+        model._newer_phase = phase
+        return model
 
 
 class ReportedState(Message):
@@ -165,9 +206,9 @@ class ReportedState(Message):
     clock_trusted: bool = False
     facts: Facts
     host_facts: HostFacts | None = None
-    labels: dict[Name, Name] = Field(default_factory=dict)
+    labels: dict[Name, Name] = Field(default_factory=dict, max_length=MAX_LABELS)
     endpoint: Word | None = None
-    models: dict[Name, ReportedModel] = Field(default_factory=dict)
+    models: dict[Name, ReportedModel] = Field(default_factory=dict, max_length=MAX_MODELS)
     set_aside: Count = 0
     spooled_windows: Count = 0
     dropped_windows: Count = 0
@@ -191,13 +232,19 @@ class TelemetryWindow(Message):
     duration_ms: Count
     started_ms: Millis | None = None
     clock_trusted: bool = False
-    requests: Count = 0
-    errors: Count = 0
-    not_finite: Count = 0
+    requests: Tally = 0
+    errors: Tally = 0
+    not_finite: Tally = 0
     latency: Annotated[str, StringConstraints(max_length=16_000)] | None = None
-    labelled: Count = 0
-    correct: Count = 0
-    predicted: dict[Word, Count] = Field(default_factory=dict)
+    labelled: Tally = 0
+    correct: Tally = 0
+    predicted: dict[Word, Tally] = Field(default_factory=dict, max_length=MAX_CLASSES)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "TelemetryWindow":
+        if self.correct > self.labelled:
+            raise ValueError(f"{self.correct} of {self.labelled} labels cannot be right")
+        return self
 
 
 class ChunkRequest(Message):

@@ -36,6 +36,8 @@ ENDED_OTHERWISE: frozenset[Phase] = frozenset(get_args(EndedOtherwise))
 ENDED: frozenset[Phase] = frozenset(get_args(EndedWell)) | ENDED_OTHERWISE | FAILED
 """No way leads out of these within the same generation."""
 
+PHASES: frozenset[str] = frozenset(ON_THE_WAY) | ENDED
+
 DECIDED: frozenset[Phase] = ENDED - ENDED_OTHERWISE - {"unreachable"}
 """What a gate counts: devices that proved something, never all that were targeted."""
 

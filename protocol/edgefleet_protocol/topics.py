@@ -75,11 +75,11 @@ def parse_up(topic: str) -> UpTopic:
     prefix, _, rest = topic.partition(f"{ROOT}/up/")
     parts = rest.split("/")
     if prefix or len(parts) != 3:
-        raise MalformedTopic(f"'{topic[:200]}' is not {ROOT}/up/SHARD/DEVICE/KIND")
+        raise MalformedTopic(f"{topic[:200]!r} is not {ROOT}/up/SHARD/DEVICE/KIND")
     part, device, kind = parts
     known = _KINDS.get(kind)
     if known is None or not _NAME.fullmatch(device) or part != shard(device):
-        raise MalformedTopic(f"'{topic[:200]}' names no known kind, device or shard")
+        raise MalformedTopic(f"{topic[:200]!r} names no known kind, device or shard")
     return UpTopic(device, known)
 
 
@@ -91,8 +91,8 @@ def parse_blob(topic: str) -> BlobTopic:
     """
     parts = topic.split("/")
     if len(parts) != 5 or parts[:3] != [*ROOT.split("/"), "blobs"]:
-        raise MalformedTopic(f"'{topic[:200]}' is not {ROOT}/blobs/SHA256/LANE")
+        raise MalformedTopic(f"{topic[:200]!r} is not {ROOT}/blobs/SHA256/LANE")
     digest, lane = parts[3:]
     if not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(lane):
-        raise MalformedTopic(f"'{topic[:200]}' names no sha256 or no lane")
+        raise MalformedTopic(f"{topic[:200]!r} names no sha256 or no lane")
     return BlobTopic(digest, lane)

@@ -1,6 +1,7 @@
 """Control messages: what is known is validated, what is new is ignored, what is broken is named."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -109,6 +110,12 @@ def test_bytes_that_are_no_message_are_refused_with_a_short_reason(data: bytes) 
     assert len(str(refused.value)) < 700
 
 
+SLOT = {"variant": DIGEST, "manifest": DIGEST, "model_version": 1, "generation": 1}
+FACTS = {"hardware": "rpi4", "region": "eu", "link": "lte", "arch": "x", "cores": 1, "ram_mb": 1}
+WINDOW = {
+    **{"incarnation": INCARNATION, "seq": 1, "first_kept_seq": 1, "model": "fashion", "model_version": 1},
+    **{"variant": DIGEST, "generation": 1, "duration_ms": 1},
+}
 FIELD_FAULTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (m.Acked, {"incarnation": INCARNATION, "through": 2**62}),
     (m.Acked, {"incarnation": INCARNATION, "through": -1}),
@@ -123,7 +130,28 @@ FIELD_FAULTS: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (m.ChunkRequest, {"blob": DIGEST, "lane": "#", "chunk_bytes": 4096, "chunks": 1, "missing": ""}),
     (m.Attempt, {"generation": 1, "phase": "on_fire"}),
     (m.Transfer, {"seconds": float("nan")}),
+    (m.Transfer, {"seconds": 1e308}),
+    (m.ReportedModel, {"generation": 2**53}),
+    (m.ReportedModel, {"slots": [SLOT] * 65}),
+    (m.Facts, {**FACTS, "isa": [str(n) for n in range(257)]}),
+    (m.DesiredState, {"models": {f"m{n}": {"generation": 1} for n in range(65)}}),
+    (m.TelemetryWindow, {**WINDOW, "requests": 2**40}),
+    (m.TelemetryWindow, {**WINDOW, "labelled": 1, "correct": 2}),
 ]
+
+
+def test_these_messages_lack_nothing_else() -> None:
+    for kind, fields in ((m.Slot, SLOT), (m.Facts, FACTS), (m.TelemetryWindow, WINDOW)):
+        assert m.decode(kind, json.dumps(fields).encode())
+
+
+def test_the_first_of_many_faults_is_found_quickly() -> None:
+    """A message must not cost its receiver much more than its sender: every list that is wrong ends at once."""
+    lies = {"models": {"fashion": {"slots": [1] * 80_000}}, "facts": {"isa": [1] * 10_000, "providers": [1] * 10_000}}
+    began_s = time.thread_time()
+    with pytest.raises(MalformedMessage):
+        m.decode(m.ReportedState, json.dumps(lies).encode())
+    assert time.thread_time() - began_s < 0.1
 
 
 @pytest.mark.parametrize(("kind", "fields"), FIELD_FAULTS, ids=lambda part: str(part)[:60])

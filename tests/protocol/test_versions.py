@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from edgefleet_protocol import messages
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
+from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.manifest import Manifest, verify
-from edgefleet_protocol.messages import Message, TelemetryWindow, decode
+from edgefleet_protocol.messages import Message, ReportedState, TelemetryWindow, decode
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FILES = sorted(FIXTURES.glob("v*/*.json"))
@@ -118,3 +119,21 @@ def test_a_released_histogram_is_read(file: Path) -> None:
     latency = decode(TelemetryWindow, file.read_bytes()).latency
     assert latency is not None
     assert LatencyHistogram.decode(latency).percentile_ms(50) == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("file", sorted(FIXTURES.glob("v*/ReportedState.json")), ids=lambda file: file.parent.name)
+def test_a_phase_of_a_newer_agent_costs_the_attempt_and_not_the_report(file: Path) -> None:
+    known = decode(ReportedState, file.read_bytes())
+    written = json.loads(file.read_text())
+    for model in written["models"].values():
+        model["attempt"]["phase"] = "asking_the_owner"
+    read = decode(ReportedState, json.dumps(written).encode())
+    for name, model in read.models.items():
+        assert (model.attempt, model.newer_phase) == (None, "asking_the_owner")
+        assert (model.answering, model.slots) == (known.models[name].answering, known.models[name].slots)
+    assert read.facts == known.facts
+    assert all(model.newer_phase is None for model in known.models.values())
+    for nonsense in (7, "", "On fire!", "x" * 100):
+        next(iter(written["models"].values()))["attempt"]["phase"] = nonsense
+        with pytest.raises(MalformedMessage, match=r"attempt\.phase"):
+            decode(ReportedState, json.dumps(written).encode())

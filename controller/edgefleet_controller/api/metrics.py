@@ -69,6 +69,8 @@ class Fleet(Collector):
         for why in ("set_aside", "of_pending", "dropped", "not_stored"):
             untaken.add_metric((why,), counts[why])
         yield untaken
+        text = "Reports of an attempt in a phase that only newer agents know."
+        yield CounterMetricFamily("edgefleet_newer_phases", text, counts["newer_phases"])
         yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows taken.", counts["windows"])
         text = "Telemetry windows that a device no longer had when we missed them."
         yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.lost())

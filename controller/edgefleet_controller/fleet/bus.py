@@ -299,7 +299,11 @@ class Bus:
     def _on_publish(self, message: mqtt.MQTTMessage) -> None:
         self.counters.received += 1
         self.counters.received_bytes += len(message.payload)
-        self._on_message(message.topic, bytes(message.payload))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # not every broker sees to it; none of ours has such letters
+            topic = "no UTF-8"
+        self._on_message(topic, bytes(message.payload))
 
     # Sending, on any thread.
 

@@ -141,7 +141,7 @@ class Ingest:
                     raise
                 except Exception as error:
                     # A fault of ours that one message shows must not hold up everyone else's.
-                    log.exception("a message on %s could not be taken", topic[:200])
+                    log.exception("a message on %r could not be taken", topic[:200])
                     self._put_aside(topic, f"{type(error).__name__}: {error}")
             windows = self._of_the_fleet(told, now)
             # Within the transaction: a device that is being removed leaves no window behind.
@@ -161,6 +161,7 @@ class Ingest:
 
     def _put_aside(self, topic: str, why: str) -> None:
         self.counts["set_aside"] += 1
+        log.warning("a message on %r was set aside: %s", topic[:200], why)
         self.set_aside.append(SetAside(now_ms(), topic[:200], why))
 
     def _take(self, sender: topics.UpTopic, data: bytes, now: int, told: list[ToldWindow], to_tell: set[str]) -> None:
@@ -199,6 +200,9 @@ class Ingest:
         if not admitted:
             return False
         for name, model in reported.models.items():
+            if model.newer_phase:
+                self.counts["newer_phases"] += 1
+                log.warning("%s is in a phase that only a newer agent knows: %s", device, model.newer_phase)
             named = model.attempt.rollout if model.attempt else None
             known = self._store.rollouts.concerned(device, name, named)
             if changed := [new for old, new in _changed(known, model, now) if _is_news(old, new)]:
@@ -237,6 +241,8 @@ def _changed(
             yield execution, after.model_copy(update=changes)
         elif attempt and attempt.generation == execution.back_generation and attempt.rollout == execution.rollout:
             yield execution, after_report_of_return(execution, attempt.phase, attempt.reason, now)
+        elif model.newer_phase and execution.generation == model.generation:
+            yield execution, execution.model_copy(update={"heard_ms": now})
         elif execution.generation < model.generation and execution.phase not in ENDED:
             yield execution, after_report(execution, "superseded", None, "a higher generation took its place", now)
 
