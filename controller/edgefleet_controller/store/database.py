@@ -12,6 +12,8 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 Row = dict[str, Any]
+PATIENCE_S = 1.0
+"""How long another program may hold the file before that is an error: everybody who asks us waits as long."""
 
 
 class Database:
@@ -23,7 +25,7 @@ class Database:
 
     def __init__(self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations) -> None:
         self._path = path
-        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        connection = sqlite3.connect(path, PATIENCE_S, check_same_thread=False, isolation_level=None)
         self._db = sqlite_utils.Database(connection)
         self._lock = threading.RLock()
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -70,6 +72,10 @@ class Database:
 
     def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each row of values, in one transaction."""
+        values = list(values)
+        if len(values) == 1:
+            self.execute(sql, values[0])
+            return
         with self.transaction():
             self._db.conn.executemany(sql, values)
 

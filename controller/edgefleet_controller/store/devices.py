@@ -20,6 +20,14 @@ _PUT_REPORT = """INSERT INTO devices (id, incarnation, online, last_seen_ms, fir
     report = ?6, region = ?7, hardware = ?8, link = ?9, labels = ?10"""
 
 
+class Standing(NamedTuple):
+    """What is known of who reports under an id: None and False for a stranger."""
+
+    incarnation: str | None
+    accepted: bool
+    in_conflict: bool
+
+
 class Sender(NamedTuple):
     """The parts of the profile that a device reported."""
 
@@ -79,6 +87,16 @@ class DeviceStore:
             self._db.execute("DELETE FROM device_models WHERE device = ? AND model = ?", [device, model])
         if new := said - kept:
             self._db.execute_many("INSERT OR REPLACE INTO device_models VALUES (?, ?, ?, ?, ?, ?, ?)", list(new))
+
+    def standing(self, device: str) -> Standing:
+        """Which incarnation reported last, whether the device is of the fleet, and whether it is in conflict."""
+        ((incarnation, accepted, in_conflict),) = self._db.tuples(
+            """SELECT d.incarnation, a.device IS NOT NULL, c.device IS NOT NULL FROM (SELECT ? AS id) asked
+               LEFT JOIN devices d ON d.id = asked.id LEFT JOIN admissions a ON a.device = asked.id
+               LEFT JOIN conflicts c ON c.device = asked.id""",
+            [device],
+        )
+        return Standing(incarnation, bool(accepted), bool(in_conflict))
 
     def put_presence(self, device: str, incarnation: str, online: bool, now_ms: int) -> None:
         """Mark a known device as there or gone."""
