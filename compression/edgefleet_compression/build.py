@@ -3,6 +3,7 @@
 Importing this module is cheap; torch, onnx and onnxruntime are imported by the functions, in the worker.
 """
 
+import errno
 import io
 import json
 import shutil
@@ -218,6 +219,17 @@ def _failure(error: Exception) -> Outcome:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"the build request's {where} is wrong ({first['msg']}): correct the caller"
+    elif _is_full_disk(error):
+        reason = "the disk is full: make room for the controller's state folder, then compress again"
     else:
         reason = f"unexpected {type(error).__name__} ({error}): report it with the recipe and the model card"
     return {"ok": False, "error": " ".join(reason.split())}
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; libraries that write in other languages only say so in words."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -48,6 +48,7 @@ SIGNATURES: dict[str, Signature] = {
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"})),
     "static_int8": Signature(FILE, "onnx", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
+    "accuracy_int8": Signature(FILE, "onnx", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"})),
     "fp16": Signature(FILE, "onnx", configs.Fp16Config),
     "storage_quant": Signature(FILE, "onnx", configs.StorageQuantConfig),
 }

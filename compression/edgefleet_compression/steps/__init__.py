@@ -1,6 +1,7 @@
 """The steps, one small file each; importing this package imports torch, so only workers do."""
 
 from edgefleet_compression.step import Run
+from edgefleet_compression.steps.accuracy_int8 import accuracy_int8
 from edgefleet_compression.steps.distill import distill
 from edgefleet_compression.steps.export import export
 from edgefleet_compression.steps.finetune import finetune
@@ -21,6 +22,7 @@ STEPS: dict[str, Run] = {
     "tune_norms": tune_norms,
     "export": export,
     "static_int8": static_int8,
+    "accuracy_int8": accuracy_int8,
     "fp16": fp16,
     "storage_quant": storage_quant,
 }

@@ -1,0 +1,102 @@
+"""onnxruntime's static quantization, quiet, and with ranges from a split of ours."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.step_configs import StaticInt8Config
+
+BATCH = 64
+TAILS = ("Softmax", "LogSoftmax", "Sigmoid")
+
+
+class _Calibration:
+    """Batches of samples in the form that onnxruntime's calibration reads."""
+
+    def __init__(self, given: onnx.ValueInfoProto, samples: NDArray[np.float32]) -> None:
+        kind = given.type.tensor_type
+        size = kind.shape.dim[0].dim_value or BATCH
+        typed = samples.astype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type), copy=False)
+        self._batches: Iterator[NDArray[Any]] = iter(np.split(typed, range(size, len(typed), size)))
+        self._name = given.name
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch by input name, None at the end."""
+        batch = next(self._batches, None)
+        return None if batch is None else {self._name: batch}
+
+
+def tail(graph: onnx.GraphProto) -> list[str]:
+    """The node that turns logits into probabilities: 256 levels of them would make most classes equal."""
+    last = {value.name for value in graph.output}
+    return [n.name for n in graph.node if n.op_type in TAILS and last.intersection(n.output)]
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    samples: NDArray[np.float32],
+    config: StaticInt8Config,
+    scheme: Scheme,
+    *,
+    keep_activations: bool = False,
+) -> None:
+    """Write `source` in QDQ form.
+
+    Args:
+        source: an ONNX file with fp32 weights.
+        target: where to write.
+        samples: float32 [N, ...], as the model takes them.
+        config: how ranges are found.
+        scheme: types of activations and weights.
+        keep_activations: whether Relu and Clip stay where the range of their output would do the same.
+    """
+    # Its histograms are announced by prints.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # onnx marks helpers as deprecated that onnxruntime 1.31 still calls.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+        types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
+        methods = {
+            "minmax": CalibrationMethod.MinMax,
+            "entropy": CalibrationMethod.Entropy,
+            "percentile": CalibrationMethod.Percentile,
+        }
+        options: dict[str, Any] = {"QDQKeepRemovableActivations": keep_activations}
+        if config.calibration == "percentile":
+            options["CalibPercentile"] = config.percentile
+        model = onnx.load(source)
+        logging.disable(logging.WARNING)  # its advice to pre-process: the exporter has folded what there is
+        try:
+            quantize_static(
+                str(source),
+                str(target),
+                _Calibration(model.graph.input[0], samples),
+                quant_format=QuantFormat.QDQ,
+                activation_type=types[scheme.activation],
+                weight_type=types[scheme.weight],
+                per_channel=config.per_channel,
+                reduce_range=scheme.reduce_range,
+                calibrate_method=methods[config.calibration],
+                nodes_to_exclude=tail(model.graph),
+                extra_options=options,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def quantized_layers(model: onnx.ModelProto) -> Sequence[str]:
+    """The names of the convolutions and linear layers that compute in 8 bits, in order."""
+    unfolded = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    layers = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    return [node.name for node in layers if set(node.input) & unfolded]

@@ -1,0 +1,65 @@
+"""Surgery on a graph in QDQ form: layers back to float, or one layer alone in 8 bits."""
+
+from collections.abc import Collection
+
+import onnx
+
+ACTIVATIONS = ("Relu", "Clip")
+
+
+def in_float(quantized: onnx.ModelProto, source: onnx.ModelProto, layers: Collection[str]) -> onnx.ModelProto:
+    """The quantized graph with some layers computing in float again.
+
+    Args:
+        quantized: what onnxruntime made of `source`; activations that it could drop must have been kept.
+        source: the float graph, with the same names of nodes and tensors.
+        layers: names of nodes.
+    """
+    made = onnx.ModelProto()
+    made.CopyFrom(quantized)
+    graph = made.graph
+    by_output = {output: node for node in graph.node for output in node.output}
+    originals = {node.name: node for node in source.graph.node}
+    weights = {tensor.name: tensor for tensor in source.graph.initializer}
+    stored: set[str] = set()
+    for node in graph.node:
+        if node.op_type in ACTIVATIONS:
+            # What a layer gives is rounded once, after its activation; before it, float would be lost for nothing.
+            node.input[0] = _before(node.input[0], by_output)
+        if node.name not in layers:
+            continue
+        for position, name in enumerate(originals[node.name].input):
+            if name in weights:
+                # Its own name may be that of the node that unfolds the rounded one.
+                whole = f"{name}_float"
+                if whole not in stored:
+                    stored.add(whole)
+                    graph.initializer.add().CopyFrom(weights[name])
+                    graph.initializer[-1].name = whole
+                node.input[position] = whole
+            else:
+                node.input[position] = _before(node.input[position], by_output)
+    _drop_unused(graph)
+    return made
+
+
+def _before(name: str, by_output: dict[str, onnx.NodeProto]) -> str:
+    """The float tensor that was rounded into `name`."""
+    unfold = by_output.get(name)
+    if unfold is None or unfold.op_type != "DequantizeLinear":
+        return name
+    fold = by_output.get(unfold.input[0])
+    return fold.input[0] if fold is not None and fold.op_type == "QuantizeLinear" else name
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Take out nodes and tensors that no output needs any more."""
+    while True:
+        used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+        idle = [node for node in graph.node if not used.intersection(node.output)]
+        if not idle:
+            break
+        for node in idle:
+            graph.node.remove(node)
+    for tensor in [t for t in graph.initializer if t.name not in used]:
+        graph.initializer.remove(tensor)

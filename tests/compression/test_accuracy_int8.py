@@ -1,0 +1,93 @@
+"""Int8 that keeps in float what would cost too much, and no more than that."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgefleet_compression.errors import StepError
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.session import Session, inputs
+from edgefleet_compression.states import OnnxState
+from edgefleet_compression.step import Context
+from edgefleet_compression.step_configs import AccuracyInt8Config, ExportConfig, FinetuneConfig, StaticInt8Config
+from edgefleet_compression.steps import STEPS
+
+HUGE = np.float32(3000)
+
+
+@pytest.fixture
+def file(context: Context) -> OnnxState:
+    """The tiny model after more training: what it knows, rounding can ruin."""
+    config = FinetuneConfig(epochs=6, batch=32, rate=5e-3, flip=False, alpha=0.0)
+    trained = STEPS["finetune"](context.source.state, config, context).state
+    state: OnnxState = STEPS["export"](trained, ExportConfig(), context).state
+    return state
+
+
+@pytest.fixture
+def lopsided(file: OnnxState, tmp_path: Path) -> OnnxState:
+    """The same answers in float, but one channel of a layer is so large that 8 bits leave nothing of the others."""
+    model = onnx.load(file.path)
+    inner, following = [node for node in model.graph.node if node.op_type == "Conv"][1:3]
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def scale(name: str, index: tuple[slice | int, ...], factor: np.float32) -> None:
+        values = onnx.numpy_helper.to_array(stored[name]).copy()
+        values[index] *= factor
+        stored[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
+
+    for name in inner.input[1:]:
+        scale(name, (0,), HUGE)
+    scale(following.input[1], (slice(None), 0), 1 / HUGE)
+    onnx.save(model, tmp_path / "lopsided.onnx")
+    return OnnxState(tmp_path / "lopsided.onnx")
+
+
+def share(path: Path, context: Context) -> float:
+    val = context.source.data.split("val")
+    return float((Session(path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean())
+
+
+def own(context: Context, folder: Path) -> Context:
+    folder.mkdir()
+    return Context(context.source, Scheme("u8"), 0, folder, context.progress)
+
+
+def test_where_int8_loses_nothing_every_layer_is_int8(file: OnnxState, context: Context, tmp_path: Path) -> None:
+    log = STEPS["accuracy_int8"](file, AccuracyInt8Config(max_drop=0.05), own(context, tmp_path / "own")).log
+    assert log["in_float"] == 0 and log["layers"] > 5
+
+
+def test_a_layer_that_8_bits_would_ruin_stays_in_float(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
+    whole = share(lopsided.path, context)
+    plain = STEPS["static_int8"](lopsided, StaticInt8Config(per_channel=False), own(context, tmp_path / "plain"))
+    assert share(plain.state.path, context) < whole - 0.2
+    config = AccuracyInt8Config(per_channel=False, max_drop=0.03)
+    result = STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
+    assert share(result.state.path, context) >= whole - 0.03
+    assert 0 < result.log["in_float"] < result.log["layers"] / 2
+    assert result.log["drop_all_int8"] > 0.2
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(result.state.path).graph.node}
+
+
+def test_a_target_that_too_few_layers_may_reach_is_refused(
+    lopsided: OnnxState, context: Context, tmp_path: Path
+) -> None:
+    config = AccuracyInt8Config(per_channel=False, max_drop=0.03, most_float=0.0)
+    with pytest.raises(StepError, match="raise max_drop or most_float"):
+        STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
+
+
+def test_ranges_may_leave_out_what_is_rare(file: OnnxState, context: Context, tmp_path: Path) -> None:
+    config = StaticInt8Config(calibration="percentile", percentile=95.0)
+    clipped = STEPS["static_int8"](file, config, own(context, tmp_path / "clipped")).state
+    whole = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "whole")).state
+
+    def scales(state: OnnxState) -> float:
+        model = onnx.load(state.path)
+        stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        return float(sum(stored[n.input[1]] for n in model.graph.node if n.op_type == "QuantizeLinear"))
+
+    assert scales(clipped) < scales(whole)
