@@ -1,0 +1,137 @@
+"""Models that do not load, lie, crash, hang or eat memory: each ends with its reason, and no client notices."""
+
+import http.client
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from tests.fleet.asking import PROFILE
+from tests.fleet.conftest import Fleet, running_fleet
+from tests.fleet.hostile import HOSTILE, Hostile, publish_all, version_of
+from typer.testing import CliRunner
+
+from edgefleet_controller.cli import app
+
+pytestmark = pytest.mark.fleet
+
+PAUSE_S = 0.02
+PATIENCE_S = 40.0
+"""A client that asks what makes a worker hang waits for the deadlines of two of them."""
+MOST_GROWTH_KB = 60_000
+
+
+class Client:
+    """An application that asks for the same image all the time and keeps every answer: status and variant."""
+
+    def __init__(self, endpoint: str, image: np.ndarray) -> None:
+        self.answers: list[tuple[int, str | None]] = []
+        parts = urlsplit(endpoint)
+        self._host, self._port = parts.hostname or "", parts.port
+        tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": (image / 255).ravel().tolist()}
+        self._body = json.dumps({"inputs": [tensor]})
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(PAUSE_S):
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE_S)
+            try:
+                connection.request("POST", "/v2/models/fashion/infer", self._body)
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+                self.answers.append((answer.status, said.get("parameters", {}).get("variant")))
+            except OSError:
+                self.answers.append((0, None))
+            finally:
+                connection.close()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class Lab:
+    """One device that answers with fashion@1, two applications that ask it all the time, and what comes to it."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.agent = fleet.add_agent("a", PROFILE)
+        first = fleet.roll_out()
+        fleet.wait(lambda: fleet.rollout(first)["state"] == "completed", "fashion@1", 60)
+        told = fleet.device("a")
+        assert told
+        self.old = told["models"]["fashion"]["answering"]["variant"]
+        data = np.load(Path(__file__).parents[2] / "examples" / "fashion" / "data.npz")
+        images = (data["x_test"][0], np.zeros((28, 28)))
+        self.clients = [Client(told["endpoint"], image) for image in images]
+        self.pid = self.agent.pid
+        self.most_kb = self.peak_kb()
+
+    def peak_kb(self) -> int:
+        """The most memory that the agent's supervisor ever had."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+@pytest.fixture(scope="module")
+def lab(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A fleet whose controller was given every hostile model."""
+    folder = tmp_path_factory.mktemp("hostile")
+    state = shutil.copytree(built, folder / "built", ignore=shutil.ignore_patterns("broker", "cache", "work"))
+    publish_all(state, folder)
+    with running_fleet(state, folder) as fleet:
+        lab = Lab(fleet)
+        try:
+            yield lab
+        finally:
+            for client in lab.clients:
+                client.end()
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name.replace(" ", "-"))
+def test_a_hostile_model_ends_with_its_reason_and_no_client_notices(lab: Lab, hostile: Hostile) -> None:
+    fleet = lab.fleet
+    before = [len(client.answers) for client in lab.clients]
+    rollout = fleet.roll_out(version=version_of(hostile), timers={"trial_s": 1.0, "silent_s": 60})
+    fleet.wait(lambda: fleet.rollout(rollout)["state"] == "rolled_back", f"the verdict on {hostile.name}", 90)
+    execution = fleet.executions(rollout)["a"]
+    assert (execution["phase"], execution["reason"]) == (hostile.phase, hostile.reason), execution["detail"]
+    assert hostile.reason in fleet.rollout(rollout)["reason"]
+    shown = CliRunner().invoke(app, ["rollout", "show", rollout, "--devices"], env={"EDGEFLEET_API": fleet.api.url})
+    assert f"{hostile.phase}" in shown.stdout and f"{hostile.reason}: " in shown.stdout
+
+    answering = fleet.device("a")["models"]["fashion"]["answering"]
+    assert answering["variant"] == lab.old
+    ended = [len(client.answers) for client in lab.clients]
+    fleet.wait(lambda: all(len(c.answers) > e + 2 for c, e in zip(lab.clients, ended, strict=True)), "answers after it")
+    for client, asked in zip(lab.clients, before, strict=True):
+        answers = client.answers[asked:]
+        assert {status for status, _ in answers} == {200}
+        assert answers[-1][1] == lab.old
+        in_trial = {execution["variant"]} if "trial" in lab.agent.phases(execution["generation"]) else set()
+        assert {variant for _, variant in answers} <= {lab.old} | in_trial
+    assert lab.agent.running and lab.agent.pid == lab.pid
+    assert lab.peak_kb() < lab.most_kb + MOST_GROWTH_KB
+
+
+def test_every_hostile_model_that_can_prove_itself_only_live_got_as_far_as_its_trial(lab: Lab) -> None:
+    tried = {entry["variant"] for entry in lab.agent.journal if entry["phase"] == "trial"}
+    live = [hostile for hostile in HOSTILE if hostile.phase == "failed_rolled_back"]
+    assert len(tried) == 1 + len(live), "fashion@1, and those"
+
+
+def test_after_all_of_them_a_sound_version_is_taken(lab: Lab) -> None:
+    fleet, began = lab.fleet, time.monotonic()
+    second = fleet.roll_out(version=2)
+    fleet.wait(lambda: fleet.rollout(second)["state"] == "completed", "fashion@2", 60)
+    assert fleet.executions(second)["a"]["phase"] == "committed"
+    assert time.monotonic() - began < 60
+    for client in lab.clients:
+        assert {status for status, _ in client.answers} == {200}
