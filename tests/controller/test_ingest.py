@@ -216,3 +216,19 @@ def test_a_device_that_reports_less_than_is_known_of_it_is_told_how_far_it_had_c
     assert topic == topics.acked("d")
     assert decode(Acked, said) == Acked(incarnation="0" * 32, through=1, boot=7, report=40)
     assert store.devices.get("d").reported.boot == 7
+
+
+def test_what_a_later_rollout_gave_that_the_store_knows_nothing_of_is_left_alone(
+    ingest: Ingest, store: Store, reported, execution, rollout
+) -> None:
+    ours, later = "01890000-0000-7000-8000-000000000001", "01890000-0000-7000-8000-000000000002"
+    store.rollouts.put(rollout("activating").model_copy(update={"id": ours}))
+    store.rollouts.put_executions([execution("d", rollout=ours)])
+    ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": model(7, rollout=later)})))
+    settle(lambda: store.rollouts.executions(ours)[0].phase == "superseded")
+    going_back = execution("d", "committed", rollout=ours, generation=2, back_generation=3, back_phase="assigned")
+    store.rollouts.put_executions([going_back])
+    ingest.offer(topics.up("d", "reported"), encode(reported(report=2, models={"fashion": model(7, rollout=later)})))
+    settle(lambda: store.rollouts.executions(ours)[0].is_back)
+    assert store.members.given_later(["d", "e"], "fashion", ours) == {"d"}
+    assert store.members.given_later(["d"], "fashion", later) == set()

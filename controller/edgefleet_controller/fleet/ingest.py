@@ -14,6 +14,7 @@ from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.voice import Voice, must_be_told
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
+from edgefleet_controller.rollouts.ahead import after_another
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
@@ -232,6 +233,9 @@ def _changed(
     """Executions that a device's word about one model concerns: as they were, and as they are now."""
     attempt = model.attempt
     for execution in known:
+        if attempt and (moved := after_another(execution, attempt, now)):
+            yield execution, moved
+            continue
         if execution.generation is None:
             continue
         if attempt and attempt.generation == execution.generation and attempt.rollout == execution.rollout:

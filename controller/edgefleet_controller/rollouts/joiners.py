@@ -51,7 +51,10 @@ class LateJoiners:
             found += members.some(waiting - {device.id for device in found}, model)
         if rollout.id not in self._matchers:
             self._matchers[rollout.id] = Matcher(self._catalogue, rollout.spec.selector)
-        return [device for device in found if self._matchers[rollout.id].matches(device)]
+        fitting = [device for device in found if self._matchers[rollout.id].matches(device)]
+        # After a restore of the store: what a later rollout gave them is not this one's to take.
+        later = members.given_later([device.id for device in fitting], model, rollout.id) if fitting else set()
+        return [device for device in fitting if device.id not in later]
 
     def _taken(self, model: str) -> Collection[str]:
         return self._store.rollouts.open_devices(model).keys() | self._store.conflicts.all().keys()

@@ -72,6 +72,15 @@ class MemberStore:
             AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.rollout = ?2 AND e.device = d.id)"""  # noqa: S608 - ours
         return _members(self._db.tuples(sql, [model, rollout, *([] if since is None else [since])]))
 
+    def given_later(self, devices: Iterable[str], model: str, rollout: str) -> set[str]:
+        """Those of these devices whose last attempt at a model was for a rollout that began after this one."""
+        rows = self._db.tuples(
+            """SELECT d.id FROM devices d WHERE d.id IN (SELECT value FROM json_each(?))
+               AND json_extract(d.reported, '$.models."' || ? || '".attempt.rollout') > ?""",
+            [json.dumps(list(devices)), model, rollout],
+        )
+        return {device for (device,) in rows}
+
     def profiles(self) -> list[str]:
         """Every profile that a device of the fleet has."""
         rows = self._db.tuples(

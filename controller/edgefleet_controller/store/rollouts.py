@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord
+from edgefleet_controller.records import BACK, ExecutionRecord, RolloutPhase, RolloutRecord
 from edgefleet_controller.store.database import Database, Row
 from edgefleet_controller.store.live import LiveExecutions
 from edgefleet_protocol.phases import ENDED
@@ -20,6 +20,7 @@ _PUT_EXECUTION = f"""INSERT INTO executions ({", ".join(_COLUMNS)}) VALUES ({", 
     ON CONFLICT (rollout, device) DO UPDATE SET
     {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c not in ("rollout", "device"))}"""  # noqa: S608
 _ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
+_BACK = ", ".join(f"'{phase}'" for phase in BACK)
 
 
 class RolloutStore:
@@ -78,7 +79,8 @@ class RolloutStore:
     def concerned(self, device: str, model: str, rollout: str | None) -> list[ExecutionRecord]:
         """The executions that a device's word about a model may move: that of the rollout it names, and open ones."""
         rows = self._db.rows(
-            f"SELECT * FROM executions WHERE device = ? AND (rollout = ? OR phase NOT IN ({_ENDED})) ORDER BY rollout",  # noqa: S608 - words of ours
+            f"""SELECT * FROM executions WHERE device = ? AND (rollout = ? OR phase NOT IN ({_ENDED})
+                OR back_phase NOT IN ({_BACK})) ORDER BY rollout""",  # noqa: S608 - words of ours
             [device, rollout],
         )
         return [ExecutionRecord.model_validate(row) for row in rows if self._model_of(row["rollout"]) == model]
