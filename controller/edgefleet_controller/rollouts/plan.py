@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec, WaveRecord
 from edgefleet_protocol.phases import Phase
@@ -11,8 +12,7 @@ from edgefleet_protocol.phases import Phase
 IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A device that the selector matched, the variant that answers there now, and whether two agents claim its id."""
 
     device: str
