@@ -128,9 +128,9 @@ class Fleet:
         self.agents: list[Agent] = []
         self.api = Client("http://127.0.0.1:1")
 
-    def start_controller(self) -> None:
+    def start_controller(self, **environment: str) -> None:
         (self.state / "controller.json").unlink(missing_ok=True)
-        self.controller.start()
+        self.controller.start(**environment)
         where = self.wait(lambda: _read(self.state / "controller.json"), "the controller")
         self.broker = where["broker"]
         self.api.close()
