@@ -86,8 +86,10 @@ def list_devices(
     cursor: Cursor = None,
 ) -> Page[DeviceView]:
     """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
-    found = select(service.store, service.catalogue, selector, status)
-    return page(found, lambda d: d.id, lambda d: _view(service, service.store.devices.get(d.id)), limit, cursor)
+    store = service.store
+    found = select(store, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
+    records = [record for member in found if (record := store.devices.find(member.id))]
+    return page(records, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
 
 
 @router.post("/devices", status_code=201, responses=problems(400, 409, 413))

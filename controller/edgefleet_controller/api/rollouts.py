@@ -80,5 +80,7 @@ def list_executions(
     service: TheService, rollout: str, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ExecutionRecord]:
     """The devices of a rollout, each with its phase."""
-    service.store.rollouts.get(rollout)
-    return page(service.store.rollouts.executions(rollout), lambda e: e.device, lambda e: e, limit, cursor)
+    store = service.store.rollouts
+    store.get(rollout)
+    found = store.page_of_executions(rollout, after=cursor or "", at_most=limit + 1)
+    return page(found, lambda e: e.device, lambda e: e, limit, cursor)

@@ -14,6 +14,7 @@ _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending'
               FROM devices d LEFT JOIN admissions a ON a.device = d.id"""
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 _PUT_REPORT = """INSERT INTO devices (id, incarnation, online, last_seen_ms, first_seen_ms, reported, boot, report,
     region, hardware, link, labels) VALUES (?1, ?2, 1, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
     ON CONFLICT (id) DO UPDATE SET incarnation = ?2, online = 1, last_seen_ms = ?3, reported = ?4, boot = ?5,
@@ -44,7 +45,7 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
     facts = reported.facts
     return [
         *(device, reported.incarnation, now_ms, reported.model_dump_json(), reported.boot, reported.report),
-        *(facts.region, facts.hardware, facts.link, json.dumps(reported.labels, separators=(",", ":"))),
+        *(facts.region, facts.hardware, facts.link, _JSON(reported.labels)),
     ]
 
 

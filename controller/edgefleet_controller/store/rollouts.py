@@ -76,6 +76,14 @@ class RolloutStore:
         rows = self._db.rows("SELECT * FROM executions WHERE rollout = ? ORDER BY wave, device", [rollout_id])
         return [ExecutionRecord.model_validate(row) for row in rows]
 
+    def page_of_executions(self, rollout_id: str, *, after: str, at_most: int) -> list[ExecutionRecord]:
+        """Some executions of a rollout, by device: those after one, and no more than so many."""
+        rows = self._db.rows(
+            "SELECT * FROM executions WHERE rollout = ? AND device > ? ORDER BY device LIMIT ?",
+            [rollout_id, after, at_most],
+        )
+        return [ExecutionRecord.model_validate(row) for row in rows]
+
     def concerned(self, device: str, model: str, rollout: str | None) -> list[ExecutionRecord]:
         """The executions that a device's word about a model may move: that of the rollout it names, and open ones."""
         rows = self._db.rows(

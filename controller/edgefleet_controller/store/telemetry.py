@@ -132,7 +132,8 @@ class TelemetryStore:
 
     def lost(self, device: str | None = None) -> int:
         """How many windows a device, or all of them, no longer had when we missed them."""
-        row = self._db.row("SELECT sum(lost) AS n FROM acked WHERE ?1 IS NULL OR device = ?1", [device])
+        only, asked = ("WHERE device = ?", [device]) if device else ("", [])
+        row = self._db.row(f"SELECT sum(lost) AS n FROM acked {only}", asked)  # noqa: S608 - words of ours
         return int(row["n"] or 0) if row else 0
 
     def forget_place(self, device: str, since_ms: int) -> None:
