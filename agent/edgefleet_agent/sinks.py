@@ -24,8 +24,8 @@ from edgefleet_protocol.chunks import (
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.manifest import BlobRef, Encoding
 
-SYNC_EVERY_CHUNKS = 16
 SYNC_EVERY_S = 0.5
+SYNC_EVERY_BYTES = 4_000_000  # on the fastest links; each sync costs as much as some chunks do
 MAX_WRONG_BLOBS = 3
 
 
@@ -154,8 +154,9 @@ class FileSink:
         return "stored"
 
     def sync(self, force: bool = False) -> None:
-        """Sync the data, then the bitmap: every 16 chunks, or half a second after one came."""
-        due = self._unsynced >= SYNC_EVERY_CHUNKS or time.monotonic() - self._synced_at_s >= SYNC_EVERY_S
+        """Sync the data, then the bitmap: half a second after a chunk came, or every 4 MB."""
+        much = self._unsynced * self.chunk_bytes >= SYNC_EVERY_BYTES
+        due = much or time.monotonic() - self._synced_at_s >= SYNC_EVERY_S
         if not self._unsynced or not (due or force):
             return
         os.fsync(self._descriptor)

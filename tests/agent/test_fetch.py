@@ -10,7 +10,7 @@ import pytest
 
 from edgefleet_agent.errors import Refused
 from edgefleet_agent.fetch import Fetcher
-from edgefleet_agent.sinks import SYNC_EVERY_CHUNKS, FileSink, MemorySink
+from edgefleet_agent.sinks import FileSink, MemorySink
 from edgefleet_protocol import topics
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import frame, hash_list
@@ -130,12 +130,15 @@ def test_the_bitmap_on_disk_claims_only_what_is_synced_and_a_restart_asks_for_th
     run: Run, wire: Any, clock: Any, tmp_path: Path
 ) -> None:
     run.listening()
-    for index in range(2 * SYNC_EVERY_CHUNKS + 3):
+    for index in range(32):
+        run.fetcher.chunk(TOPIC, chunk(index))
+    run.sink.sync(force=True)
+    for index in range(32, 35):
         run.fetcher.chunk(TOPIC, chunk(index))
     # The agent dies here: nothing is closed. The last three chunks were not synced yet.
     again = Run(tmp_path, wire, clock)
     again.listening()
-    assert wire.missing() == list(range(2 * SYNC_EVERY_CHUNKS, CHUNKS))
+    assert wire.missing() == list(range(32, CHUNKS))
     run.sink.close()
     again.sink.close()
 
