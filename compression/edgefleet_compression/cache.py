@@ -21,6 +21,7 @@ from typing import Any
 from edgefleet_protocol.canonical import canonical_json
 
 ENTRY = "entry.json"
+LEDGER = "ledger.jsonl"
 ABANDONED_S = 24 * 3600
 LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -98,6 +99,23 @@ class Cache:
             if (found := self.get(key)) is not None:
                 return found, True
             return self.put(key, fill), False
+
+    def note(self, line: dict[str, Any]) -> None:
+        """Write down that a step really ran, in the ledger that all workers share."""
+        with (self._folder / LEDGER).open("ab") as ledger:  # appended in one write: lines of two workers never mix
+            ledger.write(canonical_json(line) + b"\n")
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every step that really ran with this cache, oldest first: {step, key, seconds}."""
+        try:
+            lines = (self._folder / LEDGER).read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            with suppress(ValueError):  # the last one, of a worker that was killed as it wrote
+                found.append(json.loads(line))
+        return found
 
     @contextmanager
     def _locked(self, key: str, waiting: Callable[[], None] | None) -> Iterator[None]:

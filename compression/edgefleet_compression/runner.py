@@ -25,7 +25,7 @@ StepProgress = Callable[[int, str, float, str], None]
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did; `seconds` are those of this run, next to none where it was cached."""
+    """What one step did; `seconds` are those of this run, next to none where it was cached: `log` has `took_s`."""
 
     step: str
     config: dict[str, Any]
@@ -96,12 +96,17 @@ def _run_step(
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f"{spec.step}-", dir=bench.work_dir) as own:
             context = Context(bench.source, bench.scheme, bench.seed, Path(own), progress)
+            began = time.monotonic()
             result = STEPS[spec.step](state, spec.settings(), context)
             result.state.save(folder)
-            (folder / LOG).write_text(json.dumps(dict(result.log)), encoding="utf-8")
+            log = {**result.log, "took_s": round(time.monotonic() - began, 3)}
+            (folder / LOG).write_text(json.dumps(log), encoding="utf-8")
 
     started = time.monotonic()
     folder, cached = bench.cache.get_or_put(key, fill, lambda: progress(0.0, "another worker runs this step"))
+    seconds = round(time.monotonic() - started, 3)
+    if not cached:
+        bench.cache.note({"step": spec.step, "key": key, "seconds": seconds})
     made = load_state(folder)
     log = json.loads((folder / LOG).read_text(encoding="utf-8"))
-    return made, StepReport(spec.step, config, cached, round(time.monotonic() - started, 3), log)
+    return made, StepReport(spec.step, config, cached, seconds, log)

@@ -119,3 +119,12 @@ def test_a_worker_killed_half_way_leaves_neither_an_entry_nor_a_lock(tmp_path: P
     assert cache.get(KEY) is None
     folder, cached = cache.get_or_put(KEY, write)
     assert not cached and (folder / "file").read_text() == "made"
+
+
+def test_the_ledger_keeps_what_ran_and_passes_over_a_torn_line(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert cache.ledger() == []
+    cache.note({"step": "export", "key": "a", "seconds": 1.5})
+    with (tmp_path / "ledger.jsonl").open("ab") as ledger:
+        ledger.write(b'{"step": "dis')
+    assert cache.ledger() == [{"step": "export", "key": "a", "seconds": 1.5}]
