@@ -1,7 +1,8 @@
 """What the gate is shown of telemetry."""
 
+from edgefleet_controller.records import Evidence
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.evidence import Compared
+from edgefleet_controller.store.evidence import LATE_MS, Compared
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
@@ -37,6 +38,11 @@ def evidence(store: Store, *, exposed: frozenset[str] = frozenset({"switched"}))
     return found
 
 
+def counts(found: Evidence) -> list[tuple[int, ...]]:
+    sides = (found.new, found.before, found.control)
+    return [(o.requests, o.errors, o.labelled, o.correct, o.latency.count) for o in sides]
+
+
 def test_new_before_and_control_are_kept_apart(store: Store) -> None:
     put(store, "switched", 1, OLD, NOW - 1000, 10, 9)
     put(store, "switched", 2, OLD, NOW + 1000, 5, 5)
@@ -60,3 +66,32 @@ def test_what_has_been_rolled_up_still_counts_as_before_and_only_once(store: Sto
 
 def test_a_profile_that_nobody_reported_on_is_no_evidence(store: Store) -> None:
     assert evidence(store).new.requests == 0
+
+
+def test_what_arrives_later_is_added_and_nothing_is_counted_twice(store: Store) -> None:
+    compared = {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), frozenset({"switched"}))}
+    gathering = store.evidence.gather("fashion", NOW)
+    put(store, "waiting", 1, OLD, NOW - 60_000, 2, 2)
+    put(store, "waiting", 2, OLD, NOW + 1000, 3, 3)
+    put(store, "switched", 1, NEW, NOW + 20_000, 7, 1)
+    for _ in range(3):
+        gathering.of(compared)
+    put(store, "switched", 2, NEW, NOW + 21_000, 4, 4)
+    # Stamped before what was read already, and committed after it.
+    put(store, "waiting", 3, OLD, NOW + 19_000, 1, 0)
+    (found,) = gathering.of(compared)
+    assert counts(found) == counts(evidence(store)), "the same as if it were read at once"
+    assert (found.new.labelled, found.new.correct) == (11, 5)
+    assert (found.control.labelled, found.before.labelled) == (4, 6)
+    assert found.new.latency.count == 2
+
+
+def test_a_look_at_evidence_reads_only_what_has_arrived_since_the_last_one(store: Store) -> None:
+    compared = {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), frozenset({"switched"}))}
+    gathering = store.evidence.gather("fashion", NOW)
+    for seq in range(1, 200):
+        put(store, "switched", seq, NEW, NOW + seq * 1000, 1, 1)
+    assert gathering.of(compared)[0].new.labelled == 199
+    with store.evidence._db.snapshot() as snapshot:
+        assert list(gathering._arrived(snapshot)) == []
+        assert len(gathering._seen) <= LATE_MS / 1000 + 1, "and remembers no more than may still come late"
