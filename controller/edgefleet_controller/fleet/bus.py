@@ -251,7 +251,8 @@ class Bus:
         client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._on_connack, reason)
         client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._on_suback, mid, codes)
         client.on_message = lambda c, _, message: self._guarded(c, self._on_publish, message)
-        client.on_publish = lambda c, *_: self._guarded(c, lambda: None)
+        # No on_publish: paho would make three objects for each message sent, and there is an acknowledgement to send
+        # for every batch of every device. Whether the broker lives, our own question and the messages tell.
         client.on_unsubscribe = lambda c, *_: self._guarded(c, lambda: None)
         client.on_disconnect = lambda c, *_: self._disconnected(c)
         return client
