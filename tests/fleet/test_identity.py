@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -261,3 +263,25 @@ def test_a_controller_restored_in_mid_rollout_takes_nothing_back_and_says_who_is
     fourth = fleet.roll_out(2)
     assert completed(fleet, fourth)["counts"] == {"committed": 2}
     assert {fleet.attempt(device)["generation"] for device in agents} == {4}
+
+
+def test_a_backup_of_a_running_controller_by_the_documented_commands_is_whole(fleet: Fleet, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    [commands] = [block for block in page.split("```") if "VACUUM INTO" in block]
+    for written, here in {
+        "/var/lib/edgefleet": str(fleet.state),
+        "/backup": str(tmp_path / "backup"),
+        "/opt/edgefleet/bin/python": sys.executable,
+    }.items():
+        commands = commands.replace(written, here)
+    fleet.add_agent("a", PROFILE)
+    first = fleet.roll_out(1, timers={"trial_s": 2, "silent_s": 60})
+    fleet.wait(lambda: fleet.executions(first)["a"]["phase"] == "trial", "a rollout under way", 60)
+    subprocess.run(["sh", "-euc", commands], check=True)
+    completed(fleet, first)
+    fleet.controller.stop()
+    shutil.rmtree(fleet.state)
+    shutil.copytree(tmp_path / "backup", fleet.state)
+    fleet.start_controller()
+    assert completed(fleet, first)["counts"] == {"committed": 1}
+    assert completed(fleet, fleet.roll_out(2))["counts"] == {"committed": 1}
