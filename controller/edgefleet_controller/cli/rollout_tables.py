@@ -18,7 +18,11 @@ def print_plan(client: Client, planned: Json, asked: RolloutSpec) -> None:
     rows = []
     for execution in (e for wave in planned["waves"] for e in wave):
         variant = variants.get(execution["variant"] or "")
-        gets = {"no_variant": "nothing: none for this profile", "already_installed": "runs it already"}
+        gets = {
+            "no_variant": "nothing: none for this profile",
+            "already_installed": "runs it already",
+            "deferred": f"nothing: {execution['detail']}",
+        }
         rows.append(
             (
                 *(str(execution["wave"]), execution["device"]),

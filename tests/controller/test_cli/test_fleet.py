@@ -4,6 +4,7 @@ import pytest
 
 from edgefleet_controller.cli import doctor
 from edgefleet_controller.cli.telemetry import simulated
+from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol.messages import Facts, TelemetryWindow
@@ -132,3 +133,32 @@ def test_whatever_is_wrong_comes_with_what_to_do(check: doctor.Check, said: str)
     assert not check.ok
     assert said in check.found
     assert check.do
+
+
+@pytest.fixture
+def in_conflict(service, join, reported) -> str:
+    """A device under whose id two agents report."""
+    join("kiosk")
+    now, identities = now_ms(), Identities(service.store, 900)
+    for report, incarnation in enumerate(("a" * 32, "b" * 32, "a" * 32), start=2):
+        identities.hear("kiosk", incarnation, now + report)
+        told = reported(incarnation=incarnation, report=report)
+        service.store.devices.put_report("kiosk", told, now + report)
+    return "kiosk"
+
+
+def test_two_agents_with_one_id_are_listed_shown_and_found_by_the_doctor(operator, in_conflict: str) -> None:
+    assert "online, conflict" in operator.types("device", "list").stdout
+    shown = operator.types("device", "show", in_conflict).stdout
+    assert "a" * 32 in shown
+    assert "b" * 32 in shown
+    found = operator.reads("device", "show", in_conflict)["conflict"]
+    assert [heard["incarnation"] for heard in found["incarnations"]] == ["a" * 32, "b" * 32]
+    check = {c["name"]: c for c in operator.reads("doctor", code=1)}["identities"]
+    assert (check["ok"], in_conflict in check["found"]) == (False, True)
+
+
+def test_a_plan_names_a_device_in_conflict_with_the_reason(operator, in_conflict: str, published: str) -> None:
+    said = operator.types("rollout", "plan", published, "--all", columns=200).stdout
+    assert "two agents report under this id" in said
+    assert in_conflict in said
