@@ -16,6 +16,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.ids import file_ms, now_ms
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
+from edgefleet_controller.store.trouble import log_failure
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
 
 log = logging.getLogger(__name__)
@@ -135,14 +136,18 @@ class Housekeeping:
     def _run(self) -> None:
         blobs_at = time.monotonic() + EACH_S
         while not self._stopped.wait(EACH_S):
-            try:
-                self.telemetry()
-                if time.monotonic() >= blobs_at:
-                    self.collect()
-                    blobs_at = time.monotonic() + BLOBS_EACH_S
-            except Exception:
-                # A full disk, most likely: nothing is half done, and the next round begins anew.
-                log.exception("housekeeping failed")
+            self._try(self.telemetry)
+            if time.monotonic() >= blobs_at:
+                # On a full disk nothing can be rolled up; that must not keep us from what makes room.
+                self._try(self.collect)
+                blobs_at = time.monotonic() + BLOBS_EACH_S
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            # Nothing is half done, and the next round begins anew.
+            log_failure(log, error, "housekeeping failed")
 
     def telemetry(self) -> None:
         """Roll up the hours that are over, and delete what is older than it is kept."""

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused
+from edgefleet_controller.store.trouble import why_unavailable
 
 _STATUS: dict[type[ControllerError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
@@ -23,6 +24,7 @@ _STATUS: dict[type[ControllerError], HTTPStatus] = {
 
 MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL = 2000
+RETRY_AFTER_S = 10
 METHODS = ("GET", "PUT", "POST", "DELETE")
 
 
@@ -97,8 +99,11 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(sqlite3.OperationalError)
     @app.exception_handler(OSError)
-    def no_room(_: Request, error: Exception) -> JSONResponse:
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"the controller cannot write its state: {error}")
+    def unavailable(_: Request, error: Exception) -> JSONResponse:
+        if (why := why_unavailable(error)) is None:
+            raise error  # a fault of ours, with its traceback
+        detail = f"{why}; nothing of this request was kept, ask again after that"
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:

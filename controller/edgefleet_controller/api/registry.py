@@ -10,7 +10,7 @@ from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
 from edgefleet_controller.errors import Invalid, NotFound
-from edgefleet_controller.models.registration import register_model
+from edgefleet_controller.models.registration import register_model, take_upload
 from edgefleet_controller.models.removal import remove_model
 from edgefleet_controller.records import OperationRecord
 from edgefleet_profiles.errors import ProfileError
@@ -50,7 +50,7 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
         async for block in request.stream():
             await run_in_threadpool(upload.write, block)
         await run_in_threadpool(upload.finish)
-    await run_in_threadpool(service.store.registry.put_blob, sha256, upload.size_bytes, deliverable=False)
+    await run_in_threadpool(take_upload, service.store, service.blobs, sha256, upload.size_bytes)
 
 
 @router.post("/models", status_code=201, responses=problems(400, 404, 409, 413))

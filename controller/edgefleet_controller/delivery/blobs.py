@@ -185,6 +185,13 @@ class BlobFolder:
                 if _NAME.fullmatch(path.name):
                     yield path.name, _changed_ms(path)
 
+    def since_ms(self, name: str) -> int:
+        """When a blob was last put or kept; 0 for one that is not there."""
+        try:
+            return _changed_ms(self.path(name))
+        except OSError:
+            return 0
+
     def remove(self, name: str, unless_since_ms: int, forget: Callable[[str], None]) -> bool:
         """Remove a blob unless it was put or kept since; whether it went.
 

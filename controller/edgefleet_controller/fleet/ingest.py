@@ -18,7 +18,9 @@ from edgefleet_controller.rollouts.ahead import after_another
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.devices import Standing
 from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.trouble import log_failure
 from edgefleet_protocol import latency, topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.messages import (
@@ -103,9 +105,9 @@ class Ingest:
         while (batch := self._next_batch()) is not None:
             try:
                 self._commit(batch)
-            except Exception:
+            except Exception as error:
                 # A full disk or a damaged file: what is not acknowledged comes again.
-                log.exception("a batch of %d messages was not stored", len(batch))
+                log_failure(log, error, f"a batch of {len(batch)} messages was not stored")
                 self.counts["not_stored"] += len(batch)
                 time.sleep(BATCH_S)
 

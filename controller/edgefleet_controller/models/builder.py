@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,12 +27,14 @@ from edgefleet_controller.models.builds import Build, builds_for, choose_for
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.trouble import why_unavailable
 from edgefleet_profiles.profile import DeviceProfile
 
 log = logging.getLogger(__name__)
 
 WORKERS = 2
 POLL_S = 0.3
+CLOSE_AGAIN_S = 1.0
 IDLE_GRACE_S = 0.5
 SEED = 0
 
@@ -105,9 +108,22 @@ class Builder:
         except Exception as error:
             if not self._stopped.is_set():
                 log.exception("compressing %s failed", model.ref)
-                self._close(operation, error=f"{type(error).__name__}: {error}")
+                why = why_unavailable(error)
+                self._close_at_last(operation, error=f"{why}, then start it again" if why else _named(error))
         else:
-            self._close(operation, result=result)
+            self._close_at_last(operation, result=result)
+        finally:
+            if not self._stopped.is_set():
+                shutil.rmtree(self._folders.work / operation.id, ignore_errors=True)
+
+    def _close_at_last(self, operation: OperationRecord, **how: Any) -> None:
+        """Close an operation as soon as the disk takes it: one left open would keep blobs from being collected."""
+        while True:
+            try:
+                return self._close(operation, **how)
+            except sqlite3.OperationalError as error:
+                if why_unavailable(error) is None or self._stopped.wait(CLOSE_AGAIN_S):
+                    raise
 
     def _close(self, operation: OperationRecord, *, result: Any = None, error: str | None = None) -> None:
         latest = self._store.registry.operation(operation.id)
@@ -186,7 +202,8 @@ class Builder:
                 entry.update(json.loads(Path(request["progress_path"]).read_text()), recipe=build.label)
             progress.append(entry)
         changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
-        self._store.registry.put_operation(changed)
+        with contextlib.suppress(sqlite3.OperationalError):  # how far it is, is no reason to give it up
+            self._store.registry.put_operation(changed)
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Give work to the pool; one that broke is replaced."""
@@ -205,6 +222,10 @@ def _outcome(future: Future[Any]) -> dict[str, Any]:
         return dict(future.result())
     except Exception as error:
         return {"ok": False, "error": f"the worker died ({type(error).__name__}): out of memory, or killed"}
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _accuracy(source: dict[str, Any]) -> float | None:

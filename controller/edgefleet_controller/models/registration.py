@@ -1,5 +1,6 @@
 """Registering a model: its files are blobs already; its card says what they are."""
 
+import sqlite3
 from collections.abc import Mapping
 
 from edgefleet_compression.card import CARD_FILE, check_files, parse_card
@@ -11,6 +12,25 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.store import Store
+
+
+def take_upload(store: Store, blobs: BlobFolder, name: str, size_bytes: int) -> None:
+    """Write down a file that was uploaded; one that cannot be written down is gone again, and its room with it.
+
+    Args:
+        store: where it is written down.
+        blobs: where it lies.
+        name: its sha256.
+        size_bytes: how large it is.
+    """
+    lies_since_ms = blobs.since_ms(name)
+    try:
+        store.registry.put_blob(name, size_bytes, deliverable=False)
+    except sqlite3.Error:
+        # It stays where somebody else has written it down, or has put it since.
+        if not store.registry.knows_blob(name):
+            blobs.remove(name, lies_since_ms + 1, lambda _: None)
+        raise
 
 
 def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) -> ModelRecord:

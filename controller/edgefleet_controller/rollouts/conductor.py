@@ -28,6 +28,7 @@ from edgefleet_controller.rollouts.rollout import (
 )
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.evidence import Compared, Gathering
+from edgefleet_controller.store.trouble import log_failure
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +130,9 @@ class Conductor:
         for rollout in active:
             try:
                 self._move(rollout.id, now, max(1, DECISIONS_PER_TICK // len(active)))
-            except Exception:
+            except Exception as error:
                 # The next tick reads everything anew from the store.
-                log.exception("rollout %s could not be moved", rollout.id)
+                log_failure(log, error, f"rollout {rollout.id} could not be moved")
 
     def _hold_again(self, paused: Iterable[str]) -> None:
         """Repeat what a pause took back: killed before we said so, we left the word to switch at the broker.
@@ -182,8 +183,8 @@ class Conductor:
                 self._each_tick()
                 with self.tick_seconds.time():
                     self.tick(now_ms())
-            except Exception:
-                log.exception("a tick failed")
+            except Exception as error:
+                log_failure(log, error, "a tick failed")
 
     def _joined(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
         """Devices that have appeared."""

@@ -31,6 +31,10 @@ class RegistryStore:
         )
         reach("blob_known")
 
+    def knows_blob(self, sha256: str) -> bool:
+        """Whether a blob is written down."""
+        return self._db.row("SELECT 1 FROM blobs WHERE sha256 = ?", [sha256]) is not None
+
     def deliverable_bytes(self, sha256: str) -> int | None:
         """The size of a blob that devices may ask for; None for every other one."""
         row = self._db.row("SELECT size_bytes FROM blobs WHERE sha256 = ? AND deliverable", [sha256])
