@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgefleet_agent.errors import Busy, ModelFailed, RequestError, WorkerDied, WorkerError, WorkerTimedOut
+from edgefleet_agent.errors import Busy, ModelFailed, RequestError, SlotRotten, WorkerDied, WorkerError, WorkerTimedOut
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.workers import Answer, Worker, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
@@ -178,6 +178,14 @@ class Answering:
                 placed.kill()
         reach("answering_stopped")
 
+    def drop(self, variant: str) -> None:
+        """Nothing answers any more, if that variant does, outside of a trial."""
+        with self._lock:
+            found = self._live is not None and self._live.slot.variant == variant and not self._on_trial
+            ended = self._live if found else None
+            self._live = None if found else self._live
+        _retire(ended)
+
     def adopt(self, slot: Slot) -> None:
         """The live variant answers for another generation from now on."""
         with self._lock:
@@ -239,7 +247,11 @@ class Answering:
         return answer
 
     def check(self) -> None:
-        """Look after the live worker: start it again if it died, or end its trial."""
+        """Look after the live worker: start it again if it died, or end its trial.
+
+        Raises:
+            SlotRotten: it died, and its slot is not what it was.
+        """
         with self._lock:
             live, on_trial = self._live, self._on_trial
         if live is None or live.worker.alive:
@@ -247,9 +259,12 @@ class Answering:
         if on_trial:
             self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
         else:
-            # A worker that died too often just now is looked after again at the next check.
-            with contextlib.suppress(WorkerError, RequestError):
+            try:
                 live.revive()
+            except SlotRotten:
+                raise
+            except (WorkerError, RequestError):
+                pass  # a worker that died too often just now is looked after again at the next check
 
     def _demote(self, failed: Placed, error: WorkerError, asked: bool = True) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edgefleet_agent.answering import Answering
 from edgefleet_agent.device import Device
-from edgefleet_agent.errors import AgentError
+from edgefleet_agent.errors import AgentError, SlotRotten
 from edgefleet_agent.events import Started
 from edgefleet_protocol.messages import Slot
 
@@ -43,7 +43,7 @@ class Caretaker:
                 placed = self._device.start(slot)
             except AgentError as error:
                 failed = error
-            self._device.post(Started(self._model, placed, failed))
+            self._device.post(Started(self._model, slot, placed, failed))
 
         in_background(work)
 
@@ -73,7 +73,15 @@ class Caretaker:
         live = self._answering.live
         if live is None or live.worker.alive or (self._checking and self._checking.is_alive()):
             return
-        self._checking = in_background(self._answering.check)
+        self._checking = in_background(self._check)
+
+    def _check(self) -> None:
+        live = self._answering.live
+        try:
+            self._answering.check()
+        except SlotRotten as error:
+            if live:
+                self._device.post(Started(self._model, live.slot, None, error))
 
 
 def in_background(work: Callable[[], None]) -> threading.Thread:

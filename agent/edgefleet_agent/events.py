@@ -5,6 +5,7 @@ from queue import Empty, SimpleQueue
 
 from edgefleet_agent.answering import Placed, Trouble
 from edgefleet_agent.errors import AgentError, Refused
+from edgefleet_protocol.messages import Slot
 
 MAX_WAITING = 256
 """Wire messages that may wait: at 48 KB a chunk 12 MB; what is dropped beyond that is asked for or sent again."""
@@ -61,6 +62,7 @@ class Started:
     """The answering variant's worker is there after a start of the agent, or is not."""
 
     model: str
+    slot: Slot
     placed: Placed | None
     error: AgentError | None
 

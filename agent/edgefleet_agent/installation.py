@@ -10,18 +10,20 @@ from edgefleet_agent.answering import Answering, Placed, Trouble
 from edgefleet_agent.caretaker import Caretaker, in_background
 from edgefleet_agent.checks import check_manifest, check_space
 from edgefleet_agent.device import Device
-from edgefleet_agent.download import Download, held_bytes_of, synced_chunks_of, unpack
-from edgefleet_agent.errors import NoSpace, Refused
+from edgefleet_agent.download import Download, held_bytes_of, synced_chunks_of
+from edgefleet_agent.errors import NoSpace, Refused, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.lifecycle import ASSIGNED, Effect, Event, is_last_word, on_the_way, step
-from edgefleet_agent.records import ModelRecord
+from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
+from edgefleet_agent.records import ModelRecord, begun, slot_of
 from edgefleet_agent.room import Room
+from edgefleet_agent.rot import fetched_again, without
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.turns import Turns
+from edgefleet_agent.unpacking import Unpacking
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest, verify
-from edgefleet_protocol.messages import Attempt, DesiredModel, Slot, Transfer
+from edgefleet_protocol.messages import DesiredModel, Lost, Transfer
 from edgefleet_protocol.phases import Phase, ReasonCode
 
 MAX_TRIES = 5
@@ -58,13 +60,11 @@ class Installation:
             "settle": self._settle,
             "self_test": self._self_test,
             "start_trial": self._start_trial,
-            "commit": self._commit,
+            "commit": self.answering.commit,
             "clear": self._clear,
             "roll_back": self._roll_back,
             "fall_silent": self._roll_back,
         }
-
-    # ---- what comes in -------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Take up the record that the last run left behind."""
@@ -73,7 +73,7 @@ class Installation:
         self._caretaker.start()
         attempt = self.record.attempt
         if not on_the_way(attempt.phase):
-            self._device.tidy()
+            self._make_good()
         elif attempt.phase in ("self_test", "trial"):
             detail = f"the agent was ended in {attempt.phase}, and this generation is not tried again"
             self._apply("restarted", reason="interrupted", detail=detail)
@@ -106,12 +106,7 @@ class Installation:
         if self._turns.stuck:
             self._turns.last(lambda: self.desire(desired))
             return
-        attempt = Attempt(
-            generation=desired.generation, rollout=desired.rollout, manifest=desired.manifest, phase=ASSIGNED
-        )
-        fresh = {"desired": desired, "attempt": attempt, "synced_chunks": 0}
-        before = self.record.model_copy(update=fresh) if self.record else ModelRecord.model_validate(fresh)
-        self._apply("desired", before=before)
+        self._apply("desired", before=begun(self.record, desired))
 
     def unpacked(self, event: Unpacked) -> None:
         """The download has become a slot, or not."""
@@ -120,8 +115,8 @@ class Installation:
         if event.refused:
             self._fail(event.refused)
             return
-        manifest = self._candidate_manifest()
-        self._apply("unpacked", slots=self._now.slots | {manifest.variant: self._slot(manifest)})
+        if manifest := self._candidate_manifest():
+            self._apply("unpacked", slots=self._now.slots | {manifest.variant: slot_of(manifest, self._now.attempt)})
 
     def self_tested(self, event: SelfTested) -> None:
         """The candidate has answered the golden set, or not."""
@@ -144,8 +139,31 @@ class Installation:
 
     def started(self, event: Started) -> None:
         """The answering variant's worker is there after a start of the agent, or is not."""
-        if self._caretaker.started(event):
+        if isinstance(event.error, SlotRotten):
+            self._lose(event.slot.variant, event.error)
+        elif self._caretaker.started(event):
             self._on_change(self.model, "adopt")
+
+    def _lose(self, variant: str, error: SlotRotten) -> None:
+        """The slot that should answer has rotted: what ran before answers, and the lost one is fetched again."""
+        if self._turns.stuck:
+            self._turns.behind(lambda: self._lose(variant, error))
+        elif variant == self._now.answering:
+            self.answering.drop(variant)
+            after = without(self._now, variant, Lost(variant=variant, reason=error.reason, detail=str(error)))
+            self._turns.take(lambda: self._device.records.save(self.model, after), lambda: self._go_on_without(after))
+
+    def _go_on_without(self, after: ModelRecord) -> None:
+        self.record = after
+        self._on_change(self.model, "roll_back")
+        self._caretaker.start()
+        self._make_good()
+
+    def _make_good(self) -> None:
+        """Remove what is not needed, and fetch again what should be here and is not."""
+        self._device.tidy()
+        if again := fetched_again(self._now):
+            self._apply("desired", before=again)
 
     def tick(self, now_s: float) -> float:
         """What time brings: the end of a trial, room on the disk, a dead worker; gives the next such time."""
@@ -182,8 +200,6 @@ class Installation:
         if self._download:
             return self._download.transfer
         return self.record.attempt.transfer if self.record else None
-
-    # ---- the table ---------------------------------------------------------------------------------------------
 
     def _apply(
         self,
@@ -287,7 +303,7 @@ class Installation:
             self._fail(NoSpace(f"the manifest cannot be written: {error.strerror}"))
             return
         answers = manifest.variant == self._now.answering
-        slots = self._now.slots | {manifest.variant: self._slot(manifest)}
+        slots = self._now.slots | {manifest.variant: slot_of(manifest, self._now.attempt)}
         self._apply("already_answering" if answers else "on_disk", attempt=variant, slots=slots)
 
     def _fetch(self) -> None:
@@ -315,17 +331,7 @@ class Installation:
 
     def _unpack(self) -> None:
         self._clear()
-        generation, manifest, device = self._now.attempt.generation, self._now.attempt.manifest or "", self._device
-
-        def work() -> None:
-            refused = None
-            try:
-                unpack(device.downloads, manifest, device.slots)
-            except Refused as error:
-                refused = error
-            device.post(Unpacked(self.model, generation, refused))
-
-        in_background(work)
+        in_background(Unpacking(self.model, self._now.attempt, self._device).run)
 
     def _wait(self) -> None:
         self._clear()
@@ -338,9 +344,9 @@ class Installation:
             self._apply("activate")
 
     def _self_test(self) -> None:
-        slot = self._slot(self._candidate_manifest())
-        self._testing = SelfTest(self.model, slot, self._device)
-        in_background(self._testing.run)
+        if manifest := self._candidate_manifest():
+            self._testing = SelfTest(self.model, slot_of(manifest, self._now.attempt), self._device)
+            in_background(self._testing.run)
 
     def _start_trial(self) -> None:
         assert self._candidate, "a trial begins with the candidate that passed its self-test"
@@ -356,10 +362,8 @@ class Installation:
             return  # what it was asked in its trial belongs to it: one that hangs has not held
         live = self.answering.end_trial()
         if live and live.slot.variant == self._now.attempt.variant:
-            self._apply("held", answering=live.slot.variant, previous=self._now.answering or self._now.previous)
-
-    def _commit(self) -> None:
-        self.answering.commit()
+            before = self._now.answering or self._now.previous
+            self._apply("held", answering=live.slot.variant, previous=before, lost=None)
 
     def _adopt(self) -> None:
         self._clear()
@@ -387,16 +391,9 @@ class Installation:
         self._caretaker.stop()
         self.answering.stop()
 
-    def _slot(self, manifest: Manifest) -> Slot:
-        """The slot of this attempt's variant."""
-        return Slot(
-            variant=manifest.variant,
-            manifest=self._now.attempt.manifest or "",
-            model_version=manifest.model_version,
-            generation=self._now.attempt.generation,
-        )
-
-    def _candidate_manifest(self) -> Manifest:
+    def _candidate_manifest(self) -> Manifest | None:
+        """The manifest in the candidate's slot, which was made; None, and the attempt has failed, if it rotted."""
         manifest = self._device.slots.manifest(self._now.attempt.variant or "")
-        assert manifest, "the slot of the candidate has been made"
+        if manifest is None:
+            self._fail(Refused("blob_corrupt", "the slot's manifest is not what it was"))
         return manifest

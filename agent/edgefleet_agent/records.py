@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefleet_agent.durable import replace_file
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.lifecycle import on_the_way
+from edgefleet_agent.lifecycle import ASSIGNED, on_the_way
 from edgefleet_profiles.names import Name
-from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Slot
+from edgefleet_protocol.manifest import Manifest
+from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Lost, Slot
 
 STATE_VERSION = 1
 
@@ -18,7 +19,8 @@ class ModelRecord(BaseModel):
     """One model on this device: what is wanted, how the attempt at it stands, and what lies on the disk.
 
     `answering` and `previous` are variants with a slot; during a trial `answering` is still the old one, because
-    that is where a power cut leads back to. `synced_chunks` is how far the download was at the last start.
+    that is where a power cut leads back to. `synced_chunks` is how far the download was at the last start. `lost` is
+    the variant that answered and whose slot has rotted, until another one is committed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,6 +31,7 @@ class ModelRecord(BaseModel):
     previous: Digest | None = None
     slots: dict[Digest, Slot] = Field(default_factory=dict)
     synced_chunks: int = 0
+    lost: Lost | None = None
 
     @property
     def slot(self) -> Slot | None:
@@ -40,6 +43,23 @@ class ModelRecord(BaseModel):
         mine = self.desired
         same = desired.generation == mine.generation and desired.manifest == mine.manifest
         return same and desired.activate and not mine.activate and on_the_way(self.attempt.phase)
+
+
+def begun(record: ModelRecord | None, desired: DesiredModel) -> ModelRecord:
+    """A record at the beginning of an attempt."""
+    attempt = Attempt(generation=desired.generation, rollout=desired.rollout, manifest=desired.manifest, phase=ASSIGNED)
+    fresh = {"desired": desired, "attempt": attempt, "synced_chunks": 0}
+    return record.model_copy(update=fresh) if record else ModelRecord.model_validate(fresh)
+
+
+def slot_of(manifest: Manifest, attempt: Attempt) -> Slot:
+    """The slot of an attempt's variant."""
+    return Slot(
+        variant=manifest.variant,
+        manifest=attempt.manifest or "",
+        model_version=manifest.model_version,
+        generation=attempt.generation,
+    )
 
 
 class Records(BaseModel):

@@ -25,4 +25,5 @@ def _model(installation: Installation) -> ReportedModel | None:
         committed=record.slots.get(record.answering) if record.answering else None,
         slots=tuple(record.slots.values()),
         attempt=attempt,
+        lost=record.lost,
     )

@@ -63,7 +63,10 @@ def _read(folder: Path) -> dict[str, Any]:
         ) from None
     return {
         name: ReportedModel(
-            generation=record.desired.generation, slots=tuple(record.slots.values()), attempt=record.attempt
+            generation=record.desired.generation,
+            slots=tuple(record.slots.values()),
+            attempt=record.attempt,
+            lost=record.lost,
         ).model_dump(mode="json", exclude_none=True)
         for name, record in records.items()
     }
@@ -84,4 +87,6 @@ def _line(name: str, model: dict[str, Any]) -> str:
         f"version {answering['model_version']} ({answering['variant'][:12]}) answers" if answering else "not ready"
     )
     reason = f": {attempt['reason']}, {attempt.get('detail', '')}" if attempt.get("reason") else ""
+    lost = model.get("lost")
+    answers += f", {lost['variant'][:12]} was lost ({lost['detail']})" if lost else ""
     return f"{name}: {answers}; generation {model['generation']} {attempt.get('phase', 'unknown')}{reason}"

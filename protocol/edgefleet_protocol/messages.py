@@ -165,10 +165,19 @@ class Attempt(Part):
     transfer: Transfer = Transfer()
 
 
+class Lost(Part):
+    """A variant that answered and whose slot was found damaged."""
+
+    variant: Digest
+    reason: Word
+    detail: Text
+
+
 class ReportedModel(Part):
     """One model on one device: what answers, what was committed, what lies on disk, and the last attempt.
 
-    An attempt in a phase that only a newer agent knows is passed over, like a field that only it knows.
+    An attempt in a phase that only a newer agent knows is passed over, like a field that only it knows. `lost` is the
+    answering variant whose slot was found damaged, until another one is committed.
     """
 
     generation: Generation = 0
@@ -176,6 +185,7 @@ class ReportedModel(Part):
     committed: Slot | None = None
     slots: tuple[Slot, ...] = Field(default=(), max_length=MAX_SLOTS, fail_fast=True)
     attempt: Attempt | None = None
+    lost: Lost | None = None
     _newer_phase: str | None = PrivateAttr(None)
 
     @property

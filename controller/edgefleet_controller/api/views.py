@@ -17,7 +17,7 @@ from edgefleet_controller.records import (
     WaveRecord,
 )
 from edgefleet_profiles.parts import CHUNK_BYTES
-from edgefleet_protocol.messages import Attempt, Facts, HostFacts, Slot
+from edgefleet_protocol.messages import Attempt, Facts, HostFacts, Lost, Slot
 
 
 class ModelView(BaseModel):
@@ -100,6 +100,7 @@ class DeviceModelView(BaseModel):
     answering: Slot | None
     slots: list[Slot]
     attempt: Attempt | None
+    lost: Lost | None
 
 
 class DeviceView(BaseModel):
@@ -171,6 +172,7 @@ class DeviceView(BaseModel):
                     answering=model.answering,
                     slots=list(model.slots),
                     attempt=model.attempt,
+                    lost=model.lost,
                 )
                 for name, model in said.models.items()
             },

@@ -169,5 +169,7 @@ def _print_model(name: str, model: Json) -> None:
         if arrived["bytes_total"]:
             wrong = f", {arrived['wrong_chunks']} chunks were not the blob's" if arrived["wrong_chunks"] else ""
             rows.append(("transfer", f"{size(arrived['bytes_done'])} in {span(arrived['seconds'])}{wrong}"))
+    if lost := model["lost"]:
+        rows.append(("lost", f"variant {lost['variant'][:12]} ({lost['reason']}: {lost['detail']})"))
     rows.append(("slots", ", ".join(slot["variant"][:12] for slot in model["slots"]) or "none"))
     print_facts([("", ""), (name, f"generation {model['generation']}{wanted}"), *rows])
