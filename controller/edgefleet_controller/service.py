@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from edgefleet_controller.errors import NotFound, Refused, StateInUse
 from edgefleet_controller.fleet.bus import Bus
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.rollcall import RollCall
+from edgefleet_controller.fleet.starvation import Starvation
 from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ids import not_before, now_ms
@@ -56,6 +58,7 @@ class Service:
         self.blobs = BlobFolder(settings.state / "blobs")
         self.access = open_access(settings)
         self.broker, self.broker_url = self.access.broker, self.access.url
+        self._starvation = Starvation()
         self.bus = Bus(
             self.access.local_url,
             on_message=self._hear,
@@ -161,6 +164,9 @@ class Service:
     def _each_tick(self) -> None:
         self.roll_call.tick(now_ms(), self.bus.connected)
         if self.broker:
+            if self._starvation.is_over(shutil.disk_usage(self.settings.state).free):
+                log.warning("the disk was full: the broker is started again, since it would not write again by itself")
+                self.broker.stop()
             self.broker.ensure_running()
         if damaged := self.damaged_blobs():
             self._hold_undeliverable(damaged)
