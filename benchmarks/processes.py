@@ -105,7 +105,7 @@ class Controller(Child):
         wait(lambda: told.exists() or self.ended(), "the controller")
         where = json.loads(told.read_text())
         self.api, self.broker_url = Client(where["api"]), where["broker"]
-        self.api.wait_until_up(20)
+        self.api.wait_until_up(60)
 
     def build(self, folder: Path, profile: str, recipe: str) -> str:
         """Register a model and build one recipe for one profile; gives the model, as `fashion@1`."""

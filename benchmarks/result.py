@@ -65,11 +65,11 @@ def show(result: Result, console: Console) -> None:
     for columns, rows in _by_shape(result.rows):
         table = Table(*columns)
         for row in rows:
-            table.add_row(*(_text(row[column]) for column in columns))
+            table.add_row(*(text(row[column]) for column in columns))
         console.print(table)
     bars = Table("bar", "target", "measured", "")
     for bar in result.bars:
-        measured = "not measured" if bar.measured is None else _text(bar.measured)
+        measured = "not measured" if bar.measured is None else text(bar.measured)
         bars.add_row(bar.id, bar.target, measured, "ok" if bar.ok else "NOT MET")
     console.print(bars)
     if result.void:
@@ -85,7 +85,8 @@ def _by_shape(rows: Sequence[Row]) -> list[tuple[tuple[str, ...], list[Row]]]:
     return list(tables.items())
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A figure as it is shown: four digits, and no decimals from a thousand on."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -24,6 +24,8 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+import psutil
+
 from benchmarks import brokers
 from benchmarks.brokers import Broker, free_port
 from benchmarks.listening import Fetched, Wanted, listen
@@ -97,6 +99,8 @@ class _Round:
     ours_s: float = 0.0
     mosquitto_s: float | None = None
     http_s: float = 0.0
+    ours_cpu_s: float = 0.0
+    http_cpu_s: float = 0.0
     sent_bytes: int = 0
     wants: int = 0
 
@@ -138,6 +142,8 @@ def _row(name: str, listeners: int, rounds: list[_Round]) -> tuple[Row, dict[str
         "edgefleet s": spread([one.ours_s for one in rounds]),
         "mosquitto_pub s": spread([one.mosquitto_s for one in rounds if one.mosquitto_s] or [float("nan")]),
         "HTTP s": spread([one.http_s for one in rounds]),
+        "edgefleet CPU s": statistics.median(one.ours_cpu_s for one in rounds),
+        "HTTP CPU s": statistics.median(one.http_cpu_s for one in rounds),
         "to mosquitto_pub": spread(to_pub or [float("nan")]),
         "to HTTP": spread(to_http),
         "repeats": [vars(one) for one in rounds],
@@ -227,14 +233,24 @@ def _ours(bench: _Bench, blob: bytes, found: _Round) -> None:
     before = bench.upward.value
     name = sha256(blob).hexdigest()
     wanted = Wanted(name, len(blob), CHUNK_BYTES, hash_list(blob, CHUNK_BYTES))
+    cpu_s = _cpu_s()
     found.ours_s, told = _all(bench, wanted)
     time.sleep(QUIET_S)  # a repair that nobody needs any more would still be sent, and counts
+    found.ours_cpu_s = _cpu_s() - cpu_s
     found.sent_bytes, found.wants = bench.upward.value - before, sum(one.wants for one in told)
 
 
 def _http(bench: _Bench, blob: bytes, found: _Round) -> None:
     name = sha256(blob).hexdigest()
+    cpu_s = _cpu_s()
     found.http_s, _ = _all(bench, Wanted(name, len(blob), CHUNK_BYTES, b"", bench.http_port))
+    found.http_cpu_s = _cpu_s() - cpu_s
+
+
+def _cpu_s() -> float:
+    """CPU time of everything that takes part: broker, controller, relay, HTTP server and listeners."""
+    everyone = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    return float(sum(times.user + times.system for times in everyone))
 
 
 def _all(bench: _Bench, wanted: Wanted) -> tuple[float, list[Fetched]]:
