@@ -181,10 +181,12 @@ class Ingest:
                 if window.latency is not None:
                     latency.check(window.latency)
                 told.append((device, window))
-            case "want" if self._store.devices.admission(device) is None:
-                self.counts["of_pending"] += 1
             case "want":
-                self._want(decode(ChunkRequest, data))
+                request = decode(ChunkRequest, data)
+                if self._store.devices.admission(device) is None:
+                    self.counts["of_pending"] += 1
+                else:
+                    self._want(request)
 
     def _of_the_fleet(self, told: list[ToldWindow], now: int) -> list[StoredWindow]:
         """Windows of devices that belong to the fleet; the others are counted and left alone."""
@@ -195,8 +197,10 @@ class Ingest:
 
     def _take_report(self, device: str, reported: ReportedState, now: int) -> bool:
         """Keep a snapshot and what it means for executions; whether the device must be told what to run."""
-        admitted = self._admit(device, now)
-        self._identities.hear(device, reported.incarnation, now)
+        known = self._store.devices.standing(device)
+        admitted = known.accepted or self._admit(device, known, now)
+        if known.in_conflict or known.incarnation not in (None, reported.incarnation):
+            self._identities.hear(device, reported.incarnation, now)
         if not self._store.devices.put_report(device, reported, now):
             self._behind.add(device)
             return False
@@ -207,24 +211,22 @@ class Ingest:
                 self.counts["newer_phases"] += 1
                 log.warning("%s is in a phase that only a newer agent knows: %s", device, model.newer_phase)
             named = model.attempt.rollout if model.attempt else None
-            known = self._store.rollouts.concerned(device, name, named)
-            if changed := [new for old, new in _changed(known, model, now) if _is_news(old, new)]:
+            concerned = self._store.rollouts.concerned(device, name, named)
+            if changed := [new for old, new in _changed(concerned, model, now) if _is_news(old, new)]:
                 self._store.rollouts.put_executions(changed)
         reach("report_taken")
         return must_be_told(self._store.devices.desired(device), reported)
 
-    def _admit(self, device: str, now: int) -> bool:
-        """Whether a device that reports belongs to the fleet.
+    def _admit(self, device: str, known: Standing, now: int) -> bool:
+        """Whether a device that nobody has accepted yet is let in.
 
         Raises:
             MalformedMessage: it does not, and there is no room for another one that waits.
         """
         devices = self._store.devices
-        if devices.admission(device):
-            return True
         if self._accept_all:
             devices.admit(AdmissionRecord(device=device, accepted_ms=now))
-        elif devices.find(device) is None and devices.count_pending() >= self._max_pending:
+        elif known.incarnation is None and devices.count_pending() >= self._max_pending:
             raise MalformedMessage(f"{self._max_pending} devices wait to be accepted already: accept or remove some")
         return self._accept_all
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from prometheus_client import Histogram
 
+from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
@@ -167,6 +168,8 @@ class Conductor:
         try:
             with self._store.rollouts.transaction():
                 yield
+        except (NotFound, Refused):
+            raise  # said before anything was written
         except BaseException:
             self._store.rollouts.live.drop(rollout_id)
             self._joiners.drop(rollout_id)
