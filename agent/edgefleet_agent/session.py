@@ -40,8 +40,17 @@ from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
 from edgefleet_agent.watchdog import Watchdog
 from edgefleet_protocol import topics
-from edgefleet_protocol.errors import ProtocolError
-from edgefleet_protocol.messages import Acked, DesiredState, Hello, Presence, ReportedState, decode, encode
+from edgefleet_protocol.errors import MalformedMessage, ProtocolError
+from edgefleet_protocol.messages import (
+    MAX_MODELS,
+    Acked,
+    DesiredState,
+    Hello,
+    Presence,
+    ReportedState,
+    decode,
+    encode,
+)
 
 log = logging.getLogger("edgefleet.agent")
 
@@ -173,7 +182,10 @@ class Session:
     def _desired(self, payload: bytes) -> None:
         if not payload:
             return  # a retained message that was cleared: the controller has forgotten us, and we go on as we are
-        for model, desired in decode(DesiredState, payload).models.items():
+        wanted = decode(DesiredState, payload).models
+        if len(self._installations.keys() | wanted.keys()) > MAX_MODELS:
+            raise MalformedMessage(f"more than {MAX_MODELS} models are too many for one device")
+        for model, desired in wanted.items():
             reach("desired_received")
             self._installation(model).desire(desired)
 

@@ -30,8 +30,9 @@ Word = Annotated[str, StringConstraints(max_length=200)]
 Tally = Annotated[int, Field(ge=0, lt=2**40)]
 """A count of one window: what is summed over a fleet and years stays within 63 bits."""
 
-Generation = Annotated[int, Field(ge=0, lt=2**53)]
-"""What a device tells of: whatever it says, the next one can still be asked for."""
+MAX_GENERATION = 2**53
+"""What neither side goes beyond: a device that says it has got there can be told nothing more, and troubles no one."""
+Generation = Annotated[int, Field(ge=0, le=MAX_GENERATION)]
 _PHASE = re.compile(r"[a-z][a-z_]{0,39}")
 
 # Nothing that a message lists is without end: every entry costs its receiver more than its sender.
@@ -62,7 +63,7 @@ class DesiredModel(Part):
     only fetched and staged; `trial_s` is how long it must answer live before it is committed.
     """
 
-    generation: Annotated[int, Field(ge=1, lt=2**62)]
+    generation: Annotated[int, Field(ge=1, le=MAX_GENERATION)]
     manifest: Digest | None = None
     manifest_bytes: Count = 0
     rollout: Id | None = None

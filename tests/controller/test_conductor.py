@@ -2,9 +2,10 @@
 
 import pytest
 
-from edgefleet_controller.records import DesiredRecord, RolloutRecord
+from edgefleet_controller.records import AdmissionRecord, DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.store import Store
+from edgefleet_protocol.messages import MAX_GENERATION
 
 
 @pytest.fixture
@@ -55,6 +56,19 @@ def test_a_rollback_leaves_a_device_alone_that_a_later_rollout_has_moved(
     assert store.devices.desired("a") == [later]
     assert store.rollouts.get("01").state == "rolled_back"
     assert store.rollouts.counts_back("01") == {"superseded": 1}
+
+
+def test_a_device_at_the_last_generation_holds_up_nobody_else(
+    store: Store, conductor: Conductor, rollout, execution, reported
+) -> None:
+    for device, generation in (("liar", MAX_GENERATION), ("a", 3)):
+        said = reported(models={"fashion": {"generation": generation}})
+        store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+        store.devices.put_report(device, said, 1)
+    store.rollouts.put(rollout("pending"))
+    store.rollouts.put_executions([execution("a"), execution("liar")])
+    conductor.tick(1)
+    assert [store.devices.desired(device)[0].generation for device in ("a", "liar")] == [4, MAX_GENERATION]
 
 
 def test_a_rollback_of_the_latest_rollout_goes_to_what_ran_before_at_a_higher_generation(

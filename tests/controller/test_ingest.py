@@ -182,6 +182,20 @@ def test_a_report_of_another_generation_moves_nothing(
     assert store.rollouts.executions("a" * 32)[0].phase == "assigned"
 
 
+def test_a_phase_that_only_a_newer_agent_knows_shows_that_the_device_is_there_and_moves_nothing(
+    ingest: Ingest, store: Store, reported, rollout, execution
+) -> None:
+    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.rollouts.put_executions([execution("d", "downloading", rollout="a" * 32, generation=4, directive="stage")])
+    said = encode(reported(models={"fashion": model(4, "verified", rollout="a" * 32)}))
+    ingest.offer(topics.up("d", "reported"), said.replace(b'"verified"', b'"asking_the_owner"'))
+    settle(lambda: ingest.counts["newer_phases"] == 1)
+    settle(lambda: store.rollouts.executions("a" * 32)[0].heard_ms)
+    assert store.rollouts.executions("a" * 32)[0].phase == "downloading"
+    assert store.devices.get("d").reported.models["fashion"].attempt is None
+    assert ingest.counts["set_aside"] == 0
+
+
 def test_a_higher_generation_supersedes_an_open_execution(
     ingest: Ingest, store: Store, reported, rollout, execution
 ) -> None:

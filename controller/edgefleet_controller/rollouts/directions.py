@@ -6,6 +6,7 @@ from typing import Any
 from edgefleet_controller.records import DesiredRecord, ExecutionRecord, RolloutRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.members import Member
+from edgefleet_protocol.messages import MAX_GENERATION
 
 RETURN_TRIAL_S = 2.0
 """A variant that answered before needs no long trial."""
@@ -111,7 +112,8 @@ def _previous(member: Member | None, sizes: Mapping[str | None, int]) -> dict[st
 def _next_generation(device: str, given: Mapping[str, DesiredRecord], members: Mapping[str, Member]) -> int:
     """One more than what we gave or the device has: after a restore the device may be ahead."""
     asked, member = given.get(device), members.get(device)
-    return max(asked.generation if asked else 0, member.generation if member else 0) + 1
+    known = max(asked.generation if asked else 0, member.generation if member else 0)
+    return min(known + 1, MAX_GENERATION)
 
 
 def _return(rollout: RolloutRecord, execution: ExecutionRecord, generation: int) -> DesiredRecord:
