@@ -4,7 +4,8 @@ ControllerError
 ├── NotFound       no such model, variant, profile, device, segment, rollout or operation
 ├── Refused        well-formed, but not possible as things stand (a conflict)
 ├── Invalid        the request itself is wrong
-└── StateInUse     another controller owns the state folder
+├── StateInUse     another controller owns the state folder
+└── StateUnusable  the state folder cannot be opened just now: a full disk, or another program
 """
 
 
@@ -26,3 +27,7 @@ class Invalid(ControllerError):  # noqa: N818
 
 class StateInUse(ControllerError):  # noqa: N818
     """Another controller owns the state folder."""
+
+
+class StateUnusable(ControllerError):  # noqa: N818
+    """The state folder cannot be opened just now."""

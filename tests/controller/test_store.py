@@ -1,11 +1,13 @@
 """The store keeps our types; what comes twice is kept once; every older file still opens."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlite_utils
 
-from edgefleet_controller.errors import NotFound
+from edgefleet_controller.errors import NotFound, StateUnusable
 from edgefleet_controller.records import DesiredRecord, ModelRecord, SegmentRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.migrations import FLEET, TELEMETRY
@@ -150,3 +152,12 @@ def test_a_file_of_every_older_schema_opens(tmp_path: Path, name: str) -> None:
         migrations.apply(older, stop_before=steps[kept] if kept < len(steps) else None)
         older.close()
         Store(folder).close()
+
+
+def test_a_store_that_another_program_holds_is_refused_in_one_line_at_the_start(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "fleet.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StateUnusable, match="another program holds the store: end it"):
+            Store(tmp_path)

@@ -1,7 +1,9 @@
 """The store: two SQLite files in WAL mode, our types in and out. No SQL stands anywhere else."""
 
+import sqlite3
 from pathlib import Path
 
+from edgefleet_controller.errors import StateUnusable
 from edgefleet_controller.store.conflicts import ConflictStore
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
@@ -14,19 +16,29 @@ from edgefleet_controller.store.registry import RegistryStore
 from edgefleet_controller.store.rollouts import RolloutStore
 from edgefleet_controller.store.rollups import RollupStore
 from edgefleet_controller.store.telemetry import TelemetryStore
+from edgefleet_controller.store.trouble import why_unavailable
 
 __all__ = ["Store"]
 
 
 class Store:
-    """Everything that the controller knows; safe to use from any thread."""
+    """Everything that the controller knows; safe to use from any thread.
+
+    Raises:
+        StateUnusable: the disk, or another program, does not let it be opened.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
-        self._fleet = Database(folder / "fleet.db", "FULL", FLEET)
-        self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
-        take_notes(self._fleet)
+        try:
+            # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
+            self._fleet = Database(folder / "fleet.db", "FULL", FLEET)
+            self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
+            take_notes(self._fleet)
+        except sqlite3.OperationalError as error:
+            if (why := why_unavailable(error)) is None:
+                raise
+            raise StateUnusable(f"{folder} cannot be opened: {why}, then start again") from None
         self.registry = RegistryStore(self._fleet)
         self.devices = DeviceStore(self._fleet)
         self.members = MemberStore(self._fleet)
