@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any, Literal
 
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
+
+from edgefleet_controller.store.turns import Turns
 
 Row = dict[str, Any]
 PATIENCE_S = 1.0
@@ -27,7 +28,7 @@ class Database:
         self._path = path
         connection = sqlite3.connect(path, PATIENCE_S, check_same_thread=False, isolation_level=None)
         self._db = sqlite_utils.Database(connection)
-        self._lock = threading.RLock()
+        self._lock = Turns()
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         migrations.apply(self._db)
