@@ -46,7 +46,7 @@ class Fleet(Collector):
         text = "Device ids under which two agents report in turn."
         yield GaugeMetricFamily("edgefleet_device_conflicts", text, store.conflicts.count())
         columns = ("model", "version", "variant", "hardware", "phase")
-        text = "Accepted devices by what they are committed to and by the phase of their last attempt; empty where none is."
+        text = "Accepted devices by what they are committed to and the phase of their last attempt; empty for none."
         answering = GaugeMetricFamily("edgefleet_device_models", text, labels=columns)
         for values, count in store.devices.count_models():
             answering.add_metric(values, count)
