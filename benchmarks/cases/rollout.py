@@ -281,12 +281,18 @@ def _gets(controller: Controller, path: str, repeats: int) -> list[float]:
     return times
 
 
+def _show(controller: Controller, rollout: str) -> dict[str, Any]:
+    answer = controller.http.get(f"/api/v1/rollouts/{rollout}")
+    answer.raise_for_status()
+    return dict(answer.json())
+
+
 def _counts(controller: Controller, rollout: str) -> dict[str, int]:
-    return dict(controller.client.get(f"/rollouts/{rollout}")["counts"])
+    return dict(_show(controller, rollout)["counts"])
 
 
 def _wave(controller: Controller, rollout: str) -> str:
-    return str(controller.client.get(f"/rollouts/{rollout}")["waves"][0]["state"])
+    return str(_show(controller, rollout)["waves"][0]["state"])
 
 
 def _open(controller: Controller, rollout: str, state: str) -> Row:
@@ -317,7 +323,7 @@ def _send_back(controller: Controller, rollout: str) -> list[float]:
     try:
         devices = sum(_counts(controller, rollout).values())
         _until(
-            lambda: sum(controller.client.get(f"/rollouts/{rollout}")["counts_back"].values()) == devices,
+            lambda: sum(_show(controller, rollout)["counts_back"].values()) == devices,
             "everyone to be sent back",
             600,
             every_s=1,
