@@ -19,6 +19,8 @@ from edgefleet_agent.workers import Answer
 CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}
 SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
 MAX_ID = 200
+MAX_LISTS = 500_000
+"""Lists and objects in a request: an empty one is three bytes to send and seventy to hold."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def reply(answer: Answer, request: Request, about: dict[str, Any]) -> tuple[byte
 
 
 def _object(text: bytes) -> dict[str, Any]:
+    if text.count(b"[") + text.count(b"{") > MAX_LISTS:
+        raise RequestError(400, f"the request holds more than {MAX_LISTS:,} lists: send the values as one flat list")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
