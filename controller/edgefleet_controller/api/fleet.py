@@ -87,9 +87,10 @@ def list_devices(
 ) -> Page[DeviceView]:
     """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
     store = service.store
-    found = select(store, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
-    records = [record for member in found if (record := store.devices.find(member.id))]
-    return page(records, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
+    with store.rollouts.transaction():  # one turn at the store for the whole page
+        found = select(store, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
+        records = [record for member in found if (record := store.devices.find(member.id))]
+        return page(records, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
 
 
 @router.post("/devices", status_code=201, responses=problems(400, 409, 413))

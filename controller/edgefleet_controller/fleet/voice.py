@@ -1,5 +1,6 @@
 """What the controller says to devices, and when a device has to be told again."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -8,6 +9,9 @@ from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
+
+TOLD_AT_ONCE = 100
+"""Devices whose desired states are read together: the store may have others to serve in between."""
 
 
 class Publishes(Protocol):
@@ -23,13 +27,20 @@ class Voice:
     def __init__(self, store: Store, bus: Publishes) -> None:
         self._store = store
         self._bus = bus
+        self._speaking = threading.Lock()
 
     def desire(self, devices: Iterable[str]) -> None:
-        """Publish what these devices should run, as the store has it now."""
-        for device in devices:
-            state = desired_state(self._store.devices.desired(device))
-            self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
-            reach("desired_published")
+        """Publish what these devices should run, as the store has it now; never from within a transaction."""
+        left = list(devices)
+        while left:
+            some, left = left[:TOLD_AT_ONCE], left[TOLD_AT_ONCE:]
+            # One thread at a time: nobody may say what it read before another has changed and said it.
+            with self._speaking:
+                records = self._store.devices.desired_by(some)
+                for device in some:
+                    state = desired_state(records.get(device, ()))
+                    self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
+                    reach("desired_published")
 
     def forget(self, device: str) -> None:
         """Clear what the broker retains for a device that is no longer ours."""

@@ -124,13 +124,14 @@ class Conductor:
         reach("tick_begun")
         was_deaf = self._listening_since_ms is None
         self._listening_since_ms = self._hearing.at(now, self._connected())
-        active = self._store.rollouts.all(*ACTIVE)
+        with self._store.rollouts.transaction():
+            active = self._store.rollouts.all(*ACTIVE)
+            self._forget_all_but({rollout.id for rollout in active})
         if was_deaf and self._listening_since_ms is not None:
             self._hold_again(rollout.id for rollout in active if rollout.state == "paused")
-        self._forget_all_but({rollout.id for rollout in active})
         for rollout in active:
             try:
-                self._move(rollout.id, now, max(1, DECISIONS_PER_TICK // len(active)))
+                self._move(rollout, now, max(1, DECISIONS_PER_TICK // len(active)))
             except Exception as error:
                 # The next tick reads everything anew from the store.
                 log_failure(log, error, f"rollout {rollout.id} could not be moved")
@@ -144,9 +145,10 @@ class Conductor:
             executions = self._store.rollouts.live.of(rollout_id)
             self._tell([e.device for e in executions if e.directive == "stage" and e.phase == "staged"])
 
-    def _move(self, rollout_id: str, now: int, at_most: int) -> None:
+    def _move(self, rollout: RolloutRecord, now: int, at_most: int) -> None:
         to_tell: list[str] = []
-        findings = self._findings(rollout_id)
+        findings = self._findings(rollout)
+        rollout_id = rollout.id
         with self._turn(rollout_id):
             reach("turn_begun")
             rollout = self._store.rollouts.get(rollout_id)
@@ -199,18 +201,17 @@ class Conductor:
             reach("joined")
         return joined
 
-    def _findings(self, rollout_id: str) -> list[Finding]:
+    def _findings(self, rollout: RolloutRecord) -> list[Finding]:
         """How the new variant behaves on the profiles where it answers; read before the turn, so that nobody waits."""
-        rollout = self._store.rollouts.get(rollout_id)
         if rollout.state != "running" or not any(w.state in ("activating", "soaking") for w in rollout.waves):
             return []
-        exposed = [e for e in self._store.rollouts.live.of(rollout_id) if e.exposed]
+        exposed = [e for e in self._store.rollouts.live.of(rollout.id) if e.exposed]
         if not exposed:
             return []
-        if rollout_id not in self._gathered:
+        if rollout.id not in self._gathered:
             since_ms = min(e.directed_ms or rollout.created_ms for e in exposed)
-            self._gathered[rollout_id] = self._store.evidence.gather(rollout.spec.model, since_ms)
-        evidence = self._gathered[rollout_id].of(_compared(exposed))
+            self._gathered[rollout.id] = self._store.evidence.gather(rollout.spec.model, since_ms)
+        evidence = self._gathered[rollout.id].of(_compared(exposed))
         return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
 
     def _carry_out(self, rollout: RolloutRecord, decisions: Sequence[Decision], now: int) -> list[str]:

@@ -230,6 +230,16 @@ class DeviceStore:
         rows = self._db.rows("SELECT * FROM desired WHERE device = ? ORDER BY model", [device])
         return [DesiredRecord.model_validate(row) for row in rows]
 
+    def desired_by(self, devices: Iterable[str]) -> dict[str, list[DesiredRecord]]:
+        """What each of these devices should run, model by model; nothing for one that was never told anything."""
+        found: dict[str, list[DesiredRecord]] = {}
+        for row in self._db.rows(
+            "SELECT * FROM desired WHERE device IN (SELECT value FROM json_each(?)) ORDER BY device, model",
+            [json.dumps(list(devices))],
+        ):
+            found.setdefault(row["device"], []).append(DesiredRecord.model_validate(row))
+        return found
+
     def desired_of(self, model: str, devices: Iterable[str]) -> dict[str, DesiredRecord]:
         """What each of these devices should run of one model."""
         rows = self._db.rows(
