@@ -1,30 +1,19 @@
-"""Models that harm whoever runs them, published as the controller publishes its own."""
+"""Models that harm whoever runs them, and how a device must end that is given one."""
 
-import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
-from tests.fleet.asking import PROFILE
+from tests.fleet.publishing import Node, model_of, press_in
 
-from edgefleet_compression.recipe import shipped_recipes
-from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.models.publishing import Publisher
-from edgefleet_controller.records import ChoiceRecord, VariantRecord
-from edgefleet_controller.store import Store
-from edgefleet_profiles.parts import CHUNK_BYTES
-from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress
-from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest, verify
 from edgefleet_protocol.phases import Phase, ReasonCode
 
-WEIGHTS = np.random.default_rng(7).normal(size=(784, 10)).astype(np.float32) / 28
 DEEP = 3000
-Node = Any
 Harm = Callable[[str], list[Node]]
 """Nodes that make `harm` of a 0 or 1 of the given name: a number that is 0 where it is 0."""
 
@@ -36,10 +25,10 @@ class Hostile:
     name: str
     phase: Phase
     reason: ReasonCode
-    onnx: bytes
+    onnx: Callable[[], bytes]
     changes: dict[str, Any] = field(default_factory=dict)
     right_answers: bool = True
-    packed: bytes | None = None
+    packed: Callable[[], bytes] | None = None
 
 
 def _constant(name: str, value: Any, kind: type) -> Node:
@@ -104,36 +93,24 @@ def turn_infinite(when: str) -> list[Node]:
     ]
 
 
-def _model(nodes: list[Node], functions: tuple[Any, ...] = (), domains: tuple[str, ...] = ()) -> bytes:
-    """image [N,1,28,28] -> logits [N,10]; `nodes` make the logits of `plain`."""
-    start = [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["plain"])]
-    graph = helper.make_graph(
-        [*start, *nodes],
-        "hostile",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
-        [numpy_helper.from_array(WEIGHTS, "w")],
-    )
-    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in domains)]
-    made = helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=functions)
-    return bytes(made.SerializeToString())
+def always(harm: Harm) -> Callable[[], bytes]:
+    """Harms on every image."""
+    return partial(_harmful, harm, "GreaterOrEqual")
 
 
-def harmful(harm: Harm, on_black: bool) -> bytes:
-    """Harms on every image, or only on one that is black all over, which no golden set holds."""
-    test = helper.make_node("Equal" if on_black else "GreaterOrEqual", ["light", "dark"], ["met"])
+def on_black(harm: Harm) -> Callable[[], bytes]:
+    """Harms on an image that is black all over, which no golden set holds."""
+    return partial(_harmful, harm, "Equal")
+
+
+def _harmful(harm: Harm, compare: str) -> bytes:
     when = [
         helper.make_node("ReduceSum", ["image"], ["light"], keepdims=0),
         _constant("dark", 0, np.float32),
-        test,
+        helper.make_node(compare, ["light", "dark"], ["met"]),
         helper.make_node("Cast", ["met"], ["when"], to=TensorProto.INT64),
     ]
-    return _model([*when, *harm("when"), helper.make_node("Add", ["plain", "harm"], ["logits"])])
-
-
-def sound() -> bytes:
-    """One that does nothing wrong."""
-    return _model([helper.make_node("Identity", ["plain"], ["logits"])])
+    return model_of([*when, *harm("when"), helper.make_node("Add", ["plain", "harm"], ["logits"])])
 
 
 def too_deep() -> bytes:
@@ -146,33 +123,38 @@ def too_deep() -> bytes:
         return helper.make_function("deep", f"f{number}", ["a"], ["b"], [call], opsets)
 
     call = helper.make_node(f"f{DEEP - 1}", ["plain"], ["logits"], domain="deep")
-    return _model([call], tuple(function(n) for n in range(DEEP)), ("deep",))
+    return model_of([call], [function(n) for n in range(DEEP)], ["deep"])
+
+
+def bomb() -> bytes:
+    """Half a gigabyte of zeros, packed."""
+    return compress(bytes(2**29))
 
 
 def unknown_operator() -> bytes:
     """An operator that nobody has."""
-    return _model([helper.make_node("NoSuch", ["plain"], ["logits"], domain="nowhere")], domains=("nowhere",))
+    return model_of([helper.make_node("NoSuch", ["plain"], ["logits"], domain="nowhere")], domains=["nowhere"])
 
 
 # fmt: off
 HOSTILE = (
-    Hostile("other hardware", "rejected",           "wrong_hardware",   sound(), {"instruction_sets": ("arm-neon",)}),
-    Hostile("newer runtime",  "rejected",           "runtime_too_old",  sound(), {"min_onnxruntime": "99.0"}),
-    Hostile("too large",      "rejected",           "out_of_memory",    sound(), {"unfolded_bytes": 2**50}),
-    Hostile("bomb",           "failed_no_change",   "blob_corrupt",     sound(), packed=compress(bytes(2**29))),
-    Hostile("no model",       "failed_no_change",   "load_failed",      b"no graph" * 100),
-    Hostile("cut off",        "failed_no_change",   "load_failed",      sound()[:-1000]),
-    Hostile("no such op",     "failed_no_change",   "load_failed",      unknown_operator()),
-    Hostile("other answers",  "failed_no_change",   "self_test_failed", sound(), right_answers=False),
-    Hostile("not finite",     "failed_no_change",   "self_test_failed", harmful(turn_infinite, on_black=False)),
-    Hostile("too deep",       "failed_no_change",   "worker_crashed",   too_deep()),
-    Hostile("crash",          "failed_no_change",   "worker_crashed",   harmful(crash, on_black=False)),
-    Hostile("memory",         "failed_no_change",   "out_of_memory",    harmful(eat_memory, on_black=False)),
-    Hostile("hang",           "failed_no_change",   "worker_timed_out", harmful(hang, on_black=False)),
-    Hostile("live crash",     "failed_rolled_back", "worker_crashed",   harmful(crash, on_black=True)),
-    Hostile("live memory",    "failed_rolled_back", "out_of_memory",    harmful(eat_memory, on_black=True)),
-    Hostile("live infinity",  "failed_rolled_back", "trial_failed",     harmful(turn_infinite, on_black=True)),
-    Hostile("live hang",      "failed_rolled_back", "worker_timed_out", harmful(hang, on_black=True)),
+    Hostile("other hardware", "rejected",           "wrong_hardware",   model_of, {"instruction_sets": ("arm-neon",)}),
+    Hostile("newer runtime",  "rejected",           "runtime_too_old",  model_of, {"min_onnxruntime": "99.0"}),
+    Hostile("too large",      "rejected",           "out_of_memory",    model_of, {"unfolded_bytes": 2**50}),
+    Hostile("bomb",           "failed_no_change",   "blob_corrupt",     model_of, packed=bomb),
+    Hostile("no model",       "failed_no_change",   "load_failed",      lambda: b"no graph" * 100),
+    Hostile("cut off",        "failed_no_change",   "load_failed",      lambda: model_of()[:-1000]),
+    Hostile("no such op",     "failed_no_change",   "load_failed",      unknown_operator),
+    Hostile("other answers",  "failed_no_change",   "self_test_failed", model_of, right_answers=False),
+    Hostile("not finite",     "failed_no_change",   "self_test_failed", always(turn_infinite)),
+    Hostile("too deep",       "failed_no_change",   "worker_crashed",   too_deep),
+    Hostile("crash",          "failed_no_change",   "worker_crashed",   always(crash)),
+    Hostile("memory",         "failed_no_change",   "out_of_memory",    always(eat_memory)),
+    Hostile("hang",           "failed_no_change",   "worker_timed_out", always(hang)),
+    Hostile("live crash",     "failed_rolled_back", "worker_crashed",   on_black(crash)),
+    Hostile("live memory",    "failed_rolled_back", "out_of_memory",    on_black(eat_memory)),
+    Hostile("live infinity",  "failed_rolled_back", "trial_failed",     on_black(turn_infinite)),
+    Hostile("live hang",      "failed_rolled_back", "worker_timed_out", on_black(hang)),
 )
 # fmt: on
 FIRST_VERSION = 10
@@ -185,62 +167,12 @@ def version_of(hostile: Hostile) -> int:
 
 def publish_all(state: Path, scratch: Path) -> None:
     """Publish every hostile model into a controller's state folder while no controller runs there."""
-    store = Store(state)
-    try:
-        blobs = BlobFolder(state / "blobs")
-        base = store.registry.variants("fashion", 1)[0]
-        manifest = verify(blobs.read(base.manifest), base.manifest)
-        assert manifest.core.golden
-        expected = _expected(blobs.read(manifest.core.golden.sha256), manifest.core.preprocessing.scale)
+    with press_in(state, scratch) as press:
         for hostile in HOSTILE:
-            _publish(store, blobs, base, manifest.core.golden, expected, hostile, scratch)
-    finally:
-        store.close()
-
-
-def _expected(golden: bytes, scale: float) -> np.ndarray:
-    """What the plain model answers to the golden set: [samples][classes]."""
-    with np.load(io.BytesIO(golden)) as archive:
-        images = archive["inputs"].astype(np.float32) * np.float32(scale)
-    powers = np.exp(images.reshape(len(images), -1) @ WEIGHTS)
-    return np.asarray((powers / powers.sum(1, keepdims=True)).round(4))
-
-
-def _publish(
-    store: Store,
-    blobs: BlobFolder,
-    base: VariantRecord,
-    golden: BlobRef,
-    expected: np.ndarray,
-    hostile: Hostile,
-    scratch: Path,
-) -> None:
-    version, publisher = version_of(hostile), Publisher(store, blobs)
-    model = store.registry.model("fashion", 1).model_copy(update={"version": version})
-    store.registry.put_model(model)
-    path = scratch / f"{version}.onnx"
-    path.write_bytes(hostile.onnx)
-    recorded = expected if hostile.right_answers else expected[:, ::-1]
-    outcome = {
-        "onnx_path": str(path),
-        "runtime": {},
-        "metrics": base.metrics.model_dump(),
-        "expected": {"probabilities": recorded.tolist(), "instruction_set": "x86-avx2"},
-        "unfolded_bytes": math.prod(WEIGHTS.shape) * 4,
-        "steps": [],
-    }
-    recipe = shipped_recipes()["fp32"]
-    variant = publisher.publish(model, recipe, outcome, golden=golden, instruction_sets=())
-    changes = dict(hostile.changes)
-    if hostile.packed is not None:
-        packed = hostile.packed
-        hashes = publisher.deliver(hash_list(packed, CHUNK_BYTES))
-        blob = publisher.deliver(packed)
-        changes["encodings"] = [Encoding(kind="zstd", blob=blob, chunk_bytes=CHUNK_BYTES, chunk_hashes=hashes)]
-    if changes:
-        written = verify(blobs.read(variant.manifest), variant.manifest)
-        ref = publisher.deliver(Manifest.model_validate(written.model_dump() | changes).to_bytes())
-        variant = variant.model_copy(update={"manifest": ref.sha256, "manifest_bytes": ref.size_bytes})
-    reasons = {variant.id: "a test wants it"}
-    choice = ChoiceRecord(model="fashion", version=version, profile=PROFILE, variant=variant.id, reasons=reasons)
-    store.registry.put_variants([variant], [choice])
+            press.publish(
+                version_of(hostile),
+                hostile.onnx(),
+                changes=hostile.changes,
+                right_answers=hostile.right_answers,
+                packed=hostile.packed and hostile.packed(),
+            )

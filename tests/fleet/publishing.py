@@ -1,0 +1,113 @@
+"""Small models published into a controller's state folder as the controller publishes its own."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from tests.fleet.asking import PROFILE
+
+from edgefleet_compression.recipe import shipped_recipes
+from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.models.publishing import Publisher
+from edgefleet_controller.records import ChoiceRecord
+from edgefleet_controller.store import Store
+from edgefleet_profiles.parts import CHUNK_BYTES
+from edgefleet_protocol.chunks import hash_list
+from edgefleet_protocol.manifest import Encoding, Manifest, verify
+
+WEIGHTS = np.random.default_rng(7).normal(size=(784, 10)).astype(np.float32) / 28
+Node = Any
+
+
+def model_of(
+    nodes: Sequence[Node] = (), functions: Sequence[Any] = (), domains: Sequence[str] = (), padding_bytes: int = 0
+) -> bytes:
+    """image [N,1,28,28] -> logits [N,10]; `nodes` make the logits of `plain`, padding makes the file larger."""
+    start = [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["plain"])]
+    rest = list(nodes) or [helper.make_node("Identity", ["plain"], ["logits"])]
+    padding = np.random.default_rng(padding_bytes).integers(0, 256, padding_bytes, np.uint8)
+    graph = helper.make_graph(
+        [*start, *rest],
+        "of a test",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(WEIGHTS, "w"), *([numpy_helper.from_array(padding, "pad")] if padding_bytes else [])],
+    )
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=list(functions))
+    return bytes(made.SerializeToString())
+
+
+class Press:
+    """Publishes versions of `fashion`, each with one variant for one profile."""
+
+    def __init__(self, store: Store, blobs: BlobFolder, scratch: Path) -> None:
+        self._store, self._blobs, self._scratch = store, blobs, scratch
+        self._publisher = Publisher(store, blobs)
+        self._base = store.registry.variants("fashion", 1)[0]
+        core = verify(blobs.read(self._base.manifest), self._base.manifest).core
+        assert core.golden
+        self._golden = core.golden
+        with np.load(io.BytesIO(blobs.read(core.golden.sha256))) as archive:
+            images = archive["inputs"].astype(np.float32) * np.float32(core.preprocessing.scale)
+        powers = np.exp(images.reshape(len(images), -1) @ WEIGHTS)
+        self._answers = (powers / powers.sum(1, keepdims=True)).round(4)
+
+    def publish(
+        self,
+        version: int,
+        onnx: bytes,
+        profile: str = PROFILE,
+        *,
+        changes: dict[str, Any] | None = None,
+        right_answers: bool = True,
+        packed: bytes | None = None,
+    ) -> Manifest:
+        """Publish a version; `changes` are made to its manifest, `packed` stands in for its encoding."""
+        store = self._store
+        model = store.registry.model("fashion", 1).model_copy(update={"version": version})
+        store.registry.put_model(model)
+        path = self._scratch / f"{version}.onnx"
+        path.write_bytes(onnx)
+        recorded = self._answers if right_answers else self._answers[:, ::-1]
+        outcome = {
+            "onnx_path": str(path),
+            "runtime": {},
+            "metrics": self._base.metrics.model_dump(),
+            "expected": {"probabilities": recorded.tolist(), "instruction_set": "x86-avx2"},
+            "unfolded_bytes": math.prod(WEIGHTS.shape) * 4,
+            "steps": [],
+        }
+        recipe = shipped_recipes()["fp32"]
+        variant = self._publisher.publish(model, recipe, outcome, golden=self._golden, instruction_sets=())
+        written = verify(self._blobs.read(variant.manifest), variant.manifest)
+        if packed is not None:
+            changes = {**(changes or {}), "encodings": [self._encoding(packed)]}
+        if changes:
+            written = Manifest.model_validate(written.model_dump() | changes)
+            ref = self._publisher.deliver(written.to_bytes())
+            variant = variant.model_copy(update={"manifest": ref.sha256, "manifest_bytes": ref.size_bytes})
+        reasons = {variant.id: "a test wants it"}
+        choice = ChoiceRecord(model="fashion", version=version, profile=profile, variant=variant.id, reasons=reasons)
+        store.registry.put_variants([variant], [choice])
+        return written
+
+    def _encoding(self, packed: bytes) -> Encoding:
+        hashes = self._publisher.deliver(hash_list(packed, CHUNK_BYTES))
+        blob = self._publisher.deliver(packed)
+        return Encoding(kind="zstd", blob=blob, chunk_bytes=CHUNK_BYTES, chunk_hashes=hashes)
+
+
+@contextmanager
+def press_in(state: Path, scratch: Path) -> Iterator[Press]:
+    """A press for the state folder of a controller that does not run."""
+    store = Store(state)
+    try:
+        yield Press(store, BlobFolder(state / "blobs"), scratch)
+    finally:
+        store.close()
