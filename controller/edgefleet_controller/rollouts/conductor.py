@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 Tell = Callable[[Sequence[str]], None]
 ACTIVE: tuple[RolloutPhase, ...] = ("running", "paused", "rolling_back")
-DECISIONS_PER_TICK = 500
+DECISIONS_PER_TICK = 250
 """However large a fleet is, a tick stays short, and the broker gets no more than it can take in its stride."""
 TICK_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
