@@ -125,7 +125,7 @@ def test_a_quiet_tick_asks_the_store_no_more_of_a_large_fleet_than_of_a_small_on
     for fleet, size in (("small", 10), ("large", 1000)):
         enlist(*(f"{fleet}-{name}" for name in names(size)), fleet=fleet)
         rollout = start(built, f"fleet={fleet}")
-        for tick in range(5):
+        for tick in range(1000 // DECISIONS_PER_TICK + 3):
             conductor.tick(1000 + tick)
         assert built.rollouts.get(rollout.id).waves[0].state == "staging"
         with counted(built) as cost:
