@@ -1,9 +1,9 @@
 """A device's disk is full, fills at the worst moment, or takes no writes: it goes on answering, and comes back."""
 
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,11 +20,11 @@ from edgefleet_protocol.topics import up
 
 pytestmark = pytest.mark.fleet
 
+LAB = "eu/x86-avx2/lab"
 IMAGE = np.zeros((1, 28, 28))
 DISK_MB = DISK_MARGIN_BYTES // 2**20 + 32
 """Room for two variants, and for the margin that a device keeps."""
 TOO_LITTLE = 20 * 2**20
-names = (f"d{number}" for number in itertools.count())
 
 
 class Device:
@@ -32,17 +32,14 @@ class Device:
 
     def __init__(self, fleet: Fleet, name: str, disk: Disk) -> None:
         self.fleet, self.name, self.disk = fleet, name, disk
-        self.agent: Agent
-
-    def join(self, profile: str = PROFILE) -> None:
-        self.agent = self.fleet.add_agent(self.name, profile, "--label", f"test={self.name}")
+        profile = LAB if name.startswith("lab") else PROFILE
+        options = ("--label", f"name={name}")
+        self.agent = Agent(fleet.folder, name, profile, fleet.broker, fleet.catalogue, *options)
+        fleet.agents.append(self.agent)
+        self.agent.start()
 
     def roll_out(self, version: int, **fields: Any) -> str:
-        return self.fleet.roll_out(version, selector=f"test={self.name}", **fields)
-
-    def install(self, version: int) -> None:
-        rollout = self.roll_out(version)
-        self.wait(lambda: self.state(rollout) == "completed", f"version {version}", 60)
+        return self.fleet.roll_out(version, selector=f"name={self.name}", **fields)
 
     @property
     def seen(self) -> dict[str, Any]:
@@ -81,28 +78,39 @@ class Device:
 
 
 @pytest.fixture(scope="module")
-def shared(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One controller for all of these devices: its own disk has room."""
-    with running_fleet(built, tmp_path_factory.mktemp("fleet")) as running:
-        yield running
+def devices(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Device]]:
+    """One controller, whose own disk has room, and a device for each test, with fashion@1 but for those of the lab."""
+    folder = tmp_path_factory.mktemp("fleet")
+    with running_fleet(built, folder) as fleet, ExitStack() as disks:
+        found: dict[str, Device] = {}
+        for name in ("waits", "rejected", "full", "read-only", "breaks", "lab-a", "lab-b"):
+            kind = failing_disk if name == "breaks" else small_disk
+            found[name] = Device(fleet, name, disks.enter_context(kind(folder / name, DISK_MB)))
+        fleet.wait(lambda: all(device.seen for device in found.values()), "every device to report", 90)
+        first = fleet.roll_out(selector="link!=lab")
+        fleet.wait(lambda: fleet.rollout(first)["state"] == "completed", "the first version", 90)
+        yield found
+        for device in found.values():
+            device.agent.kill()
 
 
 @pytest.fixture
-def device(shared: Fleet) -> Iterator[Device]:
-    name = next(names)
-    with small_disk(shared.folder / name, DISK_MB) as disk:
-        one = Device(shared, name, disk)
-        yield one
-        one.agent.kill()
+def device(devices: dict[str, Device], request: pytest.FixtureRequest) -> Device:
+    """The device whose name the test was marked with."""
+    return devices[request.param]
+
+
+def on(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("device", [name], indirect=True)
 
 
 @pytest.fixture
-def wants(shared: Fleet, device: Device) -> Iterator[list[dict[str, Any]]]:
+def wants(device: Device) -> Iterator[list[dict[str, Any]]]:
     """What the device asks for, as anybody at the broker sees it."""
     seen: list[dict[str, Any]] = []
     observer = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     observer.on_message = lambda _c, _u, message: seen.append(json.loads(message.payload))
-    broker = urlsplit(shared.broker)
+    broker = urlsplit(device.fleet.broker)
     observer.connect(broker.hostname, broker.port)
     observer.subscribe(up(device.name, "want"))
     observer.loop_start()
@@ -111,11 +119,10 @@ def wants(shared: Fleet, device: Device) -> Iterator[list[dict[str, Any]]]:
     observer.disconnect()
 
 
+@on("waits")
 def test_what_does_not_fit_is_refused_before_its_first_byte_and_installed_once_there_is_room(
     device: Device, wants: list[dict[str, Any]]
 ) -> None:
-    device.join()
-    device.install(1)
     old = device.answering()
     device.disk.fill(leave_bytes=TOO_LITTLE)
     wants.clear()
@@ -136,9 +143,8 @@ def test_what_does_not_fit_is_refused_before_its_first_byte_and_installed_once_t
     assert device.agent.phases(2).count("downloading") == 1
 
 
+@on("rejected")
 def test_who_finds_no_room_in_time_is_rejected_with_need_and_have(device: Device) -> None:
-    device.join()
-    device.install(1)
     old = device.answering()
     device.disk.fill(leave_bytes=TOO_LITTLE)
     timers = {"trial_s": 0.5, "silent_s": 60, "space_s": 1}
@@ -151,13 +157,12 @@ def test_who_finds_no_room_in_time_is_rejected_with_need_and_have(device: Device
     assert device.answering() == old
 
 
+@on("full")
 def test_a_disk_full_to_the_last_byte_stops_neither_answers_nor_a_restart_nor_a_way_back(device: Device) -> None:
-    device.join()
-    device.install(1)
     first = device.answering()
     second = device.roll_out(2)
     device.wait(lambda: device.state(second) == "completed", "the second version", 60)
-    device.wait(lambda: device.requests_stored() == 1, "the telemetry so far")
+    device.wait(lambda: device.requests_stored(), "the telemetry so far")
     device.disk.fill()
     for _ in range(5):
         assert device.answering() not in (None, first)
@@ -179,26 +184,30 @@ def test_a_disk_full_to_the_last_byte_stops_neither_answers_nor_a_restart_nor_a_
     assert device.agent.running
 
 
-@pytest.mark.parametrize("leave_bytes", [0, 128 * 1024], ids=["during-download", "during-unpack"])
-def test_a_disk_that_fills_on_the_way_only_delays(device: Device, leave_bytes: int) -> None:
-    device.join("eu/x86-avx2/lab")
-    rollout = device.roll_out(2)
-    downloads = device.disk.folder / "downloads"
-    device.wait(lambda: list(downloads.rglob("*.bitmap")), "the first synced chunks")
-    device.disk.fill(leave_bytes)
-    device.wait(lambda: device.refusal(rollout), "the device to say so", 60)
-    assert ("verified" in device.agent.phases(1)) == bool(leave_bytes)
+def test_a_disk_that_fills_on_the_way_only_delays(devices: dict[str, Device]) -> None:
+    both = [devices["lab-a"], devices["lab-b"]]
+    in_download, in_unpacking = both
+    fleet = in_download.fleet
+    rollout = fleet.roll_out(2, selector="link=lab")
+    for device in both:
+        device.wait(lambda d=device: list((d.disk.folder / "downloads").rglob("*.bitmap")), "the first synced chunks")
+    in_download.disk.fill()
+    in_unpacking.disk.fill(leave_bytes=128 * 1024)
+    for device in both:
+        device.wait(lambda d=device: d.refusal(rollout), f"{device.name} to say so", 60)
+    assert ["verified" in device.agent.phases(1) for device in both] == [False, True]
     time.sleep(2)
-    assert device.agent.running
-    device.disk.make_room()
-    device.wait(lambda: device.state(rollout) == "completed", "the device to go on by itself", 60)
-    assert device.answering()
-    assert device.execution(rollout)["transfer_bytes"] < 400_000, "what had arrived was not thrown away"
+    assert all(device.agent.running for device in both)
+    for device in both:
+        device.disk.make_room()
+    fleet.wait(lambda: fleet.rollout(rollout)["state"] == "completed", "both to go on by themselves", 60)
+    assert all(device.answering() for device in both)
+    for device in both:
+        assert device.execution(rollout)["transfer_bytes"] < 400_000, "what had arrived was not thrown away"
 
 
+@on("read-only")
 def test_a_device_that_starts_on_a_read_only_disk_answers_and_goes_on_when_it_can_write(device: Device) -> None:
-    device.join()
-    device.install(1)
     old = device.answering()
     device.agent.stop()
     make_read_only(device.disk)
@@ -215,21 +224,16 @@ def test_a_device_that_starts_on_a_read_only_disk_answers_and_goes_on_when_it_ca
     assert device.seen["disk_trouble"] is None
 
 
-def test_a_disk_that_breaks_under_a_running_device_leaves_its_answers(shared: Fleet) -> None:
-    name = next(names)
-    with failing_disk(shared.folder / name, DISK_MB) as disk:
-        device = Device(shared, name, disk)
-        device.join()
-        device.install(1)
-        old = device.answering()
-        break_down(disk)
-        second = device.roll_out(2)
-        device.wait(lambda: device.seen["disk_trouble"], "the device's word about its disk")
-        assert [device.answering() for _ in range(10)] == [old] * 10
-        assert device.agent.running
-        assert device.execution(second)["phase"] == "assigned", "what cannot be saved is not begun"
-        device.agent.kill()
-        device.start_again()
-        device.wait(lambda: device.answering() == old, "its answers after a restart", 15)
-        device.agent.kill()
-        device.fleet.api.post(f"/rollouts/{second}/abort", {})
+@on("breaks")
+def test_a_disk_that_breaks_under_a_running_device_leaves_its_answers(device: Device) -> None:
+    old = device.answering()
+    break_down(device.disk)
+    second = device.roll_out(2)
+    device.wait(lambda: device.seen["disk_trouble"], "the device's word about its disk")
+    assert [device.answering() for _ in range(10)] == [old] * 10
+    assert device.agent.running
+    assert device.execution(second)["phase"] == "assigned", "what cannot be saved is not begun"
+    device.agent.kill()
+    device.start_again()
+    device.wait(lambda: device.answering() == old, "its answers after a restart", 15)
+    device.fleet.api.post(f"/rollouts/{second}/abort", {})
