@@ -23,9 +23,10 @@ from edgefleet_controller.rollouts.conductor import DECISIONS_PER_TICK, Conducto
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
-from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, encode
+from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, TelemetryWindow, encode
 
 CATALOGUE = load_catalogue()
 PROFILE = "eu/rpi4/lte"
@@ -271,6 +272,38 @@ def test_a_turn_that_could_not_be_written_leaves_nothing_in_memory(
     assert (sorted(told), devices(built, rollout)) == (["a", "b", "late"], ["a", "b", "late"])
     in_memory = {e.device: e for e in built.rollouts.live.of(rollout.id)}
     assert in_memory == {e.device: e for e in built.rollouts.executions(rollout.id)}
+
+
+def test_what_a_device_in_conflict_had_measured_counts_no_longer(
+    built: Store, conductor: Conductor, enlist: Callable[..., None], reported: Callable[..., ReportedState]
+) -> None:
+    def measured(device: str, variant: str, correct: int, received_ms: int) -> None:
+        counts = {"generation": 1, "duration_ms": 1, "requests": 30, "labelled": 30, "correct": correct}
+        window = TelemetryWindow(
+            **{"incarnation": "0" * 32, "seq": received_ms, "first_kept_seq": 1, "model": "fashion"},
+            **{"model_version": 1, "variant": variant, **counts},
+        )
+        built.telemetry.put([StoredWindow(device, window, reported().facts, received_ms)])
+
+    enlist("a", "b", "c")
+    rollout = start(built)
+    conductor.tick(1)
+    told = {"phase": "staged", "previous_variant": "9" * 64}
+    built.rollouts.put_executions([e.model_copy(update=told) for e in built.rollouts.executions(rollout.id)])
+    conductor.tick(2)
+    conductor.tick(3)
+    for seq in (4, 5):
+        measured("c", "9" * 64, 30, seq)
+    measured("a", VARIANT, 0, 6)
+    conductor.tick(7)
+    built.conflicts.begin("a", "two agents", 8)
+    built.telemetry.forget_place("a", 0)
+    measured("b", VARIANT, 0, 9)
+    conductor.tick(10)
+    assert built.rollouts.get(rollout.id).waves[0].state == "activating", "30 labels are too few to judge by"
+    measured("b", VARIANT, 0, 11)
+    conductor.tick(12)
+    assert built.rollouts.get(rollout.id).waves[0].state == "failed"
 
 
 def test_two_spellings_of_a_selector_give_the_same_waves(built: Store, enlist: Callable[..., None]) -> None:

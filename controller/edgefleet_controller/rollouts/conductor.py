@@ -73,6 +73,7 @@ class Conductor:
         self._joiners = joiners
         self._directions = Directions(store)
         self._gathered: dict[str, Gathering] = {}
+        self._in_conflict: frozenset[str] = frozenset()
         self._tick_s = tick_s
         self._each_tick = each_tick
         self._connected = connected
@@ -127,6 +128,7 @@ class Conductor:
         with self._store.rollouts.transaction():
             active = self._store.rollouts.all(*ACTIVE)
             self._forget_all_but({rollout.id for rollout in active})
+            self._regard_conflicts()
         if was_deaf and self._listening_since_ms is not None:
             self._hold_again(rollout.id for rollout in active if rollout.state == "paused")
         for rollout in active:
@@ -181,6 +183,13 @@ class Conductor:
         self._store.rollouts.live.keep_only(active)
         for rollout_id in self._gathered.keys() - active:
             del self._gathered[rollout_id]
+
+    def _regard_conflicts(self) -> None:
+        """Gather anew once a device is found in conflict: what it measured before has become nobody's."""
+        in_conflict = frozenset(self._store.conflicts.all())
+        if in_conflict - self._in_conflict:
+            self._gathered.clear()
+        self._in_conflict = in_conflict
 
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):
