@@ -13,16 +13,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgefleet_compression.errors import CardError
+from edgefleet_compression.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_compression.signatures import SourceKind
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
 
 CARD_FILE = "model.toml"
-PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
 SAFE = {"weights": ".safetensors", "onnx": ".onnx", "data": ".npz"}
 DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights"), "onnx": ("onnx",)}
 SOURCES: dict[str, SourceKind] = {"architecture": "torch", "onnx": "brought"}
-RUNS_CODE = "loading this format runs code that the file brings"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -45,10 +44,10 @@ class FileRef(Part):
         path = PurePosixPath(file)
         if not file or path.is_absolute() or ".." in path.parts or "\\" in file or "\0" in file:
             raise ValueError(f"'{file}' leads out of the model's folder: name a file inside it")
-        if path.suffix.lower() in PICKLES:
-            raise ValueError(
-                f"'{file}' is refused: {RUNS_CODE}. Save weights as safetensors, or the model as ONNX, and data as npz"
-            )
+        try:
+            refuse_pickles_by_name(file)
+        except CardError as error:
+            raise ValueError(str(error)) from None
         return file
 
 
@@ -153,6 +152,9 @@ def load_card(folder: Path) -> ModelCard:
         CardError: no card, a card that cannot be read, or a file that is missing or another.
     """
     path = folder / CARD_FILE
+    if folder.is_file():
+        refuse_pickles(folder.name, folder)
+        raise CardError(f"'{folder.name}' is a file: give the folder of a model, or an ONNX file with its --data")
     if not path.is_file():
         raise CardError(f"{folder} holds no {CARD_FILE}: give the folder of a model")
     card = parse_card(path.read_text(encoding="utf-8"))
@@ -166,14 +168,14 @@ def load_card(folder: Path) -> ModelCard:
 
 
 def check_files(card: ModelCard, files: Mapping[str, Path]) -> None:
-    """See that each file of the card is given, and has the sha256 that the card names.
+    """See that each file of the card is given, has the sha256 that the card names, and brings no code.
 
     Args:
         card: the card.
         files: where each file of the card lies, by its name in the card.
 
     Raises:
-        CardError: a file is missing or has another content.
+        CardError: a file is missing, has another content, or is a pickle under another name.
     """
     for name, digest in card.files.items():
         path = files.get(name)
@@ -183,3 +185,4 @@ def check_files(card: ModelCard, files: Mapping[str, Path]) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             raise CardError(f"'{name}' has sha256 {found}, {CARD_FILE} says {digest}: correct whichever is wrong")
+        refuse_pickles(name, path)

@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgefleet_compression.card import CARD_FILE, PICKLES, RUNS_CODE, SAFE, ModelCard, parse_card
+from edgefleet_compression.card import CARD_FILE, SAFE, ModelCard, parse_card
 from edgefleet_compression.errors import CardError, CompressionError, DataError, GraphError
+from edgefleet_compression.formats import refuse_pickles, refuse_pickles_by_name
 
 ONNX_FILE = "model.onnx"
 DATA_FILE = "data.npz"
@@ -116,12 +117,12 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
         CompressionError: one line that says what is wrong and what to do.
     """
     for part, path in (("onnx", onnx), ("data", data)):
-        if path.suffix.lower() in PICKLES:
-            raise CardError(f"'{path.name}' is refused: {RUNS_CODE}. Give the model as ONNX and its data as npz")
+        refuse_pickles_by_name(path.name)
         if path.suffix.lower() != SAFE[part]:
             raise CardError(f"'{path.name}' must end in {SAFE[part]}: convert the file")
         if not path.is_file():
             raise CardError(f"there is no file {path}: name one that is")
+        refuse_pickles(path.name, path)
     found = inspect_model(onnx, data)
     if scale is None:
         scale = 1 / 255 if (found.data_type, found.input_type) == ("uint8", "float32") else 1.0

@@ -12,6 +12,8 @@ from edgefleet_profiles.parts import Hardware, Link, Region
 Operator = Literal["in", "notin", "exists", "absent"]
 
 PROFILE_LABELS = frozenset({"region", "hardware", "link", "metered"})
+SHOWN = 40
+"""Characters of a selector that are shown on either side of a fault."""
 _TOKEN = re.compile(r"==|!=|[=!(),]|[^\s=!(),]+")
 _NAME = re.compile(NAME_PATTERN)
 _EQUALITY: dict[str, Operator] = {"=": "in", "==": "in", "!=": "notin"}
@@ -146,6 +148,7 @@ class _Parser:
     def _fail(self, wanted: str) -> NoReturn:
         token, column = self._tokens[self._at]
         found = f"'{token}'" if token else "the end"
+        before, after = self._text[max(column - SHOWN, 0) : column], self._text[column : column + SHOWN]
         raise SelectorError(
-            f"selector, column {column + 1}: expected {wanted}, found {found}\n  {self._text}\n  {' ' * column}^"
+            f"selector, column {column + 1}: expected {wanted}, found {found[:SHOWN]}, here: {before}>>{after}"
         )

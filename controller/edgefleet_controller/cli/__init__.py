@@ -17,8 +17,11 @@ from edgefleet_controller.cli import (
     telemetry,
     variant,
 )
+from edgefleet_controller.cli.ending import OneLine
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Deploy AI models to fleets of edge devices.")
+app = typer.Typer(
+    cls=OneLine, no_args_is_help=True, add_completion=False, help="Deploy AI models to fleets of edge devices."
+)
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.add_typer(model.app, name="model")

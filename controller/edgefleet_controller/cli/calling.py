@@ -61,7 +61,7 @@ def calling(api: str | None) -> Iterator[Client]:
     except BrokenPipeError:
         raise
     except (ControllerError, CompressionError, ProfileError, OSError) as error:
-        refuse(ControllerError(" ".join(str(error).split())))
+        refuse(error)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     finally:

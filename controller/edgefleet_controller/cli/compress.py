@@ -46,7 +46,7 @@ def _print_end(operation: Json, choices: list[Json], variants: list[Json], as_js
     if as_json:
         print_json({"operation": operation, "choices": choices})
     if operation["state"] == "failed":
-        refuse(ControllerError(" ".join(str(operation["error"]).split())))
+        refuse(ControllerError(str(operation["error"])))
     if as_json:
         return
     out = console()

@@ -1,0 +1,112 @@
+"""What a file really is, whatever it is called: formats whose loading runs code are told by their bytes.
+
+Nothing is loaded here, and of an archive only the beginnings of its members are read.
+"""
+
+import ast
+import pickletools
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from edgefleet_compression.errors import CardError
+
+PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
+RUNS_CODE = "loading this format runs code that the file brings"
+INSTEAD = "Save weights as safetensors, or the model as ONNX, and data as npz of plain arrays"
+
+_MAX_MEMBERS = 10_000
+_MAX_HEADER_BYTES = 64 * 1024
+_NPY = b"\x93NUMPY"
+_ZIP = b"PK\x03\x04"
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+"""How a pickle of protocol 2 to 5 begins; older ones are read opcode by opcode."""
+
+
+def refuse_pickles_by_name(name: str) -> None:
+    """Refuse a file whose name says that loading it runs code.
+
+    Raises:
+        CardError: it does.
+    """
+    if Path(name).suffix.lower() in PICKLES:
+        raise CardError(f"'{name}' is refused: {RUNS_CODE}. {INSTEAD}")
+
+
+def refuse_pickles(name: str, path: Path) -> None:
+    """Refuse a file that holds pickled objects, under whatever name.
+
+    Args:
+        name: what the file is called, for the message.
+        path: where it lies.
+
+    Raises:
+        CardError: it holds some.
+    """
+    refuse_pickles_by_name(name)
+    try:
+        with path.open("rb") as file:
+            found = _found(file)
+    except OSError as error:
+        raise CardError(f"'{name}' cannot be read: {error.strerror}") from None
+    if found:
+        raise CardError(f"'{name}' is {found}, and is refused: {RUNS_CODE}. {INSTEAD}")
+
+
+def _found(file: IO[bytes]) -> str | None:
+    """In words, what in a file would run code; None where nothing does."""
+    head = file.read(_MAX_HEADER_BYTES)
+    if _is_pickle(head):
+        return "a pickle"
+    if head.startswith(_NPY) and _holds_objects(head):
+        return "an array of pickled objects"
+    if not head.startswith(_ZIP):
+        return None
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member, begins in _members(archive):
+                if member.rsplit("/")[-1] == "data.pkl" or member.endswith("/code/__torch__.py"):
+                    return "a PyTorch archive"
+                if _is_pickle(begins) or (begins.startswith(_NPY) and _holds_objects(begins)):
+                    return f"an archive with pickled objects in '{member[:100]}'"
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError):
+        return None  # no archive that anything could load; who reads it as what it is called says so
+    return None
+
+
+def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    """The names of an archive's members, and how they begin."""
+    for member in archive.infolist()[:_MAX_MEMBERS]:
+        with archive.open(member) as file:
+            yield member.filename, file.read(_MAX_HEADER_BYTES)
+
+
+def _is_pickle(head: bytes) -> bool:
+    if _PICKLE.match(head):
+        return True
+    try:
+        names = [opcode.name for opcode, _, _ in pickletools.genops(head)]
+    except Exception:  # whatever its readers of arguments raise: no pickle
+        return False
+    return len(names) > 2  # a full stop alone is a pickle to its letter
+
+
+def _holds_objects(head: bytes) -> bool:
+    """Whether the header of an array names a type of Python objects (numpy.lib.format)."""
+    wide = head[6:7] >= b"\x02"
+    try:
+        (length,) = struct.unpack_from("<I" if wide else "<H", head, 8)
+        start = 12 if wide else 10
+        described = ast.literal_eval(head[start : start + length].decode("latin-1").strip())
+        return _names_objects(described["descr"])
+    except (struct.error, ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        return False  # numpy says so when it is read
+
+
+def _names_objects(descr: Any) -> bool:
+    if isinstance(descr, str):
+        return descr.lstrip("|<>=").startswith("O")
+    return isinstance(descr, list | tuple) and any(map(_names_objects, descr))
