@@ -145,13 +145,14 @@ class DeviceStore:
 
         None before it did, and while two agents claim its id: whose it is cannot be known then.
         """
-        rows = self._db.rows(
-            """SELECT a.device, d.region, d.hardware, d.link FROM json_each(?) asked
-               JOIN admissions a ON a.device = asked.value LEFT JOIN devices d ON d.id = a.device
-               AND d.id NOT IN (SELECT device FROM conflicts)""",
+        row = self._db.row(
+            """SELECT json_group_array(json_array(a.device, d.region, d.hardware, d.link)) AS known
+               FROM json_each(?) asked JOIN admissions a ON a.device = asked.value
+               LEFT JOIN devices d ON d.id = a.device AND d.id NOT IN (SELECT device FROM conflicts)""",
             [json.dumps(list(devices))],
         )
-        return {row.pop("device"): Sender(**row) if row["region"] else None for row in rows}
+        known = json.loads(row["known"]) if row else []
+        return {device: Sender(*place) if place[0] else None for device, *place in known}
 
     def expected(self) -> list[AdmissionRecord]:
         """Devices that were added and have not reported yet."""

@@ -1,11 +1,13 @@
 """Evidence for the gate, gathered from telemetry windows: each is read once, however long a rollout takes."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edgefleet_controller.records import Evidence, Observed
 from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import HOUR_MS
+from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.latency import LatencyHistogram
 
 LATE_MS = 10_000
@@ -139,4 +141,6 @@ def _add(into: Observed, row: Mapping[str, int], *, latency: str | None = None) 
     for name in _COUNTS:
         setattr(into, name, getattr(into, name) + row[name])
     if latency:
-        into.latency.add(LatencyHistogram.decode(latency))
+        # Ingest has looked at it from outside only.
+        with suppress(MalformedMessage):
+            into.latency.add(LatencyHistogram.decode(latency))

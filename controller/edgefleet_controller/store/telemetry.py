@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, Aggregate, GroupBy, Merger, Question, Span, spans
@@ -19,15 +20,32 @@ _COLUMNS = (
     *("generation", "region", "hardware", "link", "requests", "errors", "not_finite", "latency", "labelled"),
     *("correct", "predicted", "at_ms"),
 )
-# A window is stored once: not again when it is there, or was deleted after it had gone into a roll-up.
-_INSERT = f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)})
-    SELECT {", ".join(f"?{at}" for at in range(1, len(_COLUMNS) + 1))}
-    WHERE NOT EXISTS (SELECT 1 FROM acked WHERE device = ?1 AND incarnation = ?2 AND forgotten >= ?3)"""  # noqa: S608
+# Many rows a statement: SQLite lets go of the interpreter once for each, and to take it back from the bus's thread,
+# which receives meanwhile, costs more than a row.
+_ROWS = 50
+# How far each acknowledgement can move, and how many windows were lost on the way. What a device no longer has never
+# holds it up; of an incarnation that is new to us nothing is known as lost.
+_MOVED = """WITH asked AS (SELECT value ->> 0 AS device, value ->> 1 AS incarnation, value ->> 2 AS first_kept
+        FROM json_each(?)),
+    known AS (SELECT asked.*, acked.through AS known, max(coalesce(acked.through, 0), first_kept - 1) AS base
+        FROM asked LEFT JOIN acked USING (device, incarnation))
+    SELECT json_group_array(json_array(k.device, k.incarnation,
+        CASE WHEN EXISTS (SELECT 1 FROM windows f
+                WHERE f.device = k.device AND f.incarnation = k.incarnation AND f.seq = k.base + 1)
+            THEN (SELECT w.seq FROM windows w
+                WHERE w.device = k.device AND w.incarnation = k.incarnation AND w.seq > k.base
+                AND NOT EXISTS (SELECT 1 FROM windows n
+                    WHERE n.device = w.device AND n.incarnation = w.incarnation AND n.seq = w.seq + 1)
+                ORDER BY w.seq LIMIT 1)
+            ELSE k.base END,
+        CASE WHEN k.base > k.known THEN k.base - k.known - (SELECT count(*) FROM windows b
+            WHERE b.device = k.device AND b.incarnation = k.incarnation
+            AND b.seq > k.known AND b.seq < k.first_kept) ELSE 0 END)) AS moved
+    FROM known k"""
+_ADVANCE = """INSERT INTO acked (device, incarnation, through, lost)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
+    ON CONFLICT (device, incarnation) DO UPDATE SET through = excluded.through, lost = lost + excluded.lost"""
 _THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
-_BETWEEN = "SELECT count(*) FROM windows WHERE device = ? AND incarnation = ? AND seq > ? AND seq < ?"
-_AFTER = "SELECT seq FROM windows WHERE device = ? AND incarnation = ? AND seq > ? ORDER BY seq"
-_ADVANCE = """INSERT INTO acked (device, incarnation, through, lost) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT (device, incarnation) DO UPDATE SET through = ?3, lost = lost + ?4"""
 # The names are ours and what varies is bound; a roll-up has no device, and '' where a window has NULL.
 _READ = {
     "windows": """SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows, requests,
@@ -86,8 +104,22 @@ def _row(stored: StoredWindow) -> tuple[Any, ...]:
         *(window.duration_ms, window.model, window.model_version, window.variant, window.generation),
         *((place.region, place.hardware, place.link) if place else (None, None, None)),
         *(window.requests, window.errors, window.not_finite, window.latency),
-        *(window.labelled, window.correct, to_json(window.predicted).decode(), stored.at_ms),
+        *(window.labelled, window.correct, _json(window.predicted), stored.at_ms),
     )
+
+
+@cache
+def _insert(count: int) -> str:
+    """So many windows, each stored once: not when it is there, or was deleted after it had gone into a roll-up."""
+    row = f"({', '.join('?' for _ in _COLUMNS)})"
+    return f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)})
+        SELECT * FROM (VALUES {", ".join([row] * count)})
+        WHERE NOT EXISTS (SELECT 1 FROM acked
+            WHERE device = column1 AND incarnation = column2 AND forgotten >= column3)"""  # noqa: S608 - names of ours
+
+
+def _json(values: Any) -> str:
+    return to_json(values).decode()
 
 
 class TelemetryStore:
@@ -104,26 +136,14 @@ class TelemetryStore:
             rows.append(_row(stored))
             key = (stored.device, stored.window.incarnation)
             oldest[key] = max(oldest.get(key, 0), stored.window.first_kept_seq)
+        asked = [(*key, first_kept) for key, first_kept in oldest.items()]
         with self._db.transaction():
-            self._db.execute_many(_INSERT, rows)
-            moved = {key: self._through(*key, first_kept) for key, first_kept in oldest.items()}
-            self._db.execute_many(_ADVANCE, [(*key, *values) for key, values in moved.items()])
-        return {key: through for key, (through, _) in moved.items()}
-
-    def _through(self, device: str, incarnation: str, first_kept: int) -> tuple[int, int]:
-        """How far the acknowledgement can move, and how many windows were lost on the way.
-
-        What the device no longer has never holds it up. Of an incarnation that is new to us nothing is known as lost.
-        """
-        known = next(self._db.column(_THROUGH, [device, incarnation]), None)
-        through, lost = max(known or 0, first_kept - 1), 0
-        if known is not None and through > known:
-            lost = through - known - next(self._db.column(_BETWEEN, [device, incarnation, known, first_kept]))
-        for seq in self._db.column(_AFTER, [device, incarnation, through]):
-            if seq != through + 1:
-                break
-            through += 1
-        return through, lost
+            for at in range(0, len(rows), _ROWS):
+                block = rows[at : at + _ROWS]
+                self._db.execute(_insert(len(block)), [value for row in block for value in row])
+            row = self._db.row(_MOVED, [_json(asked)]) or {}
+            self._db.execute(_ADVANCE, [row["moved"]])
+        return {(device, incarnation): through for device, incarnation, through, _ in from_json(row["moved"])}
 
     def through(self, device: str, incarnation: str) -> int:
         """Through which number the windows of an incarnation are stored."""
