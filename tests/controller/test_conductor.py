@@ -92,3 +92,33 @@ def test_a_fault_in_one_rollout_does_not_hold_up_the_others(
         store.rollouts.put_executions([execution(f"device-of-{name}", rollout=name)])
     conductor.tick(10_000)
     assert [store.rollouts.get(name).waves[0].state for name in ("00", "01")] == ["pending", "staging"]
+
+
+def test_a_conductor_that_starts_says_again_what_a_pause_took_back(
+    store: Store, conductor: Conductor, told: list[str], rollout, execution
+) -> None:
+    store.rollouts.put(rollout("activating").model_copy(update={"state": "paused"}))
+    store.rollouts.put_executions(
+        [
+            execution("held", "staged", generation=1, directive="stage"),
+            execution("switched", "committed", generation=1, directive="activate"),
+        ]
+    )
+    conductor.tick(1)
+    conductor.tick(2)
+    assert told == ["held"]
+
+
+@pytest.mark.parametrize("answering", [None, "a trial"], ids=["nothing answers yet", "a trial answers"])
+def test_what_ran_before_is_what_the_device_has_committed_to(
+    store: Store, conductor: Conductor, rollout, execution, reported, answering: str | None
+) -> None:
+    slots = {name: {"variant": name * 64, "manifest": name * 64, "model_version": 1, "generation": 1} for name in "de"}
+    said = {"generation": 2, "committed": slots["d"], "answering": slots["e"] if answering else None}
+    store.devices.admit(AdmissionRecord(device="a", accepted_ms=1))
+    store.devices.put_report("a", reported(models={"fashion": said}), 1)
+    store.rollouts.put(rollout("pending"))
+    store.rollouts.put_executions([execution("a")])
+    conductor.tick(1)
+    (staged,) = store.rollouts.executions("01")
+    assert staged.previous_manifest == "d" * 64
