@@ -43,7 +43,7 @@ class Scene:
         self.removed: set[str] = set()
         self._asked = threading.Event()
         self._unanswered: list[str] = []
-        self._answered: set[str] = set()
+        self._answered: set[int | None] = set()
         self._asker = threading.Thread(target=self._ask_all)
         self._asker.start()
 
@@ -53,9 +53,9 @@ class Scene:
         """An agent of that name, started when it is first asked for."""
         if name not in self._agents:
             agent = Agent(self.fleet.folder, name, PROFILE, self.fleet.broker, self.fleet.catalogue, "--label", "g=1")
+            agent.start()
             self._agents[name] = agent
             self.fleet.agents.append(agent)
-            agent.start()
         return self._agents[name]
 
     def wait_for(self, *names: str) -> None:
@@ -69,14 +69,12 @@ class Scene:
         """An application on each device: that the controller is gone is nothing to it."""
         while not self._asked.wait(ASK_EVERY_S):
             for name, agent in list(self._agents.items()):
-                if not agent.running:
-                    self._answered.discard(name)
-                    continue
                 with contextlib.suppress(OSError):
+                    process = agent.pid  # one that was started again may first load its variant
                     status = ask((agent.state / "endpoint").read_text(), IMAGE)[0]
                     if status == 200:
-                        self._answered.add(name)
-                    elif name in self._answered:
+                        self._answered.add(process)
+                    elif process in self._answered:
                         self._unanswered.append(f"{name} answered {status}")
 
     def rest(self) -> None:

@@ -159,8 +159,7 @@ def kill_while_one_is_away(scene: Scene, point: str) -> None:
 def removed(scene: Scene) -> bool:
     """A device that is removed is forgotten wholly, and comes back as a new one."""
     late = scene.agent("gone")
-    if late.running:
-        late.stop()
+    late.kill()
     scene.removed.add("gone")
     if scene.fleet.device("gone"):
         scene.fleet.api.delete("/devices/gone")
