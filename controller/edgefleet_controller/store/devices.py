@@ -71,7 +71,7 @@ class DeviceStore:
 
         It waits as pending until it is admitted.
         """
-        with self._db.transaction():
+        with self._db.together():
             known = self._db.row("SELECT incarnation, boot, report FROM devices WHERE id = ?", [device])
             same = known is not None and known["incarnation"] == reported.incarnation
             if known and same and (reported.boot, reported.report) <= (known["boot"], known["report"]):
