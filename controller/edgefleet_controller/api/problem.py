@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused
+from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, first_fault
 from edgefleet_controller.store.trouble import why_unavailable
 
 _STATUS: dict[type[ControllerError], HTTPStatus] = {
@@ -72,9 +72,7 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def wrong_request(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first['msg']}")
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, first_fault(error.errors()))
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> JSONResponse:

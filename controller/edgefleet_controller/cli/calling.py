@@ -80,10 +80,12 @@ def at(path: str, *names: str) -> str:
     """The path of something that an operator has named, whatever they have typed.
 
     Raises:
-        ApiError: a name is empty.
+        ApiError: a name is empty, or nothing can have it.
     """
     if not all(names):
         raise ApiError(f"a name is empty: say which of {path} you mean")
+    if slashed := next((name for name in names if "/" in name), None):
+        raise ApiError(f"there is no '{slashed}': write the name alone, without '/'")
     return "/".join([path, *(quote(name, safe="@") for name in names)])
 
 

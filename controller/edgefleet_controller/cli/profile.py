@@ -11,9 +11,9 @@ from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, at, calli
 from edgefleet_controller.cli.ending import refuse
 from edgefleet_controller.cli.figures import number
 from edgefleet_controller.cli.printing import console, print_facts, print_json, print_table
-from edgefleet_profiles.catalogue import PARTS, Catalogue, load_catalogue
+from edgefleet_profiles.catalogue import PARTS, Catalogue, load_catalogue, look_up
 from edgefleet_profiles.check import Figure, figures
-from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.errors import ProfileError, UnknownName
 from edgefleet_profiles.profile import DeviceProfile
 
 app = typer.Typer(no_args_is_help=True, help="Look at device profiles: region x hardware x link.")
@@ -42,6 +42,11 @@ def list_profiles(
 
     with calling(api) as client:
         found = listing(client, "/profiles", limit, keep)
+        if not found:
+            catalogue = _catalogue(listing(client, "/profiles", None))
+            for part, name in wanted.items():
+                if name is not None:
+                    look_up(getattr(catalogue, part), part, name)
     if as_json:
         print_json(found)
         return
@@ -62,7 +67,10 @@ def show(
 ) -> None:
     """A profile: every figure with its unit and its source."""
     with calling(api) as client:
-        found = client.get(at("/profiles", *profile.split("/")))
+        parts = profile.split("/")
+        if len(parts) != len(PARTS):
+            raise UnknownName(f"'{profile}' is not a profile: write region/hardware/link, as in eu/rpi4/lte")
+        found = client.get(at("/profiles", *parts))
     if as_json:
         print_json(found)
         return

@@ -13,6 +13,8 @@ from edgefleet_controller.cli.rollout_tables import print_devices, print_plan, p
 from edgefleet_controller.cli.watch import status_of, watch
 from edgefleet_controller.cli.waves import Tally
 from edgefleet_controller.ids import now_ms
+from edgefleet_controller.records import RolloutPhase
+from edgefleet_protocol.phases import PHASES
 
 app = typer.Typer(no_args_is_help=True, help="Roll models out in waves; watch, stop and roll back.")
 Rollout = Annotated[str, typer.Argument(help="its id, or the beginning of it")]
@@ -81,7 +83,7 @@ def start(
 @app.command("list")
 def list_rollouts(
     model: Annotated[str | None, typer.Option(metavar="MODEL@VERSION", help="only of this model version")] = None,
-    state: Annotated[str | None, typer.Option(help="only those in this state, as in running")] = None,
+    state: Annotated[RolloutPhase | None, typer.Option(help="only those in this state")] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
@@ -116,6 +118,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """A rollout, wave by wave; with --watch the exit code says how it ended."""
+    if phase not in (None, *PHASES):
+        raise typer.BadParameter(f"'{phase}' is no phase: choose one of {', '.join(sorted(PHASES))}")
     with calling(api) as client:
         found = one(client, "/rollouts", rollout)
         if follow:

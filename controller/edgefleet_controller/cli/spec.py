@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from edgefleet_controller.errors import first_fault
 from edgefleet_controller.records import Gate, RolloutSpec, Timers
 
 Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")]
@@ -63,8 +64,7 @@ def make_spec(
     try:
         return RolloutSpec.model_validate({k: v for k, v in asked.items() if v is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise typer.BadParameter(first_fault(error.errors())) from None
 
 
 def _shares(text: str | None) -> list[float] | None:

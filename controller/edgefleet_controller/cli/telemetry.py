@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, calling, listing
+from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
 from edgefleet_controller.cli.figures import NONE, count, ms, share, when
 from edgefleet_controller.cli.printing import print_json, print_table
+from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.ids import now_ms
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -40,13 +41,29 @@ def telemetry(
         },
     }
     with calling(api) as client:
+        if device is not None:
+            client.get(at("/devices", device))
         found = listing(client, "/telemetry", limit, None, **query)
+        if not found and model is not None:
+            _is_known(client, model)
         if as_json:
             print_json(found)
             return
         devices = listing(client, "/devices", None)
         recipes = {v["id"]: f"{v['recipe']} {v['id'][:8]}" for v in listing(client, "/variants", None)}
     _print(found, devices, recipes)
+
+
+def _is_known(client: Client, model: str) -> None:
+    """See that a model is registered of which nothing was reported; one that is removed may have telemetry still.
+
+    Raises:
+        ApiError: it is not.
+    """
+    if "@" in model:
+        client.get(at("/models", model))
+    elif not listing(client, "/models", 1, lambda m: m["name"] == model):
+        raise ApiError(f"no model {model}: see `edgefleet model list`")
 
 
 def _print(found: Sequence[Json], devices: Sequence[Json], recipes: dict[str, str]) -> None:

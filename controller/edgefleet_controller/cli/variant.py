@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from edgefleet_compression.recipe import shipped_recipes
 from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, calling, listing, one
 from edgefleet_controller.cli.figures import NONE, count, ms, number, quality, share, short, size, span
 from edgefleet_controller.cli.printing import print_facts, print_json, print_table
+from edgefleet_controller.errors import NotFound
 
 app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
 
@@ -23,6 +25,8 @@ def list_variants(
     keep = None if recipe is None else lambda v: v["recipe"] == recipe
     with calling(api) as client:
         found = listing(client, "/variants", limit, keep, model=model)
+        if not found and recipe is not None and recipe not in (shipped := shipped_recipes()):
+            raise NotFound(f"no recipe '{recipe}': there are {', '.join(shipped)}")
     if as_json:
         print_json(found)
         return
