@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 MAX_QUEUED = 20_000
 MAX_PENDING = 1_000
 """Devices that may wait to be accepted; more of them are set aside, so that a stranger cannot fill the store."""
-BATCH, BATCH_S = 500, 0.1
+BATCH, BATCH_S, GATHER_S = 500, 0.1, 0.01
 
 ToldWindow = tuple[str, TelemetryWindow]
 """Who said it, and what."""
@@ -115,12 +115,13 @@ class Ingest:
         first = self._queue.get()
         if first is None:
             return None
-        batch, until = [first], time.monotonic() + BATCH_S
-        while len(batch) < BATCH and (left := until - time.monotonic()) > 0:
-            try:
-                message = self._queue.get(timeout=left)
-            except queue.Empty:
-                break
+        # Asleep, not waiting for each message: that would take the interpreter from the thread that receives them.
+        until = time.monotonic() + BATCH_S
+        while self._queue.qsize() < BATCH and time.monotonic() < until:
+            time.sleep(GATHER_S)
+        batch = [first]
+        while len(batch) < BATCH and self._queue.qsize():
+            message = self._queue.get()
             if message is None:
                 self._queue.put(None)
                 break
