@@ -4,8 +4,9 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
@@ -17,6 +18,16 @@ PATIENCE_S = 1.0
 """How long another program may hold the file before that is an error: everybody who asks us waits as long."""
 CHECKPOINT_PAGES = 8_000  # 32 MB; SQLite's own 1,000 are two batches of telemetry
 CACHE_KB = 32 * 1024  # SQLite's own 2 MB do not hold where the windows of some thousand devices end
+ROWS_AT_ONCE = 25
+
+
+class Into(NamedTuple):
+    """Where rows go: `key` says which row is meant, and of one that is there already the `kept` columns stay."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 class Database:
@@ -90,23 +101,19 @@ class Database:
         with self._lock:
             return self._db.conn.execute(sql, list(values)).rowcount
 
-    def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for each row of values, in one transaction."""
-        values = list(values)
-        if len(values) == 1:
-            self.execute(sql, values[0])
-            return
-        with self.transaction():
-            self._db.conn.executemany(sql, values)
-
     def put(self, table: str, row: Row) -> None:
         """Insert a row, or replace the one with the same primary key."""
         self.execute(_replace(table, row), map(_plain, row.values()))
 
-    def put_all(self, table: str, rows: Sequence[Row]) -> None:
-        """Insert rows of the same columns, or replace those with the same primary key."""
-        if rows:
-            self.execute_many(_replace(table, rows[0]), ([_plain(value) for value in row.values()] for row in rows))
+    def put_all(self, into: "Into", rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, or change those with the same key; a part of the caller's transaction, or one of its own.
+
+        Many rows a statement: SQLite lets go of the interpreter for each, and threads that are busy give it back late.
+        """
+        with self.together():
+            for at in range(0, len(rows), ROWS_AT_ONCE):
+                block = rows[at : at + ROWS_AT_ONCE]
+                self.execute(_upsert(into, len(block)), [value for row in block for value in row])
 
     def close(self) -> None:
         """Close the file."""
@@ -123,6 +130,15 @@ class Snapshot:
     def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Row]:
         """What a SELECT finds, never all of it in memory."""
         return (dict(row) for row in self._connection.execute(sql, list(values)))
+
+
+@cache
+def _upsert(into: Into, count: int) -> str:
+    row = f"({', '.join('?' for _ in into.columns)})"
+    changes = (f"{name} = excluded.{name}" for name in into.columns if name not in (*into.key, *into.kept))
+    # The names are our own columns, never input.
+    return f"""INSERT INTO {into.table} ({", ".join(into.columns)}) VALUES {", ".join([row] * count)}
+        ON CONFLICT ({", ".join(into.key)}) DO UPDATE SET {", ".join(changes)}"""  # noqa: S608
 
 
 def _replace(table: str, row: Row) -> str:

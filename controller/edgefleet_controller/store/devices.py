@@ -1,12 +1,13 @@
 """Devices, which of them belong to the fleet, segments, and what each device should run."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import AdmissionRecord, DesiredRecord, DeviceRecord, DeviceStatus, SegmentRecord
-from edgefleet_controller.store.database import Database, Row
+from edgefleet_controller.store.database import Database, Into, Row
 from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
 
@@ -15,18 +16,37 @@ _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending'
 
 
 _JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
-_PUT_REPORT = """INSERT INTO devices (id, incarnation, online, last_seen_ms, first_seen_ms, reported, boot, report,
-    region, hardware, link, labels) VALUES (?1, ?2, 1, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-    ON CONFLICT (id) DO UPDATE SET incarnation = ?2, online = 1, last_seen_ms = ?3, reported = ?4, boot = ?5,
-    report = ?6, region = ?7, hardware = ?8, link = ?9, labels = ?10"""
+_REPORTS = Into(
+    "devices",
+    (
+        *("id", "incarnation", "online", "last_seen_ms", "first_seen_ms", "reported", "boot", "report"),
+        *("region", "hardware", "link", "labels"),
+    ),
+    key=("id",),
+    kept=("first_seen_ms",),
+)
+_MODELS = Into(
+    "device_models",
+    ("device", "model", "generation", "version", "variant", "manifest", "phase"),
+    key=("device", "model"),
+)
+_DESIRED = Into("desired", tuple(DesiredRecord.model_fields), key=("device", "model"))
+_DESIRED_VALUES = attrgetter(*_DESIRED.columns)
 
 
 class Standing(NamedTuple):
     """What is known of who reports under an id: None and False for a stranger."""
 
-    incarnation: str | None
-    accepted: bool
-    in_conflict: bool
+    incarnation: str | None = None
+    boot: int = 0
+    report: int = 0
+    accepted: bool = False
+    in_conflict: bool = False
+
+    def knows(self, reported: ReportedState) -> bool:
+        """Whether this snapshot, or a newer one of the same incarnation, is kept already."""
+        kept = (self.boot, self.report)
+        return self.incarnation == reported.incarnation and (reported.boot, reported.report) <= kept
 
 
 class Sender(NamedTuple):
@@ -44,7 +64,8 @@ def _device(row: Row) -> DeviceRecord:
 def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
     facts = reported.facts
     return [
-        *(device, reported.incarnation, now_ms, reported.model_dump_json(), reported.boot, reported.report),
+        *(device, reported.incarnation, True, now_ms, now_ms, reported.model_dump_json()),
+        *(reported.boot, reported.report),
         *(facts.region, facts.hardware, facts.link, _JSON(reported.labels)),
     ]
 
@@ -72,32 +93,41 @@ class DeviceStore:
         It waits as pending until it is admitted.
         """
         with self._db.together():
-            known = self._db.row("SELECT incarnation, boot, report FROM devices WHERE id = ?", [device])
-            same = known is not None and known["incarnation"] == reported.incarnation
-            if known and same and (reported.boot, reported.report) <= (known["boot"], known["report"]):
+            if self.standings([device])[device].knows(reported):
                 return False
-            self._db.execute(_PUT_REPORT, _columns(device, reported, now_ms))
-            self._put_models(device, reported)
+            self.put_reports({device: reported}, now_ms)
         return True
 
-    def _put_models(self, device: str, reported: ReportedState) -> None:
-        """Keep what answers, where it is no longer what is kept: most reports say nothing new of it."""
-        kept = set(self._db.tuples("SELECT * FROM device_models WHERE device = ?", [device]))
-        said = {_model_columns(device, name, model) for name, model in reported.models.items()}
-        for model in {model for _, model, *_ in kept} - reported.models.keys():
-            self._db.execute("DELETE FROM device_models WHERE device = ? AND model = ?", [device, model])
-        if new := said - kept:
-            self._db.execute_many("INSERT OR REPLACE INTO device_models VALUES (?, ?, ?, ?, ?, ?, ?)", list(new))
+    def put_reports(self, reports: Mapping[str, ReportedState], now_ms: int) -> None:
+        """Keep snapshots of several devices, each newer than the one that is kept."""
+        with self._db.together():
+            self._db.put_all(_REPORTS, [_columns(device, reported, now_ms) for device, reported in reports.items()])
+            self._put_models(reports)
 
-    def standing(self, device: str) -> Standing:
-        """Which incarnation reported last, whether the device is of the fleet, and whether it is in conflict."""
-        ((incarnation, accepted, in_conflict),) = self._db.tuples(
-            """SELECT d.incarnation, a.device IS NOT NULL, c.device IS NOT NULL FROM (SELECT ? AS id) asked
-               LEFT JOIN devices d ON d.id = asked.id LEFT JOIN admissions a ON a.device = asked.id
-               LEFT JOIN conflicts c ON c.device = asked.id""",
-            [device],
+    def _put_models(self, reports: Mapping[str, ReportedState]) -> None:
+        """Keep what answers, where it is no longer what is kept: most reports say nothing new of it."""
+        row = self._db.row(
+            """SELECT json_group_array(json_array(device, model, generation, version, variant, manifest, phase)) AS kept
+               FROM device_models WHERE device IN (SELECT value FROM json_each(?))""",
+            [json.dumps(list(reports))],
         )
-        return Standing(incarnation, bool(accepted), bool(in_conflict))
+        kept = {tuple(values) for values in json.loads(row["kept"])} if row else set()
+        said = {_model_columns(d, name, m) for d, reported in reports.items() for name, m in reported.models.items()}
+        gone = {values[:2] for values in kept} - {values[:2] for values in said}
+        for device, model in gone:
+            self._db.execute("DELETE FROM device_models WHERE device = ? AND model = ?", [device, model])
+        self._db.put_all(_MODELS, list(said - kept))
+
+    def standings(self, devices: Iterable[str]) -> dict[str, Standing]:
+        """What is known of each of these: who reported last, how far, and whether it is of the fleet or in conflict."""
+        row = self._db.row(
+            """SELECT json_group_array(json_array(asked.value, d.incarnation, coalesce(d.boot, 0),
+               coalesce(d.report, 0), a.device IS NOT NULL, c.device IS NOT NULL)) AS known FROM json_each(?) asked
+               LEFT JOIN devices d ON d.id = asked.value LEFT JOIN admissions a ON a.device = asked.value
+               LEFT JOIN conflicts c ON c.device = asked.value""",
+            [json.dumps(list(devices))],
+        )
+        return {device: Standing(*known) for device, *known in json.loads(row["known"])} if row else {}
 
     def put_presence(self, device: str, incarnation: str, online: bool, now_ms: int) -> None:
         """Mark a known device as there or gone."""
@@ -251,4 +281,4 @@ class DeviceStore:
 
     def put_desired(self, *desired: DesiredRecord) -> None:
         """Change what devices should run."""
-        self._db.put_all("desired", [record.model_dump() for record in desired])
+        self._db.put_all(_DESIRED, list(map(_DESIRED_VALUES, desired)))

@@ -2,25 +2,25 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import BACK, ExecutionRecord, RolloutPhase, RolloutRecord
-from edgefleet_controller.store.database import Database, Row
+from edgefleet_controller.store.database import Database, Into, Row
 from edgefleet_controller.store.live import LiveExecutions
 from edgefleet_protocol.phases import ENDED
 
 IN_PROGRESS: tuple[RolloutPhase, ...] = ("building", "scheduled", "running", "paused", "rolling_back")
 _COLUMNS = tuple(ExecutionRecord.model_fields)
 _VALUES = attrgetter(*_COLUMNS)
-# The names are our own record fields, never input.
-_PUT_EXECUTION = f"""INSERT INTO executions ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" for _ in _COLUMNS)})
-    ON CONFLICT (rollout, device) DO UPDATE SET
-    {", ".join(f"{c} = excluded.{c}" for c in _COLUMNS if c not in ("rollout", "device"))}"""  # noqa: S608
+_EXECUTIONS = Into("executions", _COLUMNS, key=("rollout", "device"))
 _ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
 _BACK = ", ".join(f"'{phase}'" for phase in BACK)
+
+Said = tuple[str, str, str | None]
+"""A device, a model, and the rollout that the device names."""
 
 
 class RolloutStore:
@@ -69,7 +69,7 @@ class RolloutStore:
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:
         """Keep executions."""
-        self._db.execute_many(_PUT_EXECUTION, map(_VALUES, executions))
+        self._db.put_all(_EXECUTIONS, list(map(_VALUES, executions)))
 
     def executions(self, rollout_id: str) -> list[ExecutionRecord]:
         """The executions of a rollout, by wave and device."""
@@ -84,14 +84,23 @@ class RolloutStore:
         )
         return [ExecutionRecord.model_validate(row) for row in rows]
 
-    def concerned(self, device: str, model: str, rollout: str | None) -> list[ExecutionRecord]:
-        """The executions that a device's word about a model may move: that of the rollout it names, and open ones."""
+    def concerned(self, said: Sequence[Said]) -> dict[tuple[str, str], list[ExecutionRecord]]:
+        """By device and model, the executions that a device's word may move.
+
+        That of the rollout which it names, open ones, and those on their way back.
+        """
         rows = self._db.rows(
-            f"""SELECT * FROM executions WHERE device = ? AND (rollout = ? OR phase NOT IN ({_ENDED})
-                OR back_phase NOT IN ({_BACK})) ORDER BY rollout""",  # noqa: S608 - words of ours
-            [device, rollout],
+            f"""SELECT e.*, asked.value ->> 1 AS model FROM json_each(?) asked
+                JOIN executions e ON e.device = asked.value ->> 0
+                WHERE e.rollout = asked.value ->> 2 OR e.phase NOT IN ({_ENDED})
+                OR e.back_phase NOT IN ({_BACK}) ORDER BY e.rollout""",  # noqa: S608 - words of ours
+            [json.dumps(said)],
         )
-        return [ExecutionRecord.model_validate(row) for row in rows if self._model_of(row["rollout"]) == model]
+        found: dict[tuple[str, str], list[ExecutionRecord]] = {}
+        for row in rows:
+            if self._model_of(row["rollout"]) == row["model"]:
+                found.setdefault((row["device"], row["model"]), []).append(ExecutionRecord.model_validate(row))
+        return found
 
     def _model_of(self, rollout: str) -> str | None:
         """Which model a rollout brings: that never changes."""
