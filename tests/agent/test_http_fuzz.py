@@ -1,5 +1,6 @@
 """Whatever comes to the HTTP endpoint, it answers in JSON or hangs up, and the next client is served."""
 
+import contextlib
 import gzip
 import json
 import random
@@ -41,7 +42,8 @@ def send(device: Device, data: bytes) -> tuple[int, bytes, Any]:
     with connect(device) as connection:
         try:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # it has answered and hung up already
+                connection.shutdown(socket.SHUT_WR)
             while block := connection.recv(1 << 16):
                 answer += block
         except ConnectionError:

