@@ -34,6 +34,7 @@ REGIONS, HARDWARE, LINKS = (
 SELECTOR = "tier=field,region in (eu,in,jp,na,sa),hardware in (imx8mp,rk3588,rpi4,rpi5,x86-avx2),!quarantined"
 PLAN_S, TICK_S, RSS_MB = 1.0, 0.1, 400
 HEARTBEAT_S = 60.0
+LOOK_EVERY_S = 1.0
 MIXED = ("staged", "staged", "staged", "downloading", "downloading", "verified", "notified")
 
 
@@ -344,7 +345,7 @@ def _tick_times(controller: Controller, done: threading.Event) -> list[float]:
     """Each tick's seconds, from how the histogram's sum grows; where two fell between two looks, their mean."""
     times: list[float] = []
     count, total = controller.ticks()
-    while not done.wait(0.4):
+    while not done.wait(LOOK_EVERY_S):
         now_count, now_total = controller.ticks()
         new = now_count - count
         times += [(now_total - total) / new] * new if new else []

@@ -159,9 +159,9 @@ class Ingest:
         reach("batch_told")
 
     def _put_aside(self, topic: str, why: str) -> None:
+        self.set_aside.append(SetAside(now_ms(), topic[:200], why))
         self.counts["set_aside"] += 1
         log.warning("a message on %r was set aside: %s", topic[:200], why)
-        self.set_aside.append(SetAside(now_ms(), topic[:200], why))
 
     @contextmanager
     def _setting_aside(self, topic: str) -> Iterator[None]:

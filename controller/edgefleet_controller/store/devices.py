@@ -196,7 +196,7 @@ class DeviceStore:
 
     def count_devices(self) -> list[tuple[tuple[str, ...], int]]:
         """How many devices there are by status, online (true or false), region, hardware and link."""
-        rows = self._db.rows(
+        rows = self._db.committed(
             """SELECT iif(a.device IS NULL, 'pending', 'accepted') AS status, iif(d.online, 'true', 'false') AS online,
                d.region, d.hardware, d.link, count(*) AS n
                FROM devices d LEFT JOIN admissions a ON a.device = d.id GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
@@ -205,7 +205,7 @@ class DeviceStore:
 
     def count_models(self) -> list[tuple[tuple[str, ...], int]]:
         """How many accepted devices there are by model, version, answering variant, hardware and last phase."""
-        rows = self._db.rows(
+        rows = self._db.committed(
             """SELECT m.model, coalesce(m.version, '') AS version, coalesce(m.variant, '') AS variant, d.hardware,
                coalesce(m.phase, '') AS phase, count(*) AS n
                FROM device_models m JOIN devices d ON d.id = m.device JOIN admissions a ON a.device = d.id

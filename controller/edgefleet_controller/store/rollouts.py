@@ -114,7 +114,7 @@ class RolloutStore:
     def counts(self, rollout_id: str) -> dict[int, dict[str, int]]:
         """How many devices of each wave are in which phase."""
         counts: dict[int, Counter[str]] = {}
-        for row in self._db.rows(
+        for row in self._db.committed(
             "SELECT wave, phase, count(*) AS n FROM executions WHERE rollout = ? GROUP BY wave, phase", [rollout_id]
         ):
             counts.setdefault(row["wave"], Counter())[row["phase"]] = row["n"]
@@ -122,7 +122,7 @@ class RolloutStore:
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         """How many devices that have to go back are in which phase of their way."""
-        rows = self._db.rows(
+        rows = self._db.committed(
             """SELECT back_phase, count(*) AS n FROM executions WHERE rollout = ? AND back_phase IS NOT NULL
                GROUP BY back_phase""",
             [rollout_id],
