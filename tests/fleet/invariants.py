@@ -43,7 +43,7 @@ def check_device(state: Path, model: str = "fashion") -> None:
         check_active(journal, record, answering)
     left = {path.name for path in (state / "slots").iterdir()}
     assert left == kept and len(left) <= 2, f"I6: slots {left} on the disk, {kept} are needed"
-    assert not list((state / "downloads").iterdir()), "I6: a download is left that no attempt needs"
+    assert not list((state / "downloads").glob("*")), "I6: a download is left that no attempt needs"
     slots = sum(path.stat().st_size for path in (state / "slots").rglob("*") if path.is_file())
     others = sum(path.stat().st_size for path in state.rglob("*") if path.is_file()) - slots
     assert others < SMALL_FILES_BYTES, f"I6: {others} bytes beside the slots"

@@ -53,7 +53,6 @@ FILES: list[tuple[str, Way]] = [
     ("identity.json", UPGRADED),
     ("endpoint", UPGRADED),
     ("manifest.json", UPGRADED),
-    ("manifest.json", BACK_ON_DISK),
     ("chunk_hashes", UPGRADED),
     ("golden.npz", NEW),
     ("encoding.bitmap", SLOWLY),
@@ -62,8 +61,6 @@ DETAILS: dict[str, list[tuple[str, Way]]] = {
     **{point: list(PHASES.items()) for point in ("saving", "saved")},
     "journaled": [("trial", UPGRADED), ("committed", UPGRADED)],  # the others: tests/agent/test_agent_killed.py
     "file_written": FILES,
-    "small_blob_received": [("manifest.json", UPGRADED), ("chunk_hashes", UPGRADED), ("golden.npz", NEW)],
-    "small_blob_stored": [("manifest.json", UPGRADED), ("chunk_hashes", UPGRADED), ("golden.npz", NEW)],
 }
 WAYS: dict[Point, tuple[Way, ...]] = {
     "waking": (NEW, UPGRADED),
