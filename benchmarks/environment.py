@@ -24,6 +24,7 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {package: _version(package) for package in PACKAGES},
+        "nice": os.nice(0),
         "load": list(os.getloadavg()),
     }
 
