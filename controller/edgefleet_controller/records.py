@@ -179,7 +179,7 @@ class RolloutSpec(Record):
 
     model: Name
     version: Annotated[int, Field(ge=1, le=MAX_COUNT)]
-    selector: str = ""
+    selector: Annotated[str, Field(json_schema_extra={"format": "selector"})] = ""
     segment: Name | None = None
     waves: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=100)] = (0.01, 0.1, 0.5, 1.0)
     gate: Gate = Gate()
