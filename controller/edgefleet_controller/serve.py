@@ -1,5 +1,6 @@
 """The service process: one controller and its REST API."""
 
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,9 @@ from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 
 log = logging.getLogger(__name__)
+
+COLLECT_AFTER = 20_000
+"""New objects, before cycles are looked for among them."""
 
 
 class _Server(uvicorn.Server):
@@ -45,6 +49,7 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
     service = Service(settings)
     listener = _listen(settings.host, settings.port, settings.state / "api.port")
     url = _local_url(listener)
+    _collect_seldom()
     service.start()
     try:
         config = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
@@ -53,6 +58,17 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
         _Server(config).run(sockets=[listener])
     finally:
         service.stop()
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector pass over what was loaded so far, and look at the rest less often.
+
+    Records of a fleet are made by the ten thousand and refer to nothing: looking for cycles among them after every 700
+    was two fifths of the time that planning for 20,000 devices took.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _local_url(listener: socket.socket) -> str:

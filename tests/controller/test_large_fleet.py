@@ -1,6 +1,5 @@
 """What a tick and a report cost is what has changed, however large the fleet is; counted, not timed."""
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -337,7 +336,7 @@ def test_the_fleet_of_an_older_file_is_known_at_a_glance(
     older.close()
     opened = Store(tmp_path)
     (member,) = opened.members.all("fashion")
-    assert (member.profile, json.dumps(member.labels)) == (PROFILE, '{"tier": "field"}')
+    assert (member.profile, dict(member.labels)) == (PROFILE, {"tier": "field"})
     assert (member.generation, member.variant, member.manifest) == (7, VARIANT, MANIFEST)
     assert opened.devices.count_models()[0][0] == ("fashion", "3", VARIANT, "rpi4", "committed")
     assert not opened.devices.put_report("d", said, 2), "what was heard last is known"

@@ -1,13 +1,16 @@
 """The fleet at a glance: of every device just what a selector and a plan ask, and who has appeared since."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from edgefleet_controller.records import DeviceStatus
 from edgefleet_controller.store.database import Database
 
-_SELECT = """SELECT d.id, d.region || '/' || d.hardware || '/' || d.link, d.labels, m.generation, m.variant, m.manifest
+_SELECT = """SELECT d.id, d.region || '/' || d.hardware || '/' || d.link, d.labels, coalesce(m.generation, 0),
+    m.variant, m.manifest
     FROM devices d LEFT JOIN admissions a ON a.device = d.id
     LEFT JOIN device_models m ON m.device = d.id AND m.model = ?1"""
 _STATUS = "(?2 IS NULL OR ?2 = iif(a.device IS NULL, 'pending', 'accepted'))"
@@ -18,10 +21,15 @@ class Member(NamedTuple):
 
     id: str
     profile: str
-    labels: Mapping[str, str]
-    generation: int = 0
-    variant: str | None = None
-    manifest: str | None = None
+    labels_json: str
+    generation: int
+    variant: str | None
+    manifest: str | None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The device's own labels."""
+        return _labels(self.labels_json)
 
 
 class MemberStore:
@@ -90,16 +98,11 @@ class MemberStore:
         return [profile for (profile,) in rows]
 
 
-def _members(rows: Iterable[tuple[Any, ...]]) -> list[Member]:
-    # Whole groups of devices have the same labels: they share one mapping.
-    known: dict[str, dict[str, str]] = {}
+@lru_cache(maxsize=10_000)
+def _labels(text: str) -> Mapping[str, str]:
+    # Whole groups of devices have the same ones.
+    return MappingProxyType(json.loads(text))
 
-    def read(labels: str) -> dict[str, str]:
-        found = known.get(labels)
-        if found is None:
-            found = known[labels] = json.loads(labels)
-        return found
 
-    return [
-        Member(id, profile, read(labels), generation or 0, *rest) for id, profile, labels, generation, *rest in rows
-    ]
+def _members(rows: Iterable[Sequence[Any]]) -> list[Member]:
+    return list(map(Member._make, rows))
