@@ -35,7 +35,8 @@ class Constraints(BaseModel):
     """What a variant must meet on the profiles that `profile` matches, and what to prefer among those that do.
 
     `profile` is a pattern over `region/hardware/link` with `*`; `max_drop` is in accuracy (0.01 is one point)
-    below the source model; None means that nothing is asked.
+    below the source model. `transfer_s`, `transfer_j` and `delivery_bytes` are of one delivery, `usd_per_month` is for
+    the data of `transfers_per_month` of them; None means that nothing is asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +46,9 @@ class Constraints(BaseModel):
     max_drop: Annotated[float, Field(ge=0, le=1)] | None = None
     p95_ms: Positive | None = None
     transfer_s: Positive | None = None
+    transfer_j: Positive | None = None
+    usd_per_month: NotNegative | None = None
+    transfers_per_month: Positive = 1.0
     delivery_bytes: Annotated[int, Field(gt=0)] | None = None
     ram_mb: Positive | None = None
     mj_per_inference: NotNegative | None = None

@@ -15,7 +15,7 @@ GUESS = "estimate: made up for the test"
 
 def profile_on(**link: float | bool) -> DeviceProfile:
     """The profile eu/board/line: 8 kbit/s, a byte a millisecond; twice the reference's latency."""
-    fields = {"down_kbps": 8, "rtt_ms": 0, "loss": 0.0, "usd_per_mb": 0.5, "joule_per_mb": 40, **link}
+    fields: dict[str, Any] = {"down_kbps": 8, "rtt_ms": 0, "loss": 0.0, "usd_per_mb": 0.5, "joule_per_mb": 40, **link}
     line: dict[str, Any] = {"name": "line", "title": "A line", "metered": True, "sources": dict.fromkeys(fields, GUESS)}
     board: dict[str, Any] = load_catalogue().hardware["rpi4"].model_dump() | {"name": "board", "latency_factor": 2.0}
     return DeviceProfile(
@@ -65,6 +65,47 @@ def test_latency_from_this_very_class_is_taken_as_it_is() -> None:
 def test_latency_that_was_never_measured_stays_unknown() -> None:
     cost = price(candidate("int8"), profile_on())
     assert (cost.p95_ms, cost.p95_is_predicted) == (None, False)
+
+
+def test_energy_that_was_not_measured_is_modelled_from_the_boards_watts_and_says_so() -> None:
+    board = profile_on().hardware  # (7.2 W - 2.2 W) over four cores, and twice the reference's time
+    cost = price(candidate("int8", p50_ms=3.0), profile_on())
+    assert cost.inference_mj == pytest.approx((board.active_w - board.idle_w) / board.cores * 6.0)
+    assert cost.energy_source == "modelled"
+    measured = price(candidate("int8", p50_ms=3.0, mj_per_inference=1.0), profile_on())
+    assert (measured.inference_mj, measured.energy_source) == (1.0, "measured elsewhere")
+    assert price(candidate("int8"), profile_on()).energy_source is None
+
+
+def test_modelled_energy_orders_and_rejects_nobody() -> None:
+    quick, slow = candidate("quick", p50_ms=1.0), candidate("slow", p50_ms=2.0)
+    assert chosen([slow, quick], prefer="mj_per_inference", mj_per_inference=0.1) == "quick"
+    said = reason([slow, quick], "slow", prefer="mj_per_inference", mj_per_inference=0.1)
+    assert "5.0 mJ (modelled) against 2.5 mJ (modelled) of quick" in said
+    assert "energy of 5.0 mJ, at most 0.1 mJ asked: modelled, not used to reject" in said
+
+
+def test_a_months_money_counts_every_transfer_of_the_month() -> None:
+    dear = candidate("dear", 0.92, 400_000)  # 0.4 MB at 0.5 USD
+    cheap = candidate("cheap", 0.9, 40_000)
+    assert chosen([dear, cheap], usd_per_month=0.5, transfers_per_month=2) == "dear"
+    assert chosen([dear, cheap], usd_per_month=0.5, transfers_per_month=3) == "cheap"
+    said = reason([dear, cheap], "dear", usd_per_month=0.5, transfers_per_month=3)
+    assert said == "data for 0.6 USD a month for 3 transfers, at most 0.5 USD allowed"
+
+
+def test_a_transfer_that_takes_too_many_joules_is_rejected() -> None:
+    assert chosen([candidate("int8", size=250_000)], transfer_j=10) == "int8"
+    said = reason([candidate("int8", size=250_000)], "int8", transfer_j=9)
+    assert said == "nearest of all: a transfer takes 10 J, at most 9 J allowed"
+
+
+def test_what_a_months_plan_does_not_hold_is_rejected_without_being_asked() -> None:
+    profile, large = profile_on(monthly_cap_mb=1), candidate("large", size=600_000)
+    assert choose(profile, Constraints(), None, [large]).chosen == large
+    twice = choose(profile, Constraints(transfers_per_month=2), None, [large])
+    assert twice.chosen is None
+    assert "1.2 MB a month for 2 transfers, more than the plan of line holds" in twice.reasons["id-large"]
 
 
 FRONT = [
