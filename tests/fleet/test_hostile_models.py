@@ -67,7 +67,8 @@ def test_a_hostile_model_ends_with_its_reason_and_no_client_notices(lab: Lab, ho
     execution = fleet.executions(rollout)["a"]
     assert (execution["phase"], execution["reason"]) == (hostile.phase, hostile.reason), execution["detail"]
     assert hostile.reason in fleet.rollout(rollout)["reason"]
-    shown = CliRunner().invoke(app, ["rollout", "show", rollout, "--devices"], env={"EDGEFLEET_API": fleet.api.url})
+    told = {"EDGEFLEET_API": fleet.api.url, "COLUMNS": "240"}
+    shown = CliRunner().invoke(app, ["rollout", "show", rollout, "--devices"], env=told)
     assert f"{hostile.phase}" in shown.stdout and f"{hostile.reason}: " in shown.stdout
 
     answering = fleet.device("a")["models"]["fashion"]["answering"]

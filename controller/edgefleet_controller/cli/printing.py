@@ -8,11 +8,13 @@ from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 NEVER_WRAPS = 10_000
+LEAST_TEXT = 16
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -47,8 +49,9 @@ def print_table(
         out.print(nothing or "nothing")
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    narrow = _least_width(columns, filled) > out.width
     for column in columns:
-        wraps = column.endswith("...")
+        wraps = narrow or column.endswith("...")
         right = column.startswith(">")
         name = column.removeprefix(">").removesuffix("...")
         table.add_column(name, justify="right" if right else "left", no_wrap=not wraps, overflow="fold")
@@ -57,6 +60,13 @@ def print_table(
     _print(out, table)
     if caption:
         out.print(Text(caption, style="dim"))
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The cells that a table needs so that only its text column wraps; in a narrower one all do, and nothing is cut."""
+    cells = [(name, *(row[i] for row in rows)) for i, name in enumerate(columns)]
+    fixed = [max(map(cell_len, column)) for column in cells if not column[0].endswith("...")]
+    return sum(fixed) + LEAST_TEXT * (len(columns) - len(fixed)) + 2 * len(columns)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

@@ -1,6 +1,7 @@
 """What every command keeps to: where it finds the controller, how it ends, and what it prints."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from edgefleet_controller.cli import app
 from edgefleet_controller.cli.calling import PAGE
+from edgefleet_controller.cli.printing import print_table
 from edgefleet_controller.credentials import make_credentials
 from edgefleet_controller.records import SegmentRecord
 
@@ -129,3 +131,13 @@ def test_json_is_told_apart_from_what_is_shown_while_waiting(operator, join, pub
     done = operator.types("rollout", "start", published, "--all", "--waves", "100%", *gate, "--watch", "--json")
     assert json.loads(done.stdout)["state"] == "completed"
     assert "wave 1" in done.stderr
+
+
+def test_in_a_narrow_terminal_cells_fold_and_nothing_is_cut(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    cells = ("kiosk-in-the-station", "eu/x86-avx2/ethernet", "failed_no_change", "load_failed: no ONNX file")
+    print_table(("device", "profile", "phase", "why..."), [cells])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert max(map(len, lines)) <= 50
+    wanted = "".join(("device", "profile", "phase", "why", *cells))
+    assert sorted(re.sub(r"[\s─]", "", "".join(lines))) == sorted(re.sub(r"\s", "", wanted))
