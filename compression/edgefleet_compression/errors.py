@@ -8,7 +8,8 @@ CompressionError
 ├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
 ├── StepError           a step ran and did not do what it is for
 │   └── NothingChanged  the step left the model as it was
-└── MeasureError        a variant cannot be measured on this host
+├── MeasureError        a variant cannot be measured on this host
+└── WorkerError         a worker process crashed, hung, or took too much memory
 """
 
 
@@ -46,3 +47,7 @@ class NothingChanged(StepError):  # noqa: N818 - reads as the statement it makes
 
 class MeasureError(CompressionError):
     """A variant cannot be measured on this host."""
+
+
+class WorkerError(CompressionError):
+    """A worker process crashed, hung, or took too much memory."""

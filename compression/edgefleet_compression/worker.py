@@ -1,15 +1,48 @@
-"""What a worker process does as it starts; for `initializer` of a spawned process pool."""
+"""What a worker process does: it takes calls from a pipe, and never outlives its parent."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
 import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+OOM_SCORE = "800"
+
+
+def serve(pipe: Connection) -> None:
+    """Answer calls (function, arguments) from `pipe` with (True, result) or (False, exception) until it is closed."""
+    warm_worker()
+    while True:
+        try:
+            function, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = (True, function(*arguments))
+        except Exception as error:
+            answer = (False, _portable(error))
+        with suppress(BrokenPipeError):
+            pipe.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error itself if it survives the pipe, else what it says."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def warm_worker() -> None:
     """Leave Ctrl-C to the parent, and end when the parent is gone: a spawned worker would live on for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # where the system runs out of memory, a build goes before the service that asked for it
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

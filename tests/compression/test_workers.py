@@ -1,0 +1,134 @@
+"""A build that crashes, hangs or eats memory costs itself: the others go on, in workers that are replaced."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edgefleet_compression.errors import StepError, WorkerError
+from edgefleet_compression.workers import Limits, Workers
+
+
+def who() -> int:
+    return os.getpid()
+
+
+def crash(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def hang(noted: str) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    Path(noted).write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(300)
+
+
+def eat(megabytes: int) -> None:
+    kept = bytearray(megabytes * 2**20)
+    for page in range(0, len(kept), 4096):
+        kept[page] = 1
+    time.sleep(60)
+
+
+def fail() -> None:
+    raise StepError("the loss is no number any more")
+
+
+class Stubborn(Exception):  # noqa: N818 - cannot be sent: its parts are not its arguments
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
+
+
+def fail_unsendably() -> None:
+    raise Stubborn("half", "way")
+
+
+def oom_score() -> int:
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    pool = Workers(2, Limits(seconds=60, memory_mb=400))
+    yield pool
+    pool.shutdown(cancel_futures=True)
+
+
+def test_a_worker_is_used_again_and_is_the_first_to_go_when_memory_is_out(workers: Workers) -> None:
+    first = workers.submit(who).result()
+    assert workers.submit(who).result() == first != os.getpid()
+    assert workers.submit(oom_score).result() == 800
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGKILL, "was killed by SIGKILL: the system was out of memory"), (signal.SIGSEGV, "killed by SIGSEGV")],
+)
+def test_a_crash_is_one_failure_and_the_others_go_on(workers: Workers, number: int, reason: str) -> None:
+    good = [workers.submit(who) for _ in range(2)]
+    bad = workers.submit(crash, number)
+    more = [workers.submit(who) for _ in range(3)]
+    with pytest.raises(WorkerError, match=reason):
+        bad.result(30)
+    assert all(isinstance(future.result(30), int) for future in good + more)
+
+
+def test_a_worker_that_leaves_is_replaced(workers: Workers) -> None:
+    for _ in range(3):
+        with pytest.raises(WorkerError, match="ended with code 3"):
+            workers.submit(leave).result(30)
+    assert workers.submit(who).result(30)
+
+
+def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: Workers, tmp_path: Path) -> None:
+    workers.submit(who).result(30)
+    hanging = workers.submit_within(Limits(seconds=1.5), hang, str(tmp_path / "pids"))
+    assert workers.submit(who).result(30)
+    with pytest.raises(WorkerError, match="took longer than 2 s: it hangs"):
+        hanging.result(30)
+    for pid in map(int, (tmp_path / "pids").read_text().split()):
+        with pytest.raises((psutil.NoSuchProcess, psutil.TimeoutExpired)):
+            assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+            raise psutil.NoSuchProcess(pid)
+
+
+def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: Workers) -> None:
+    eating = workers.submit(eat, 600)
+    beside = workers.submit(who)
+    with pytest.raises(WorkerError, match=r"took \d+ MB of memory, at most 400 MB are allowed"):
+        eating.result(60)
+    assert beside.result(30) and workers.submit(who).result(30)
+
+
+def test_an_error_comes_back_as_itself_or_as_what_it_said(workers: Workers) -> None:
+    with pytest.raises(StepError, match="no number any more"):
+        workers.submit(fail).result(30)
+    with pytest.raises(RuntimeError, match="Stubborn: halfway"):
+        workers.submit(fail_unsendably).result(30)
+
+
+def test_stopping_ends_what_was_begun_and_cancels_the_rest(tmp_path: Path) -> None:
+    pool = Workers(1, Limits())
+    begun = pool.submit(hang, str(tmp_path / "pids"))
+    waiting = pool.submit(who)
+    until = time.monotonic() + 30
+    while not (tmp_path / "pids").exists() or not (tmp_path / "pids").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    pool.shutdown(cancel_futures=True)
+    wait([begun, waiting], 10)
+    assert waiting.cancelled()
+    with pytest.raises(WorkerError):
+        begun.result()
