@@ -140,6 +140,22 @@ def _ratio(limit: float | None, one: float) -> float | None:
     return None if limit is None or not one else limit / one
 
 
+def _accuracy(case: Case) -> float | None:
+    return case.candidate.metrics.accuracy_val
+
+
+def _size(case: Case) -> float:
+    return case.candidate.delivery_bytes
+
+
+def _month(case: Case) -> float:
+    return case.price.usd_per_month
+
+
+def _memory(case: Case) -> float | None:
+    return case.candidate.metrics.peak_rss_mb
+
+
 NO_LIMIT = math.inf
 
 QUANTITIES: tuple[Quantity, ...] = (
@@ -150,25 +166,13 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("joule_per_mb", "link", "J per MB", _joule_per_mb),
     Quantity("monthly_cap_mb", "link", "MB in the plan of a month", lambda case: case.price.mb_per_month),
     Quantity("transfers_per_month", "constraints", "transfers a month", _transfers),
-    Quantity(
-        *("min_accuracy", "constraints", "% right asked", lambda case: case.candidate.metrics.accuracy_val),
-        **{"most": 1.0, "off": 0.0, "scale": 100, "digits": 4},
-    ),
+    Quantity("min_accuracy", "constraints", "% right asked", _accuracy, most=1.0, off=0.0, scale=100, digits=4),
     Quantity("max_drop", "constraints", "points of drop allowed", _drop, most=1.0, off=1.0, scale=100),
     Quantity("transfer_s", "constraints", "s allowed for a transfer", lambda case: case.price.transfer_s, off=NO_LIMIT),
-    Quantity(
-        *("delivery_bytes", "constraints", "bytes allowed", lambda case: case.candidate.delivery_bytes),
-        **{"off": NO_LIMIT, "digits": 12},
-    ),
+    Quantity("delivery_bytes", "constraints", "bytes allowed", _size, off=NO_LIMIT, digits=12),
     Quantity("transfer_j", "constraints", "J allowed for a transfer", lambda case: case.price.transfer_j, off=NO_LIMIT),
-    Quantity(
-        *("usd_per_month", "constraints", "USD allowed for a month's data", lambda case: case.price.usd_per_month),
-        off=NO_LIMIT,
-    ),
+    Quantity("usd_per_month", "constraints", "USD allowed for a month's data", _month, off=NO_LIMIT),
     Quantity("p95_ms", "constraints", "ms of p95 allowed", _p95, off=NO_LIMIT),
-    Quantity(
-        *("ram_mb", "constraints", "MB of memory allowed", lambda case: case.candidate.metrics.peak_rss_mb),
-        off=NO_LIMIT,
-    ),
+    Quantity("ram_mb", "constraints", "MB of memory allowed", _memory, off=NO_LIMIT),
     Quantity("mj_per_inference", "constraints", "mJ allowed for an inference", _energy, off=NO_LIMIT),
 )
