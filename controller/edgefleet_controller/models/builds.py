@@ -9,6 +9,7 @@ from edgefleet_compression.schemes import recipes_for
 from edgefleet_compression.signatures import SourceKind
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_profiles.parts import Link
 from edgefleet_profiles.profile import Constraints, DeviceProfile, constraints_for
 
 
@@ -55,7 +56,7 @@ def choose_for(
 ) -> ChoiceRecord:
     """The variant for one profile, with a reason for or against each variant of the model."""
     instruction_set = profile.device_class.instruction_set
-    candidates = [_candidate(v, profile) for v in variants if v.runs_on(instruction_set)]
+    candidates = [candidate(v, profile.link) for v in variants if v.runs_on(instruction_set)]
     constraints = constraints_for(str(profile), table)
     # The same instruction set is not yet the same speed: until devices report, latency stays a prediction.
     choice = choose(profile, constraints, source_accuracy, candidates, measured_here=())
@@ -69,6 +70,6 @@ def choose_for(
     )
 
 
-def _candidate(variant: VariantRecord, profile: DeviceProfile) -> Candidate:
-    delivery_bytes = variant.delivery_bytes[profile.link.chunk_bytes]
-    return Candidate(variant.id, variant.recipe, variant.metrics, delivery_bytes)
+def candidate(variant: VariantRecord, link: Link) -> Candidate:
+    """A variant as the choice sees it: what a device downloads depends a little on its link's chunks."""
+    return Candidate(variant.id, variant.recipe, variant.metrics, variant.delivery_bytes[link.chunk_bytes])

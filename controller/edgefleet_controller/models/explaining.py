@@ -1,0 +1,55 @@
+"""Why a profile gets the variant that it gets, from what is stored: nothing is built or measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgefleet_compression.card import ModelCard
+from edgefleet_compression.explain import Explanation, Situation, explain
+from edgefleet_compression.prices import Candidate
+from edgefleet_controller.errors import Refused
+from edgefleet_controller.models.builds import candidate
+from edgefleet_controller.records import ModelRecord, VariantRecord
+from edgefleet_controller.store import Store
+from edgefleet_profiles.parts import Link
+from edgefleet_profiles.profile import DeviceProfile, constraints_for
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An explanation, and the variants that were no candidates: made for other processors, each with its reason."""
+
+    explanation: Explanation
+    made_for_others: dict[str, str]
+
+
+def explain_choice(store: Store, model: ModelRecord, profile: DeviceProfile) -> Explained:
+    """Explain what `profile` gets of `model`, whether or not it was compressed for this profile.
+
+    Raises:
+        Refused: the model has no variants yet.
+    """
+    variants = store.registry.variants(model.name, model.version)
+    if not variants:
+        raise Refused(f"{model.ref} has no variants yet: `edgefleet compress {model.ref}` builds them")
+    instruction_set = profile.device_class.instruction_set
+    running = [v for v in variants if v.runs_on(instruction_set)]
+
+    def offered(link: Link) -> list[Candidate]:
+        return [candidate(v, link) for v in running]
+
+    table = ModelCard.model_validate(model.card).constraints
+    situation = Situation(profile, constraints_for(str(profile), table), source_accuracy(variants), offered)
+    others = {
+        v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}"
+        for v in variants
+        if v not in running
+    }
+    return Explained(explain(situation), others)
+
+
+def source_accuracy(variants: Sequence[VariantRecord]) -> float | None:
+    """The source model's share of right answers on val: what a variant has, and what it lost of it, make it up."""
+    for v in variants:
+        if v.metrics.accuracy_val is not None and v.metrics.drop_val is not None:
+            return v.metrics.accuracy_val + v.metrics.drop_val
+    return None
