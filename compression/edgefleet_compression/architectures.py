@@ -13,6 +13,7 @@ from torch import nn
 from edgefleet_compression.errors import ArchitectureError
 
 Builder = Callable[..., nn.Module]
+Args = Mapping[str, int | str]
 
 
 class ResidualBlock(nn.Module):
@@ -41,12 +42,13 @@ class SeparableBlock(nn.Module):
     """Depthwise 3x3, linear, then pointwise 1x1 with batch norm; the input is added where the shape allows.
 
     Depthwise-separable convolution after Howard et al. 2017 (MobileNets); the depthwise part stays linear,
-    after Sandler et al. 2018 (MobileNetV2): on nets this narrow a ReLU there loses information.
+    after Sandler et al. 2018 (MobileNetV2): on nets this narrow a ReLU there loses information. Signals, which are
+    pictures of height 1, take a depthwise kernel of 1x3.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, height: int = 3) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False)
+        self.depthwise = _convolution(inputs, inputs, 3, stride, height, groups=inputs)
         self.pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
         self.residual = stride == 1 and inputs == outputs
@@ -57,18 +59,27 @@ class SeparableBlock(nn.Module):
         return torch.relu(y + x) if self.residual else torch.relu(y)
 
 
-class Classifier(nn.Module):
-    """Stem (3x3, stride 2), blocks, global average pooling, one linear layer: [N, C, H, W] -> [N, classes]."""
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int, height: int, groups: int = 1) -> nn.Conv2d:
+    """A convolution that gives ceil(size / stride) each way; `height` 1 leaves the height alone."""
+    kernels, strides = ((1, kernel), (1, stride)) if height == 1 else ((kernel, kernel), (stride, stride))
+    padding = ((kernels[0] - 1) // 2, (kernels[1] - 1) // 2)
+    return nn.Conv2d(inputs, outputs, kernels, strides, padding, groups=groups, bias=False)
 
-    def __init__(self, channels: int, stem: int, blocks: list[nn.Module], width: int, classes: int) -> None:
+
+class Classifier(nn.Module):
+    """Stem, blocks, global average pooling, one linear layer: [N, C, H, W] or a signal [N, C, L] -> [N, classes]."""
+
+    def __init__(self, stem: nn.Conv2d, blocks: list[nn.Module], width: int, classes: int, signal: bool) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(channels, stem, 3, 2, 1, bias=False)
-        self.norm = nn.BatchNorm2d(stem)
+        self.stem = stem
+        self.norm = nn.BatchNorm2d(stem.out_channels)
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(width, classes)
+        self.signal = signal
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, one row for each input."""
+        x = x.unsqueeze(2) if self.signal else x
         x = self.blocks(torch.relu(self.norm(self.stem(x))))
         return cast(torch.Tensor, self.head(x.mean(dim=(2, 3))))
 
@@ -76,26 +87,79 @@ class Classifier(nn.Module):
 def resnet_s(input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """A small residual network, 382,000 parameters and 14 M multiplications for 28x28 inputs."""
     blocks = [(32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2)]
-    return Classifier(input_shape[0], 32, [ResidualBlock(*b) for b in blocks], 128, classes)
+    stem = _convolution(input_shape[0], 32, 3, 2, 3)
+    return Classifier(stem, [ResidualBlock(*b) for b in blocks], 128, classes, signal=False)
 
 
-def ds_cnn(input_shape: tuple[int, ...], classes: int, width: int = 24, depth: int = 2) -> nn.Module:
-    """A depthwise-separable student of 1x, 2x and 3x `width` channels, `depth` residual blocks at 2x."""
-    w = width
-    blocks = [(w, w, 1), (w, 2 * w, 2), *[(2 * w, 2 * w, 1)] * depth, (2 * w, 3 * w, 2), (3 * w, 3 * w, 1)]
-    return Classifier(input_shape[0], w, [SeparableBlock(*b) for b in blocks], 3 * w, classes)
+def ds_cnn(
+    input_shape: tuple[int, ...],
+    classes: int,
+    width: int = 24,
+    depth: int = 2,
+    stem: str = "conv",
+    stride: int = 0,
+    stem_width: int = 0,
+) -> nn.Module:
+    """A depthwise-separable student of 1x, 2x and 3x `width` channels, `depth` residual blocks at 2x.
 
+    Args:
+        input_shape: [C, H, W], or a signal's [C, L].
+        classes: how many logits it gives.
+        width: channels of the first block, above 0.
+        depth: residual blocks in the middle, 0 or more.
+        stem: "conv", overlapping, 3x3 up to a stride of 2, or "patch", squares side by side (Dosovitskiy et al. 2020).
+        stride: of the stem; 0 lets the input's smaller side decide: see `stem_stride`.
+        stem_width: channels of the stem; 0 for `width`.
+
+    Raises:
+        ValueError: a number is out of bounds, or no such stem.
+    """
+    if width < 1 or depth < 0 or stride < 0 or stem_width < 0 or stem not in STEMS:
+        raise ValueError(f"width >= 1, depth, stride and stem_width >= 0, stem one of {', '.join(STEMS)}")
+    w, s, signal = width, stride or stem_stride(input_shape), len(input_shape) == 2
+    height = 1 if signal else 3
+    if s > min(input_shape[1:]):
+        raise ValueError(f"a stem's stride of {s} is more than the input {list(input_shape)} has")
+    first = stem_width or w
+    blocks = [(first, w, 1), (w, 2 * w, 2), *[(2 * w, 2 * w, 1)] * depth, (2 * w, 3 * w, 2), (3 * w, 3 * w, 1)]
+    layers: list[nn.Module] = [SeparableBlock(*b, height=height) for b in blocks]
+    return Classifier(STEMS[stem](input_shape[0], first, s, height), layers, 3 * w, classes, signal)
+
+
+def stem_stride(input_shape: tuple[int, ...]) -> int:
+    """The stem's stride that leaves no more positions than a side should have: 1 up to 24 pixels, 2 up to 48."""
+    stride = 1
+    while min(input_shape[1:]) / stride > SIDES[len(input_shape)]:
+        stride *= 2
+    return stride
+
+
+def _patches(channels: int, width: int, stride: int, height: int) -> nn.Conv2d:
+    kernel = (1 if height == 1 else stride, stride)
+    return nn.Conv2d(channels, width, kernel, kernel, bias=False)
+
+
+def _overlapping(channels: int, width: int, stride: int, height: int) -> nn.Conv2d:
+    # Odd, and more than the stride: no pixel is passed over.
+    return _convolution(channels, width, max(3, stride + 1 + stride % 2), stride, height)
+
+
+STEMS: dict[str, Callable[[int, int, int, int], nn.Conv2d]] = {"conv": _overlapping, "patch": _patches}
+SIDES = {3: 24, 2: 256}
+"""How many positions the stem leaves at most of a picture's smaller side, and of a signal, by the input's rank."""
+RANKS = {"resnet_s": (3,), "ds_cnn": (3, 2)}
+SHAPES = {3: "[C, H, W]", 2: "[C, L]"}
 
 REGISTRY: dict[str, Builder] = {"resnet_s": resnet_s, "ds_cnn": ds_cnn}
 
 
-def build(name: str, args: Mapping[str, int], input_shape: tuple[int, ...], classes: int, seed: int = 0) -> nn.Module:
+def build(name: str, args: Args, input_shape: tuple[int, ...], classes: int, seed: int = 0) -> nn.Module:
     """A fresh module of a built-in architecture, initialised from `seed` whatever ran before.
 
     Args:
         name: a key of the registry.
         args: the architecture's own arguments.
-        input_shape: one input without the batch, as [C, H, W].
+        input_shape: one input without the batch, as [C, H, W] or [C, L].
         classes: how many logits the head has.
 
     Raises:
@@ -103,13 +167,15 @@ def build(name: str, args: Mapping[str, int], input_shape: tuple[int, ...], clas
     """
     if name not in REGISTRY:
         raise ArchitectureError(f"no architecture '{name}' is built in: use one of {', '.join(REGISTRY)}")
-    if len(input_shape) != 3:
-        raise ArchitectureError(f"'{name}' takes inputs shaped [C, H, W], not {list(input_shape)}")
+    ranks = RANKS.get(name, (3,))
+    if len(input_shape) not in ranks:
+        taken = " or ".join(SHAPES[rank] for rank in ranks)
+        raise ArchitectureError(f"'{name}' takes inputs shaped {taken}, not {list(input_shape)}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
             return REGISTRY[name](input_shape, classes, **args)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ArchitectureError(f"'{name}' doesn't take these arguments ({error}): correct args") from None
 
 

@@ -55,7 +55,7 @@ class ArchitectureRef(Part):
     """A built-in architecture and its own arguments."""
 
     name: str
-    args: dict[str, int] = Field(default_factory=dict)
+    args: dict[str, int | str] = Field(default_factory=dict)
 
 
 class Input(Part):

@@ -80,6 +80,14 @@ class Data:
             self._splits[name] = self._read(name)
         return self._splits[name]
 
+    def has(self, name: SplitName) -> bool:
+        """Whether the file holds samples for a split, unread; whether they are right is seen when they are."""
+        try:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+                return f"x_{name}" in npz or (name in SHARES and "x" in npz)
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
+            return False
+
     def _read(self, name: SplitName) -> Split:
         x, y = _arrays(self._path, name, self._labelled)
         rows = ", ".join(map(str, self._shape))

@@ -46,6 +46,21 @@ class Grid(nn.Module):
         return weight + (self.snapped(weight) - weight).detach()
 
 
+class Levels(Grid):
+    """Weights on the grid of static int8: `most` levels each way, for each output channel or for the whole layer."""
+
+    def __init__(self, most: int, per_channel: bool) -> None:
+        super().__init__(8)
+        self.levels = most
+        self.per_channel = per_channel
+
+    def snapped(self, weight: torch.Tensor) -> torch.Tensor:
+        """The nearest weights on the grid."""
+        if self.per_channel:
+            return super().snapped(weight)
+        return super().snapped(weight.flatten()[None]).view_as(weight)
+
+
 class Ternary(Grid):
     """-s, 0 or s: weights within 0.7 of their channel's mean size become 0 (Li et al. 2016, TWN)."""
 

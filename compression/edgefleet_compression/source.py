@@ -33,6 +33,7 @@ class Source:
     state: SourceState
     digest: str
     cache: Cache
+    classes: int
 
     def logits(self, split: SplitName, mirrored: bool = False) -> Logits:
         """What the source model answers to a split, float32 [N, classes], as it is or mirrored left to right.
@@ -93,7 +94,7 @@ def open_source(files: dict[str, Path], cache: Cache) -> Source:
     check_files(card, files)
     state, classes = _brought(card, files) if card.door == "onnx" else _module(card, files)
     digest = digest_of({"state": state.digest(), "scale": card.preprocessing.scale})
-    return Source(card, open_data(files[card.data.file], card, classes), state, digest, cache)
+    return Source(card, open_data(files[card.data.file], card, classes), state, digest, cache, classes)
 
 
 def _module(card: ModelCard, files: dict[str, Path]) -> tuple[SourceState, int]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from edgefleet_compression.architectures import build, resize
+from edgefleet_compression.architectures import Args, build, resize
 from edgefleet_compression.brought import Graph
+from edgefleet_compression.errors import ArchitectureError
 from edgefleet_protocol.canonical import canonical_json
 
 STRUCTURE = "structure.json"
@@ -22,13 +23,22 @@ GRAPH = "model.onnx"
 
 @dataclass(frozen=True)
 class TorchState:
-    """A module, with what it takes to build it again: the shapes of its weights say how it was pruned."""
+    """A module, with what it takes to build it again: the shapes of its weights say how it was pruned.
+
+    `ranges` are those of activations, least and largest by the name of a traced node, where training found them: they
+    belong to just these weights.
+    """
 
     architecture: str
-    args: Mapping[str, int]
+    args: Args
     input_shape: tuple[int, ...]
     classes: int
     module: nn.Module
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def with_ranges(self, ranges: Mapping[str, tuple[float, float]]) -> "TorchState":
+        """The same state with these ranges of its activations."""
+        return replace(self, ranges=ranges)
 
     def structure(self) -> dict[str, Any]:
         """All but the weights, as plain values."""
@@ -38,6 +48,7 @@ class TorchState:
             "args": dict(self.args),
             "input_shape": list(self.input_shape),
             "classes": self.classes,
+            **({"ranges": {name: list(span) for name, span in self.ranges.items()}} if self.ranges else {}),
         }
 
     def weights(self) -> bytes:
@@ -94,16 +105,17 @@ State = TorchState | OnnxState
 SourceState = TorchState | BroughtState
 
 
-def torch_state(
-    architecture: str, args: Mapping[str, int], input_shape: tuple[int, ...], classes: int, weights: Path
-) -> TorchState:
+def torch_state(architecture: str, args: Args, input_shape: tuple[int, ...], classes: int, weights: Path) -> TorchState:
     """The state of a built-in architecture with the weights of a safetensors file, pruned or not.
 
     Raises:
-        ArchitectureError: no such architecture, or weights that don't fit it.
+        ArchitectureError: no such architecture, or weights that don't fit it or are not finite.
     """
     module = build(architecture, args, input_shape, classes)
-    resize(module, load_file(weights))
+    tensors = load_file(weights)
+    if bad := [name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
+        raise ArchitectureError(f"the weight '{bad[0]}' holds values that are not finite: repair the training")
+    resize(module, tensors)
     module.eval()
     return TorchState(architecture, dict(args), input_shape, classes, module)
 
@@ -114,11 +126,12 @@ def load_state(folder: Path) -> State:
     if structure.pop("kind") == "onnx":
         return OnnxState(folder / GRAPH)
     shape = tuple(structure["input_shape"])
-    return torch_state(structure["architecture"], structure["args"], shape, structure["classes"], folder / WEIGHTS)
+    state = torch_state(structure["architecture"], structure["args"], shape, structure["classes"], folder / WEIGHTS)
+    return state.with_ranges({name: (low, high) for name, (low, high) in structure.get("ranges", {}).items()})
 
 
 def copied(state: TorchState) -> TorchState:
-    """The same state with a module of its own, so that a step never changes what it was given."""
+    """The same state with a module of its own, so that a step never changes what it was given; ranges stay behind."""
     module = build(state.architecture, state.args, state.input_shape, state.classes)
     tensors: dict[str, torch.Tensor] = {k: v.detach().clone() for k, v in state.module.state_dict().items()}
     resize(module, tensors)

@@ -9,19 +9,26 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgefleet_compression.data import Split
-from edgefleet_compression.errors import StepError
+from edgefleet_compression.data import Labels
+from edgefleet_compression.errors import DataError, StepError
 from edgefleet_compression.layers import pruned_weights
-from edgefleet_compression.source import Source
+from edgefleet_compression.source import Logits, Source
 from edgefleet_compression.step import Progress
 from edgefleet_compression.step_configs import TrainConfig
+
+IMAGES = 4
+"""The rank of a batch of images [N, C, H, W]; signals [N, C, L] are neither mirrored nor shifted."""
+SUM_TOLERANCE = 1e-3
+LEAST_PROBABILITY = 1e-7
+SCORED_AT_ONCE = 500
+DIVERGED = "training diverged, its loss is no number any more: lower the rate"
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Training samples and what is right about them.
 
-    x float32 [N, C, H, W], y int64 [N], soft float32 [V, N, classes]: the teacher's logits of each of V views
+    x float32 [N, *shape], y int64 [N], soft float32 [V, N, classes]: the teacher's logits of each of V views
     (as it is, mirrored), or None without a teacher.
     """
 
@@ -31,14 +38,43 @@ class Corpus:
 
 
 def corpus(source: Source, settings: TrainConfig) -> Corpus:
-    """The train split with the source model's answers to each view that training will show."""
+    """The train split with the source model's answers to each view that training will show, asked once and kept.
+
+    Without labels the source's answers are what is right.
+
+    Raises:
+        DataError: there is too little to learn from, or to judge by: no second sample, no second class, or neither
+            labels nor a teacher.
+    """
     split = source.data.split("train").first(settings.samples)
-    x = torch.from_numpy(split.x).float() * source.card.preprocessing.scale
+    if len(split.x) < 2:
+        raise DataError("train holds one sample: give two or more to train on")
     soft = None
     if settings.alpha > 0:
-        views = [source.logits("train", mirrored) for mirrored in ([False, True] if settings.flip else [False])]
-        soft = torch.from_numpy(np.stack(views)[:, : len(x)])
-    return Corpus(x, torch.from_numpy(split.labels()), soft)
+        mirrored = settings.flip and split.x.ndim == IMAGES
+        views = [source.logits("train", view) for view in ([False, True] if mirrored else [False])]
+        soft = np.stack([as_logits(view[: len(split.x)]) for view in views])
+    if split.y is None and soft is None:
+        raise DataError("train holds no labels: add y_train, or set alpha above 0 to learn from the source's answers")
+    y = soft[0].argmax(1) if split.y is None and soft is not None else split.labels()
+    has_two_classes("train", y)
+    if (val := source.data.split("val").y) is not None:
+        has_two_classes("val", val)
+    x = torch.from_numpy(split.x).float() * source.card.preprocessing.scale
+    return Corpus(x, torch.from_numpy(y), None if soft is None else torch.from_numpy(soft))
+
+
+def has_two_classes(name: str, y: Labels) -> None:
+    """See that labels int64 [N] of the split `name` are of more than one class; raises DataError."""
+    if (y == y[0]).all():
+        raise DataError(f"every sample of {name} is of class {y[0]}: give samples of two classes or more")
+
+
+def as_logits(answers: Logits) -> Logits:
+    """A teacher's answers [N, classes] as logits: those of one that ends in a softmax are probabilities."""
+    if (answers < 0).any() or np.abs(answers.sum(1) - 1).max() > SUM_TOLERANCE:
+        return answers
+    return np.log(np.maximum(answers, LEAST_PROBABILITY))
 
 
 def distillation_loss(
@@ -109,6 +145,9 @@ def fit(
         losses.append(round(seen / batches, 4))
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     module.eval()
+    # The loss was taken before the last move of the weights.
+    if not all(t.isfinite().all() for t in module.state_dict().values() if t.is_floating_point()):
+        raise StepError(DIVERGED)
     return losses
 
 
@@ -121,10 +160,10 @@ def _step(
     soft: torch.Tensor | None,
 ) -> float:
     """One step down the gradient of a batch's loss, which is returned."""
-    answers = module(x.contiguous(memory_format=torch.channels_last))
+    answers = module(x.contiguous(memory_format=torch.channels_last) if x.ndim == IMAGES else x)
     loss = distillation_loss(answers, soft, labels, settings.temperature, settings.alpha)
     if not torch.isfinite(loss):
-        raise StepError("training diverged, its loss is no number any more: lower the rate")
+        raise StepError(DIVERGED)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -136,9 +175,13 @@ def _view(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """A batch as training shows it, with the teacher's logits of just that view."""
     x = data.x[rows]
+    soft = None if data.soft is None else data.soft[0, rows]
+    if x.ndim != IMAGES:
+        return x, soft
     mirrored = torch.rand(len(rows), generator=random) < (0.5 if settings.flip else 0.0)
     x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-    soft = None if data.soft is None else data.soft[mirrored.long(), rows]
+    if data.soft is not None:
+        soft = data.soft[mirrored.long(), rows]
     if shift := settings.shift:
         height, width = x.shape[-2:]
         top, left = (int(torch.randint(0, 2 * shift + 1, (), generator=random)) for _ in range(2))
@@ -146,12 +189,15 @@ def _view(
     return x, soft
 
 
-def accuracy(module: nn.Module, split: Split, scale: float) -> float:
-    """The share of a split that a module gets right."""
+def score(module: nn.Module, source: Source) -> float:
+    """The share of val that a module gets right, or without labels its agreement with the source."""
     module.eval()
-    hits, y = 0, split.labels()
+    split, scale = source.data.split("val"), source.card.preprocessing.scale
+    wanted = source.logits("val").argmax(1) if split.y is None else split.y
+    hits = 0
     with torch.inference_mode():
-        for start in range(0, len(split.x), 500):
-            x = torch.from_numpy(split.x[start : start + 500]).float() * scale
-            hits += int((module(x).argmax(1).numpy() == y[start : start + 500]).sum())
+        for start in range(0, len(split.x), SCORED_AT_ONCE):
+            rows = slice(start, start + SCORED_AT_ONCE)
+            answers = module(torch.from_numpy(split.x[rows]).float() * scale)
+            hits += int((answers.argmax(1).numpy() == wanted[rows]).sum())
     return hits / len(split.x)

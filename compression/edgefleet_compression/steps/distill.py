@@ -3,21 +3,25 @@
 from edgefleet_compression import training
 from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.states import TorchState
+from edgefleet_compression.states import SourceState, TorchState
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.step_configs import DistillConfig
 
 
-def distill(state: TorchState, config: DistillConfig, context: Context) -> StepResult:
-    """Train a student of another built-in architecture, of the same inputs and classes (Hinton et al. 2015).
+def distill(state: SourceState, config: DistillConfig, context: Context) -> StepResult:
+    """Train a student of a built-in architecture, of the same inputs and classes (Hinton et al. 2015).
+
+    The teacher is the source model, a module or the ONNX file that was brought: onnxruntime then answers for it.
 
     Raises:
-        ArchitectureError: no such architecture, or not these arguments.
+        ArchitectureError: no such architecture, or not these arguments, or not for inputs of this shape.
+        DataError: there is nothing to train on.
         NothingChanged: the student is no smaller than the model it is to replace.
     """
     source = context.source
-    module = build(config.architecture, config.args, state.input_shape, state.classes, context.seed)
-    student = TorchState(config.architecture, config.args, state.input_shape, state.classes, module)
+    shape, classes = source.card.input.shape, source.classes
+    module = build(config.architecture, config.args, shape, classes, context.seed)
+    student = TorchState(config.architecture, config.args, shape, classes, module)
     if student.parameters() >= state.parameters():
         raise NothingChanged(
             f"distill: the student has {student.parameters():,} parameters, its teacher {state.parameters():,}: "
@@ -32,5 +36,5 @@ def distill(state: TorchState, config: DistillConfig, context: Context) -> StepR
         context.seed,
         context.progress,
     )
-    val = training.accuracy(module, source.data.split("val"), source.card.preprocessing.scale)
+    val = training.score(module, source)
     return StepResult(student, {"losses": losses, "val": val, "parameters": student.parameters()})

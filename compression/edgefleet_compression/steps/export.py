@@ -13,6 +13,8 @@ import torch
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.graph import strip
+from edgefleet_compression.ranges import take_out
+from edgefleet_compression.rounding import Mark, traced, with_points
 from edgefleet_compression.session import Session, inputs
 from edgefleet_compression.states import BroughtState, OnnxState, SourceState, TorchState
 from edgefleet_compression.step import Context, StepResult
@@ -36,6 +38,7 @@ def export(state: SourceState, config: ExportConfig, context: Context) -> StepRe
     context.progress(0.1, "tracing")
     model = _traced(state, name, config.opset)
     strip(model)
+    take_out(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
     difference = check_parity(state, path, context, config.tolerance)
@@ -44,12 +47,12 @@ def export(state: SourceState, config: ExportConfig, context: Context) -> StepRe
 
 
 def _traced(state: TorchState, name: str, opset: int) -> onnx.ModelProto:
-    state.module.eval()
+    module = _marked(state) if state.ranges else state.module.eval()
     # Two samples: a batch of one would be taken for a constant.
     sample = torch.zeros(2, *state.input_shape)
     with _quiet():
         program = torch.onnx.export(
-            state.module,
+            module,
             (sample,),
             dynamo=True,
             external_data=False,
@@ -62,6 +65,12 @@ def _traced(state: TorchState, name: str, opset: int) -> onnx.ModelProto:
     if program is None:
         raise StepError("export: torch gave no program back: report it with the versions installed")
     return program.model_proto
+
+
+def _marked(state: TorchState) -> torch.nn.Module:
+    """The module with a mark for the exporter where each range belongs."""
+    graph = traced(state.module.eval())
+    return with_points(graph, lambda name: Mark(state.ranges[name]) if name in state.ranges else torch.nn.Identity())
 
 
 @contextlib.contextmanager

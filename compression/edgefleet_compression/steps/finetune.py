@@ -14,8 +14,7 @@ def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> Ste
         NothingChanged: training left every weight as it was.
     """
     source, tuned = context.source, copied(state)
-    val, scale = source.data.split("val"), source.card.preprocessing.scale
-    before = training.accuracy(tuned.module, val, scale)
+    before = training.score(tuned.module, source)
     context.progress(0.0, "asking the source model for its answers")
     losses = training.fit(
         tuned.module,
@@ -27,6 +26,6 @@ def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> Ste
     )
     if tuned.digest() == state.digest():
         raise NothingChanged("finetune left every weight as it was: raise rate or epochs, or drop the step")
-    after = training.accuracy(tuned.module, val, scale)
+    after = training.score(tuned.module, source)
     log = {"losses": losses, "val_before": before, "val": after, "parameters": tuned.parameters()}
     return StepResult(tuned, log)

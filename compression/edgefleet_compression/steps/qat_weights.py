@@ -28,13 +28,12 @@ def qat_weights(state: TorchState, config: QatWeightsConfig, context: Context) -
         NothingChanged: every weight was on its grid already.
     """
     source, trained = context.source, copied(state)
-    val, scale = source.data.split("val"), source.card.preprocessing.scale
     bits = _bits(trained.module, config, context)
     grids = _grids(trained.module, config, bits)
     if all(torch.allclose(grids[name].snapped(w.weight), w.weight, rtol=1e-5) for name, w in weighted(trained.module)):
         raise NothingChanged("qat_weights found every weight on its grid already: drop the step or lower its bits")
     put_on(trained.module, grids)
-    before = training.accuracy(trained.module, val, scale)
+    before = training.score(trained.module, source)
     losses = training.fit(
         trained.module,
         list(trained.module.parameters()),
@@ -44,7 +43,7 @@ def qat_weights(state: TorchState, config: QatWeightsConfig, context: Context) -
         context.progress,
     )
     leave_on(trained.module)
-    after = training.accuracy(trained.module, val, scale)
+    after = training.score(trained.module, source)
     log = {"bits": bits, "levels": config.levels, "losses": losses, "val_before": before, "val": after}
     return StepResult(trained, {**log, "parameters": trained.parameters()})
 

@@ -21,16 +21,15 @@ def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> 
         NothingChanged: no weight was off the grid.
     """
     source, tuned = context.source, copied(state)
-    val, scale = source.data.split("val"), source.card.preprocessing.scale
     snapped = _snap(tuned.module, config) if config.snap else 0
     if config.snap and not snapped:
         raise NothingChanged("tune_norms found every weight on the grid already: drop the step or lower its bits")
-    before = training.accuracy(tuned.module, val, scale)
+    before = training.score(tuned.module, source)
     for parameter in tuned.module.parameters():
         parameter.requires_grad_(False)
     free = _norms_and_biases(tuned.module)
     losses = training.fit(tuned.module, free, training.corpus(source, config), config, context.seed, context.progress)
-    after = training.accuracy(tuned.module, val, scale)
+    after = training.score(tuned.module, source)
     log = {"snapped": snapped, "losses": losses, "val_before": before, "val": after}
     return StepResult(tuned, {**log, "parameters": tuned.parameters()})
 

@@ -1,0 +1,69 @@
+"""Iterative pruning: a little goes, the network learns to do without, and again."""
+
+from collections.abc import Iterator
+
+from edgefleet_compression import training
+from edgefleet_compression.channels import ChannelPruner
+from edgefleet_compression.errors import NothingChanged
+from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import PruneIterativeConfig, PruneUnstructuredConfig
+from edgefleet_compression.steps.prune_unstructured import prune_unstructured
+
+
+def prune_iterative(state: TorchState, config: PruneIterativeConfig, context: Context) -> StepResult:
+    """Prune and finetune in rounds (Han et al. 2015); zeros stay zero while the network trains.
+
+    Channels go in equal parts. Of single weights most go at first, while many can be spared, and few in the end (the
+    cubic schedule of Zhu & Gupta 2017).
+
+    Raises:
+        StepError: the network's graph cannot be followed, or training diverged.
+        NothingChanged: nothing could go at this ratio and rounding.
+    """
+    before, source = training.score(state.module, context.source), context.source
+    rounds = _channels(state, config) if config.method == "structured" else _weights(state, config, context)
+    corpus = training.corpus(source, config)
+    log: list[dict[str, object]] = []
+    pruned = state
+    for number, pruned in enumerate(rounds):
+        cut = training.score(pruned.module, source)
+        losses = training.fit(
+            pruned.module,
+            pruned.module.parameters(),
+            corpus,
+            config,
+            context.seed + number,
+            lambda share, text, n=number: context.progress(  # type: ignore[misc]
+                (n + share) / config.rounds, f"round {n + 1} of {config.rounds}, {text}"
+            ),
+        )
+        after = training.score(pruned.module, source)
+        log.append({"parameters": pruned.parameters(), "val_cut": cut, "val": after, "losses": losses})
+    if pruned is state:
+        raise NothingChanged(
+            f"prune_iterative removed nothing at ratio {config.ratio} in multiples of {config.round_to}: "
+            "raise the ratio or lower round_to"
+        )
+    after = training.score(pruned.module, source)
+    return StepResult(pruned, {"rounds": log, "val_before": before, "val": after, "parameters": pruned.parameters()})
+
+
+def _channels(state: TorchState, config: PruneIterativeConfig) -> Iterator[TorchState]:
+    """The network after each round that took a channel, for the caller to train before the next one is asked for."""
+    pruned = copied(state)
+    pruner = ChannelPruner(pruned.module, state.input_shape, config.ratio, config.round_to, config.rounds)
+    for _ in range(config.rounds):
+        if pruner.prune():
+            yield pruned
+
+
+def _weights(state: TorchState, config: PruneIterativeConfig, context: Context) -> Iterator[TorchState]:
+    """The same for single weights, the smallest of all layers together."""
+    pruned = state
+    for number in range(1, config.rounds + 1):
+        share = config.ratio * (1 - (1 - number / config.rounds) ** 3)
+        result = prune_unstructured(pruned, PruneUnstructuredConfig(sparsity=share), context)
+        assert isinstance(result.state, TorchState)
+        pruned = result.state
+        yield pruned

@@ -1,0 +1,63 @@
+"""Quantization-aware training for static int8: the network learns with the rounding that its device class will do."""
+
+import torch
+
+from edgefleet_compression import training
+from edgefleet_compression.errors import StepError
+from edgefleet_compression.layers import Levels, leave_on, put_on, weighted
+from edgefleet_compression.rounding import Watched, fold, traced, with_points
+from edgefleet_compression.session import inputs
+from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import QatInt8Config
+
+FULL, REDUCED = 127, 64
+"""The largest integer of a weight; 64 where `reduce_range` keeps products from saturating."""
+LOOKED_AT = 256
+
+
+def qat_int8(state: TorchState, config: QatInt8Config, context: Context) -> StepResult:
+    """Finetune with rounded weights and activations and a straight-through gradient (Jacob et al. 2018).
+
+    Norms are folded into the convolutions before them first, for the file's weights are the folded ones. Weights are
+    left on their grid. Ranges of activations follow the first half of the batches; `export` hands them on to
+    `static_int8`, which takes them in the place of its calibration's.
+
+    Raises:
+        StepError: the instruction set has no scheme, the network cannot be traced, or training diverged.
+    """
+    if context.scheme is None:
+        raise StepError("qat_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
+    source, trained = context.source, copied(state)
+    corpus = training.corpus(source, config)
+    watching = config.epochs * max(1, len(corpus.x) // config.batch) // 2
+    points: dict[str, Watched] = {}
+
+    def watched(name: str) -> Watched:
+        assert context.scheme is not None
+        points[name] = Watched(context.scheme.activation, watching)
+        return points[name]
+
+    graph = traced(trained.module)
+    with_points(graph, watched, fold(graph))
+    most = REDUCED if context.scheme.reduce_range else FULL
+    grids = {name: Levels(most, config.per_channel) for name, _ in weighted(trained.module)}
+    put_on(trained.module, grids)
+    _look(graph, points, context)
+    before = training.score(graph, source)
+    losses = training.fit(graph, graph.parameters(), corpus, config, context.seed, context.progress)
+    leave_on(trained.module)
+    ranges = {name: (float(point.low), float(point.high)) for name, point in points.items()}
+    log = {"losses": losses, "val_before": before, "val": training.score(graph, source), "activations": len(ranges)}
+    trained.module.eval()
+    return StepResult(trained.with_ranges(ranges), {**log, "parameters": trained.parameters()})
+
+
+def _look(graph: torch.nn.Module, points: dict[str, Watched], context: Context) -> None:
+    """Let every range begin with what calib shows."""
+    x = context.source.data.split("calib").first(LOOKED_AT).x
+    graph.eval()
+    with torch.no_grad():
+        graph(torch.from_numpy(inputs(x, context.source.card.preprocessing.scale)))
+    for point in points.values():
+        point.looking = False

@@ -1,0 +1,32 @@
+"""Norm re-estimation: after weights were cut or rounded, batch norms look at the data again."""
+
+import numpy as np
+import torch
+
+from edgefleet_compression import training
+from edgefleet_compression.errors import DataError, NothingChanged
+from edgefleet_compression.norms import reestimate
+from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import ReestimateNormsConfig
+
+
+def reestimate_norms(state: TorchState, config: ReestimateNormsConfig, context: Context) -> StepResult:
+    """Take the statistics of every batch norm again over samples of train, drawn by seed; nothing is trained.
+
+    Raises:
+        DataError: train holds fewer than two samples.
+        NothingChanged: the network has no batch norm.
+    """
+    source, fresh = context.source, copied(state)
+    x = source.data.split("train").x
+    if len(x) < 2:
+        raise DataError("train holds one sample: a norm's variance needs two or more")
+    # Samples of one class may lie together: each batch must be a fair draw.
+    rows = np.random.default_rng(context.seed).permutation(len(x))[: config.samples]
+    before = training.score(fresh.module, source)
+    norms = reestimate(fresh.module, torch.from_numpy(x[rows]).float() * source.card.preprocessing.scale)
+    if not norms:
+        raise NothingChanged("reestimate_norms found no batch norm in the network: drop the step")
+    log = {"norms": norms, "samples": len(rows), "val_before": before, "val": training.score(fresh.module, source)}
+    return StepResult(fresh, {**log, "parameters": fresh.parameters()})
