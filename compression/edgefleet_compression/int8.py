@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgefleet_compression.ranges import ranges_of
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step_configs import StaticInt8Config
 
@@ -76,6 +77,10 @@ def quantize(
         if config.calibration == "percentile":
             options["CalibPercentile"] = config.percentile
         model = onnx.load(source)
+        if trained := ranges_of(model):
+            options["TensorQuantOverrides"] = {
+                name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in trained.items()
+            }
         logging.disable(logging.WARNING)  # its advice to pre-process: the exporter has folded what there is
         try:
             quantize_static(

@@ -66,13 +66,22 @@ class Recipe(BaseModel):
             raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
         return self
 
-    def refusal(self, source: SourceKind) -> str | None:
-        """Why this recipe does not apply to a model that comes as `source`; None where it does."""
+    def refusal(self, source: SourceKind, train: bool | None = None) -> str | None:
+        """Why this recipe does not apply to a model that comes as `source`; None where it does.
+
+        Args:
+            source: what it comes as.
+            train: whether it brings samples to train on; None where that is not known: a module does, a file does not.
+        """
         kind: StateKind = source
+        trains = source != "brought" if train is None else train
         for spec in self.steps:
-            if kind not in SIGNATURES[spec.step].consumes:
+            signature = SIGNATURES[spec.step]
+            if kind not in signature.consumes:
                 return f"not applicable: '{spec.step}' needs the module, and this model came as ONNX"
-            kind = SIGNATURES[spec.step].gives(kind)
+            if "train" in signature.needs and not trains:
+                return f"not applicable: '{spec.step}' learns from samples, and this model came without x_train"
+            kind = signature.gives(kind)
         return None
 
     @property

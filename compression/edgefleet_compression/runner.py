@@ -63,7 +63,7 @@ def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Pa
     Raises:
         RecipeError: it does not apply to what the source model came as.
     """
-    if (reason := recipe.refusal(bench.source.card.source)) is not None:
+    if (reason := recipe.refusal(bench.source.card.source, bench.source.data.has("train"))) is not None:
         raise RecipeError(f"recipe '{recipe.name}' is {reason}")
     state: State | SourceState = bench.source.state
     reports = []

@@ -1,7 +1,7 @@
 """What each step takes, gives and needs: enough to refuse a recipe before anything runs.
 
-A model comes as a torch module, or as an ONNX file of somebody else's making ("brought"). Only `export` takes either,
-and gives an ONNX file as all later steps know it: so a recipe that begins with it serves both.
+A model comes as a torch module, or as an ONNX file of somebody else's making ("brought"). Only two steps take either:
+`export` gives an ONNX file as all later steps know it, `distill` a student that is a module.
 """
 
 from dataclasses import dataclass
@@ -41,11 +41,15 @@ TRAINING: frozenset[Need] = frozenset({"train", "val", "teacher"})
 
 SIGNATURES: dict[str, Signature] = {
     "prune_structured": Signature(MODULE, "torch", configs.PruneStructuredConfig),
+    "prune_iterative": Signature(MODULE, "torch", configs.PruneIterativeConfig, TRAINING, trains=True),
     "prune_unstructured": Signature(MODULE | FILE, None, configs.PruneUnstructuredConfig),
     "finetune": Signature(MODULE, "torch", configs.FinetuneConfig, TRAINING, trains=True),
-    "distill": Signature(MODULE, "torch", configs.DistillConfig, TRAINING, trains=True),
-    "qat_weights": Signature(MODULE, "torch", configs.QatWeightsConfig, TRAINING | {"calib"}, trains=True),
+    "distill": Signature(SOURCE, "torch", configs.DistillConfig, TRAINING, revision=2, trains=True),
+    "scale_width": Signature(MODULE, "torch", configs.ScaleWidthConfig, TRAINING, trains=True),
+    "qat_weights": Signature(MODULE, "torch", configs.QatWeightsConfig, TRAINING | {"calib"}, revision=2, trains=True),
+    "qat_int8": Signature(MODULE, "torch", configs.QatInt8Config, TRAINING | {"calib", "scheme"}, trains=True),
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
+    "reestimate_norms": Signature(MODULE, "torch", configs.ReestimateNormsConfig, frozenset({"train", "val"})),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"})),
     "static_int8": Signature(FILE, "onnx", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
     "accuracy_int8": Signature(FILE, "onnx", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"})),

@@ -95,7 +95,8 @@ class TrainConfig(StepConfig):
     """Training on `train`, by hard labels and the teacher's soft ones.
 
     `alpha` is the soft labels' share of the loss and `temperature` their T; `alpha = 0` needs no teacher.
-    `shift` is the largest random shift in pixels; `samples` (0: all) takes only the first of the split.
+    `flip` mirrors pictures at random, unless the teacher shows that they are other things then; `shift` is the largest
+    random shift in pixels; `samples` (0: all) takes only the first of the split. Signals are not changed.
     """
 
     epochs: Epochs = 4
@@ -117,7 +118,7 @@ class DistillConfig(TrainConfig):
     """Train a fresh student, a built-in architecture, by the source model's soft labels."""
 
     architecture: str = "ds_cnn"
-    args: dict[str, int] = Field(default_factory=dict)
+    args: dict[str, int | str] = Field(default_factory=dict)
 
 
 class ScaleWidthConfig(TrainConfig):
@@ -141,8 +142,12 @@ class PruneIterativeConfig(TrainConfig):
 
 
 class QatInt8Config(TrainConfig):
-    """Finetune with weights and activations rounded as static int8 will round them, by the class's scheme."""
+    """Finetune with weights and activations rounded as static int8 will round them, by the class's scheme.
 
+    `per_channel` must be that of the `static_int8` that follows.
+    """
+
+    per_channel: bool = True
     epochs: Epochs = 1
     rate: Rate = 5e-4
 
@@ -180,8 +185,9 @@ class StorageQuantConfig(WeightBits):
 class QatWeightsConfig(TrainConfig, Bitwidths):
     """Finetune with weights on the grid that they will be stored on, and leave them there.
 
-    `levels` replaces the bits of all layers but stem and head by three values (ternary: -s, 0, s) or two (binary:
-    -s, s) for each output channel.
+    `levels` replaces the bits of dense and pointwise convolutions by three values (ternary: -s, 0, s) or two (binary:
+    -s, s) for each output channel. Stem, head and depthwise convolutions, which have few weights and need them, keep
+    their bits: nine weights of three values alone cost two points.
     """
 
     levels: Literal["grid", "ternary", "binary"] = "grid"

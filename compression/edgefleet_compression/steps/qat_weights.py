@@ -59,7 +59,7 @@ def _bits(module: nn.Module, config: QatWeightsConfig, context: Context) -> dict
 def _grids(module: nn.Module, config: QatWeightsConfig, bits: dict[str, int]) -> dict[str, Grid]:
     grids = {}
     for name, kind in kinds(module).items():
-        few = config.levels != "grid" and kind not in ("stem", "linear")
+        few = config.levels != "grid" and kind in ("dense", "pointwise")
         grids[name] = (Ternary() if config.levels == "ternary" else Binary()) if few else Grid(bits[name])
     return grids
 
