@@ -15,20 +15,28 @@ def strip(model: onnx.ModelProto) -> None:
     """Take out what no session reads and every device would download, and give values short names; in place."""
     del model.metadata_props[:]
     del model.training_info[:]
-    model.doc_string = ""
-    model.producer_name, model.producer_version = "", ""
+    # Cleared, for an empty text that is set takes two bytes.
+    for field in ("doc_string", "producer_name", "producer_version"):
+        model.ClearField(field)
     graph = model.graph
     del graph.value_info[:]
     del graph.quantization_annotation[:]
     del graph.metadata_props[:]
-    graph.doc_string, graph.name = "", "g"
+    graph.ClearField("doc_string")
+    graph.name = "g"
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
-        part.doc_string = ""
+        part.ClearField("doc_string")
         if hasattr(part, "metadata_props"):
             del part.metadata_props[:]
     # Graphs within nodes see the names of the one around them: they keep what their maker gave.
     if not graph.sparse_initializer and not any(subgraphs(node) for node in graph.node):
         _shorten(graph)
+
+
+def saved(model: onnx.ModelProto, path: Path) -> Path:
+    """Write a model to a file; the same model always has the same bytes."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
 
 
 def _shorten(graph: onnx.GraphProto) -> None:

@@ -47,7 +47,7 @@ def to_grid(weights: Weights, bits: int) -> tuple[NDArray[np.int8], Weights]:
     rows = weights.reshape(len(weights), -1)
     top = np.abs(rows).max(1)
     top[top == 0] = 1.0
-    scales = _short(top / np.float32(levels))
+    scales = short(top / np.float32(levels))
     integers = np.clip(np.rint(rows / scales[:, None]), -levels, levels)
     return integers.astype(np.int8).reshape(weights.shape), scales
 
@@ -77,11 +77,11 @@ def find_grid(weights: Weights) -> tuple[NDArray[np.int8], Weights] | None:
         integers[found], scales[found] = np.rint(multiples[whole]), top[found] / levels
         left = left[~whole]
         if not len(left):
-            return integers.reshape(weights.shape), _short(scales)
+            return integers.reshape(weights.shape), short(scales)
     return None
 
 
-def _short(values: Weights) -> Weights:
-    """Round positive float32 to 8 significant bits, to nearest."""
+def short(values: Weights) -> Weights:
+    """Round float32 to 8 significant bits, to nearest."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + np.uint32(0x8000)) & np.uint32(0xFFFF0000)).view(np.float32)

@@ -42,6 +42,19 @@ def tail(graph: onnx.GraphProto) -> list[str]:
     return [n.name for n in graph.node if n.op_type in TAILS and last.intersection(n.output)]
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the library's quantizers: histograms announced by prints, and advice that our exports have taken."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        # onnx marks helpers as deprecated that onnxruntime 1.31 still calls.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
 def quantize(
     source: Path,
     target: Path,
@@ -61,10 +74,7 @@ def quantize(
         scheme: types of activations and weights.
         keep_activations: whether Relu and Clip stay where the range of their output would do the same.
     """
-    # Its histograms are announced by prints.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        # onnx marks helpers as deprecated that onnxruntime 1.31 still calls.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with quiet():
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
         types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
@@ -81,23 +91,19 @@ def quantize(
             options["TensorQuantOverrides"] = {
                 name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in trained.items()
             }
-        logging.disable(logging.WARNING)  # its advice to pre-process: the exporter has folded what there is
-        try:
-            quantize_static(
-                str(source),
-                str(target),
-                _Calibration(model.graph.input[0], samples),
-                quant_format=QuantFormat.QDQ,
-                activation_type=types[scheme.activation],
-                weight_type=types[scheme.weight],
-                per_channel=config.per_channel,
-                reduce_range=scheme.reduce_range,
-                calibrate_method=methods[config.calibration],
-                nodes_to_exclude=tail(model.graph),
-                extra_options=options,
-            )
-        finally:
-            logging.disable(logging.NOTSET)
+        quantize_static(
+            str(source),
+            str(target),
+            _Calibration(model.graph.input[0], samples),
+            quant_format=QuantFormat.QDQ,
+            activation_type=types[scheme.activation],
+            weight_type=types[scheme.weight],
+            per_channel=config.per_channel,
+            reduce_range=scheme.reduce_range,
+            calibrate_method=methods[config.calibration],
+            nodes_to_exclude=tail(model.graph),
+            extra_options=options,
+        )
 
 
 def quantized_layers(model: onnx.ModelProto) -> Sequence[str]:

@@ -86,8 +86,8 @@ class Recipe(BaseModel):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """All that any of the steps needs."""
-        return frozenset().union(*(SIGNATURES[spec.step].needs for spec in self.steps))
+        """All that any of the steps needs with its settings."""
+        return frozenset().union(*(SIGNATURES[spec.step].needed(spec.settings()) for spec in self.steps))
 
     @property
     def digest(self) -> str:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 BATCH = 250
 ERRORS_ONLY = 3
+DYNAMIC = b"DynamicQuantize"
+"""How the names of the operators begin that take a range over their whole input, as they stand in a file."""
 
 
 def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.float32]:
@@ -18,7 +20,11 @@ def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[
 
 
 class Session:
-    """One input float32 or uint8, one output, any batch: a graph that takes one sample at a time is given that."""
+    """One input float32 or uint8, one output, any batch; one sample at a time where the graph or its answers ask it.
+
+    A range that is taken as the graph runs is taken over the whole batch: devices are asked for one sample, and the
+    answers to many at once would be other ones.
+    """
 
     def __init__(self, path: Path, runtime: Mapping[str, str] | None = None) -> None:
         """Load an ONNX file.
@@ -37,6 +43,8 @@ class Session:
         given = self._session.get_inputs()[0]
         self._input = given.name
         self._batch = given.shape[0] if given.shape and isinstance(given.shape[0], int) else None
+        if self._batch is None and DYNAMIC in path.read_bytes():
+            self._batch = 1
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if given.type == "tensor(uint8)" else np.float32)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,8 @@ A model comes as a torch module, or as an ONNX file of somebody else's making ("
 `export` gives an ONNX file as all later steps know it, `distill` a student that is a module.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgefleet_compression import step_configs as configs
@@ -20,6 +21,7 @@ class Signature:
     """A step's declaration; `revision` rises when the same settings come to mean another result.
 
     `produces` None is the kind that was consumed. `trains` marks the steps that run an optimizer, the costly ones.
+    `needs_for` names, by setting, what is needed beside `needs` where that setting is given.
     """
 
     consumes: frozenset[StateKind]
@@ -28,10 +30,15 @@ class Signature:
     needs: frozenset[Need] = frozenset()
     revision: int = 1
     trains: bool = False
+    needs_for: Mapping[str, frozenset[Need]] = field(default_factory=dict)
 
     def gives(self, consumed: StateKind) -> StateKind:
         """The kind of state that comes out when `consumed` goes in."""
         return self.produces or consumed
+
+    def needed(self, settings: StepConfig) -> frozenset[Need]:
+        """What the step needs with these settings."""
+        return self.needs.union(*(needs for name, needs in self.needs_for.items() if getattr(settings, name)))
 
 
 MODULE: frozenset[StateKind] = frozenset({"torch"})
@@ -50,9 +57,13 @@ SIGNATURES: dict[str, Signature] = {
     "qat_int8": Signature(MODULE, "torch", configs.QatInt8Config, TRAINING | {"calib", "scheme"}, trains=True),
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
     "reestimate_norms": Signature(MODULE, "torch", configs.ReestimateNormsConfig, frozenset({"train", "val"})),
-    "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"})),
+    "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"}), revision=2),
     "static_int8": Signature(FILE, "onnx", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
     "accuracy_int8": Signature(FILE, "onnx", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"})),
+    "dynamic_int8": Signature(FILE, "onnx", configs.DynamicInt8Config, frozenset({"val"})),
+    "weight_only": Signature(FILE, "onnx", configs.WeightOnlyConfig, frozenset({"val"})),
     "fp16": Signature(FILE, "onnx", configs.Fp16Config),
-    "storage_quant": Signature(FILE, "onnx", configs.StorageQuantConfig),
+    "storage_quant": Signature(
+        FILE, "onnx", configs.StorageQuantConfig, revision=2, needs_for={"mean_bits": frozenset({"calib"})}
+    ),
 }

@@ -172,7 +172,7 @@ class Bitwidths(WeightBits):
     mean_bits: Annotated[float, Field(ge=1, le=8)] | None = None
 
 
-class StorageQuantConfig(WeightBits):
+class StorageQuantConfig(Bitwidths):
     """Store weights as small integers, one scale for each output channel, unfolded as the session loads.
 
     With `lossless`, each layer takes the fewest bits whose grid its weights lie on already (after `qat_weights` or

@@ -63,12 +63,12 @@ def test_where_int8_loses_nothing_every_layer_is_int8(file: OnnxState, context: 
 def test_a_layer_that_8_bits_would_ruin_stays_in_float(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
     whole = share(lopsided.path, context)
     plain = STEPS["static_int8"](lopsided, StaticInt8Config(per_channel=False), own(context, tmp_path / "plain"))
-    assert share(plain.state.path, context) < whole - 0.2
+    assert share(plain.state.path, context) < whole - 0.05
     config = AccuracyInt8Config(per_channel=False, max_drop=0.03)
     result = STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
     assert share(result.state.path, context) >= whole - 0.03
     assert 0 < result.log["in_float"] < result.log["layers"] / 2
-    assert result.log["drop_all_int8"] > 0.2
+    assert result.log["drop_all_int8"] > 0.05
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(result.state.path).graph.node}
 
 

@@ -3,6 +3,7 @@
 from edgefleet_compression.step import Run
 from edgefleet_compression.steps.accuracy_int8 import accuracy_int8
 from edgefleet_compression.steps.distill import distill
+from edgefleet_compression.steps.dynamic_int8 import dynamic_int8
 from edgefleet_compression.steps.export import export
 from edgefleet_compression.steps.finetune import finetune
 from edgefleet_compression.steps.fp16 import fp16
@@ -16,6 +17,7 @@ from edgefleet_compression.steps.scale_width import scale_width
 from edgefleet_compression.steps.static_int8 import static_int8
 from edgefleet_compression.steps.storage_quant import storage_quant
 from edgefleet_compression.steps.tune_norms import tune_norms
+from edgefleet_compression.steps.weight_only import weight_only
 
 STEPS: dict[str, Run] = {
     "prune_structured": prune_structured,
@@ -31,6 +33,8 @@ STEPS: dict[str, Run] = {
     "export": export,
     "static_int8": static_int8,
     "accuracy_int8": accuracy_int8,
+    "dynamic_int8": dynamic_int8,
+    "weight_only": weight_only,
     "fp16": fp16,
     "storage_quant": storage_quant,
 }

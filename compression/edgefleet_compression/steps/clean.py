@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import version_converter
 
 from edgefleet_compression.brought import STANDARD, load_brought
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.graph import nodes, parameters, strip
-from edgefleet_compression.session import ERRORS_ONLY, Session, inputs
+from edgefleet_compression.folding import folded
+from edgefleet_compression.graph import nodes, parameters, saved, strip
+from edgefleet_compression.session import Session, inputs
 from edgefleet_compression.source import Logits
 from edgefleet_compression.states import BroughtState, OnnxState
 from edgefleet_compression.step import Context, StepResult
@@ -40,7 +40,7 @@ def clean(state: BroughtState, config: ExportConfig, context: Context) -> StepRe
             model = way(_plain(load_brought(state.path)), config.opset, context.folder)
             strip(model)
             onnx.checker.check_model(model, full_check=True)
-            path.write_bytes(model.SerializeToString(deterministic=True))
+            saved(model, path)
             difference = _difference(path, expected, context, config.tolerance)
         except Exception as error:  # what these tools raise on a foreign graph has no common root
             left_out.append(f"{name}: {' '.join(str(error).split())[:300]}")
@@ -63,14 +63,8 @@ def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _folded(model: onnx.ModelProto, opset: int, folder: Path) -> onnx.ModelProto:
-    """The graph after onnxruntime's basic rewrites, which hold on every processor."""
-    target = folder / "folded.onnx"
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(target)
-    options.log_severity_level = ERRORS_ONLY
-    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    made = onnx.load(target)
+    """The graph as a session runs it, written for any session."""
+    made = folded(model, folder / "folded.onnx")
     if any(node.domain not in STANDARD for node in nodes(made.graph)):
         raise StepError("onnxruntime put operators of its own into the graph")
     used = [entry for entry in made.opset_import if entry.domain in STANDARD]

@@ -1,103 +1,90 @@
 """Storage quantization: weights travel as small integers and unfold to fp32 as the session loads."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
+from edgefleet_compression.bitwidths import by_kind, by_sensitivity
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.graph import attribute, strip
-from edgefleet_compression.grid import LayerKind, Weights, find_grid, layer_kind, to_grid
+from edgefleet_compression.graph import saved, strip
+from edgefleet_compression.grid import Weights, find_grid, short, to_grid
+from edgefleet_compression.sensitivity import sensitivity
+from edgefleet_compression.session import inputs
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.step_configs import StorageQuantConfig
+from edgefleet_compression.storage import stored
+from edgefleet_compression.weighted_nodes import WeightedNode, weighted_nodes
 
-PACKED_LEVELS = 7
+SENSITIVITY_SAMPLES = 64
+
+Stored = tuple[NDArray[np.int8], Weights]
 
 
 def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepResult:
-    """Replace each weight by integers, `Cast` and `Mul`, a form that onnxruntime folds without any option.
+    """Replace each weight by integers and a scale for each channel, in a form that unfolds at load.
 
-    Up to 4 bits are packed two to a byte (INT4); more take a byte each, whose idle levels zstd takes out again.
+    Biases keep 8 significant bits, as the scales do: their other bytes are zeros, which cost nothing on the wire.
 
     Raises:
         NothingChanged: the graph holds no fp32 weight of a convolution or a linear layer.
+        DataError: bits go by sensitivity, and there is no calib split.
     """
     model = onnx.load(state.path)
     graph = model.graph
-    weights = {w.name: w for w in graph.initializer if w.data_type == TensorProto.FLOAT}
-    unfold: list[onnx.NodeProto] = []
-    layers: Counter[str] = Counter()
-    for node in graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in weights:
-            continue
-        weight = weights.pop(node.input[1])
-        kind = _kind(node, weight, graph.input[0].name)
-        axis = _output_axis(node)
-        bits = int(getattr(config, kind))
-        values: Weights = np.moveaxis(numpy_helper.to_array(weight), axis, 0)
-        found = find_grid(values) if config.lossless else None
-        integers, scales = found or to_grid(values, bits)
-        unfold += _stored(graph, weight, integers, scales, axis)
-        layers[kind] += 1
-        context.progress(0.1, f"{sum(layers.values())} layers stored")
+    layers = weighted_nodes(graph)
     if not layers:
         raise NothingChanged("storage_quant found no fp32 weight to store: put it after export, and only once")
+    found = {layer.name: find_grid(layer.values()) for layer in layers} if config.lossless else {}
+    on_grid: dict[str, Stored] = {name: grid for name, grid in found.items() if grid is not None}
+    bits = _bits(model, [layer for layer in layers if layer.name not in on_grid], config, context)
+    _shorten_biases(graph, layers)
+    unfold: list[onnx.NodeProto] = []
+    for layer in layers:
+        integers, scales = on_grid.get(layer.name) or to_grid(layer.values(), bits[layer.name])
+        unfold += stored(graph, layer.weight, integers, scales, layer.axis)
     # Like beside like: zstd then codes the integers by their own few levels.
-    stored = sorted(graph.initializer, key=lambda i: i.data_type == TensorProto.FLOAT)
+    ordered = sorted(graph.initializer, key=lambda i: i.data_type == TensorProto.FLOAT)
     del graph.initializer[:]
-    graph.initializer.extend(stored)
+    graph.initializer.extend(ordered)
     nodes = [*unfold, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
     strip(model)
     onnx.checker.check_model(model, full_check=True)
-    path = context.folder / "stored.onnx"
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    return StepResult(OnnxState(path), {"layers": dict(layers), "file_bytes": path.stat().st_size})
+    path = saved(model, context.folder / "stored.onnx")
+    log = {
+        "layers": dict(Counter(layer.kind for layer in layers)),
+        "on_grid": len(on_grid),
+        "bits": _told(layers, bits),
+    }
+    return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
 
-def _kind(node: onnx.NodeProto, weight: TensorProto, graph_input: str) -> LayerKind:
-    return layer_kind(
-        first=node.input[0] == graph_input,
-        rank=len(weight.dims) if node.op_type == "Conv" else 2,
-        kernel=int(np.prod(weight.dims[2:])),
-        groups=attribute(node, "group", 1),
-    )
+def _bits(
+    model: onnx.ModelProto, layers: Sequence[WeightedNode], config: StorageQuantConfig, context: Context
+) -> dict[str, int]:
+    """Bits by weight, those of its kind or by what fewer would cost there."""
+    if config.mean_bits is None or not layers:
+        return by_kind({layer.name: layer.kind for layer in layers}, config)
+    x = context.source.data.split("calib").first(SENSITIVITY_SAMPLES).x
+    samples = inputs(x, context.source.card.preprocessing.scale)
+    losses = sensitivity(model, layers, samples, context.folder, context.progress)
+    return by_sensitivity(losses, {layer.name: layer.values().size for layer in layers}, config.mean_bits)
 
 
-def _output_axis(node: onnx.NodeProto) -> int:
-    """Which axis of a weight counts output channels."""
-    if node.op_type == "Conv":
-        return 0
-    return 0 if attribute(node, "transB", 0) else 1
+def _shorten_biases(graph: onnx.GraphProto, layers: Sequence[WeightedNode]) -> None:
+    names = {layer.name for layer in layers}
+    used = {node.input[2] for node in graph.node if len(node.input) > 2 and node.input[1] in names}
+    for tensor in graph.initializer:
+        if tensor.name in used and tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(short(numpy_helper.to_array(tensor)), tensor.name))
 
 
-def _stored(
-    graph: onnx.GraphProto, weight: TensorProto, integers: NDArray[np.int8], scales: Weights, axis: int
-) -> list[onnx.NodeProto]:
-    """Put integers and scales in the place of a weight; returns the nodes that unfold them under its name."""
-    shape = [1] * integers.ndim
-    shape[axis] = -1
-    packed = TensorProto.INT4 if np.abs(integers).max(initial=0) <= PACKED_LEVELS else TensorProto.INT8
-    whole, scale, cast = f"{weight.name}_q", f"{weight.name}_s", f"{weight.name}_c"
-    ordered = np.ascontiguousarray(np.moveaxis(integers, 0, axis))
-    graph.initializer.remove(weight)
-    graph.initializer.append(_integers(whole, ordered, packed))
-    graph.initializer.append(numpy_helper.from_array(scales.reshape(shape), scale))
-    return [
-        helper.make_node("Cast", [whole], [cast], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [cast, scale], [weight.name]),
-    ]
-
-
-def _integers(name: str, values: NDArray[np.int8], packed: int) -> TensorProto:
-    if packed == TensorProto.INT8:
-        return numpy_helper.from_array(values, name)
-    nibbles = (values.reshape(-1) & 0xF).astype(np.uint8)
-    if len(nibbles) % 2:
-        nibbles = np.append(nibbles, np.uint8(0))
-    raw = (nibbles[::2] | (nibbles[1::2] << 4)).astype(np.uint8).tobytes()
-    return helper.make_tensor(name, packed, values.shape, raw, raw=True)
+def _told(layers: Sequence[WeightedNode], bits: Mapping[str, int]) -> list[int | None]:
+    """The bits of each layer in the order of the graph, None where its own grid decided."""
+    return [bits.get(layer.name) for layer in layers]

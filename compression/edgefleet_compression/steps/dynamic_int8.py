@@ -1,0 +1,75 @@
+"""Dynamic int8: linear and recurrent layers multiply in 8 bits, with ranges of activations taken as it runs."""
+
+from collections import Counter
+
+import onnx
+
+from edgefleet_compression.answers import CHECKED_SAMPLES, HALF, check_runs
+from edgefleet_compression.errors import NothingChanged
+from edgefleet_compression.graph import saved, strip
+from edgefleet_compression.int8 import quiet
+from edgefleet_compression.linear import gemms_to_matmuls
+from edgefleet_compression.session import inputs
+from edgefleet_compression.states import OnnxState
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import DynamicInt8Config
+
+EIGHT_BIT = {"MatMulInteger": "MatMul", "DynamicQuantizeMatMul": "MatMul", "DynamicQuantizeLSTM": "LSTM"}
+IN_FLOAT = ("GRU", "RNN", "LSTM", "MatMul", "Gemm")
+
+
+def dynamic_int8(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepResult:
+    """Quantize with onnxruntime; convolutions stay in float, where 8 bits would run slower than fp32.
+
+    Weights are u8 as activations are, a product that saturates on no processor: one file answers alike everywhere.
+    Ranges are taken over a whole batch, so that an answer may depend on what else is in it.
+
+    Raises:
+        NothingChanged: onnxruntime found nothing to quantize.
+        StepError: what was made doesn't run, or answers noise.
+    """
+    plain, path = context.folder / "plain.onnx", context.folder / "dynamic.onnx"
+    model = onnx.load(state.path)
+    gemms_to_matmuls(model)
+    del model.graph.value_info[:]  # those of a transposed weight would contradict what is inferred
+    misread = _misread(model.graph)
+    saved(model, plain)
+    context.progress(0.2, "quantizing")
+    with quiet():
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        quantize_dynamic(
+            plain,
+            path,
+            op_types_to_quantize=["MatMul", "LSTM"],
+            per_channel=config.per_channel,
+            weight_type=QuantType.QUInt8,
+            nodes_to_exclude=misread,
+        )
+    made = onnx.load(path)
+    layers = Counter(EIGHT_BIT[node.op_type] for node in made.graph.node if node.op_type in EIGHT_BIT)
+    left = Counter(node.op_type for node in made.graph.node if node.op_type in IN_FLOAT)
+    if not layers:
+        raise NothingChanged(f"dynamic_int8 changed nothing: {_why(left)}")
+    strip(made)
+    saved(made, path)
+    x = context.source.data.split("val").first(CHECKED_SAMPLES).x
+    samples = inputs(x, context.source.card.preprocessing.scale)
+    near = check_runs("dynamic_int8", state.path, path, samples, HALF)
+    log = {"layers": dict(layers), "in_float": dict(left), **near.as_dict()}
+    return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
+
+
+def _misread(graph: onnx.GraphProto) -> list[str]:
+    """LSTMs whose weights another node reads too: the library would reshape these twice."""
+    for index, node in enumerate(graph.node):
+        node.name = node.name or f"n{index}"
+    used = Counter(name for node in graph.node for name in node.input)
+    return [n.name for n in graph.node if n.op_type == "LSTM" and any(used[name] > 1 for name in n.input[1:3])]
+
+
+def _why(left: Counter[str]) -> str:
+    if not left:
+        return "the graph holds no linear and no recurrent layer: use static_int8"
+    found = ", ".join(f"{count} {name}" for name, count in left.items())
+    return f"onnxruntime has no 8-bit kernel for what is there ({found}, or a weight that is not stored): drop the step"

@@ -1,0 +1,50 @@
+"""How small integers stand in an ONNX file: packed as their range allows, and unfolded by nodes that fold at load."""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edgefleet_compression.grid import Weights
+
+NIBBLE_LEVELS = 7
+
+
+def stored(
+    graph: onnx.GraphProto, weight: TensorProto, integers: NDArray[np.int8], scales: Weights, axis: int
+) -> list[onnx.NodeProto]:
+    """Put integers and scales in the place of a weight; returns the nodes that unfold them under its name.
+
+    `Cast` and `Mul` are folded by onnxruntime without any option. Up to 4 bits are packed two to a byte (INT4); more
+    take a byte each, whose idle levels zstd takes out again.
+
+    Args:
+        graph: changed in place.
+        weight: one of its initializers.
+        integers: int8 [outputs, ...].
+        scales: float32 [outputs].
+        axis: which axis of the weight counts outputs.
+    """
+    shape = [1] * integers.ndim
+    shape[axis] = -1
+    packed = TensorProto.INT4 if np.abs(integers).max(initial=0) <= NIBBLE_LEVELS else TensorProto.INT8
+    whole, scale, cast = f"{weight.name}_q", f"{weight.name}_s", f"{weight.name}_c"
+    ordered = np.ascontiguousarray(np.moveaxis(integers, 0, axis))
+    graph.initializer.remove(weight)
+    graph.initializer.append(integer_tensor(whole, ordered, packed))
+    graph.initializer.append(numpy_helper.from_array(scales.reshape(shape), scale))
+    return [
+        helper.make_node("Cast", [whole], [cast], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [cast, scale], [weight.name]),
+    ]
+
+
+def integer_tensor(name: str, values: NDArray[np.int8], packed: int) -> TensorProto:
+    """Integers as a tensor of type INT8, or INT4 with the lower nibble first."""
+    if packed == TensorProto.INT8:
+        return numpy_helper.from_array(values, name)
+    nibbles = (values.reshape(-1) & 0xF).astype(np.uint8)
+    if len(nibbles) % 2:
+        nibbles = np.append(nibbles, np.uint8(0))
+    raw = (nibbles[::2] | (nibbles[1::2] << 4)).astype(np.uint8).tobytes()
+    return helper.make_tensor(name, packed, values.shape, raw, raw=True)
