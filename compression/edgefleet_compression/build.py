@@ -61,7 +61,8 @@ def build_variant(request: dict[str, Any]) -> Outcome:
     """Build and measure one variant.
 
     Returns:
-        {"ok": True, "onnx_path", "runtime", "metrics", "expected", "unfolded_bytes", "steps", "scheme"}, or
+        {"ok": True, "onnx_path", "runtime", "metrics", "expected", "unfolded_bytes", "steps", "scheme",
+        "lineage"}, or
         {"ok": False, "error": one line: what was wrong, and what to do}.
     """
     try:
@@ -139,6 +140,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     one_thread()
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.graph import unfolded_bytes
+    from edgefleet_compression.lineage import record
     from edgefleet_compression.measure import measure
     from edgefleet_compression.runner import Bench, run_recipe
     from edgefleet_compression.source import open_source
@@ -165,6 +167,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
         "unfolded_bytes": unfolded_bytes(path),
         "steps": [report.as_dict() for report in reports],
         "scheme": scheme.as_dict() if scheme is not None and "scheme" in recipe.needs else None,
+        "lineage": record(source, recipe, asked.seed, asked.instruction_set).model_dump(mode="json"),
     }
 
 

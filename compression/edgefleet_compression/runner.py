@@ -11,6 +11,7 @@ from typing import Any
 
 from edgefleet_compression.cache import Cache, step_key
 from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.host import host
 from edgefleet_compression.recipe import Recipe, StepSpec
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.signatures import SIGNATURES
@@ -25,13 +26,18 @@ StepProgress = Callable[[int, str, float, str], None]
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did; `seconds` are those of this run, next to none where it was cached: `log` has `took_s`."""
+    """What one step did; `seconds` are those of this run, next to none where it was cached: `log` has `took_s`.
+
+    `revision` is the step's when it ran, `digest` that of the state that it made.
+    """
 
     step: str
     config: dict[str, Any]
     cached: bool
     seconds: float
     log: dict[str, Any]
+    revision: int
+    digest: str
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -99,7 +105,7 @@ def _run_step(
             began = time.monotonic()
             result = STEPS[spec.step](state, spec.settings(), context)
             result.state.save(folder)
-            log = {**result.log, "took_s": round(time.monotonic() - began, 3)}
+            log = {**result.log, "took_s": round(time.monotonic() - began, 3), "made_on": host()[0]}
             (folder / LOG).write_text(json.dumps(log), encoding="utf-8")
 
     started = time.monotonic()
@@ -109,4 +115,4 @@ def _run_step(
         bench.cache.note({"step": spec.step, "key": key, "seconds": seconds})
     made = load_state(folder)
     log = json.loads((folder / LOG).read_text(encoding="utf-8"))
-    return made, StepReport(spec.step, config, cached, seconds, log)
+    return made, StepReport(spec.step, config, cached, seconds, log, signature.revision, made.digest())

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgefleet_compression.lineage import Lineage
 from edgefleet_compression.metrics import Metrics
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.latency import LatencyHistogram
@@ -38,7 +39,7 @@ class ModelRecord(Record):
 
 
 class VariantRecord(Record):
-    """Model x recipe, built and published."""
+    """Model x recipe, built and published; `lineage` is None where it was built before lineages were kept."""
 
     id: str
     model: Name
@@ -52,6 +53,7 @@ class VariantRecord(Record):
     metrics: Metrics
     runtime: dict[str, str]
     steps: list[dict[str, Any]]
+    lineage: Lineage | None = None
     created_ms: int
 
     def runs_on(self, instruction_set: str) -> bool:

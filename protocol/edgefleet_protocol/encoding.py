@@ -10,6 +10,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+ZSTD_VERSION: str = zstd.zstd_version
 LEVEL = 19
 PIECE_BYTES = 1024 * 1024
 STRATEGIES = (zstd.Strategy.fast, zstd.Strategy.btopt, zstd.Strategy.btultra, zstd.Strategy.btultra2)

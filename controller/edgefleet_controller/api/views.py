@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from edgefleet_compression.lineage import Lineage
 from edgefleet_controller.records import (
     ChoiceRecord,
     ConflictRecord,
@@ -39,7 +40,11 @@ class ModelView(BaseModel):
 
 
 class VariantView(BaseModel):
-    """A variant with its figures: accuracy is that of the untouched test split; null means not measured."""
+    """A variant with its figures: accuracy is that of the untouched test split; null means not measured.
+
+    `steps` say what each step did, with the digest of what it made; `lineage` what all of it was made of and with, null
+    where it was built before that was kept.
+    """
 
     id: str
     model: str
@@ -64,6 +69,7 @@ class VariantView(BaseModel):
     manifest: str
     runtime: dict[str, str]
     steps: list[dict[str, Any]]
+    lineage: Lineage | None
 
     @classmethod
     def of(cls, record: VariantRecord) -> "VariantView":
@@ -75,7 +81,9 @@ class VariantView(BaseModel):
             accuracy_ci=metrics["accuracy_test_ci"],
             delivery_bytes=record.delivery_bytes[CHUNK_BYTES],
             **{k: v for k, v in metrics.items() if k in cls.model_fields},
-            **record.model_dump(include={"id", "recipe", "title", "instruction_sets", "manifest", "runtime", "steps"}),
+            **record.model_dump(
+                include={"id", "recipe", "title", "instruction_sets", "manifest", "runtime", "steps", "lineage"}
+            ),
         )
 
 

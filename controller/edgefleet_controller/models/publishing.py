@@ -85,6 +85,7 @@ class Publisher:
             metrics=Metrics.model_validate(outcome["metrics"]),
             runtime=outcome["runtime"],
             steps=outcome["steps"],
+            lineage=outcome.get("lineage"),
             created_ms=now_ms(),
         )
 

@@ -79,6 +79,8 @@ _FLEET_005 = (
     "CREATE INDEX rollouts_by_state ON rollouts (state)",
 )
 
+_FLEET_006 = ("ALTER TABLE variants ADD COLUMN lineage TEXT",)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -145,6 +147,13 @@ def m004_conflicts(db: Database) -> None:
 def m005_the_fleet_at_a_glance(db: Database) -> None:
     """What devices are and what answers there, beside their whole reports."""
     for statement in _FLEET_005:
+        db.execute(statement)
+
+
+@FLEET()
+def m006_lineage(db: Database) -> None:
+    """What each variant was made of and with; null for those that were built before this was kept."""
+    for statement in _FLEET_006:
         db.execute(statement)
 
 

@@ -9,7 +9,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ChoiceRecord, ModelRecord, OperationRecord, VariantRecord
 from edgefleet_controller.store.database import Database, Row
 
-_JSON = ("files", "card", "instruction_sets", "delivery_bytes", "metrics", "runtime", "steps", "reasons")
+_JSON = ("files", "card", "instruction_sets", "delivery_bytes", "metrics", "runtime", "steps", "lineage", "reasons")
 _OPERATION_JSON = ("progress", "result")
 
 
