@@ -20,6 +20,8 @@ IMAGES = 4
 """The rank of a batch of images [N, C, H, W]; signals [N, C, L] are neither mirrored nor shifted."""
 SUM_TOLERANCE = 1e-3
 LEAST_PROBABILITY = 1e-7
+LOST = 0.1
+"""How much less often than of samples as they are a source may be right of mirrored ones, for these to teach."""
 SCORED_AT_ONCE = 500
 DIVERGED = "training diverged, its loss is no number any more: lower the rate"
 
@@ -29,18 +31,20 @@ class Corpus:
     """Training samples and what is right about them.
 
     x float32 [N, *shape], y int64 [N], soft float32 [V, N, classes]: the teacher's logits of each of V views
-    (as it is, mirrored), or None without a teacher.
+    (as it is, mirrored), or None without a teacher. `mirrors` is False where a mirrored sample would be another thing.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     soft: torch.Tensor | None
+    mirrors: bool = True
 
 
 def corpus(source: Source, settings: TrainConfig) -> Corpus:
     """The train split with the source model's answers to each view that training will show, asked once and kept.
 
-    Without labels the source's answers are what is right.
+    Without labels the source's answers are what is right. Where the source is lost when samples are mirrored (digits,
+    letters, left and right), `flip` is not obeyed: what it would teach is wrong.
 
     Raises:
         DataError: there is too little to learn from, or to judge by: no second sample, no second class, or neither
@@ -60,8 +64,13 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
     has_two_classes("train", y)
     if (val := source.data.split("val").y) is not None:
         has_two_classes("val", val)
+    mirrors = soft is None or len(soft) == 1 or _right(soft[1], y) >= _right(soft[0], y) - LOST
     x = torch.from_numpy(split.x).float() * source.card.preprocessing.scale
-    return Corpus(x, torch.from_numpy(y), None if soft is None else torch.from_numpy(soft))
+    return Corpus(x, torch.from_numpy(y), None if soft is None else torch.from_numpy(soft), mirrors)
+
+
+def _right(logits: Logits, y: Labels) -> float:
+    return float((logits.argmax(1) == y).mean())
 
 
 def has_two_classes(name: str, y: Labels) -> None:
@@ -178,7 +187,7 @@ def _view(
     soft = None if data.soft is None else data.soft[0, rows]
     if x.ndim != IMAGES:
         return x, soft
-    mirrored = torch.rand(len(rows), generator=random) < (0.5 if settings.flip else 0.0)
+    mirrored = torch.rand(len(rows), generator=random) < (0.5 if settings.flip and data.mirrors else 0.0)
     x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
     if data.soft is not None:
         soft = data.soft[mirrored.long(), rows]

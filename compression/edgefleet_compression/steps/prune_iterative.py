@@ -1,6 +1,7 @@
 """Iterative pruning: a little goes, the network learns to do without, and again."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from edgefleet_compression import training
 from edgefleet_compression.channels import ChannelPruner
@@ -24,29 +25,32 @@ def prune_iterative(state: TorchState, config: PruneIterativeConfig, context: Co
     before, source = training.score(state.module, context.source), context.source
     rounds = _channels(state, config) if config.method == "structured" else _weights(state, config, context)
     corpus = training.corpus(source, config)
-    log: list[dict[str, object]] = []
     pruned = state
+    log = []
     for number, pruned in enumerate(rounds):
-        cut = training.score(pruned.module, source)
-        losses = training.fit(
-            pruned.module,
-            pruned.module.parameters(),
-            corpus,
-            config,
-            context.seed + number,
-            lambda share, text, n=number: context.progress(  # type: ignore[misc]
-                (n + share) / config.rounds, f"round {n + 1} of {config.rounds}, {text}"
-            ),
-        )
-        after = training.score(pruned.module, source)
-        log.append({"parameters": pruned.parameters(), "val_cut": cut, "val": after, "losses": losses})
+        log.append(_learned(pruned, corpus, config, context, number))
     if pruned is state:
         raise NothingChanged(
             f"prune_iterative removed nothing at ratio {config.ratio} in multiples of {config.round_to}: "
             "raise the ratio or lower round_to"
         )
-    after = training.score(pruned.module, source)
-    return StepResult(pruned, {"rounds": log, "val_before": before, "val": after, "parameters": pruned.parameters()})
+    after = {"val_before": before, "val": log[-1]["val"], "parameters": pruned.parameters()}
+    return StepResult(pruned, {"rounds": log, **after})
+
+
+def _learned(
+    pruned: TorchState, corpus: training.Corpus, config: PruneIterativeConfig, context: Context, number: int
+) -> dict[str, Any]:
+    """Finetune after the round of this number, in place; what that did."""
+    cut = training.score(pruned.module, context.source)
+
+    def progress(share: float, text: str) -> None:
+        context.progress((number + share) / config.rounds, f"round {number + 1} of {config.rounds}, {text}")
+
+    free, seed = pruned.module.parameters(), context.seed + number
+    losses = training.fit(pruned.module, free, corpus, config, seed, progress)
+    val = training.score(pruned.module, context.source)
+    return {"parameters": pruned.parameters(), "val_cut": cut, "val": val, "losses": losses}
 
 
 def _channels(state: TorchState, config: PruneIterativeConfig) -> Iterator[TorchState]:
