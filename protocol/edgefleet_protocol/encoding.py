@@ -1,8 +1,9 @@
 """Encodings: zstd frames of a variant's ONNX file, any standard decoder reads them."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from edgefleet_protocol.blocks import cuts
 from edgefleet_protocol.errors import CorruptBlob
 
 if sys.version_info >= (3, 14):
@@ -15,20 +16,39 @@ LEVEL = 19
 PIECE_BYTES = 1024 * 1024
 STRATEGIES = (zstd.Strategy.fast, zstd.Strategy.btopt, zstd.Strategy.btultra, zstd.Strategy.btultra2)
 MIN_MATCHES = (3, 5, 7)
+CUT_WAYS = tuple((s, m) for m in (3, 5) for s in STRATEGIES[1:])
 MOST_TRIED_BYTES = 256 * 1024
 """A larger file is encoded once: the other ways would take seconds each for a fraction of a per cent."""
+MOST_CUT_BYTES = 32 * 1024 * 1024
+MOST_LEFT = 0.9
+"""Weights in fp32 leave more: no cut helps bytes that are all alike likely."""
 
 
 def compress(data: bytes) -> bytes:
     """`data` as one zstd frame, the smallest of several ways to look for repetitions.
 
     Level 19 looks for long ones. Quantized weights hold few: there, a search for longer matches only leaves more to
-    the entropy coder, which does better.
+    the entropy coder, which does better, and best where a block ends with the kind of what is in it.
     """
-    frames = [zstd.compress(data, level=LEVEL)]
-    if len(data) <= MOST_TRIED_BYTES:
+    plain = zstd.compress(data, level=LEVEL)
+    frames, small = [plain], len(data) <= MOST_TRIED_BYTES
+    if small:
         frames += [zstd.compress(data, options=_options(s, m)) for s in STRATEGIES for m in MIN_MATCHES]
+    codable = len(plain) < MOST_LEFT * len(data) and len(data) <= MOST_CUT_BYTES
+    if codable and (ends := cuts(data)):
+        ways = CUT_WAYS if small else CUT_WAYS[:1]
+        frames += [_in_blocks(data, ends, _options(strategy, least)) for strategy, least in ways]
     return bytes(min(frames, key=len))
+
+
+def _in_blocks(data: bytes, ends: Sequence[int], options: dict[int, int]) -> bytes:
+    compressor = zstd.ZstdCompressor(options=options)
+    compressor.set_pledged_input_size(len(data))  # into the header: else a decoder reserves the largest window
+    blocks = [
+        compressor.compress(data[begin:end], compressor.FLUSH_BLOCK)
+        for begin, end in zip((0, *ends), ends, strict=False)
+    ]
+    return b"".join([*blocks, compressor.compress(data[ends[-1] :], compressor.FLUSH_FRAME)])
 
 
 def _options(strategy: zstd.Strategy, min_match: int) -> dict[int, int]:
