@@ -1,5 +1,6 @@
 """A recipe: an ordered list of steps, checked for order and settings before anything runs."""
 
+import difflib
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
@@ -26,13 +27,16 @@ class StepSpec(BaseModel):
     @model_validator(mode="after")
     def _settings_fit_the_step(self) -> "StepSpec":
         if self.step not in SIGNATURES:
-            raise ValueError(f"there is no step '{self.step}': use one of {', '.join(SIGNATURES)}")
+            raise ValueError(f"there is no step '{self.step}': {_nearest(self.step, SIGNATURES)}")
         try:
             self.settings()
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"'{self.step}', setting '{where}': {first['msg']}") from None
+            reason = first["msg"]
+            if first["type"] == "extra_forbidden":
+                reason = f"there is none of that name: {_nearest(where, SIGNATURES[self.step].config.model_fields)}"
+            raise ValueError(f"'{self.step}', setting '{where}': {reason}") from None
         return self
 
     def settings(self) -> StepConfig:
@@ -52,17 +56,14 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _each_step_takes_what_the_one_before_gives(self) -> "Recipe":
         kind: StateKind = "torch"
-        giver = "the source model"
+        giver = quantizer = "the source model"
         for spec in self.steps:
             signature = SIGNATURES[spec.step]
             if kind not in signature.consumes:
-                taken = _named("torch" if "torch" in signature.consumes else "onnx")
-                raise ValueError(
-                    f"'{spec.step}' takes {taken}, but {giver} gives {_named(kind)}: "
-                    + ("move it before 'export'" if kind == "onnx" else "put 'export' before it")
-                )
-            kind, giver = signature.gives(kind), f"'{spec.step}'"
-        if kind != "onnx":
+                raise ValueError(_wrong_order(spec.step, kind, giver, quantizer))
+            given, kind, giver = kind, signature.gives(kind), f"'{spec.step}'"
+            quantizer = giver if (given, kind) == ("onnx", "quantized") else quantizer
+        if kind in ("torch", "brought"):
             raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
         return self
 
@@ -95,8 +96,28 @@ class Recipe(BaseModel):
         return digest_of([{"step": s.step, "config": s.settings().model_dump(mode="json")} for s in self.steps])
 
 
-def _named(kind: str) -> str:
-    return "a torch module" if kind == "torch" else "an ONNX file"
+def _wrong_order(step: str, kind: StateKind, giver: str, quantizer: str) -> str:
+    """Why a step cannot take what the one before it gives, and where it belongs."""
+    consumes = SIGNATURES[step].consumes
+    if kind == "packed":
+        return f"'{step}' comes after {giver}, which lays out the file for good: put {giver} last"
+    if kind == "torch":
+        return f"'{step}' takes {_named('onnx')}, but {giver} gives {_named(kind)}: put 'export' before it"
+    if "torch" in consumes and (kind == "onnx" or "onnx" not in consumes):
+        return f"'{step}' takes {_named('torch')}, but {giver} gives {_named(kind)}: move it before 'export'"
+    return f"'{step}' takes weights in fp32, but {giver} gives {_named(kind)}: move it before {quantizer}"
+
+
+def _named(kind: StateKind) -> str:
+    names = {"onnx": "an ONNX file", "quantized": "an ONNX file with weights in fewer bits"}
+    return names.get(kind, "a torch module")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """What to use instead of a word that nothing knows: the nearest, or all there are."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
 
 
 def recipe_from(value: Any) -> Recipe:

@@ -12,7 +12,9 @@ from edgefleet_compression import step_configs as configs
 from edgefleet_compression.step_configs import StepConfig
 
 SourceKind = Literal["torch", "brought"]
-StateKind = SourceKind | Literal["onnx"]
+StateKind = SourceKind | Literal["onnx", "quantized", "packed"]
+"""An ONNX file has all of its weights in fp32 (onnx), some in fewer bits (quantized), or is laid out for good (packed).
+"""
 Need = Literal["train", "calib", "val", "teacher", "scheme"]
 
 
@@ -44,6 +46,7 @@ class Signature:
 MODULE: frozenset[StateKind] = frozenset({"torch"})
 SOURCE: frozenset[StateKind] = frozenset({"torch", "brought"})
 FILE: frozenset[StateKind] = frozenset({"onnx"})
+ANY_FILE: frozenset[StateKind] = frozenset({"onnx", "quantized"})
 TRAINING: frozenset[Need] = frozenset({"train", "val", "teacher"})
 
 SIGNATURES: dict[str, Signature] = {
@@ -58,12 +61,13 @@ SIGNATURES: dict[str, Signature] = {
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
     "reestimate_norms": Signature(MODULE, "torch", configs.ReestimateNormsConfig, frozenset({"train", "val"})),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"}), revision=2),
-    "static_int8": Signature(FILE, "onnx", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
-    "accuracy_int8": Signature(FILE, "onnx", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"})),
-    "dynamic_int8": Signature(FILE, "onnx", configs.DynamicInt8Config, frozenset({"val"})),
-    "weight_only": Signature(FILE, "onnx", configs.WeightOnlyConfig, frozenset({"val"})),
-    "fp16": Signature(FILE, "onnx", configs.Fp16Config),
+    "static_int8": Signature(FILE, "quantized", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
+    "accuracy_int8": Signature(FILE, "quantized", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"})),
+    "dynamic_int8": Signature(FILE, "quantized", configs.DynamicInt8Config, frozenset({"val"})),
+    "weight_only": Signature(FILE, "quantized", configs.WeightOnlyConfig, frozenset({"val"})),
+    "fp16": Signature(ANY_FILE, "quantized", configs.Fp16Config),
     "storage_quant": Signature(
-        FILE, "onnx", configs.StorageQuantConfig, revision=2, needs_for={"mean_bits": frozenset({"calib"})}
+        ANY_FILE, "quantized", configs.StorageQuantConfig, revision=2, needs_for={"mean_bits": frozenset({"calib"})}
     ),
+    "pack": Signature(ANY_FILE, "packed", configs.PackConfig),
 }

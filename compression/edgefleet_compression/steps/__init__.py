@@ -7,6 +7,7 @@ from edgefleet_compression.steps.dynamic_int8 import dynamic_int8
 from edgefleet_compression.steps.export import export
 from edgefleet_compression.steps.finetune import finetune
 from edgefleet_compression.steps.fp16 import fp16
+from edgefleet_compression.steps.pack import pack
 from edgefleet_compression.steps.prune_iterative import prune_iterative
 from edgefleet_compression.steps.prune_structured import prune_structured
 from edgefleet_compression.steps.prune_unstructured import prune_unstructured
@@ -37,6 +38,7 @@ STEPS: dict[str, Run] = {
     "weight_only": weight_only,
     "fp16": fp16,
     "storage_quant": storage_quant,
+    "pack": pack,
 }
 
 __all__ = ["STEPS"]

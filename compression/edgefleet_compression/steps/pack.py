@@ -1,0 +1,74 @@
+"""Packing: of the layouts that unfold to the very same weights, the one whose encoding is smallest."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from edgefleet_compression.errors import NothingChanged, StepError
+from edgefleet_compression.folding import folded, runs_alike
+from edgefleet_compression.graph import saved
+from edgefleet_compression.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
+from edgefleet_compression.states import OnnxState
+from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step_configs import PackConfig
+from edgefleet_protocol.encoding import MOST_TRIED_BYTES, compress
+
+LEAST_NUMBERS = 512
+"""A smaller tensor can't win back the bytes of a node, or of a block of its own."""
+
+Measure = Callable[[Layout], int]
+
+
+def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
+    """Try types and order of tensors, and how floats are written, and keep what takes the fewest bytes encoded.
+
+    What runs is the same: the layers and constants that a session is left with are compared bit by bit.
+
+    Raises:
+        NothingChanged: no layout is smaller than the one that was given.
+        StepError: a session would be left with something else.
+    """
+    model = onnx.load(state.path)
+    given_bytes = len(compress(state.path.read_bytes()))
+    sizes: dict[Layout, int] = {}
+
+    def measured(layout: Layout) -> int:
+        if layout not in sizes:
+            context.progress(min(0.9, len(sizes) / 40), f"layout {len(sizes) + 1}")
+            sizes[layout] = len(compress(laid_out(model, layout).SerializeToString(deterministic=True)))
+        return sizes[layout]
+
+    small = state.path.stat().st_size <= MOST_TRIED_BYTES
+    best = min(_coarse(small), key=measured)
+    if small:
+        best = _by_tensor(model.graph, best, measured)
+    if measured(best) >= given_bytes:
+        raise NothingChanged(
+            f"pack: none of {len(sizes)} layouts takes fewer than the {given_bytes:,} bytes that the encoding of "
+            "this one has: drop the step"
+        )
+    packed = laid_out(model, best)
+    if not runs_alike(folded(model, context.folder / "given.onnx"), folded(packed, context.folder / "folded.onnx")):
+        raise StepError("pack: a session would be left with other weights than before: drop the step")
+    path = saved(packed, context.folder / "packed.onnx")
+    log = {"layouts": len(sizes), "order": best.order, "floats": best.floats, "wide": len(best.wide)}
+    log |= {"turned": len(best.turned), "encoding_bytes": measured(best), "encoding_bytes_before": given_bytes}
+    return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
+
+
+def _coarse(small: bool) -> Iterator[Layout]:
+    for order in ORDERS:
+        for floats in FLOATS_WAYS if small else FLOATS_WAYS[:1]:
+            yield Layout(order=order, floats=floats)
+
+
+def _by_tensor(graph: onnx.GraphProto, best: Layout, measured: Measure) -> Layout:
+    """Change one integer tensor after the other, the largest first, where that alone saves bytes."""
+    numbers = {name: int(np.prod(tensor.dims)) for name, tensor in stored_integers(graph).items()}
+    for name in sorted(numbers, key=lambda name: -numbers[name]):
+        if numbers[name] >= LEAST_NUMBERS:
+            changed = (replace(best, wide=best.wide | {name}), replace(best, turned=best.turned | {name}))
+            best = min((best, *changed), key=measured)
+    return best
