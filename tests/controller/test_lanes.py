@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from edgefleet_controller.delivery.lanes import BURST_S, MAX_BLOBS, MAX_CHUNKS, Lanes, Send, Wait
+from edgefleet_controller.delivery.lanes import BURST_S, GATHER_S, MAX_BLOBS, MAX_CHUNKS, Lanes, Send, Wait
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 CHUNK = 1000
@@ -161,7 +161,7 @@ def test_an_idle_lane_saves_nothing_up() -> None:
     want(lanes, 100.0, range(1000), chunks=1000, blob=B)
     sent, _ = run(lanes, 100.0)
     times = [at for at, _ in sent]
-    assert times[0] == 100.15
+    assert times[0] == pytest.approx(100 + GATHER_S)
     assert times[-1] - times[0] == pytest.approx(0.999, rel=0.001)
 
 
@@ -170,7 +170,7 @@ def test_lanes_are_independent_of_each_other() -> None:
     want(lanes, 0.0, range(1000), chunks=1000, lane="ethernet", rate=80_000)
     want(lanes, 0.0, range(1000), chunks=1000, lane="wifi", rate=8_000)
     want(lanes, 0.0, range(1000), chunks=1000, lane="nb-2g", rate=80)
-    sent, _ = run(lanes, 0.0, until=0.65)
+    sent, _ = run(lanes, 0.0, until=GATHER_S + 0.5)
     by_lane = {name: len([1 for _, send in sent if send.lane == name]) for name in ("ethernet", "wifi", "nb-2g")}
     assert by_lane["ethernet"] == 1000
     assert by_lane["wifi"] == pytest.approx(500, abs=2)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from edgefleet_protocol.chunks import chunk_count
 
-GATHER_S = 0.15
+GATHER_S = 0.05
+"""Devices of a wave ask within a moment; who listens before it asks misses nothing that leaves while others ask."""
 GRACE_S = 0.1
 GRACE_CHUNKS = 2
 """A chunk that left less than `GRACE_S` plus this many chunk intervals ago is still on its way, and not sent again."""
