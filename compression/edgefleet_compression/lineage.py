@@ -14,7 +14,6 @@ from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.host import host
 from edgefleet_compression.recipe import Recipe
-from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_protocol.canonical import canonical_json, digest_of
 from edgefleet_protocol.encoding import ZSTD_VERSION
 
@@ -36,7 +35,7 @@ class Environment(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     processor: str
-    instruction_set: InstructionSet
+    instruction_set: str
     threads: int
     python: str
 
@@ -45,8 +44,9 @@ class Lineage(BaseModel):
     """All that decides what a variant is.
 
     `source` names the source model's weights or graph, its architecture and preprocessing; `files` are those of its
-    card, by sha256, `splits` the arrays of each split. `recipe` holds every step with its whole settings;
-    `instruction_set` is the class that it was built for, `environment` the host that built it.
+    card, by sha256, `splits` the arrays of each split. `recipe` holds every step with its whole settings, as plain
+    values: a later version may not know a step any more, and still shows what there was. `instruction_set` is the class
+    that it was built for, `environment` the host that built it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,14 +54,14 @@ class Lineage(BaseModel):
     source: str
     files: dict[str, str]
     splits: dict[str, str]
-    recipe: Recipe
+    recipe: dict[str, Any]
     seed: int
-    instruction_set: InstructionSet
+    instruction_set: str
     libraries: dict[str, str]
     environment: Environment
 
 
-def record(source: "Source", recipe: Recipe, seed: int, instruction_set: InstructionSet) -> Lineage:
+def record(source: "Source", recipe: Recipe, seed: int, instruction_set: str) -> Lineage:
     """The lineage of what is built here and now; in a worker."""
     import torch
 
@@ -71,7 +71,7 @@ def record(source: "Source", recipe: Recipe, seed: int, instruction_set: Instruc
         source=source.digest,
         files=source.card.files,
         splits=_split_digests(source),
-        recipe=Recipe.model_validate({"name": recipe.name, "title": recipe.title, "steps": whole}),
+        recipe={"name": recipe.name, "title": recipe.title, "steps": whole},
         seed=seed,
         instruction_set=instruction_set,
         libraries={**library_versions(), "zstd": ZSTD_VERSION, "edgefleet": version("edgefleet")},

@@ -52,7 +52,7 @@ def test_everything_that_decides_a_variant_is_recorded(first: dict[str, Any], ti
     assert lineage.files == tiny_card.files
     assert lineage.splits.keys() == {"train", "calib", "val", "test"}
     assert len({*lineage.splits.values()}) == 4
-    assert lineage.recipe.steps[0].config == {"ratio": 0.5, "round_to": 8}, "whole settings, defaults as well"
+    assert lineage.recipe["steps"][0]["config"] == {"ratio": 0.5, "round_to": 8}, "whole settings, defaults as well"
     assert (lineage.seed, lineage.instruction_set, lineage.environment.threads) == (0, "x86-avx2", 1)
     assert lineage.libraries.keys() >= {"torch", "onnxruntime", "zstd", "edgefleet"}
     assert all(len(s["digest"]) == 64 and s["revision"] >= 1 and s["log"]["made_on"] for s in first["steps"])
