@@ -13,8 +13,11 @@ from edgefleet_compression.packing import FLOATS_WAYS, ORDERS, Layout, laid_out,
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.step_configs import PackConfig
-from edgefleet_protocol.encoding import MOST_TRIED_BYTES, compress
+from edgefleet_protocol.encoding import compress
 
+MOST_BYTES = 64 * 1024
+"""Of a larger file only the order is tried: a look at one layout takes a second or two there, and saves next to none.
+"""
 LEAST_NUMBERS = 512
 """A smaller tensor can't win back the bytes of a node, or of a block of its own."""
 
@@ -40,7 +43,7 @@ def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
             sizes[layout] = len(compress(laid_out(model, layout).SerializeToString(deterministic=True)))
         return sizes[layout]
 
-    small = state.path.stat().st_size <= MOST_TRIED_BYTES
+    small = state.path.stat().st_size <= MOST_BYTES
     best = min(_coarse(small), key=measured)
     if small:
         best = _by_tensor(model.graph, best, measured)

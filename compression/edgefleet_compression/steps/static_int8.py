@@ -3,8 +3,8 @@
 import onnx
 
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.graph import strip
-from edgefleet_compression.int8 import quantize
+from edgefleet_compression.graph import saved, strip
+from edgefleet_compression.int8 import quantize, quantized_layers
 from edgefleet_compression.session import inputs
 from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
@@ -26,10 +26,11 @@ def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) ->
     context.progress(0.2, f"calibrating on {len(x)} samples")
     quantize(state.path, path, samples, config, context.scheme)
     model = onnx.load(path)
+    layers = len(quantized_layers(model))
+    if not layers:
+        raise NothingChanged("static_int8 found no layer with weights to quantize in the graph: drop the step")
     strip(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    saved(model, path)
     nodes = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    if not nodes:
-        raise NothingChanged("static_int8 found nothing to quantize in the graph: drop the step")
-    log = {"scheme": context.scheme.as_dict(), "quantize_nodes": nodes, "calibration_samples": len(x)}
+    log = {"scheme": context.scheme.as_dict(), "layers": layers, "quantize_nodes": nodes, "calibration_samples": len(x)}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
