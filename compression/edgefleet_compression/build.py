@@ -93,6 +93,26 @@ def source_metrics(files: dict[str, str], cache_dir: str) -> Outcome:
         return _failure(error)
 
 
+def teach(request: dict[str, Any]) -> Outcome:
+    """Have the source model answer all samples of train, as they are and mirrored; for {files, cache_dir}.
+
+    Every student learns by these answers: asked for beforehand, they are in nobody's training time.
+    """
+    try:
+        one_thread()
+        from edgefleet_compression.cache import Cache
+        from edgefleet_compression.source import open_source
+
+        source = open_source(
+            {name: Path(path) for name, path in request["files"].items()}, Cache(Path(request["cache_dir"]))
+        )
+        for mirrored in (False, True):
+            source.logits("train", mirrored)
+        return {"ok": True}
+    except Exception as error:
+        return _failure(error)
+
+
 def make_golden(files: dict[str, str]) -> bytes:
     """The golden set of a model: an npz of `inputs` [M, *shape] and, where known, `labels` int64 [M], the first of val.
 
@@ -141,7 +161,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.graph import unfolded_bytes
     from edgefleet_compression.lineage import record
-    from edgefleet_compression.measure import measure
+    from edgefleet_compression.measure import measured
     from edgefleet_compression.runner import Bench, run_recipe
     from edgefleet_compression.source import open_source
 
@@ -155,7 +175,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     last = len(recipe.steps)
     progress.at(last, "measure", 0.0, "measuring")
     runtime: dict[str, str] = {}
-    metrics = measure(path, source, runtime, _parameters(reports), build_s, _path(asked.reference))
+    metrics = measured(path, source, runtime, _parameters(reports), build_s, _path(asked.reference))
     expected = _expected(path, source, runtime)
     progress.at(last, "measure", 1.0, "done")
     return {
@@ -171,9 +191,13 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     }
 
 
+def weights_of(recipe: Recipe) -> list[float]:
+    """How long each step of a recipe is likely to take beside the others, measuring last; in no unit."""
+    return [*(1.0 + TRAINING_WEIGHT * getattr(spec.settings(), "epochs", 0) for spec in recipe.steps), 1.0]
+
+
 def _progress(asked: BuildRequest, recipe: Recipe) -> BuildProgress:
-    weights = [1.0 + TRAINING_WEIGHT * getattr(spec.settings(), "epochs", 0) for spec in recipe.steps]
-    return BuildProgress(_path(asked.progress_path), recipe.name, [*weights, 1.0])
+    return BuildProgress(_path(asked.progress_path), recipe.name, weights_of(recipe))
 
 
 def _parameters(reports: "list[StepReport]") -> int | None:

@@ -9,6 +9,7 @@ CompressionError
 ├── StepError           a step ran and did not do what it is for
 │   └── NothingChanged  the step left the model as it was
 ├── MeasureError        a variant cannot be measured on this host
+├── SearchError         a search cannot be begun as it was asked for
 └── WorkerError         a worker process crashed, hung, or took too much memory
 """
 
@@ -47,6 +48,10 @@ class NothingChanged(StepError):  # noqa: N818 - reads as the statement it makes
 
 class MeasureError(CompressionError):
     """A variant cannot be measured on this host."""
+
+
+class SearchError(CompressionError):
+    """A search cannot be begun as it was asked for."""
 
 
 class WorkerError(CompressionError):

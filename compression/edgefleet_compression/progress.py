@@ -6,10 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 INTERVAL_S = 0.1
+FROM_CACHE = "from the cache"
+"""What is said of a step that did not run."""
 
 
 class BuildProgress:
-    """Rewrites `path` with {recipe, step, step_index, steps, fraction, text}; `fraction` is of the whole build."""
+    """Rewrites `path` with {recipe, step, step_index, steps, fraction, cached, text}.
+
+    `fraction` is the share of the whole build that is done, `cached` the part of it that did not run.
+    """
 
     def __init__(
         self, path: Path | None, recipe: str, weights: Sequence[float], now: Callable[[], float] = time.monotonic
@@ -27,10 +32,13 @@ class BuildProgress:
         self._weights = weights
         self._now = now
         self._written_s = float("-inf")
+        self._cached = 0.0
 
     def at(self, index: int, step: str, share: float, text: str) -> None:
         """Say that a share (0 to 1) of step `index` is done; a new step is written at once."""
         now = self._now()
+        if text == FROM_CACHE:
+            self._cached += self._weights[index]
         if self._path is None or (0 < share < 1 and now - self._written_s < INTERVAL_S):
             return
         self._written_s = now
@@ -41,6 +49,7 @@ class BuildProgress:
             "step_index": index,
             "steps": len(self._weights),
             "fraction": round(done / sum(self._weights), 4),
+            "cached": round(self._cached / sum(self._weights), 4),
             "text": text,
         }
         partial = self._path.with_name(f"{self._path.name}.partial")

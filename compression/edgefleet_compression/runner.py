@@ -12,6 +12,7 @@ from typing import Any
 from edgefleet_compression.cache import Cache, step_key
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.host import host
+from edgefleet_compression.progress import FROM_CACHE
 from edgefleet_compression.recipe import Recipe, StepSpec
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.signatures import SIGNATURES
@@ -77,7 +78,7 @@ def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Pa
         progress(index, spec.step, 0.0, "starting")
         state, report = _run_step(spec, state, bench, partial(progress, index, spec.step))
         reports.append(report)
-        progress(index, spec.step, 1.0, "from the cache" if report.cached else "done")
+        progress(index, spec.step, 1.0, FROM_CACHE if report.cached else "done")
     assert isinstance(state, OnnxState)  # a recipe that ends otherwise is refused as it is read
     return state.path, reports
 

@@ -169,7 +169,7 @@ def test_the_golden_set_is_the_first_of_val_and_always_the_same_bytes(tiny_files
 def test_progress_ends_at_one(built: Outcomes, folder: Path) -> None:
     progress = json.loads((folder / "progress.json").read_text())
     assert progress["fraction"] == 1.0
-    assert progress.keys() == {"recipe", "step", "step_index", "steps", "fraction", "text"}
+    assert progress.keys() == {"recipe", "step", "step_index", "steps", "fraction", "cached", "text"}
 
 
 def test_the_source_model_has_figures_of_its_own(tiny_files: dict[str, str], folder: Path, built: Outcomes) -> None:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from edgefleet_compression.progress import BuildProgress
+from edgefleet_compression.progress import FROM_CACHE, BuildProgress
 
 
 def test_the_fraction_is_of_the_whole_build_weighted_by_step(tmp_path: Path) -> None:
@@ -11,7 +11,8 @@ def test_the_fraction_is_of_the_whole_build_weighted_by_step(tmp_path: Path) -> 
     progress = BuildProgress(path, "r", [6.0, 1.0, 1.0])
     progress.at(0, "finetune", 0.5, "epoch 2 of 4")
     assert json.loads(path.read_text()) == {
-        "recipe": "r", "step": "finetune", "step_index": 0, "steps": 3, "fraction": 0.375, "text": "epoch 2 of 4"
+        "recipe": "r", "step": "finetune", "step_index": 0, "steps": 3, "fraction": 0.375, "cached": 0.0,
+        "text": "epoch 2 of 4",
     }  # fmt: skip
     progress.at(2, "measure", 1.0, "done")
     assert json.loads(path.read_text())["fraction"] == 1.0
@@ -30,3 +31,12 @@ def test_writes_within_a_tenth_of_a_second_are_left_out_but_a_new_step_never(tmp
 
 def test_without_a_path_nothing_is_written() -> None:
     BuildProgress(None, "r", [1.0]).at(0, "s", 0.0, "t")
+
+
+def test_what_came_from_the_cache_is_told_apart_from_what_ran(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    progress = BuildProgress(path, "r", [6.0, 1.0, 1.0])
+    progress.at(0, "finetune", 1.0, FROM_CACHE)
+    progress.at(1, "export", 1.0, "done")
+    told = json.loads(path.read_text())
+    assert (told["fraction"], told["cached"]) == (0.875, 0.75)

@@ -1,22 +1,29 @@
 """A search over recipes: what it tries next, what it keeps, and why each other point is out."""
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgefleet_compression.errors import SearchError
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import Recipe
 from edgefleet_compression.search import rounds, space
+from edgefleet_compression.search.menus import ENUMERATED, Menu, Scores, Setting, explore, menu_for
 from edgefleet_compression.search.pareto import beaten_by, front
 from edgefleet_compression.search.points import Point, order_of
+from edgefleet_compression.search.proxies import Trial, key_of, promising, steps_of
 from edgefleet_compression.search.rounds import Means
-from edgefleet_compression.search.run import Ground, measure_all
 from edgefleet_compression.search.space import Trunk
+from edgefleet_compression.search.targets import Target, targets_of
+from edgefleet_compression.search.wanted import Wanted, judge, wanted_from
 from edgefleet_compression.signatures import SIGNATURES
-from edgefleet_compression.worker import warm_worker
+from edgefleet_profiles.catalogue import load_catalogue
+
+MINUTES = 60.0
+SPACE = space.default_space()
 
 
 def recipe(name: str, *steps: str) -> Recipe:
@@ -48,6 +55,15 @@ def test_rejected_points_and_points_without_figures_are_on_no_front() -> None:
     assert front([*points, point("kept", 0.9, 1.0, 900)]) == [point("kept", 0.9, 1.0, 900)]
 
 
+def test_a_file_made_for_other_processors_is_not_rejected_by_what_it_takes_on_this_one() -> None:
+    slow = Metrics(accuracy_val=0.9, latency_ratio=1.7, encoding_bytes=900, instruction_set="x86-avx2")
+    int8 = Recipe(name="int8", title="", steps=(space.EXPORT, space.step("static_int8")))
+    elsewhere = Point(int8, "arm-dotprod", slow)
+    better = replace(point("w8", 0.92, 1.0, 800), instruction_set="arm-dotprod")
+    assert names(front([elsewhere, better])) == {"int8", "w8"}
+    assert names(front([replace(elsewhere, instruction_set="x86-avx2"), better])) == {"w8"}
+
+
 @pytest.mark.parametrize(
     ("steps", "order"),
     [
@@ -60,46 +76,209 @@ def test_an_order_names_each_technique_where_it_was_applied(steps: tuple[str, ..
     assert order_of(recipe("r", *steps)) == order
 
 
-def test_every_step_of_the_default_space_has_its_technique_or_is_none() -> None:
-    trunks = [space.SOURCE, *rounds.scouts()]
-    recipes = [space.recipe(t, tail) for t in trunks for tail in space.without_training()]
-    recipes += [space.recipe(t, tail) for t in rounds.scouts() for tail in space.low_bits(3, 2)]
+def test_the_default_space_has_many_orders_and_no_recipe_twice() -> None:
+    trunks = [t.trained_for(4) for t in SPACE.networks]
+    tails = [*SPACE.tails, *(space.low_bits(name, 3, 1) for name, _ in SPACE.low_bits)]
+    recipes = [space.recipe(t, tail) for t in (space.SOURCE, *trunks) for tail in tails if t.epochs or not tail.trains]
     assert len({r.name for r in recipes}) == len({r.digest for r in recipes}) == len(recipes)
-    assert len({order_of(r) for r in recipes}) >= 5
+    assert len({order_of(r) for r in recipes}) >= 6
 
 
-def test_networks_worth_training_are_spread_from_the_smallest_to_the_best() -> None:
-    trunks = [Trunk(f"t{n}", "", (), 2) for n in range(6)]
-    scouted = {f"t{n}": point(f"t{n}", 0.80 + n / 50, 0.1 + n / 10, 1000 * (n + 1)) for n in range(5)}
-    scouted["t5"] = point("t5", 0.80, 0.9, 9000)
-    assert [t.name for t in rounds.worth_training(trunks, scouted, 3)] == ["t0", "t2", "t4"]
+def scouted(*shares: tuple[str, float, int]) -> list[tuple[Trunk, Point]]:
+    known = {t.name: t for t in SPACE.networks}
+    return [(known[name], point(name, share, 0.2, size)) for name, share, size in shares]
 
 
-def test_epochs_fit_the_time_that_is_left_and_its_bounds() -> None:
-    trunks = space.students(2, widths=(16, 32), depths=(0,))
-    pace = {trunk.name: 20.0 for trunk in trunks}
-    hour = rounds.in_full(trunks, pace, Means(workers=2, left_s=1000))
-    assert [trunk.epochs for trunk in hour] == [27, 27]
-    assert all(s.config["epochs"] == 27 for t in hour for s in t.steps if SIGNATURES[s.step].trains)
-    assert {t.epochs for t in rounds.in_full(trunks, pace, Means(2, 1))} == {rounds.LEAST_EPOCHS}
-    assert {t.epochs for t in rounds.in_full(trunks, pace, Means(2, 1e6))} == {rounds.MOST_EPOCHS}
+def test_of_students_the_smallest_that_keeps_up_and_the_best_are_worth_training() -> None:
+    found = scouted(("ds16", 0.70, 10), ("ds24", 0.84, 20), ("ds32", 0.86, 30), ("ds48", 0.87, 60))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24", "ds48", "ds32"]
 
 
-@pytest.fixture
-def ground(tiny_files: dict[str, str], tmp_path: Path) -> Iterator[Ground]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=warm_worker) as pool:
-        yield Ground(tiny_files, tmp_path / "cache", tmp_path / "work", pool, ("x86-vnni", "x86-avx2", "arm-neon"))
+def test_a_pruned_source_is_held_against_its_own_kind_and_comes_after_two_students() -> None:
+    found = scouted(("pruned50", 0.92, 100), ("ds24", 0.84, 20), ("ds32", 0.86, 30), ("ds48", 0.87, 60))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24", "ds48", "pruned50", "ds32"]
 
 
-def test_a_recipe_is_measured_for_each_class_or_says_why_not(ground: Ground, tmp_path: Path) -> None:
-    tails = {tail.name: space.recipe(space.SOURCE, tail) for tail in space.without_training()}
-    broken = Recipe(name="broken", title="", steps=(space.step("export", tolerance=1e-12),))
-    heard: list[Point] = []
-    points = measure_all([tails["w8"], tails["int8"], broken], ground, None, float("inf"), heard.append)
-    assert points == heard and len(points) == 9
-    found = {(p.recipe.name, p.instruction_set): p for p in points}
-    assert found["w8", "x86-vnni"].metrics == found["w8", "arm-neon"].metrics is not None
-    assert found["int8", "x86-avx2"].metrics is not None
-    assert "may run int8 slower" in str(found["int8", "arm-neon"].rejected)
-    assert "a logit of the file differs" in str(found["broken", "x86-avx2"].rejected)
+CHOSEN = [*space.students((24, 48)), space.pruned()]
+PACE = {"ds24": 23.0, "ds48": 27.0, "pruned50": 60.0}
+
+
+def test_a_long_budget_trains_three_networks_for_many_epochs_within_its_share() -> None:
+    means = Means(workers=2, budget_s=45 * MINUTES)
+    planned = rounds.plan(CHOSEN, PACE, means, 5, SPACE.low_bits)
+    epochs = {p.trunk.name: p.trunk.epochs for p in planned}
+    assert list(epochs) == ["ds24", "ds48", "pruned50"]
+    assert epochs["ds24"] >= rounds.ENOUGH_EPOCHS and epochs["pruned50"] < epochs["ds24"] / 2
+    spent_s = sum(PACE[name] * count for name, count in epochs.items()) / means.workers
+    assert 0.8 < spent_s / (rounds.WHOLE_SHARE * means.budget_s) <= 1
+    for p in planned:
+        assert {s.config["epochs"] for s in p.trunk.steps if SIGNATURES[s.step].trains} == {p.trunk.epochs}
+
+
+def test_a_shorter_budget_trains_no_more_networks_than_there_are_workers() -> None:
+    for workers in (1, 2):
+        planned = rounds.plan(CHOSEN, PACE, Means(workers, 15 * MINUTES), 5, SPACE.low_bits)
+        assert len(planned) == workers
+        assert min(p.trunk.epochs for p in planned) >= rounds.LEAST_EPOCHS
+
+
+def test_low_bits_keep_to_their_time_and_to_the_number_of_trainings() -> None:
+    for minutes, trained in ((45, 5), (45, 14), (10, 5), (1, 5)):
+        means = Means(2, minutes * MINUTES)
+        planned = rounds.plan(CHOSEN, PACE, means, trained, SPACE.low_bits)
+        tails = [(PACE[p.trunk.name], tail) for p in planned for tail in p.low_bits]
+        assert trained + len(planned) + sum(tail.trains for _, tail in tails) <= rounds.MOST_TRAININGS
+        low_s = sum(s * sum(x.config["epochs"] for x in t.steps if "epochs" in x.config) for s, t in tails) / 2
+        assert low_s <= rounds.LOW_SHARE * means.budget_s
+    assert not tails, "a minute trains nothing to few bits"
+
+
+def test_the_plan_follows_from_the_budget_and_the_scouts_alone() -> None:
+    means = Means(2, 45 * MINUTES)
+    assert rounds.plan(CHOSEN, PACE, means, 5, SPACE.low_bits) == rounds.plan(CHOSEN, PACE, means, 5, SPACE.low_bits)
+    assert rounds.plan(CHOSEN, {}, means, 5, SPACE.low_bits) == []
+
+
+def test_scouts_see_a_bounded_number_of_samples_and_stop_with_their_share_of_the_time() -> None:
+    assert {
+        s.config["samples"] for t in rounds.scouts(SPACE.networks, 55_000) for s in t.steps if "samples" in s.config
+    } == {16384}
+    assert {
+        s.config["samples"] for t in rounds.scouts(SPACE.networks, 900) for s in t.steps if "samples" in s.config
+    } == {900}
+    assert rounds.may_scout_on([10.0, 12.0], Means(2, 10 * MINUTES))
+    assert not rounds.may_scout_on([100.0, 120.0], Means(2, 10 * MINUTES))
+
+
+def counted(seen: list[Setting], score: Callable[[Setting], Scores]) -> Callable[[Setting], Scores]:
+    def scored(setting: Setting) -> Scores:
+        seen.append(dict(setting))
+        return score(setting)
+
+    return scored
+
+
+def test_a_small_menu_is_tried_whole() -> None:
+    seen: list[Setting] = []
+    menu = menu_for({"linear"})
+    assert menu.size <= ENUMERATED
+    explore(menu, 64, 0, counted(seen, lambda setting: (0.0, 0.0)))
+    assert len(seen) == len({str(s) for s in seen}) == menu.size
+
+
+def test_a_large_menu_is_sampled_alike_for_one_seed_and_learns_from_what_it_saw() -> None:
+    menu = menu_for({"stem", "depthwise", "pointwise", "linear"})
+    assert menu.size > 1000
+
+    def score(setting: Setting) -> Scores:
+        return setting["pointwise"], abs(setting["depthwise"] - 5)
+
+    runs = []
+    for seed in (3, 3, 4):
+        seen: list[Setting] = []
+        explore(menu, 60, seed, counted(seen, score))
+        runs.append(seen)
+    assert runs[0] == runs[1] != runs[2] and len(runs[0]) == 60
+    early, late = (sum(s["pointwise"] for s in part) for part in (runs[0][:20], runs[0][-20:]))
+    assert late < early
+
+
+def test_exploring_ends_when_the_time_does() -> None:
+    explore(Menu({"bits": (3.0, 4.0)}), 64, 0, lambda setting: None)
+    explore(menu_for({"stem", "dense", "linear"}), 64, 0, lambda setting: None)
+
+
+def test_a_cheap_look_keeps_what_nothing_beats_and_says_why_the_others_are_out() -> None:
+    trials = [
+        Trial({"linear": 8}, 900, 40.0, 1.0),
+        Trial({"linear": 6}, 700, 30.0, 1.0),
+        Trial({"linear": 5}, 750, 20.0, 1.0),
+        Trial({"linear": 3}, 300, 5.0, 0.7),
+    ]
+    kept, reasons = promising(trials)
+    assert kept == trials[:2]
+    assert "another of 750 bytes or fewer is nearer" in reasons[2]
+    assert "stopped early: 70% of 64 samples as in fp32, 5.0 dB" in reasons[3]
+
+
+def test_of_many_promising_settings_a_spread_is_measured() -> None:
+    trials = [Trial({"linear": n}, 100 * n, 10.0 * n, 1.0) for n in range(1, 9)]
+    kept, reasons = promising(trials, most=3)
+    assert [t.encoding_bytes for t in kept] == [100, 500, 800]
+    assert len(kept) + len(reasons) == len(trials)
+
+
+def test_settings_that_have_no_effect_do_not_tell_trials_apart() -> None:
+    assert key_of({"mean_bits": 4, "linear": 5, "sparsity": 0}) == key_of({"mean_bits": 4, "linear": 8, "sparsity": 0})
+    assert key_of({"mean_bits": 0, "linear": 5}) != key_of({"mean_bits": 0, "linear": 8})
+    assert [s.step for s in steps_of({"linear": 5, "sparsity": 0.5})] == ["prune_unstructured", "storage_quant"]
+
+
+def lossy(name: str, drop: float, latency: float, size: int) -> Point:
+    made = point(name, 0.92 - drop, latency, size)
+    assert made.metrics is not None
+    known = {"drop_val": drop, "drop_val_ci": (drop - 0.00196, drop + 0.00196)}
+    return replace(made, metrics=made.metrics.model_copy(update=known))
+
+
+def test_what_meets_everything_does_so_with_a_standard_error_to_spare() -> None:
+    points = [lossy("near", 0.0095, 0.2, 900), lossy("safe", 0.0085, 0.2, 900)]
+    verdict = judge(points, Wanted(max_drop=0.01))
+    assert names(verdict.feasible) == {"safe"} and verdict.nearest == []
+
+
+def test_constraints_that_nothing_meets_are_answered_with_the_nearest_and_what_it_breaks() -> None:
+    points = [lossy("exact", 0.0, 1.0, 9000), lossy("small", 0.02, 0.2, 1100), lossy("tiny", 0.09, 0.1, 100)]
+    verdict = judge(points, Wanted(max_drop=0.015, encoding_bytes=1000))
+    assert verdict.feasible == []
+    assert [p.recipe.name for p, _ in verdict.nearest] == ["small", "tiny", "exact"]
+    broken = {m.constraint: m.sentence for m in verdict.nearest[0][1]}
+    assert broken == {
+        "max_drop": "2.10 points lost on val with a standard error, at most 1.50 points allowed",
+        "encoding_bytes": "1,100 bytes encoded, at most 1,000 bytes allowed",
+    }
+    assert verdict.sentence.startswith("no point meets everything; nearest: small: 2.10 points lost")
+
+
+def test_a_figure_that_was_not_measured_meets_nothing() -> None:
+    verdict = judge([point("blind", 0.9, 0.2, 900)], Wanted(peak_rss_mb=100))
+    assert "peak_rss_mb was not measured" in verdict.sentence
+    assert judge([], Wanted(peak_rss_mb=100)).sentence == "nothing was measured"
+
+
+def test_constraints_are_read_from_words() -> None:
+    assert wanted_from(["max_drop=0.01", "encoding_bytes=15665"]) == Wanted(max_drop=0.01, encoding_bytes=15665)
+    for text, reason in (("max_dorp=1", "no bound 'max_dorp'"), ("max_drop=low", "max_drop=NUMBER")):
+        with pytest.raises(SearchError, match=reason):
+            wanted_from([text])
+
+
+def test_classes_follow_from_profiles_and_the_slowest_hardware_stands_for_each() -> None:
+    catalogue = load_catalogue()
+    targets = {t.instruction_set: t for t in targets_of(catalogue.profiles())}
+    for target in targets.values():
+        same = [p.hardware for p in catalogue.profiles() if p.device_class.instruction_set == target.instruction_set]
+        assert target.hardware is not None
+        assert target.hardware.latency_factor == max(hardware.latency_factor for hardware in same)
+
+
+def test_latency_is_measured_on_this_hosts_class_and_predicted_elsewhere() -> None:
+    metrics = Metrics(p50_ms=2.0, instruction_set="x86-avx2")
+    board = load_catalogue().hardware["rpi4"]
+    assert Target("x86-avx2", board).latency_ms(metrics) == (2.0, "measured")
+    assert Target("arm-neon", board).latency_ms(metrics) == (2.0 * board.latency_factor, "predicted")
+    energy, origin = Target("arm-neon", board).energy_mj(metrics)
+    assert origin == "modelled" and energy is not None and energy > 0
+    assert Target("arm-neon").latency_ms(metrics) == (None, "predicted")
+
+
+def figures(point: Point) -> dict[str, Any]:
+    assert point.metrics is not None
+    return point.metrics.model_dump()
+
+
+def test_the_library_refuses_a_search_for_nothing(tmp_path: Path, tiny_folder: Path) -> None:
+    from edgefleet_compression.search.search import search_folder
+
+    with pytest.raises(SearchError, match="needs a device class"):
+        search_folder(tiny_folder, tmp_path, targets=(), budget_s=10)

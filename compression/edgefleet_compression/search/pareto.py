@@ -21,24 +21,35 @@ NOISE: Mapping[str, float] = {"latency": 0.05, "memory": 0.05, "energy": 0.05}
 """Shares of a figure within which two measurements say the same."""
 
 
-def costs(metrics: Metrics) -> dict[str, float]:
-    """The objectives of a point that were measured; agreement stands in where there is no accuracy."""
+def costs(point: Point) -> dict[str, float]:
+    """The objectives of a point that were measured; agreement stands in where there is no accuracy.
+
+    A file made for another instruction set than this host's has no latency here: what it takes on this host says
+    nothing of the processors that it was made for.
+    """
+    metrics = point.metrics
+    if metrics is None:
+        return {}
     found = {name: value for name, cost in OBJECTIVES.items() if (value := cost(metrics)) is not None}
     if "accuracy" in found:
         found.pop("agreement", None)
+    if "scheme" in point.recipe.needs and metrics.instruction_set not in (None, point.instruction_set):
+        for name in ("latency", "energy"):
+            found.pop(name, None)
     return found
 
 
 def dominates(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    """Whether `one` is no worse in anything that both were measured in, and better in something beyond the noise."""
-    shared = one.keys() & other.keys()
-    no_worse = all(one[k] <= other[k] * (1 + NOISE.get(k, 0.0)) for k in shared)
-    return no_worse and any(one[k] < other[k] * (1 - NOISE.get(k, 0.0)) for k in shared)
+    """Whether `one` is no worse in anything, and better in something beyond the noise; never on other figures."""
+    if one.keys() != other.keys():
+        return False
+    no_worse = all(one[k] <= other[k] * (1 + NOISE.get(k, 0.0)) for k in one)
+    return no_worse and any(one[k] < other[k] * (1 - NOISE.get(k, 0.0)) for k in one)
 
 
 def front(points: Sequence[Point]) -> list[Point]:
     """The measured points of one class that no other dominates, best accuracy first; rejected ones stay out."""
-    measured = [(p, costs(p.metrics)) for p in points if p.metrics is not None and p.rejected is None]
+    measured = [(p, costs(p)) for p in points if p.metrics is not None and p.rejected is None]
     kept = [(p, c) for p, c in measured if not any(dominates(other, c) for q, other in measured if q is not p)]
     return [p for p, _ in sorted(kept, key=lambda pair: (*pair[1].values(), pair[0].recipe.name))]
 
@@ -47,5 +58,5 @@ def beaten_by(point: Point, points: Sequence[Point]) -> Point | None:
     """A point of the front that dominates `point`, for the reason of its rejection; None where none does."""
     if point.metrics is None:
         return None
-    mine = costs(point.metrics)
-    return next((p for p in points if p.metrics is not None and dominates(costs(p.metrics), mine)), None)
+    mine = costs(point)
+    return next((p for p in points if p.metrics is not None and dominates(costs(p), mine)), None)

@@ -1,6 +1,7 @@
 """One measured recipe on one device class, or the reason why there is no figure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgefleet_compression.metrics import Metrics
@@ -9,7 +10,7 @@ from edgefleet_profiles.device_class import InstructionSet
 
 TECHNIQUES: dict[str, str] = {
     "distill": "distill",
-    "scale_width": "distill",
+    "scale_width": "scale",
     "finetune": "finetune",
     "prune_structured": "prune",
     "prune_unstructured": "prune",
@@ -31,20 +32,34 @@ class Point:
     """A recipe that was tried for a device class.
 
     `instruction_set` is the class it was built for. `rejected` says why it is out, in one sentence: it could not be
-    built, it was stopped early, or it was dominated; `metrics` may be there all the same.
+    built, it was stopped early, or it was dominated; `metrics` may be there all the same. `built` is what the worker
+    returned, for whoever publishes the file; `seconds` is how long that took.
     """
 
     recipe: Recipe
     instruction_set: InstructionSet
     metrics: Metrics | None = None
     rejected: str | None = None
-    steps: tuple[dict[str, Any], ...] = ()
+    built: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     seconds: float = 0.0
 
     @property
     def key(self) -> tuple[str, str]:
         """What tells this point from every other of a search."""
         return self.recipe.digest, self.instruction_set
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What each step did; nothing where it was not built."""
+        return list(self.built["steps"]) if self.built else []
+
+    @property
+    def quality(self) -> float | None:
+        """The share of val that is right, or answered as the source does where there are no labels."""
+        if self.metrics is None:
+            return None
+        known = self.metrics.accuracy_val
+        return self.metrics.agreement_val if known is None else known
 
     @property
     def order(self) -> str:

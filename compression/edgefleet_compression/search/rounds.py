@@ -1,71 +1,161 @@
-"""What a search tries next: pure; takes what is known so far and what time is left, returns networks to train.
+"""How a search spends its time: pure; from a budget and from what scouts have shown, the networks to train.
 
-Scouts train for a moment and say which networks are worth the whole; those that are not are rejected for that.
+Scouts train for a moment and say which networks are worth the whole; those that are not are rejected for that. What
+is planned follows from the budget and from what the scouts took as they ran, never from the clock: the same command
+plans the same again, and finds all of it in the cache.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgefleet_compression.search import space
-from edgefleet_compression.search.pareto import costs, dominates
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.search.space import Trunk
+from edgefleet_compression.search.space import Tail, Trunk
 
-SCOUT_EPOCHS = 2
-WHOLE_SHARE = 0.55
-"""Which part of the time that is left the training of whole networks may take; low bits and measuring need the rest."""
-MOST_EPOCHS, LEAST_EPOCHS = 48, 4
+SCOUT_EPOCHS, SCOUT_SAMPLES = 2, 16384
+SCOUT_SHARE, WHOLE_SHARE, LOW_SHARE = 0.10, 0.45, 0.30
+"""Shares of the budget: to look, to train whole networks, to train low bits. The rest is for what needs no training."""
+ENOUGH_EPOCHS = 24
+"""Fewer for each are better spent on fewer networks."""
+MOST_EPOCHS, LEAST_EPOCHS = 60, 2
+MOST_LOW, LEAST_LOW = 12, 2
+MOST_TRUNKS = 3
+MOST_TRAININGS = 20
+PROMISE = 1.25
+"""A network whose scout errs more than so many times as often as the best of its family is not worth the whole."""
+ROUNDED_COST = 1.5
+"""How much longer an epoch with rounded weights takes."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """What a search has to spend: workers, and seconds of wall time."""
+    """What a search has to spend: workers, and seconds of wall time in all."""
 
     workers: int
-    left_s: float
+    budget_s: float
 
 
-def scouts() -> list[Trunk]:
-    """Every network of the default space, to be trained for a moment."""
-    return [*space.students(SCOUT_EPOCHS), *space.pruned(SCOUT_EPOCHS)]
+@dataclass(frozen=True)
+class Planned:
+    """A network to train whole, with the low bits that are trained on top of it."""
+
+    trunk: Trunk
+    low_bits: tuple[Tail, ...]
 
 
-def worth_training(trunks: Sequence[Trunk], scouted: Mapping[str, Point], most: int) -> list[Trunk]:
-    """The networks to train in full: none that another beats in everything, spread from the smallest to the best.
-
-    Args:
-        trunks: the networks.
-        scouted: what each was worth after a moment, by its name, on one class.
-        most: how many to choose.
-    """
-    found = {name: p.metrics for name, p in scouted.items() if p.metrics is not None and p.rejected is None}
-    others = [costs(metrics) for metrics in found.values()]
-    kept = [
-        trunk
-        for trunk in trunks
-        if trunk.name in found and not any(dominates(other, costs(found[trunk.name])) for other in others)
-    ]
-    kept.sort(key=lambda trunk: found[trunk.name].encoding_bytes or 0)
-    if len(kept) <= most:
-        return kept
-    places = {round(i * (len(kept) - 1) / (most - 1)) for i in range(most)} if most > 1 else {len(kept) - 1}
-    return [kept[place] for place in sorted(places)]
+def scouts(networks: Sequence[Trunk], train_samples: int) -> list[Trunk]:
+    """The networks, to be trained for a moment."""
+    samples = min(SCOUT_SAMPLES, train_samples)
+    return [trunk.trained_for(SCOUT_EPOCHS, samples) for trunk in networks]
 
 
-def in_full(trunks: Sequence[Trunk], seconds_an_epoch: Mapping[str, float], means: Means) -> list[Trunk]:
-    """The networks with as many epochs as the time allows, the same for all.
+def may_scout_on(took_s: Sequence[float], means: Means) -> bool:
+    """Whether the scouts so far leave time for others, by the seconds that each took."""
+    return sum(took_s) / means.workers <= SCOUT_SHARE * means.budget_s
+
+
+def worth_training(scouted: Sequence[tuple[Trunk, Point]]) -> list[Trunk]:
+    """The networks that are worth the whole, the most promising first.
+
+    Of the students that err little more than the best one: the smallest, which is what a thin link wants, then the
+    best, then what lies between; a pruned source comes after the first two.
 
     Args:
-        trunks: what to train.
-        seconds_an_epoch: of each, by its name; none known counts as nothing.
-        means: the time that is left, and how many train side by side.
+        scouted: each network with what it was worth after a moment, on one class.
     """
-    one_epoch_s = sum(seconds_an_epoch.get(trunk.name, 0.0) for trunk in trunks) / means.workers
-    epochs = int(means.left_s * WHOLE_SHARE / one_epoch_s) if one_epoch_s else MOST_EPOCHS
-    return [trunk.trained_for(max(LEAST_EPOCHS, min(MOST_EPOCHS, epochs))) for trunk in trunks]
+    known = [(t, p, 1 - p.quality) for t, p in scouted if p.metrics and p.quality is not None]
+    kept: dict[str, list[Trunk]] = {"student": [], "pruned": []}
+    for family, found in kept.items():
+        mine = [(t, p, error) for t, p, error in known if t.family == family]
+        least = min((error for _, _, error in mine), default=0.0)
+        worth = [(t, p, error) for t, p, error in mine if error <= PROMISE * least]
+        by_size = [t for t, p, _ in sorted(worth, key=lambda entry: (_size(entry[1]), entry[0].name))]
+        best = [t for t, p, _ in sorted(worth, key=lambda entry: (entry[2], _size(entry[1])))]
+        found += {trunk.name: trunk for trunk in [*by_size[:1], *best[:1], *by_size]}.values()
+    students = kept["student"]
+    return [*students[:2], *kept["pruned"], *students[2:]]
 
 
-def seconds_an_epoch(point: Point, trunk: Trunk) -> float:
-    """How long an epoch of a scout's costly step took, whether it ran now or lay in the cache."""
-    logs = [step["log"] for step in point.steps]
-    return max((float(log["took_s"]) for log in logs if "losses" in log), default=0.0) / max(trunk.epochs, 1)
+def plan(
+    chosen: Sequence[Trunk],
+    epoch_s: Mapping[str, float],
+    means: Means,
+    trained: int,
+    low_bits: Sequence[tuple[str, float]],
+) -> list[Planned]:
+    """The networks to train, with as many epochs as the time allows.
+
+    One that is worth it gets many epochs rather than several few each; but what trains beside it on a worker that
+    would be idle costs nothing.
+
+    Args:
+        chosen: what is worth training, the most promising first.
+        epoch_s: seconds of an epoch over the whole of train, by the network's name.
+        means: what there is to spend.
+        trained: how many optimizers have run already.
+        low_bits: what weights may be trained to, the surest first, and how many epochs each needs beside the others.
+    """
+    chosen = [trunk for trunk in chosen if epoch_s.get(trunk.name)][:MOST_TRUNKS]
+    for count in range(len(chosen), 0, -1):
+        epochs = _epochs(chosen[:count], epoch_s, means)
+        if count <= means.workers or max(epochs) >= ENOUGH_EPOCHS:
+            wishes = _wishes(chosen[:count], low_bits)
+            whole = [trunk.trained_for(number) for trunk, number in zip(chosen, epochs, strict=False)]
+            left = MOST_TRAININGS - trained - count
+            return [Planned(trunk, _low_bits(trunk, wishes, epoch_s, means, left)) for trunk in whole]
+    return []
+
+
+def _epochs(trunks: Sequence[Trunk], epoch_s: Mapping[str, float], means: Means) -> list[int]:
+    """Epochs of each, so that together they fill their share of the time and no one goes beyond it."""
+    share_s = WHOLE_SHARE * means.budget_s
+    together_s = sum(trunk.patience * epoch_s[trunk.name] for trunk in trunks)
+    units = share_s * min(means.workers, len(trunks)) / together_s
+    epochs = [min(units * t.patience, share_s / epoch_s[t.name], MOST_EPOCHS * t.patience) for t in trunks]
+    return [max(LEAST_EPOCHS, int(count)) for count in epochs]
+
+
+def _low_bits(
+    trunk: Trunk, wishes: Sequence[tuple[Trunk, str, float]], epoch_s: Mapping[str, float], means: Means, left: int
+) -> tuple[Tail, ...]:
+    """What one network is trained to, of all that the time and the number of trainings allow."""
+    seconds = LOW_SHARE * means.budget_s * means.workers / ROUNDED_COST
+    for count in range(len(wishes), 0, -1):
+        unit = seconds / sum(weight * epoch_s[t.name] for t, _, weight in wishes[:count])
+        tails = [(t, space.low_bits(name, *_low_epochs(unit * weight))) for t, name, weight in wishes[:count]]
+        if unit >= LEAST_LOW and sum(tail.trains for _, tail in tails) <= left:
+            return tuple(tail for t, tail in tails if t.name == trunk.name)
+    return ()
+
+
+def _wishes(trunks: Sequence[Trunk], low_bits: Sequence[tuple[str, float]]) -> list[tuple[Trunk, str, float]]:
+    """What to train to few bits, the surest first; a source that was cut is large for it."""
+    wishes = []
+    able = [t for t in trunks if t.family == "student"]
+    for name, weight in low_bits:
+        # Ternary and binary weights ask for width: the second network is the wider one, if there are two.
+        wishes += [(t, name, weight) for t in (able if name in ("q4", "q3") else able[-1:])]
+    return wishes
+
+
+def _low_epochs(epochs: float) -> tuple[int, int]:
+    """Epochs with rounded weights, and with norms alone: a quarter of them."""
+    whole = max(LEAST_LOW, min(MOST_LOW, int(epochs)))
+    return max(1, whole * 3 // 4), max(1, whole // 4)
+
+
+def epoch_seconds(point: Point, trunk: Trunk, train_samples: int) -> float:
+    """How long an epoch over the whole of train takes, by a scout's costly step, now or as it was cached."""
+    took_s = training_seconds(point)
+    seen = min(SCOUT_SAMPLES, train_samples) * max(trunk.epochs, 1)
+    return took_s * train_samples / seen if seen else 0.0
+
+
+def training_seconds(point: Point) -> float:
+    """How long a point's costly step took, whether it ran now or lay in the cache."""
+    return max((float(log["took_s"]) for step in point.steps if "losses" in (log := step["log"])), default=0.0)
+
+
+def _size(point: Point) -> float:
+    metrics = point.metrics
+    return float(metrics.encoding_bytes) if metrics and metrics.encoding_bytes else float("inf")

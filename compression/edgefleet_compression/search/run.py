@@ -1,21 +1,68 @@
-"""Carry a search out: rounds of recipes go to workers, what they measured comes back as points."""
+"""Carry a search out: recipes go to workers, the most urgent first, and what they measured comes back as points."""
 
-import shutil
+import heapq
+import itertools
+import json
+import math
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgefleet_compression.build import build_variant
+from edgefleet_compression.errors import WorkerError
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.recipe import Recipe
 from edgefleet_compression.schemes import NO_SCHEME, scheme_for
 from edgefleet_compression.search.points import Point
+from edgefleet_compression.workers import Limits, Workers
 from edgefleet_profiles.device_class import InstructionSet
 
-Heard = Callable[[Point], None]
+POLL_S = 0.3
+SHORTEST_S = 1.0
+OUT_OF_TIME = "out of time: the budget ended before it was begun"
+STOPPED = "out of time: the budget ended while it was built; what was finished of it is in the cache"
+
+Done = Callable[[list[Point]], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a search is: what it is at, seconds since it began and until it ends at the latest, builds and points.
+
+    `running` has {recipe, fraction, text} for each build under way.
+    """
+
+    phase: str
+    elapsed_s: float
+    left_s: float
+    measured: int
+    rejected: int
+    waiting: int
+    running: list[dict[str, Any]]
+
+
+class Listener(Protocol):
+    """Who wants to know how a search goes."""
+
+    def point(self, point: Point) -> None:
+        """A recipe was measured for a class, or is out."""
+
+    def standing(self, standing: Standing) -> None:
+        """How far it is, a few times a second."""
+
+
+class Silence:
+    """A listener that says nothing."""
+
+    def point(self, point: Point) -> None:
+        """Say nothing."""
+
+    def standing(self, standing: Standing) -> None:
+        """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -25,75 +72,193 @@ class Ground:
     files: dict[str, str]
     cache_dir: Path
     work_dir: Path
-    executor: Executor
+    workers: Workers
     classes: tuple[InstructionSet, ...]
     seed: int = 0
 
 
-def measure_all(
-    recipes: Sequence[Recipe], ground: Ground, reference: Path | None, until_s: float, heard: Heard
-) -> list[Point]:
-    """Build and measure recipes for each class, as many at a time as there are workers.
+@dataclass(order=True)
+class _Wish:
+    """Something to give to a worker; those of the lowest rank go first, and of one rank the first that came."""
 
-    A recipe without a scheme is one build for all classes; one with it is built for each class's own.
+    rank: float
+    number: int
+    name: str = field(compare=False)
+    work: Callable[..., Any] = field(compare=False)
+    arguments: tuple[Any, ...] = field(compare=False)
+    heard: Callable[[Any, float], None] = field(compare=False)
+    never: Callable[[], None] = field(compare=False)
+    folder: Path | None = field(compare=False, default=None)
 
-    Args:
-        recipes: what to build.
-        ground: what to build it with.
-        reference: the source's fp32 file, to time against; None while there is none.
-        until_s: when to stop beginning new builds, by time.monotonic; those are rejected as out of time.
-        heard: told of each point as it comes.
-    """
-    ground.work_dir.mkdir(parents=True, exist_ok=True)
-    points: list[Point] = []
-    waiting: dict[Future[dict[str, Any]], tuple[Recipe, tuple[InstructionSet, ...], float]] = {}
-    for recipe in recipes:
-        for classes in _classes(recipe, ground.classes):
-            if "scheme" in recipe.needs and scheme_for(classes[0]) is None:
-                points.append(Point(recipe, classes[0], rejected=NO_SCHEME[classes[0]]))
-                heard(points[-1])
+
+class Runs:
+    """The builds of a search until a point in time; what comes back may ask for more."""
+
+    def __init__(self, ground: Ground, budget_s: float, listener: Listener) -> None:
+        """Begin to count the time.
+
+        Args:
+            ground: what to build with.
+            budget_s: seconds of wall time; what is under way then is ended.
+            listener: told of points, and how far it is.
+        """
+        self.points: list[Point] = []
+        self.reference: Path | None = None
+        self.phase = "starting"
+        self._ground = ground
+        self._began_s = time.monotonic()
+        self._until_s = self._began_s + budget_s
+        self._listener = listener
+        self._wishes: list[_Wish] = []
+        self._numbers = itertools.count()
+        self._known: set[tuple[str, tuple[InstructionSet, ...]]] = set()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the end."""
+        return max(0.0, self._until_s - time.monotonic())
+
+    def add(self, recipe: Recipe, rank: float, done: Done | None = None) -> None:
+        """Ask for a recipe on every class; a recipe without a scheme is one build for all of them.
+
+        Args:
+            recipe: what to build and measure; one that was asked for already is not built again.
+            rank: the lowest goes first.
+            done: given the points of each build.
+        """
+        for classes in _classes(recipe, self._ground.classes):
+            if (recipe.digest, classes) in self._known:
                 continue
-            request = _request(recipe, classes[0], ground, reference)
-            future = ground.executor.submit(build_variant, request)
-            waiting[future] = (recipe, classes, time.monotonic())
-    for future in as_completed(waiting):
-        recipe, classes, began_s = waiting[future]
-        for point in _points(recipe, classes, _outcome(future), time.monotonic() - began_s):
-            points.append(point)
-            heard(point)
-        if time.monotonic() > until_s:
-            for late in waiting:
-                late.cancel()
-    return points
+            self._known.add((recipe.digest, classes))
+            if "scheme" in recipe.needs and scheme_for(classes[0]) is None:
+                self.reject(recipe, classes, NO_SCHEME[classes[0]])
+                continue
+            self._ask_for(recipe, classes, rank, done or (lambda points: None))
+
+    def reject(self, recipe: Recipe, classes: Sequence[InstructionSet], reason: str) -> None:
+        """Note a recipe that is out for some classes before it was built."""
+        self._take([Point(recipe, one, rejected=reason) for one in classes])
+
+    def call(self, name: str, rank: float, work: Callable[..., Any], given: Any, heard: Callable[[Any], None]) -> None:
+        """Ask for other work in a worker; nothing is heard of it if it fails or the time is up."""
+        number = next(self._numbers)
+        wish = _Wish(rank, number, name, work, (given,), lambda answer, _: heard(answer), lambda: None)
+        heapq.heappush(self._wishes, wish)
+
+    def run(self, phase: str, up_to: float = math.inf, most_s: float = math.inf) -> None:
+        """Build until nothing is asked for any more, or until the time is up.
+
+        Args:
+            phase: what this is, for whoever looks on.
+            up_to: the highest rank to begin with; what has a higher one waits for the next run.
+            most_s: seconds after which nothing more is begun.
+        """
+        self.phase = phase
+        began_s = time.monotonic()
+        flying: dict[Future[Any], tuple[_Wish, float]] = {}
+        while True:
+            while self._wishes and self._wishes[0].rank <= up_to and len(flying) < self._ground.workers.count:
+                if time.monotonic() - began_s > most_s:
+                    break
+                self._send(heapq.heappop(self._wishes), flying)
+            if not flying:
+                break
+            done, _ = wait(flying, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                wish, began_s = flying.pop(future)
+                wish.heard(_outcome(future, self.left_s < SHORTEST_S), time.monotonic() - began_s)
+            self._tell([wish for wish, _ in flying.values()])
+
+    def _send(self, wish: _Wish, flying: dict[Future[Any], tuple[_Wish, float]]) -> None:
+        """Give it to a worker, until the end of the time at most; too late, it never runs."""
+        if self.left_s < SHORTEST_S:
+            wish.never()
+            return
+        usual = self._ground.workers.limits
+        limits = Limits(min(usual.seconds, self.left_s), usual.memory_mb)
+        future = self._ground.workers.submit_within(limits, wish.work, *wish.arguments)
+        flying[future] = (wish, time.monotonic())
+
+    def _ask_for(self, recipe: Recipe, classes: tuple[InstructionSet, ...], rank: float, done: Done) -> None:
+        folder = self._ground.work_dir / f"{recipe.name}-{classes[0]}"
+
+        def heard(outcome: dict[str, Any], seconds: float) -> None:
+            points = _points(recipe, classes, outcome, seconds)
+            self._take(points)
+            done(points)
+
+        wish = _Wish(
+            rank,
+            next(self._numbers),
+            recipe.name,
+            build_variant,
+            (self._request(recipe, classes[0], folder),),
+            heard,
+            lambda: self.reject(recipe, classes, OUT_OF_TIME),
+            folder,
+        )
+        heapq.heappush(self._wishes, wish)
+
+    def _request(self, recipe: Recipe, instruction_set: InstructionSet, folder: Path) -> dict[str, Any]:
+        return {
+            "files": self._ground.files,
+            "recipe": recipe.model_dump(mode="json"),
+            "instruction_set": instruction_set,
+            "cache_dir": str(self._ground.cache_dir),
+            "work_dir": str(folder),
+            "progress_path": str(progress_of(folder)),
+            "reference": None if self.reference is None else str(self.reference),
+            "seed": self._ground.seed,
+        }
+
+    def _take(self, points: list[Point]) -> None:
+        self.points += points
+        for point in points:
+            self._listener.point(point)
+
+    def _tell(self, running: list[_Wish]) -> None:
+        rejected = sum(point.rejected is not None for point in self.points)
+        self._listener.standing(
+            Standing(
+                phase=self.phase,
+                elapsed_s=time.monotonic() - self._began_s,
+                left_s=self.left_s,
+                measured=len(self.points) - rejected,
+                rejected=rejected,
+                waiting=len(self._wishes),
+                running=[_progress(wish) for wish in running],
+            )
+        )
 
 
-def _classes(recipe: Recipe, classes: tuple[InstructionSet, ...]) -> list[tuple[InstructionSet, ...]]:
+def progress_of(folder: Path) -> Path:
+    """Where the build in `folder` writes how far it is."""
+    return folder.with_name(f"{folder.name}.progress.json")
+
+
+def _classes(recipe: Recipe, classes: tuple[InstructionSet, ...]) -> Iterator[tuple[InstructionSet, ...]]:
     """The groups of classes that one build serves."""
-    return [(one,) for one in classes] if "scheme" in recipe.needs else [classes]
+    if "scheme" not in recipe.needs:
+        yield classes
+    else:
+        yield from ((one,) for one in classes)
 
 
-def _request(recipe: Recipe, instruction_set: InstructionSet, ground: Ground, reference: Path | None) -> dict[str, Any]:
-    folder = ground.work_dir / f"{recipe.name}-{instruction_set}"
-    shutil.rmtree(folder, ignore_errors=True)
-    return {
-        "files": ground.files,
-        "recipe": recipe.model_dump(mode="json"),
-        "instruction_set": instruction_set,
-        "cache_dir": str(ground.cache_dir),
-        "work_dir": str(folder),
-        "progress_path": str(folder.with_suffix(".progress.json")),
-        "reference": None if reference is None else str(reference),
-        "seed": ground.seed,
-    }
+def _progress(wish: _Wish) -> dict[str, Any]:
+    entry: dict[str, Any] = {"recipe": wish.name, "fraction": 0.0, "text": "starting"}
+    if wish.folder is not None:
+        with suppress(OSError, ValueError):
+            entry.update(json.loads(progress_of(wish.folder).read_bytes()))
+    return entry
 
 
-def _outcome(future: Future[dict[str, Any]]) -> dict[str, Any]:
-    if future.cancelled():
-        return {"ok": False, "error": "out of time: the budget ended before it was begun"}
+def _outcome(future: Future[Any], time_is_up: bool) -> Any:
     try:
         return future.result()
+    except WorkerError as error:
+        return {"ok": False, "error": STOPPED if time_is_up else str(error)}
     except Exception as error:
-        return {"ok": False, "error": f"its worker died ({type(error).__name__}): out of memory, or killed"}
+        return {"ok": False, "error": f"unexpected {type(error).__name__} ({error})"}
 
 
 def _points(
@@ -102,4 +267,4 @@ def _points(
     if not outcome["ok"]:
         return [Point(recipe, one, rejected=str(outcome["error"]), seconds=seconds) for one in classes]
     metrics = Metrics.model_validate(outcome["metrics"])
-    return [Point(recipe, one, metrics, steps=tuple(outcome["steps"]), seconds=seconds) for one in classes]
+    return [Point(recipe, one, metrics, built=outcome, seconds=seconds) for one in classes]

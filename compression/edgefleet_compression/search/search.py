@@ -1,44 +1,83 @@
 """A whole search: scouts, the networks worth training, and the fewest bits they bear; each round from the last."""
 
-import time
+import zipfile
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from edgefleet_compression.build import teach
 from edgefleet_compression.cache import Cache
+from edgefleet_compression.card import CARD_FILE, ModelCard, load_card, parse_card
+from edgefleet_compression.errors import SearchError
 from edgefleet_compression.recipe import Recipe
 from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.pareto import beaten_by, front
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.search.rounds import Means
-from edgefleet_compression.search.run import Ground, Heard, measure_all
-from edgefleet_compression.search.space import Tail, Trunk
+from edgefleet_compression.search.proxies import Trial, effective, look, promising, steps_of
+from edgefleet_compression.search.rounds import Means, Planned
+from edgefleet_compression.search.run import Ground, Listener, Runs, Silence
+from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
+from edgefleet_compression.search.targets import Target
+from edgefleet_compression.search.wanted import Verdict, Wanted, judge
 from edgefleet_compression.signatures import SIGNATURES
+from edgefleet_compression.workers import Workers
 from edgefleet_profiles.device_class import InstructionSet
 
-TRUNKS = 3
-QAT_EPOCHS, TUNE_EPOCHS = 4, 2
-RESERVE_S = 30.0
-"""What is kept of the budget for the last measurements."""
+SOURCE_SHARE = 0.10
+"""Of the budget, for the source in other forms before anything is trained; what is left of them comes last."""
+LOOK_SHARE = 0.02
+"""Of the budget, for cheap looks at the ways to store one network."""
+SCOUT, WHOLE, LOW, TAIL, PACK, LATER = 0.0, 1.0, 2.0, 3.0, 5.0, 6.0
+"""Ranks: training first, so that no worker waits for another's; what is least likely to be chosen last."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What to look for: a model by its files, the device classes, minutes of wall time, and what must be met."""
+
+    files: Mapping[str, str]
+    targets: tuple[Target, ...]
+    budget_s: float
+    seed: int = 0
+    wanted: Wanted = field(default_factory=Wanted)
+    space: Space = field(default_factory=default_space)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a search works: the cache is kept and makes the next one quick, `work` is this one's own."""
+
+    cache: Path
+    work: Path
 
 
 @dataclass(frozen=True)
 class Found:
     """What a search found: by class the front, and every point that was tried, with its reason where it is out.
 
-    `executions` counts, by step, what really ran: from the cache's ledger.
+    `executions` counts, by step, what really ran, from the cache's ledger; `steps` counts those of all builds.
     """
 
+    ask: Ask
     fronts: dict[InstructionSet, list[Point]]
     points: list[Point]
     executions: dict[str, int]
+    steps: int
     seconds: float
+    verdicts: dict[InstructionSet, Verdict] = field(default_factory=dict)
 
     @property
     def trainings(self) -> int:
         """How many times a step that runs an optimizer really ran."""
         return sum(n for step, n in self.executions.items() if SIGNATURES[step].trains)
+
+    @property
+    def steps_cached(self) -> int:
+        """How many steps of all builds came from the cache."""
+        return max(0, self.steps - sum(self.executions.values()))
 
     def orders(self) -> dict[str, dict[InstructionSet, Point]]:
         """By order of techniques, the most accurate point of each class."""
@@ -46,76 +85,250 @@ class Found:
         for point in self.points:
             row = table.setdefault(point.order, {})
             known = row.get(point.instruction_set)
-            if point.metrics is not None and (known is None or _share(point) > _share(known)):
+            if point.quality is not None and (known is None or point.quality > (known.quality or 0.0)):
                 row[point.instruction_set] = point
         return {order: row for order, row in table.items() if row}
 
 
-class _Search:
-    def __init__(self, ground: Ground, budget_s: float, workers: int, heard: Heard) -> None:
-        self._ground = ground
-        self._until_s = time.monotonic() + budget_s - RESERVE_S
-        self._workers = workers
-        self._heard = heard
-        self._reference: Path | None = None
-        self.points: list[Point] = []
-
-    def run(self, trainable: bool) -> None:
-        as_it_is, *rest = [space.recipe(space.SOURCE, tail) for tail in space.without_training()]
-        self._measure([as_it_is])
-        self._reference = self._ground.work_dir / f"{as_it_is.name}-{self._ground.classes[0]}" / "variant.onnx"
-        if not self._reference.exists():
-            return  # the source cannot be exported: nothing else can be made of it, and the point says why
-        self._measure(rest)
-        if trainable:
-            trunks = self._scouted()
-            self._measure(_recipes(trunks, space.without_training()))
-            self._measure(_recipes(trunks, space.low_bits(QAT_EPOCHS, TUNE_EPOCHS)))
-
-    def _scouted(self) -> list[Trunk]:
-        """Train every network for a moment, and choose those to train in full."""
-        plain, one = space.without_training()[0], self._ground.classes[0]
-        trunks = rounds.scouts()
-        by_digest = {space.recipe(trunk, plain).digest: trunk for trunk in trunks}
-        found = self._measure(_recipes(trunks, [plain]))
-        scouted = {by_digest[p.recipe.digest].name: p for p in found if p.instruction_set == one}
-        chosen = rounds.worth_training(trunks, scouted, TRUNKS)
-        passed = by_digest.keys() - {space.recipe(trunk, plain).digest for trunk in chosen}
-        reason = f"stopped after {rounds.SCOUT_EPOCHS} epochs: other networks promise more"
-        self.points = [
-            replace(p, rejected=reason) if p.recipe.digest in passed and not p.rejected else p for p in self.points
-        ]
-        pace = {t.name: rounds.seconds_an_epoch(scouted[t.name], t) for t in trunks if t.name in scouted}
-        left_s = max(0.0, self._until_s - time.monotonic())
-        return rounds.in_full(chosen, pace, Means(self._workers, left_s))
-
-    def _measure(self, recipes: Sequence[Recipe]) -> list[Point]:
-        found = measure_all(recipes, self._ground, self._reference, self._until_s, self._heard)
-        self.points += found
-        return found
-
-
-def search(ground: Ground, *, budget_s: float, trainable: bool, workers: int, heard: Heard) -> Found:
+def search(ask: Ask, place: Place, workers: Workers, listener: Listener | None = None) -> Found:
     """Look for variants until the budget is spent or nothing is left to try.
 
+    Whatever cannot be built is a rejected point with its reason. The same ask in the same place finds what ran before
+    in the cache, also after a crash, and goes on from there.
+
     Args:
-        ground: model, classes, cache and workers.
-        budget_s: seconds of wall time; what was begun is finished.
-        trainable: whether the model came as a module with data to train by.
-        workers: how many builds run side by side.
-        heard: told of each point as it comes.
+        ask: what to look for.
+        place: where to work.
+        workers: who builds, under their limits.
+        listener: told of each point as it comes, and how far it is.
+
+    Raises:
+        SearchError: no class is asked for, or there is no time.
+        CardError: the model's card cannot be read.
     """
-    began_s, before = time.monotonic(), _ran(ground)
-    found = _Search(ground, budget_s, workers, heard)
-    found.run(trainable)
-    fronts = {one: front([p for p in found.points if p.instruction_set == one]) for one in ground.classes}
-    points = [_judged(p, fronts[p.instruction_set]) for p in found.points]
-    return Found(fronts, points, dict(_ran(ground) - before), time.monotonic() - began_s)
+    if not ask.targets or ask.budget_s <= 0:
+        raise SearchError("a search needs a device class and a budget above 0 minutes: name both")
+    place.work.mkdir(parents=True, exist_ok=True)
+    classes = tuple(target.instruction_set for target in ask.targets)
+    ground = Ground(dict(ask.files), place.cache, place.work, workers, classes, ask.seed)
+    cache = Cache(place.cache)
+    before = len(cache.ledger())
+    going = _Search(ask, ground, listener or Silence())
+    going.run()
+    fronts = {one: front([p for p in going.points if p.instruction_set == one]) for one in classes}
+    points = [_judged(p, fronts[p.instruction_set]) for p in going.points]
+    return Found(
+        ask=ask,
+        fronts=fronts,
+        points=points,
+        executions=dict(Counter(str(line["step"]) for line in cache.ledger()[before:])),
+        steps=_steps(points),
+        seconds=going.elapsed_s,
+        verdicts={one: judge(fronts[one], ask.wanted) for one in classes} if ask.wanted else {},
+    )
 
 
-def _recipes(trunks: Sequence[Trunk], tails: Sequence[Tail]) -> list[Recipe]:
-    """Every pair, so that workers begin with different trunks and none waits for another's training."""
-    return [space.recipe(trunk, tail) for tail in tails for trunk in trunks]
+def search_folder(
+    folder: Path,
+    state: Path,
+    *,
+    targets: tuple[Target, ...],
+    budget_s: float,
+    seed: int = 0,
+    wanted: Wanted | None = None,
+    space: Space | None = None,
+    workers: int = 2,
+    listener: Listener | None = None,
+) -> Found:
+    """The same for a model's folder, without a controller; `state` keeps cache and work.
+
+    Args:
+        folder: with a model.toml and the files that it names.
+        state: made where it is missing; given again, it is gone on from.
+        targets: the device classes.
+        budget_s: seconds of wall time.
+        seed: of training and of samplers.
+        wanted: what must be met; None asks nothing.
+        space: what may be tried; None is the default space.
+        workers: builds side by side.
+        listener: told how it goes.
+
+    Raises:
+        CardError: the folder holds no model, or files that are not what its card says.
+        SearchError: no class is asked for, or there is no time.
+    """
+    card = load_card(folder)
+    files = {name: str(folder / name) for name in (CARD_FILE, *card.files)}
+    pool = Workers(workers)
+    try:
+        ask = Ask(files, targets, budget_s, seed, wanted or Wanted(), space or default_space())
+        return search(ask, Place(state / "cache", state / "work"), pool, listener)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Search:
+    def __init__(self, ask: Ask, ground: Ground, listener: Listener) -> None:
+        self._ask = ask
+        self._ground = ground
+        self._runs = Runs(ground, ask.budget_s, listener)
+        self._means = Means(ground.workers.count, ask.budget_s)
+        card = parse_card(Path(ask.files[CARD_FILE]).read_text(encoding="utf-8"))
+        self._card: ModelCard = card
+        self._train_samples = _train_samples(Path(ask.files[card.data.file]))
+
+    @property
+    def points(self) -> list[Point]:
+        return self._runs.points
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._ask.budget_s - self._runs.left_s
+
+    def run(self) -> None:
+        """Scouts and whole networks first; then the ways to store each network, and to train it to few bits."""
+        runs = self._runs
+        plain = space.recipe(space.SOURCE, space.PLAIN)
+        runs.add(plain, SCOUT)
+        if self._train_samples:
+            asked = {"files": dict(self._ask.files), "cache_dir": str(self._ground.cache_dir)}
+            runs.call("the source model's answers to train", SCOUT, teach, asked, lambda answer: None)
+        runs.run("the source model")
+        runs.reference = next((Path(p.built["onnx_path"]) for p in self.points if p.built), None)
+        runs.points = [_as_reference(p) for p in runs.points]
+        if runs.reference is None:
+            return  # the source cannot be exported: nothing else can be made of it, and the point says why
+        self._tails(space.SOURCE, TAIL, LATER)
+        share = 1.0 if not self._train_samples else SOURCE_SHARE
+        runs.run("the source model in other forms", TAIL + 1, share * self._ask.budget_s)
+        planned = self._planned() if self._train_samples else []
+        for one in planned:
+            runs.add(space.recipe(one.trunk, space.PLAIN), WHOLE, partial(self._trained, one))
+        names = ", ".join(f"{one.trunk.name} for {one.trunk.epochs} epochs" for one in planned)
+        runs.run(f"training {names}, and what becomes of them" if planned else "the source model, to the last bit")
+
+    def _planned(self) -> list[Planned]:
+        """Train every network for a moment, and choose those to train in full."""
+        scouted = self._scouted()
+        one = self._ground.classes[0]
+        known = [(t, p) for t, p in scouted if p.instruction_set == one and p.rejected is None]
+        epoch_s = {_whole_name(t): rounds.epoch_seconds(p, t, self._train_samples) for t, p in known}
+        networks = {trunk.name: trunk for trunk in self._ask.space.networks}
+        chosen = [networks[_whole_name(trunk)] for trunk in rounds.worth_training(known)]
+        trained = len({trunk.name for trunk, _ in scouted})
+        planned = rounds.plan(chosen, epoch_s, self._means, trained, self._ask.space.low_bits)
+        going_on = {p.trunk.name for p in planned}
+        passed = {space.recipe(t, space.PLAIN).digest for t, _ in known if _whole_name(t) not in going_on}
+        reason = f"stopped after {rounds.SCOUT_EPOCHS} epochs: other networks promise more"
+        self._runs.points = [
+            replace(p, rejected=reason) if p.recipe.digest in passed and not p.rejected else p for p in self.points
+        ]
+        return planned
+
+    def _scouted(self) -> list[tuple[Trunk, Point]]:
+        """The networks that were trained for a moment, as many as the scouts' share of the time allows."""
+        found: list[tuple[Trunk, Point]] = []
+        took_s: dict[str, float] = {}
+        waiting = [t for t in rounds.scouts(self._ask.space.networks, self._train_samples) if self._applies(t)]
+        while waiting and rounds.may_scout_on(list(took_s.values()), self._means):
+            for trunk in waiting[: self._means.workers]:
+
+                def done(points: list[Point], trunk: Trunk = trunk) -> None:
+                    found.extend((trunk, point) for point in points)
+                    took_s[trunk.name] = rounds.training_seconds(points[0])
+
+                self._runs.add(space.recipe(trunk, space.PLAIN), SCOUT, done)
+            del waiting[: self._means.workers]
+            self._runs.run("scouts: every network for a moment", SCOUT)
+        return found
+
+    def _trained(self, planned: Planned, points: list[Point]) -> None:
+        """A network is there whole: now its weights are made small."""
+        if points[0].metrics is None:
+            return
+        for tail in planned.low_bits:
+            self._runs.add(space.recipe(planned.trunk, tail), LOW, self._packed)
+        self._tails(planned.trunk, TAIL, LATER)
+
+    def _tails(self, trunk: Trunk, rank: float, later: float) -> None:
+        """Ask for every way to store a network: the fixed ones, and those that a cheap look finds promising."""
+        for tail in self._ask.space.tails:
+            if self._applies(trunk, tail):
+                self._runs.add(space.recipe(trunk, tail), rank + tail.rank if tail.rank < 2 else later, self._packed)
+        request = {
+            "files": dict(self._ask.files),
+            "recipe": space.recipe(trunk, space.PLAIN).model_dump(mode="json"),
+            "cache_dir": str(self._ground.cache_dir),
+            "work_dir": str(self._ground.work_dir / f"look-{trunk.name}"),
+            "seed": self._ask.seed,
+            "most_trials": self._ask.space.trials,
+            "most_s": LOOK_SHARE * self._ask.budget_s * self._means.workers,
+        }
+        self._runs.call(f"look at {trunk.name}", rank, look, request, partial(self._looked, trunk))
+
+    def _looked(self, trunk: Trunk, answer: dict[str, Any]) -> None:
+        """Measure what a cheap look found promising; the others are out for what it saw."""
+        if not answer["ok"]:
+            return
+        trials = [Trial(**trial) for trial in answer["trials"]]
+        kept, reasons = promising(trials)
+        for trial in kept:
+            self._runs.add(space.recipe(trunk, _tail(trial)), TAIL, self._packed)
+        for index, reason in reasons.items():
+            self._runs.reject(space.recipe(trunk, _tail(trials[index])), self._ground.classes, reason)
+
+    def _packed(self, points: list[Point]) -> None:
+        """Pack a file that nothing beats so far: its figures stay, and its bytes may be fewer."""
+        point = points[0]
+        if point.metrics is None or not space.is_stored(point.recipe):
+            return
+        if beaten_by(point, [p for p in self.points if p.instruction_set == point.instruction_set]) is None:
+            self._runs.add(space.packed(point.recipe), PACK)
+
+    def _applies(self, trunk: Trunk, tail: Tail = space.PLAIN) -> bool:
+        recipe: Recipe = space.recipe(trunk, tail)
+        return recipe.refusal(self._card.source, self._train_samples > 0) is None
+
+
+def _tail(trial: Trial) -> Tail:
+    setting = effective(trial.setting)
+    name = "-".join(f"{_SHORT[knob]}{value:g}".replace(".", "_") for knob, value in setting.items() if value)
+    said = ", ".join(f"{knob} {value:g}" for knob, value in setting.items() if value)
+    return Tail(f"t-{name}", f"stored with {said}", (space.EXPORT, *steps_of(setting)))
+
+
+_SHORT = {
+    "stem": "s",
+    "dense": "d",
+    "depthwise": "w",
+    "pointwise": "p",
+    "linear": "l",
+    "mean_bits": "m",
+    "sparsity": "z",
+}
+
+
+def _whole_name(scout: Trunk) -> str:
+    return scout.name.removesuffix("-scout")
+
+
+def _train_samples(data: Path) -> int:
+    """How many samples there are to learn from; 0 where a model came with none."""
+    try:
+        with zipfile.ZipFile(data) as npz:
+            return _rows(npz, "x_train.npy")
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        return 0
+
+
+def _rows(npz: zipfile.ZipFile, name: str) -> int:
+    """The first dimension of an array, from its header alone."""
+    from numpy.lib import format as npy
+
+    with npz.open(name) as member:
+        version = npy.read_magic(member)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        return int(read(member)[0][0])
 
 
 def _judged(point: Point, kept: Sequence[Point]) -> Point:
@@ -124,11 +337,13 @@ def _judged(point: Point, kept: Sequence[Point]) -> Point:
     return point
 
 
-def _ran(ground: Ground) -> Counter[str]:
-    return Counter(str(line["step"]) for line in Cache(ground.cache_dir).ledger())
+def _as_reference(point: Point) -> Point:
+    """The source's own fp32 file, which every latency is compared with."""
+    known = point.metrics and point.metrics.model_copy(update={"latency_ratio": 1.0})
+    return replace(point, metrics=known)
 
 
-def _share(point: Point) -> float:
-    metrics = point.metrics
-    assert metrics is not None
-    return metrics.accuracy_val if metrics.accuracy_val is not None else metrics.agreement_val or 0.0
+def _steps(points: Sequence[Point]) -> int:
+    """The steps of all builds, each build counted once whatever classes it served."""
+    builds = {id(point.built): len(point.steps) for point in points if point.built is not None}
+    return sum(builds.values())

@@ -1,0 +1,198 @@
+"""Cheap looks at ways to store a network, in a worker: a few samples in place of a split, and nothing is timed."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.recipe import Recipe, StepSpec
+from edgefleet_compression.search.menus import Menu, Scores, Setting, explore, menu_for
+from edgefleet_protocol.canonical import digest_of
+
+TRIALS = "trials.json"
+REVISION = 1
+SAMPLES = 64
+LEAST_AGREEMENT = 0.9
+"""Of the proxy's samples; a setting that answers fewer of them as the network did is out."""
+PROMISING = 4
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A setting that was looked at; `encoding_bytes` of the file, SQNR and agreement with the network in fp32."""
+
+    setting: dict[str, float]
+    encoding_bytes: int
+    sqnr_db: float
+    agreement: float
+
+    @property
+    def scores(self) -> Scores:
+        """What is to be small."""
+        return float(self.encoding_bytes), -self.sqnr_db
+
+
+def steps_of(setting: Setting) -> tuple[StepSpec, ...]:
+    """The steps that a setting stands for."""
+    sparsity, mean_bits = setting.get("sparsity", 0.0), setting.get("mean_bits", 0.0)
+    bits: dict[str, Any] = {k: int(v) for k, v in setting.items() if k not in ("sparsity", "mean_bits")}
+    if mean_bits:
+        bits["mean_bits"] = mean_bits
+    stored = StepSpec(step="storage_quant", config=bits)
+    if not sparsity:
+        return (stored,)
+    return StepSpec(step="prune_unstructured", config={"sparsity": sparsity}), stored
+
+
+def key_of(setting: Setting) -> tuple[str, ...]:
+    """What tells one setting's steps from another's: with bits by sensitivity, those by kind say nothing."""
+    return tuple(spec.model_dump_json() for spec in steps_of(effective(setting)))
+
+
+def effective(setting: Setting) -> dict[str, float]:
+    """The setting without what has no effect."""
+    if setting.get("mean_bits"):
+        return {name: value for name, value in setting.items() if name in ("mean_bits", "sparsity")}
+    return dict(setting)
+
+
+def promising(trials: Sequence[Trial], most: int = PROMISING) -> tuple[list[Trial], dict[int, str]]:
+    """The trials worth measuring, and by index the reason against each of the others.
+
+    Worth it is what agrees well and what no other beats in both bytes and SQNR; of many, a spread from the smallest on.
+    """
+    reasons: dict[int, str] = {}
+    front: list[int] = []
+    for index, trial in enumerate(trials):
+        seen = f"{trial.agreement:.0%} of {SAMPLES} samples as in fp32, {trial.sqnr_db:.1f} dB"
+        if trial.agreement < LEAST_AGREEMENT:
+            reasons[index] = f"stopped early: {seen}"
+        elif any(_beats(other, trial) for other in trials if other.agreement >= LEAST_AGREEMENT):
+            reasons[index] = f"stopped early: {seen}; another of {trial.encoding_bytes:,} bytes or fewer is nearer"
+        else:
+            front.append(index)
+    front.sort(key=lambda index: trials[index].encoding_bytes)
+    places = {round(i * (len(front) - 1) / (most - 1)) for i in range(most)} if len(front) > most else range(len(front))
+    kept = {front[place] for place in places}
+    reasons |= {i: "stopped early: others as good are measured in its place" for i in front if i not in kept}
+    return [trials[index] for index in sorted(kept)], reasons
+
+
+def _beats(one: Trial, other: Trial) -> bool:
+    no_worse = all(a <= b for a, b in zip(one.scores, other.scores, strict=True))
+    return no_worse and one.scores != other.scores
+
+
+def look(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Look at ways to store the network that a recipe ends in; for a worker process.
+
+    Args:
+        request: files, recipe (ending in `export`), instruction_set, cache_dir, work_dir and seed as of a build;
+            most_trials and most_s bound it.
+
+    Returns:
+        {"ok": True, "trials": [Trial as a table], "size": settings of the menu} or {"ok": False, "error"}.
+    """
+    try:
+        return _look(request)
+    except Exception as error:
+        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
+
+
+def _look(request: Mapping[str, Any]) -> dict[str, Any]:
+    from edgefleet_compression.cache import Cache, library_versions
+    from edgefleet_compression.runner import Bench, run_recipe
+    from edgefleet_compression.source import open_source
+    from edgefleet_compression.worker import one_thread
+
+    one_thread()
+    work_dir = Path(request["work_dir"])
+    work_dir.mkdir(parents=True, exist_ok=True)
+    cache = Cache(Path(request["cache_dir"]))
+    source = open_source({name: Path(path) for name, path in request["files"].items()}, cache)
+    bench = Bench(source, None, request["seed"], cache, work_dir)
+    plain, _ = run_recipe(Recipe.model_validate(request["recipe"]), bench, lambda *_: None)
+    key = digest_of(
+        {
+            "look": REVISION,
+            "file": hashlib.sha256(plain.read_bytes()).hexdigest(),
+            "data": source.card.data.sha256,
+            "asked": [request[name] for name in ("seed", "most_trials", "most_s")],
+            "libraries": library_versions(),
+        }
+    )
+
+    def fill(folder: Path) -> None:
+        network = _Network(plain, bench)
+        menu = menu_for(network.kinds())
+        found = {"trials": [asdict(trial) for trial in _trials(menu, network, request)], "size": menu.size}
+        (folder / TRIALS).write_text(json.dumps(found), encoding="utf-8")
+
+    folder, _ = cache.get_or_put(key, fill)  # how far a look came in its time is kept, so that the next finds the same
+    shutil.rmtree(work_dir, ignore_errors=True)
+    return {"ok": True, **json.loads((folder / TRIALS).read_bytes())}
+
+
+def _trials(menu: Menu, bench: "_Network", request: Mapping[str, Any]) -> list[Trial]:
+    until_s = time.monotonic() + request["most_s"]
+    found: dict[tuple[str, ...], Trial] = {}
+
+    def score(setting: Setting) -> Scores | None:
+        if time.monotonic() > until_s:
+            return None
+        key = key_of(setting)
+        if key not in found:
+            found[key] = bench.trial(effective(setting))
+        return found[key].scores
+
+    explore(menu, request["most_trials"], request["seed"], score)
+    return list(found.values())
+
+
+class _Network:
+    """The network in fp32, and what it answers to the proxy's samples."""
+
+    def __init__(self, plain: Path, bench: Any) -> None:
+        from edgefleet_compression.session import Session, inputs
+
+        split = bench.source.data.split("val").first(SAMPLES)
+        self._x = inputs(split.x, bench.source.card.preprocessing.scale)
+        self._answers = Session(plain).logits(self._x)
+        self._plain, self._bench = plain, bench
+
+    def kinds(self) -> set[str]:
+        """The kinds of layers whose weights can be stored."""
+        with tempfile.TemporaryDirectory(dir=self._bench.work_dir) as folder:
+            _, log = self._run(steps_of({}), Path(folder))
+        return set(log["layers"])
+
+    def trial(self, setting: dict[str, float]) -> Trial:
+        """Store the network so, and see what that does to its answers."""
+        from edgefleet_compression.answers import nearness
+        from edgefleet_compression.measure import encoded_bytes
+        from edgefleet_compression.session import Session
+
+        with tempfile.TemporaryDirectory(dir=self._bench.work_dir) as folder:
+            path, _ = self._run(steps_of(setting), Path(folder))
+            near = nearness(self._answers, Session(path).logits(self._x))
+            return Trial(setting, encoded_bytes(path), round(near.sqnr_db, 2), round(near.agreement, 4))
+
+    def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, Mapping[str, Any]]:
+        from edgefleet_compression.states import OnnxState
+        from edgefleet_compression.step import Context
+        from edgefleet_compression.steps import STEPS
+
+        path, log = self._plain, {}
+        for number, spec in enumerate(steps):
+            own = folder / str(number)
+            own.mkdir()
+            context = Context(self._bench.source, None, self._bench.seed, own, lambda share, text: None)
+            result = STEPS[spec.step](OnnxState(path), spec.settings(), context)
+            assert isinstance(result.state, OnnxState)
+            path, log = result.state.path, dict(result.log)
+        return path, log

@@ -1,0 +1,49 @@
+"""What a search looks for variants for: device classes, from the profiles of a fleet or of the catalogue."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.prices import modelled_mj
+from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_profiles.parts import Hardware
+from edgefleet_profiles.profile import DeviceProfile
+
+Origin = Literal["measured", "predicted", "modelled"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device class, and the hardware whose figures stand for it; None where nothing is known but the class."""
+
+    instruction_set: InstructionSet
+    hardware: Hardware | None = None
+
+    def latency_ms(self, metrics: Metrics) -> tuple[float | None, Origin]:
+        """The median of an inference there: measured if this host is of that class, else by the catalogue's factor."""
+        if metrics.p50_ms is None or metrics.instruction_set == self.instruction_set:
+            return metrics.p50_ms, "measured"
+        if self.hardware is None:
+            return None, "predicted"
+        return metrics.p50_ms * self.hardware.latency_factor, "predicted"
+
+    def energy_mj(self, metrics: Metrics) -> tuple[float | None, Origin]:
+        """The energy of an inference there: measured, or modelled from the catalogue's watts."""
+        if metrics.mj_per_inference is not None:
+            return metrics.mj_per_inference, "measured"
+        latency_ms, _ = self.latency_ms(metrics)
+        if latency_ms is None or self.hardware is None:
+            return None, "modelled"
+        return modelled_mj(self.hardware, latency_ms), "modelled"
+
+
+def targets_of(profiles: Iterable[DeviceProfile]) -> tuple[Target, ...]:
+    """One target for each instruction set, with the slowest of its hardware: what holds there holds for the others."""
+    found: dict[InstructionSet, Hardware] = {}
+    for profile in profiles:
+        instruction_set, hardware = profile.device_class.instruction_set, profile.hardware
+        known = found.get(instruction_set)
+        if known is None or (hardware.latency_factor, hardware.name) > (known.latency_factor, known.name):
+            found[instruction_set] = hardware
+    return tuple(Target(instruction_set, hardware) for instruction_set, hardware in sorted(found.items()))

@@ -1,0 +1,121 @@
+"""What a variant must meet, judged on val with a margin; where nothing does, what comes nearest and what it breaks."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+from edgefleet_compression.errors import SearchError
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.search.points import Point
+
+Z_95 = 1.959964
+NEAREST = 3
+NOT_MEASURED = math.inf
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Upper bounds, None where nothing is asked.
+
+    `max_drop` is a share of right answers below the source model (of agreement with it where there are no labels),
+    `latency_ratio` that of the source's fp32 file; bytes are those of the encoding, megabytes those of memory.
+    """
+
+    max_drop: float | None = None
+    latency_ratio: float | None = None
+    encoding_bytes: float | None = None
+    peak_rss_mb: float | None = None
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, field.name) is not None for field in fields(self))
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A constraint that a point breaks: by which share of what was allowed, and in words."""
+
+    constraint: str
+    share: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The points of one class that meet everything; else the nearest ones, each with what it breaks, worst first."""
+
+    feasible: list[Point]
+    nearest: list[tuple[Point, list[Miss]]]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        if self.feasible:
+            return f"{len(self.feasible)} points meet everything"
+        if not self.nearest:
+            return "nothing was measured"
+        near = "; ".join(f"{p.recipe.name}: {', '.join(m.sentence for m in misses)}" for p, misses in self.nearest)
+        return f"no point meets everything; nearest: {near}"
+
+
+def wanted_from(given: Sequence[str]) -> Wanted:
+    """The bounds written as `NAME=NUMBER`.
+
+    Raises:
+        SearchError: no such bound, or no positive number.
+    """
+    known = [field.name for field in fields(Wanted)]
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in known:
+            raise SearchError(f"there is no bound '{name}': use one of {', '.join(known)}")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = math.nan
+        if not 0 <= found[name] < math.inf:
+            raise SearchError(f"'{text}' is no bound: write {name}=NUMBER, 0 or more")
+    return Wanted(**found)
+
+
+def cautious_drop(metrics: Metrics) -> float | None:
+    """What is lost on val, plus one standard error of that paired difference; None where it was not measured."""
+    if metrics.drop_val is None or metrics.drop_val_ci is None:
+        return None if metrics.agreement_val is None else 1 - metrics.agreement_val
+    low, high = metrics.drop_val_ci
+    return metrics.drop_val + (high - low) / (2 * Z_95)
+
+
+def misses(metrics: Metrics, wanted: Wanted) -> list[Miss]:
+    """What a point breaks, the worst first; [] where it meets everything."""
+    drop = cautious_drop(metrics)
+    lost = "lost on val with a standard error" if metrics.drop_val is not None else "answered otherwise than the source"
+    checks: tuple[tuple[str, float | None, float | None, Callable[[float], str], str], ...] = (
+        ("max_drop", wanted.max_drop, drop, lambda v: f"{v * 100:.2f} points", lost),
+        ("latency_ratio", wanted.latency_ratio, metrics.latency_ratio, lambda v: f"{v:.2f}x", "of the fp32 latency"),
+        ("encoding_bytes", wanted.encoding_bytes, metrics.encoding_bytes, lambda v: f"{v:,.0f} bytes", "encoded"),
+        ("peak_rss_mb", wanted.peak_rss_mb, metrics.peak_rss_mb, lambda v: f"{v:.1f} MB", "of memory"),
+    )
+    found = []
+    for name, most, value, shown, what in checks:
+        if most is None:
+            continue
+        if value is None:
+            found.append(Miss(name, NOT_MEASURED, f"{name} was not measured"))
+        elif value > most:
+            share = value / most - 1 if most else NOT_MEASURED
+            found.append(Miss(name, share, f"{shown(value)} {what}, at most {shown(most)} allowed"))
+    return sorted(found, key=lambda miss: (-miss.share, miss.constraint))
+
+
+def judge(points: Sequence[Point], wanted: Wanted) -> Verdict:
+    """Which measured points of one class meet `wanted`, and which come nearest where none does.
+
+    The nearest is the one whose worst miss is the smallest share of what was allowed.
+    """
+    measured = [(p, misses(p.metrics, wanted)) for p in points if p.metrics is not None]
+    feasible = [p for p, broken in measured if not broken]
+    if feasible:
+        return Verdict(feasible, [])
+    measured.sort(key=lambda pair: (pair[1][0].share, len(pair[1]), pair[0].recipe.name))
+    return Verdict([], measured[:NEAREST])
