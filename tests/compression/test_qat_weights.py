@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 
+from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.layers import Binary, Grid, Ternary
 from edgefleet_compression.session import Session, inputs
@@ -82,3 +83,13 @@ def test_the_gradient_passes_as_if_nothing_were_rounded(grid: Grid) -> None:
     weight = torch.randn(4, 3, 3, 3, requires_grad=True)
     grid(weight).sum().backward()
     assert weight.grad is not None and torch.equal(weight.grad, torch.ones_like(weight))
+
+
+@pytest.mark.parametrize("levels", ["ternary", "binary"])
+def test_few_levels_leave_depthwise_weights_their_bits(levels: Any, context: Context) -> None:
+    module = build("ds_cnn", {"width": 8}, (1, 8, 8), 3)
+    student = TorchState("ds_cnn", {"width": 8}, (1, 8, 8), 3, module)
+    trained = STEPS["qat_weights"](student, QatWeightsConfig(levels=levels, **FAST), context).state.module
+    block = trained.blocks[1]
+    assert len(block.pointwise.weight[0].abs().round(decimals=5).unique()) <= 2
+    assert len(block.depthwise.weight[0].abs().round(decimals=5).unique()) > 3
