@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
+from edgefleet_compression.workers import Limits, Workers, fair_memory_mb
 from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.pacer import Pacer
@@ -21,7 +22,8 @@ from edgefleet_controller.fleet.starvation import Starvation
 from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ids import not_before, now_ms
-from edgefleet_controller.models.builder import Builder, Folders
+from edgefleet_controller.models.builder import Builder
+from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.settings import Settings
@@ -80,8 +82,8 @@ class Service:
             each_tick=self._each_tick,
             connected=lambda: self.bus.connected,
         )
-        folders = Folders(cache=settings.state / "cache", work=settings.state / "work")
-        self.builder = Builder(self.store, self.blobs, folders)
+        folders = _folders(settings)
+        self.builder = Builder(self.store, self.blobs, folders, _workers(settings))
         kept = Retention(windows_h=settings.telemetry_keep_h, rollups_days=settings.rollups_keep_days)
         self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 
@@ -213,6 +215,15 @@ class Service:
 
     def _open_chunk(self, blob: str, index: int, chunk_bytes: int) -> bytes | None:
         return self.blobs.read_chunk(blob, index, chunk_bytes)
+
+
+def _folders(settings: Settings) -> Folders:
+    return Folders(cache=settings.state / "cache", work=settings.state / "work", searches=settings.state / "searches")
+
+
+def _workers(settings: Settings) -> Workers:
+    memory_mb = settings.build_mb or fair_memory_mb(settings.build_workers)
+    return Workers(settings.build_workers, Limits(settings.build_s, memory_mb))
 
 
 def _own(state: Path) -> IO[str]:

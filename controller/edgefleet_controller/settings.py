@@ -7,6 +7,8 @@ from pathlib import Path
 from edgefleet_controller.errors import Invalid
 
 CONFLICT_S = 900.0
+BUILD_WORKERS = 2
+BUILD_S = 7200.0
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,9 @@ class Settings:
     a broker of your own, None starts the embedded one; `broker_username`, `broker_password_file` and
     `broker_ca_file` are for your own. With `accept_all` no device waits to be accepted. Telemetry windows are kept
     for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device that are
-    heard in turn within `conflict_s` seconds are in conflict, until only one has been heard for as long.
+    heard in turn within `conflict_s` seconds are in conflict, until only one has been heard for as long. Up to
+    `build_workers` builds run side by side, each for `build_s` seconds and with `build_mb` MB of memory at most; None
+    shares most of the host's memory among them.
     """
 
     state: Path
@@ -36,6 +40,9 @@ class Settings:
     telemetry_keep_h: float = 48
     rollups_keep_days: float = 90
     conflict_s: float = CONFLICT_S
+    build_workers: int = BUILD_WORKERS
+    build_s: float = BUILD_S
+    build_mb: float | None = None
 
     @property
     def beyond_loopback(self) -> bool:

@@ -1,0 +1,139 @@
+"""Makes a variant again from its lineage, in a worker with an empty cache, and compares what comes out."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.build import build_variant
+from edgefleet_compression.comparison import compare_answers
+from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.lineage import Lineage
+from edgefleet_compression.rebuilt import Answers, Comparison, Made, compare
+from edgefleet_compression.recipe import recipe_from
+from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.errors import NotFound, Refused
+from edgefleet_controller.models.workshop import Workshop
+from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
+from edgefleet_controller.store import Store
+from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.encoding import compress
+from edgefleet_protocol.errors import ProtocolError
+from edgefleet_protocol.manifest import verify
+
+POLL_S = 0.3
+FIGURES = ("accuracy_val", "accuracy_test", "agreement", "p50_ms", "file_bytes", "encoding_bytes", "peak_rss_mb")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A variant as it was built: what is needed to make it again, and to see whether it came out the same.
+
+    `former` is its ONNX file, None where it is not there any more.
+    """
+
+    variant: VariantRecord
+    lineage: Lineage
+    model: ModelRecord
+    made: Made
+    former: Path | None
+
+
+def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Original:
+    """What there is of a variant.
+
+    Raises:
+        Refused: its lineage was not recorded, is no recipe any more, or what it was made from is not there.
+    """
+    model = store.registry.model(variant.model, variant.version)
+    again = f"compress {model.ref} again"
+    if variant.lineage is None:
+        raise Refused(f"variant {variant.id} was built before lineages were kept: {again}")
+    if missing := [name for name, sha256 in model.files.items() if not blobs.path(sha256).is_file()]:
+        raise Refused(f"'{missing[0]}' of {model.ref} is not there any more: register its folder again")
+    try:
+        recipe_from(variant.lineage.recipe)
+        manifest = verify(blobs.read(variant.manifest), variant.manifest)
+    except RecipeError as error:
+        raise Refused(f"this version of edgefleet cannot make it again: {error}") from None
+    except (NotFound, ProtocolError) as error:
+        raise Refused(f"the manifest of {variant.id} cannot be read ({error}): {again}") from None
+    former = blobs.path(manifest.core.onnx.sha256)
+    made = Made(variant.steps, manifest.core.onnx.sha256, manifest.encodings[0].blob.sha256)
+    return Original(variant, variant.lineage, model, made, former if former.is_file() else None)
+
+
+def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> dict[str, Any]:
+    """Make a variant again and compare; nothing that comes out is published.
+
+    Returns:
+        The operation's result: variant, verdict, reasons, what has changed since, digests and figures then and now.
+
+    Raises:
+        RuntimeError: it could not be made.
+        WorkerError: the worker died, or went beyond its limits.
+    """
+    folder = shop.folders.work / operation.id
+    folder.mkdir(parents=True)
+    request = {
+        "files": shop.files(original.model),
+        "recipe": original.lineage.recipe,
+        "instruction_set": original.lineage.instruction_set,
+        "cache_dir": str(folder / "cache"),
+        "work_dir": str(folder / "build"),
+        "progress_path": str(folder / "progress.json"),
+        "seed": original.lineage.seed,
+    }
+    future: Future[dict[str, Any]] = shop.workers.submit(build_variant, request)
+    while wait([future], timeout=POLL_S).not_done and not shop.stopped.is_set():
+        shop.show(operation, [_progress(original.variant.recipe, folder / "progress.json")])
+    outcome = future.result()
+    if not outcome["ok"]:
+        raise RuntimeError(f"it could not be made again: {outcome['error']}")
+    answers = _answers(shop, original, request, outcome["onnx_path"])
+    return _result(original, outcome, answers)
+
+
+def _progress(recipe: str, path: Path) -> dict[str, Any]:
+    entry: dict[str, Any] = {"fraction": 0.0, "text": "waiting"}
+    with contextlib.suppress(OSError, ValueError):
+        entry.update(json.loads(path.read_text()))
+    return {**entry, "recipe": recipe}
+
+
+def _answers(shop: Workshop, original: Original, request: dict[str, Any], rebuilt: str) -> Answers | None:
+    if original.former is None:
+        return None
+    given = (request["files"], request["cache_dir"], str(original.former), rebuilt, original.variant.runtime)
+    return Answers(**shop.workers.submit(compare_answers, *given).result())
+
+
+def _result(original: Original, outcome: Mapping[str, Any], answers: Answers | None) -> dict[str, Any]:
+    onnx = Path(outcome["onnx_path"]).read_bytes()
+    then, now = original.made, Made(outcome["steps"], digest(onnx), digest(compress(onnx)))
+    found = compare(original.lineage, then, Lineage.model_validate(outcome["lineage"]), now, answers)
+    before = original.variant.metrics.model_dump()
+    return {
+        "variant": original.variant.id,
+        **_shown(found),
+        "onnx": {"then": then.onnx, "now": now.onnx},
+        "encoding": {"then": then.encoding, "now": now.encoding},
+        "figures": _pairs({name: (before[name], outcome["metrics"].get(name)) for name in FIGURES}),
+    }
+
+
+def _shown(found: Comparison) -> dict[str, Any]:
+    return {
+        "verdict": found.verdict,
+        "reasons": found.reasons,
+        "changed": _pairs(found.changed),
+        "steps": [{"step": step, "then": old, "now": new} for step, old, new in found.steps],
+        "answers": asdict(found.answers) if found.answers else None,
+    }
+
+
+def _pairs(values: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {"then": old, "now": new} for name, (old, new) in values.items()}

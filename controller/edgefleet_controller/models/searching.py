@@ -1,0 +1,140 @@
+"""Compress a model by a search: what it finds on the fronts is published, and all of it is kept as a report."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.search.plots import draw
+from edgefleet_compression.search.points import Point
+from edgefleet_compression.search.report import report
+from edgefleet_compression.search.run import Standing
+from edgefleet_compression.search.search import Ask, Found, Place, search
+from edgefleet_compression.search.targets import Target
+from edgefleet_compression.search.wanted import Wanted
+from edgefleet_controller.models.workshop import Workshop
+from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
+from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_protocol.manifest import BlobRef
+
+REPORT = "search.json"
+KEPT = 20
+"""Reports of so many searches; older ones go as new ones come."""
+EACH_S = 1.0
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class Quest:
+    """What a search was asked for: seconds, a seed, the classes, and what must be met."""
+
+    budget_s: float
+    targets: tuple[Target, ...]
+    seed: int = 0
+    wanted: Wanted = field(default_factory=Wanted)
+
+
+def compress_by_search(
+    shop: Workshop, operation: OperationRecord, model: ModelRecord, profiles: Sequence[DeviceProfile], quest: Quest
+) -> dict[str, Any]:
+    """Search, publish the fronts, choose for each profile, and keep the report with its pictures.
+
+    Returns:
+        The operation's result: variants by id, the recipes that could not be built with their reasons, how many steps
+        ran, and where a set of constraints cannot be met, what comes nearest.
+
+    Raises:
+        RuntimeError: not one variant could be built.
+    """
+    files = shop.files(model)
+    ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted)
+    place = Place(shop.folders.cache, shop.folders.work / operation.id)
+    found = search(ask, place, shop.workers, _Shown(shop, operation, quest.budget_s))
+    golden = shop.golden(files)
+    variants = _published(shop, model, found, golden)
+    if not variants:
+        why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
+        raise RuntimeError(f"no variant could be built: {why}")
+    shop.choose(model, profiles, variants, shop.source_accuracy(files))
+    said = report(found)
+    _keep(shop, operation.id, said)
+    return {
+        "variants": [v.id for v in variants],
+        "failed": {p.recipe.name: str(p.rejected) for p in found.points if p.metrics is None and p.rejected},
+        "steps": said["steps"],
+        "constraints": {one: verdict["sentence"] for one, verdict in said["constraints"].items()},
+    }
+
+
+def read_report(searches: Path, operation_id: str) -> dict[str, Any] | None:
+    """The report of a search that has ended, if it is still kept."""
+    try:
+        found: dict[str, Any] = json.loads((searches / Path(operation_id).name / REPORT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:
+    """The front of a class as SVG, if it is still kept."""
+    try:
+        return (searches / Path(operation_id).name / f"front-{Path(name).name}.svg").read_bytes()
+    except OSError:
+        return None
+
+
+def _published(shop: Workshop, model: ModelRecord, found: Found, golden: BlobRef) -> list[VariantRecord]:
+    """Every build that is on a front, once, for the classes that it was made for."""
+    builds = {id(p.built): p for points in found.fronts.values() for p in points}
+    return [
+        shop.publisher.publish(
+            model,
+            point.recipe,
+            dict(point.built or {}),
+            golden=golden,
+            instruction_sets=(point.instruction_set,) if "scheme" in point.recipe.needs else (),
+        )
+        for point in builds.values()
+    ]
+
+
+def _keep(shop: Workshop, operation_id: str, said: dict[str, Any]) -> None:
+    folder = shop.folders.searches / operation_id
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT).write_text(json.dumps(said), encoding="utf-8")
+    shop.workers.submit(draw, said, str(folder)).result()
+    kept = sorted(shop.folders.searches.iterdir(), key=lambda path: path.name)  # ids rise with time
+    for old in kept[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+class _Shown:
+    """Writes down how far a search is, now and then."""
+
+    def __init__(self, shop: Workshop, operation: OperationRecord, budget_s: float) -> None:
+        self._shop = shop
+        self._operation = operation
+        self._budget_s = budget_s
+        self._shown_s = float("-inf")
+
+    def point(self, point: Point) -> None:
+        """Points are counted in how it stands."""
+
+    def standing(self, standing: Standing) -> None:
+        """One entry for the search, and one for each build under way."""
+        if time.monotonic() - self._shown_s < EACH_S:
+            return
+        self._shown_s = time.monotonic()
+        left = (
+            f"at most {standing.left_s / 60:.0f} min" if standing.left_s >= 90 else f"at most {standing.left_s:.0f} s"
+        )
+        counted = f"{standing.measured} points, {standing.rejected} rejected"
+        whole = {
+            "recipe": SEARCH,
+            "fraction": round(min(1.0, standing.elapsed_s / self._budget_s), 4),
+            "text": f"{standing.phase}; {counted}; {left} left",
+        }
+        self._shop.show(self._operation, [whole, *standing.running])

@@ -1,0 +1,77 @@
+"""What every kind of compressing needs: the model's files, workers, a golden set, variants published and chosen."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.build import make_golden, source_metrics
+from edgefleet_compression.card import ModelCard
+from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.workers import Workers
+from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.failpoints import reach
+from edgefleet_controller.ids import now_ms
+from edgefleet_controller.models.builds import choose_for
+from edgefleet_controller.models.publishing import Publisher
+from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
+from edgefleet_controller.store import Store
+from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_protocol.manifest import BlobRef
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where builds work: the cache is kept between builds, `work` is not; `searches` are reports that are kept."""
+
+    cache: Path
+    work: Path
+    searches: Path
+
+
+class Workshop:
+    """Store, blobs and workers, as one operation uses them."""
+
+    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: Workers) -> None:
+        self.folders = folders
+        self.workers = workers
+        self.publisher = Publisher(store, blobs)
+        self.stopped = threading.Event()
+        self._store = store
+        self._blobs = blobs
+
+    def files(self, model: ModelRecord) -> dict[str, str]:
+        """Where the model's files lie, by their names."""
+        return {name: str(self._blobs.path(sha256)) for name, sha256 in model.files.items()}
+
+    def golden(self, files: dict[str, str]) -> BlobRef:
+        """The golden set, ready to be delivered."""
+        return self.publisher.deliver(self.workers.submit(make_golden, files).result())
+
+    def source_accuracy(self, files: dict[str, str]) -> float | None:
+        """The source model's share of right answers on val; None where it is not known."""
+        source = self.workers.submit(source_metrics, files, str(self.folders.cache)).result()
+        return Metrics.model_validate(source["metrics"]).accuracy_val if source["ok"] else None
+
+    def choose(
+        self,
+        model: ModelRecord,
+        profiles: Sequence[DeviceProfile],
+        variants: Sequence[VariantRecord],
+        source_accuracy: float | None,
+    ) -> None:
+        """Choose among what was built now and before, and publish both together."""
+        table = ModelCard.model_validate(model.card).constraints
+        known = {v.id: v for v in [*self._store.registry.variants(model.name, model.version), *variants]}
+        choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
+        self._store.registry.put_variants(list(variants), choices)
+        reach("variants_published")
+
+    def show(self, operation: OperationRecord, progress: list[dict[str, Any]]) -> None:
+        """Write down how far an operation is."""
+        changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
+        with contextlib.suppress(sqlite3.OperationalError):  # how far it is, is no reason to give it up
+            self._store.registry.put_operation(changed)
