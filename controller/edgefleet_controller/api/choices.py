@@ -9,7 +9,9 @@ from edgefleet_compression.explain import Flip
 from edgefleet_compression.prices import EnergySource
 from edgefleet_compression.verdicts import Verdict
 from edgefleet_controller.api.dependencies import ModelRef, TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
+from edgefleet_controller.api.views import ChoiceView
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.models.explaining import Explained, explain_choice
 from edgefleet_profiles.errors import ProfileError
@@ -127,6 +129,14 @@ class ExplanationView(BaseModel):
             preferences={prefer: c.variant if c else None for prefer, c in found.preferences.items()},
             made_for_others=explained.made_for_others,
         )
+
+
+@router.get("/models/{ref}/choices", responses=problems(404))
+def list_choices(service: TheService, ref: ModelRef, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
+    """What each profile gets of a model version, and why."""
+    model = service.store.registry.model(*model_ref(ref))
+    found = service.store.registry.choices(model.name, model.version)
+    return page(found, lambda c: c.profile, ChoiceView.of, limit, cursor)
 
 
 @router.get("/models/{ref}/choices/{region}/{hardware}/{link}", responses=problems(404, 409))

@@ -1,4 +1,4 @@
-"""Blobs, models, builds, variants and choices."""
+"""Blobs, models, builds and operations."""
 
 from fastapi import APIRouter, Body, Request
 from fastapi.concurrency import run_in_threadpool
@@ -8,8 +8,8 @@ from edgefleet_compression.recipe import Recipe, shipped_recipes
 from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
-from edgefleet_controller.api.views import ChoiceView, ModelView, VariantView
-from edgefleet_controller.errors import Invalid, NotFound
+from edgefleet_controller.api.views import ModelView
+from edgefleet_controller.errors import Invalid
 from edgefleet_controller.models.registration import register_model, take_upload
 from edgefleet_controller.models.removal import remove_model
 from edgefleet_controller.records import OperationRecord
@@ -79,14 +79,6 @@ def delete_model(service: TheService, ref: ModelRef) -> None:
     remove_model(service.store, *model_ref(ref))
 
 
-@router.get("/models/{ref}/choices", responses=problems(404))
-def list_choices(service: TheService, ref: ModelRef, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
-    """What each profile gets of a model version, and why."""
-    model = service.store.registry.model(*model_ref(ref))
-    found = service.store.registry.choices(model.name, model.version)
-    return page(found, lambda c: c.profile, ChoiceView.of, limit, cursor)
-
-
 @router.post("/builds", status_code=202, responses=problems(400, 404, 413))
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background: see the operation that is answered."""
@@ -118,26 +110,3 @@ def get_operation(service: TheService, operation_id: str) -> OperationRecord:
 def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
     """Long work, finished or not."""
     return page(service.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)
-
-
-@router.get("/variants", responses=problems(404))
-def list_variants(
-    service: TheService, model: ModelRef | None = None, limit: Limit = 100, cursor: Cursor = None
-) -> Page[VariantView]:
-    """Variants, of one model version or of all."""
-    registry = service.store.registry
-    if model is None:
-        found = registry.variants()
-    else:
-        known = registry.model(*model_ref(model))
-        found = registry.variants(known.name, known.version)
-    return page(found, lambda v: f"{v.model}@{v.version:09d}/{v.id}", VariantView.of, limit, cursor)
-
-
-@router.get("/variants/{variant}", responses=problems(404))
-def get_variant(service: TheService, variant: str) -> VariantView:
-    """A variant by its id."""
-    found = next((v for v in service.store.registry.variants() if v.id == variant), None)
-    if found is None:
-        raise NotFound(f"no variant {variant}")
-    return VariantView.of(found)

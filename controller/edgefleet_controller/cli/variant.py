@@ -6,7 +6,8 @@ import typer
 
 from edgefleet_compression.recipe import shipped_recipes
 from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, calling, listing, one
-from edgefleet_controller.cli.figures import NONE, count, ms, number, quality, share, short, size, span
+from edgefleet_controller.cli.figures import NONE, count, ms, number, quality, share, short, size
+from edgefleet_controller.cli.lineage import print_lineage, print_steps
 from edgefleet_controller.cli.printing import print_facts, print_json, print_table
 from edgefleet_controller.errors import NotFound
 
@@ -50,16 +51,15 @@ def show(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """A variant: every figure with its unit, and the steps that made it."""
+    """A variant: every figure with its unit, the steps that made it, and what they were made of and with."""
     with calling(api) as client:
         found = one(client, "/variants", variant)
     if as_json:
         print_json(found)
         return
     print_facts(_facts(found))
-    rows = [(str(n), step.get("step", NONE), _settings(step)) for n, step in enumerate(found["steps"], start=1)]
-    if rows:
-        print_table((">", "step", "settings..."), rows, title="Steps")
+    print_steps(found["steps"])
+    print_lineage(found["lineage"])
 
 
 def _facts(v: Json) -> list[tuple[str, str]]:
@@ -84,9 +84,3 @@ def _facts(v: Json) -> list[tuple[str, str]]:
         ("manifest", v["manifest"]),
         ("runtime", ", ".join(f"{k}={w}" for k, w in v["runtime"].items()) or "no options"),
     ]
-
-
-def _settings(step: Json) -> str:
-    settings = ", ".join(f"{k}={number(v)}" for k, v in step.get("config", {}).items() if v is not None)
-    took = "from the cache" if step.get("cached") else f"in {span(step.get('seconds'))}"
-    return f"{settings}; {took}" if settings else took

@@ -1,0 +1,40 @@
+"""Variants."""
+
+from fastapi import APIRouter
+
+from edgefleet_controller.api.dependencies import ModelRef, TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.api.problem import problems
+from edgefleet_controller.api.views import VariantView
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.records import VariantRecord
+from edgefleet_controller.service import Service
+
+router = APIRouter(tags=["registry"])
+
+
+@router.get("/variants", responses=problems(404))
+def list_variants(
+    service: TheService, model: ModelRef | None = None, limit: Limit = 100, cursor: Cursor = None
+) -> Page[VariantView]:
+    """Variants, of one model version or of all."""
+    registry = service.store.registry
+    if model is None:
+        found = registry.variants()
+    else:
+        known = registry.model(*model_ref(model))
+        found = registry.variants(known.name, known.version)
+    return page(found, lambda v: f"{v.model}@{v.version:09d}/{v.id}", VariantView.of, limit, cursor)
+
+
+@router.get("/variants/{variant}", responses=problems(404))
+def get_variant(service: TheService, variant: str) -> VariantView:
+    """A variant by its id."""
+    return VariantView.of(_variant(service, variant))
+
+
+def _variant(service: Service, variant: str) -> VariantRecord:
+    found = next((v for v in service.store.registry.variants() if v.id == variant), None)
+    if found is None:
+        raise NotFound(f"no variant {variant}")
+    return found
