@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgefleet_compression.graph import subgraphs
 from edgefleet_compression.storage import NIBBLE_LEVELS, integer_tensor
 
-INTEGERS = frozenset({TensorProto.INT8, TensorProto.INT4})
+INTEGERS = frozenset({TensorProto.INT8, TensorProto.INT4, TensorProto.INT2})
+TWO_BITS_OPSET, TWO_BITS_IR = 25, 13
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 FLOATS = "packed_floats"
 LEAST_NUMBERS = 4
@@ -29,7 +30,7 @@ class Layout:
     """How a file is laid out.
 
     `wide` are the integer tensors that take a byte for each number although four bits would do, `turned` those whose
-    first axis is stored last.
+    first axis is stored last. With `two_bits`, those of three levels take two bits, which only opset 25 knows.
     `order` is that of the tensors: as the graph has them, by type, or integers by how many levels they use. `floats`
     says how those with 8 significant bits are written: in 32 bits, in 16 each for itself, or in 16 as one tensor.
     """
@@ -38,6 +39,7 @@ class Layout:
     turned: frozenset[str] = frozenset()
     order: Order = "type"
     floats: Floats = "plain"
+    two_bits: bool = False
 
 
 def stored_integers(graph: onnx.GraphProto) -> dict[str, TensorProto]:
@@ -55,8 +57,11 @@ def laid_out(model: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
     made.CopyFrom(model)
     graph = made.graph
     found = stored_integers(graph)
-    for name, tensor in found.items():
-        _store(graph, tensor, name in layout.wide, name in layout.turned)
+    for tensor in found.values():
+        _store(graph, tensor, layout)
+    if any(tensor.data_type == TensorProto.INT2 for tensor in graph.initializer):
+        next(entry for entry in made.opset_import if entry.domain == "").version = TWO_BITS_OPSET
+        made.ir_version = TWO_BITS_IR
     if layout.floats != "plain":
         _halve(graph, layout.floats)
     _arrange(graph, layout.order)
@@ -64,10 +69,10 @@ def laid_out(model: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
     return made
 
 
-def _store(graph: onnx.GraphProto, tensor: TensorProto, wide: bool, turned: bool) -> None:
+def _store(graph: onnx.GraphProto, tensor: TensorProto, layout: Layout) -> None:
     values = numpy_helper.to_array(tensor).astype(np.int8)
-    fits = np.abs(values).max(initial=0) <= NIBBLE_LEVELS
-    if turned and values.ndim > 1:
+    most = np.abs(values).max(initial=0)
+    if tensor.name in layout.turned and values.ndim > 1:
         values = np.ascontiguousarray(np.moveaxis(values, 0, -1))
         index, cast = next((i, n) for i, n in enumerate(graph.node) if tensor.name in n.input)
         back = [values.ndim - 1, *range(values.ndim - 1)]
@@ -75,7 +80,10 @@ def _store(graph: onnx.GraphProto, tensor: TensorProto, wide: bool, turned: bool
         turn = helper.make_node("Transpose", [named], [cast.output[0]], perm=back)
         cast.output[0] = named
         graph.node.insert(index + 1, turn)
-    tensor.CopyFrom(integer_tensor(tensor.name, values, TensorProto.INT4 if fits and not wide else TensorProto.INT8))
+    packed = TensorProto.INT8
+    if most <= NIBBLE_LEVELS and tensor.name not in layout.wide:
+        packed = TensorProto.INT2 if layout.two_bits and most <= 1 else TensorProto.INT4
+    tensor.CopyFrom(integer_tensor(tensor.name, values, packed))
 
 
 def _halve(graph: onnx.GraphProto, floats: Floats) -> None:

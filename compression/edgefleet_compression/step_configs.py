@@ -68,7 +68,13 @@ class Fp16Config(StepConfig):
 
 
 class PackConfig(StepConfig):
-    """Lay the stored integers out so that the file's encoding is smallest, by trying."""
+    """Lay the stored integers out so that the file's encoding is smallest, by trying.
+
+    With `two_bits` weights of three levels may take two bits, in a type of opset 25: for devices whose onnxruntime
+    knows that.
+    """
+
+    two_bits: bool = False
 
 
 class PruneStructuredConfig(StepConfig):

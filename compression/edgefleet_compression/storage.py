@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgefleet_compression.grid import Weights
 
 NIBBLE_LEVELS = 7
+WIDTHS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.INT2: 2}
 
 
 def stored(
@@ -40,11 +41,13 @@ def stored(
 
 
 def integer_tensor(name: str, values: NDArray[np.int8], packed: int) -> TensorProto:
-    """Integers as a tensor of type INT8, or INT4 with the lower nibble first."""
+    """Integers as a tensor of type INT8, or of INT4 or INT2 with the lowest bits of a byte first."""
     if packed == TensorProto.INT8:
         return numpy_helper.from_array(values, name)
-    nibbles = (values.reshape(-1) & 0xF).astype(np.uint8)
-    if len(nibbles) % 2:
-        nibbles = np.append(nibbles, np.uint8(0))
-    raw = (nibbles[::2] | (nibbles[1::2] << 4)).astype(np.uint8).tobytes()
+    bits = WIDTHS[packed]
+    per_byte = 8 // bits
+    flat = (values.reshape(-1) & (2**bits - 1)).astype(np.uint8)
+    rows = np.pad(flat, (0, -len(flat) % per_byte)).reshape(-1, per_byte)
+    shifted = rows << np.arange(0, 8, bits, dtype=np.uint8)
+    raw = np.bitwise_or.reduce(shifted, axis=1).astype(np.uint8).tobytes()
     return helper.make_tensor(name, packed, values.shape, raw, raw=True)

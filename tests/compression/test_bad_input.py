@@ -1,7 +1,7 @@
 """What cannot be compressed is refused in one sentence that says what is wrong and what to do.
 
 Files of somebody else's making are in test_brought.py: external data, custom operators, several inputs, batches of
-four, weights that are not finite. Data is in test_data.py and test_training_steps.py, pickles are in test_card.py.
+four, weights that are not finite. Data is in test_data.py and test_bad_data.py, pickles are in test_card.py.
 """
 
 import hashlib

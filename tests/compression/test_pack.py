@@ -96,6 +96,21 @@ def test_every_layout_leaves_a_session_with_the_very_same_layers(
     assert runs_alike(folded(model, tmp_path / "a.onnx"), folded(other, tmp_path / "b.onnx"))
 
 
+def test_weights_of_three_levels_take_two_bits_only_where_that_is_asked(
+    student: OnnxState, context: Context, tmp_path: Path
+) -> None:
+    ternary = StorageQuantConfig(stem=8, depthwise=8, pointwise=2, linear=2)
+    stored = made("storage_quant", student, ternary, context, tmp_path / "stored")
+    plain = made("pack", stored, PackConfig(), context, tmp_path / "plain")
+    packed = made("pack", stored, PackConfig(two_bits=True), context, tmp_path / "packed")
+    assert encoded_bytes(packed.path) < encoded_bytes(plain.path)
+    models = [onnx.load(state.path) for state in (plain, packed)]
+    assert [model.opset_import[0].version for model in models] == [21, 25]
+    assert onnx.TensorProto.INT2 in {tensor.data_type for tensor in models[1].graph.initializer}
+    assert not left_when_it_runs(packed.path, tmp_path / "optimized.onnx") & {"Cast", "Mul"}
+    np.testing.assert_array_equal(answers(packed, context), answers(stored, context))
+
+
 def test_a_weight_that_is_another_by_one_step_does_not_run_alike(
     student: OnnxState, context: Context, tmp_path: Path
 ) -> None:

@@ -44,7 +44,10 @@ def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
         return sizes[layout]
 
     small = state.path.stat().st_size <= MOST_BYTES
-    best = min(_coarse(small), key=measured)
+    coarse = list(_coarse(small))
+    if config.two_bits:
+        coarse += [replace(layout, two_bits=True) for layout in coarse]
+    best = min(coarse, key=measured)
     if small:
         best = _by_tensor(model.graph, best, measured)
     if measured(best) >= given_bytes:
@@ -57,7 +60,8 @@ def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
         raise StepError("pack: a session would be left with other weights than before: drop the step")
     path = saved(packed, context.folder / "packed.onnx")
     log = {"layouts": len(sizes), "order": best.order, "floats": best.floats, "wide": len(best.wide)}
-    log |= {"turned": len(best.turned), "encoding_bytes": measured(best), "encoding_bytes_before": given_bytes}
+    log |= {"turned": len(best.turned), "two_bits": best.two_bits}
+    log |= {"encoding_bytes": measured(best), "encoding_bytes_before": given_bytes}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
 
