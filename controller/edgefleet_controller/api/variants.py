@@ -1,4 +1,4 @@
-"""Variants."""
+"""Variants, and making one again."""
 
 from fastapi import APIRouter
 
@@ -7,7 +7,8 @@ from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import VariantView
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.records import VariantRecord
+from edgefleet_controller.models.rebuild import find_original
+from edgefleet_controller.records import OperationRecord, VariantRecord
 from edgefleet_controller.service import Service
 
 router = APIRouter(tags=["registry"])
@@ -31,6 +32,13 @@ def list_variants(
 def get_variant(service: TheService, variant: str) -> VariantView:
     """A variant by its id."""
     return VariantView.of(_variant(service, variant))
+
+
+@router.post("/variants/{variant}/rebuilds", status_code=202, responses=problems(404, 409))
+def start_rebuild(service: TheService, variant: str) -> OperationRecord:
+    """Make a variant again from its lineage, without a cache, and compare: see the result of the operation."""
+    original = find_original(service.store, service.blobs, _variant(service, variant))
+    return service.builder.rebuild(original)
 
 
 def _variant(service: Service, variant: str) -> VariantRecord:

@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from edgefleet_compression.recipe import shipped_recipes
-from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, calling, listing, one
+from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, Timeout, at, calling, listing, one
+from edgefleet_controller.cli.ending import OK, REFUSED, refuse
 from edgefleet_controller.cli.figures import NONE, count, ms, number, quality, share, short, size
-from edgefleet_controller.cli.lineage import print_lineage, print_steps
-from edgefleet_controller.cli.printing import print_facts, print_json, print_table
-from edgefleet_controller.errors import NotFound
+from edgefleet_controller.cli.lineage import print_lineage, print_rebuilt, print_steps
+from edgefleet_controller.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_controller.cli.progress import follow
+from edgefleet_controller.errors import ControllerError, NotFound
 
 app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
 
@@ -60,6 +62,33 @@ def show(
     print_facts(_facts(found))
     print_steps(found["steps"])
     print_lineage(found["lineage"])
+
+
+@app.command()
+def rebuild(
+    variant: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
+    detach: Annotated[bool, typer.Option("--detach", help="don't wait: print the operation and end")] = False,
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a variant again from its lineage, without a cache, and compare; exit code 1 if it comes out different."""
+    with calling(api) as client:
+        found = one(client, "/variants", variant)
+        operation: Json = client.post(at("/variants", found["id"]) + "/rebuilds", None)
+        if not detach:
+            operation = follow(client, operation, timeout)
+    if as_json:
+        print_json(operation)
+    if operation["state"] == "failed":
+        refuse(ControllerError(str(operation["error"])))
+    if detach:
+        if not as_json:
+            console().print(f"operation {operation['id']} runs: `edgefleet operation show {operation['id']} --watch`")
+        return
+    if not as_json:
+        print_rebuilt(operation["result"])
+    raise typer.Exit(REFUSED if operation["result"]["verdict"] == "different" else OK)
 
 
 def _facts(v: Json) -> list[tuple[str, str]]:
