@@ -40,6 +40,10 @@ class Client:
         """The JSON that a path answers."""
         return self._ask("GET", path, params={k: v for k, v in query.items() if v is not None})
 
+    def get_bytes(self, path: str) -> bytes:
+        """What a path answers that is no JSON."""
+        return bytes(self._answer("GET", path).content)
+
     def post(self, path: str, body: Any) -> Any:
         """The JSON that a path answers to a body."""
         return self._ask("POST", path, json=body)
@@ -105,12 +109,16 @@ class Client:
             time.sleep(0.1)
 
     def _ask(self, method: str, path: str, **how: Any) -> Any:
+        answer = self._answer(method, path, **how)
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, **how: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **how)
         except httpx.HTTPError as error:
             raise ApiError(f"no answer from {self.url}: {error or type(error).__name__}") from None
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         try:
             detail = answer.json()["detail"]
         except (ValueError, KeyError, TypeError):

@@ -150,8 +150,12 @@ class NoBuilds:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.searches = service.settings.state / "searches"
 
     def submit(self, *_: object) -> OperationRecord:
+        return self._service.store.registry.operation("01")
+
+    def search(self, *_: object) -> OperationRecord:
         return self._service.store.registry.operation("01")
 
 

@@ -1,19 +1,15 @@
-"""Blobs, models, builds and operations."""
+"""Blobs and models."""
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
-from edgefleet_compression.recipe import Recipe, shipped_recipes
-from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
+from edgefleet_controller.api.dependencies import ModelRef, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import ModelView
-from edgefleet_controller.errors import Invalid
 from edgefleet_controller.models.registration import register_model, take_upload
 from edgefleet_controller.models.removal import remove_model
-from edgefleet_controller.records import OperationRecord
-from edgefleet_profiles.errors import ProfileError
 from edgefleet_protocol.messages import Digest
 
 router = APIRouter(tags=["registry"])
@@ -25,16 +21,6 @@ class NewModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     files: dict[str, Digest]
-
-
-class NewBuild(BaseModel):
-    """Compress a model by these recipes (all shipped ones) for these profiles (those of all known devices)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: ModelRef
-    profiles: list[ProfileName] | None = None
-    recipes: list[str] | None = None
 
 
 @router.put(
@@ -77,36 +63,3 @@ def get_model(service: TheService, ref: ModelRef) -> ModelView:
 def delete_model(service: TheService, ref: ModelRef) -> None:
     """Remove a model version that no rollout in progress, no device and no build needs; its blobs go later."""
     remove_model(service.store, *model_ref(ref))
-
-
-@router.post("/builds", status_code=202, responses=problems(400, 404, 413))
-def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
-    """Compress a model in the background: see the operation that is answered."""
-    model = service.store.registry.model(*model_ref(new.model))
-    wanted = new.profiles or service.store.members.profiles()
-    if not wanted:
-        raise Invalid("no device has reported yet: name the profiles to compress for")
-    try:
-        profiles = [service.catalogue.profile(name) for name in wanted]
-    except ProfileError as error:
-        raise Invalid(str(error)) from None
-    return service.builder.submit(model, profiles, _recipes(new.recipes))
-
-
-def _recipes(names: list[str] | None) -> list[Recipe]:
-    shipped = shipped_recipes()
-    if unknown := [name for name in names or [] if name not in shipped]:
-        raise Invalid(f"no recipe '{unknown[0]}': there are {', '.join(shipped)}")
-    return [shipped[name] for name in names or shipped]
-
-
-@router.get("/operations/{operation_id}", responses=problems(404))
-def get_operation(service: TheService, operation_id: str) -> OperationRecord:
-    """How far long work is."""
-    return service.store.registry.operation(operation_id)
-
-
-@router.get("/operations")
-def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
-    """Long work, finished or not."""
-    return page(service.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)

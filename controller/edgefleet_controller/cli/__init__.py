@@ -11,6 +11,7 @@ from edgefleet_controller.cli import (
     operation,
     orders,
     profile,
+    recipe,
     rollout,
     segment,
     serve,
@@ -27,6 +28,7 @@ app.command()(demo.demo)
 app.add_typer(model.app, name="model")
 app.command()(compress.compress)
 app.add_typer(variant.app, name="variant")
+app.add_typer(recipe.app, name="recipe")
 app.add_typer(profile.app, name="profile")
 app.add_typer(device.app, name="device")
 app.add_typer(segment.app, name="segment")

@@ -10,7 +10,7 @@ from edgefleet_controller.credentials import load_credentials
 from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
 from edgefleet_controller.logs import LogFormat
-from edgefleet_controller.settings import CONFLICT_S, Settings, parse_listen
+from edgefleet_controller.settings import BUILD_S, BUILD_WORKERS, CONFLICT_S, Settings, parse_listen
 from edgefleet_profiles.errors import ProfileError
 
 
@@ -38,6 +38,14 @@ def serve(
     conflict_window: Annotated[
         float, typer.Option(metavar="SECONDS", help="within which two agents with one id are found", min=1)
     ] = CONFLICT_S,
+    build_workers: Annotated[int, typer.Option(help="builds side by side", min=1, max=256)] = BUILD_WORKERS,
+    build_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="after which a build is ended", min=1)
+    ] = BUILD_S,
+    build_memory: Annotated[
+        float | None,
+        typer.Option(metavar="MB", help="beyond which a build is ended; default: a share of the host's", min=64),
+    ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
     accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
 ) -> None:
@@ -66,6 +74,9 @@ def serve(
         telemetry_keep_h=telemetry_keep,
         rollups_keep_days=rollups_keep,
         conflict_s=conflict_window,
+        build_workers=build_workers,
+        build_s=build_timeout,
+        build_mb=build_memory,
     )
     try:
         run(settings, log_format)

@@ -16,6 +16,7 @@ NO_NAMES = {
     *("waves", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
     *("source", "data", "version", "scale"),  # test_registry and test_refusals beside this folder
     *("profiles",),  # a folder
+    *("explain", "budget", "seed", "device_class", "constraint", "out", "file"),  # test_compress_in_service
 }
 RUN_THEMSELVES = {"serve", "demo"}
 FILTERS = {("model list", "name"), ("rollout list", "model")}
@@ -46,6 +47,7 @@ CASES: list[tuple[str, str, str, int, str]] = [
     ("model show", "model", "model show fashion@x", 1, "write NAME@VERSION"),
     ("variant list", "model", f"variant list --model {MODEL}", 1, "no model fashion@9: "),
     ("variant list", "recipe", "variant list --recipe int3", 1, "no recipe 'int3': there are"),
+    ("variant rebuild", "variant", "variant rebuild abc", 1, "no variant abc"),
     ("variant show", "variant", "variant show zzz", 1, "no variant zzz"),
     ("profile list", "region", "profile list --region mars", 1, "no region 'mars': choose one of"),
     ("profile list", "hardware", "profile list --hardware rpi9", 1, "no hardware 'rpi9': did you mean"),

@@ -1,0 +1,145 @@
+"""Builds by recipes or by a search, the operations that they are, and what a search found."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.recipe import Recipe, recipe_from, shipped_recipes
+from edgefleet_compression.search.targets import Target, targets_of
+from edgefleet_compression.search.wanted import Wanted
+from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.api.problem import problems
+from edgefleet_controller.errors import Invalid, NotFound
+from edgefleet_controller.models.searching import Quest, read_picture, read_report
+from edgefleet_controller.records import OperationRecord
+from edgefleet_controller.service import Service
+from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.profile import DeviceProfile
+
+router = APIRouter(tags=["builds"])
+
+WEEK_MIN = 7 * 24 * 60
+MAX_RECIPES = 100
+Bound = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+
+
+class NewConstraints(BaseModel):
+    """Upper bounds that a variant must keep to; see `edgefleet compress --constraint`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_drop: Bound | None = None
+    latency_ratio: Bound | None = None
+    encoding_bytes: Bound | None = None
+    peak_rss_mb: Bound | None = None
+
+
+class NewSearch(BaseModel):
+    """Look for variants for so many minutes, for these classes (those of the profiles, else of the catalogue)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget_min: Annotated[float, Field(gt=0, le=WEEK_MIN, allow_inf_nan=False)]
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    classes: Annotated[list[InstructionSet], Field(min_length=1)] | None = None
+    constraints: NewConstraints = Field(default_factory=NewConstraints)
+
+
+class NewBuild(BaseModel):
+    """Compress a model for these profiles (those of all known devices): by recipes (all shipped ones), or by a search.
+
+    A recipe is the name of a shipped one, or a table with name, title and steps.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelRef
+    profiles: list[ProfileName] | None = None
+    recipes: Annotated[list[str | dict[str, Any]], Field(max_length=MAX_RECIPES)] | None = None
+    search: NewSearch | None = None
+
+
+@router.post("/builds", status_code=202, responses=problems(400, 404, 413))
+def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
+    """Compress a model in the background: see the operation that is answered."""
+    model = service.store.registry.model(*model_ref(new.model))
+    profiles = _profiles(service, new.profiles or service.store.members.profiles())
+    if new.search is not None:
+        if new.recipes:
+            raise Invalid("a search finds its recipes itself: leave out either recipes or search")
+        return service.builder.search(model, profiles, _quest(service, new.search, profiles))
+    if not profiles:
+        raise Invalid("no device has reported yet: name the profiles to compress for")
+    return service.builder.submit(model, profiles, _recipes(new.recipes))
+
+
+def _profiles(service: Service, names: list[str]) -> list[DeviceProfile]:
+    try:
+        return [service.catalogue.profile(name) for name in names]
+    except ProfileError as error:
+        raise Invalid(str(error)) from None
+
+
+def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
+    """The recipes that are meant; names are told apart from tables."""
+    shipped = shipped_recipes()
+    found: dict[str, Recipe] = {}
+    for one in given or list(shipped):
+        try:
+            recipe = recipe_from(one) if isinstance(one, dict) else shipped[one]
+        except CompressionError as error:
+            raise Invalid(str(error)) from None
+        except KeyError:
+            raise Invalid(f"no recipe '{one}': there are {', '.join(shipped)}") from None
+        if found.setdefault(recipe.name, recipe) != recipe:
+            raise Invalid(f"two recipes are called '{recipe.name}': rename one")
+    return list(found.values())
+
+
+def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) -> Quest:
+    """The search that is meant: classes that no profile belongs to take their hardware from the catalogue."""
+    known = {target.instruction_set: target for target in targets_of(service.catalogue.profiles())}
+    known |= {target.instruction_set: target for target in targets_of(profiles)}
+    classes = asked.classes or [t.instruction_set for t in targets_of(profiles)] or list(known)
+    targets = tuple(known.get(one) or Target(one) for one in dict.fromkeys(classes))
+    return Quest(asked.budget_min * 60, targets, asked.seed, Wanted(**asked.constraints.model_dump()))
+
+
+@router.get("/operations/{operation_id}", responses=problems(404))
+def get_operation(service: TheService, operation_id: str) -> OperationRecord:
+    """How far long work is."""
+    return service.store.registry.operation(operation_id)
+
+
+@router.get("/operations")
+def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
+    """Long work, finished or not."""
+    return page(service.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)
+
+
+@router.get("/operations/{operation_id}/search", responses=problems(404))
+def get_search(service: TheService, operation_id: str) -> dict[str, Any]:
+    """What a search found: the front of each class, the table of orders, and every point with its reason."""
+    known = service.store.registry.operation(operation_id)
+    found = read_report(service.builder.searches, known.id)
+    if found is None:
+        raise NotFound(f"operation {known.id} has no report: only the latest searches that ended have one")
+    return found
+
+
+@router.get(
+    "/operations/{operation_id}/search/{device_class}.svg",
+    response_class=Response,
+    responses={200: {"content": {"image/svg+xml": {}}}, **problems(404)},
+)
+def get_picture(service: TheService, operation_id: str, device_class: InstructionSet) -> Response:
+    """The front of one class as a picture."""
+    known = service.store.registry.operation(operation_id)
+    found = read_picture(service.builder.searches, known.id, device_class)
+    if found is None:
+        raise NotFound(f"operation {known.id} has no picture for {device_class}")
+    return Response(found, media_type="image/svg+xml")
