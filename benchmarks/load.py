@@ -31,6 +31,7 @@ CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 VARIANT = sha256(b"a variant").hexdigest()
 READ_BYTES = 1 << 20
 FRAMES_A_WRITE = 64
+SUBACK = 0x90
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,8 @@ class Publisher:
         self._tails = _tails()
         self._in_flight = 0
         self.acked = 0
-        self._incoming = b""
         self._out: list[bytes] = []
-        self._socket = _connect(load)
+        self._socket, self._incoming = _connect(load)
 
     @property
     def made(self) -> dict[str, int]:
@@ -283,17 +283,23 @@ def _tails() -> list[str]:
     return tails
 
 
-def _connect(load: Load) -> socket.socket:
+def _connect(load: Load) -> tuple[socket.socket, bytes]:
+    """A connection that hears acknowledgements, and what has come on it already."""
     connection = socket.create_connection(("127.0.0.1", load.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     name = f"load-{random.SystemRandom().randrange(2**32):x}"
     connection.sendall(_frame(0x10, _text("MQTT") + b"\x04\x02\x00\x00" + _text(name)))
     filters = (topics.acked("+"), topics.HELLO)
     connection.sendall(_frame(0x82, b"\x00\x01" + b"".join(_text(one) + b"\x00" for one in filters)))
-    answered = b""
-    while len(answered) < 4 + 4 + len(filters):
-        answered += connection.recv(4 + 4 + len(filters) - len(answered))
-    return connection
+    incoming, at = b"", 0
+    while True:  # a message that we subscribed to may come before the confirmation: it is left out, as one before that
+        frame = _next_frame(incoming, at)
+        if frame is None:
+            incoming += connection.recv(READ_BYTES)
+        elif incoming[at] & 0xF0 == SUBACK:
+            return connection, incoming[frame[1] :]
+        else:
+            at = frame[1]
 
 
 def _text(text: str) -> bytes:

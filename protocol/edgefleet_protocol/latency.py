@@ -131,7 +131,7 @@ def check(text: str) -> None:
 def _packed(text: str) -> bytes:
     """The compressed part of a text."""
     try:
-        raw = base64.b64decode(text, validate=True)
+        raw = binascii.a2b_base64(text, strict_mode=True)
         cookie, length = _OUTER.unpack_from(raw)
     except (binascii.Error, ValueError, struct.error) as error:
         raise MalformedMessage(f"no latency histogram: {error}") from None

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 
@@ -66,6 +67,7 @@ def blob(digest: str, lane: str) -> str:
     return f"{ROOT}/blobs/{digest}/{lane}"
 
 
+@lru_cache(maxsize=32_768)  # who speaks once speaks again: a fleet's telemetry comes on the same topics all day
 def parse_up(topic: str) -> UpTopic:
     """Read a topic on which devices speak.
 

@@ -26,6 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edgefleet_controller.credentials import Login
 from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.fleet.quick_client import QuickClient
 from edgefleet_protocol import topics
 
 log = logging.getLogger(__name__)
@@ -234,7 +235,7 @@ class Bus:
                 asked = True
 
     def _new_client(self) -> mqtt.Client:
-        client = mqtt.Client(
+        client = QuickClient(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self._client_name}-{secrets.token_hex(8)}",
             clean_session=True,

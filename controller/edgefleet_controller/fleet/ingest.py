@@ -6,8 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgefleet_controller.failpoints import reach
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 MAX_QUEUED = 20_000
 MAX_PENDING = 1_000
 """Devices that may wait to be accepted; more of them are set aside, so that a stranger cannot fill the store."""
-BATCH, BATCH_S, GATHER_S = 500, 0.1, 0.01
+BATCH, BATCH_S, GATHER_S = 1_000, 0.1, 0.01
 
 ToldWindow = tuple[str, TelemetryWindow]
 """Who said it, and what."""
@@ -132,7 +131,7 @@ class Ingest:
         reach("batch_begun")
         with self._store.rollouts.transaction():
             for topic, data in batch:
-                with self._setting_aside(topic):
+                try:
                     sender = topics.parse_up(topic)
                     self.counts[sender.kind] += 1
                     if sender.device in reports:  # in the order in which it spoke
@@ -141,6 +140,8 @@ class Ingest:
                         reports[sender.device] = decode(ReportedState, data)
                     else:
                         self._take(sender, data, now, told)
+                except Exception as error:
+                    self._set_aside_for(topic, error)
             self._take_reports(reports, now, to_tell)
             windows = self._of_the_fleet(told, now)
             # Within the transaction: a device that is being removed leaves no window behind.
@@ -163,19 +164,15 @@ class Ingest:
         self.counts["set_aside"] += 1
         log.warning("a message on %r was set aside: %s", topic[:200], why)
 
-    @contextmanager
-    def _setting_aside(self, topic: str) -> Iterator[None]:
-        """What one message has wrong must not hold up everyone else's."""
-        try:
-            yield
-        except ProtocolError as error:
+    def _set_aside_for(self, topic: str, error: Exception) -> None:
+        """What one message has wrong must not hold up everyone else's; what the store has wrong does."""
+        if isinstance(error, sqlite3.Error):
+            raise error
+        if isinstance(error, ProtocolError):
             self._put_aside(topic, str(error))
-        except sqlite3.Error:
-            raise
-        except Exception as error:
-            # A fault of ours.
-            log.exception("a message on %r could not be taken", topic[:200])
-            self._put_aside(topic, f"{type(error).__name__}: {error}")
+            return
+        log.error("a message on %r could not be taken", topic[:200], exc_info=error)  # a fault of ours
+        self._put_aside(topic, f"{type(error).__name__}: {error}")
 
     def _take_reports(self, reports: dict[str, ReportedState], now: int, to_tell: set[str]) -> None:
         """Take the reports that have gathered, all at once, or one by one where that shows a fault of ours."""
@@ -187,8 +184,11 @@ class Ingest:
         except Exception:
             taken = []
             for device, reported in reports.items():
-                with self._setting_aside(topics.up(device, "reported")), self._store.rollouts.transaction():
-                    taken.append(self._reports.take({device: reported}, now))
+                try:
+                    with self._store.rollouts.transaction():
+                        taken.append(self._reports.take({device: reported}, now))
+                except Exception as error:
+                    self._set_aside_for(topics.up(device, "reported"), error)
         reports.clear()
         for part in taken:
             to_tell |= part.to_tell

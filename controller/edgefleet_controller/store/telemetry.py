@@ -22,7 +22,7 @@ _COLUMNS = (
 )
 # Many rows a statement: SQLite lets go of the interpreter once for each, and to take it back from the bus's thread,
 # which receives meanwhile, costs more than a row.
-_ROWS = 50
+_ROWS = 100
 # How far each acknowledgement can move, and how many windows were lost on the way. What a device no longer has never
 # holds it up; of an incarnation that is new to us nothing is known as lost.
 _MOVED = """WITH asked AS (SELECT value ->> 0 AS device, value ->> 1 AS incarnation, value ->> 2 AS first_kept
