@@ -121,7 +121,9 @@ class Worker:
             WorkerError: the worker or its model failed.
         """
         reply, data = self._exchange({"op": "infer", "inputs": tensors}, payload, self._ask_timeout_s)
-        return Answer(reply["outputs"], data, reply["finite"], reply["top1"])
+        shaped = zip(self.outputs, reply["shapes"], strict=True)
+        outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
+        return Answer(outputs, data, reply["finite"], reply["top1"])
 
     def self_test(self, golden: Path, scale: float) -> dict[str, Any]:
         """Answer the golden set: `finite`, `count`, and, if finite, `probabilities` [samples][classes] and `correct`.
@@ -167,8 +169,8 @@ class Worker:
             raise Busy
         try:
             deadline = time.monotonic() + timeout_s  # from here on: who has waited in line has it whole
-            order = header | {"cpu_s": int(timeout_s * self._threads) + 1}
-            frames.send(self._pipe, order, payload, deadline - time.monotonic())
+            header["cpu_s"] = int(timeout_s * self._threads) + 1
+            frames.send(self._pipe, header, payload, timeout_s)
             reply, data = frames.receive(self._pipe, deadline - time.monotonic())
         except TimeoutError:
             self._process.kill()
