@@ -61,8 +61,10 @@ SIGNATURES: dict[str, Signature] = {
     "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
     "reestimate_norms": Signature(MODULE, "torch", configs.ReestimateNormsConfig, frozenset({"train", "val"})),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"}), revision=2),
-    "static_int8": Signature(FILE, "quantized", configs.StaticInt8Config, frozenset({"calib", "scheme"})),
-    "accuracy_int8": Signature(FILE, "quantized", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"})),
+    "static_int8": Signature(FILE, "quantized", configs.StaticInt8Config, frozenset({"calib", "scheme"}), revision=2),
+    "accuracy_int8": Signature(
+        FILE, "quantized", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"}), revision=2
+    ),
     "dynamic_int8": Signature(FILE, "quantized", configs.DynamicInt8Config, frozenset({"val"})),
     "weight_only": Signature(FILE, "quantized", configs.WeightOnlyConfig, frozenset({"val"})),
     "fp16": Signature(ANY_FILE, "quantized", configs.Fp16Config),

@@ -83,6 +83,8 @@ def test_a_target_that_too_few_layers_may_reach_is_refused(
 def test_ranges_may_leave_out_what_is_rare(file: OnnxState, context: Context, tmp_path: Path) -> None:
     config = StaticInt8Config(calibration="percentile", percentile=95.0)
     clipped = STEPS["static_int8"](file, config, own(context, tmp_path / "clipped")).state
+    config = StaticInt8Config(calibration="entropy")
+    informed = STEPS["static_int8"](file, config, own(context, tmp_path / "informed")).state
     whole = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "whole")).state
 
     def scales(state: OnnxState) -> float:
@@ -91,3 +93,4 @@ def test_ranges_may_leave_out_what_is_rare(file: OnnxState, context: Context, tm
         return float(sum(stored[n.input[1]] for n in model.graph.node if n.op_type == "QuantizeLinear"))
 
     assert scales(clipped) < scales(whole)
+    assert scales(informed) < scales(whole)
