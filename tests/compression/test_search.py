@@ -47,7 +47,7 @@ def test_a_front_keeps_what_nothing_beats_in_everything() -> None:
 
 
 def test_a_latency_within_the_noise_beats_nobody() -> None:
-    assert names(front([point("one", 0.93, 0.98, 900), point("other", 0.93, 1.0, 900)])) == {"one", "other"}
+    assert names(front([point("one", 0.93, 0.92, 900), point("other", 0.93, 1.0, 900)])) == {"one", "other"}
 
 
 def test_rejected_points_and_points_without_figures_are_on_no_front() -> None:
@@ -146,7 +146,8 @@ def test_scouts_see_a_bounded_number_of_samples_and_stop_with_their_share_of_the
     assert {
         s.config["samples"] for t in rounds.scouts(SPACE.networks, 900) for s in t.steps if "samples" in s.config
     } == {900}
-    assert rounds.may_scout_on([10.0, 12.0], Means(2, 10 * MINUTES))
+    assert rounds.may_scout_on([], Means(2, 1)) and rounds.may_scout_on([10.0, 12.0], Means(2, 10 * MINUTES))
+    assert not rounds.may_scout_on([40.0, 50.0], Means(2, 10 * MINUTES)), "two more would go beyond the share"
     assert not rounds.may_scout_on([100.0, 120.0], Means(2, 10 * MINUTES))
 
 

@@ -27,7 +27,7 @@ from edgefleet_compression.workers import Limits, Workers
 TARGETS = (Target("x86-avx2"), Target("x86-vnni"), Target("arm-neon"))
 BUDGET_S = 170.0
 TAILS = tuple(tail for tail in space.without_training() if tail.name in ("w8", "int8"))
-SPACE = Space(tuple(space.students((16,))), TAILS, (("q4", 1.0),), trials=6)
+SPACE = Space(tuple(space.students((16,))), TAILS, (("q4", 1.0),), trials=2)
 """Enough for several orders, and tried whole long before the time is up."""
 
 

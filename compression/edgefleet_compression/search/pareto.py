@@ -17,7 +17,7 @@ OBJECTIVES: dict[str, Cost] = {
 }
 """What a front weighs, each as a cost that is to be small; None where it was not measured."""
 
-NOISE: Mapping[str, float] = {"latency": 0.05, "memory": 0.05, "energy": 0.05}
+NOISE: Mapping[str, float] = {"latency": 0.10, "memory": 0.05, "energy": 0.10}
 """Shares of a figure within which two measurements say the same."""
 
 

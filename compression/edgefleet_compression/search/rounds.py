@@ -23,6 +23,8 @@ MOST_TRUNKS = 3
 MOST_TRAININGS = 20
 PROMISE = 1.25
 """A network whose scout errs more than so many times as often as the best of its family is not worth the whole."""
+BUILD_S = 8.0
+"""What a build takes beside training: data, export, figures."""
 ROUNDED_COST = 1.5
 """How much longer an epoch with rounded weights takes."""
 
@@ -50,8 +52,11 @@ def scouts(networks: Sequence[Trunk], train_samples: int) -> list[Trunk]:
 
 
 def may_scout_on(took_s: Sequence[float], means: Means) -> bool:
-    """Whether the scouts so far leave time for others, by the seconds that each took."""
-    return sum(took_s) / means.workers <= SCOUT_SHARE * means.budget_s
+    """Whether the scouts so far leave time for as many again as there are workers, by the seconds that each took."""
+    if not took_s:
+        return True
+    after = len(took_s) + means.workers
+    return sum(took_s) / len(took_s) * after / means.workers <= SCOUT_SHARE * means.budget_s
 
 
 def worth_training(scouted: Sequence[tuple[Trunk, Point]]) -> list[Trunk]:
@@ -119,8 +124,8 @@ def _low_bits(
     trunk: Trunk, wishes: Sequence[tuple[Trunk, str, float]], epoch_s: Mapping[str, float], means: Means, left: int
 ) -> tuple[Tail, ...]:
     """What one network is trained to, of all that the time and the number of trainings allow."""
-    seconds = LOW_SHARE * means.budget_s * means.workers / ROUNDED_COST
     for count in range(len(wishes), 0, -1):
+        seconds = (LOW_SHARE * means.budget_s * means.workers - BUILD_S * count) / ROUNDED_COST
         unit = seconds / sum(weight * epoch_s[t.name] for t, _, weight in wishes[:count])
         tails = [(t, space.low_bits(name, *_low_epochs(unit * weight))) for t, name, weight in wishes[:count]]
         if unit >= LEAST_LOW and sum(tail.trains for _, tail in tails) <= left:

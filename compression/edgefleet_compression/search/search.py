@@ -26,12 +26,14 @@ from edgefleet_compression.signatures import SIGNATURES
 from edgefleet_compression.workers import Workers
 from edgefleet_profiles.device_class import InstructionSet
 
+WORTH_PACKING = 64 * 1024
+"""Bytes of an encoding beyond which packing saves next to none of them, and takes longest."""
 SOURCE_SHARE = 0.10
 """Of the budget, for the source in other forms before anything is trained; what is left of them comes last."""
 LOOK_SHARE = 0.02
 """Of the budget, for cheap looks at the ways to store one network."""
-SCOUT, WHOLE, LOW, TAIL, PACK, LATER = 0.0, 1.0, 2.0, 3.0, 5.0, 6.0
-"""Ranks: training first, so that no worker waits for another's; what is least likely to be chosen last."""
+SCOUT, WHOLE, TAIL, LOW, PACK, LATER = 0.0, 1.0, 3.0, 3.2, 5.0, 6.0
+"""Ranks: whole networks first; then what is sure and quick, before low bits; what is least likely to be chosen last."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +220,10 @@ class _Search:
         trained = len({trunk.name for trunk, _ in scouted})
         planned = rounds.plan(chosen, epoch_s, self._means, trained, self._ask.space.low_bits)
         going_on = {p.trunk.name for p in planned}
-        passed = {space.recipe(t, space.PLAIN).digest for t, _ in known if _whole_name(t) not in going_on}
-        reason = f"stopped after {rounds.SCOUT_EPOCHS} epochs: other networks promise more"
+        reasons = {space.recipe(t, space.PLAIN).digest: _why_stopped(_whole_name(t) in going_on) for t, _ in known}
         self._runs.points = [
-            replace(p, rejected=reason) if p.recipe.digest in passed and not p.rejected else p for p in self.points
+            replace(p, rejected=reasons[p.recipe.digest]) if p.recipe.digest in reasons and not p.rejected else p
+            for p in self.points
         ]
         return planned
 
@@ -278,9 +280,11 @@ class _Search:
             self._runs.reject(space.recipe(trunk, _tail(trials[index])), self._ground.classes, reason)
 
     def _packed(self, points: list[Point]) -> None:
-        """Pack a file that nothing beats so far: its figures stay, and its bytes may be fewer."""
+        """Pack a small file that nothing beats so far: its figures stay, and its bytes may be fewer."""
         point = points[0]
         if point.metrics is None or not space.is_stored(point.recipe):
+            return
+        if (point.metrics.encoding_bytes or 0) > WORTH_PACKING:
             return
         if beaten_by(point, [p for p in self.points if p.instruction_set == point.instruction_set]) is None:
             self._runs.add(space.packed(point.recipe), PACK)
@@ -310,6 +314,12 @@ _SHORT = {
 
 def _whole_name(scout: Trunk) -> str:
     return scout.name.removesuffix("-scout")
+
+
+def _why_stopped(goes_on: bool) -> str:
+    """Why a scout is no variant."""
+    why = "it is trained in full instead" if goes_on else "other networks promise more"
+    return f"stopped after {rounds.SCOUT_EPOCHS} epochs: {why}"
 
 
 def _train_samples(data: Path) -> int:
