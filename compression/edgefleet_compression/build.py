@@ -3,7 +3,6 @@
 Importing this module is cheap; torch, onnx and onnxruntime are imported by the functions, in the worker.
 """
 
-import errno
 import io
 import json
 import shutil
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgefleet_compression.card import CARD_FILE, check_files, parse_card
-from edgefleet_compression.errors import CardError, CompressionError, DataError
+from edgefleet_compression.errors import CardError, CompressionError, DataError, is_full_disk
 from edgefleet_compression.metrics import Metrics
 from edgefleet_compression.progress import BuildProgress
 from edgefleet_compression.recipe import Recipe, recipe_from
@@ -246,17 +245,8 @@ def _failure(error: Exception) -> Outcome:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = f"the build request's {where} is wrong ({first['msg']}): correct the caller"
-    elif _is_full_disk(error):
+    elif is_full_disk(error):
         reason = "the disk is full: make room for the controller's state folder, then compress again"
     else:
         reason = f"unexpected {type(error).__name__} ({error}): report it with the recipe and the model card"
     return {"ok": False, "error": " ".join(reason.split())}
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; libraries that write in other languages only say so in words."""
-    while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -13,6 +13,8 @@ CompressionError
 └── WorkerError         a worker process crashed, hung, or took too much memory
 """
 
+import errno
+
 
 class CompressionError(Exception):
     """Root of this package's errors; the message says what was wrong and what to do."""
@@ -56,3 +58,12 @@ class SearchError(CompressionError):
 
 class WorkerError(CompressionError):
     """A worker process crashed, hung, or took too much memory."""
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; libraries that write in other languages only say so in words."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -83,9 +83,10 @@ class Workers(Executor):
         """End the workers; with `cancel_futures` at once, and what they had begun fails."""
         if cancel_futures:
             self._stopped = True
+            self._threads.shutdown(wait=False, cancel_futures=True)  # before a lane is free and takes the next
             for worker in list(self._alive):
                 worker.end(LEAVE_S)
-        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self._threads.shutdown(wait=wait)
         for worker in list(self._alive):
             worker.end(LEAVE_S)
 

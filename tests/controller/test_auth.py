@@ -127,7 +127,7 @@ def test_without_the_token_every_question_is_a_problem_401(url: str, path: str, 
 
 def test_the_page_that_explains_the_api_is_open_and_asks_for_the_token(url: str) -> None:
     assert httpx.get(f"{url}/docs").status_code == 200
-    assert "HTTPBearer" in httpx.get(f"{url}/openapi.json").json()["components"]["securitySchemes"]
+    assert "HTTPBearer" in httpx.get(f"{url}/openapi.json", timeout=30).json()["components"]["securitySchemes"]
 
 
 def test_with_the_token_the_controller_answers_and_hears_its_own_broker(url: str, token: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgefleet_compression.card import ModelCard, load_card
-from edgefleet_compression.data import Data, Split
+from edgefleet_compression.data import Data
 
 FOLDER = Path(__file__).parents[2] / "examples" / "fashion"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -49,9 +49,13 @@ def make_data() -> ModuleType:
 
 
 def accuracy(model: Any, x: Any, y: Any, card: ModelCard) -> float:
-    from edgefleet_compression.training import accuracy as measured
+    import torch
 
-    return measured(model.module, Split(x, y), card.preprocessing.scale)
+    model.module.eval()
+    with torch.inference_mode():
+        parts = torch.from_numpy(x).split(500)
+        answers = torch.cat([model.module(part.float() * card.preprocessing.scale).argmax(1) for part in parts])
+    return float((answers.numpy() == y).mean())
 
 
 def test_the_source_model_has_the_accuracy_that_was_asked_of_it(pins: dict[str, Any]) -> None:

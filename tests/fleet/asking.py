@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -13,11 +14,10 @@ def ask(endpoint: str, image: np.ndarray, request_id: str = "r") -> tuple[int, d
     parts = urlsplit(endpoint)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
     tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": (image / 255).ravel().tolist()}
-    connection.request("POST", "/v2/models/fashion/infer", json.dumps({"id": request_id, "inputs": [tensor]}))
-    answer = connection.getresponse()
-    said = json.loads(answer.read())
-    connection.close()
-    return answer.status, said
+    with closing(connection):
+        connection.request("POST", "/v2/models/fashion/infer", json.dumps({"id": request_id, "inputs": [tensor]}))
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def tell(endpoint: str, request_id: str, label: int) -> int:

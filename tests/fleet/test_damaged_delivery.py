@@ -62,7 +62,7 @@ class Lab:
         return set()
 
     def types(self, *words: str) -> Result:
-        return CliRunner().invoke(app, words, env={"EDGEFLEET_API": self.fleet.api.url})
+        return CliRunner().invoke(app, words, env={"EDGEFLEET_API": self.fleet.api.url, "COLUMNS": "240"})
 
     def client_noticed_nothing(self) -> None:
         """Every answer until now was one of the variants that were committed."""
@@ -70,7 +70,9 @@ class Lab:
         assert self.agent.running and self.agent.pid == self.pid
 
 
-@pytest.fixture(scope="module", params=[nats, mosquitto], ids=["nats", "mosquitto"])
+@pytest.fixture(
+    scope="module", params=[nats, pytest.param(mosquitto, marks=pytest.mark.slow)], ids=["nats", "mosquitto"]
+)
 def lab(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab on each broker that we promise to work with."""
     folder = tmp_path_factory.mktemp("damaged")

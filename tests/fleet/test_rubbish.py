@@ -34,7 +34,7 @@ MUTATIONS = 300
 """Of each kind of message."""
 
 
-@pytest.fixture(scope="module", params=["nats", "mosquitto"])
+@pytest.fixture(scope="module", params=["nats", pytest.param("mosquitto", marks=pytest.mark.slow)])
 def scene(request: pytest.FixtureRequest, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("rubbish")
     brokers = running(mosquitto(tmp_path_factory.mktemp("broker"))) if request.param == "mosquitto" else iter(())

@@ -8,7 +8,7 @@ import onnx
 from onnx import version_converter
 
 from edgefleet_compression.brought import STANDARD, load_brought
-from edgefleet_compression.errors import StepError
+from edgefleet_compression.errors import StepError, is_full_disk
 from edgefleet_compression.folding import folded
 from edgefleet_compression.graph import nodes, parameters, saved, strip
 from edgefleet_compression.session import Session, inputs
@@ -43,6 +43,8 @@ def clean(state: BroughtState, config: ExportConfig, context: Context) -> StepRe
             saved(model, path)
             difference = _difference(path, expected, context, config.tolerance)
         except Exception as error:  # what these tools raise on a foreign graph has no common root
+            if is_full_disk(error):
+                raise
             left_out.append(f"{name}: {' '.join(str(error).split())[:300]}")
             continue
         log = {"cleaned": name, "left_out": left_out, "largest_difference": difference, "opset": _opset(model)}
