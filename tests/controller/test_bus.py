@@ -167,7 +167,7 @@ def test_a_retained_message_survives_a_broker_that_was_away(
     any_broker.start()
     wait_until(lambda: recorder.subscriptions == 1)
     late = listen(any_broker.port, DESIRED)
-    assert late.heard.get(timeout=5) == (DESIRED, b"2")
+    assert late.heard.get(timeout=20) == (DESIRED, b"2")
 
 
 def test_a_retained_message_that_was_acknowledged_is_not_sent_again(
