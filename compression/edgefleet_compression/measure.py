@@ -108,7 +108,16 @@ def measured(
     build_s: float | None,
     reference: Path | None = None,
 ) -> Metrics:
-    """What `measure` gives, taken once: the same file on the same host has its figures in the cache."""
+    """All figures of an ONNX file that this host can give, taken once: what it measured before is in the cache.
+
+    Args:
+        path: the file.
+        source: the model it was made from, with the splits.
+        runtime: session configuration entries that the device will use.
+        parameters: of the network in the file.
+        build_s: seconds that the build took, cached steps not included.
+        reference: the source's fp32 file, to time the variant against; None leaves `latency_ratio` unknown.
+    """
     key = digest_of(
         {
             "measure": REVISION,
@@ -123,7 +132,7 @@ def measured(
     )
 
     def fill(folder: Path) -> None:
-        metrics = measure(path, source, runtime, None, None, reference)
+        metrics = _measure(path, source, runtime, reference)
         (folder / FIGURES).write_text(metrics.model_dump_json(), encoding="utf-8")
 
     folder, _ = source.cache.get_or_put(key, fill)
@@ -136,24 +145,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def measure(
-    path: Path,
-    source: Source,
-    runtime: Mapping[str, str],
-    parameters: int | None,
-    build_s: float | None,
-    reference: Path | None = None,
-) -> Metrics:
-    """All figures of an ONNX file that this host can give.
-
-    Args:
-        path: the file.
-        source: the model it was made from, with the splits.
-        runtime: session configuration entries that the device will use.
-        parameters: of the network in the file.
-        build_s: seconds that the build took, cached steps not included.
-        reference: the source's fp32 file, to time the variant against; None leaves `latency_ratio` unknown.
-    """
+def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> Metrics:
     session, data = Session(path, runtime), source.data
     scale = source.card.preprocessing.scale
     val, test = data.split("val"), data.split("test")
@@ -171,7 +163,5 @@ def measure(
         instruction_set=instruction_set,
         file_bytes=path.stat().st_size,
         encoding_bytes=encoded_bytes(path),
-        parameters=parameters,
-        build_s=build_s,
         **probe(path, source.card.input.shape, runtime, reference),
     )

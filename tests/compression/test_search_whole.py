@@ -152,6 +152,16 @@ def test_the_most_urgent_goes_first_and_what_the_time_is_too_short_for_says_so(g
     assert {p.rejected for p in runs.points} == {"out of time: the budget ended before it was begun"}
 
 
+def test_a_phase_begins_nothing_once_its_share_of_the_time_is_over(ground: Ground) -> None:
+    runs, ended = Runs(ground, 200, Silence()), []
+    for number in range(4):
+        runs.call("sleep", number, time.sleep, 0.8, ended.append)
+    runs.run("a phase of a second", most_s=1.0)
+    assert 1 <= len(ended) < 4, "a worker that has to be started first leaves time for one"
+    runs.run("the rest")
+    assert len(ended) == 4
+
+
 def test_a_worker_killed_in_a_step_is_one_rejected_point_and_the_step_is_made_by_the_next(
     ground: Ground, tmp_path: Path
 ) -> None:

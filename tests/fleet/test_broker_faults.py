@@ -216,7 +216,7 @@ def every_window_became_one_row(troubled: Troubled) -> None:
     def all_told() -> bool:
         return all(ledger.requests(agent) >= application.answered[agent.id] for agent in agents)
 
-    troubled.fleet.wait(all_told, "the last windows")
+    troubled.fleet.wait(all_told, "the last windows, also of who begins with a long pause", LONGEST_PAUSE_S + 10)
     for agent in agents:
         assert ledger.stored(agent) == list(range(1, ledger.made(agent) + 1)), agent.id
         assert ledger.requests(agent) == application.answered[agent.id], agent.id

@@ -165,8 +165,8 @@ class Runs:
                 break
             done, _ = wait(flying, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
-                wish, began_s = flying.pop(future)
-                wish.heard(_outcome(future, self.left_s < SHORTEST_S), time.monotonic() - began_s)
+                wish, sent_s = flying.pop(future)
+                wish.heard(_outcome(future, self.left_s < SHORTEST_S), time.monotonic() - sent_s)
             self._tell([wish for wish, _ in flying.values()])
 
     def _send(self, wish: _Wish, flying: dict[Future[Any], tuple[_Wish, float]]) -> None:
