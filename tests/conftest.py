@@ -181,6 +181,12 @@ def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     yield from running(request.param(tmp_path_factory.mktemp("broker")))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: two files run at a time, and none shall be left alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("fleet") is None)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at how many failpoints a process was killed and came back: a test records each as a property."""
     passed = [report for report in terminalreporter.stats.get("passed", ()) if report.when == "call"]
