@@ -1,20 +1,16 @@
 """`edgefleet compress` against a real service: by a recipe of one's own, twice, and by a search."""
 
 import json
-import threading
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-import uvicorn
+from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.cli import app
 from edgefleet_controller.client import Client
-from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
 
 PROFILE = ("--profile", "eu/rpi4/lte")
 RECIPE = """name = "mine"
@@ -32,21 +28,10 @@ STRICT = RECIPE.replace("mine", "strict").replace('step = "export"', 'step = "ex
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[str]:
-    service = Service(Settings(state=tmp_path_factory.mktemp("service") / "state", tick_s=0.05))
-    service.start()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    found = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    client = Client(found)
-    client.add_model(tiny_folder)
-    client.close()
-    yield found
-    server.should_exit = True
-    thread.join()
-    service.stop()
+    with running_service(tmp_path_factory.mktemp("service") / "state") as service, api_of(service) as address:
+        with closing(Client(address)) as client:
+            client.add_model(tiny_folder)
+        yield address
 
 
 def types(url: str, *words: str, code: int = 0) -> Result:

@@ -2,24 +2,21 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
+from tests.service import api_of, running_service
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipe import shipped_recipes
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.models.builds import builds_for
-from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
 from edgefleet_profiles.catalogue import load_catalogue
 
 HEAVY = {"torch", "onnx", "onnxruntime"}
@@ -27,19 +24,8 @@ HEAVY = {"torch", "onnx", "onnxruntime"}
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    service = Service(Settings(state=tmp_path / "state", tick_s=0.05))
-    service.start()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    opened = Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    yield opened
-    opened.close()
-    server.should_exit = True
-    thread.join()
-    service.stop()
+    with running_service(tmp_path / "state") as service, api_of(service) as address, closing(Client(address)) as opened:
+        yield opened
 
 
 def compressed(client: Client, model: str, profiles: list[str]) -> dict[str, Any]:

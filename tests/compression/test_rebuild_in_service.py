@@ -1,49 +1,37 @@
 """A variant's lineage, and making it again from it, against a real service with real builds."""
 
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
-import uvicorn
+from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.cli import app
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.records import VariantRecord
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
 from edgefleet_protocol.manifest import BlobRef, Manifest, verify
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = Service(Settings(state=tmp_path_factory.mktemp("state"), tick_s=0.05))
-    running.start()
-    yield running
-    running.stop()
+    with running_service(tmp_path_factory.mktemp("state")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def client(service: Service, tiny_folder: Path) -> Iterator[Client]:
     """A controller that has compressed the tiny model by a recipe that trains."""
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    opened = Client(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    opened.add_model(tiny_folder)
-    body = {"model": "tiny@1", "profiles": ["eu/rpi4/lte"], "recipes": ["pruned-w8"]}
-    ended(opened, opened.post("/builds", body))
-    yield opened
-    opened.close()
-    server.should_exit = True
-    thread.join()
+    with api_of(service) as address, closing(Client(address)) as opened:
+        opened.add_model(tiny_folder)
+        body = {"model": "tiny@1", "profiles": ["eu/rpi4/lte"], "recipes": ["pruned-w8"]}
+        ended(opened, opened.post("/builds", body))
+        yield opened
 
 
 def ended(client: Client, operation: dict[str, Any]) -> dict[str, Any]:

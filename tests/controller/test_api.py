@@ -1,17 +1,14 @@
 """REST, against a real service with a real broker and real files."""
 
 import re
-import threading
-import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
+from tests.service import api_of, running_service
 
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.errors import StateInUse
 from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, SegmentRecord, VariantRecord
 from edgefleet_controller.service import Service
@@ -23,24 +20,14 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    running = Service(Settings(state=tmp_path / "state", tick_s=0.05))
-    running.start()
-    yield running
-    running.stop()
+    with running_service(tmp_path / "state") as running:
+        yield running
 
 
 @pytest.fixture
 def api(service: Service) -> Iterator[httpx.Client]:
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1") as client:
+    with api_of(service) as address, httpx.Client(base_url=f"{address}/api/v1") as client:
         yield client
-    server.should_exit = True
-    thread.join()
 
 
 def upload(api: httpx.Client, folder: Path = EXAMPLE) -> dict[str, str]:

@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import paho.mqtt.client as mqtt
 import pytest
-import uvicorn
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.service import api_of, running_service
 
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.credentials import (
     Credentials,
@@ -97,22 +96,14 @@ def token(tmp_path: Path) -> str:
 
 @pytest.fixture
 def service(tmp_path: Path, token: str) -> Iterator[Service]:
-    running = Service(Settings(state=tmp_path, host="0.0.0.0", tick_s=0.05))
-    running.start()
-    yield running
-    running.stop()
+    with running_service(tmp_path, host="0.0.0.0") as running:
+        yield running
 
 
 @pytest.fixture
 def url(service: Service) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with api_of(service) as address:
+        yield address
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}])

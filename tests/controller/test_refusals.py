@@ -4,8 +4,6 @@ import io
 import pickle
 import subprocess
 import sys
-import threading
-import time
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,14 +14,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import uvicorn
+from tests.service import api_of, running_service
 from typer.testing import CliRunner
 
 from edgefleet_compression.formats import RUNS_CODE, refuse_pickles
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.cli import app
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 TORCH = """
@@ -98,17 +94,8 @@ class Controller:
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    service = Service(Settings(state=tmp_path_factory.mktemp("refusals") / "state"))
-    service.start()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    yield Controller(service, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    server.should_exit = True
-    thread.join()
-    service.stop()
+    with running_service(tmp_path_factory.mktemp("refusals") / "state") as service, api_of(service) as address:
+        yield Controller(service, address)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@
 """
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode, HookContext
@@ -22,6 +20,7 @@ from schemathesis.specs.openapi.checks import (
     negative_data_rejection,
     positive_data_acceptance,
 )
+from tests.service import api_of, running_service
 
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.credentials import make_credentials
@@ -36,7 +35,6 @@ from edgefleet_controller.records import (
 )
 from edgefleet_controller.rollouts.launch import start_rollout
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow
@@ -164,19 +162,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     state = tmp_path_factory.mktemp("fuzz") / "state"
     state.mkdir()
     token = make_credentials(state)[1]
-    service = Service(Settings(state=state, tick_s=0.2))
-    service.start()
-    builder, service.builder = service.builder, NoBuilds(service)
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    yield Live(service, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", token)
-    server.should_exit = True
-    thread.join()
-    service.builder = builder
-    service.stop()
+    with running_service(state, tick_s=0.2) as service:
+        builder, service.builder = service.builder, NoBuilds(service)
+        with api_of(service) as address:
+            yield Live(service, address, token)
+        service.builder = builder
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """Telemetry by REST: kept apart by what one asks for, over time, in pages."""
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
+from tests.service import api_of
 
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.records import AdmissionRecord, SegmentRecord
@@ -36,16 +34,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def server() -> Iterator[tuple[FastAPI, httpx.Client]]:
     """One server for all tests here; each gives it a service of its own."""
     app = create_app()
-    running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        time.sleep(0.005)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1") as client:
+    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1") as client:
         yield app, client
-    running.should_exit = True
-    thread.join()
 
 
 @pytest.fixture

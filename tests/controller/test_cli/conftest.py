@@ -1,21 +1,17 @@
 """The command line against a real service with a real broker."""
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
-from edgefleet_controller.api.app import create_app
 from edgefleet_controller.cli import app
 from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, VariantRecord
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.manifest import BlobRef, Core, Manifest
 from edgefleet_protocol.messages import Facts, ReportedModel, Slot
@@ -44,24 +40,15 @@ class Operator:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    running = Service(Settings(state=tmp_path / "state", tick_s=0.05))
-    running.start()
-    yield running
-    running.stop()
+    with running_service(tmp_path / "state") as running:
+        yield running
 
 
 @pytest.fixture
 def operator(service: Service) -> Iterator[Operator]:
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    service.announce(url)
-    yield Operator(url)
-    server.should_exit = True
-    thread.join()
+    with api_of(service) as address:
+        service.announce(address)
+        yield Operator(address)
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""The controller's service in the test's own process, and its API on a port of its own."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from edgefleet_controller.api.app import create_app
+from edgefleet_controller.service import Service
+from edgefleet_controller.settings import Settings
+
+
+@contextlib.contextmanager
+def running_service(state: Path, *, tick_s: float = 0.05, **settings: Any) -> Iterator[Service]:
+    """A service that ticks often."""
+    service = Service(Settings(state=state, tick_s=tick_s, **settings))
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+@contextlib.contextmanager
+def api_of(of: Service | FastAPI) -> Iterator[str]:
+    """Serve a service's API; gives the address."""
+    app = of if isinstance(of, FastAPI) else create_app(of)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
