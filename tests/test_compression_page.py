@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.card import DOORS
-from edgefleet_compression.quantities import QUANTITIES
-from edgefleet_compression.recipe import parse_recipe
-from edgefleet_compression.signatures import SIGNATURES
-from edgefleet_compression.step_configs import Bitwidths, TrainConfig, WeightBits
+from edgefleet_compression.models.card import DOORS
+from edgefleet_compression.pricing.quantities import QUANTITIES
+from edgefleet_compression.recipes.recipe import parse_recipe
+from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.recipes.step_configs import Bitwidths, TrainConfig, WeightBits
 from edgefleet_profiles.profile import Constraints
 
 PAGE = (Path(__file__).parents[1] / "docs" / "compression.md").read_text()

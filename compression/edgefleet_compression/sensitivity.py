@@ -5,13 +5,13 @@ from pathlib import Path
 
 import onnx
 
-from edgefleet_compression.answers import Logits, divergence
 from edgefleet_compression.bitwidths import FEWEST, MOST
-from edgefleet_compression.graph import saved
 from edgefleet_compression.grid import to_grid
-from edgefleet_compression.session import Session
+from edgefleet_compression.onnx_graphs.answers import Logits, divergence
+from edgefleet_compression.onnx_graphs.graph import saved
+from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode
 from edgefleet_compression.step import Progress
-from edgefleet_compression.weighted_nodes import WeightedNode
 
 MEASURED = 5
 """Up to so many bits the loss is measured; beyond, it is that of the last by a quarter for each bit: rounding noise

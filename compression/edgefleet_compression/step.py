@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.source import Source
-from edgefleet_compression.states import State
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.states import State
+from edgefleet_compression.recipes.schemes import Scheme
 
 Progress = Callable[[float, str], None]
 Log = Mapping[str, Any]

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgefleet_compression.data import Labels
 from edgefleet_compression.errors import DataError, StepError
-from edgefleet_compression.layers import pruned_weights
-from edgefleet_compression.source import Logits, Source
+from edgefleet_compression.models.data import Labels
+from edgefleet_compression.models.source import Logits, Source
+from edgefleet_compression.networks.layers import pruned_weights
+from edgefleet_compression.recipes.step_configs import TrainConfig
 from edgefleet_compression.step import Progress
-from edgefleet_compression.step_configs import TrainConfig
 
 IMAGES = 4
 """The rank of a batch of images [N, C, H, W]; signals [N, C, L] are neither mirrored nor shifted."""

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgefleet_compression.lineage import Lineage
-from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.builds.lineage import Lineage
+from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState

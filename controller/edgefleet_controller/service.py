@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from edgefleet_compression.workers import Limits, Workers, fair_memory_mb
+from edgefleet_compression.builds.workers import Limits, Workers, fair_memory_mb
 from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.pacer import Pacer

@@ -20,7 +20,7 @@ from rich.progress import Progress
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from edgefleet_compression.architectures import build
+from edgefleet_compression.networks.architectures import build
 
 SCALE = 1 / 255
 CLASSES = 10

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.card import ModelCard, load_card
+from edgefleet_compression.models.card import ModelCard, load_card
 
 CARD = """
 name = "tiny"
@@ -44,8 +44,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from edgefleet_compression.architectures import build
-    from edgefleet_compression.step_configs import TrainConfig
+    from edgefleet_compression.networks.architectures import build
+    from edgefleet_compression.recipes.step_configs import TrainConfig
     from edgefleet_compression.training import Corpus, fit
 
     torch.set_num_threads(1)
@@ -83,8 +83,8 @@ def tiny_files(tiny_folder: Path, tiny_card: ModelCard) -> dict[str, str]:
 def context(tiny_files: dict[str, str], tmp_path: Path) -> Any:
     """What a single step runs with."""
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.schemes import Scheme
-    from edgefleet_compression.source import open_source
+    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.recipes.schemes import Scheme
     from edgefleet_compression.step import Context
 
     source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(tmp_path / "cache"))

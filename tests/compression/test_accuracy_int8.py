@@ -7,11 +7,16 @@ import onnx
 import pytest
 
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.recipes.step_configs import (
+    AccuracyInt8Config,
+    ExportConfig,
+    FinetuneConfig,
+    StaticInt8Config,
+)
 from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import AccuracyInt8Config, ExportConfig, FinetuneConfig, StaticInt8Config
 from edgefleet_compression.steps import STEPS
 
 HUGE = np.float32(3000)

@@ -9,17 +9,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgefleet_compression.architectures import Args, build, resize
+from edgefleet_compression.builds.runner import Bench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError
-from edgefleet_compression.recipe import recipe_from
-from edgefleet_compression.runner import Bench, run_recipe
-from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.session import Session
-from edgefleet_compression.source import Source, open_source
-from edgefleet_compression.states import TorchState, load_state
+from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.states import TorchState, load_state
+from edgefleet_compression.networks.architectures import Args, build, resize
+from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.recipes.recipe import recipe_from
+from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.recipes.step_configs import PruneStructuredConfig
 from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import PruneStructuredConfig
 from edgefleet_compression.steps import STEPS
 
 

@@ -11,10 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError, CompressionError, DataError, NothingChanged, StepError
-from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.source import Source, open_source
-from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import (
+from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.recipes.step_configs import (
     AccuracyInt8Config,
     ExportConfig,
     FinetuneConfig,
@@ -28,6 +27,7 @@ from edgefleet_compression.step_configs import (
     StaticInt8Config,
     TuneNormsConfig,
 )
+from edgefleet_compression.step import Context
 from edgefleet_compression.steps import STEPS
 
 Arrays = dict[str, Any]

@@ -15,15 +15,15 @@ import pytest
 from onnx import helper
 from tests.compression import linear_models
 
-from edgefleet_compression.build import build_variant
-from edgefleet_compression.data import Data
+from edgefleet_compression.builds.build import build_variant
 from edgefleet_compression.errors import DataError, NothingChanged, RecipeError
-from edgefleet_compression.recipe import Recipe, recipe_from
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.signatures import SIGNATURES
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.data import Data
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.recipe import Recipe, recipe_from
+from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.recipes.step_configs import StorageQuantConfig
 from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import StorageQuantConfig
 from edgefleet_compression.steps import STEPS
 
 ON_FILES = [

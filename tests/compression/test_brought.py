@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 
-from edgefleet_compression.brought import MAX_BYTES, answered_classes, check_graph
 from edgefleet_compression.errors import CompressionError, GraphError
-from edgefleet_compression.inspection import inspect_model
+from edgefleet_compression.models.brought import MAX_BYTES, answered_classes, check_graph
+from edgefleet_compression.models.inspection import inspect_model
 
 X = np.zeros((12, 1, 8, 8), np.uint8)
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgefleet_compression.build import build_variant, make_golden, source_metrics
-from edgefleet_compression.measure import drops, probe
-from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.recipe import build_order, shipped_recipes
+from edgefleet_compression.builds.build import build_variant, make_golden, source_metrics
+from edgefleet_compression.measuring.measure import drops, probe
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.recipes.recipe import build_order, shipped_recipes
 
 Outcomes = dict[str, dict[str, Any]]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.card import ModelCard, load_card, parse_card
 from edgefleet_compression.errors import CardError
+from edgefleet_compression.models.card import ModelCard, load_card, parse_card
 
 DIGEST = "0" * 64
 

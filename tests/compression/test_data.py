@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.data import Data
 from edgefleet_compression.errors import DataError
+from edgefleet_compression.models.data import Data
 
 
 def written(folder: Path, **arrays: Any) -> Data:

@@ -13,11 +13,11 @@ from onnx import TensorProto
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 from tests.compression.conftest import pictures
 
-from edgefleet_compression.build import build_variant, make_golden, source_metrics
-from edgefleet_compression.card import load_card, parse_card
+from edgefleet_compression.builds.build import build_variant, make_golden, source_metrics
 from edgefleet_compression.errors import CardError, CompressionError
-from edgefleet_compression.inspection import card_for_onnx, inspect_model, slug
-from edgefleet_compression.recipe import recipe_from, shipped_recipes
+from edgefleet_compression.models.card import load_card, parse_card
+from edgefleet_compression.models.inspection import card_for_onnx, inspect_model, slug
+from edgefleet_compression.recipes.recipe import recipe_from, shipped_recipes
 
 SERVES_BOTH = ["fp32", "int8", "w8"]
 

@@ -14,7 +14,7 @@ from tests.compression.brought_models import LIGHT, classifier, data_file, writt
 from tests.service import api_of, running_service
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.recipe import shipped_recipes
+from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.models.builds import builds_for
 from edgefleet_profiles.catalogue import load_catalogue
@@ -76,7 +76,7 @@ def card_for(good: Path, data: Path, bad: Path, folder: Path) -> Path:
     """A folder whose card says of a bad file what is true of a good one."""
     from hashlib import sha256
 
-    from edgefleet_compression.inspection import card_for_onnx
+    from edgefleet_compression.models.inspection import card_for_onnx
 
     folder.mkdir()
     text = card_for_onnx(good, data, name="bad", version=1)
@@ -93,7 +93,7 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
     code = (
         "import sys; from pathlib import Path; "
         "import edgefleet_controller.client, edgefleet_controller.models.registration; "
-        "from edgefleet_compression.inspection import card_for_onnx; "
+        "from edgefleet_compression.models.inspection import card_for_onnx; "
         f"card_for_onnx(Path({str(model)!r}), Path({str(data)!r}), name=None, version=1); "
         f"print(*{HEAVY!r} & sys.modules.keys())"
     )

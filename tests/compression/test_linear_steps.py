@@ -9,14 +9,14 @@ import onnx
 import pytest
 from tests.compression import linear_models
 
-from edgefleet_compression.answers import CHECKED_SAMPLES, Nearness, check_runs
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.graph import saved
-from edgefleet_compression.linear import gemms_to_matmuls
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, Nearness, check_runs
+from edgefleet_compression.onnx_graphs.graph import saved
+from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import DynamicInt8Config, StepConfig, WeightOnlyConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import DynamicInt8Config, StepConfig, WeightOnlyConfig
 from edgefleet_compression.steps import STEPS
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgefleet_compression.errors import MeasureError
-from edgefleet_compression.host import host, read_cpuinfo
-from edgefleet_compression.measure import probe, wilson
+from edgefleet_compression.measuring.host import host, read_cpuinfo
+from edgefleet_compression.measuring.measure import probe, wilson
 
 
 @pytest.mark.parametrize(

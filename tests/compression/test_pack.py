@@ -9,13 +9,12 @@ import onnxruntime
 import pytest
 
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.folding import folded, runs_alike
-from edgefleet_compression.measure import encoded_bytes
-from edgefleet_compression.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState
-from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import (
+from edgefleet_compression.measuring.measure import encoded_bytes
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
+from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
     Fp16Config,
     PackConfig,
@@ -23,6 +22,7 @@ from edgefleet_compression.step_configs import (
     StepConfig,
     StorageQuantConfig,
 )
+from edgefleet_compression.step import Context
 from edgefleet_compression.steps import STEPS
 
 STORED = {
@@ -36,10 +36,10 @@ STORED = {
 @pytest.fixture(scope="module")
 def student(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """A small network as an ONNX file; that it has learnt nothing makes no difference to its layout."""
-    from edgefleet_compression.architectures import build
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.source import open_source
-    from edgefleet_compression.states import TorchState
+    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.states import TorchState
+    from edgefleet_compression.networks.architectures import build
 
     folder = tmp_path_factory.mktemp("student")
     source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))

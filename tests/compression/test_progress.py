@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from edgefleet_compression.progress import FROM_CACHE, BuildProgress
+from edgefleet_compression.builds.progress import FROM_CACHE, BuildProgress
 
 
 def test_the_fraction_is_of_the_whole_build_weighted_by_step(tmp_path: Path) -> None:

@@ -8,18 +8,18 @@ import onnx
 import pytest
 
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.layers import weighted
-from edgefleet_compression.measure import encoded_bytes
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState, TorchState
-from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import (
+from edgefleet_compression.measuring.measure import encoded_bytes
+from edgefleet_compression.models.states import OnnxState, TorchState
+from edgefleet_compression.networks.layers import weighted
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
     FinetuneConfig,
     Fp16Config,
     PruneUnstructuredConfig,
     QatWeightsConfig,
 )
+from edgefleet_compression.step import Context
 from edgefleet_compression.steps import STEPS
 
 

@@ -9,16 +9,16 @@ import onnx
 import pytest
 import torch
 
-from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.graph import strip
-from edgefleet_compression.ranges import ranges_of
-from edgefleet_compression.rounding import fold, traced
-from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState, TorchState, load_state
+from edgefleet_compression.models.states import OnnxState, TorchState, load_state
+from edgefleet_compression.networks.architectures import build
+from edgefleet_compression.networks.rounding import fold, traced
+from edgefleet_compression.onnx_graphs.graph import strip
+from edgefleet_compression.onnx_graphs.ranges import ranges_of
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.recipes.step_configs import ExportConfig, FinetuneConfig, QatInt8Config, StaticInt8Config
 from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import ExportConfig, FinetuneConfig, QatInt8Config, StaticInt8Config
 from edgefleet_compression.steps import STEPS
 
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}

@@ -8,13 +8,18 @@ import onnx
 import pytest
 import torch
 
-from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.layers import Binary, Grid, Ternary
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState, TorchState
+from edgefleet_compression.models.states import OnnxState, TorchState
+from edgefleet_compression.networks.architectures import build
+from edgefleet_compression.networks.layers import Binary, Grid, Ternary
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import (
+    ExportConfig,
+    QatWeightsConfig,
+    StorageQuantConfig,
+    TuneNormsConfig,
+)
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import ExportConfig, QatWeightsConfig, StorageQuantConfig, TuneNormsConfig
 from edgefleet_compression.steps import STEPS
 
 FAST: dict[str, Any] = {"epochs": 1, "batch": 64, "flip": False}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipe import Recipe, build_order, parse_recipe, recipe_from, shipped_recipes
-from edgefleet_compression.signatures import SIGNATURES
+from edgefleet_compression.recipes.recipe import Recipe, build_order, parse_recipe, recipe_from, shipped_recipes
+from edgefleet_compression.recipes.signatures import SIGNATURES
 
 
 def recipe(*steps: str | tuple[str, dict[str, Any]], name: str = "r") -> Recipe:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipe import shipped_recipes
-from edgefleet_compression.recipe_file import find_recipe, read_recipe
+from edgefleet_compression.recipes.recipe import shipped_recipes
+from edgefleet_compression.recipes.recipe_file import find_recipe, read_recipe
 
 RECIPE = """# mine
 name = "mine"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.recipe import Recipe
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.menus import ENUMERATED, Menu, Scores, Setting, explore, menu_for
 from edgefleet_compression.search.pareto import beaten_by, front
@@ -19,7 +20,6 @@ from edgefleet_compression.search.rounds import Means
 from edgefleet_compression.search.space import Trunk
 from edgefleet_compression.search.targets import Target, targets_of
 from edgefleet_compression.search.wanted import Wanted, judge, wanted_from
-from edgefleet_compression.signatures import SIGNATURES
 from edgefleet_profiles.catalogue import load_catalogue
 
 MINUTES = 60.0

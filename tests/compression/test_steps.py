@@ -11,14 +11,13 @@ import onnxruntime
 import pytest
 import torch
 
-from edgefleet_compression import architectures
-from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState, TorchState
-from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import (
+from edgefleet_compression.models.states import OnnxState, TorchState
+from edgefleet_compression.networks import architectures
+from edgefleet_compression.networks.architectures import build
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.recipes.step_configs import (
     DistillConfig,
     ExportConfig,
     FinetuneConfig,
@@ -27,6 +26,7 @@ from edgefleet_compression.step_configs import (
     StorageQuantConfig,
     TuneNormsConfig,
 )
+from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.steps import STEPS
 from edgefleet_compression.steps.export import check_parity
 from edgefleet_compression.training import distillation_loss
@@ -37,7 +37,7 @@ FEW_BITS = {"stem": 8, "dense": 4, "pointwise": 3, "linear": 5}
 @pytest.fixture(scope="module")
 def exported(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> StepResult:
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.source import open_source
+    from edgefleet_compression.models.source import open_source
 
     folder = tmp_path_factory.mktemp("exported")
     source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))

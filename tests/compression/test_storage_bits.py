@@ -7,22 +7,22 @@ import onnx
 import pytest
 
 from edgefleet_compression.grid import to_grid
-from edgefleet_compression.measure import encoded_bytes
-from edgefleet_compression.recipe import recipe_from
+from edgefleet_compression.measuring.measure import encoded_bytes
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
+from edgefleet_compression.recipes.recipe import recipe_from
+from edgefleet_compression.recipes.step_configs import ExportConfig, StorageQuantConfig
 from edgefleet_compression.sensitivity import sensitivity
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import ExportConfig, StorageQuantConfig
 from edgefleet_compression.steps import STEPS
-from edgefleet_compression.weighted_nodes import weighted_nodes
 
 
 @pytest.fixture(scope="module")
 def lopsided(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """The tiny model, one weight in each channel of its first layer so large that few bits leave little of the rest."""
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.source import open_source
+    from edgefleet_compression.models.source import open_source
 
     folder = tmp_path_factory.mktemp("lopsided")
     source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))

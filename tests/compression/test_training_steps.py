@@ -11,19 +11,18 @@ import torch
 from tests.compression.brought_models import data_file
 from tests.compression.conftest import pictures
 
-from edgefleet_compression import architectures
+from edgefleet_compression.builds.runner import Bench, run_recipe
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.channels import ChannelPruner
 from edgefleet_compression.errors import DataError, NothingChanged
-from edgefleet_compression.inspection import card_for_onnx
-from edgefleet_compression.layers import weighted
-from edgefleet_compression.recipe import recipe_from
-from edgefleet_compression.runner import Bench, run_recipe
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.source import Source, open_source
-from edgefleet_compression.states import BroughtState, TorchState, copied, load_state
-from edgefleet_compression.step import Context
-from edgefleet_compression.step_configs import (
+from edgefleet_compression.models.inspection import card_for_onnx
+from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.states import BroughtState, TorchState, copied, load_state
+from edgefleet_compression.networks import architectures
+from edgefleet_compression.networks.channels import ChannelPruner
+from edgefleet_compression.networks.layers import weighted
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.recipe import recipe_from
+from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
     FinetuneConfig,
     PruneIterativeConfig,
@@ -31,6 +30,7 @@ from edgefleet_compression.step_configs import (
     ReestimateNormsConfig,
     ScaleWidthConfig,
 )
+from edgefleet_compression.step import Context
 from edgefleet_compression.steps import STEPS
 from edgefleet_compression.steps.scale_width import forget
 from edgefleet_compression.training import as_logits, corpus

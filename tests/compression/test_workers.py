@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edgefleet_compression.builds.workers import Limits, Workers
 from edgefleet_compression.errors import StepError, WorkerError
-from edgefleet_compression.workers import Limits, Workers
 
 
 def who() -> int:

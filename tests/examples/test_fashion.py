@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.card import ModelCard, load_card
-from edgefleet_compression.data import Data
+from edgefleet_compression.models.card import ModelCard, load_card
+from edgefleet_compression.models.data import Data
 
 FOLDER = Path(__file__).parents[2] / "examples" / "fashion"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -32,7 +32,7 @@ def pins(card: ModelCard) -> dict[str, Any]:
 def model(card: ModelCard) -> Any:
     import torch
 
-    from edgefleet_compression.states import torch_state
+    from edgefleet_compression.models.states import torch_state
 
     torch.set_num_threads(1)
     args = card.architecture.name, card.architecture.args, card.input.shape, len(card.labels)
@@ -107,7 +107,7 @@ def test_the_card_is_shipped_as_it_is_read(card: ModelCard) -> None:
 
 
 def test_the_finetuned_weights_are_the_pinned_ones_and_no_worse(pins: dict[str, Any], card: ModelCard) -> None:
-    from edgefleet_compression.states import torch_state
+    from edgefleet_compression.models.states import torch_state
 
     finetuned = pins["finetuned"]
     path = FOLDER / finetuned["file"]

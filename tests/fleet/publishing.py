@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from tests.fleet.asking import PROFILE
 
-from edgefleet_compression.recipe import shipped_recipes
+from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ChoiceRecord

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.search.points import Point
 
 Cost = Callable[[Metrics], float | None]

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.recipe import Recipe
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_profiles.device_class import InstructionSet
 
 TECHNIQUES: dict[str, str] = {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.recipe import Recipe, StepSpec
+from edgefleet_compression.recipes.recipe import Recipe, StepSpec
 from edgefleet_compression.search.menus import Menu, Scores, Setting, explore, menu_for
 from edgefleet_protocol.canonical import digest_of
 
@@ -105,10 +105,10 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _look(request: Mapping[str, Any]) -> dict[str, Any]:
+    from edgefleet_compression.builds.runner import Bench, run_recipe
+    from edgefleet_compression.builds.worker import one_thread
     from edgefleet_compression.cache import Cache, library_versions
-    from edgefleet_compression.runner import Bench, run_recipe
-    from edgefleet_compression.source import open_source
-    from edgefleet_compression.worker import one_thread
+    from edgefleet_compression.models.source import open_source
 
     one_thread()
     work_dir = Path(request["work_dir"])
@@ -158,7 +158,7 @@ class _Network:
     """The network in fp32, and what it answers to the proxy's samples."""
 
     def __init__(self, plain: Path, bench: Any) -> None:
-        from edgefleet_compression.session import Session, inputs
+        from edgefleet_compression.onnx_graphs.session import Session, inputs
 
         split = bench.source.data.split("val").first(SAMPLES)
         self._x = inputs(split.x, bench.source.card.preprocessing.scale)
@@ -173,9 +173,9 @@ class _Network:
 
     def trial(self, setting: dict[str, float]) -> Trial:
         """Store the network so, and see what that does to its answers."""
-        from edgefleet_compression.answers import nearness
-        from edgefleet_compression.measure import encoded_bytes
-        from edgefleet_compression.session import Session
+        from edgefleet_compression.measuring.measure import encoded_bytes
+        from edgefleet_compression.onnx_graphs.answers import nearness
+        from edgefleet_compression.onnx_graphs.session import Session
 
         with tempfile.TemporaryDirectory(dir=self._bench.work_dir) as folder:
             path, _ = self._run(steps_of(setting), Path(folder))
@@ -183,7 +183,7 @@ class _Network:
             return Trial(setting, encoded_bytes(path), round(near.sqnr_db, 2), round(near.agreement, 4))
 
     def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, Mapping[str, Any]]:
-        from edgefleet_compression.states import OnnxState
+        from edgefleet_compression.models.states import OnnxState
         from edgefleet_compression.step import Context
         from edgefleet_compression.steps import STEPS
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgefleet_compression.build import build_variant
+from edgefleet_compression.builds.build import build_variant
+from edgefleet_compression.builds.workers import Limits, Workers
 from edgefleet_compression.errors import WorkerError
-from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.recipe import Recipe
-from edgefleet_compression.schemes import NO_SCHEME, scheme_for
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.workers import Limits, Workers
 from edgefleet_profiles.device_class import InstructionSet
 
 POLL_S = 0.3

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.build import teach
+from edgefleet_compression.builds.build import teach
+from edgefleet_compression.builds.workers import Workers
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.recipe import Recipe
+from edgefleet_compression.models.card import CARD_FILE, ModelCard, load_card, parse_card
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.pareto import beaten_by, front
 from edgefleet_compression.search.points import Point
@@ -22,8 +24,6 @@ from edgefleet_compression.search.run import Ground, Listener, Runs, Silence
 from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
 from edgefleet_compression.search.targets import Target
 from edgefleet_compression.search.wanted import Verdict, Wanted, judge
-from edgefleet_compression.signatures import SIGNATURES
-from edgefleet_compression.workers import Workers
 from edgefleet_profiles.device_class import InstructionSet
 
 WORTH_PACKING = 64 * 1024

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgefleet_compression.recipe import Recipe, StepSpec
-from edgefleet_compression.signatures import SIGNATURES
+from edgefleet_compression.recipes.recipe import Recipe, StepSpec
+from edgefleet_compression.recipes.signatures import SIGNATURES
 
 DEPTH = 2
 RATIO = 0.5

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.metrics import Metrics
+from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.search.points import Point
 
 Z_95 = 1.959964

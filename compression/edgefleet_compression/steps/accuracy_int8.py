@@ -8,13 +8,13 @@ import onnx
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.graph import strip
-from edgefleet_compression.int8 import quantize, quantized_layers
-from edgefleet_compression.qdq import in_float
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.graph import strip
+from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
+from edgefleet_compression.onnx_graphs.qdq import in_float
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import AccuracyInt8Config
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import AccuracyInt8Config
 
 SENSITIVITY_SAMPLES = 64
 Logits = NDArray[np.float32]

@@ -7,15 +7,15 @@ import numpy as np
 import onnx
 from onnx import version_converter
 
-from edgefleet_compression.brought import STANDARD, load_brought
 from edgefleet_compression.errors import StepError, is_full_disk
-from edgefleet_compression.folding import folded
-from edgefleet_compression.graph import nodes, parameters, saved, strip
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.source import Logits
-from edgefleet_compression.states import BroughtState, OnnxState
+from edgefleet_compression.models.brought import STANDARD, load_brought
+from edgefleet_compression.models.source import Logits
+from edgefleet_compression.models.states import BroughtState, OnnxState
+from edgefleet_compression.onnx_graphs.folding import folded
+from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved, strip
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import ExportConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import ExportConfig
 
 PARITY_SAMPLES = 64
 IR_VERSION = 10

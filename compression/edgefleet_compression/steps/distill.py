@@ -1,11 +1,11 @@
 """Distillation: a fresh, smaller network learns from the source model's soft labels."""
 
 from edgefleet_compression import training
-from edgefleet_compression.architectures import build
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.states import SourceState, TorchState
+from edgefleet_compression.models.states import SourceState, TorchState
+from edgefleet_compression.networks.architectures import build
+from edgefleet_compression.recipes.step_configs import DistillConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import DistillConfig
 
 
 def distill(state: SourceState, config: DistillConfig, context: Context) -> StepResult:

@@ -4,15 +4,15 @@ from collections import Counter
 
 import onnx
 
-from edgefleet_compression.answers import CHECKED_SAMPLES, HALF, check_runs
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.graph import saved, strip
-from edgefleet_compression.int8 import quiet
-from edgefleet_compression.linear import gemms_to_matmuls
-from edgefleet_compression.session import inputs
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, check_runs
+from edgefleet_compression.onnx_graphs.graph import saved, strip
+from edgefleet_compression.onnx_graphs.int8 import quiet
+from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
+from edgefleet_compression.onnx_graphs.session import inputs
+from edgefleet_compression.recipes.step_configs import DynamicInt8Config
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import DynamicInt8Config
 
 EIGHT_BIT = {"MatMulInteger": "MatMul", "DynamicQuantizeMatMul": "MatMul", "DynamicQuantizeLSTM": "LSTM"}
 IN_FLOAT = ("GRU", "RNN", "LSTM", "MatMul", "Gemm")

@@ -12,13 +12,13 @@ import onnx
 import torch
 
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.graph import strip
-from edgefleet_compression.ranges import take_out
-from edgefleet_compression.rounding import Mark, traced, with_points
-from edgefleet_compression.session import Session, inputs
-from edgefleet_compression.states import BroughtState, OnnxState, SourceState, TorchState
+from edgefleet_compression.models.states import BroughtState, OnnxState, SourceState, TorchState
+from edgefleet_compression.networks.rounding import Mark, traced, with_points
+from edgefleet_compression.onnx_graphs.graph import strip
+from edgefleet_compression.onnx_graphs.ranges import take_out
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.recipes.step_configs import ExportConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import ExportConfig
 from edgefleet_compression.steps.clean import clean
 
 OUTPUT = "logits"

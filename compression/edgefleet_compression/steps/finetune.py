@@ -2,9 +2,9 @@
 
 from edgefleet_compression import training
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.recipes.step_configs import FinetuneConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import FinetuneConfig
 
 
 def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> StepResult:

@@ -5,10 +5,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.graph import strip
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.graph import strip
+from edgefleet_compression.recipes.step_configs import Fp16Config
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import Fp16Config
 
 LEAST_NUMBERS = 16
 """A smaller tensor takes less than the node that would unfold it."""

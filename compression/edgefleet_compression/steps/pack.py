@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.folding import folded, runs_alike
-from edgefleet_compression.graph import saved
-from edgefleet_compression.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
+from edgefleet_compression.onnx_graphs.graph import saved
+from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
+from edgefleet_compression.recipes.step_configs import PackConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import PackConfig
 from edgefleet_protocol.encoding import compress
 
 MOST_BYTES = 64 * 1024

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgefleet_compression import training
-from edgefleet_compression.channels import ChannelPruner
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.channels import ChannelPruner
+from edgefleet_compression.recipes.step_configs import PruneIterativeConfig, PruneUnstructuredConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import PruneIterativeConfig, PruneUnstructuredConfig
 from edgefleet_compression.steps.prune_unstructured import prune_unstructured
 
 

@@ -1,10 +1,10 @@
 """Structured pruning: whole channels go, so that the network is smaller and faster everywhere."""
 
-from edgefleet_compression.channels import ChannelPruner, widths
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.channels import ChannelPruner, widths
+from edgefleet_compression.recipes.step_configs import PruneStructuredConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import PruneStructuredConfig
 
 
 def prune_structured(state: TorchState, config: PruneStructuredConfig, context: Context) -> StepResult:

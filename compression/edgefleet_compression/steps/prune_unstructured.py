@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.layers import weighted
-from edgefleet_compression.states import OnnxState, TorchState, copied
+from edgefleet_compression.models.states import OnnxState, TorchState, copied
+from edgefleet_compression.networks.layers import weighted
+from edgefleet_compression.recipes.step_configs import PruneUnstructuredConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import PruneUnstructuredConfig
 
 Weights = NDArray[np.float32]
 

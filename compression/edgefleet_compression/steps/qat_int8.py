@@ -4,12 +4,12 @@ import torch
 
 from edgefleet_compression import training
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.layers import Levels, leave_on, put_on, weighted
-from edgefleet_compression.rounding import Watched, fold, traced, with_points
-from edgefleet_compression.session import inputs
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.layers import Levels, leave_on, put_on, weighted
+from edgefleet_compression.networks.rounding import Watched, fold, traced, with_points
+from edgefleet_compression.onnx_graphs.session import inputs
+from edgefleet_compression.recipes.step_configs import QatInt8Config
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import QatInt8Config
 
 FULL, REDUCED = 127, 64
 """The largest integer of a weight; 64 where `reduce_range` keeps products from saturating."""

@@ -9,11 +9,11 @@ from torch import nn
 from edgefleet_compression import training
 from edgefleet_compression.bitwidths import FEWEST, MOST, by_kind, by_sensitivity
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.layers import Binary, Grid, Ternary, kinds, leave_on, on_grid, put_on, weighted
-from edgefleet_compression.session import inputs
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.layers import Binary, Grid, Ternary, kinds, leave_on, on_grid, put_on, weighted
+from edgefleet_compression.onnx_graphs.session import inputs
+from edgefleet_compression.recipes.step_configs import QatWeightsConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import QatWeightsConfig
 
 SENSITIVITY_SAMPLES = 256
 

@@ -5,10 +5,10 @@ import torch
 
 from edgefleet_compression import training
 from edgefleet_compression.errors import DataError, NothingChanged
-from edgefleet_compression.norms import reestimate
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.norms import reestimate
+from edgefleet_compression.recipes.step_configs import ReestimateNormsConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import ReestimateNormsConfig
 
 
 def reestimate_norms(state: TorchState, config: ReestimateNormsConfig, context: Context) -> StepResult:

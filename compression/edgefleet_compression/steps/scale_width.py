@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from edgefleet_compression import training
-from edgefleet_compression.channels import ChannelPruner, widths
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.channels import ChannelPruner, widths
+from edgefleet_compression.recipes.step_configs import ScaleWidthConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import ScaleWidthConfig
 
 
 def scale_width(state: TorchState, config: ScaleWidthConfig, context: Context) -> StepResult:

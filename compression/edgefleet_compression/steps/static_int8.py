@@ -3,12 +3,12 @@
 import onnx
 
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.graph import saved, strip
-from edgefleet_compression.int8 import quantize, quantized_layers
-from edgefleet_compression.session import inputs
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.graph import saved, strip
+from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
+from edgefleet_compression.onnx_graphs.session import inputs
+from edgefleet_compression.recipes.step_configs import StaticInt8Config
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import StaticInt8Config
 
 
 def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) -> StepResult:

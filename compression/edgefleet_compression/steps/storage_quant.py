@@ -10,15 +10,15 @@ from onnx import TensorProto, numpy_helper
 
 from edgefleet_compression.bitwidths import by_kind, by_sensitivity
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.graph import saved, strip
 from edgefleet_compression.grid import Weights, find_grid, short, to_grid
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.graph import saved, strip
+from edgefleet_compression.onnx_graphs.session import inputs
+from edgefleet_compression.onnx_graphs.storage import stored
+from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode, weighted_nodes
+from edgefleet_compression.recipes.step_configs import StorageQuantConfig
 from edgefleet_compression.sensitivity import sensitivity
-from edgefleet_compression.session import inputs
-from edgefleet_compression.states import OnnxState
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import StorageQuantConfig
-from edgefleet_compression.storage import stored
-from edgefleet_compression.weighted_nodes import WeightedNode, weighted_nodes
 
 SENSITIVITY_SAMPLES = 64
 

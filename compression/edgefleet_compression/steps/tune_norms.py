@@ -5,10 +5,10 @@ from torch import nn
 
 from edgefleet_compression import training
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.layers import kinds, on_grid, weighted
-from edgefleet_compression.states import TorchState, copied
+from edgefleet_compression.models.states import TorchState, copied
+from edgefleet_compression.networks.layers import kinds, on_grid, weighted
+from edgefleet_compression.recipes.step_configs import TuneNormsConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import TuneNormsConfig
 
 
 def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> StepResult:

@@ -7,15 +7,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from edgefleet_compression.answers import CHECKED_SAMPLES, HALF, Logits, Nearness, check_runs
 from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.graph import saved, strip
-from edgefleet_compression.int8 import quiet
-from edgefleet_compression.linear import gemms_to_matmuls
-from edgefleet_compression.session import inputs
-from edgefleet_compression.states import OnnxState
+from edgefleet_compression.models.states import OnnxState
+from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, Logits, Nearness, check_runs
+from edgefleet_compression.onnx_graphs.graph import saved, strip
+from edgefleet_compression.onnx_graphs.int8 import quiet
+from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
+from edgefleet_compression.onnx_graphs.session import inputs
+from edgefleet_compression.recipes.step_configs import WeightOnlyConfig
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.step_configs import WeightOnlyConfig
 
 KERNEL_DB = {False: 60.0, True: 20.0}
 """How near the kernel must be to its own weights in fp32; with activations in 8 bits (accuracy_level 4) it is less."""

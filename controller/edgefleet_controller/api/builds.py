@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.recipe import Recipe, recipe_from, shipped_recipes
+from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
 from edgefleet_compression.search.targets import Target, targets_of
 from edgefleet_compression.search.wanted import Wanted
 from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref

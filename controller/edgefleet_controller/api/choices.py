@@ -5,9 +5,9 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from edgefleet_compression.explain import Flip
-from edgefleet_compression.prices import EnergySource
-from edgefleet_compression.verdicts import Verdict
+from edgefleet_compression.pricing.explain import Flip
+from edgefleet_compression.pricing.prices import EnergySource
+from edgefleet_compression.pricing.verdicts import Verdict
 from edgefleet_controller.api.dependencies import ModelRef, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems

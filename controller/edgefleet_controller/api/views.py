@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from edgefleet_compression.lineage import Lineage
+from edgefleet_compression.builds.lineage import Lineage
 from edgefleet_controller.records import (
     ChoiceRecord,
     ConflictRecord,

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.recipe_file import find_recipe
+from edgefleet_compression.recipes.recipe_file import find_recipe
 from edgefleet_compression.search.wanted import wanted_from
 from edgefleet_controller.cli.calling import Api, AsJson, Json, Timeout, at, calling, listing
 from edgefleet_controller.cli.choices import print_choices

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.recipe import Recipe, shipped_recipes
-from edgefleet_compression.recipe_file import find_recipe
+from edgefleet_compression.recipes.recipe import Recipe, shipped_recipes
+from edgefleet_compression.recipes.recipe_file import find_recipe
+from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search.points import order_of
-from edgefleet_compression.signatures import SIGNATURES
 from edgefleet_controller.cli.calling import AsJson, Json
 from edgefleet_controller.cli.ending import refuse
 from edgefleet_controller.cli.figures import NONE, number

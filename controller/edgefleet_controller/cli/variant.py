@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_compression.recipe import shipped_recipes
+from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, Timeout, at, calling, listing, one
 from edgefleet_controller.cli.ending import OK, REFUSED, refuse
 from edgefleet_controller.cli.figures import NONE, count, ms, number, quality, share, short, size

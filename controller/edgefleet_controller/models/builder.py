@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from edgefleet_compression.card import ModelCard
-from edgefleet_compression.recipe import Recipe
-from edgefleet_compression.workers import Workers
+from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.models.card import ModelCard
+from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms

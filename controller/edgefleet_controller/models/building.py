@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.build import build_variant, weights_of
+from edgefleet_compression.builds.build import build_variant, weights_of
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import WorkerError
 from edgefleet_controller.models.builds import Build

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgefleet_compression.card import ModelCard
-from edgefleet_compression.explain import Explanation, Situation, explain
-from edgefleet_compression.prices import Candidate
+from edgefleet_compression.models.card import ModelCard
+from edgefleet_compression.pricing.explain import Explanation, Situation, explain
+from edgefleet_compression.pricing.prices import Candidate
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.models.builds import candidate
 from edgefleet_controller.records import ModelRecord, VariantRecord

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.recipe import Recipe
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms

@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Mapping
 
-from edgefleet_compression.card import CARD_FILE, check_files, parse_card
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.inspection import inspect_model
+from edgefleet_compression.models.card import CARD_FILE, check_files, parse_card
+from edgefleet_compression.models.inspection import inspect_model
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused
 from edgefleet_controller.failpoints import reach

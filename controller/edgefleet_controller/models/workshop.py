@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.build import make_golden, source_metrics
-from edgefleet_compression.card import ModelCard
-from edgefleet_compression.metrics import Metrics
-from edgefleet_compression.workers import Workers
+from edgefleet_compression.builds.build import make_golden, source_metrics
+from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.models.card import ModelCard
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms

@@ -1,0 +1,129 @@
+"""What a variant was made of and with: enough to make it again, and to say why it came out otherwise.
+
+Importing this module is cheap; what reads data and torch is imported by `record`, in the worker.
+"""
+
+import hashlib
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from edgefleet_compression.cache import library_versions
+from edgefleet_compression.errors import DataError
+from edgefleet_compression.measuring.host import host
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_protocol.canonical import canonical_json, digest_of
+from edgefleet_protocol.encoding import ZSTD_VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgefleet_compression.models.data import Split, SplitName
+    from edgefleet_compression.models.source import Source
+
+SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
+DIGESTS = "splits.json"
+SPLIT_REVISION = 1
+"""Rises when the same file comes to be split, or a split to be named, in another way."""
+
+
+class Environment(BaseModel):
+    """Where something was built: what decides the last bits of a computation beside the libraries."""
+
+    model_config = ConfigDict(frozen=True)
+
+    processor: str
+    instruction_set: str
+    threads: int
+    python: str
+
+
+class Lineage(BaseModel):
+    """All that decides what a variant is.
+
+    `source` names the source model's weights or graph, its architecture and preprocessing; `files` are those of its
+    card, by sha256, `splits` the arrays of each split. `recipe` holds every step with its whole settings, as plain
+    values: a later version may not know a step any more, and still shows what there was. `instruction_set` is the class
+    that it was built for, `environment` the host that built it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    files: dict[str, str]
+    splits: dict[str, str]
+    recipe: dict[str, Any]
+    seed: int
+    instruction_set: str
+    libraries: dict[str, str]
+    environment: Environment
+
+
+def record(source: "Source", recipe: Recipe, seed: int, instruction_set: str) -> Lineage:
+    """The lineage of what is built here and now; in a worker."""
+    import torch
+
+    whole = [{"step": s.step, "config": s.settings().model_dump(mode="json")} for s in recipe.steps]
+    processor, own_class = host()
+    return Lineage(
+        source=source.digest,
+        files=source.card.files,
+        splits=_split_digests(source),
+        recipe={"name": recipe.name, "title": recipe.title, "steps": whole},
+        seed=seed,
+        instruction_set=instruction_set,
+        libraries={**library_versions(), "zstd": ZSTD_VERSION, "edgefleet": version("edgefleet")},
+        environment=Environment(
+            processor=processor,
+            instruction_set=own_class,
+            threads=torch.get_num_threads(),
+            python=platform.python_version(),
+        ),
+    )
+
+
+def _split_digests(source: "Source") -> dict[str, str]:
+    """The digest of every split that the data file holds, taken once for each file."""
+    import json
+
+    import numpy as np
+
+    key = digest_of({"splits": SPLIT_REVISION, "data": source.card.data.sha256, "numpy": np.__version__})
+
+    def fill(folder: "Path") -> None:
+        found = {}
+        for name in SPLITS:
+            try:
+                found[name] = _digest(source.data.split(name))
+            except DataError:
+                continue  # it is not there; a step that needs it has said so before
+        (folder / DIGESTS).write_bytes(canonical_json(found))
+
+    folder, _ = source.cache.get_or_put(key, fill)
+    found: dict[str, str] = json.loads((folder / DIGESTS).read_bytes())
+    return found
+
+
+def _digest(split: "Split") -> str:
+    """The sha256 of a split's arrays, with their types and shapes."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for array in (split.x, split.y):
+        if array is not None:
+            digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def differences(then: Lineage, now: Lineage) -> dict[str, tuple[Any, Any]]:
+    """What of libraries and host is another than it was, by name: (then, now)."""
+    names = then.libraries.keys() | now.libraries.keys()
+    found: dict[str, tuple[Any, Any]] = {
+        name: (then.libraries.get(name, "none"), now.libraries.get(name, "none")) for name in sorted(names)
+    }
+    for name in Environment.model_fields:
+        found[name] = (getattr(then.environment, name), getattr(now.environment, name))
+    return {name: (old, new) for name, (old, new) in found.items() if old != new}

@@ -1,0 +1,119 @@
+"""Walk a recipe's steps, each from the cache where it was run before with the same inputs."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.builds.progress import FROM_CACHE
+from edgefleet_compression.cache import Cache, step_key
+from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.measuring.host import host
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.states import OnnxState, SourceState, State, load_state
+from edgefleet_compression.recipes.recipe import Recipe, StepSpec
+from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.step import Context
+from edgefleet_compression.steps import STEPS
+
+LOG = "log.json"
+StepProgress = Callable[[int, str, float, str], None]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did; `seconds` are those of this run, next to none where it was cached: `log` has `took_s`.
+
+    `revision` is the step's when it ran, `digest` that of the state that it made.
+    """
+
+    step: str
+    config: dict[str, Any]
+    cached: bool
+    seconds: float
+    log: dict[str, Any]
+    revision: int
+    digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a recipe runs with: source model, scheme, seed, cache, and where steps may write."""
+
+    source: Source
+    scheme: Scheme | None
+    seed: int
+    cache: Cache
+    work_dir: Path
+
+
+def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Path, list[StepReport]]:
+    """Run every step that the cache doesn't know.
+
+    Args:
+        recipe: what to run.
+        bench: what to run it with.
+        progress: told the step's index, its name, the share done and a short text.
+
+    Returns:
+        The ONNX file, inside the cache, and a report for each step.
+
+    Raises:
+        RecipeError: it does not apply to what the source model came as.
+    """
+    if (reason := recipe.refusal(bench.source.card.source, bench.source.data.has("train"))) is not None:
+        raise RecipeError(f"recipe '{recipe.name}' is {reason}")
+    state: State | SourceState = bench.source.state
+    reports = []
+    for index, spec in enumerate(recipe.steps):
+        progress(index, spec.step, 0.0, "starting")
+        state, report = _run_step(spec, state, bench, partial(progress, index, spec.step))
+        reports.append(report)
+        progress(index, spec.step, 1.0, FROM_CACHE if report.cached else "done")
+    assert isinstance(state, OnnxState)  # a recipe that ends otherwise is refused as it is read
+    return state.path, reports
+
+
+def _run_step(
+    spec: StepSpec, state: State | SourceState, bench: Bench, progress: Callable[[float, str], None]
+) -> tuple[State, StepReport]:
+    signature = SIGNATURES[spec.step]
+    config = spec.settings().model_dump(mode="json")
+    if "scheme" in signature.needs and bench.scheme is not None:
+        config["scheme"] = bench.scheme.as_dict()
+    key = step_key(
+        input_digest=state.digest(),
+        step=spec.step,
+        revision=signature.revision,
+        config=config,
+        data_digest=bench.source.card.data.sha256,
+        source_digest=bench.source.digest,
+        seed=bench.seed,
+    )
+
+    def fill(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=f"{spec.step}-", dir=bench.work_dir) as own:
+            context = Context(bench.source, bench.scheme, bench.seed, Path(own), progress)
+            began = time.monotonic()
+            result = STEPS[spec.step](state, spec.settings(), context)
+            result.state.save(folder)
+            log = {**result.log, "took_s": round(time.monotonic() - began, 3), "made_on": host()[0]}
+            (folder / LOG).write_text(json.dumps(log), encoding="utf-8")
+
+    started = time.monotonic()
+    folder, cached = bench.cache.get_or_put(key, fill, lambda: progress(0.0, "another worker runs this step"))
+    seconds = round(time.monotonic() - started, 3)
+    if not cached:
+        bench.cache.note({"step": spec.step, "key": key, "seconds": seconds})
+    made = load_state(folder)
+    log = json.loads((folder / LOG).read_text(encoding="utf-8"))
+    return made, StepReport(spec.step, config, cached, seconds, log, signature.revision, made.digest())

@@ -1,0 +1,197 @@
+"""Work in worker processes under limits: what one build does to its process costs that build, and no other.
+
+A standard process pool breaks as a whole when one worker dies, and cannot end one that hangs. Here each worker has a
+pipe and a thread of the parent that watches it.
+
+Memory is watched, not limited by the system: RLIMIT_AS counts what torch and onnxruntime reserve and never touch
+(gigabytes), and a refused allocation there ends in an abort or in a wrong error. Every tenth of a second the resident
+memory of the worker and its children is read; what grows faster than that is for the kernel, which takes workers
+first (worker.py).
+"""
+
+import contextlib
+import multiprocessing
+import queue
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, ParamSpec, TypeVar
+
+import psutil
+
+from edgefleet_compression.builds.worker import serve
+from edgefleet_compression.errors import WorkerError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WATCH_S = 0.1
+LEAVE_S = 0.5
+"""How long an idle worker may take to leave by itself, before it is ended."""
+MEMORY_SHARE = 0.8
+"""Of the host's memory, for all workers together."""
+KEEP_SHARE = 0.5
+"""A worker that still holds more of its limit than this after a build is replaced before the next one."""
+HOUR_S = 3600.0
+MB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one build may take: seconds of wall time, and MB of resident memory with its child processes."""
+
+    seconds: float = 2 * HOUR_S
+    memory_mb: float = float("inf")
+
+
+def fair_memory_mb(workers: int) -> float:
+    """The memory of one of so many workers on this host."""
+    return MEMORY_SHARE * float(psutil.virtual_memory().total) / MB / workers
+
+
+class Workers(Executor):
+    """Spawned processes that take functions with plain arguments; each is started when it is first needed."""
+
+    def __init__(self, count: int, limits: Limits | None = None) -> None:
+        """Use up to `count` processes at a time.
+
+        Args:
+            count: how many.
+            limits: of each submitted call, where it names none of its own.
+        """
+        self.count = count
+        self.limits = limits or Limits(memory_mb=fair_memory_mb(count))
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="worker-watch")
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._alive: set[_Worker] = set()
+        self._stopped = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call `fn` in a worker; the future raises WorkerError if that worker crashed or went beyond its limits."""
+        assert not kwargs, "a worker takes positional arguments"
+        return self.submit_within(self.limits, fn, *args)
+
+    def submit_within(self, limits: Limits, fn: Callable[..., T], *args: Any) -> Future[T]:
+        """Call `fn` in a worker under limits of its own, which count from when it begins."""
+        return self._threads.submit(self._run, limits, fn, args)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers; with `cancel_futures` at once, and what they had begun fails."""
+        if cancel_futures:
+            self._stopped = True
+            self._threads.shutdown(wait=False, cancel_futures=True)  # before a lane is free and takes the next
+            for worker in list(self._alive):
+                worker.end(LEAVE_S)
+        self._threads.shutdown(wait=wait)
+        for worker in list(self._alive):
+            worker.end(LEAVE_S)
+
+    def _run(self, limits: Limits, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+        worker = self._take()
+        try:
+            answer: T = worker.ask(fn, args, limits)
+        finally:
+            if worker.is_usable(limits):
+                self._idle.put(worker)
+            else:
+                worker.end(0.0)
+                self._alive.discard(worker)
+        return answer
+
+    def _take(self) -> "_Worker":
+        if self._stopped:
+            raise WorkerError("it was stopped")
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            worker = _Worker()
+            self._alive.add(worker)
+            return worker
+
+
+class _Worker:
+    """One process and the parent's end of its pipe; used by one thread at a time."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self._pipe: Connection = ours
+        self._process: BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()  # so that a worker's death is the end of the pipe
+        self.is_idle = True
+        self._lost = False
+
+    def ask(self, fn: Callable[..., T], args: tuple[Any, ...], limits: Limits) -> T:
+        """What `fn` returns or raises there.
+
+        Raises:
+            WorkerError: the process crashed, hung or took too much memory; it is gone then.
+        """
+        self.is_idle = False
+        try:
+            self._pipe.send((fn, args))
+            self._watch(limits)
+            ok, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._lost = True
+            raise WorkerError(f"its worker process {self._how_it_ended()}") from None
+        finally:
+            self.is_idle = True
+        if not ok:
+            raise answer
+        found: T = answer
+        return found
+
+    def is_usable(self, limits: Limits) -> bool:
+        """Whether another call may be given to it."""
+        return not self._lost and self._memory_mb() <= KEEP_SHARE * limits.memory_mb and self._process.is_alive()
+
+    def end(self, leave_s: float) -> None:
+        """Let it leave by itself for so long if it is idle; then kill it and whatever it has started."""
+        if self.is_idle:
+            self._pipe.close()
+            self._process.join(leave_s)
+        if self._process.is_alive():
+            self._kill()
+
+    def _watch(self, limits: Limits) -> None:
+        """Wait for an answer, or for the end of the process; end it beyond its limits."""
+        until_s = time.monotonic() + limits.seconds
+        while not self._pipe.poll(max(0.0, min(WATCH_S, until_s - time.monotonic()))):
+            if time.monotonic() >= until_s:
+                self._refuse(f"took longer than {limits.seconds:.0f} s: it hangs, or needs a higher limit")
+            if (used := self._memory_mb()) > limits.memory_mb:
+                self._refuse(f"took {used:,.0f} MB of memory, at most {limits.memory_mb:,.0f} MB are allowed")
+
+    def _refuse(self, why: str) -> None:
+        self._lost = True
+        self._kill()
+        raise WorkerError(f"its worker process {why}")
+
+    def _kill(self) -> None:
+        with contextlib.suppress(psutil.Error, TypeError):
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                child.kill()
+        self._process.kill()
+        self._process.join()
+
+    def _memory_mb(self) -> float:
+        try:
+            process = psutil.Process(self._process.pid)
+            family = [process, *process.children(recursive=True)]
+            return sum(float(member.memory_info().rss) for member in family) / MB
+        except psutil.Error:  # gone since: the pipe will tell
+            return 0.0
+
+    def _how_it_ended(self) -> str:
+        self._process.join(LEAVE_S)
+        code = self._process.exitcode
+        if code is None or code >= 0:
+            return f"ended with code {code}"
+        advice = ": the system was out of memory, or somebody ended it" if -code == signal.SIGKILL else ""
+        return f"was killed by {signal.Signals(-code).name}{advice}"

@@ -1,0 +1,1 @@
+"""The figures of a variant, and the machine that they were taken on."""

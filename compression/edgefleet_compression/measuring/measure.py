@@ -1,0 +1,167 @@
+"""The figures of a variant: how often it is right, how fast it answers, how many bytes it takes."""
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_compression.cache import library_versions
+from edgefleet_compression.errors import MeasureError
+from edgefleet_compression.measuring.host import host
+from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.models.data import Data
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_protocol.canonical import digest_of
+from edgefleet_protocol.encoding import compress
+
+Top1 = NDArray[np.int64]
+
+RUNS = 300
+PROBE_TIMEOUT_S = 120
+Z_95 = 1.959964
+FIGURES = "metrics.json"
+REVISION = 1
+"""Rises when the same file comes to have other figures."""
+
+
+def wilson(hits: int, samples: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927); (0, 1) without samples."""
+    if not samples:
+        return 0.0, 1.0
+    share, z2 = hits / samples, Z_95**2
+    middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
+    half = Z_95 / (1 + z2 / samples) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def encoded_bytes(path: Path) -> int:
+    """The bytes of a file on the wire."""
+    return len(compress(path.read_bytes()))
+
+
+def probe(
+    path: Path, shape: tuple[int, ...], runtime: Mapping[str, str], reference: Path | None = None
+) -> dict[str, Any]:
+    """p50_ms, p95_ms and peak_rss_mb of a file, and latency_ratio to `reference`, from a process of its own.
+
+    Raises:
+        MeasureError: the process failed or hung.
+    """
+    given = {"path": str(path), "shape": shape, "runs": RUNS, "runtime": dict(runtime)}
+    given |= {"reference": str(reference)} if reference else {}
+    # -P: a folder named `compression` where the service was started must not shadow the standard library's.
+    command = [sys.executable, "-P", "-m", "edgefleet_compression.measuring.probe", json.dumps(given)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "no message").strip().splitlines()[-1]
+        raise MeasureError(f"the variant doesn't run in onnxruntime ({last}): correct the recipe") from None
+    except (subprocess.TimeoutExpired, ValueError, IndexError):
+        raise MeasureError(
+            f"measuring gave no answer within {PROBE_TIMEOUT_S} s: try again on a host that is less busy"
+        ) from None
+    return answer
+
+
+def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> dict[str, Any]:
+    """The shares of right answers, None where a split has no labels."""
+    val, test = data.split("val"), data.split("test")
+    found: dict[str, Any] = {"test_samples": len(test.x)}
+    if val.y is not None:
+        found["accuracy_val"] = int((val_top1 == val.y).sum()) / len(val.y)
+    if test.y is not None:
+        right = int((test_top1 == test.y).sum())
+        found |= {"accuracy_test": right / len(test.y), "accuracy_test_ci": wilson(right, len(test.y))}
+    return found
+
+
+def drops(split: str, source_top1: Top1, top1: Top1, labels: Top1 | None) -> dict[str, Any]:
+    """What the source has right beyond the variant, and the 95 % interval of that paired difference; {} unlabelled.
+
+    Args:
+        split: "val" or "test".
+        source_top1: int64 [N], what the source model answers.
+        top1: int64 [N], what the variant answers.
+        labels: int64 [N], or None.
+    """
+    if labels is None:
+        return {}
+    lost = (source_top1 == labels).astype(np.float64) - (top1 == labels)
+    mean, half = float(lost.mean()), float(Z_95 * lost.std() / math.sqrt(len(lost)))
+    return {f"drop_{split}": mean, f"drop_{split}_ci": (mean - half, mean + half)}
+
+
+def measured(
+    path: Path,
+    source: Source,
+    runtime: Mapping[str, str],
+    parameters: int | None,
+    build_s: float | None,
+    reference: Path | None = None,
+) -> Metrics:
+    """All figures of an ONNX file that this host can give, taken once: what it measured before is in the cache.
+
+    Args:
+        path: the file.
+        source: the model it was made from, with the splits.
+        runtime: session configuration entries that the device will use.
+        parameters: of the network in the file.
+        build_s: seconds that the build took, cached steps not included.
+        reference: the source's fp32 file, to time the variant against; None leaves `latency_ratio` unknown.
+    """
+    key = digest_of(
+        {
+            "measure": REVISION,
+            "file": _sha256(path),
+            "reference": None if reference is None else _sha256(reference),
+            "source": source.digest,
+            "data": source.card.data.sha256,
+            "runtime": dict(runtime),
+            "host": list(host()),
+            "libraries": library_versions(),
+        }
+    )
+
+    def fill(folder: Path) -> None:
+        metrics = _measure(path, source, runtime, reference)
+        (folder / FIGURES).write_text(metrics.model_dump_json(), encoding="utf-8")
+
+    folder, _ = source.cache.get_or_put(key, fill)
+    found = Metrics.model_validate_json((folder / FIGURES).read_bytes())
+    return found.model_copy(update={"parameters": parameters, "build_s": build_s})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> Metrics:
+    session, data = Session(path, runtime), source.data
+    scale = source.card.preprocessing.scale
+    val, test = data.split("val"), data.split("test")
+    val_top1 = session.logits(inputs(val.x, scale)).argmax(1)
+    test_top1 = session.logits(inputs(test.x, scale)).argmax(1)
+    source_val, source_test = source.logits("val").argmax(1), source.logits("test").argmax(1)
+    name, instruction_set = host()
+    return Metrics(
+        **accuracies(val_top1, test_top1, data),
+        **drops("val", source_val, val_top1, val.y),
+        **drops("test", source_test, test_top1, test.y),
+        agreement_val=float((val_top1 == source_val).mean()),
+        agreement=float((test_top1 == source_test).mean()),
+        measured_on=f"{name} ({instruction_set})",
+        instruction_set=instruction_set,
+        file_bytes=path.stat().st_size,
+        encoding_bytes=encoded_bytes(path),
+        **probe(path, source.card.input.shape, runtime, reference),
+    )

@@ -1,0 +1,194 @@
+"""What an ONNX file of somebody else's making must be before anything is made of it.
+
+It is data, and nobody vouches for it: no file beside it is opened, no operator but the standard ones is taken, and
+what a device could not run is refused here, in one line.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, inliner, numpy_helper
+
+from edgefleet_compression.errors import GraphError
+from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
+from edgefleet_compression.onnx_graphs.session import Session
+
+MAX_BYTES = 256 * 2**20
+MAX_NODES = 20_000
+MAX_RANK = 5
+NEWEST_OPSET = 21
+"""The newest that every onnxruntime an agent may have (1.20) knows."""
+STANDARD = frozenset({"", "ai.onnx"})
+TYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a checked file takes and gives; a dimension is None where any size will do."""
+
+    input_name: str
+    input_type: str
+    batch: int | None
+    sample: tuple[int | None, ...]
+    classes: int | None
+    opset: int
+    parameters: int
+
+
+def load_brought(path: Path) -> onnx.ModelProto:
+    """The model of a file, with functions of its own put in the place of their calls; no other file is read.
+
+    Raises:
+        GraphError: it is too large, or no ONNX file.
+    """
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise GraphError(f"the ONNX file has {size:,} bytes: at most {MAX_BYTES:,} are taken")
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except Exception:  # protobuf's own type
+        raise GraphError("the file is no ONNX file: export the model as ONNX") from None
+    if not model.graph.node:
+        raise GraphError("the file is no ONNX file, or an empty one: it holds no graph")
+    for holder in (model.graph, *model.functions):
+        _is_whole(tensors(holder) if isinstance(holder, onnx.GraphProto) else _constants(holder))
+    if model.functions:
+        try:
+            model = inliner.inline_local_functions(model)
+        except Exception as error:  # a binding's own types
+            raise GraphError(f"its functions cannot be put in place ({_first_line(error)}): export without") from None
+    return model
+
+
+def check_graph(path: Path) -> Graph:
+    """Check a file without running it.
+
+    Raises:
+        GraphError: one line that says what is wrong and what to do.
+    """
+    model = load_brought(path)
+    graph = model.graph
+    _runs_nothing_foreign(model)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:  # a binding's own types
+        raise GraphError(f"onnx.checker refuses the file ({_first_line(error)}): export it again") from None
+    _is_finite(graph)
+    weights = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
+    given = [value for value in graph.input if value.name not in weights]
+    if len(given) != 1:
+        raise GraphError(f"the model takes {len(given)} inputs ({_names(given)}): only one input is served")
+    name, kind, (batch, *sample) = given[0].name, *_typed(given[0])
+    if batch not in (None, 1):
+        raise GraphError(f"the input '{name}' takes {batch} samples at once: export it with batch 1, or any batch")
+    classes = _classes(graph)
+    opset = max(entry.version for entry in model.opset_import if entry.domain in STANDARD)
+    return Graph(name, kind, batch, tuple(sample), classes, opset, parameters(graph))
+
+
+def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
+    """Run the file once; how many classes it answers with.
+
+    Args:
+        path: a file that `check_graph` has passed.
+        graph: what that said of it.
+        shape: one sample.
+
+    Raises:
+        GraphError: it doesn't run, or answers with anything but [N, classes].
+    """
+    samples = 1 if graph.batch == 1 else 2
+    try:
+        answer = Session(path).run(np.zeros((samples, *shape), np.float32))
+    except Exception as error:  # a binding's own types
+        raise GraphError(f"onnxruntime doesn't run the file ({_first_line(error)}): export it again") from None
+    if answer.ndim != 2 or len(answer) != samples or answer.shape[1] < 2:
+        raise GraphError(
+            f"the model answers {list(answer.shape)} to {samples} sample{'s' * (samples > 1)}: "
+            f"a classifier answers [{samples}, classes], with two classes or more"
+        )
+    return int(answer.shape[1])
+
+
+def _runs_nothing_foreign(model: onnx.ModelProto) -> None:
+    found = list(nodes(model.graph))
+    if len(found) > MAX_NODES:
+        raise GraphError(f"the graph holds {len(found):,} nodes: at most {MAX_NODES:,} are taken")
+    foreign = Counter(f"{node.domain}.{node.op_type}" for node in found if node.domain not in STANDARD)
+    if foreign:
+        shown = ", ".join(sorted(foreign)[:3])
+        raise GraphError(f"the graph uses operators beyond the standard ones ({shown}): export it without them")
+    opsets = [entry.version for entry in model.opset_import if entry.domain in STANDARD]
+    if not opsets or max(opsets) > NEWEST_OPSET:
+        raise GraphError(
+            f"the file needs opset {max(opsets, default=0)}, devices know up to {NEWEST_OPSET}: export it with that"
+        )
+
+
+def _constants(function: onnx.FunctionProto) -> list[TensorProto]:
+    holder = onnx.GraphProto()
+    holder.node.extend(function.node)
+    return list(tensors(holder))
+
+
+def _is_whole(found: Iterable[TensorProto]) -> None:
+    for tensor in found:
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            raise GraphError(
+                f"the weight '{tensor.name}' lies in another file: save the model as one file, without external data"
+            )
+
+
+def _is_finite(graph: onnx.GraphProto) -> None:
+    for tensor in tensors(graph):
+        try:
+            values = numpy_helper.to_array(tensor)
+        except Exception as error:  # sizes that contradict each other, in a dozen types
+            raise GraphError(
+                f"the weight '{tensor.name}' cannot be read ({_first_line(error)}): export it again"
+            ) from None
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise GraphError(f"the weight '{tensor.name}' holds values that are not finite: repair the training")
+
+
+def _typed(value: onnx.ValueInfoProto) -> tuple[str, list[int | None]]:
+    kind = value.type.tensor_type
+    if kind.elem_type not in TYPES:
+        name = TensorProto.DataType.Name(kind.elem_type).lower()
+        raise GraphError(f"the input '{value.name}' is {name}: only float32 and uint8 are served")
+    dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
+    if not 2 <= len(dims) <= MAX_RANK:
+        raise GraphError(
+            f"the input '{value.name}' has {len(dims)} dimensions: 2 to {MAX_RANK}, the batch first, are served"
+        )
+    return TYPES[kind.elem_type], dims
+
+
+def _classes(graph: onnx.GraphProto) -> int | None:
+    if len(graph.output) != 1:
+        raise GraphError(
+            f"the model gives {len(graph.output)} outputs ({_names(graph.output)}): keep only [N, classes]"
+        )
+    output = graph.output[0]
+    kind = output.type.tensor_type
+    if kind.elem_type != TensorProto.FLOAT:
+        raise GraphError(f"the output '{output.name}' is no float32 tensor: give the classes' logits or probabilities")
+    if not kind.HasField("shape"):
+        return None
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+    if len(dims) != 2:
+        raise GraphError(
+            f"the output '{output.name}' is [{', '.join(str(d or 'N') for d in dims)}]: a classifier gives [N, classes]"
+        )
+    return dims[1]
+
+
+def _names(values: Iterable[onnx.ValueInfoProto]) -> str:
+    return ", ".join(value.name for value in values)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,188 @@
+"""The model card, model.toml: what a model is, which files it comes with, and what its variants must meet.
+
+Nothing here runs or unpickles what a model brings: a card is text, weights are safetensors or stand in an ONNX
+file, data is an npz without objects.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgefleet_compression.errors import CardError
+from edgefleet_compression.models.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_compression.recipes.signatures import SourceKind
+from edgefleet_profiles.names import Name
+from edgefleet_profiles.profile import Constraints
+
+CARD_FILE = "model.toml"
+SAFE = {"weights": ".safetensors", "onnx": ".onnx", "data": ".npz"}
+DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights"), "onnx": ("onnx",)}
+SOURCES: dict[str, SourceKind] = {"architecture": "torch", "onnx": "brought"}
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Part(BaseModel):
+    """A part of the card; a key that nothing reads is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRef(Part):
+    """A file of the model's folder, by its path inside it and its sha256."""
+
+    file: str
+    sha256: Digest
+
+    @field_validator("file")
+    @classmethod
+    def _stays_in_the_folder(cls, file: str) -> str:
+        path = PurePosixPath(file)
+        if not file or path.is_absolute() or ".." in path.parts or "\\" in file or "\0" in file:
+            raise ValueError(f"'{file}' leads out of the model's folder: name a file inside it")
+        try:
+            refuse_pickles_by_name(file)
+        except CardError as error:
+            raise ValueError(str(error)) from None
+        return file
+
+
+class ArchitectureRef(Part):
+    """A built-in architecture and its own arguments."""
+
+    name: str
+    args: dict[str, int | str] = Field(default_factory=dict)
+
+
+class Input(Part):
+    """The model's input: its name in the graph and the shape of one sample, without the batch."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./:-]{0,127}$")] = "input"
+    shape: Annotated[tuple[Annotated[int, Field(gt=0, le=16384)], ...], Field(min_length=1, max_length=4)]
+
+
+class Preprocessing(Part):
+    """How a sample becomes the model's input: input = sample * scale; float32 samples are taken as they are, by 1."""
+
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
+
+
+class Golden(Part):
+    """How many samples of the val split the self-test on the device uses."""
+
+    samples: Annotated[int, Field(gt=0, le=1024)] = 32
+
+
+class ModelCard(Part):
+    """A model as its author describes it; `pins` holds figures that the author's own tests check.
+
+    `door` says how it comes: a built-in architecture with its weights, or an ONNX file. Only the latter may leave
+    `labels` out; its classes are then those that it answers with, by number.
+    """
+
+    name: Name
+    version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
+    task: Literal["classification"] = "classification"
+    labels: tuple[str, ...] = ()
+    door: Literal["architecture", "onnx"] = "architecture"
+    architecture: ArchitectureRef | None = None
+    weights: FileRef | None = None
+    onnx: FileRef | None = None
+    data: FileRef
+    input: Input
+    preprocessing: Preprocessing = Preprocessing()
+    golden: Golden = Golden()
+    constraints: list[Constraints] = Field(default_factory=list)
+    pins: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("weights", "onnx", "data")
+    @classmethod
+    def _is_a_format_that_runs_no_code(cls, ref: FileRef | None, info: Any) -> FileRef | None:
+        if ref and not ref.file.endswith(SAFE[info.field_name]):
+            raise ValueError(f"'{ref.file}' must end in {SAFE[info.field_name]}: convert the file")
+        return ref
+
+    @model_validator(mode="after")
+    def _has_what_its_door_takes(self) -> "ModelCard":
+        for door, parts in DOORS.items():
+            for part in parts:
+                if (getattr(self, part) is not None) != (door == self.door):
+                    raise ValueError(f"door '{self.door}' {'needs' if door == self.door else 'takes no'} [{part}]")
+        if len(self.labels) < 2 and (self.labels or self.door == "architecture"):
+            raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
+        return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that the card names, with their sha256."""
+        return {ref.file: ref.sha256 for ref in (self.weights, self.onnx, self.data) if ref}
+
+    @property
+    def source(self) -> SourceKind:
+        """What a recipe is given at its start."""
+        return SOURCES[self.door]
+
+
+def parse_card(text: str) -> ModelCard:
+    """The card that a model.toml holds.
+
+    Raises:
+        CardError: the text is no TOML, or says something that a card cannot say.
+    """
+    try:
+        return ModelCard.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise CardError(f"{CARD_FILE} is no TOML ({error}): correct it") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CardError(
+            f"{CARD_FILE}{f', {where}' if where else ''}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
+
+
+def load_card(folder: Path) -> ModelCard:
+    """The card of a model's folder, once every file it names is there and is the one that it means.
+
+    Raises:
+        CardError: no card, a card that cannot be read, or a file that is missing or another.
+    """
+    path = folder / CARD_FILE
+    if folder.is_file():
+        refuse_pickles(folder.name, folder)
+        raise CardError(f"'{folder.name}' is a file: give the folder of a model, or an ONNX file with its --data")
+    if not path.is_file():
+        raise CardError(f"{folder} holds no {CARD_FILE}: give the folder of a model")
+    card = parse_card(path.read_text(encoding="utf-8"))
+    root = folder.resolve()
+    paths = {name: root / name for name in card.files}
+    for name, file in paths.items():
+        if not file.resolve().is_relative_to(root):
+            raise CardError(f"'{name}' is a link out of {folder}: put the file itself there")
+    check_files(card, paths)
+    return card
+
+
+def check_files(card: ModelCard, files: Mapping[str, Path]) -> None:
+    """See that each file of the card is given, has the sha256 that the card names, and brings no code.
+
+    Args:
+        card: the card.
+        files: where each file of the card lies, by its name in the card.
+
+    Raises:
+        CardError: a file is missing, has another content, or is a pickle under another name.
+    """
+    for name, digest in card.files.items():
+        path = files.get(name)
+        if path is None or not path.is_file():
+            raise CardError(f"'{name}' is named by {CARD_FILE} and isn't there: add the file")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != digest:
+            raise CardError(f"'{name}' has sha256 {found}, {CARD_FILE} says {digest}: correct whichever is wrong")
+        refuse_pickles(name, path)

@@ -1,0 +1,155 @@
+"""The splits of a model's npz: `x_*` samples and `y_*` labels for calib, train, val and test.
+
+An npz of `x` (and `y`) alone is split by seed: a fifth for calib, two fifths each for val and test, nothing for train.
+"""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_compression.errors import DataError
+from edgefleet_compression.models.card import ModelCard
+
+SplitName = Literal["calib", "train", "val", "test"]
+Samples = NDArray[np.uint8] | NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+SHARES: dict[str, tuple[float, float]] = {"calib": (0.0, 0.2), "val": (0.2, 0.6), "test": (0.6, 1.0)}
+"""Which part of the shuffled samples each split gets where the file has only `x`."""
+SPLIT_SEED = 0
+LEAST_TO_SPLIT = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples uint8 or float32 [N, *shape] with their labels int64 [N], or None where there are none."""
+
+    x: Samples
+    y: Labels | None
+
+    def first(self, count: int) -> "Split":
+        """The first `count` samples; all where 0 is asked or fewer are there."""
+        return Split(self.x[:count], None if self.y is None else self.y[:count]) if count else self
+
+    def labels(self) -> Labels:
+        """The labels; raises DataError where there are none."""
+        if self.y is None:
+            raise DataError("the data file holds no labels, and this needs them: add y_*")
+        return self.y
+
+
+class Data:
+    """An npz read split by split; nothing in it is ever unpickled."""
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        classes: int | None,
+        *,
+        scale: float = 1 / 255,
+        labelled: bool = True,
+    ) -> None:
+        """Read from a file, when a split is asked for.
+
+        Args:
+            path: the npz.
+            shape: the shape that each sample must have.
+            classes: labels must be below this; None where it is not known.
+            scale: what samples are multiplied by; float32 samples are taken only by 1.
+            labelled: whether labels must be there.
+        """
+        self._path = path
+        self._shape = shape
+        self._classes = classes
+        self._scale = scale
+        self._labelled = labelled
+        self._splits: dict[SplitName, Split] = {}
+
+    def split(self, name: SplitName) -> Split:
+        """One split, checked.
+
+        Raises:
+            DataError: it is missing, or its arrays have another type, shape or range.
+        """
+        if name not in self._splits:
+            self._splits[name] = self._read(name)
+        return self._splits[name]
+
+    def has(self, name: SplitName) -> bool:
+        """Whether the file holds samples for a split, unread; whether they are right is seen when they are."""
+        try:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+                return f"x_{name}" in npz or (name in SHARES and "x" in npz)
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile):
+            return False
+
+    def _read(self, name: SplitName) -> Split:
+        x, y = _arrays(self._path, name, self._labelled)
+        rows = ", ".join(map(str, self._shape))
+        taken = x.dtype == np.uint8 or (x.dtype == np.float32 and self._scale == 1)
+        if not taken or x.shape[1:] != self._shape or not len(x):
+            raise DataError(
+                f"x_{name} is {x.dtype} {list(x.shape)}: give uint8 [N, {rows}], or float32 with a scale of 1"
+            )
+        if x.dtype == np.float32 and not np.isfinite(x).all():
+            raise DataError(f"x_{name} holds values that are not finite: repair the data file")
+        if y is None or (not self._labelled and y.dtype.kind in "iu" and y.size and (y == -1).all()):
+            return Split(x, None)
+        self._check_labels(name, len(x), y)
+        return Split(x, y.astype(np.int64))
+
+    def _check_labels(self, name: SplitName, count: int, y: NDArray[Any]) -> None:
+        top = "the last class" if self._classes is None else self._classes - 1
+        wrong = y.shape != (count,) or y.dtype.kind not in "iu" or y.min() < 0
+        if wrong or (self._classes is not None and y.max() >= self._classes):
+            raise DataError(f"y_{name} must hold one label from 0 to {top} for each of {count} samples")
+
+
+def open_data(path: Path, card: ModelCard, classes: int | None = None) -> Data:
+    """The data file of a card; only a model that came with its architecture must have labels, to train by."""
+    known = len(card.labels) or classes
+    labelled = card.door == "architecture"
+    return Data(path, card.input.shape, known, scale=card.preprocessing.scale, labelled=labelled)
+
+
+def first_look(path: Path) -> tuple[tuple[int, ...], str]:
+    """The shape of one sample of val, and its type."""
+    x, _ = _arrays(path, "val", labelled=False)
+    return x.shape[1:], str(x.dtype)
+
+
+def _arrays(path: Path, name: SplitName, labelled: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Samples and labels of a split as they stand in the file, or as its share of `x` and `y`."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+            if name in SHARES and "x" in npz and not any(key.startswith("x_") for key in npz):
+                return _share(name, npz["x"], npz.get("y"), labelled)
+            wanted = (f"x_{name}", f"y_{name}") if labelled else (f"x_{name}",)
+            if missing := [key for key in wanted if key not in npz]:
+                raise DataError(f"the data file holds no {' and no '.join(missing)}: add the split")
+            return npz[f"x_{name}"], npz.get(f"y_{name}")
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"the data file is no npz of plain arrays ({error}): write it with numpy.savez_compressed"
+        ) from None
+
+
+def _share(
+    name: SplitName, x: NDArray[Any], y: NDArray[Any] | None, labelled: bool
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    if x.ndim < 1 or len(x) < LEAST_TO_SPLIT:
+        raise DataError(f"x is {list(x.shape)}: give {LEAST_TO_SPLIT} samples or more to split, or x_val and x_test")
+    if y is not None and y.shape != x.shape[:1]:
+        raise DataError(f"y is {list(y.shape)}: give one label for each of the {len(x)} samples of x")
+    if y is None and labelled:
+        raise DataError("the data file holds no y: add the labels")
+    # RandomState, for its stream is frozen: the same file is split alike by every version of numpy.
+    order = np.random.RandomState(SPLIT_SEED).permutation(len(x))
+    begin, end = (round(share * len(x)) for share in SHARES[name])
+    rows = np.sort(order[begin:end])
+    return x[rows], None if y is None else y[rows]

@@ -1,0 +1,249 @@
+"""A first look at a model that is brought as ONNX, in a process of its own and under limits, and a card made of it.
+
+    python -m edgefleet_compression.models.inspection '{"onnx": ..., "data": ..., "shape": null, "scale": null}'
+
+Importing this module brings neither onnx nor onnxruntime, so that the controller and its command line can.
+"""
+
+import hashlib
+import json
+import math
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from edgefleet_compression.errors import CardError, CompressionError, DataError, GraphError
+from edgefleet_compression.models.card import CARD_FILE, SAFE, ModelCard, parse_card
+from edgefleet_compression.models.formats import refuse_pickles, refuse_pickles_by_name
+
+ONNX_FILE = "model.onnx"
+DATA_FILE = "data.npz"
+TIMEOUT_S = 120
+CPU_S = 90
+MEMORY_BYTES = 4 * 2**30
+MEMORY_PER_FILE_BYTE = 8
+GOLDEN_SAMPLES = 32
+GOLDEN_BYTES = 768 * 1024
+"""Raw bytes of a golden set; devices take 1 MB of it."""
+EXPECTED_BYTES = 80 * 1024
+BYTES_PER_PROBABILITY = 10
+
+
+class Findings(BaseModel):
+    """What a file and its data are; `classes` is what the graph answered with, `samples` those of val."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input_name: str
+    input_type: str
+    sample: tuple[int | None, ...]
+    shape: tuple[int, ...]
+    classes: int
+    data_type: str
+    samples: int
+    labelled: bool
+
+
+def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Findings:
+    """Check an ONNX file and its data without loading either into this process.
+
+    Args:
+        onnx: the file.
+        data: the npz.
+        card: what they must be; None asks only what they are.
+
+    Raises:
+        CompressionError: one line that says what is wrong and what to do.
+    """
+    given = {"onnx": str(onnx), "data": str(data), "card": None if card is None else card.model_dump(mode="json")}
+    # -P: a folder named `compression` where the service was started must not shadow the standard library's.
+    command = [sys.executable, "-P", "-m", "edgefleet_compression.models.inspection", json.dumps(given)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        raise GraphError(
+            f"looking at the ONNX file took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
+        ) from None
+    if not answer["ok"]:
+        raise GraphError(answer["error"])
+    return Findings.model_validate(answer["findings"])
+
+
+def check_card(card: ModelCard, input_name: str, input_type: str, sample: tuple[int | None, ...], classes: int) -> None:
+    """See that a card says of an ONNX file what the file says of itself.
+
+    Raises:
+        CardError: it doesn't.
+    """
+    shape = card.input.shape
+    if card.input.name != input_name:
+        raise CardError(
+            f"{CARD_FILE} names the input '{card.input.name}', the graph '{input_name}': correct input.name"
+        )
+    if not fits(shape, sample):
+        raise CardError(
+            f"{CARD_FILE} gives samples {list(shape)}, the graph takes {_shown(sample)}: correct input.shape"
+        )
+    if card.labels and len(card.labels) != classes:
+        raise CardError(
+            f"{CARD_FILE} names {len(card.labels)} labels, the model answers {classes} classes: correct labels"
+        )
+    if input_type == "uint8" and card.preprocessing.scale != 1:
+        raise CardError("the graph takes uint8 as it is: set preprocessing.scale to 1")
+
+
+def fits(shape: tuple[int, ...], sample: tuple[int | None, ...]) -> bool:
+    """Whether samples of a shape fit a graph's input, whose open dimensions are None."""
+    return len(shape) == len(sample) and all(b in (None, a) for a, b in zip(shape, sample, strict=True))
+
+
+def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None = None) -> str:
+    """The text of a model.toml for an ONNX file and its data, which it calls ONNX_FILE and DATA_FILE.
+
+    Args:
+        onnx: the file.
+        data: the npz: `x`, or `x_val`, `x_test` and `x_calib`, each perhaps with its `y`.
+        name: of the model; None takes the file's.
+        version: of the model.
+        scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
+
+    Raises:
+        CompressionError: one line that says what is wrong and what to do.
+    """
+    for part, path in (("onnx", onnx), ("data", data)):
+        refuse_pickles_by_name(path.name)
+        if path.suffix.lower() != SAFE[part]:
+            raise CardError(f"'{path.name}' must end in {SAFE[part]}: convert the file")
+        if not path.is_file():
+            raise CardError(f"there is no file {path}: name one that is")
+        refuse_pickles(path.name, path)
+    found = inspect_model(onnx, data)
+    if scale is None:
+        scale = 1 / 255 if (found.data_type, found.input_type) == ("uint8", "float32") else 1.0
+    text = _CARD.format(
+        name=json.dumps(name or slug(onnx.stem)),
+        version=version,
+        onnx_file=ONNX_FILE,
+        onnx=_sha256(onnx),
+        data_file=DATA_FILE,
+        data=_sha256(data),
+        input=json.dumps(found.input_name),
+        shape=list(found.shape),
+        scale=repr(float(scale)),
+        golden=_golden(found),
+    )
+    check_card(parse_card(text), found.input_name, found.input_type, found.sample, found.classes)
+    return text
+
+
+_CARD = """\
+name = {name}
+version = {version}
+task = "classification"
+door = "onnx"
+
+[onnx]
+file = "{onnx_file}"
+sha256 = "{onnx}"
+
+[data]
+file = "{data_file}"
+sha256 = "{data}"
+
+[input]
+name = {input}
+shape = {shape}
+
+[preprocessing]
+scale = {scale}
+
+[golden]
+samples = {golden}
+"""
+
+
+def slug(stem: str) -> str:
+    """A model's name made of a file's: MobileNet V2.1 becomes mobilenet-v2-1."""
+    found = re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:64]
+    if not found:
+        raise CardError(f"no name can be made of the file name '{stem}': give one")
+    return found
+
+
+def _golden(found: Findings) -> int:
+    """As many golden samples as devices and the manifest take."""
+    sample_bytes = (1 if found.data_type == "uint8" else 4) * math.prod(found.shape)
+    by_answers = EXPECTED_BYTES // (BYTES_PER_PROBABILITY * found.classes)
+    return max(1, min(GOLDEN_SAMPLES, found.samples, GOLDEN_BYTES // sample_bytes, by_answers))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shown(sample: tuple[int | None, ...]) -> str:
+    return f"[{', '.join('any' if size is None else str(size) for size in sample)}]"
+
+
+def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
+    """In the process that is under limits: check, run once, read the splits."""
+    from edgefleet_compression.models.brought import answered_classes, check_graph
+    from edgefleet_compression.models.data import Data, first_look
+
+    graph = check_graph(onnx)
+    shape, data_type = first_look(data)
+    if not fits(shape, graph.sample):
+        raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct either")
+    classes = answered_classes(onnx, graph, shape)
+    if card is not None:
+        check_card(card, graph.input_name, graph.input_type, graph.sample, classes)
+        shape = card.input.shape
+    if graph.input_type == "uint8" and data_type != "uint8":
+        raise DataError(f"the graph takes uint8 and the samples are {data_type}: give them as uint8")
+    scale = card.preprocessing.scale if card else 1.0
+    splits = Data(data, shape, classes, scale=scale, labelled=False)
+    val, test = splits.split("val"), splits.split("test")
+    return Findings(
+        input_name=graph.input_name,
+        input_type=graph.input_type,
+        sample=graph.sample,
+        shape=shape,
+        classes=classes,
+        data_type=data_type,
+        samples=len(val.x),
+        labelled=val.y is not None and test.y is not None,
+    )
+
+
+def _limit(file_bytes: int) -> None:
+    bound = MEMORY_BYTES + MEMORY_PER_FILE_BYTE * file_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
+
+
+def _main(given: dict[str, Any]) -> dict[str, Any]:
+    onnx, data = Path(given["onnx"]), Path(given["data"])
+    _limit(onnx.stat().st_size)
+    try:
+        card = None if given["card"] is None else ModelCard.model_validate(given["card"])
+        return {"ok": True, "findings": _look(onnx, data, card).model_dump(mode="json")}
+    except CompressionError as error:
+        return {"ok": False, "error": " ".join(str(error).split())}
+    except ModuleNotFoundError as error:
+        return {"ok": False, "error": f"'{error.name}' is missing: install edgefleet[controller,compression] here"}
+    except MemoryError:
+        return {
+            "ok": False,
+            "error": f"the model or its data need more than {MEMORY_BYTES // 2**30} GB: give smaller ones",
+        }
+
+
+if __name__ == "__main__":
+    print(json.dumps(_main(json.loads(sys.argv[1]))))

@@ -1,0 +1,112 @@
+"""The source model of a build: its card, its data, its graph or module, and what it answers (the teacher's labels)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from edgefleet_compression.cache import Cache
+from edgefleet_compression.errors import CardError, GraphError
+from edgefleet_compression.models.brought import answered_classes, check_graph
+from edgefleet_compression.models.card import CARD_FILE, ModelCard, check_files, parse_card
+from edgefleet_compression.models.data import Data, Samples, SplitName, open_data
+from edgefleet_compression.models.inspection import check_card
+from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
+from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_protocol.canonical import digest_of
+
+BATCH = 250
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as it was registered; `digest` names its weights, architecture or graph, and preprocessing."""
+
+    card: ModelCard
+    data: Data
+    state: SourceState
+    digest: str
+    cache: Cache
+    classes: int
+
+    def logits(self, split: SplitName, mirrored: bool = False) -> Logits:
+        """What the source model answers to a split, float32 [N, classes], as it is or mirrored left to right.
+
+        Raises:
+            GraphError: an answer is not finite.
+        """
+        key = digest_of(
+            {
+                "logits": split,
+                "mirrored": mirrored,
+                "source": self.digest,
+                "data": self.card.data.sha256,
+                **self._runtime(),
+            }
+        )
+
+        def fill(folder: Path) -> None:
+            answers = self._answers(self.data.split(split).x, mirrored)
+            if bad := int((~np.isfinite(answers).all(1)).sum()):
+                raise GraphError(f"the model's answer to {bad} of {len(answers)} samples of {split} is not finite")
+            save_file({"logits": answers}, folder / "logits.safetensors")
+
+        folder, _ = self.cache.get_or_put(key, fill)
+        return np.asarray(load_file(folder / "logits.safetensors")["logits"], np.float32)
+
+    def _runtime(self) -> dict[str, Any]:
+        if isinstance(self.state, TorchState):
+            return {"torch": torch.__version__}
+        return {"onnxruntime": onnxruntime.__version__}
+
+    def _answers(self, x: Samples, mirrored: bool) -> Logits:
+        scale = self.card.preprocessing.scale
+        if not isinstance(self.state, TorchState):
+            return Session(self.state.path).logits(inputs(x[..., ::-1] if mirrored else x, scale))
+        answers = []
+        with torch.inference_mode():
+            for start in range(0, len(x), BATCH):
+                batch = torch.from_numpy(x[start : start + BATCH]).float() * scale
+                answers.append(self.state.module(batch.flip(-1) if mirrored else batch).numpy())
+        return np.concatenate(answers)
+
+
+def open_source(files: dict[str, Path], cache: Cache) -> Source:
+    """The source model of the files that were registered with it.
+
+    Args:
+        files: where each file lies, by its name in the model's folder; model.toml is one of them.
+        cache: where answers of the source model are kept.
+
+    Raises:
+        CardError: model.toml or a file it names is missing or wrong.
+        GraphError: its ONNX file cannot be taken.
+    """
+    if CARD_FILE not in files:
+        raise CardError(f"no {CARD_FILE} is given: register the model's folder again")
+    card = parse_card(files[CARD_FILE].read_text(encoding="utf-8"))
+    check_files(card, files)
+    state, classes = _brought(card, files) if card.door == "onnx" else _module(card, files)
+    digest = digest_of({"state": state.digest(), "scale": card.preprocessing.scale})
+    return Source(card, open_data(files[card.data.file], card, classes), state, digest, cache, classes)
+
+
+def _module(card: ModelCard, files: dict[str, Path]) -> tuple[SourceState, int]:
+    assert card.architecture is not None and card.weights is not None  # by the card's own check
+    classes, weights = len(card.labels), files[card.weights.file]
+    return torch_state(card.architecture.name, card.architecture.args, card.input.shape, classes, weights), classes
+
+
+def _brought(card: ModelCard, files: dict[str, Path]) -> tuple[SourceState, int]:
+    assert card.onnx is not None  # by the card's own check
+    path = files[card.onnx.file]
+    graph = check_graph(path)
+    classes = answered_classes(path, graph, card.input.shape)
+    check_card(card, graph.input_name, graph.input_type, graph.sample, classes)
+    return BroughtState(path, graph), classes

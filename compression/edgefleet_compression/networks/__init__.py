@@ -1,0 +1,1 @@
+"""Networks in torch: built, taken apart, and looked at as a graph."""

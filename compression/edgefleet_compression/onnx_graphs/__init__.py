@@ -1,0 +1,1 @@
+"""ONNX files: read, rewritten, quantized, stored in few bits, and run."""

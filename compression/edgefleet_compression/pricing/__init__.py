@@ -1,0 +1,1 @@
+"""What a variant costs on a profile, which one it gets, and why."""

@@ -1,0 +1,176 @@
+"""Which variant a profile gets, with the reasons: what prices.py and verdicts.py say of each, and a preference.
+
+Pure arithmetic on figures that were measured elsewhere.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from edgefleet_compression.pricing.prices import Candidate, Price, price
+from edgefleet_compression.pricing.verdicts import ROUNDING, Verdict, judge, percent, small
+from edgefleet_profiles.profile import Constraints, DeviceProfile
+
+__all__ = ["Candidate", "Choice", "Price", "best_of", "choose", "nearest_of", "preferring_what_is_known", "price"]
+
+TIE = 0.002
+"""Shares of right answers, or of answers as the source model gives them, that are so near count as level."""
+SHARES = {"accuracy": "", "agreement": " agreement"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate that a profile gets, None where none meets its constraints.
+
+    `reasons` has one sentence for every candidate, by variant; `nearest` is, where none meets everything, the one
+    whose worst miss is the smallest share of what was allowed (for accuracy: of the wrong answers allowed).
+    """
+
+    chosen: Candidate | None
+    reasons: dict[str, str]
+    nearest: Candidate | None = None
+
+
+def choose(
+    profile: DeviceProfile,
+    constraints: Constraints,
+    source_accuracy: float | None,
+    candidates: Sequence[Candidate],
+    *,
+    measured_here: Collection[str] = (),
+) -> Choice:
+    """The candidate that `profile` gets, and for every candidate why it is that one or is not.
+
+    Args:
+        profile: where the variant shall run.
+        constraints: what it must meet there, and what to prefer among those that do.
+        source_accuracy: the source model's share of right answers (0 to 1) on the validation split.
+        candidates: the variants to choose from.
+        measured_here: the variants whose latency and energy were measured on this profile's device class.
+    """
+    constraints = preferring_what_is_known(constraints, candidates)
+    verdicts = judge(profile, constraints, source_accuracy, candidates, measured_here)
+    feasible = [v for v in verdicts if not v.broken]
+    best = best_of(verdicts, constraints)
+    if best is None:
+        return _none_fits(verdicts)
+    reasons = {}
+    for v in verdicts:
+        if v is best:
+            reason = _why_chosen(v, constraints, len(feasible), profile.link.name)
+        else:
+            reason = v.why_not or f"meets everything; {_why_not(v, best, constraints)}"
+        reasons[v.candidate.variant] = _with_notes(reason, v)
+    return Choice(best.candidate, reasons)
+
+
+def nearest_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """The one whose worst miss is smallest."""
+    return min(verdicts, key=lambda v: (v.worst_miss, v.candidate.variant))
+
+
+def _none_fits(verdicts: list[Verdict]) -> Choice:
+    if not verdicts:
+        return Choice(None, {})
+    nearest = nearest_of(verdicts)
+    reasons = {
+        v.candidate.variant: _with_notes(("nearest of all: " if v is nearest else "") + v.why_not, v) for v in verdicts
+    }
+    return Choice(None, reasons, nearest.candidate)
+
+
+def preferring_what_is_known(constraints: Constraints, candidates: Sequence[Candidate]) -> Constraints:
+    """Without labels no accuracy is known of any candidate: then agreement with the source model stands for it."""
+    if constraints.prefer != "accuracy" or any(c.metrics.accuracy_val is not None for c in candidates):
+        return constraints
+    return constraints.model_copy(update={"prefer": "agreement"})
+
+
+def best_of(verdicts: Sequence[Verdict], constraints: Constraints) -> Verdict | None:
+    """The one that is preferred among those that break nothing; None where there is none."""
+    feasible = [v for v in verdicts if not v.broken]
+    if not feasible:
+        return None
+    if constraints.prefer not in SHARES:
+        return min(feasible, key=lambda v: (_figure(v, constraints), *_tie_break(v)))
+    top = max(_share(v.candidate, constraints) or 0.0 for v in feasible)
+    level = [v for v in feasible if (_share(v.candidate, constraints) or 0.0) >= top - TIE - ROUNDING]
+    return min(level, key=lambda v: (v.candidate.delivery_bytes, *_tie_break(v)))
+
+
+def _tie_break(verdict: Verdict) -> tuple[float, int, str]:
+    candidate = verdict.candidate
+    return -(candidate.metrics.accuracy_val or 0.0), candidate.delivery_bytes, candidate.variant
+
+
+def _share(candidate: Candidate, constraints: Constraints) -> float | None:
+    """The share that the preference wants large."""
+    metrics = candidate.metrics
+    return metrics.accuracy_val if constraints.prefer == "accuracy" else metrics.agreement_val
+
+
+def _figure(verdict: Verdict, constraints: Constraints) -> float:
+    """The figure that the preference wants small; what was not measured comes last."""
+    value = {
+        "delivery_bytes": verdict.candidate.delivery_bytes,
+        "p95_ms": verdict.price.p95_ms,
+        "mj_per_inference": verdict.price.inference_mj,
+    }[constraints.prefer]
+    return float("inf") if value is None else value
+
+
+def _why_chosen(verdict: Verdict, constraints: Constraints, feasible: int, link: str) -> str:
+    candidate, cost = verdict.candidate, verdict.price
+    accuracy, agreement = candidate.metrics.accuracy_val, candidate.metrics.agreement_val
+    best = {
+        "accuracy": f"most accurate, to {TIE * 100:.1f} points, and smallest of those",
+        "agreement": f"answers most as the source model does, to {TIE * 100:.1f} points, and smallest of those",
+        "delivery_bytes": "smallest delivery",
+        "p95_ms": "lowest p95",
+        "mj_per_inference": "least energy",
+    }[constraints.prefer]
+    among = f"of the {feasible} that meet everything" if feasible > 1 else "the only one that meets everything"
+    figures = [
+        *([] if accuracy is None else [f"{percent(accuracy)} right"]),
+        *([f"{percent(agreement)} agreement"] if accuracy is None and agreement is not None else []),
+        f"{candidate.delivery_bytes:,} bytes in {cost.transfer_s:.1f} s on {link}",
+        _p95(cost),
+    ]
+    reason = f"{best} {among}" if feasible > 1 else among
+    return f"{reason}: {', '.join(figures)}"
+
+
+def _why_not(verdict: Verdict, best: Verdict, constraints: Constraints) -> str:
+    mine, theirs, name = verdict.candidate, best.candidate, best.candidate.recipe
+    bytes_against = f"{mine.delivery_bytes:,} bytes against {theirs.delivery_bytes:,} of {name}"
+    if constraints.prefer in SHARES:
+        share, better = _share(mine, constraints), _share(theirs, constraints)
+        if share is None:
+            return f"{constraints.prefer} not measured; {bytes_against}"
+        if better is None:
+            return bytes_against
+        what = SHARES[constraints.prefer]
+        if share < better - TIE - ROUNDING:
+            return f"{percent(share)}{what} is less than {percent(better)} of {name}"
+        return f"{percent(share)}{what} is level with {percent(better)} of {name}, and {bytes_against}"
+    if constraints.prefer == "delivery_bytes":
+        return bytes_against
+    if constraints.prefer == "p95_ms":
+        return f"{_p95(verdict.price)} against {_p95(best.price)} of {name}"
+    return f"{_energy(verdict.price)} against {_energy(best.price)} of {name}"
+
+
+def _with_notes(reason: str, verdict: Verdict) -> str:
+    return "; ".join([reason, *verdict.notes])
+
+
+def _p95(cost: Price) -> str:
+    if cost.p95_ms is None:
+        return "p95 not measured"
+    form = ".1f" if cost.p95_ms >= 1 else ".3f"
+    return f"p95 {cost.p95_ms:{form}} ms{' (predicted)' if cost.p95_is_predicted else ''}"
+
+
+def _energy(cost: Price) -> str:
+    if cost.inference_mj is None:
+        return "energy not measured"
+    return f"{small(cost.inference_mj)} mJ{' (modelled)' if cost.energy_source == 'modelled' else ''}"

@@ -1,0 +1,202 @@
+"""Why a profile gets the variant that it gets, and what would have to change for it to get another one.
+
+The rule asked is the one that chooses (pricing.py): for each quantity that the choice may depend on, every value at
+which some candidate begins or ceases to meet a constraint is known, and between two such values nothing changes. So
+the choice is made once between each two, and a flip is where two of them differ. Nothing is built or measured.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+from edgefleet_compression.pricing.choosing import best_of, choose, nearest_of, preferring_what_is_known
+from edgefleet_compression.pricing.prices import Candidate
+from edgefleet_compression.pricing.quantities import QUANTITIES, Quantity
+from edgefleet_compression.pricing.verdicts import Verdict, judge, percent
+from edgefleet_profiles.parts import THIN_LINK_KBPS, Link
+from edgefleet_profiles.profile import Constraints, DeviceProfile, Preference
+
+Direction = Literal["above", "below"]
+SAME = 1e-6
+"""Values that differ by a smaller share are one: nothing that is measured is more exact."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a choice is made from.
+
+    `offered` gives the candidates for a link: what a device downloads depends a little on the link's chunks.
+    """
+
+    profile: DeviceProfile
+    constraints: Constraints
+    source_accuracy: float | None
+    offered: Callable[[Link], Sequence[Candidate]]
+    measured_here: frozenset[str] = frozenset()
+
+    def asked(self) -> Constraints:
+        """The constraints, with agreement preferred where no accuracy is known."""
+        return preferring_what_is_known(self.constraints, self.offered(self.profile.link))
+
+    def verdicts(self) -> list[Verdict]:
+        """What there is to say of each candidate."""
+        offered = self.offered(self.profile.link)
+        return judge(self.profile, self.asked(), self.source_accuracy, offered, self.measured_here)
+
+    def winner(self) -> Verdict | None:
+        """The candidate that the profile gets."""
+        return best_of(self.verdicts(), self.asked())
+
+    def having(self, quantity: Quantity, value: float) -> "Situation":
+        """The same situation with another value of one quantity."""
+        constraints, profile = self.constraints, self.profile
+        if quantity.part == "link":
+            link = profile.link.model_copy(update={quantity.name: value})
+            profile = profile.model_copy(update={"link": link})
+        else:
+            constraints = constraints.model_copy(update={quantity.name: value})
+        return Situation(profile, constraints, self.source_accuracy, self.offered, self.measured_here)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Beyond `at`, and until the next flip of this quantity in this direction, `winner` is chosen; None: nothing.
+
+    `now` is the quantity's value, None where it is not asked; `unit` is that of both.
+    """
+
+    quantity: str
+    unit: str
+    now: float | None
+    direction: Direction
+    at: float
+    winner: Candidate | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A choice, with what speaks for it and what would change it.
+
+    `runner_up` is what the profile would get without the winner; where nothing else meets everything, the one that
+    misses least. `rejected` are all that break a constraint; `reasons` has a sentence for every candidate.
+    `preferences` says what each other preference would choose.
+    """
+
+    situation: Situation
+    winner: Verdict | None
+    runner_up: Verdict | None
+    rejected: tuple[Verdict, ...]
+    reasons: dict[str, str]
+    flips: tuple[Flip, ...]
+    preferences: dict[Preference, Candidate | None]
+
+
+def explain(situation: Situation) -> Explanation:
+    """Say who wins, who comes second, what rejected the others, and what would flip that.
+
+    Args:
+        situation: what the choice is made from.
+    """
+    asked, verdicts, winner = situation.asked(), situation.verdicts(), situation.winner()
+    rest = [v for v in verdicts if winner is None or v.candidate != winner.candidate]
+    choice = choose(
+        situation.profile,
+        situation.constraints,
+        situation.source_accuracy,
+        situation.offered(situation.profile.link),
+        measured_here=situation.measured_here,
+    )
+    return Explanation(
+        situation=situation,
+        winner=winner,
+        runner_up=(best_of(rest, asked) or nearest_of(rest)) if rest else None,
+        rejected=tuple(v for v in verdicts if v.broken),
+        reasons=choice.reasons,
+        flips=tuple(flip for quantity in QUANTITIES for flip in flips(situation, quantity)),
+        preferences=_by_preference(situation),
+    )
+
+
+def flips(situation: Situation, quantity: Quantity) -> Iterator[Flip]:
+    """Every change of the choice as one quantity rises from its value, and as it falls, the nearest first.
+
+    Args:
+        situation: what the choice is made from; all else in it stays.
+        quantity: what changes.
+    """
+    now = quantity.value(situation.profile.link, situation.constraints)
+    if now is None and quantity.off is None:
+        return
+    start = quantity.off if now is None else now
+    assert start is not None
+    edges = _edges(situation, quantity)
+    up = [start, *(e for e in edges if e > start * (1 + SAME)), quantity.most]
+    down = [start, *(e for e in reversed(edges) if e < start * (1 - SAME)), quantity.least]
+    ways: tuple[tuple[Direction, list[float]], ...] = (("above", up), ("below", down))
+    for direction, bounds in ways:
+        last = _candidate(situation.winner())
+        for a, b in pairwise(bounds):
+            if a == b:
+                continue
+            found = _candidate(situation.having(quantity, _between(a, b)).winner())
+            if _variant(found) != _variant(last):
+                sentence = _sentence(direction, quantity, a, found)
+                yield Flip(quantity.name, quantity.unit, now, direction, a, found, sentence)
+            last = found
+
+
+def _edges(situation: Situation, quantity: Quantity) -> list[float]:
+    """Every value at which some candidate begins or ceases to meet a constraint, in order, near twins once."""
+    link = situation.profile.link
+    thin, thick = (link.model_copy(update={"down_kbps": kbps}) for kbps in (THIN_LINK_KBPS / 2, THIN_LINK_KBPS))
+    found = [float(THIN_LINK_KBPS)] if quantity.name == "down_kbps" else []
+    for candidate in {*situation.offered(thin), *situation.offered(thick)}:
+        here = candidate.variant in situation.measured_here
+        edge = quantity.edge(situation.profile, situation.constraints, situation.source_accuracy, candidate, here)
+        if edge is not None and quantity.least < edge < quantity.most:
+            found.append(edge)
+    found.sort()
+    return [edge for i, edge in enumerate(found) if not i or edge > found[i - 1] * (1 + SAME)]
+
+
+def _between(a: float, b: float) -> float:
+    low, high = min(a, b), max(a, b)
+    if math.isinf(high):
+        return low * 2 or 1.0
+    return (low + high) / 2
+
+
+def _candidate(verdict: Verdict | None) -> Candidate | None:
+    return verdict.candidate if verdict else None
+
+
+def _variant(candidate: Candidate | None) -> str | None:
+    return candidate.variant if candidate else None
+
+
+def _sentence(direction: str, quantity: Quantity, at: float, winner: Candidate | None) -> str:
+    value = f"{direction} {quantity.shown(at, up=direction == 'above')}"
+    return f"{value}, {'nothing meets everything' if winner is None else f'{named(winner)} wins'}"
+
+
+def named(candidate: Candidate) -> str:
+    """`the 91.8 % variant student-w5`."""
+    metrics = candidate.metrics
+    share = metrics.accuracy_val if metrics.accuracy_val is not None else metrics.agreement_val
+    kind = "" if metrics.accuracy_val is not None else " agreement"
+    return f"the {percent(share)}{kind} variant {candidate.recipe}" if share is not None else candidate.recipe
+
+
+def _by_preference(situation: Situation) -> dict[Preference, Candidate | None]:
+    found = {}
+    for prefer in get_args(Preference):
+        if prefer != situation.asked().prefer:
+            constraints = situation.constraints.model_copy(update={"prefer": prefer})
+            other = Situation(
+                situation.profile, constraints, situation.source_accuracy, situation.offered, situation.measured_here
+            )
+            found[prefer] = _candidate(other.winner())
+    return found

@@ -1,0 +1,162 @@
+"""Which constraints a candidate breaks on a profile, and by how much: the first half of a choice.
+
+A latency that was measured on another class of device is a prediction here, and so is a modelled energy: they may
+order candidates, and they never reject one.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from edgefleet_compression.pricing.prices import Candidate, Price, price
+from edgefleet_profiles.profile import Constraints, DeviceProfile
+
+# Differences of two decimal fractions miss the fraction they stand for by less than this.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A constraint that a candidate breaks, in one sentence; `miss` is the share by which it does."""
+
+    constraint: str
+    sentence: str
+    miss: float
+
+
+@dataclass
+class Verdict:
+    """A candidate with its price, the constraints that it breaks, and what could not be judged."""
+
+    candidate: Candidate
+    price: Price
+    broken: list[Broken] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def breaks(self, constraint: str, sentence: str, miss: float) -> None:
+        """Note that it breaks a constraint."""
+        self.broken.append(Broken(constraint, sentence, miss))
+
+    @property
+    def worst_miss(self) -> float:
+        """The largest share by which it misses anything."""
+        return max((b.miss for b in self.broken), default=0.0)
+
+    @property
+    def why_not(self) -> str:
+        """All that it breaks; empty where it meets everything."""
+        return "; ".join(b.sentence for b in self.broken)
+
+
+def judge(
+    profile: DeviceProfile,
+    constraints: Constraints,
+    source_accuracy: float | None,
+    candidates: Sequence[Candidate],
+    measured_here: Collection[str] = (),
+) -> list[Verdict]:
+    """A verdict on each candidate.
+
+    Args:
+        profile: where the variant shall run.
+        constraints: what it must meet there.
+        source_accuracy: the source model's share of right answers (0 to 1) on the validation split.
+        candidates: the variants.
+        measured_here: those whose latency and energy were measured on this profile's device class.
+    """
+    verdicts = []
+    for candidate in candidates:
+        here = candidate.variant in measured_here
+        cost = price(candidate, profile, measured_here=here, transfers_per_month=constraints.transfers_per_month)
+        verdict = Verdict(candidate, cost)
+        _judge_accuracy(verdict, constraints, source_accuracy)
+        _judge_delivery(verdict, constraints, profile)
+        _judge_running(verdict, constraints, here)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _judge_accuracy(verdict: Verdict, constraints: Constraints, source_accuracy: float | None) -> None:
+    accuracy = verdict.candidate.metrics.accuracy_val
+    least, drop = constraints.min_accuracy, constraints.max_drop
+    if least is None and drop is None:
+        if accuracy is None:
+            verdict.notes.append("accuracy not measured")
+        return
+    if accuracy is None:
+        asked = "max_drop" if least is None else "min_accuracy"
+        verdict.breaks(asked, "accuracy not measured, and a least accuracy is asked", float("inf"))
+        return
+    if least is not None and accuracy < least - ROUNDING:
+        # Misses of accuracy count in wrong answers, as those of other figures count in what is too much.
+        miss = (1 - accuracy) / max(1 - least, 0.001) - 1
+        verdict.breaks("min_accuracy", f"{percent(accuracy)} right, at least {percent(least)} asked", miss)
+    if drop is None:
+        return
+    if source_accuracy is None:
+        sentence = "the source model's accuracy is not measured, and a largest drop is asked"
+        verdict.breaks("max_drop", sentence, float("inf"))
+    elif source_accuracy - accuracy > drop + ROUNDING:
+        lost = source_accuracy - accuracy
+        miss = (1 - accuracy) / max(1 - source_accuracy + drop, 0.001) - 1
+        sentence = (
+            f"{percent(accuracy)} right, {lost * 100:.2f} points below the source model, "
+            f"at most {drop * 100:.2f} allowed"
+        )
+        verdict.breaks("max_drop", sentence, miss)
+
+
+def _judge_delivery(verdict: Verdict, constraints: Constraints, profile: DeviceProfile) -> None:
+    link, cost, size = profile.link, verdict.price, verdict.candidate.delivery_bytes
+    month, cap = constraints.transfers_per_month, link.monthly_cap_mb
+    often = "" if month == 1 else f" for {month:g} transfers"
+    for constraint, value, most, sentence, unit in (
+        ("transfer_s", cost.transfer_s, constraints.transfer_s, f"takes {cost.transfer_s:.1f} s on {link.name}", " s"),
+        ("delivery_bytes", size, constraints.delivery_bytes, f"delivers {size:,} bytes", ""),
+        ("transfer_j", cost.transfer_j, constraints.transfer_j, f"a transfer takes {cost.transfer_j:.3g} J", " J"),
+        (
+            *("usd_per_month", cost.usd_per_month, constraints.usd_per_month),
+            *(f"data for {cost.usd_per_month:.3g} USD a month{often}", " USD"),
+        ),
+        (
+            *("monthly_cap_mb", cost.mb_per_month, cap),
+            *(f"{cost.mb_per_month:.3g} MB a month{often}, more than the plan of {link.name} holds", " MB"),
+        ),
+    ):
+        if most is not None and value > most:
+            allowed = f"{most:,}" if isinstance(most, int) else f"{most:g}"
+            miss = value / most - 1 if most else float("inf")
+            verdict.breaks(constraint, f"{sentence}, at most {allowed}{unit} allowed", miss)
+
+
+def _judge_running(verdict: Verdict, constraints: Constraints, measured_here: bool) -> None:
+    cost = verdict.price
+    doubt = {"modelled": "modelled", "measured": "", "measured elsewhere": "from elsewhere", None: ""}
+    # Memory barely depends on the processor; time and energy do, so they count only from this very class.
+    for constraint, what, unit, value, most, unsure in (
+        ("p95_ms", "p95", "ms", cost.p95_ms, constraints.p95_ms, "" if measured_here else "predicted"),
+        ("ram_mb", "memory", "MB", verdict.candidate.metrics.peak_rss_mb, constraints.ram_mb, ""),
+        (
+            *("mj_per_inference", "energy", "mJ"),
+            *(cost.inference_mj, constraints.mj_per_inference, doubt[cost.energy_source]),
+        ),
+    ):
+        if most is None:
+            continue
+        if value is None:
+            verdict.notes.append(f"{what} not measured, at most {most:g} {unit} asked")
+        elif value > most and unsure:
+            asked = f"at most {most:g} {unit} asked"
+            verdict.notes.append(f"{what} of {small(value)} {unit}, {asked}: {unsure}, not used to reject")
+        elif value > most:
+            miss = value / most - 1 if most else float("inf")
+            verdict.breaks(constraint, f"{what} of {small(value)} {unit}, at most {most:g} {unit} allowed", miss)
+
+
+def small(value: float) -> str:
+    """A figure with one decimal, or with three digits where it is below one."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share as per cent with one decimal, or two where the second says something."""
+    return f"{share * 100:.2f}".removesuffix("0") + " %"

@@ -1,0 +1,148 @@
+"""A recipe in a file of somebody's own: read, and where it is wrong, the line and the step at which it is."""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.recipes.recipe import Recipe, StepSpec, recipe_from, shipped_recipes
+
+MOST_BYTES = 2**20
+FIELDS = ("name", "title", "steps")
+STEP_FIELDS = ("step", "config")
+_TABLE = re.compile(r"^\s*\[\[\s*steps\s*\]\]")
+_STEP = re.compile(r"(?:^|[\s{,])step\s*=")
+_SETTING = re.compile(r"setting '([^']+)'")
+
+
+def find_recipe(given: str) -> Recipe:
+    """The recipe that is meant: a shipped one by its name, or that of a file.
+
+    Raises:
+        RecipeError: no such name and no such file, or a file that is wrong; with the names or the line that are near.
+    """
+    shipped = shipped_recipes()
+    if given in shipped:
+        return shipped[given]
+    path = Path(given)
+    if path.suffix == ".toml" or path.is_file():
+        return read_recipe(path)
+    near = difflib.get_close_matches(given, shipped, n=1, cutoff=0.5)
+    known = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}; a file's name ends in .toml"
+    raise RecipeError(f"no recipe '{given}': {known}")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe of a file.
+
+    Raises:
+        RecipeError: it cannot be read, or is wrong: the line, the step, and the nearest known name.
+    """
+    text = _read(path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path} is no TOML: {error}") from None
+    _check_names(path, text, table)
+    steps = table.get("steps")
+    if isinstance(steps, list):
+        for index, step in enumerate(steps):
+            _check_step(path, text, steps, index, step)
+    try:
+        return recipe_from(table)
+    except RecipeError as error:
+        place = _where_the_order_breaks(table, str(error))
+        at = "" if place is None else _at(text, steps, place)
+        raise RecipeError(f"{path}{at}: {_reason(error)}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise RecipeError(f"{path} has {path.stat().st_size:,} bytes: a recipe is a small TOML file")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read ({error.strerror}): give a recipe's TOML file") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path} is no text: give a recipe's TOML file") from None
+
+
+def _check_names(path: Path, text: str, table: dict[str, Any]) -> None:
+    for name in table:
+        if name not in FIELDS:
+            line = _line_of(text.splitlines(), rf"^\s*(?:\[+\s*)?{re.escape(name)}\b")
+            raise RecipeError(f"{path}{_said(line)}: there is no '{name}' in a recipe{_near(name, FIELDS)}")
+
+
+def _check_step(path: Path, text: str, steps: list[Any], index: int, step: Any) -> None:
+    """See one step by itself; what it is among the others is seen later."""
+    if not isinstance(step, dict) or "step" not in step:
+        raise RecipeError(f'{path}{_at(text, steps, index)}: it names no step: write step = "NAME"')
+    for name in step:
+        if name not in STEP_FIELDS:
+            near = f"{_near(name, STEP_FIELDS)}; settings stand in config"
+            raise RecipeError(f"{path}{_at(text, steps, index, name)}: there is no '{name}' in a step{near}")
+    try:
+        StepSpec.model_validate(step)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        setting = _SETTING.search(reason)
+        at = _at(text, steps, index, setting[1].partition(".")[0] if setting else None)
+        raise RecipeError(f"{path}{at}: {reason}") from None
+
+
+def _where_the_order_breaks(table: dict[str, Any], said: str) -> int | None:
+    """The step at which a recipe is refused: the first one with which the refusal is the same."""
+    steps = table.get("steps")
+    if not isinstance(steps, list) or not said.startswith("recipe '"):
+        return None
+    for count in range(1, len(steps) + 1):
+        try:
+            recipe_from({**table, "steps": steps[:count]})
+        except RecipeError as error:
+            if str(error) == said and f"'{steps[count - 1]['step']}'" in said:
+                return count - 1
+    return None
+
+
+def _reason(error: RecipeError) -> str:
+    """What is wrong, without the recipe's name: the file's says which it is."""
+    return re.sub(r"^recipe '[^']*'(?:, |: )", "", str(error))
+
+
+def _at(text: str, steps: Any, index: int, setting: str | None = None) -> str:
+    """`, line 7 (step 2, 'distill')`; the line is that of the setting where it is found."""
+    lines = text.splitlines()
+    line = _line_of_step(lines, len(steps), index)
+    if line is not None and setting is not None:
+        after = _line_of_step(lines, len(steps), index + 1) or len(lines) + 1
+        found = _line_of(lines[line - 1 : after - 1], rf"(?:^|[\s{{,]){re.escape(setting)}\s*=")
+        line = line if found is None else line + found - 1
+    name = steps[index].get("step") if isinstance(steps[index], dict) else None
+    return f"{_said(line)} (step {index + 1}{f', {name!r}' if isinstance(name, str) else ''})"
+
+
+def _line_of_step(lines: list[str], count: int, index: int) -> int | None:
+    """Where a step begins, counted from 1; None where the text does not tell."""
+    for pattern in (_TABLE, _STEP):
+        found = [number for number, line in enumerate(lines, start=1) if pattern.search(line)]
+        if len(found) == count:
+            return found[index] if index < count else None
+    return None
+
+
+def _line_of(lines: list[str], pattern: str) -> int | None:
+    return next((number for number, line in enumerate(lines, start=1) if re.search(pattern, line)), None)
+
+
+def _said(line: int | None) -> str:
+    return "" if line is None else f", line {line}"
+
+
+def _near(name: str, known: tuple[str, ...]) -> str:
+    found = difflib.get_close_matches(name, known, n=1)
+    return f": did you mean {found[0]}?" if found else f": there are {', '.join(known)}"
