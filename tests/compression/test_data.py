@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.data import Data
+from edgefleet_compression.models.data import Data, SplitName, samples_in
 
 
 def written(folder: Path, **arrays: Any) -> Data:
@@ -91,3 +91,14 @@ def test_float32_is_taken_with_a_scale_of_one_alone(tmp_path: Path) -> None:
     assert Data(tmp_path / "data.npz", (1, 2, 2), 3, scale=1).split("val").x.dtype == np.float32
     with pytest.raises(DataError, match="or float32 with a scale of 1"):
         Data(tmp_path / "data.npz", (1, 2, 2), 3, scale=0.5).split("val")
+
+
+def test_how_many_samples_a_split_has_is_read_from_headers_alone(tmp_path: Path) -> None:
+    named, whole, foreign = tmp_path / "named.npz", tmp_path / "whole.npz", tmp_path / "foreign.npz"
+    np.savez(named, x_train=np.zeros((7, 2), np.uint8), x_val=np.zeros((0, 2), np.uint8))
+    np.savez(whole, x=np.zeros((20, 2), np.uint8))
+    foreign.write_bytes(b"not an archive")
+    splits: tuple[SplitName, ...] = ("train", "val", "test")
+    assert [samples_in(named, name) for name in splits] == [7, 0, 0]
+    assert [samples_in(whole, name) for name in splits] == [0, 8, 8]
+    assert (samples_in(foreign, "train"), samples_in(tmp_path / "none.npz", "train")) == (0, 0)

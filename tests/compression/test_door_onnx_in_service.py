@@ -107,3 +107,10 @@ def test_what_is_left_out_is_told_once_for_a_door_and_for_each_processor_it_conc
     assert [build.label for build in builds] == ["fp32", "w8"]
     assert sorted(left_out) == ["int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"]
     assert builds_for(profiles, [shipped_recipes()["fp32"]], "torch")[1] == {}
+
+
+def test_a_file_that_brings_samples_to_learn_from_gets_a_student() -> None:
+    profiles = [load_catalogue().profile("eu/rpi4/lte")]
+    builds, left_out = builds_for(profiles, list(shipped_recipes().values()), "brought", train=True)
+    assert [build.label for build in builds] == ["student-w5", "fp32", "w8"]
+    assert "student-w5" not in left_out

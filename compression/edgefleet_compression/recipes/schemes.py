@@ -46,13 +46,20 @@ def scheme_for(instruction_set: InstructionSet) -> Scheme | None:
 
 
 def recipes_for(
-    instruction_set: InstructionSet, recipes: Iterable[Recipe], source: SourceKind = "torch"
+    instruction_set: InstructionSet, recipes: Iterable[Recipe], source: SourceKind = "torch", train: bool | None = None
 ) -> tuple[list[Recipe], dict[str, str]]:
-    """Which recipes apply to an instruction set and a source, and by recipe name the reason why another doesn't."""
+    """Which recipes apply to an instruction set and a source, and by recipe name the reason why another doesn't.
+
+    Args:
+        instruction_set: what the variants shall run on.
+        recipes: the recipes in question.
+        source: what the model comes as.
+        train: whether it brings samples to train on, see `Recipe.refusal`.
+    """
     applicable: list[Recipe] = []
     reasons: dict[str, str] = {}
     for recipe in recipes:
-        if (reason := recipe.refusal(source)) is not None:
+        if (reason := recipe.refusal(source, train)) is not None:
             reasons[recipe.name] = reason
         elif "scheme" in recipe.needs and scheme_for(instruction_set) is None:
             reasons[recipe.name] = NO_SCHEME[instruction_set]

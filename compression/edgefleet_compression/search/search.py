@@ -1,6 +1,5 @@
 """A whole search: scouts, the networks worth training, and the fewest bits they bear; each round from the last."""
 
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from edgefleet_compression.builds.workers import Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.models.card import CARD_FILE, ModelCard, load_card, parse_card
+from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
@@ -177,7 +177,7 @@ class _Search:
         self._means = Means(ground.workers.count, ask.budget_s)
         card = parse_card(Path(ask.files[CARD_FILE]).read_text(encoding="utf-8"))
         self._card: ModelCard = card
-        self._train_samples = _train_samples(Path(ask.files[card.data.file]))
+        self._train_samples = samples_in(Path(ask.files[card.data.file]), "train")
 
     @property
     def points(self) -> list[Point]:
@@ -320,25 +320,6 @@ def _why_stopped(goes_on: bool) -> str:
     """Why a scout is no variant."""
     why = "it is trained in full instead" if goes_on else "other networks promise more"
     return f"stopped after {rounds.SCOUT_EPOCHS} epochs: {why}"
-
-
-def _train_samples(data: Path) -> int:
-    """How many samples there are to learn from; 0 where a model came with none."""
-    try:
-        with zipfile.ZipFile(data) as npz:
-            return _rows(npz, "x_train.npy")
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
-        return 0
-
-
-def _rows(npz: zipfile.ZipFile, name: str) -> int:
-    """The first dimension of an array, from its header alone."""
-    from numpy.lib import format as npy
-
-    with npz.open(name) as member:
-        version = npy.read_magic(member)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        return int(read(member)[0][0])
 
 
 def _judged(point: Point, kept: Sequence[Point]) -> Point:

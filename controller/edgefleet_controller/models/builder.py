@@ -5,10 +5,12 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.builds.workers import Workers
 from edgefleet_compression.models.card import ModelCard
+from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
@@ -57,8 +59,9 @@ class Builder:
         self, model: ModelRecord, profiles: Sequence[DeviceProfile], recipes: Sequence[Recipe]
     ) -> OperationRecord:
         """Begin to compress a model by these recipes for these profiles."""
-        source = ModelCard.model_validate(model.card).source
-        builds, left_out = builds_for(profiles, recipes, source)
+        card = ModelCard.model_validate(model.card)
+        trains = samples_in(Path(self._shop.files(model)[card.data.file]), "train") > 0
+        builds, left_out = builds_for(profiles, recipes, card.source, trains)
 
         def work(operation: OperationRecord) -> dict[str, Any]:
             return {**compress(self._shop, operation, model, builds, profiles), "not_applicable": left_out}

@@ -28,18 +28,22 @@ class Build:
 
 
 def builds_for(
-    profiles: Iterable[DeviceProfile], recipes: Sequence[Recipe], source: SourceKind = "torch"
+    profiles: Iterable[DeviceProfile],
+    recipes: Sequence[Recipe],
+    source: SourceKind = "torch",
+    train: bool | None = None,
 ) -> tuple[list[Build], dict[str, str]]:
     """The builds that serve these profiles: one for each recipe, and one for each scheme where numerics differ.
 
-    Beside them, for each recipe that is not built for some processor, or not at all, the reason.
+    Beside them, for each recipe that is not built for some processor, or not at all, the reason. `train` says whether
+    the model brings samples to train on.
     """
     left_out: dict[str, str] = {}
     found: dict[tuple[str, InstructionSet | None], Build] = {}
     for instruction_set in sorted({p.device_class.instruction_set for p in profiles}):
-        applicable, reasons = recipes_for(instruction_set, recipes, source)
+        applicable, reasons = recipes_for(instruction_set, recipes, source, train)
         for name, reason in reasons.items():
-            whole = any(recipe.name == name and recipe.refusal(source) for recipe in recipes)
+            whole = any(recipe.name == name and recipe.refusal(source, train) for recipe in recipes)
             left_out[name if whole else f"{name} ({instruction_set})"] = reason
         for recipe in applicable:
             only_for = instruction_set if "scheme" in recipe.needs else None
