@@ -44,6 +44,14 @@ def test_a_setting_that_the_step_does_not_take_is_refused_by_name(config: dict[s
         recipe(("prune_structured", config), "export")
 
 
+def test_weights_trained_for_one_grid_are_not_put_on_another() -> None:
+    per_tensor = {"per_channel": False}
+    with pytest.raises(RecipeError, match="'qat_int8' trains for per_channel = false, which 'static_int8' has not"):
+        recipe(("qat_int8", per_tensor), "export", "static_int8")
+    recipe(("qat_int8", per_tensor), "export", ("static_int8", per_tensor))
+    recipe("qat_int8", "export", "accuracy_int8")
+
+
 def test_text_that_is_no_toml_is_refused() -> None:
     with pytest.raises(RecipeError, match="no TOML"):
         parse_recipe("steps = [")

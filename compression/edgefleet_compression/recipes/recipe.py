@@ -67,6 +67,20 @@ class Recipe(BaseModel):
             raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_trained_for_the_grid_they_get(self) -> "Recipe":
+        trained: bool | None = None
+        for spec in self.steps:
+            per_channel = getattr(spec.settings(), "per_channel", None)
+            if spec.step == "qat_int8":
+                trained = per_channel
+            elif "scheme" in SIGNATURES[spec.step].needs and trained not in (None, per_channel):
+                raise ValueError(
+                    f"'qat_int8' trains for per_channel = {str(trained).lower()}, which '{spec.step}' has not: "
+                    "give both the same"
+                )
+        return self
+
     def refusal(self, source: SourceKind, train: bool | None = None) -> str | None:
         """Why this recipe does not apply to a model that comes as `source`; None where it does.
 

@@ -150,7 +150,7 @@ class PruneIterativeConfig(TrainConfig):
 class QatInt8Config(TrainConfig):
     """Finetune with weights and activations rounded as static int8 will round them, by the class's scheme.
 
-    `per_channel` must be that of the `static_int8` that follows.
+    `per_channel` must be that of the `static_int8` that follows; a recipe where it is not is refused.
     """
 
     per_channel: bool = True
