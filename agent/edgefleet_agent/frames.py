@@ -1,11 +1,12 @@
-"""Frames between supervisor and worker: two lengths, a JSON header, raw bytes. Standard library only."""
+"""Frames between supervisor and worker: two lengths, a JSON header, raw bytes."""
 
-import json
 import socket
 import struct
 import time
 from functools import lru_cache
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
@@ -25,9 +26,12 @@ def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s:
 
     Raises:
         TimeoutError: the other end did not read it within `timeout_s`.
-        FrameError: the other end has gone.
+        FrameError: the other end has gone, or the header holds what JSON cannot say.
     """
-    text = json.dumps(header).encode()
+    try:
+        text = to_json(header)
+    except ValueError as error:
+        raise FrameError(f"a header that is no JSON: {error}") from None
     _allow(pipe, timeout_s)
     try:
         pipe.sendall(_LENGTHS.pack(len(text), len(payload)) + text + payload)
@@ -68,7 +72,7 @@ def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) 
 
 def _header(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text)
+        header = from_json(text)
     except ValueError:
         raise FrameError("a frame whose header is no JSON") from None
     if not isinstance(header, dict):

@@ -4,13 +4,14 @@ JSON, and the binary tensor extension that Triton's clients use (github.com/trit
 docs/protocol/extension_binary_data.md).
 """
 
-import json
 import math
 import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from edgefleet_agent.errors import RequestError
 from edgefleet_agent.workers import Answer
@@ -87,7 +88,7 @@ def reply(answer: Answer, request: Request, about: dict[str, Any]) -> tuple[byte
             raw.append(data)
         else:
             shown.append(output | {"data": _from_little_endian(code, data).tolist()})
-    head = json.dumps(about | {"outputs": shown}).encode()
+    head = to_json(about | {"outputs": shown})
     return head + b"".join(raw), len(head) if raw else None
 
 
@@ -95,8 +96,8 @@ def _object(text: bytes) -> dict[str, Any]:
     if text.count(b"[") + text.count(b"{") > MAX_LISTS:
         raise RequestError(400, f"the request holds more than {MAX_LISTS:,} lists: send the values as one flat list")
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = from_json(text)
+    except ValueError as error:
         raise RequestError(400, f"the request is no JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise RequestError(400, "the request is no JSON object")

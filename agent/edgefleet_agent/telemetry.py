@@ -130,7 +130,9 @@ class Recorder:
         return [_shown(key, window, now_s, now_ms) for key, window in closed.items()]
 
     def _window(self, key: Key) -> _Open:
-        return self._open.setdefault(key, _Open(self._monotonic_s()))
+        if key not in self._open:
+            self._open[key] = _Open(self._monotonic_s())
+        return self._open[key]
 
 
 def class_name(index: int, names: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,6 +141,18 @@ def test_a_body_without_a_length_is_refused(device: Device) -> None:
     connection.endheaders()
     assert connection.getresponse().status == 411
     connection.close()
+
+
+def test_a_client_that_waits_to_be_told_is_told_at_once_whether_its_body_is_wanted(device: Device) -> None:
+    host, _, port = device.address.partition(":")
+    for size, told in ((len(body()), b"HTTP/1.1 100 Continue"), (MAX_BODY_BYTES + 1, b"HTTP/1.1 413")):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            head = f"POST {INFER} HTTP/1.1\r\nContent-Length: {size}\r\nExpect: 100-continue\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(1000).startswith(told)
+            if told.endswith(b"Continue"):
+                connection.sendall(body())
+                assert connection.recv(100_000).startswith(b"HTTP/1.1 200")
 
 
 def test_labels_come_back_by_request_id(device: Device) -> None:
