@@ -1,5 +1,6 @@
 """A real controller with its broker, and real agents, each a process of its own."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -216,9 +217,23 @@ def _second_version(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A controller's state with fashion@1 (fp32) and fashion@2 (static int8) built for the lab's profiles."""
-    folder = tmp_path_factory.mktemp("built")
+def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A controller's state with fashion@1 (fp32) and fashion@2 (static int8) built for the lab's profiles.
+
+    Made once for all processes of this run of the suite; whoever comes second waits.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "built"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "whole").exists():
+            _build(folder)
+            (folder / "whole").touch()
+    return folder / "controller"
+
+
+def _build(folder: Path) -> None:
     fleet = Fleet(folder)
     fleet.start_controller()
     try:
@@ -227,7 +242,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fleet.build(_second_version(folder / "second"), profiles, ["int8"])
     finally:
         fleet.stop()
-    return folder / "controller"
+
+
+def mostly_slow(kills: Sequence[Any]) -> list[Any]:
+    """Of so many kills one in four is for every change, and all for the whole suite."""
+    return [kills[n] if n % 4 == 0 else pytest.param(kills[n], marks=pytest.mark.slow) for n in range(len(kills))]
 
 
 @contextmanager

@@ -187,6 +187,7 @@ def test_a_wrong_or_jumping_clock_of_a_device_changes_nothing(fleet: Fleet, tmp_
     heard.close()
 
 
+@pytest.mark.slow
 def test_no_deadline_passes_because_somebody_set_the_controllers_clock(fleet: Fleet, tmp_path: Path) -> None:
     clock = Clock(tmp_path / "clock")
     fleet.controller.stop()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.controller.test_housekeeping_killed import POINTS as HOUSEKEEPING
-from tests.fleet.conftest import EXAMPLE, running_fleet
+from tests.fleet.conftest import EXAMPLE, mostly_slow, running_fleet
 from tests.fleet.killed_controller import FOR_EVER_S, Scene, everyone_has_it, retained
 
 from edgefleet_controller.client import ApiError
@@ -292,7 +292,7 @@ def _fail_what_is_left(name: str, futures: dict[str, Future[None]], played: Futu
             future.set_exception(error)
 
 
-@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize("kill", mostly_slow(KILLS))
 def test_a_controller_killed_at_any_step_comes_back_and_the_invariants_hold(
     killed: dict[str, Future[None]], kill: str, record_property: Any
 ) -> None:

@@ -270,6 +270,7 @@ def wide_classifier(folder: Path) -> tuple[Path, Path]:
     return onnx_file, data
 
 
+@pytest.mark.slow
 def test_a_build_that_runs_out_of_room_says_so_and_succeeds_when_it_is_started_again(
     fleet: Fleet, disk: Disk, http: httpx.Client, tmp_path: Path
 ) -> None:

@@ -216,6 +216,7 @@ def test_a_copied_device_parts_from_the_first_and_the_two_are_a_conflict(fleet: 
     assert len(both) == 2
 
 
+@pytest.mark.slow
 def test_a_controller_restored_in_mid_rollout_takes_nothing_back_and_says_who_is_ahead(
     fleet: Fleet, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def test_a_rollback_brings_every_device_back_from_its_own_disk(fleet, on_first) 
         assert agent.phases(3)[-1] == "committed"
 
 
+@pytest.mark.slow
 def test_a_device_that_was_away_goes_back_when_it_returns_and_is_named_until_then(fleet, on_first) -> None:
     old = answering(fleet, "b")
     second = fleet.roll_out(version=2, timers={"trial_s": 0.5, "silent_s": 60, "return_s": 3})
