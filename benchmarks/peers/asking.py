@@ -1,0 +1,70 @@
+"""Asking a peer, in a process of its own, for a file; whatever it does instead is a reason."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers.asked import Request
+from benchmarks.peers.errors import PeerError
+
+ROOT = Path(__file__).parents[2]
+MOST_S = 600.0
+SILENT = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1"}
+"""No peer tells its makers about a run: Olive has a switch for it, nncf keeps still in what it takes for CI."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of a peer that wrote its file: how long the call took, in seconds, and which version did it."""
+
+    seconds: float
+    version: str
+
+
+def ask(python: Path, module: str, request: Request, most_s: float = MOST_S) -> Answer:
+    """Have a peer write the file of a request.
+
+    Args:
+        python: of its environment.
+        module: its script.
+        request: what to write.
+        most_s: how long it may take, its imports included.
+
+    Raises:
+        PeerError: it crashed, hung, or wrote none.
+    """
+    command = [str(python), "-m", module, request.as_json()]
+    around = {**os.environ, **SILENT, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=most_s, env=around, check=True)
+    except subprocess.CalledProcessError as error:
+        raise PeerError(_last(error.stderr) or f"it ended with {error.returncode}, without a word") from None
+    except subprocess.TimeoutExpired:
+        raise PeerError(f"it gave no answer within {most_s:g} s") from None
+    except OSError as error:
+        raise PeerError(f"its Python does not start: {error}") from None
+    answer = answer_in(done.stdout)
+    if not Path(request.target).is_file():
+        raise PeerError("it said that it was done, and wrote no file")
+    return answer
+
+
+def answer_in(output: str) -> Answer:
+    """The answer in what a script printed: its last line, after whatever the peer had to say.
+
+    Raises:
+        PeerError: there is none.
+    """
+    last = _last(output)
+    try:
+        given = json.loads(last)
+        return Answer(float(given["seconds"]), str(given["version"]))
+    except (ValueError, KeyError, TypeError):
+        raise PeerError(f"its last line is no answer: {last[:200]!r}") from None
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
