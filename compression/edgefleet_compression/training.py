@@ -14,7 +14,7 @@ from edgefleet_compression.models.data import Labels
 from edgefleet_compression.models.source import Logits, Source
 from edgefleet_compression.networks.layers import pruned_weights
 from edgefleet_compression.recipes.step_configs import TrainConfig
-from edgefleet_compression.step import Progress
+from edgefleet_compression.step import Context, Progress
 
 IMAGES = 4
 """The rank of a batch of images [N, C, H, W]; signals [N, C, L] are neither mirrored nor shifted."""
@@ -105,6 +105,18 @@ def distillation_loss(
     teacher = functional.log_softmax(soft / temperature, 1)
     divergence = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
     return alpha * temperature**2 * divergence + (1 - alpha) * hard
+
+
+def fit_whole(module: nn.Module, settings: TrainConfig, context: Context) -> list[float]:
+    """Train every parameter of `module` in place, as a step does; returns the mean loss of each epoch.
+
+    Raises:
+        DataError: there is too little to learn from.
+        StepError: the loss is no number any more.
+    """
+    context.progress(0.0, "asking the source model for its answers")
+    data = corpus(context.source, settings)
+    return fit(module, list(module.parameters()), data, settings, context.seed, context.progress)
 
 
 def fit(

@@ -27,14 +27,6 @@ def distill(state: SourceState, config: DistillConfig, context: Context) -> Step
             f"distill: the student has {student.parameters():,} parameters, its teacher {state.parameters():,}: "
             "choose a narrower student"
         )
-    context.progress(0.0, "asking the source model for its answers")
-    losses = training.fit(
-        module,
-        module.parameters(),
-        training.corpus(source, config),
-        config,
-        context.seed,
-        context.progress,
-    )
+    losses = training.fit_whole(module, config, context)
     val = training.score(module, source)
     return StepResult(student, {"losses": losses, "val": val, "parameters": student.parameters()})

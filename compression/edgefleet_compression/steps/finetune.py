@@ -15,15 +15,7 @@ def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> Ste
     """
     source, tuned = context.source, copied(state)
     before = training.score(tuned.module, source)
-    context.progress(0.0, "asking the source model for its answers")
-    losses = training.fit(
-        tuned.module,
-        tuned.module.parameters(),
-        training.corpus(source, config),
-        config,
-        context.seed,
-        context.progress,
-    )
+    losses = training.fit_whole(tuned.module, config, context)
     if tuned.digest() == state.digest():
         raise NothingChanged("finetune left every weight as it was: raise rate or epochs, or drop the step")
     after = training.score(tuned.module, source)

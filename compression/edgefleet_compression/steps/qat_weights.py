@@ -34,14 +34,7 @@ def qat_weights(state: TorchState, config: QatWeightsConfig, context: Context) -
         raise NothingChanged("qat_weights found every weight on its grid already: drop the step or lower its bits")
     put_on(trained.module, grids)
     before = training.score(trained.module, source)
-    losses = training.fit(
-        trained.module,
-        list(trained.module.parameters()),
-        training.corpus(source, config),
-        config,
-        context.seed,
-        context.progress,
-    )
+    losses = training.fit_whole(trained.module, config, context)
     leave_on(trained.module)
     after = training.score(trained.module, source)
     log = {"bits": bits, "levels": config.levels, "losses": losses, "val_before": before, "val": after}

@@ -28,15 +28,7 @@ def scale_width(state: TorchState, config: ScaleWidthConfig, context: Context) -
             "lower the ratio or round_to"
         )
     forget(narrow.module, context.seed)
-    context.progress(0.0, "asking the source model for its answers")
-    losses = training.fit(
-        narrow.module,
-        narrow.module.parameters(),
-        training.corpus(source, config),
-        config,
-        context.seed,
-        context.progress,
-    )
+    losses = training.fit_whole(narrow.module, config, context)
     log = {"losses": losses, "val": training.score(narrow.module, source), "widths": widths(narrow.module)}
     return StepResult(narrow, {**log, "parameters_before": state.parameters(), "parameters": narrow.parameters()})
 
