@@ -20,7 +20,7 @@ from benchmarks.peers.environments import environment_of
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.settings import OWN_ENVIRONMENT, PEERS, classes_of, settings_for
 from benchmarks.result import Result
-from benchmarks.timing import Comparison, compare
+from benchmarks.timing import Comparison, compare, spread
 from edgefleet_compression.builds.workers import Workers
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> Result:
             if candidate.path:
                 candidate.latency = _against(candidate.path, fp32, result)
         beside = _beside(ours[0], theirs, own, result)
-    result.rows += [candidate.row() for candidate in (teacher, *ours, *theirs)]
+    result.rows[:0] = [candidate.row() for candidate in (teacher, *ours, *theirs)]
     result.bars += bars(ours[0], theirs, beside, own)
     return result
 
@@ -103,7 +103,10 @@ def _beside(ours: Candidate, theirs: Sequence[Candidate], own: InstructionSet, r
     for peer in PEERS:
         fastest = min(rivals(theirs, peer, own), key=_slowness, default=None)
         if ours.path and fastest and fastest.path:
-            found[peer] = statistics.median(_against(ours.path, fastest.path, result).ratios)
+            timed = _against(ours.path, fastest.path, result)
+            found[peer] = statistics.median(timed.ratios)
+            told = {"int8 to the fastest of": peer, "setting": fastest.name, "latency": spread(timed.ratios)}
+            result.rows.append(told | {"A/A": timed.aa, "repeats": timed.ratios})
     return found
 
 

@@ -97,5 +97,5 @@ def opened(folder: Path, workers: Workers) -> Bench:
 def _told(candidate: Candidate, reason: str = "") -> Candidate:
     candidate.reason = reason
     told = reason or (f"test {candidate.metrics.accuracy_test}" if candidate.metrics else "")
-    Console().print(f"  {candidate.side}, {candidate.name}: {told}", highlight=False)
+    Console().print(f"  {candidate.side}, {candidate.name}, {candidate.made_for or 'any'}: {told}", highlight=False)
     return candidate
