@@ -41,12 +41,60 @@ def test_the_rest_is_the_connections_own(ends: tuple[BufferedSocket, socket.sock
     assert other.recv(1) == b"x"
 
 
+def published(topic: bytes, data: bytes, first: int = 0x30) -> bytes:
+    """A message as MQTT 3.1.1 has it."""
+    rest = len(topic).to_bytes(2, "big") + topic + data
+    length, left = bytearray(), len(rest)
+    while left or not length:
+        length.append(left & 127 | (128 if left > 127 else 0))
+        left >>= 7
+    return bytes([first]) + bytes(length) + rest
+
+
+@pytest.mark.parametrize("size", [0, 100, 130, 20_000])
+def test_a_message_is_taken_out_whole_or_not_at_all(ends: tuple[BufferedSocket, socket.socket], size: int) -> None:
+    buffered, other = ends
+    packet = published(b"a/b", b"x" * size)
+    other.sendall(b"?" + packet[:-1])
+    buffered.recv(1)
+    assert buffered.message() is None
+    other.sendall(packet[-1:] + packet + b"!")
+    buffered.recv(buffered.pending())  # what paho would do with a packet that came in two parts
+    assert buffered.recv(1) == packet[-1:]
+    assert buffered.message() == (b"a/b", b"x" * size)
+    assert (buffered.recv(1), buffered.message(), buffered.pending()) == (b"!", None, 0)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        published(b"a", b"x", first=0x31),
+        published(b"a", b"x", first=0x32),
+        b"\xd0\x00",
+        b"\x30",
+        b"\x30\x00",
+        b"\x30\x03\x00\x05a",
+        b"\x30\xff\xff\xff\xff\x01",
+    ],
+    ids=["retained", "acknowledged", "an answer to a ping", "half", "empty", "a topic beyond its end", "no length"],
+)
+def test_whatever_else_lies_there_is_left_to_paho(ends: tuple[BufferedSocket, socket.socket], packet: bytes) -> None:
+    buffered, other = ends
+    other.sendall(b"?" + packet + bytes(300))
+    assert (buffered.recv(1), buffered.message()) == (b"?", None)
+    assert buffered.recv(1000) == packet + bytes(300)
+
+
 @pytest.mark.broker
-def test_more_messages_than_one_read_holds_come_whole_and_in_order(any_broker: Broker) -> None:
+@pytest.mark.parametrize("plainly", [True, False])
+def test_more_messages_than_one_read_holds_come_whole_and_in_order(any_broker: Broker, plainly: bool) -> None:
     heard: queue.Queue[bytes] = queue.Queue()
     subscribed = threading.Event()
     client = QuickClient(CallbackAPIVersion.VERSION2)
     client.on_message = lambda _, __, message: heard.put(bytes(message.payload))
+    plain: list[bytes] = []
+    if plainly:
+        client.on_plain = lambda topic, data: (heard.put(data), plain.append(topic))
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", any_broker.port)
     assert isinstance(client.socket(), BufferedSocket), "paho has another way to make its connection"
@@ -59,6 +107,7 @@ def test_more_messages_than_one_read_holds_come_whole_and_in_order(any_broker: B
         for number, data in enumerate(said):
             client.publish(f"quick/{number % 7}", data, qos=1)
         assert [heard.get(timeout=20) for _ in said] == said
+        assert bool(plain) == plainly, "most are taken out of what was read"
     finally:
         client.disconnect()
         client.loop_stop()

@@ -35,6 +35,7 @@ WINDOW = 20
 """Chunks that may be on their way without an acknowledgement."""
 
 MAX_IN_FLIGHT = 100  # paho's own limit: room for retained messages beside a full window of chunks
+NO_TOPIC = "no UTF-8"
 MAX_PUBLISH_BYTES = 512 * 1024  # half of what the embedded broker takes, and more than any message or chunk
 CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 5.0
@@ -252,6 +253,7 @@ class Bus:
         client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._on_connack, reason)
         client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._on_suback, mid, codes)
         client.on_message = lambda c, _, message: self._guarded(c, self._on_publish, message)
+        client.on_plain = lambda topic, data: self._guarded(client, self._on_plain, topic, data)
         # No on_publish: paho would make three objects for each message sent, and there is an acknowledgement to send
         # for every batch of every device. Whether the broker lives, our own question and the messages tell.
         client.on_unsubscribe = lambda c, *_: self._guarded(c, lambda: None)
@@ -299,13 +301,23 @@ class Bus:
         self._on_subscribed()
 
     def _on_publish(self, message: mqtt.MQTTMessage) -> None:
-        self.counters.received += 1
-        self.counters.received_bytes += len(message.payload)
         try:
             topic = message.topic
         except UnicodeDecodeError:  # not every broker sees to it; none of ours has such letters
-            topic = "no UTF-8"
-        self._on_message(topic, bytes(message.payload))
+            topic = NO_TOPIC
+        self._take(topic, bytes(message.payload))
+
+    def _on_plain(self, topic: bytes, data: bytes) -> None:
+        try:
+            text = topic.decode()
+        except UnicodeDecodeError:
+            text = NO_TOPIC
+        self._take(text, data)
+
+    def _take(self, topic: str, data: bytes) -> None:
+        self.counters.received += 1
+        self.counters.received_bytes += len(data)
+        self._on_message(topic, data)
 
     # Sending, on any thread.
 
