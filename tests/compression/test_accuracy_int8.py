@@ -99,3 +99,33 @@ def test_ranges_may_leave_out_what_is_rare(file: OnnxState, context: Context, tm
 
     assert scales(clipped) < scales(whole)
     assert scales(informed) < scales(whole)
+
+
+def last(path: Path) -> str:
+    graph = onnx.load(path).graph
+    return next(node.op_type for node in graph.node if graph.output[0].name in node.output)
+
+
+def test_answers_are_not_rounded(file: OnnxState, context: Context, tmp_path: Path) -> None:
+    plain = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "plain"))
+    controlled = STEPS["accuracy_int8"](file, AccuracyInt8Config(max_drop=1.0), own(context, tmp_path / "own"))
+    assert last(plain.state.path) == "DequantizeLinear"
+    assert last(controlled.state.path) == "Gemm"
+
+
+def test_what_is_said_to_be_lost_is_what_the_file_loses(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
+    config = AccuracyInt8Config(per_channel=False, max_drop=1.0)
+    result = STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
+    lost = share(lopsided.path, context) - share(result.state.path, context)
+    assert result.log["in_float"] == 0
+    assert result.log["drop"] == result.log["drop_all_int8"] == pytest.approx(lost, abs=1e-4)
+
+
+def test_a_loss_that_is_just_allowed_on_few_samples_is_too_much(
+    lopsided: OnnxState, context: Context, tmp_path: Path
+) -> None:
+    free = AccuracyInt8Config(per_channel=False, max_drop=1.0)
+    lost = STEPS["accuracy_int8"](lopsided, free, own(context, tmp_path / "free")).log["drop"]
+    just = free.model_copy(update={"max_drop": lost})
+    assert lost > 0
+    assert STEPS["accuracy_int8"](lopsided, just, own(context, tmp_path / "just")).log["in_float"] > 0

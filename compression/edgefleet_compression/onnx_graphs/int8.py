@@ -5,7 +5,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import StaticInt8Config
@@ -85,6 +86,7 @@ def quantize(
     scheme: Scheme,
     *,
     keep_activations: bool = False,
+    seen: Mapping[str, Seen] | None = None,
 ) -> None:
     """Write `source` in QDQ form.
 
@@ -95,6 +97,7 @@ def quantize(
         config: how ranges are found.
         scheme: types of activations and weights.
         keep_activations: whether Relu and Clip stay where the range of their output would do the same.
+        seen: what `observe` gives of these samples, where it is there already.
     """
     with quiet():
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -105,7 +108,13 @@ def quantize(
         if config.calibration == "percentile":
             method, options["CalibPercentile"] = CalibrationMethod.Percentile, config.percentile
         model = onnx.load(source)
-        known = _by_entropy(source, model.graph.input[0], samples) if config.calibration == "entropy" else {}
+        known: Ranges = {}
+        if config.calibration == "entropy":
+            known = _by_entropy(source, model.graph.input[0], samples)
+        elif config.calibration == "mse":
+            seen = observe(model, samples) if seen is None else seen
+            known = {name: least_error(one) for name, one in seen.items()}
+            samples = samples[:1]  # onnxruntime need not look for itself, and insists
         if known := known | ranges_of(model):  # what training found counts more than what samples show
             options["TensorQuantOverrides"] = {
                 name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in known.items()

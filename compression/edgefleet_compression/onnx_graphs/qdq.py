@@ -4,6 +4,8 @@ from collections.abc import Collection
 
 import onnx
 
+from edgefleet_compression.onnx_graphs.int8 import TAILS
+
 ACTIVATIONS = ("Relu", "Clip")
 
 
@@ -41,6 +43,28 @@ def in_float(quantized: onnx.ModelProto, source: onnx.ModelProto, layers: Collec
                 node.input[position] = _before(node.input[position], by_output)
     _drop_unused(graph)
     return made
+
+
+def answers_in_float(quantized: onnx.ModelProto) -> None:
+    """Take the rounding off what the graph gives, and off what a softmax at its end takes; in place.
+
+    Nothing computes with the answers any more, and 256 levels between the least and the greatest logit make near ones
+    equal.
+    """
+    graph = quantized.graph
+    by_output = {output: node for node in graph.node for output in node.output}
+    given = {value.name for value in graph.output}
+    for node in [n for n in graph.node if n.op_type in TAILS and given.intersection(n.output)]:
+        node.input[0] = _before(node.input[0], by_output)
+    for name in given:
+        before = _before(name, by_output)
+        if before == name or before not in by_output:
+            continue
+        by_output[name].output[0] = f"{name}_rounded"
+        for node in graph.node:
+            node.input[:] = [name if one == before else one for one in node.input]
+            node.output[:] = [name if one == before else one for one in node.output]
+    _drop_unused(graph)
 
 
 def _before(name: str, by_output: dict[str, onnx.NodeProto]) -> str:

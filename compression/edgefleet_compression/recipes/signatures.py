@@ -63,7 +63,7 @@ SIGNATURES: dict[str, Signature] = {
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"}), revision=2),
     "static_int8": Signature(FILE, "quantized", configs.StaticInt8Config, frozenset({"calib", "scheme"}), revision=2),
     "accuracy_int8": Signature(
-        FILE, "quantized", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"}), revision=2
+        FILE, "quantized", configs.AccuracyInt8Config, frozenset({"calib", "val", "scheme"}), revision=3
     ),
     "dynamic_int8": Signature(FILE, "quantized", configs.DynamicInt8Config, frozenset({"val"})),
     "weight_only": Signature(FILE, "quantized", configs.WeightOnlyConfig, frozenset({"val"})),

@@ -27,12 +27,13 @@ class StaticInt8Config(StepConfig):
     """Static int8; the scheme `auto` follows the instruction set of the device class.
 
     `calibration` says how the range of an activation follows from the `samples` of calib: its least and largest
-    value, the range that loses least information (entropy), or the one that holds `percentile` of the values.
+    value, the range that loses least information (entropy), the one that holds `percentile` of the values, or the one
+    that changes them least in squares (mse).
     """
 
     scheme: Literal["auto"] = "auto"
     per_channel: bool = True
-    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    calibration: Literal["minmax", "entropy", "percentile", "mse"] = "minmax"
     percentile: Annotated[float, Field(gt=90, le=100)] = 99.99
     samples: Annotated[int, Field(ge=1)] = 256
 
@@ -40,10 +41,13 @@ class StaticInt8Config(StepConfig):
 class AccuracyInt8Config(StaticInt8Config):
     """Static int8 that keeps in float the layers that cost most, until the answers are near enough the file's own.
 
-    `max_drop` is the largest loss of top-1 on val, or of agreement with the float file where there are no labels;
-    `most_float` the largest share of the layers that may stay in float.
+    `max_drop` is the largest loss of top-1 on val, or of agreement with the float file where there are no labels, one
+    standard error added; `most_float` the largest share of the layers that may stay in float. With `correct_biases`
+    what rounding weights shifts on average over calib is taken out of the biases.
     """
 
+    calibration: Literal["minmax", "entropy", "percentile", "mse"] = "mse"
+    correct_biases: bool = True
     max_drop: Share = 0.005
     most_float: Share = 0.5
 

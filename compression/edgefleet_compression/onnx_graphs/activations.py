@@ -1,0 +1,102 @@
+"""What flows through an ONNX graph on samples: enough of it to choose ranges, and to see what rounding shifts."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from edgefleet_compression.onnx_graphs.graph import saved
+
+BATCH = 8
+VALUES_PER_SAMPLE = 1024
+MOST_VALUES = 2**26
+"""Kept of all tensors together: 256 MB."""
+SHRINKS = np.linspace(1.0, 0.3, 36)
+LEVELS = 256
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One tensor over all samples: some of its values, its range, and its mean sample where it holds samples."""
+
+    values: Array
+    low: float
+    high: float
+    mean: Array | None
+
+
+def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
+    """Run a graph and watch its input and every float tensor that a node gives.
+
+    Args:
+        model: with float32 weights.
+        x: float32 [N, ...], as the model takes them.
+    """
+    given = model.graph.input[0]
+    size = given.type.tensor_type.shape.dim[0].dim_value or BATCH
+    names = [name for node in model.graph.node for name in node.output if name]
+    values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (len(x) * (len(names) + 1))))
+    typed = x.astype(onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type), copy=False)
+    parts: dict[str, list[Seen]] = {}
+    with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
+        session = _watching(model, names, Path(folder) / "watched.onnx")
+        for start in range(0, len(typed), size):
+            batch = typed[start : start + size]
+            answers = session.run(names, {given.name: batch})
+            for name, answer in zip([given.name, *names], [batch, *answers], strict=True):
+                if isinstance(answer, np.ndarray) and answer.dtype == np.float32 and answer.size:
+                    parts.setdefault(name, []).append(_seen(answer, len(batch), values))
+    return {name: _together(some, len(x)) for name, some in parts.items()}
+
+
+def _watching(model: onnx.ModelProto, names: list[str], path: Path) -> Any:
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(saved(watched, path)), options, providers=["CPUExecutionProvider"])
+
+
+def _seen(answer: Array, samples: int, values: int) -> Seen:
+    flat = answer.reshape(-1)
+    # An odd step visits all channels and places of a shape that is even, as most are.
+    step = max(1, flat.size // (values * samples)) | 1
+    total = answer.sum(0) if answer.ndim > 1 and len(answer) == samples else None
+    return Seen(flat[::step].copy(), float(flat.min()), float(flat.max()), total)
+
+
+def _together(parts: list[Seen], samples: int) -> Seen:
+    sums = [part.mean for part in parts if part.mean is not None]
+    alike = len(sums) == len(parts) and len({total.shape for total in sums}) == 1
+    return Seen(
+        np.concatenate([part.values for part in parts]),
+        min(part.low for part in parts),
+        max(part.high for part in parts),
+        np.asarray(np.sum(sums, axis=0) / samples, np.float32) if alike else None,
+    )
+
+
+def least_error(seen: Seen) -> tuple[float, float]:
+    """The range whose rounding and clipping to 256 levels together change the values least, in squares."""
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    if not low < high:
+        return low, high
+    errors = [_error(seen.values, low * shrink, high * shrink) for shrink in SHRINKS]
+    best = float(SHRINKS[int(np.argmin(errors))])
+    return low * best, high * best
+
+
+def _error(values: Array, low: float, high: float) -> float:
+    scale = (high - low) / (LEVELS - 1)
+    zero = round(-low / scale)
+    rounded = (np.clip(np.round(values / scale) + zero, 0, LEVELS - 1) - zero) * scale
+    return float(np.square(rounded - values).mean())
