@@ -84,31 +84,47 @@ def test_the_default_space_has_many_orders_and_no_recipe_twice() -> None:
     assert len({order_of(r) for r in recipes}) >= 6
 
 
-def scouted(*shares: tuple[str, float, int]) -> list[tuple[Trunk, Point]]:
+def scouted(*shares: tuple[str, float, int, float]) -> list[tuple[Trunk, Point]]:
+    """Networks of the space, with their share of right answers, bytes and latency."""
     known = {t.name: t for t in SPACE.networks}
-    return [(known[name], point(name, share, 0.2, size)) for name, share, size in shares]
+    return [(known[name], point(name, share, latency, size)) for name, share, size, latency in shares]
 
 
-def test_of_students_the_smallest_that_keeps_up_and_the_best_are_worth_training() -> None:
-    found = scouted(("ds16", 0.70, 10), ("ds24", 0.84, 20), ("ds32", 0.86, 30), ("ds48", 0.87, 60))
-    assert [t.name for t in rounds.worth_training(found)] == ["ds24", "ds48", "ds32"]
+SMALL, WIDE, SHALLOW = ("ds24x2", 0.84, 20, 0.16), ("ds48x2", 0.87, 60, 0.29), ("ds32x0", 0.86, 30, 0.13)
 
 
-def test_a_pruned_source_is_held_against_its_own_kind_and_comes_after_two_students() -> None:
-    found = scouted(("pruned50", 0.92, 100), ("ds24", 0.84, 20), ("ds32", 0.86, 30), ("ds48", 0.87, 60))
-    assert [t.name for t in rounds.worth_training(found)] == ["ds24", "ds48", "pruned50", "ds32"]
+def test_of_students_the_smallest_that_keeps_up_the_best_and_the_fastest_are_worth_training() -> None:
+    found = scouted(("ds16x2", 0.70, 10, 0.11), SHALLOW, WIDE, SMALL)
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds32x0"]
 
 
-CHOSEN = [*space.students((24, 48)), space.pruned()]
-PACE = {"ds24": 23.0, "ds48": 27.0, "pruned50": 60.0}
+def test_what_is_faster_by_noise_alone_is_not_called_the_fastest() -> None:
+    found = scouted(("pruned50", 0.92, 100, 0.3), SMALL, WIDE, ("ds32x0", 0.86, 30, 0.155))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "pruned50", "ds32x0"]
+
+
+def test_a_pruned_source_is_held_against_its_own_kind_and_comes_after_the_students_that_lead() -> None:
+    found = scouted(("pruned50", 0.92, 100, 0.3), SHALLOW, WIDE, SMALL)
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds32x0", "pruned50"]
+    assert [t.name for t in rounds.worth_training(found[:1])] == ["pruned50"]
+
+
+CHOSEN = [*space.students((24, 2), (48, 2)), space.pruned()]
+PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds32x0": 20.0, "pruned50": 60.0}
+
+
+def test_few_bits_are_trained_where_a_network_is_small_and_the_fewest_where_it_is_wide() -> None:
+    planned = rounds.plan(space.students((24, 2), (48, 2), (32, 0)), PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
+    trained = {p.trunk.name: [tail.name.partition("-")[0] for tail in p.low_bits] for p in planned}
+    assert trained == {"ds24x2": ["q4", "q3"], "ds48x2": ["ternary", "binary"], "ds32x0": ["q4", "q3"]}
 
 
 def test_a_long_budget_trains_three_networks_for_many_epochs_within_its_share() -> None:
     means = Means(workers=2, budget_s=45 * MINUTES)
     planned = rounds.plan(CHOSEN, PACE, means, 5, SPACE.low_bits)
     epochs = {p.trunk.name: p.trunk.epochs for p in planned}
-    assert list(epochs) == ["ds24", "ds48", "pruned50"]
-    assert epochs["ds24"] >= rounds.ENOUGH_EPOCHS and epochs["pruned50"] < epochs["ds24"] / 2
+    assert list(epochs) == ["ds24x2", "ds48x2", "pruned50"]
+    assert epochs["ds24x2"] >= rounds.ENOUGH_EPOCHS and epochs["pruned50"] < epochs["ds24x2"] / 2
     spent_s = sum(PACE[name] * count for name, count in epochs.items()) / means.workers
     assert 0.8 < spent_s / (rounds.WHOLE_SHARE * means.budget_s) <= 1
     for p in planned:

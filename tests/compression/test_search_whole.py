@@ -27,7 +27,7 @@ from edgefleet_compression.search.wanted import Wanted
 TARGETS = (Target("x86-avx2"), Target("x86-vnni"), Target("arm-neon"))
 BUDGET_S = 170.0
 TAILS = tuple(tail for tail in space.without_training() if tail.name in ("w8", "int8"))
-SPACE = Space(tuple(space.students((16,))), TAILS, (("q4", 1.0),), trials=2)
+SPACE = Space(tuple(space.students((16, 2))), TAILS, (("q4", 1.0),), trials=2)
 """Enough for several orders, and tried whole long before the time is up."""
 
 
@@ -165,7 +165,7 @@ def test_a_phase_begins_nothing_once_its_share_of_the_time_is_over(ground: Groun
 def test_a_worker_killed_in_a_step_is_one_rejected_point_and_the_step_is_made_by_the_next(
     ground: Ground, tmp_path: Path
 ) -> None:
-    long = space.students((16,))[0].trained_for(1000)
+    long = space.students((16, 2))[0].trained_for(1000)
     doomed, other = space.recipe(long, space.PLAIN), space.recipe(space.SOURCE, space.PLAIN)
     runs = Runs(ground, 200, Silence())
     runs.add(doomed, 0)
@@ -186,7 +186,7 @@ def _kill_who_trains(work: Path) -> None:
     import psutil
 
     until = time.monotonic() + 60
-    while not list(work.glob("ds16-*.progress.json")) or "epoch" not in _text(work):
+    while not list(work.glob("ds16x2-*.progress.json")) or "epoch" not in _text(work):
         assert time.monotonic() < until, "the training never began"
         time.sleep(0.05)
     (worker,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
@@ -195,7 +195,7 @@ def _kill_who_trains(work: Path) -> None:
 
 def _text(work: Path) -> str:
     try:
-        return str(json.loads(next(work.glob("ds16-*.progress.json")).read_bytes())["text"])
+        return str(json.loads(next(work.glob("ds16x2-*.progress.json")).read_bytes())["text"])
     except (OSError, ValueError, StopIteration):
         return ""
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgefleet_compression.search import space
+from edgefleet_compression.search.pareto import NOISE
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.space import Tail, Trunk
 
@@ -63,22 +64,25 @@ def worth_training(scouted: Sequence[tuple[Trunk, Point]]) -> list[Trunk]:
     """The networks that are worth the whole, the most promising first.
 
     Of the students that err little more than the best one: the smallest, which is what a thin link wants, then the
-    best, then what lies between; a pruned source comes after the first two.
+    best, then the fastest, where it is another one by more than noise; then a pruned source, and what lies between.
 
     Args:
         scouted: each network with what it was worth after a moment, on one class.
     """
-    known = [(t, p, 1 - p.quality) for t, p in scouted if p.metrics and p.quality is not None]
-    kept: dict[str, list[Trunk]] = {"student": [], "pruned": []}
-    for family, found in kept.items():
-        mine = [(t, p, error) for t, p, error in known if t.family == family]
-        least = min((error for _, _, error in mine), default=0.0)
-        worth = [(t, p, error) for t, p, error in mine if error <= PROMISE * least]
-        by_size = [t for t, p, _ in sorted(worth, key=lambda entry: (_size(entry[1]), entry[0].name))]
-        best = [t for t, p, _ in sorted(worth, key=lambda entry: (entry[2], _size(entry[1])))]
-        found += {trunk.name: trunk for trunk in [*by_size[:1], *best[:1], *by_size]}.values()
-    students = kept["student"]
-    return [*students[:2], *kept["pruned"], *students[2:]]
+    students, cut = (_keeping_up(scouted, family) for family in ("student", "pruned"))
+    by_size = sorted(students, key=lambda entry: (_size(entry[1]), entry[0].name))
+    best = sorted(students, key=lambda entry: (_error(entry[1]), _size(entry[1])))
+    faster = [entry for entry in students if _latency(entry[1]) < (1 - NOISE["latency"]) * _latency(by_size[0][1])]
+    fastest = sorted(faster, key=lambda entry: _latency(entry[1]))
+    found = [*by_size[:1], *best[:1], *fastest[:1], *cut, *by_size]
+    return list({trunk.name: trunk for trunk, _ in found}.values())
+
+
+def _keeping_up(scouted: Sequence[tuple[Trunk, Point]], family: str) -> list[tuple[Trunk, Point]]:
+    """Those of a family that have figures and err little more than its best."""
+    known = [(t, p) for t, p in scouted if t.family == family and p.metrics and p.quality is not None]
+    least = min((_error(p) for _, p in known), default=0.0)
+    return [(t, p) for t, p in known if _error(p) <= PROMISE * least]
 
 
 def plan(
@@ -137,9 +141,11 @@ def _wishes(trunks: Sequence[Trunk], low_bits: Sequence[tuple[str, float]]) -> l
     """What to train to few bits, the surest first; a source that was cut is large for it."""
     wishes = []
     able = [t for t in trunks if t.family == "student"]
+    # Ternary and binary weights ask for width: the second network is the best one, and so the widest.
+    wide = able[1:2] or able
+    small = [t for t in able if t not in wide] or able
     for name, weight in low_bits:
-        # Ternary and binary weights ask for width: the second network is the wider one, if there are two.
-        wishes += [(t, name, weight) for t in (able if name in ("q4", "q3") else able[-1:])]
+        wishes += [(t, name, weight) for t in (wide if name in ("ternary", "binary") else small)]
     return wishes
 
 
@@ -159,6 +165,15 @@ def epoch_seconds(point: Point, trunk: Trunk, train_samples: int) -> float:
 def training_seconds(point: Point) -> float:
     """How long a point's costly step took, whether it ran now or lay in the cache."""
     return max((float(log["took_s"]) for step in point.steps if "losses" in (log := step["log"])), default=0.0)
+
+
+def _error(point: Point) -> float:
+    return 1 - (point.quality or 0.0)
+
+
+def _latency(point: Point) -> float:
+    latency = point.metrics.latency_ratio if point.metrics else None
+    return float("inf") if latency is None else latency
 
 
 def _size(point: Point) -> float:

@@ -4,14 +4,12 @@ A recipe is a trunk (what trains the network) followed by a tail (what makes a s
 minutes and are shared by all their tails through the cache; tails without training cost seconds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgefleet_compression.recipes.recipe import Recipe, StepSpec
 from edgefleet_compression.recipes.signatures import SIGNATURES
 
-DEPTH = 2
 RATIO = 0.5
 RATE, WEIGHT_DECAY, ALPHA = 0.02, 0.001, 0.9
 """The highest rate of a one-cycle training, and the soft labels' share: good for every small network tried so far."""
@@ -92,17 +90,17 @@ def packed(recipe: Recipe) -> Recipe:
     return Recipe(name=f"{recipe.name}-pack", title=f"{recipe.title}, packed", steps=steps)
 
 
-def students(widths: Sequence[int]) -> list[Trunk]:
-    """Distilled depthwise-separable students."""
+def students(*sizes: tuple[int, int]) -> list[Trunk]:
+    """Distilled depthwise-separable students, each of a width and a depth."""
     train = {"rate": RATE, "weight_decay": WEIGHT_DECAY, "alpha": ALPHA}
     return [
         Trunk(
-            f"ds{width}",
-            f"a distilled student {width} wide",
-            (step("distill", args={"width": width, "depth": DEPTH}, **train),),
+            f"ds{width}x{depth}",
+            f"a distilled student {width} wide and {depth} deep",
+            (step("distill", args={"width": width, "depth": depth}, **train),),
             "student",
         )
-        for width in widths
+        for width, depth in sizes
     ]
 
 
@@ -186,7 +184,7 @@ class Space:
 
 def default_space() -> Space:
     """The space of every search that names none."""
-    return Space((*students((32,)), pruned(), *students((24, 48, 16))), tuple(without_training()))
+    return Space((*students((24, 2)), pruned(), *students((48, 2), (32, 0), (16, 2))), tuple(without_training()))
 
 
 def bits_of(bits: int) -> dict[str, int]:
