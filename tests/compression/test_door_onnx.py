@@ -189,7 +189,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Brought:
     return Brought(folder, LIGHT / "light_shufflenet.onnx", data_file(folder, x=x))
 
 
-@pytest.mark.parametrize("recipe", ["int8", "w8"])
+@pytest.mark.parametrize("recipe", [pytest.param("int8", marks=pytest.mark.slow), "w8"])
 def test_a_network_that_this_project_did_not_make_goes_the_whole_way(zoo: Brought, recipe: str) -> None:
     outcome = zoo.built(recipe)
     metrics = outcome["metrics"]

@@ -158,6 +158,7 @@ def test_a_blob_that_rots_while_it_is_sent_pauses_its_rollout_until_it_is_put_ri
     lab.client_noticed_nothing()
 
 
+@pytest.mark.slow
 def test_a_device_that_waits_in_vain_for_what_was_cut_off_gives_its_reason_and_the_next_rollout_works(
     lab: Lab,
 ) -> None:

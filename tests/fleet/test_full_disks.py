@@ -184,6 +184,7 @@ def test_a_disk_full_to_the_last_byte_stops_neither_answers_nor_a_restart_nor_a_
     assert device.agent.running
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_on_the_way_only_delays(devices: dict[str, Device]) -> None:
     both = [devices["lab-a"], devices["lab-b"]]
     in_download, in_unpacking = both

@@ -169,6 +169,7 @@ def test_a_wiped_device_gets_what_it_should_run_while_a_rollout_is_under_way(fle
     assert after[incarnation(agent)][0] == 1
 
 
+@pytest.mark.slow
 def test_a_device_restored_from_an_old_image_catches_up_and_loses_no_window(fleet: Fleet, tmp_path: Path) -> None:
     agent = fleet.add_agent("a", PROFILE)
     completed(fleet, fleet.roll_out(1))

@@ -92,6 +92,7 @@ def test_pausing_stops_switches_and_resuming_lets_them_go_on(fleet) -> None:
     assert ended(fleet, rollout, "completed")["counts"] == {"committed": 3}
 
 
+@pytest.mark.slow
 def test_a_device_that_appears_after_the_start_joins(fleet) -> None:
     fleet.add_agent("a", PROFILE)
     rollout = fleet.roll_out(gate={"soak_s": 6, "failure_threshold": 0.0, "success_threshold": 1.0})
