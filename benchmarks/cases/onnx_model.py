@@ -1,0 +1,200 @@
+"""A network brought as ONNX, EfficientNet-Lite0: int8 that answers as fp32 does, beside NNCF's accuracy control.
+
+Crops of pictures that scikit-image ships, split by picture: some calibrate, some steer, the others are evaluated.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from benchmarks.efficientnet.agreement import Share, by_picture
+from benchmarks.efficientnet.stages import Made, controlled, made
+from benchmarks.peers.errors import PeerError
+from benchmarks.result import Result, Row, at_least, at_most
+from benchmarks.timing import Comparison, compare, spread
+from edgefleet_compression.builds.build import build_variant
+from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.measuring.host import host
+from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
+from edgefleet_compression.onnx_graphs.int8 import quantized_layers
+from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
+from edgefleet_protocol.encoding import compress
+
+ASKED = 0.90
+"""Of accuracy_int8 and of NNCF alike: so much agreement with fp32, on val."""
+PRESET = "mixed"
+"""NNCF's more accurate one: asymmetric activations, as ours are."""
+MOST_RATIO, LEAST_CROPS = 0.75, 1000
+ROUNDS, CALLS = 30, 20
+MOST_TIMES = 3
+"""How often a comparison is taken whose control shows that the machine was not quiet; nothing else is looked at."""
+STEPS: dict[str, list[dict[str, Any]]] = {
+    "accuracy_int8": [{"step": "export"}, {"step": "accuracy_int8", "config": {"max_drop": round(1 - ASKED, 6)}}],
+    "static_int8": [{"step": "export"}, {"step": "static_int8"}],
+}
+OURS, NNCF = "accuracy_int8", "nncf"
+
+
+@dataclass
+class Candidate:
+    """An int8 file, or why there is none."""
+
+    name: str
+    path: Path | None = None
+    reason: str | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    agrees: NDArray[np.float64] | None = None
+    latency: Comparison | None = None
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What can be chosen."""
+    parser.add_argument("--state", type=Path, default=Path(".bench/onnx_model"), help="where everything made is kept")
+    parser.add_argument("--peers", type=Path, default=Path(".bench/peers"), help="where NNCF's environment is kept")
+
+
+def run(options: argparse.Namespace) -> Result:
+    """Make the files, compare answers on the pictures that nothing was chosen by, and time."""
+    if scheme_for(host()[1]) is None:
+        raise SystemExit(f"there is no int8 to compare on this machine: {NO_SCHEME[host()[1]]}")
+    state, result = options.state.absolute(), Result()
+    try:
+        of = made(state)
+    except PeerError as error:
+        raise SystemExit(f"the network cannot be made: {error}") from None
+    candidates = [*_ours(of, state), _nncf(of, state, options.peers.absolute())]
+    with np.load(of.crops) as splits:
+        crops = splits["x_test"]
+    wanted = _top1(of.network, crops)
+    for candidate in candidates:
+        if candidate.path:
+            candidate.agrees = (_top1(candidate.path, crops) == wanted).astype(np.float64)
+    for candidate in candidates:
+        if candidate.path:
+            candidate.latency = _against(candidate.path, of.network, crops[:1], result)
+    report(candidates, of, result)
+    return result
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+def _ours(of: Made, state: Path) -> list[Candidate]:
+    """Through the door that a user takes: a card for the file and its data, and a recipe in a watched worker."""
+    card = state / "model.toml"
+    card.write_text(card_for_onnx(of.network, of.crops, name="efficientnet-lite0", version=1))
+    files = {"model.toml": str(card), ONNX_FILE: str(of.network), DATA_FILE: str(of.crops)}
+    found = []
+    with Workers(1) as workers:
+        for name, steps in STEPS.items():
+            request = {
+                "files": files,
+                "recipe": {"name": name.replace("_", "-"), "title": name, "steps": steps},
+                "instruction_set": host()[1],
+                "cache_dir": str(state / "cache"),
+                "work_dir": str(state / name),
+            }
+            built: dict[str, Any] = workers.submit(build_variant, request).result()
+            found.append(_built(name, built))
+    return found
+
+
+def _built(name: str, built: dict[str, Any]) -> Candidate:
+    if not built["ok"]:
+        return Candidate(name, reason=built["error"])
+    log, metrics = built["steps"][-1]["log"], built["metrics"]
+    notes = {"seconds": log["took_s"], "agreement on val": metrics["agreement_val"], "log": log}
+    return Candidate(name, Path(built["onnx_path"]), notes=notes)
+
+
+def _nncf(of: Made, state: Path, peers: Path) -> Candidate:
+    try:
+        path, said = controlled(of, state, peers, round(1 - ASKED, 6), PRESET)
+    except PeerError as error:
+        return Candidate(NNCF, reason=str(error))
+    # What it tried last is not always what it gives back.
+    notes = {"seconds": said["seconds"], "agreement on val": None, "log": said}
+    return Candidate(f"{NNCF}", path, notes=notes)
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------
+
+
+def _top1(path: Path, x: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.asarray(Session(path).logits(x, batch=1).argmax(1))
+
+
+def _session(path: Path, x: NDArray[np.float32]) -> Callable[[], object]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return partial(session.run, None, {session.get_inputs()[0].name: x})
+
+
+def _against(subject: Path, reference: Path, x: NDArray[np.float32], result: Result) -> Comparison:
+    sides = _session(subject, x), _session(reference, x)
+    for _ in range(MOST_TIMES):
+        found = compare(*sides, clock="thread", quantile=0.1, rounds=ROUNDS, calls=CALLS)
+        if found.void is None:
+            return found
+    result.void = result.void or found.void
+    return found
+
+
+def in_float(path: Path) -> tuple[int, int]:
+    """How many of a file's layers with weights compute in float, and how many there are."""
+    model = onnx.load(path)
+    layers = sum(node.op_type in ("Conv", "Gemm", "MatMul") for node in model.graph.node)
+    return layers - len(quantized_layers(model)), layers
+
+
+def report(candidates: list[Candidate], of: Made, result: Result) -> None:
+    """Rows and bars."""
+    pictures = of.owners["test"]
+    shares = {c.name: by_picture(c.agrees, pictures) for c in candidates if c.agrees is not None}
+    result.rows += [_row(candidate, shares.get(candidate.name)) for candidate in candidates]
+    ours, theirs = (next(c for c in candidates if c.name == name) for name in (OURS, NNCF))
+    difference = None
+    if ours.agrees is not None and theirs.agrees is not None:
+        difference = by_picture(ours.agrees - theirs.agrees, pictures)
+        result.rows.append({"ours less nncf's agreement": str(difference), "by picture": difference.by_picture})
+    chosen_by = {*of.owners["calib"], *of.owners["val"]}
+    result.rows.append({"split": "pictures", "repeats": {s: sorted(set(names)) for s, names in of.owners.items()}})
+    result.bars += [
+        at_least("int8: agreement with fp32", ASKED, shares[OURS].mean if OURS in shares else None),
+        at_least("int8: agreement less that of nncf's accuracy control", 0, difference.mean if difference else None),
+        at_most("int8: latency to fp32", MOST_RATIO, statistics.median(ours.latency.ratios) if ours.latency else None),
+        at_least("crops evaluated", LEAST_CROPS, len(pictures)),
+        at_most("crops evaluated of pictures that calibrated or steered", 0, sum(p in chosen_by for p in pictures)),
+    ]
+
+
+def _row(candidate: Candidate, share: Share | None) -> Row:
+    row: Row = {"file": candidate.name, "instruction set": host()[1]}
+    if candidate.path is None or share is None or candidate.latency is None:
+        return row | {"reason": candidate.reason or "not measured"}
+    floats, layers = in_float(candidate.path)
+    return row | {
+        "agreement": str(share),
+        "on val": candidate.notes["agreement on val"],
+        "latency to fp32": spread(candidate.latency.ratios),
+        "A/A": candidate.latency.aa,
+        "file bytes": candidate.path.stat().st_size,
+        "encoding bytes": len(compress(candidate.path.read_bytes())),
+        "layers in float": f"{floats} of {layers}",
+        "seconds": candidate.notes["seconds"],
+        "repeats": candidate.latency.ratios,
+        "by picture": share.by_picture,
+        "log": candidate.notes["log"],
+    }
