@@ -35,7 +35,7 @@ ASKED = 0.90
 PRESET = "mixed"
 """NNCF's more accurate one: asymmetric activations, as ours are."""
 MOST_RATIO, LEAST_CROPS = 0.75, 1000
-ROUNDS, CALLS = 30, 20
+ROUNDS, CALLS = 24, 12
 MOST_TIMES = 3
 """How often a comparison is taken whose control shows that the machine was not quiet; nothing else is looked at."""
 STEPS: dict[str, list[dict[str, Any]]] = {
