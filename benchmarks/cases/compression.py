@@ -9,17 +9,16 @@ import math
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 from rich.console import Console
 
 from benchmarks.fashion import whole
+from benchmarks.latency import latency_to
 from benchmarks.result import Result, Row, at_least, at_most
-from benchmarks.timing import Comparison, compare, spread
+from benchmarks.timing import Comparison, spread
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import Standing
@@ -240,28 +239,13 @@ def _cost(founds: Sequence[Found], result: Result) -> None:
 # ---- latency, taken again in peace ---------------------------------------------------------------------------------
 
 
-def _session(path: Path) -> Callable[[], object]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name, x = session.get_inputs()[0].name, np.random.default_rng(0).random((1, 1, 28, 28), dtype=np.float32)
-    return partial(session.run, None, {name: x})
-
-
-def _against(subject: Path, reference: Path, result: Result) -> Comparison:
-    found = compare(_session(subject), _session(reference), clock="thread", quantile=0.1, rounds=30, calls=60)
-    result.void = result.void or found.void
-    return found
-
-
 def _file(point: Point) -> Path:
     return Path(str((point.built or {})["onnx_path"]))
 
 
 def _timed(found: Found, point: Point | None, result: Result) -> Comparison | None:
     """The ratio of a variant to the teacher's fp32 file."""
-    return _against(_file(point), _file(_source(found)), result) if point else None
+    return latency_to(_file(point), _file(_source(found)), result) if point else None
 
 
 def _source(found: Found) -> Point:
@@ -276,7 +260,7 @@ def _stored(found: Found, point: Point | None, result: Result) -> None:
         with tempfile.TemporaryDirectory(prefix="edgefleet-optimized-") as folder:
             plain = _optimized(_file(point), Path(folder) / "plain.onnx")
             left = sum(node.op_type in LEFT_OVER for node in onnx.load(plain).graph.node)
-            ratio = statistics.median(_against(_file(point), plain, result).ratios)
+            ratio = statistics.median(latency_to(_file(point), plain, result).ratios)
     result.bars += [
         at_most("stored: latency to its own graph with fp32 weights", STORED_RATIO, ratio),
         at_most("stored: Cast or DequantizeLinear in the optimized graph", 0, left),

@@ -5,22 +5,20 @@ Crops of pictures that scikit-image ships, split by picture: some calibrate, som
 
 import argparse
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from benchmarks.efficientnet.agreement import Share, by_picture
 from benchmarks.efficientnet.stages import Made, controlled, made
+from benchmarks.latency import latency_to
 from benchmarks.peers.errors import PeerError
 from benchmarks.result import Result, Row, at_least, at_most
-from benchmarks.timing import Comparison, compare, spread
+from benchmarks.timing import Comparison, spread
 from edgefleet_compression.builds.build import build_variant
 from edgefleet_compression.builds.workers import Workers
 from edgefleet_compression.measuring.host import host
@@ -36,8 +34,6 @@ PRESET = "mixed"
 """NNCF's more accurate one: asymmetric activations, as ours are."""
 MOST_RATIO, LEAST_CROPS = 0.75, 1000
 ROUNDS, CALLS = 24, 12
-MOST_TIMES = 3
-"""How often a comparison is taken whose control shows that the machine was not quiet; nothing else is looked at."""
 STEPS: dict[str, list[dict[str, Any]]] = {
     "accuracy_int8": [{"step": "export"}, {"step": "accuracy_int8", "config": {"max_drop": round(1 - ASKED, 6)}}],
     "static_int8": [{"step": "export"}, {"step": "static_int8"}],
@@ -81,7 +77,7 @@ def run(options: argparse.Namespace) -> Result:
             candidate.agrees = (_top1(candidate.path, crops) == wanted).astype(np.float64)
     for candidate in candidates:
         if candidate.path:
-            candidate.latency = _against(candidate.path, of.network, crops[:1], result)
+            candidate.latency = latency_to(candidate.path, of.network, result, x=crops[:1], rounds=ROUNDS, calls=CALLS)
     report(candidates, of, result)
     return result
 
@@ -132,24 +128,6 @@ def _nncf(of: Made, state: Path, peers: Path) -> Candidate:
 
 def _top1(path: Path, x: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.asarray(Session(path).logits(x, batch=1).argmax(1))
-
-
-def _session(path: Path, x: NDArray[np.float32]) -> Callable[[], object]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return partial(session.run, None, {session.get_inputs()[0].name: x})
-
-
-def _against(subject: Path, reference: Path, x: NDArray[np.float32], result: Result) -> Comparison:
-    sides = _session(subject, x), _session(reference, x)
-    for _ in range(MOST_TIMES):
-        found = compare(*sides, clock="thread", quantile=0.1, rounds=ROUNDS, calls=CALLS)
-        if found.void is None:
-            return found
-    result.void = result.void or found.void
-    return found
 
 
 def in_float(path: Path) -> tuple[int, int]:

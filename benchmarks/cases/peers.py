@@ -7,28 +7,21 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import onnxruntime as ort
-
+from benchmarks.latency import latency_to
 from benchmarks.peers.bench import opened
 from benchmarks.peers.candidates import Candidate, bars, rivals
 from benchmarks.peers.environments import environment_of
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.settings import OWN_ENVIRONMENT, PEERS, classes_of, settings_for
 from benchmarks.result import Result
-from benchmarks.timing import Comparison, compare, spread
+from benchmarks.timing import spread
 from edgefleet_compression.builds.workers import Workers
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_profiles.device_class import InstructionSet
-
-ROUNDS, CALLS = 30, 60
-MOST_TIMES = 3
-"""How often a comparison is taken whose control shows that the machine was not quiet; nothing else is looked at."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +47,7 @@ def run(options: argparse.Namespace) -> Result:
             theirs = [bench.asked(*one) for one in asked]
         for candidate in (*ours, *theirs):
             if candidate.path:
-                candidate.latency = _against(candidate.path, fp32, result)
+                candidate.latency = latency_to(candidate.path, fp32, result)
         beside = _beside(ours[0], theirs, own, result)
     result.rows[:0] = [candidate.row() for candidate in (teacher, *ours, *theirs)]
     result.bars += bars(ours[0], theirs, beside, own)
@@ -77,33 +70,13 @@ def _environments(state: Path) -> tuple[dict[str, Path], dict[str, str]]:
 # ---- latency -------------------------------------------------------------------------------------------------------
 
 
-def _session(path: Path) -> Callable[[], object]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name, x = session.get_inputs()[0].name, np.random.default_rng(0).random((1, 1, 28, 28), dtype=np.float32)
-    return partial(session.run, None, {name: x})
-
-
-def _against(subject: Path, reference: Path, result: Result) -> Comparison:
-    for _ in range(MOST_TIMES):
-        found = compare(
-            _session(subject), _session(reference), clock="thread", quantile=0.1, rounds=ROUNDS, calls=CALLS
-        )
-        if found.void is None:
-            return found
-    result.void = result.void or found.void
-    return found
-
-
 def _beside(ours: Candidate, theirs: Sequence[Candidate], own: InstructionSet, result: Result) -> dict[str, float]:
     """By peer: ours against its fastest, timed in turns with just that."""
     found = {}
     for peer in PEERS:
         fastest = min(rivals(theirs, peer, own), key=_slowness, default=None)
         if ours.path and fastest and fastest.path:
-            timed = _against(ours.path, fastest.path, result)
+            timed = latency_to(ours.path, fastest.path, result)
             found[peer] = statistics.median(timed.ratios)
             told = {"int8 to the fastest of": peer, "setting": fastest.name, "latency": spread(timed.ratios)}
             result.rows.append(told | {"A/A": timed.aa, "repeats": timed.ratios})
