@@ -80,7 +80,7 @@ def test_a_typo_in_a_setting_names_the_nearest(step: str, typo: str, meant: str)
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"calibration": "entropie"}, "'minmax', 'entropy' or 'percentile'"),
+        ({"calibration": "entropie"}, "'minmax', 'entropy', 'percentile' or 'mse'"),
         ({"samples": 0}, "greater than or equal to 1"),
         ({"samples": "many"}, "valid integer"),
         ({"xyz": 1}, "use one of scheme, per_channel, calibration, percentile, samples"),
@@ -168,7 +168,7 @@ def test_a_file_that_takes_one_sample_at_a_time_is_taken_by_every_step(
     assert Session(result.state.path).logits(x).shape == (len(x), 3)
 
 
-@pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
+@pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile", "mse"])
 def test_three_calibration_samples_are_enough_to_run(calibration: str, context: Context, tmp_path: Path) -> None:
     path = linear_models.perceptron(tmp_path / "net.onnx", transB=1)
     config = SIGNATURES["static_int8"].config(calibration=calibration, samples=3)

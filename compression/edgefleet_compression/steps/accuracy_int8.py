@@ -67,6 +67,8 @@ def _quantized(
 ) -> tuple[onnx.ModelProto, onnx.ModelProto, int]:
     """The float graph, all of it in 8 bits, and how many of its biases were corrected."""
     source = onnx.load(given)
+    for index, node in enumerate(source.graph.node):
+        node.name = f"n{index}"  # by which the layers of both graphs find each other: some files name none
     give_biases(source)
     biased = saved(source, path.with_name("biased.onnx"))
     seen = observe(source, calib) if config.correct_biases or config.calibration == "mse" else {}
