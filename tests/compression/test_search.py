@@ -93,7 +93,12 @@ def scouted(*shares: tuple[str, float, int, float]) -> list[tuple[Trunk, Point]]
 SMALL, WIDE, SHALLOW = ("ds24x2", 0.84, 20, 0.16), ("ds48x2", 0.87, 60, 0.29), ("ds32x0", 0.86, 30, 0.13)
 
 
-def test_of_students_the_smallest_that_keeps_up_the_best_and_the_fastest_are_worth_training() -> None:
+def test_a_student_that_is_a_little_larger_and_much_faster_is_the_leanest() -> None:
+    found = scouted(("ds16x2", 0.70, 10, 0.11), WIDE, SMALL, ("ds32x0", 0.86, 23, 0.13))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds32x0", "ds48x2", "ds24x2"]
+
+
+def test_of_students_the_leanest_that_keeps_up_the_best_and_the_fastest_are_worth_training() -> None:
     found = scouted(("ds16x2", 0.70, 10, 0.11), SHALLOW, WIDE, SMALL)
     assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds32x0"]
 

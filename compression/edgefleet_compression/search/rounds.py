@@ -63,18 +63,18 @@ def may_scout_on(took_s: Sequence[float], means: Means) -> bool:
 def worth_training(scouted: Sequence[tuple[Trunk, Point]]) -> list[Trunk]:
     """The networks that are worth the whole, the most promising first.
 
-    Of the students that err little more than the best one: the smallest, which is what a thin link wants, then the
-    best, then the fastest, where it is another one by more than noise; then a pruned source, and what lies between.
+    Of the students that err little more than the best one: the leanest, by its bytes times its latency, then the best,
+    then the fastest, where it is another one by more than noise; then a pruned source, and the rest by size.
 
     Args:
         scouted: each network with what it was worth after a moment, on one class.
     """
     students, cut = (_keeping_up(scouted, family) for family in ("student", "pruned"))
-    by_size = sorted(students, key=lambda entry: (_size(entry[1]), entry[0].name))
+    lean = sorted(students, key=lambda entry: (_size(entry[1]) * _latency(entry[1]), entry[0].name))
     best = sorted(students, key=lambda entry: (_error(entry[1]), _size(entry[1])))
-    faster = [entry for entry in students if _latency(entry[1]) < (1 - NOISE["latency"]) * _latency(by_size[0][1])]
+    faster = [entry for entry in students if _latency(entry[1]) < (1 - NOISE["latency"]) * _latency(lean[0][1])]
     fastest = sorted(faster, key=lambda entry: _latency(entry[1]))
-    found = [*by_size[:1], *best[:1], *fastest[:1], *cut, *by_size]
+    found = [*lean[:1], *best[:1], *fastest[:1], *cut, *sorted(students, key=lambda entry: _size(entry[1]))]
     return list({trunk.name: trunk for trunk, _ in found}.values())
 
 
