@@ -1,8 +1,11 @@
 """The one training loop: hard labels and a teacher's soft ones, Adam under a one-cycle rate."""
 
 import math
+import statistics
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +18,9 @@ from edgefleet_compression.models.source import Logits, Source
 from edgefleet_compression.networks.layers import pruned_weights
 from edgefleet_compression.recipes.step_configs import TrainConfig
 from edgefleet_compression.step import Context, Progress
+
+Learned = dict[str, Any]
+"""What a training leaves in the log of its step."""
 
 IMAGES = 4
 """The rank of a batch of images [N, C, H, W]; signals [N, C, L] are neither mirrored nor shifted."""
@@ -107,8 +113,8 @@ def distillation_loss(
     return alpha * temperature**2 * divergence + (1 - alpha) * hard
 
 
-def fit_whole(module: nn.Module, settings: TrainConfig, context: Context) -> list[float]:
-    """Train every parameter of `module` in place, as a step does; returns the mean loss of each epoch.
+def fit_whole(module: nn.Module, settings: TrainConfig, context: Context) -> Learned:
+    """Train every parameter of `module` in place, as a step does; gives what `fit` gives.
 
     Raises:
         DataError: there is too little to learn from.
@@ -126,8 +132,8 @@ def fit(
     settings: TrainConfig,
     seed: int,
     progress: Progress,
-) -> list[float]:
-    """Train `parameters` of `module` in place; returns the mean loss of each epoch.
+) -> Learned:
+    """Train `parameters` of `module` in place; gives what a step logs of it: `losses` by epoch, `epoch_s` of one.
 
     Args:
         module: the network; left in evaluation mode.
@@ -150,7 +156,9 @@ def fit(
     total = settings.epochs * batches + 1
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=total, pct_start=0.2)
     losses: list[float] = []
+    took_s: list[float] = []
     for epoch in range(settings.epochs):
+        began_s = time.monotonic()
         module.train()
         order = torch.randperm(len(data.x), generator=random)
         seen = 0.0
@@ -164,12 +172,13 @@ def fit(
                 text = f"epoch {epoch + 1} of {settings.epochs}, loss {seen / (batch + 1):.3f}"
                 progress((epoch * batches + batch) / total, text)
         losses.append(round(seen / batches, 4))
+        took_s.append(time.monotonic() - began_s)
     module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     module.eval()
     # The loss was taken before the last move of the weights.
     if not all(t.isfinite().all() for t in module.state_dict().values() if t.is_floating_point()):
         raise StepError(DIVERGED)
-    return losses
+    return {"losses": losses, "epoch_s": round(statistics.median(took_s), 4)}
 
 
 def _step(

@@ -118,6 +118,14 @@ CHOSEN = [*space.students((24, 2), (48, 2)), space.pruned()]
 PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds32x0": 20.0, "pruned50": 60.0}
 
 
+def test_what_an_epoch_takes_is_told_by_the_epochs_of_a_scout_and_not_by_what_is_around_them() -> None:
+    log = {"losses": [1.0, 0.5], "epoch_s": 3.0, "took_s": 20.0}
+    scout = replace(point("ds24x2", 0.8, 0.2, 20), built={"steps": [{"log": {"took_s": 5.0}}, {"log": log}]})
+    assert rounds.epoch_seconds(scout, 2 * rounds.SCOUT_SAMPLES) == 6.0
+    assert rounds.epoch_seconds(scout, 100) == 3.0
+    assert rounds.epoch_seconds(scout, 0) == 0.0
+
+
 def test_few_bits_are_trained_where_a_network_is_small_and_the_fewest_where_it_is_wide() -> None:
     planned = rounds.plan(space.students((24, 2), (48, 2), (32, 0)), PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
     trained = {p.trunk.name: [tail.name.partition("-")[0] for tail in p.low_bits] for p in planned}

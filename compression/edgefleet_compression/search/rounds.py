@@ -155,11 +155,14 @@ def _low_epochs(epochs: float) -> tuple[int, int]:
     return max(1, whole * 3 // 4), max(1, whole // 4)
 
 
-def epoch_seconds(point: Point, trunk: Trunk, train_samples: int) -> float:
-    """How long an epoch over the whole of train takes, by a scout's costly step, now or as it was cached."""
-    took_s = training_seconds(point)
-    seen = min(SCOUT_SAMPLES, train_samples) * max(trunk.epochs, 1)
-    return took_s * train_samples / seen if seen else 0.0
+def epoch_seconds(point: Point, train_samples: int) -> float:
+    """How long an epoch over the whole of train takes, by the epochs of a scout, run now or in the cache.
+
+    The whole of its step says too much: asking the source and looking at val take as long as two short epochs.
+    """
+    logs = [step["log"] for step in point.steps if "losses" in step["log"]]
+    took_s = max((float(log.get("epoch_s", log["took_s"] / len(log["losses"]))) for log in logs), default=0.0)
+    return took_s * train_samples / min(SCOUT_SAMPLES, train_samples) if train_samples else 0.0
 
 
 def training_seconds(point: Point) -> float:

@@ -214,7 +214,7 @@ class _Search:
         scouted = self._scouted()
         one = self._ground.classes[0]
         known = [(t, p) for t, p in scouted if p.instruction_set == one and p.rejected is None]
-        epoch_s = {_whole_name(t): rounds.epoch_seconds(p, t, self._train_samples) for t, p in known}
+        epoch_s = {_whole_name(t): rounds.epoch_seconds(p, self._train_samples) for t, p in known}
         networks = {trunk.name: trunk for trunk in self._ask.space.networks}
         chosen = [networks[_whole_name(trunk)] for trunk in rounds.worth_training(known)]
         trained = len({trunk.name for trunk, _ in scouted})

@@ -27,6 +27,6 @@ def distill(state: SourceState, config: DistillConfig, context: Context) -> Step
             f"distill: the student has {student.parameters():,} parameters, its teacher {state.parameters():,}: "
             "choose a narrower student"
         )
-    losses = training.fit_whole(module, config, context)
+    learned = training.fit_whole(module, config, context)
     val = training.score(module, source)
-    return StepResult(student, {"losses": losses, "val": val, "parameters": student.parameters()})
+    return StepResult(student, {**learned, "val": val, "parameters": student.parameters()})

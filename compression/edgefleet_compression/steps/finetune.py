@@ -15,9 +15,9 @@ def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> Ste
     """
     source, tuned = context.source, copied(state)
     before = training.score(tuned.module, source)
-    losses = training.fit_whole(tuned.module, config, context)
+    learned = training.fit_whole(tuned.module, config, context)
     if tuned.digest() == state.digest():
         raise NothingChanged("finetune left every weight as it was: raise rate or epochs, or drop the step")
     after = training.score(tuned.module, source)
-    log = {"losses": losses, "val_before": before, "val": after, "parameters": tuned.parameters()}
+    log = {**learned, "val_before": before, "val": after, "parameters": tuned.parameters()}
     return StepResult(tuned, log)

@@ -48,9 +48,9 @@ def _learned(
         context.progress((number + share) / config.rounds, f"round {number + 1} of {config.rounds}, {text}")
 
     free, seed = pruned.module.parameters(), context.seed + number
-    losses = training.fit(pruned.module, free, corpus, config, seed, progress)
+    learned = training.fit(pruned.module, free, corpus, config, seed, progress)
     val = training.score(pruned.module, context.source)
-    return {"parameters": pruned.parameters(), "val_cut": cut, "val": val, "losses": losses}
+    return {"parameters": pruned.parameters(), "val_cut": cut, "val": val, **learned}
 
 
 def _channels(state: TorchState, config: PruneIterativeConfig) -> Iterator[TorchState]:

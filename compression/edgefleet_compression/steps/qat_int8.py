@@ -45,10 +45,10 @@ def qat_int8(state: TorchState, config: QatInt8Config, context: Context) -> Step
     put_on(trained.module, grids)
     _look(graph, points, context)
     before = training.score(graph, source)
-    losses = training.fit(graph, graph.parameters(), corpus, config, context.seed, context.progress)
+    learned = training.fit(graph, graph.parameters(), corpus, config, context.seed, context.progress)
     leave_on(trained.module)
     ranges = {name: (float(point.low), float(point.high)) for name, point in points.items()}
-    log = {"losses": losses, "val_before": before, "val": training.score(graph, source), "activations": len(ranges)}
+    log = {**learned, "val_before": before, "val": training.score(graph, source), "activations": len(ranges)}
     trained.module.eval()
     return StepResult(trained.with_ranges(ranges), {**log, "parameters": trained.parameters()})
 

@@ -34,10 +34,10 @@ def qat_weights(state: TorchState, config: QatWeightsConfig, context: Context) -
         raise NothingChanged("qat_weights found every weight on its grid already: drop the step or lower its bits")
     put_on(trained.module, grids)
     before = training.score(trained.module, source)
-    losses = training.fit_whole(trained.module, config, context)
+    learned = training.fit_whole(trained.module, config, context)
     leave_on(trained.module)
     after = training.score(trained.module, source)
-    log = {"bits": bits, "levels": config.levels, "losses": losses, "val_before": before, "val": after}
+    log = {"bits": bits, "levels": config.levels, **learned, "val_before": before, "val": after}
     return StepResult(trained, {**log, "parameters": trained.parameters()})
 
 

@@ -28,8 +28,8 @@ def scale_width(state: TorchState, config: ScaleWidthConfig, context: Context) -
             "lower the ratio or round_to"
         )
     forget(narrow.module, context.seed)
-    losses = training.fit_whole(narrow.module, config, context)
-    log = {"losses": losses, "val": training.score(narrow.module, source), "widths": widths(narrow.module)}
+    learned = training.fit_whole(narrow.module, config, context)
+    log = {**learned, "val": training.score(narrow.module, source), "widths": widths(narrow.module)}
     return StepResult(narrow, {**log, "parameters_before": state.parameters(), "parameters": narrow.parameters()})
 
 

@@ -28,9 +28,9 @@ def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> 
     for parameter in tuned.module.parameters():
         parameter.requires_grad_(False)
     free = _norms_and_biases(tuned.module)
-    losses = training.fit(tuned.module, free, training.corpus(source, config), config, context.seed, context.progress)
+    learned = training.fit(tuned.module, free, training.corpus(source, config), config, context.seed, context.progress)
     after = training.score(tuned.module, source)
-    log = {"snapped": snapped, "losses": losses, "val_before": before, "val": after}
+    log = {"snapped": snapped, **learned, "val_before": before, "val": after}
     return StepResult(tuned, {**log, "parameters": tuned.parameters()})
 
 
