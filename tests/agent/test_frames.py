@@ -30,6 +30,14 @@ def test_a_frame_arrives_as_it_was_sent(pair: Pair, size_bytes: int) -> None:
     sending.join()
 
 
+@pytest.mark.parametrize("said", ["\ud800", object()], ids=["half a character", "no value of JSON"])
+def test_a_header_that_json_cannot_say_is_not_sent(pair: Pair, said: object) -> None:
+    with pytest.raises(frames.FrameError, match="no JSON"):
+        frames.send(pair[0], {"error": said}, b"abc", 5)
+    frames.send(pair[0], {"op": "infer"}, b"", 5)
+    assert frames.receive(pair[1], 5) == ({"op": "infer"}, b""), "nothing of the first one lies in the way"
+
+
 def test_a_frame_may_come_byte_by_byte(pair: Pair) -> None:
     text = b'{"op": "infer"}'
     whole = struct.pack(">II", len(text), 3) + text + b"abc"

@@ -141,7 +141,7 @@ def _wishes(trunks: Sequence[Trunk], low_bits: Sequence[tuple[str, float]]) -> l
     """What to train to few bits, the surest first; a source that was cut is large for it."""
     wishes = []
     able = [t for t in trunks if t.family == "student"]
-    # Ternary and binary weights ask for width: the second network is the best one, and so the widest.
+    # Ternary and binary weights ask for width: the second network is the best, where that is not the leanest, too.
     wide = able[1:2] or able
     small = [t for t in able if t not in wide] or able
     for name, weight in low_bits:
