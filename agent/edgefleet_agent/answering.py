@@ -1,6 +1,5 @@
 """What answers for one model: the live variant, and during a trial the old one, warm behind it."""
 
-import contextlib
 import math
 import threading
 import time
@@ -62,6 +61,14 @@ class Placed:
         """Whether it was ended on purpose."""
         return self._retired
 
+    def take(self, request: object) -> None:
+        """A request is for this slot, until it is done with, whoever answers it in the end."""
+        self._asked[request] = time.monotonic()
+
+    def done_with(self, request: object) -> None:
+        """The request that was taken is answered, or never will be; what it brought up has been dealt with."""
+        del self._asked[request]
+
     def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> Answer:
         """Run one request; an answer that is not finite is an error.
 
@@ -69,12 +76,7 @@ class Placed:
             RequestError: the request's values cannot be used.
             WorkerError: the worker or its model failed.
         """
-        request = object()
-        self._asked[request] = time.monotonic()
-        try:
-            answer = self.worker.ask(tensors, payload)
-        finally:
-            del self._asked[request]
+        answer = self.worker.ask(tensors, payload)
         if not answer.finite:
             raise NotFinite("the model's answer holds values that are not finite")
         return answer
@@ -204,31 +206,43 @@ class Answering:
         """
         failed: WorkerError | None = None
         deaths = 0
+        request = object()
         while deaths < MAX_DEATHS:
             with self._lock:
                 live, old, on_trial = self._live, self._old, self._on_trial
+                if live is not None:
+                    live.take(request)
             if live is None:
                 raise failed or RequestError(503, "not ready: no variant answers yet")
             try:
+                if on_trial:
+                    return self._ask_on_trial(live, old, tensors, payload)
                 if failed:
                     live.revive()
                 return live.ask(tensors, payload), live
-            except Busy:
-                if not on_trial or old is None:
-                    raise
-                # What the new one is at may never end; that is for whoever asked for it to find out.
-                old.revive()
-                return old.ask(tensors, payload), old
             except WorkerError as error:
-                if not on_trial and not _crashed(error):
+                if not _crashed(error):
                     raise
                 failed = error
-            if on_trial:
-                with contextlib.suppress(WorkerDied, WorkerTimedOut):
-                    return self._fall_back(live, old, failed, tensors, payload), old or live
+            finally:
+                live.done_with(request)
             # A worker that was retired in this moment has not died of this request: another one is live by now.
             deaths += not live.retired
         raise failed or WorkerDied("no worker answered")
+
+    def _ask_on_trial(
+        self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], payload: bytes
+    ) -> tuple[Answer, Placed]:
+        try:
+            return live.ask(tensors, payload), live
+        except Busy:
+            if old is None:
+                raise
+            # What the new one is at may never end; that is for whoever asked for it to find out.
+            old.revive()
+            return old.ask(tensors, payload), old
+        except WorkerError as error:
+            return self._fall_back(live, old, error, tensors, payload), old or live
 
     def _fall_back(
         self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], payload: bytes
@@ -257,7 +271,8 @@ class Answering:
         if live is None or live.worker.alive:
             return
         if on_trial:
-            self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
+            if math.isinf(live.asked_since_s):  # whoever asked it knows better what it died of
+                self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
         else:
             try:
                 live.revive()
