@@ -150,7 +150,7 @@ def fit(
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     random = torch.Generator().manual_seed(seed)
     batches = max(1, len(data.x) // settings.batch)
-    optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay, fused=True)
     pruned = pruned_weights(module)
     # One more than there are, for the rate moves on after the last batch too.
     total = settings.epochs * batches + 1

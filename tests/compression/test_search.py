@@ -90,32 +90,32 @@ def scouted(*shares: tuple[str, float, int, float]) -> list[tuple[Trunk, Point]]
     return [(known[name], point(name, share, latency, size)) for name, share, size, latency in shares]
 
 
-SMALL, WIDE, SHALLOW = ("ds24x2", 0.84, 20, 0.16), ("ds48x2", 0.87, 60, 0.29), ("ds32x0", 0.86, 30, 0.13)
+SMALL, WIDE, SHALLOW = ("ds24x2", 0.85, 20, 0.16), ("ds48x2", 0.87, 60, 0.29), ("ds24x1", 0.86, 30, 0.13)
 
 
 def test_a_student_that_is_a_little_larger_and_much_faster_is_the_leanest() -> None:
-    found = scouted(("ds16x2", 0.70, 10, 0.11), WIDE, SMALL, ("ds32x0", 0.86, 23, 0.13))
-    assert [t.name for t in rounds.worth_training(found)] == ["ds32x0", "ds48x2", "ds24x2"]
+    found = scouted(("ds16x2", 0.70, 10, 0.11), WIDE, SMALL, ("ds24x1", 0.86, 23, 0.13))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x1", "ds48x2", "ds24x2"]
 
 
 def test_of_students_the_leanest_that_keeps_up_the_best_and_the_fastest_are_worth_training() -> None:
     found = scouted(("ds16x2", 0.70, 10, 0.11), SHALLOW, WIDE, SMALL)
-    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds32x0"]
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds24x1"]
 
 
 def test_what_is_faster_by_noise_alone_is_not_called_the_fastest() -> None:
-    found = scouted(("pruned50", 0.92, 100, 0.3), SMALL, WIDE, ("ds32x0", 0.86, 30, 0.155))
-    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "pruned50", "ds32x0"]
+    found = scouted(("pruned50", 0.92, 100, 0.3), SMALL, WIDE, ("ds24x1", 0.86, 30, 0.155))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "pruned50", "ds24x1"]
 
 
 def test_a_pruned_source_is_held_against_its_own_kind_and_comes_after_the_students_that_lead() -> None:
     found = scouted(("pruned50", 0.92, 100, 0.3), SHALLOW, WIDE, SMALL)
-    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds32x0", "pruned50"]
+    assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds24x1", "pruned50"]
     assert [t.name for t in rounds.worth_training(found[:1])] == ["pruned50"]
 
 
 CHOSEN = [*space.students((24, 2), (48, 2)), space.pruned()]
-PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds32x0": 20.0, "pruned50": 60.0}
+PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds24x1": 20.0, "pruned50": 60.0}
 
 
 def test_what_an_epoch_takes_is_told_by_the_epochs_of_a_scout_and_not_by_what_is_around_them() -> None:
@@ -127,9 +127,9 @@ def test_what_an_epoch_takes_is_told_by_the_epochs_of_a_scout_and_not_by_what_is
 
 
 def test_few_bits_are_trained_where_a_network_is_small_and_the_fewest_where_it_is_wide() -> None:
-    planned = rounds.plan(space.students((24, 2), (48, 2), (32, 0)), PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
+    planned = rounds.plan(space.students((24, 2), (48, 2), (24, 1)), PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
     trained = {p.trunk.name: [tail.name.partition("-")[0] for tail in p.low_bits] for p in planned}
-    assert trained == {"ds24x2": ["q4", "q3"], "ds48x2": ["ternary", "binary"], "ds32x0": ["q4", "q3"]}
+    assert trained == {"ds24x2": ["q4", "q3"], "ds48x2": ["ternary", "binary"], "ds24x1": ["q4", "q3"]}
 
 
 def test_a_long_budget_trains_three_networks_for_many_epochs_within_its_share() -> None:

@@ -22,7 +22,7 @@ MOST_EPOCHS, LEAST_EPOCHS = 60, 2
 MOST_LOW, LEAST_LOW = 12, 2
 MOST_TRUNKS = 3
 MOST_TRAININGS = 20
-PROMISE = 1.25
+PROMISE = 1.22
 """A network whose scout errs more than so many times as often as the best of its family is not worth the whole."""
 BUILD_S = 8.0
 """What a build takes beside training: data, export, figures."""

@@ -178,13 +178,13 @@ class Space:
 
     networks: tuple[Trunk, ...]
     tails: tuple[Tail, ...]
-    low_bits: tuple[tuple[str, float], ...] = (("q4", 1.0), ("q3", 1.0), ("ternary", 2.0), ("binary", 2.0))
+    low_bits: tuple[tuple[str, float], ...] = (("q4", 1.0), ("q3", 2.0), ("ternary", 2.0), ("binary", 2.0))
     trials: int = 64
 
 
 def default_space() -> Space:
     """The space of every search that names none."""
-    return Space((*students((24, 2)), pruned(), *students((48, 2), (32, 0), (16, 2))), tuple(without_training()))
+    return Space((*students((24, 2)), pruned(), *students((48, 2), (24, 1), (16, 2))), tuple(without_training()))
 
 
 def bits_of(bits: int) -> dict[str, int]:
