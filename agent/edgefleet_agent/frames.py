@@ -21,8 +21,8 @@ class FrameError(Exception):
     """The other end has gone, or speaks something else."""
 
 
-def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s: float) -> None:
-    """Send one frame.
+def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s: float | None) -> None:
+    """Send one frame; None waits for ever.
 
     Raises:
         TimeoutError: the other end did not read it within `timeout_s`.
