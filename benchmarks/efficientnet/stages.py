@@ -2,21 +2,17 @@
 
 import hashlib
 import json
-import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.asking import last_line_of
 from benchmarks.peers.environments import environment_of
-from benchmarks.peers.errors import PeerError
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+SCRIPTS = "benchmarks.efficientnet"
 NNCF_MOST_S, MAKING_MOST_S = 3600.0, 900.0
-SILENT = {"CI": "true"}
-"""NNCF tells its makers nothing about a run that it takes for CI."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ def made(state: Path) -> Made:
     wanted = _digest([HERE / name for name in ("making.py", "pictures.py", "making.txt")])
     if not _is_there(folder, wanted):
         python = environment_of("making", state, HERE)
-        _ran(python, "making", [str(folder)], MAKING_MOST_S)
+        last_line_of(python, f"{SCRIPTS}.making", [str(folder)], MAKING_MOST_S)
         (folder / "stamp").write_text(wanted)
     owners: dict[str, list[str]] = json.loads((folder / "owners.json").read_text())
     return Made(folder / "network.onnx", folder / "crops.npz", owners)
@@ -57,7 +53,7 @@ def controlled(of: Made, state: Path, peers: Path, max_drop: float, preset: str)
         python = environment_of("nncf", peers)
         folder.mkdir(parents=True, exist_ok=True)
         asked = [str(of.network), str(of.crops), str(path), str(max_drop), preset]
-        said.write_text(_ran(python, "control", asked, NNCF_MOST_S))
+        said.write_text(last_line_of(python, f"{SCRIPTS}.control", asked, NNCF_MOST_S))
         (folder / "stamp").write_text(wanted)
     told: dict[str, Any] = json.loads(said.read_text())
     return path, told
@@ -74,16 +70,3 @@ def _digest(files: Sequence[Path]) -> str:
         with path.open("rb") as file:
             found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()
-
-
-def _ran(python: Path, script: str, arguments: list[str], most_s: float) -> str:
-    """Run a script of this folder in an environment; the last line that it prints."""
-    command = [str(python), "-m", f"benchmarks.efficientnet.{script}", *arguments]
-    around = {**os.environ, **SILENT, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=most_s, env=around, check=True)
-    except subprocess.CalledProcessError as error:
-        raise PeerError((error.stderr.strip().splitlines() or ["it ended without a word"])[-1]) from None
-    except subprocess.TimeoutExpired:
-        raise PeerError(f"it gave no answer within {most_s:g} s") from None
-    return (done.stdout.strip().splitlines() or [""])[-1]

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,26 @@ def ask(python: Path, module: str, request: Request, most_s: float = MOST_S) -> 
     Raises:
         PeerError: it crashed, hung, or wrote none.
     """
-    command = [str(python), "-m", module, request.as_json()]
+    answer = answer_in(last_line_of(python, module, [request.as_json()], most_s))
+    if not Path(request.target).is_file():
+        raise PeerError("it said that it was done, and wrote no file")
+    return answer
+
+
+def last_line_of(python: Path, module: str, arguments: Sequence[str], most_s: float) -> str:
+    """Run a module in an environment of its own; the last line that it prints, after whatever the peer had to say.
+
+    Args:
+        python: of that environment.
+        module: what to run.
+        arguments: of its command line.
+        most_s: how long it may take, its imports included.
+
+    Raises:
+        PeerError: it does not start, fails, or gives no answer in time.
+    """
     around = {**os.environ, **SILENT, "PYTHONPATH": str(ROOT)}
+    command = [str(python), "-m", module, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=most_s, env=around, check=True)
     except subprocess.CalledProcessError as error:
@@ -45,10 +64,7 @@ def ask(python: Path, module: str, request: Request, most_s: float = MOST_S) -> 
         raise PeerError(f"it gave no answer within {most_s:g} s") from None
     except OSError as error:
         raise PeerError(f"its Python does not start: {error}") from None
-    answer = answer_in(done.stdout)
-    if not Path(request.target).is_file():
-        raise PeerError("it said that it was done, and wrote no file")
-    return answer
+    return _last(done.stdout)
 
 
 def answer_in(output: str) -> Answer:
