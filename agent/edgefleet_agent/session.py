@@ -81,7 +81,7 @@ class Session:
         self._device = self._open_device()
         self._installations: dict[str, Installation] = {}
         resend_s = max(RESEND_HEARTBEATS * heartbeat_s, 1.0)
-        self._spool = Spool(settings.state, identity.incarnation, resend_s)
+        self._spool = Spool(settings.state, identity.incarnation, resend_s, expected=identity.boot > 1)
         self._reports = identity.first_report
         self._set_aside = 0
         self._changed = False
@@ -192,7 +192,7 @@ class Session:
     def _acked(self, payload: bytes) -> None:
         acked = decode(Acked, payload)
         if is_copy(self._identity, self._reports, acked):
-            self._begin_anew(acked.through)
+            self._begin_anew("the state folder was copied or restored, and has gone on without us", acked.through)
         else:
             self._spool.acked(acked.incarnation, acked.through)
 
@@ -200,16 +200,12 @@ class Session:
     def _presence(self) -> Presence:
         return Presence(online=True, incarnation=self._identity.incarnation, boot=self._identity.boot)
 
-    def _begin_anew(self, through: int) -> None:
-        """Part from the life that has gone on from the state that ours is a copy of."""
+    def _begin_anew(self, why: str, through: int = 0) -> None:
+        """Go on under another incarnation: the numbers that this one has given are not ours to go on from."""
         left = self._identity.incarnation
         self._identity, self._reports = begin_anew(self._settings.state), 0
         self._late = [self._identity.file]
-        log.warning(
-            "the state folder was copied or restored: incarnation %s has gone on without us, ours is %s from now on",
-            left,
-            self._identity.incarnation,
-        )
+        log.warning("%s: incarnation %s is left, ours is %s from now on", why, left, self._identity.incarnation)
         self._spool.begin_anew(self._identity.incarnation, through)
         self._bus.introduce_as(self._presence)
 
@@ -236,6 +232,8 @@ class Session:
     def _tick(self) -> float:
         """Do what is due; gives the seconds until something may be due again."""
         now_s = time.monotonic()
+        if self._spool.lost:
+            self._begin_anew(self._spool.lost)
         next_s = min([one.tick(now_s) for one in self._installations.values()] + [self._fetcher.tick()])
         if now_s >= self._window_at_s:
             self._window_at_s = now_s + self._settings.window_s

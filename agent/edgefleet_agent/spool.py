@@ -5,6 +5,8 @@ import sqlite3
 from collections import deque
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.messages import TelemetryWindow
 
@@ -14,6 +16,7 @@ MAX_WINDOWS = 10_000
 MAX_IN_MEMORY = 1_000
 """Windows that wait for a disk which takes no more: sixteen hours of one model, two or three MB."""
 MAX_IN_FLIGHT = 32
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -30,6 +33,9 @@ class Spool:
     memory, without a number and unsent, and acknowledgements are remembered: a number that was sent once must never
     come back with another content. Nothing here raises for want of a disk. Used by one thread.
 
+    A file that is damaged is set aside as `spool.db.broken`, and with it the numbers that were given: `lost` says so,
+    and until `begin_anew` windows wait in memory.
+
     Args:
         folder: the state folder.
         incarnation: the device's, stamped on every window.
@@ -37,6 +43,7 @@ class Spool:
         max_windows: how many may wait on the disk.
         max_in_memory: how many may wait for the disk.
         patience_s: how long another program may hold the file before it counts as a disk that takes nothing.
+        expected: whether an earlier start of this incarnation may have given numbers.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Spool:
         max_windows: int = MAX_WINDOWS,
         max_in_memory: int = MAX_IN_MEMORY,
         patience_s: float = 1.0,
+        expected: bool = False,
     ) -> None:
         self._path, self._incarnation, self._resend_s = folder / "spool.db", incarnation, resend_s
         self._max_windows, self._max_in_memory, self._patience_s = max_windows, max_in_memory, patience_s
@@ -56,6 +64,10 @@ class Spool:
         self._db: sqlite3.Connection | None = None
         self.trouble: str | None = None
         """What the disk said when it did not take what is here; None while it does."""
+        self.lost: str | None = None
+        """Why it is not known any more which numbers were given; None while it is."""
+        if expected and not self._path.exists():
+            self.lost = "spool.db is gone, and with it the numbers of the windows until now"
         self.settle()
 
     def add(self, window: TelemetryWindow) -> int | None:
@@ -74,7 +86,7 @@ class Spool:
             while self._in_memory:
                 seq = self._insert(self._in_memory[0])
                 self._in_memory.popleft()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._troubled(error)
             return None
         if self.trouble:
@@ -89,22 +101,20 @@ class Spool:
             now_s: the monotonic clock, in seconds.
         """
         try:
-            rows = (
-                self._opened()
-                .execute(
-                    "SELECT seq, body FROM windows WHERE seq > ? ORDER BY seq LIMIT ?", [self._acked, MAX_IN_FLIGHT]
-                )
-                .fetchall()
-            )
-        except sqlite3.OperationalError as error:
+            db = self._opened()
+            query = "SELECT seq, body FROM windows WHERE seq > ? ORDER BY seq LIMIT ?"
+            rows = {seq: _window(body) for seq, body in db.execute(query, [self._acked, MAX_IN_FLIGHT])}
+            for seq in [seq for seq, window in rows.items() if window is None]:
+                db.execute("DELETE FROM windows WHERE seq = ?", [seq])
+                self._on_disk, self._lost = self._on_disk - 1, self._lost + 1
+        except sqlite3.DatabaseError as error:
             self._troubled(error)
             return []
-        if not rows:
-            return []
-        due = [(seq, body) for seq, body in rows if now_s - self._sent.get(seq, -1e9) >= self._resend_s]
-        self._sent = {seq: self._sent[seq] for seq, _ in rows if seq in self._sent} | {seq: now_s for seq, _ in due}
-        stamp = {"incarnation": self._incarnation, "first_kept_seq": rows[0][0]}
-        return [TelemetryWindow.model_validate_json(body).model_copy(update=stamp | {"seq": seq}) for seq, body in due]
+        here = {seq: window for seq, window in rows.items() if window}
+        due = [seq for seq in here if now_s - self._sent.get(seq, -1e9) >= self._resend_s]
+        self._sent = {seq: self._sent[seq] for seq in here if seq in self._sent} | dict.fromkeys(due, now_s)
+        stamp = {"incarnation": self._incarnation, "first_kept_seq": min(here, default=0)}
+        return [here[seq].model_copy(update=stamp | {"seq": seq}) for seq in due]
 
     def forget_sent(self) -> None:
         """What is in flight may be lost, the connection is: send it again at the next one."""
@@ -119,7 +129,7 @@ class Spool:
             last = self._opened().execute("SELECT max(seq) FROM windows").fetchone()[0] or 0
             self._acked = max(self._acked, min(through, last))
             self._forget_acked()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._troubled(error)
         reach("window_forgotten")
 
@@ -129,11 +139,12 @@ class Spool:
         What is here from before this start and has a number that is stored was that life's as well, and is stored.
         What was recorded since is ours, whatever its number: it follows under the new incarnation.
         """
+        self.lost = None
         try:
             self._opened()
             self._acked = max(self._acked, min(through, self._found))
             self._forget_acked()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._troubled(error)
         self._incarnation = incarnation
         self.forget_sent()
@@ -153,6 +164,8 @@ class Spool:
 
     def _opened(self) -> sqlite3.Connection:
         """The file; opened now where the disk did not let it be opened before."""
+        if self.lost:
+            raise sqlite3.OperationalError(self.lost)
         if self._db is None:
             db = sqlite3.connect(self._path, self._patience_s, isolation_level=None)
             try:
@@ -189,10 +202,39 @@ class Spool:
             db.execute("DELETE FROM windows WHERE seq <= ?", [self._acked])
             self._acked, self._on_disk = 0, _count(db)
 
-    def _troubled(self, error: sqlite3.OperationalError) -> None:
+    def _troubled(self, error: sqlite3.DatabaseError) -> None:
+        if self.lost:
+            return
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED and self._set_aside():
+            self.lost = f"spool.db is damaged ({error}) and was set aside as spool.db.broken"
+            return
         if self.trouble is None:
             log.error("the telemetry spool cannot be written: %s; windows wait in memory", error)
         self.trouble = str(error)
+
+    def _set_aside(self) -> bool:
+        """Make way for a new file, and count what was on this one as lost, as far as that is known."""
+        self.close()
+        self._db = None
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                path = self._path.with_name(f"{self._path.name}{suffix}")
+                if path.exists():
+                    path.replace(path.with_name(f"{self._path.name}.broken{suffix}"))
+        except OSError:
+            return False
+        self._lost += self._dropped + self._on_disk
+        self._dropped = self._on_disk = self._acked = self._found = 0
+        self.forget_sent()
+        return True
+
+
+def _window(body: str) -> TelemetryWindow | None:
+    """A window as it was written; None where bits have rotted, which the file itself does not notice."""
+    try:
+        return TelemetryWindow.model_validate_json(body)
+    except ValidationError:
+        return None
 
 
 def _count(db: sqlite3.Connection) -> int:

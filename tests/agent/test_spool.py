@@ -160,3 +160,69 @@ def test_a_spool_that_cannot_be_opened_is_opened_later(tmp_path: Path) -> None:
     assert one.add(WINDOW) == 2
     assert [w.seq for w in one.due(0)] == [1, 2]
     one.close()
+
+
+def damaged(folder: Path, windows: int = 3) -> None:
+    """A spool with windows in it, of which a crash or an SD card left rubbish."""
+    one = spool(folder)
+    for _ in range(windows):
+        one.add(WINDOW)
+    one.close()
+    (folder / "spool.db").write_bytes(b"rubbish" * 1000)
+
+
+def test_a_damaged_file_is_set_aside_and_nothing_gets_a_number_before_a_new_incarnation(tmp_path: Path) -> None:
+    damaged(tmp_path)
+    one = spool(tmp_path)
+    assert one.lost and "spool.db.broken" in one.lost and (tmp_path / "spool.db.broken").exists()
+    assert one.add(WINDOW) is None and one.due(0) == [] and len(one) == 1
+    one.acked(ME, 1)
+    one.begin_anew("b" * 32, 0)
+    assert one.lost is None and one.add(WINDOW) == 2, "the one that waited in memory is the first"
+    assert [(w.seq, w.first_kept_seq, w.incarnation) for w in one.due(0)] == [(1, 1, "b" * 32), (2, 1, "b" * 32)]
+    assert one.trouble is None
+    one.close()
+
+
+def test_damage_that_shows_later_costs_what_was_on_the_disk_and_counts_it(tmp_path: Path) -> None:
+    one = spool(tmp_path, max_windows=40)
+    for _ in range(50):
+        one.add(WINDOW)
+    assert one.dropped == 10
+    one._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    one._opened().execute("PRAGMA cache_size = 0")
+    path = tmp_path / "spool.db"
+    pages = path.read_bytes()
+    path.write_bytes(pages[:4096] + bytes(len(pages) - 4096))
+    one.add(WINDOW)
+    one.due(0)
+    assert one.lost and "damaged" in one.lost
+    one.begin_anew("b" * 32, 0)
+    assert one.settle() in (None, 1)
+    assert one.dropped == 50 and len(one) <= 1
+    one.close()
+
+
+def test_a_window_in_which_bits_have_rotted_is_lost_alone(tmp_path: Path) -> None:
+    one = spool(tmp_path)
+    for _ in range(3):
+        one.add(WINDOW)
+    one._opened().execute("UPDATE windows SET body = substr(body, 9) WHERE seq IN (1, 3)")
+    assert [(w.seq, w.first_kept_seq) for w in one.due(0)] == [(2, 2)]
+    assert (len(one), one.dropped) == (1, 2)
+    assert one.add(WINDOW) == 4
+    one.close()
+    assert spool(tmp_path).dropped == 2
+
+
+def test_a_file_that_is_gone_took_its_numbers_with_it(tmp_path: Path) -> None:
+    first = Spool(tmp_path, ME, expected=False)
+    assert first.lost is None and first.add(WINDOW) == 1
+    first.close()
+    assert Spool(tmp_path, ME, expected=True).lost is None
+    for path in tmp_path.iterdir():
+        path.unlink()
+    one = Spool(tmp_path, ME, expected=True)
+    assert one.lost and "gone" in one.lost
+    one.begin_anew("b" * 32, 0)
+    assert one.add(WINDOW) == 1

@@ -201,6 +201,29 @@ def test_a_device_restored_from_an_old_image_catches_up_and_loses_no_window(flee
     assert "copied or restored" in agent.log()
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
+def test_a_device_whose_spool_is_no_more_loses_nothing_that_it_records_from_then_on(fleet: Fleet, gone: bool) -> None:
+    agent = fleet.add_agent("a", PROFILE)
+    completed(fleet, fleet.roll_out(1))
+    asked(agent, 3)
+    fleet.wait(lambda: requests(fleet, "a") == 3 and not fleet.device("a")["spooled_windows"], "its windows")
+    old, running = incarnation(agent), variant(fleet, "a")
+    agent.stop()
+    for path in agent.state.glob("spool.db*"):
+        path.unlink()
+    if not gone:
+        (agent.state / "spool.db").write_bytes(b"rubbish" * 1000)
+    agent.start()
+    fleet.wait(lambda: incarnation(agent) != old, "a new incarnation")
+    fleet.wait(lambda: fleet.device("a")["incarnation"] == incarnation(agent) and variant(fleet, "a"), "its report")
+    asked(agent, 2)
+    fleet.wait(lambda: requests(fleet, "a") == 5, "windows of a new file")
+    fleet.wait(lambda: fleet.device("a")["spooled_windows"] == 0, "their acknowledgement")
+    device = fleet.device("a")
+    assert (device["conflict"], device["lost_windows"], variant(fleet, "a")) == (None, 0, running)
+    assert ("is gone" if gone else "spool.db.broken") in agent.log()
+
+
 def test_a_copied_device_parts_from_the_first_and_the_two_are_a_conflict(fleet: Fleet, tmp_path: Path) -> None:
     agent = fleet.add_agent("a", PROFILE)
     agent.stop()
