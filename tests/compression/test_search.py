@@ -103,6 +103,11 @@ def test_of_students_the_leanest_that_keeps_up_the_best_and_the_fastest_are_wort
     assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "ds24x1"]
 
 
+def test_where_hardly_anything_is_wrong_a_small_student_keeps_up_that_errs_twice_as_often() -> None:
+    found = scouted(("ds16x2", 0.992, 10, 0.11), ("ds48x2", 0.996, 60, 0.29))
+    assert [t.name for t in rounds.worth_training(found)] == ["ds16x2", "ds48x2"]
+
+
 def test_what_is_faster_by_noise_alone_is_not_called_the_fastest() -> None:
     found = scouted(("pruned50", 0.92, 100, 0.3), SMALL, WIDE, ("ds24x1", 0.86, 30, 0.155))
     assert [t.name for t in rounds.worth_training(found)] == ["ds24x2", "ds48x2", "pruned50", "ds24x1"]

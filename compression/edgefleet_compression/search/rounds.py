@@ -14,7 +14,7 @@ from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.space import Tail, Trunk
 
 SCOUT_EPOCHS, SCOUT_SAMPLES = 2, 16384
-SCOUT_SHARE, WHOLE_SHARE, LOW_SHARE = 0.10, 0.45, 0.30
+SCOUT_SHARE, WHOLE_SHARE, LOW_SHARE = 0.10, 0.50, 0.30
 """Shares of the budget: to look, to train whole networks, to train low bits. The rest is for what needs no training."""
 ENOUGH_EPOCHS = 24
 """Fewer for each are better spent on fewer networks."""
@@ -22,8 +22,9 @@ MOST_EPOCHS, LEAST_EPOCHS = 60, 2
 MOST_LOW, LEAST_LOW = 12, 2
 MOST_TRUNKS = 3
 MOST_TRAININGS = 20
-PROMISE = 1.22
-"""A network whose scout errs more than so many times as often as the best of its family is not worth the whole."""
+PROMISE, SLACK = 1.2, 0.005
+"""A network whose scout errs more than so many times as often as the best of its family, and half a point, is not worth
+the whole: where hardly anything is wrong, half a point is what few ask for and small splits cannot tell."""
 BUILD_S = 8.0
 """What a build takes beside training: data, export, figures."""
 ROUNDED_COST = 1.5
@@ -82,7 +83,7 @@ def _keeping_up(scouted: Sequence[tuple[Trunk, Point]], family: str) -> list[tup
     """Those of a family that have figures and err little more than its best."""
     known = [(t, p) for t, p in scouted if t.family == family and p.metrics and p.quality is not None]
     least = min((_error(p) for _, p in known), default=0.0)
-    return [(t, p) for t, p in known if _error(p) <= PROMISE * least]
+    return [(t, p) for t, p in known if _error(p) <= PROMISE * least + SLACK]
 
 
 def plan(
