@@ -13,7 +13,7 @@ from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.menus import ENUMERATED, Menu, Scores, Setting, explore, menu_for
-from edgefleet_compression.search.pareto import beaten_by, front
+from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point, order_of
 from edgefleet_compression.search.proxies import Trial, key_of, promising, steps_of
 from edgefleet_compression.search.rounds import Means
@@ -53,6 +53,16 @@ def test_a_latency_within_the_noise_beats_nobody() -> None:
 def test_rejected_points_and_points_without_figures_are_on_no_front() -> None:
     points = [point("stopped", 0.99, 0.1, 1, "stopped early"), Point(recipe("failed"), "x86-vnni", rejected="failed")]
     assert front([*points, point("kept", 0.9, 1.0, 900)]) == [point("kept", 0.9, 1.0, 900)]
+
+
+def test_the_smallest_are_told_by_answers_and_bytes_in_whatever_order_they_came_and_however_long_they_took() -> None:
+    points = [
+        *(point("exact", 0.93, 1.0, 900), point("small", 0.91, 0.2, 20), point("level", 0.91, 0.1, 30)),
+        *(point("fast", 0.90, 0.01, 25), point("twin", 0.91, 0.1, 20), point("stopped", 0.95, 0.1, 1, "stopped early")),
+    ]
+    assert [p.recipe.name for p in smallest(points)] == ["exact", "small"]
+    assert smallest(points[::-1]) == smallest(points)
+    assert smallest([Point(recipe("failed"), "x86-vnni", rejected="failed")]) == []
 
 
 def test_a_file_made_for_other_processors_is_not_rejected_by_what_it_takes_on_this_one() -> None:
@@ -154,6 +164,16 @@ def test_a_shorter_budget_trains_no_more_networks_than_there_are_workers() -> No
         planned = rounds.plan(CHOSEN, PACE, Means(workers, 15 * MINUTES), 5, SPACE.low_bits)
         assert len(planned) == workers
         assert min(p.trunk.epochs for p in planned) >= rounds.LEAST_EPOCHS
+
+
+def test_a_small_train_split_is_gone_through_as_often_as_it_takes_to_see_as_much() -> None:
+    assert [rounds.repeats(samples) for samples in (0, 500, 2000, 9000, 55_000)] == [16, 16, 8, 1, 1]
+    assert {t.epochs for t in rounds.scouts(SPACE.networks, 2000)} == {8 * rounds.SCOUT_EPOCHS}
+    means, quick = Means(2, 45 * MINUTES), {name: seconds / 8 for name, seconds in PACE.items()}
+    once = rounds.plan(CHOSEN, PACE, means, 5, SPACE.low_bits)
+    often = rounds.plan(CHOSEN, quick, means, 5, SPACE.low_bits, each=8)
+    assert [p.trunk.epochs for p in often] == [8 * p.trunk.epochs for p in once]
+    assert [t.name for t in often[0].low_bits] != [t.name for t in once[0].low_bits]
 
 
 def test_low_bits_keep_to_their_time_and_to_the_number_of_trainings() -> None:

@@ -60,3 +60,22 @@ def beaten_by(point: Point, points: Sequence[Point]) -> Point | None:
         return None
     mine = costs(point)
     return next((p for p in points if p.metrics is not None and dominates(costs(p), mine)), None)
+
+
+def smallest(points: Sequence[Point]) -> list[Point]:
+    """Of the measured points of one class those that no other beats in both answers and bytes; rejected ones stay out.
+
+    Nothing that was timed counts, nor in which order they came: the same builds give the same.
+    """
+    known = [
+        ((-p.quality, p.metrics.encoding_bytes), p)
+        for p in points
+        if p.rejected is None and p.quality is not None and p.metrics and p.metrics.encoding_bytes is not None
+    ]
+    found: list[Point] = []
+    fewest = float("inf")
+    for (_, size), point in sorted(known, key=lambda entry: (entry[0], entry[1].recipe.name)):
+        if size < fewest:
+            found.append(point)
+            fewest = size
+    return found

@@ -20,6 +20,8 @@ ENOUGH_EPOCHS = 24
 """Fewer for each are better spent on fewer networks."""
 MOST_EPOCHS, LEAST_EPOCHS = 60, 2
 MOST_LOW, LEAST_LOW = 12, 2
+MOST_REPEATS = 16
+"""How often a small train split is gone through at most where a large one is once: what counts is how much is seen."""
 MOST_TRUNKS = 3
 MOST_TRAININGS = 20
 PROMISE, SLACK = 1.2, 0.005
@@ -49,8 +51,13 @@ class Planned:
 
 def scouts(networks: Sequence[Trunk], train_samples: int) -> list[Trunk]:
     """The networks, to be trained for a moment."""
-    samples = min(SCOUT_SAMPLES, train_samples)
-    return [trunk.trained_for(SCOUT_EPOCHS, samples) for trunk in networks]
+    samples, epochs = min(SCOUT_SAMPLES, train_samples), SCOUT_EPOCHS * repeats(train_samples)
+    return [trunk.trained_for(epochs, samples) for trunk in networks]
+
+
+def repeats(train_samples: int) -> int:
+    """How many epochs of a small train split stand for one of a large one."""
+    return min(MOST_REPEATS, max(1, SCOUT_SAMPLES // max(1, train_samples)))
 
 
 def may_scout_on(took_s: Sequence[float], means: Means) -> bool:
@@ -92,6 +99,7 @@ def plan(
     means: Means,
     trained: int,
     low_bits: Sequence[tuple[str, float]],
+    each: int = 1,
 ) -> list[Planned]:
     """The networks to train, with as many epochs as the time allows.
 
@@ -104,15 +112,17 @@ def plan(
         means: what there is to spend.
         trained: how many optimizers have run already.
         low_bits: what weights may be trained to, the surest first, and how many epochs each needs beside the others.
+        each: `repeats`; what is said of epochs here is said of so many.
     """
+    epoch_s = {name: each * seconds for name, seconds in epoch_s.items()}
     chosen = [trunk for trunk in chosen if epoch_s.get(trunk.name)][:MOST_TRUNKS]
     for count in range(len(chosen), 0, -1):
         epochs = _epochs(chosen[:count], epoch_s, means)
         if count <= means.workers or max(epochs) >= ENOUGH_EPOCHS:
             wishes = _wishes(chosen[:count], low_bits)
-            whole = [trunk.trained_for(number) for trunk, number in zip(chosen, epochs, strict=False)]
+            whole = [trunk.trained_for(each * number) for trunk, number in zip(chosen, epochs, strict=False)]
             left = MOST_TRAININGS - trained - count
-            return [Planned(trunk, _low_bits(trunk, wishes, epoch_s, means, left)) for trunk in whole]
+            return [Planned(trunk, _low_bits(trunk, wishes, epoch_s, means, left, each)) for trunk in whole]
     return []
 
 
@@ -126,13 +136,18 @@ def _epochs(trunks: Sequence[Trunk], epoch_s: Mapping[str, float], means: Means)
 
 
 def _low_bits(
-    trunk: Trunk, wishes: Sequence[tuple[Trunk, str, float]], epoch_s: Mapping[str, float], means: Means, left: int
+    trunk: Trunk,
+    wishes: Sequence[tuple[Trunk, str, float]],
+    epoch_s: Mapping[str, float],
+    means: Means,
+    left: int,
+    each: int,
 ) -> tuple[Tail, ...]:
     """What one network is trained to, of all that the time and the number of trainings allow."""
     for count in range(len(wishes), 0, -1):
         seconds = (LOW_SHARE * means.budget_s * means.workers - BUILD_S * count) / ROUNDED_COST
         unit = seconds / sum(weight * epoch_s[t.name] for t, _, weight in wishes[:count])
-        tails = [(t, space.low_bits(name, *_low_epochs(unit * weight))) for t, name, weight in wishes[:count]]
+        tails = [(t, space.low_bits(name, *_low_epochs(unit * weight, each))) for t, name, weight in wishes[:count]]
         if unit >= LEAST_LOW and sum(tail.trains for _, tail in tails) <= left:
             return tuple(tail for t, tail in tails if t.name == trunk.name)
     return ()
@@ -150,10 +165,10 @@ def _wishes(trunks: Sequence[Trunk], low_bits: Sequence[tuple[str, float]]) -> l
     return wishes
 
 
-def _low_epochs(epochs: float) -> tuple[int, int]:
+def _low_epochs(epochs: float, each: int) -> tuple[int, int]:
     """Epochs with rounded weights, and with norms alone: a quarter of them."""
     whole = max(LEAST_LOW, min(MOST_LOW, int(epochs)))
-    return max(1, whole * 3 // 4), max(1, whole // 4)
+    return each * max(1, whole * 3 // 4), each * max(1, whole // 4)
 
 
 def epoch_seconds(point: Point, train_samples: int) -> float:

@@ -16,7 +16,7 @@ from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
-from edgefleet_compression.search.pareto import beaten_by, front
+from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.proxies import Trial, effective, look, promising, steps_of
 from edgefleet_compression.search.rounds import Means, Planned
@@ -207,7 +207,10 @@ class _Search:
         for one in planned:
             runs.add(space.recipe(one.trunk, space.PLAIN), WHOLE, partial(self._trained, one))
         names = ", ".join(f"{one.trunk.name} for {one.trunk.epochs} epochs" for one in planned)
-        runs.run(f"training {names}, and what becomes of them" if planned else "the source model, to the last bit")
+        training = f"training {names}, and what becomes of them" if planned else "the source model, to the last bit"
+        runs.run(training, LOW + 1)
+        self._pack()
+        runs.run("the smallest, packed, and what is left to try")
 
     def _planned(self) -> list[Planned]:
         """Train every network for a moment, and choose those to train in full."""
@@ -218,9 +221,10 @@ class _Search:
         networks = {trunk.name: trunk for trunk in self._ask.space.networks}
         chosen = [networks[_whole_name(trunk)] for trunk in rounds.worth_training(known)]
         trained = len({trunk.name for trunk, _ in scouted})
-        planned = rounds.plan(chosen, epoch_s, self._means, trained, self._ask.space.low_bits)
+        each = rounds.repeats(self._train_samples)
+        planned = rounds.plan(chosen, epoch_s, self._means, trained, self._ask.space.low_bits, each)
         going_on = {p.trunk.name for p in planned}
-        reasons = {space.recipe(t, space.PLAIN).digest: _why_stopped(_whole_name(t) in going_on) for t, _ in known}
+        reasons = {space.recipe(t, space.PLAIN).digest: _why_stopped(t, _whole_name(t) in going_on) for t, _ in known}
         self._runs.points = [
             replace(p, rejected=reasons[p.recipe.digest]) if p.recipe.digest in reasons and not p.rejected else p
             for p in self.points
@@ -249,14 +253,14 @@ class _Search:
         if points[0].metrics is None:
             return
         for tail in planned.low_bits:
-            self._runs.add(space.recipe(planned.trunk, tail), LOW, self._packed)
+            self._runs.add(space.recipe(planned.trunk, tail), LOW)
         self._tails(planned.trunk, TAIL, LATER)
 
     def _tails(self, trunk: Trunk, rank: float, later: float) -> None:
         """Ask for every way to store a network: the fixed ones, and those that a cheap look finds promising."""
         for tail in self._ask.space.tails:
             if self._applies(trunk, tail):
-                self._runs.add(space.recipe(trunk, tail), rank + tail.rank if tail.rank < 2 else later, self._packed)
+                self._runs.add(space.recipe(trunk, tail), rank + tail.rank if tail.rank < 2 else later)
         request = {
             "files": dict(self._ask.files),
             "recipe": space.recipe(trunk, space.PLAIN).model_dump(mode="json"),
@@ -275,19 +279,16 @@ class _Search:
         trials = [Trial(**trial) for trial in answer["trials"]]
         kept, reasons = promising(trials)
         for trial in kept:
-            self._runs.add(space.recipe(trunk, _tail(trial)), TAIL, self._packed)
+            self._runs.add(space.recipe(trunk, _tail(trial)), TAIL)
         for index, reason in reasons.items():
             self._runs.reject(space.recipe(trunk, _tail(trials[index])), self._ground.classes, reason)
 
-    def _packed(self, points: list[Point]) -> None:
-        """Pack a small file that nothing beats so far: its figures stay, and its bytes may be fewer."""
-        point = points[0]
-        if point.metrics is None or not space.is_stored(point.recipe):
-            return
-        if (point.metrics.encoding_bytes or 0) > WORTH_PACKING:
-            return
-        if beaten_by(point, [p for p in self.points if p.instruction_set == point.instruction_set]) is None:
-            self._runs.add(space.packed(point.recipe), PACK)
+    def _pack(self) -> None:
+        """Ask for the small files that nothing beats in another layout: their figures stay, their bytes may be fewer."""
+        one = self._ground.classes[0]
+        for point in smallest([p for p in self.points if p.instruction_set == one]):
+            if space.is_stored(point.recipe) and point.metrics and (point.metrics.encoding_bytes or 0) <= WORTH_PACKING:
+                self._runs.add(space.packed(point.recipe), PACK)
 
     def _applies(self, trunk: Trunk, tail: Tail = space.PLAIN) -> bool:
         recipe: Recipe = space.recipe(trunk, tail)
@@ -316,10 +317,10 @@ def _whole_name(scout: Trunk) -> str:
     return scout.name.removesuffix("-scout")
 
 
-def _why_stopped(goes_on: bool) -> str:
+def _why_stopped(scout: Trunk, goes_on: bool) -> str:
     """Why a scout is no variant."""
     why = "it is trained in full instead" if goes_on else "other networks promise more"
-    return f"stopped after {rounds.SCOUT_EPOCHS} epochs: {why}"
+    return f"stopped after {scout.epochs} epochs: {why}"
 
 
 def _judged(point: Point, kept: Sequence[Point]) -> Point:
