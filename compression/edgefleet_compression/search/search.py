@@ -284,7 +284,7 @@ class _Search:
             self._runs.reject(space.recipe(trunk, _tail(trials[index])), self._ground.classes, reason)
 
     def _pack(self) -> None:
-        """Ask for the small files that nothing beats in another layout: their figures stay, their bytes may be fewer."""
+        """Ask for the small files that nothing beats in another layout, whose bytes may be fewer and figures stay."""
         one = self._ground.classes[0]
         for point in smallest([p for p in self.points if p.instruction_set == one]):
             if space.is_stored(point.recipe) and point.metrics and (point.metrics.encoding_bytes or 0) <= WORTH_PACKING:
