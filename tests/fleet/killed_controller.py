@@ -204,7 +204,7 @@ def stored_all(state: Path) -> bool:
 
 
 def retained(broker: str, device: str) -> dict[str, Any]:
-    """What the broker keeps for a device that comes back."""
+    """What the broker keeps for a device that comes back; an empty message is one that is being cleared just now."""
     told: list[bytes] = []
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.on_message = lambda _client, _data, message: told.append(message.payload)
@@ -215,4 +215,4 @@ def retained(broker: str, device: str) -> dict[str, Any]:
     while not told and time.monotonic() < until:
         client.loop(0.1)
     client.disconnect()
-    return dict(json.loads(told[0])["models"]["fashion"]) if told else {}
+    return dict(json.loads(told[0])["models"]["fashion"]) if told and told[0] else {}
