@@ -67,7 +67,7 @@ CONTEXT.set_forkserver_preload(["benchmarks.listening"])
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
-    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of all sides, at least 5")
+    parser.add_argument("--rounds", type=int, default=11, help="interleaved rounds of all sides, at least 5")
     parser.add_argument("--listeners", type=int, default=50, help="how many listen")
     parser.add_argument("--broker", choices=brokers.NAMES, action="append", help="only this one")
 
