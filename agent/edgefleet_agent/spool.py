@@ -217,7 +217,7 @@ class Spool:
         self.close()
         self._db = None
         try:
-            for suffix in ("", "-wal", "-shm"):
+            for suffix in ("-wal", "-shm", ""):  # the file itself last: while it is there, no new one begins at 1
                 path = self._path.with_name(f"{self._path.name}{suffix}")
                 if path.exists():
                     path.replace(path.with_name(f"{self._path.name}.broken{suffix}"))

@@ -184,6 +184,19 @@ def test_a_damaged_file_is_set_aside_and_nothing_gets_a_number_before_a_new_inca
     one.close()
 
 
+def test_a_damaged_file_that_cannot_be_set_aside_is_trouble_until_it_can(tmp_path: Path) -> None:
+    damaged(tmp_path)
+    (tmp_path / "spool.db.broken" / "in the way").mkdir(parents=True)
+    one = spool(tmp_path)
+    assert one.lost is None and one.trouble and one.add(WINDOW) is None and one.due(0) == []
+    (tmp_path / "spool.db.broken" / "in the way").rmdir()
+    (tmp_path / "spool.db.broken").rmdir()
+    assert one.settle() is None and one.lost
+    one.begin_anew("b" * 32, 0)
+    assert one.settle() == 1 and one.trouble is None
+    one.close()
+
+
 def test_damage_that_shows_later_costs_what_was_on_the_disk_and_counts_it(tmp_path: Path) -> None:
     one = spool(tmp_path, max_windows=40)
     for _ in range(50):

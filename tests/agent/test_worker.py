@@ -17,6 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from edgefleet_agent import worker as worker_process
 from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
 from edgefleet_agent.checks import check_golden
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
@@ -351,3 +352,19 @@ def test_switching_under_load_costs_no_answer(place: Callable[..., Placed]) -> N
 
 def test_the_model_files_of_these_tests_are_valid(make_variant: Callable[..., Any]) -> None:
     onnx.checker.check_model(onnx.load_from_string(make_variant(fragile=True).onnx))
+
+
+def test_a_limit_of_cpu_time_is_renewed_for_every_length_and_not_for_every_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(worker_process.resource, "setrlimit", lambda _which, pair: limits.append(pair[0]))
+    limit = worker_process.CpuLimit()
+    for seconds in (10, 10, 10, 60):
+        limit.renew(seconds)
+    assert len(limits) == 2
+    used_s = time.process_time()
+    assert 10 < limits[0] - used_s <= 12 and 60 < limits[1] - used_s <= 62
+    monkeypatch.setattr(worker_process, "RENEW_S", 0.0)
+    limit.renew(60)
+    assert len(limits) == 3
