@@ -146,7 +146,8 @@ def test_a_wrong_or_jumping_clock_of_a_device_changes_nothing(fleet: Fleet, tmp_
     agents: dict[str, Agent] = {
         name: fleet.add_agent(name, SLOW if name == "jumping" else PROFILE, **clocks[name].environment) for name in off
     }
-    leaps = [10 * YEAR_S, -since_1970_s, -HOUR_S, 0, HOUR_S]
+    # A round of them lasts 2.1 s, so that the two ends of a trial of 3 s fall on different days.
+    leaps = [10 * YEAR_S, -since_1970_s, -HOUR_S, 0, 2 * YEAR_S, 3 * YEAR_S, 5 * YEAR_S]
 
     def leap() -> None:
         leaps.append(leaps.pop(0))
