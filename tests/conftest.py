@@ -64,7 +64,7 @@ class Broker:
         assert self._process, "the broker is not running"
         return self._process.pid
 
-    def start(self, timeout_s: float = 15.0) -> None:
+    def start(self, timeout_s: float = 60.0) -> None:
         """Start the broker and wait until it answers a CONNECT."""
         assert self._process is None, "the broker is running already"
         self._store.mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ class Broker:
                 pytest.fail(f"{self._argv[0]} did not start:\n{self._log.read_text(errors='replace')}")
             time.sleep(0.01)
 
-    def stop(self, timeout_s: float = 15.0) -> None:
+    def stop(self, timeout_s: float = 60.0) -> None:
         """End the broker as an operator would; it may save its store."""
         self._end(signal.SIGTERM, timeout_s)
 
@@ -107,10 +107,13 @@ def free_port() -> int:
     """A TCP port on loopback that nobody listens on just now.
 
     It lies below the ports that the kernel gives to clients: one of those could be taken by a client's own
-    connection while its broker is down, and a client that calls such a port may even be connected to itself.
+    connection while its broker is down, and a client that calls such a port may even be connected to itself. It also
+    lies below those of which a controller takes its broker's, and no two processes of a test run draw the same.
     """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    among = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        port = random.SystemRandom().randint(10_000, 30_000)
+        port = random.SystemRandom().randrange(10_000 + number, 20_000, among)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
@@ -120,7 +123,7 @@ def free_port() -> int:
 def answers(port: int) -> bool:
     """Whether an MQTT broker on `port` accepts a session."""
     try:
-        with socket.create_connection((HOST, port), timeout=2) as connection:
+        with socket.create_connection((HOST, port), timeout=10) as connection:
             connection.sendall(PROBE)
             return connection.recv(4) == b"\x20\x02\x00\x00"
     except OSError:

@@ -52,11 +52,11 @@ def test_an_agent_of_a_base_install_reports_itself(base: Path, broker, tmp_path:
     command += ["--broker", broker.url, "--region", "eu", "--link", "lte", "--simulate-hardware", "rpi4"]
     agent = subprocess.Popen(command)
     try:
-        assert heard.wait(20), "the agent did not report within twenty seconds"
+        assert heard.wait(60), "the agent did not report within a minute"
         assert agent.poll() is None
     finally:
         agent.terminate()
-        agent.wait(10)
+        agent.wait(30)
         observer.disconnect()
         observer.loop_stop()
     assert reports[0]["facts"]["hardware"] == "rpi4"

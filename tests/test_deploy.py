@@ -23,7 +23,7 @@ from edgefleet_controller.fleet.bus import Bus
 from edgefleet_protocol import topics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
-WAIT_S = 10
+WAIT_S = 30
 
 
 class Shipped:

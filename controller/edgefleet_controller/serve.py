@@ -53,9 +53,11 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
     service.start()
     try:
         config = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-        service.announce(url)
-        log.info("the API answers on %s, the broker on %s", url, service.broker_url)
-        _Server(config).run(sockets=[listener])
+        server = _Server(config)
+        with server.capture_signals():  # before anybody can know whom to send one
+            service.announce(url)
+            log.info("the API answers on %s, the broker on %s", url, service.broker_url)
+            server.run(sockets=[listener])
     finally:
         service.stop()
 

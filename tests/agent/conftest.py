@@ -1,5 +1,6 @@
 """What the agent's tests share: tiny real models, a scripted wire, a stand-in for the controller, agent processes."""
 
+import contextlib
 import io
 import json
 import os
@@ -220,7 +221,7 @@ class StandIn:
         self._client.loop_start()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert subscribed.wait(5)
+        assert subscribed.wait(30)
 
     def desire(self, desired: DesiredModel, *variants: Variant) -> None:
         for variant in variants:
@@ -230,7 +231,7 @@ class StandIn:
     def say(self, topic: str, payload: bytes, retain: bool = False) -> None:
         self._client.publish(topic, payload, 1, retain)
 
-    def wait(self, what: Callable[["StandIn"], Any], timeout_s: float = 15.0) -> Any:
+    def wait(self, what: Callable[["StandIn"], Any], timeout_s: float = 60.0) -> Any:
         """The first truthy value of `what`, looked at after everything that is heard."""
         with self._changed:
             if not self._changed.wait_for(lambda: what(self), timeout_s):
@@ -238,7 +239,7 @@ class StandIn:
                 pytest.fail(f"not within {timeout_s} s; the last report: {last}")
             return what(self)
 
-    def wait_phase(self, phase: str, generation: int, timeout_s: float = 15.0, model: str = "pets") -> ReportedModel:
+    def wait_phase(self, phase: str, generation: int, timeout_s: float = 60.0, model: str = "pets") -> ReportedModel:
         def reached(heard: "StandIn") -> ReportedModel | None:
             told = heard.reports[-1].models.get(model) if heard.reports else None
             attempt = told.attempt if told else None
@@ -318,15 +319,15 @@ class Agent:
         process, self.process = self.process, None
         assert process, "this agent does not run"
         process.send_signal(number)
-        return process.wait(10)
+        return process.wait(30)
 
-    def wait_killed(self, timeout_s: float = 15.0) -> None:
+    def wait_killed(self, timeout_s: float = 60.0) -> None:
         process, self.process = self.process, None
         assert process and process.wait(timeout_s) == -signal.SIGKILL
 
     @property
     def url(self) -> str:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (self.state / "endpoint").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         return (self.state / "endpoint").read_text()
@@ -344,7 +345,11 @@ class Agent:
     def workers(self) -> list[int]:
         assert self.process
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(pid) for path in children for pid in path.read_text().split()]
+        found: list[int] = []
+        for path in children:
+            with contextlib.suppress(OSError):  # a thread that ended meanwhile
+                found += map(int, path.read_text().split())
+        return found
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import slowed
 
 from edgefleet_agent.__main__ import main
 from edgefleet_protocol import topics
@@ -158,7 +159,8 @@ def test_a_trial_that_goes_wrong_goes_back_and_no_client_notices(agent: Any, sta
     assert (status, answer["parameters"]["variant"]) == (200, old.id)
     model = stand_in.wait_phase("failed_rolled_back", 2)
     assert (model.attempt.reason, model.answering.variant) == ("trial_failed", old.id)
-    told = stand_in.wait(lambda s: [w for w in s.windows if w.variant == fragile.id])
+    stand_in.wait(lambda s: any(w.not_finite for w in s.windows if w.variant == fragile.id))
+    told = {w.seq: w for w in stand_in.windows if w.variant == fragile.id}.values()
     assert sum(window.not_finite for window in told) == 1
 
 
@@ -186,7 +188,10 @@ def test_a_higher_generation_supersedes_a_trial(agent: Any, stand_in: Any, make_
     stand_in.desire(old.desired(3))
     assert stand_in.wait_phase("already_installed", 3).answering.variant == old.id
     assert agent.journal()[-3:] == [(2, "superseded", None), (3, "notified", None), (3, "already_installed", None)]
-    assert len(agent.workers()) == 1
+    deadline = time.monotonic() + 10
+    while len(agent.workers()) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(agent.workers()) == 1, "the trial's is ended"
 
 
 def test_it_ends_within_two_seconds_with_its_worker_and_says_offline(
@@ -197,7 +202,7 @@ def test_it_ends_within_two_seconds_with_its_worker_and_says_offline(
     workers = agent.workers()
     began_s = time.monotonic()
     assert agent.end(signal.SIGTERM) == 0
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 2 * slowed()
     assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert stand_in.wait(lambda s: s.presence[-1]["online"] is False and s.presence)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgefleet_agent.sinks import synced_chunks
 from edgefleet_protocol.chunks import Bitmap
 
 pytestmark = pytest.mark.broker
@@ -95,7 +96,11 @@ def test_killed_in_a_long_download_it_asks_only_for_what_was_not_synced(
             and m.attempt.transfer.bytes_done > 100 * 1024
         )
     )
-    time.sleep(0.7)
+    [partial] = (agent.state / "downloads").rglob("encoding")
+    deadline = time.monotonic() + 30
+    while synced_chunks(partial) < 100:
+        assert time.monotonic() < deadline, "not all that came was synced"
+        time.sleep(0.05)
     agent.end(signal.SIGKILL)
     stand_in.serve_chunks = 10**9
     before = len(stand_in.wants)

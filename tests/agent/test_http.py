@@ -216,8 +216,8 @@ def test_answers_do_not_wait_for_an_acknowledgement(device: Device) -> None:
         connection.getresponse().read()
         took_s.append(time.perf_counter() - began_s)
     connection.close()
-    # Nagle against delayed acknowledgement would cost 40 ms each time.
-    assert sorted(took_s)[15] < 0.03
+    # Nagle against delayed acknowledgement would cost 40 ms each time; a new connection acknowledges at once.
+    assert sorted(took_s[10:])[4] < 0.03
 
 
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])

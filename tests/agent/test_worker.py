@@ -108,7 +108,7 @@ def test_a_model_that_takes_all_memory_fails_at_its_limit(tmp_path: Path) -> Non
             worker.ask([{"name": "x", "datatype": "FP32", "shape": [1]}], bytes(4))
         finally:
             worker.kill()
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30
 
 
 def test_weights_of_four_bits_get_the_memory_that_they_take_once_they_are_unfolded(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_hung_worker_is_killed_at_its_deadline(place: Callable[..., Placed]) -
     os.kill(worker.pid, signal.SIGSTOP)
     with pytest.raises(WorkerTimedOut):
         worker.ask(TENSORS, payload())
-    time.sleep(0.05)
+    assert worker._process.wait(10) == -signal.SIGKILL
     assert not worker.alive
 
 
@@ -199,11 +199,10 @@ def test_workers_end_with_their_supervisor_even_in_the_middle_of_a_run(tmp_path:
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()
-    deadline = time.monotonic() + 2
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 10
+    while any(state_of(pid) != "Z" for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
-    gone = [pid for pid in pids if not Path(f"/proc/{pid}").exists() or "Z" in state_of(pid)]
-    assert len(pids) == 2 and gone == pids
+    assert len(pids) == 2 and [state_of(pid) for pid in pids] == ["Z", "Z"]
 
 
 def state_of(pid: int) -> str:
@@ -223,7 +222,10 @@ def test_a_client_never_notices_a_workers_death(place: Callable[..., Placed]) ->
         assert answer.finite and placed is answering.live
 
 
-def test_a_worker_that_dies_again_and_again_is_not_started_for_ever(place: Callable[..., Placed]) -> None:
+def test_a_worker_that_dies_again_and_again_is_not_started_for_ever(
+    place: Callable[..., Placed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgefleet_agent.answering.RESTART_PAUSE_S", 600.0)  # three starts, however slow, fall into it
     placed = place()
     for _ in range(3):
         placed.worker.kill()

@@ -91,6 +91,7 @@ def test_how_far_it_is_never_promises_more_time_than_there_is(heard: Heard) -> N
 
 @pytest.mark.slow
 def test_a_second_search_runs_no_step_and_finds_the_same(found: Found, tiny_folder: Path, state: Path) -> None:
+    assert found.seconds < BUDGET_S - 5, "the machine was too slow for the first search to try everything"
     again = search_folder(tiny_folder, state, targets=TARGETS, budget_s=BUDGET_S, space=SPACE)
     assert again.executions == {} and again.steps_cached == again.steps == found.steps
     assert {p.key: figures(p) for p in again.points if not p.rejected} == {
@@ -185,7 +186,7 @@ def _kill_who_trains(work: Path) -> None:
     """Kill the only worker once it trains."""
     import psutil
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + 150
     while not list(work.glob("ds16x2-*.progress.json")) or "epoch" not in _text(work):
         assert time.monotonic() < until, "the training never began"
         time.sleep(0.05)

@@ -92,16 +92,24 @@ def test_a_worker_that_leaves_is_replaced(workers: Workers) -> None:
     assert workers.submit(who).result(30)
 
 
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: Workers, tmp_path: Path) -> None:
     workers.submit(who).result(30)
-    hanging = workers.submit_within(Limits(seconds=1.5), hang, str(tmp_path / "pids"))
+    hanging = workers.submit_within(Limits(seconds=6), hang, str(tmp_path / "pids"))
     assert workers.submit(who).result(30)
-    with pytest.raises(WorkerError, match="took longer than 2 s: it hangs"):
+    with pytest.raises(WorkerError, match="took longer than 6 s: it hangs"):
         hanging.result(30)
     for pid in map(int, (tmp_path / "pids").read_text().split()):
-        with pytest.raises((psutil.NoSuchProcess, psutil.TimeoutExpired)):
-            assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-            raise psutil.NoSuchProcess(pid)
+        until = time.monotonic() + 10
+        while lives(pid):
+            assert time.monotonic() < until
+            time.sleep(0.02)
 
 
 def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: Workers) -> None:

@@ -26,7 +26,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def api(service: Service) -> Iterator[httpx.Client]:
-    with api_of(service) as address, httpx.Client(base_url=f"{address}/api/v1") as client:
+    with api_of(service) as address, httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:
         yield client
 
 
@@ -224,8 +224,8 @@ def test_a_model_is_removed_unless_a_rollout_needs_it(api: httpx.Client, service
 
 
 def test_the_interactive_page_needs_nothing_from_elsewhere(api: httpx.Client) -> None:
-    page = httpx.get(str(api.base_url.copy_with(path="/docs"))).text
+    page = httpx.get(str(api.base_url.copy_with(path="/docs")), timeout=60).text
     assert "swagger-ui" in page
     assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
     for path in re.findall(r'(?:src|href)="(/[^"]+)"', page):
-        assert httpx.get(str(api.base_url.copy_with(path=path))).status_code == 200, path
+        assert httpx.get(str(api.base_url.copy_with(path=path)), timeout=60).status_code == 200, path

@@ -44,7 +44,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[[], EmbeddedBroker]]:
 
 
 def serves_mqtt(broker: EmbeddedBroker) -> bool:
-    with socket.create_connection((broker.host, broker.port), timeout=5) as connection:
+    with socket.create_connection((broker.host, broker.port), timeout=30) as connection:
         connection.sendall(CONNECT)
         return connection.recv(4) == b"\x20\x02\x00\x00"
 
@@ -154,7 +154,7 @@ def test_a_suspended_broker_is_still_ended(opened: Callable[[], EmbeddedBroker])
     broker = opened()
     pid = broker.pid
     os.kill(pid, signal.SIGSTOP)
-    broker.stop(timeout_s=0.3)
+    broker.stop(timeout_s=2)
     wait_until(lambda: not lives(pid))
 
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.broker
 REPORTED = topics.up("cam-7", "reported")
 DESIRED = topics.desired("cam-7")
 CHUNKS = topics.blob("ab" * 32, "wifi")
+WAIT_S = 30
 
 
 class Listener:
@@ -36,10 +37,10 @@ class Listener:
         self._client.loop_start()
         if filters:
             self._client.subscribe([(name, 0) for name in filters])
-            assert self._subscribed.wait(5)
+            assert self._subscribed.wait(WAIT_S)
 
     def say(self, topic: str, data: bytes) -> None:
-        self._client.publish(topic, data, qos=1).wait_for_publish(5)
+        self._client.publish(topic, data, qos=1).wait_for_publish(WAIT_S)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -63,7 +64,7 @@ class Recorder:
         self.subscriptions += 1
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 2 * WAIT_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -117,7 +118,7 @@ def test_every_kind_of_message_from_devices_arrives(
     device = listen(any_broker.port)
     for kind in topics.UP_KINDS:
         device.say(topics.up("cam-7", kind), kind.encode())
-    heard = {recorder.messages.get(timeout=5) for _ in topics.UP_KINDS}
+    heard = {recorder.messages.get(timeout=WAIT_S) for _ in topics.UP_KINDS}
     assert heard == {(topics.up("cam-7", kind), kind.encode()) for kind in topics.UP_KINDS}
     assert bus.counters.received == 4
 
@@ -128,14 +129,18 @@ def test_on_subscribed_may_publish_and_is_told_once_a_connection(
     device = listen(any_broker.port, topics.HELLO)
     calls: list[bool] = []
 
+    known = threading.Event()
+
     def say_hello() -> None:
+        assert known.wait(WAIT_S)
         calls.append(bus.connected)
         bus.publish(topics.HELLO, b"hello")
 
     bus = make_bus("mqtt://127.0.0.1:1", on_subscribed=say_hello)  # nobody is there
     bus.stop()
     bus = make_bus(any_broker.url, on_subscribed=say_hello)
-    assert device.heard.get(timeout=5) == (topics.HELLO, b"hello")
+    known.set()
+    assert device.heard.get(timeout=WAIT_S) == (topics.HELLO, b"hello")
     assert calls == [True]
 
 
@@ -152,7 +157,7 @@ def test_it_comes_back_after_the_broker_was_killed_and_says_so(
     any_broker.start()
     wait_until(lambda: recorder.subscriptions == 2)
     listen(any_broker.port).say(REPORTED, b"I am back as well")
-    assert recorder.messages.get(timeout=5) == (REPORTED, b"I am back as well")
+    assert recorder.messages.get(timeout=WAIT_S) == (REPORTED, b"I am back as well")
     assert bus.counters.connections == 2
 
 
@@ -178,10 +183,10 @@ def test_a_retained_message_that_was_acknowledged_is_not_sent_again(
     device = listen(any_broker.port, topics.desired("+"))
     for number in range(50):
         bus.publish(topics.desired(f"cam-{number}"), b"state", retain=True)
-    assert sorted(device.heard.get(timeout=5)[0] for _ in range(50)) == sorted(
+    assert sorted(device.heard.get(timeout=WAIT_S)[0] for _ in range(50)) == sorted(
         topics.desired(f"cam-{number}") for number in range(50)
     )
-    time.sleep(0.3)  # the acknowledgements
+    wait_until(lambda: all(info is not None and info.is_published() for _, info in list(bus._retained.values())))
     device.close()
     any_broker.kill()
     wait_until(lambda: not bus.connected)
@@ -202,7 +207,7 @@ def test_a_callback_that_raises_does_not_end_the_connection(
     wait_until(lambda: bus.counters.callbacks_failed == 3)
     recorder.fails = False
     device.say(REPORTED, b"good")
-    assert recorder.messages.get(timeout=5) == (REPORTED, b"good")
+    assert recorder.messages.get(timeout=WAIT_S) == (REPORTED, b"good")
     assert bus.counters.connections == 1
 
 
@@ -215,7 +220,7 @@ def test_an_on_subscribed_that_raises_does_not_end_the_connection(
     bus = make_bus(broker.url, on_subscribed=fail)
     wait_until(lambda: bus.counters.callbacks_failed == 1)
     listen(broker.port).say(REPORTED, b"good")
-    assert recorder.messages.get(timeout=5) == (REPORTED, b"good")
+    assert recorder.messages.get(timeout=WAIT_S) == (REPORTED, b"good")
 
 
 def test_one_publish_serves_every_listener(any_broker: Any, make_bus: MakeBus, listen: Listen) -> None:
@@ -226,7 +231,7 @@ def test_one_publish_serves_every_listener(any_broker: Any, make_bus: MakeBus, l
     for index in range(60):
         assert bus.publish_chunk(CHUNKS, bytes([index]) * 48 * 1024, stop)
     for device in devices:
-        assert [device.heard.get(timeout=10)[1][0] for _ in range(60)] == list(range(60))
+        assert [device.heard.get(timeout=WAIT_S)[1][0] for _ in range(60)] == list(range(60))
     assert bus.counters.sent == 60
     assert bus.counters.sent_bytes == 60 * 48 * 1024
 
@@ -252,10 +257,10 @@ def test_chunks_wait_for_acknowledgements_and_go_on_with_them(
         assert results.qsize() == WINDOW
     finally:
         os.kill(any_broker.pid, signal.SIGCONT)
-    sender.join(10)
+    sender.join(2 * WAIT_S)
     assert [results.get_nowait() for _ in range(WINDOW + 10)] == [True] * (WINDOW + 10)
     for _ in range(WINDOW + 10):
-        device.heard.get(timeout=5)
+        device.heard.get(timeout=WAIT_S)
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -274,17 +279,19 @@ def test_a_chunk_that_waits_is_given_up_with_the_connection_or_on_demand(
     os.kill(any_broker.pid, signal.SIGSTOP)
     sender = threading.Thread(target=send)
     sender.start()
-    wait_until(lambda: results.qsize() == WINDOW)
-    started = time.monotonic()
-    if end == "stop":
-        stop.set()
-    else:
-        any_broker.kill()
-    sender.join(10)
-    assert time.monotonic() - started < 3
-    assert [results.get_nowait() for _ in range(WINDOW + 1)] == [True] * WINDOW + [False]
-    if end == "stop":
-        os.kill(any_broker.pid, signal.SIGCONT)
+    try:
+        wait_until(lambda: results.qsize() == WINDOW)
+        started = time.monotonic()
+        if end == "stop":
+            stop.set()
+        else:
+            any_broker.kill()
+        sender.join(2 * WAIT_S)
+        assert time.monotonic() - started < 8
+        assert [results.get_nowait() for _ in range(WINDOW + 1)] == [True] * WINDOW + [False]
+    finally:
+        if end == "stop":
+            os.kill(any_broker.pid, signal.SIGCONT)
 
 
 def test_without_a_connection_no_chunk_is_sent(make_bus: MakeBus) -> None:
@@ -320,9 +327,9 @@ def test_a_broker_that_fell_silent_is_left_and_found_again(
 
 
 def test_a_quiet_connection_is_kept(any_broker: Any, make_bus: MakeBus, recorder: Recorder) -> None:
-    bus = make_bus(any_broker.url, silence_s=1.0)
+    bus = make_bus(any_broker.url, silence_s=3.0)
     wait_until(lambda: recorder.subscriptions == 1)
-    time.sleep(3)
+    time.sleep(7)
     assert bus.connected
     assert recorder.subscriptions == 1
 
@@ -332,9 +339,11 @@ def test_stopping_is_quick_even_when_the_broker_hangs(any_broker: Any, make_bus:
     wait_until(lambda: bus.connected)
     os.kill(any_broker.pid, signal.SIGSTOP)
     started = time.monotonic()
-    bus.stop()
-    os.kill(any_broker.pid, signal.SIGCONT)
-    assert time.monotonic() - started < 2
+    try:
+        bus.stop()
+    finally:
+        os.kill(any_broker.pid, signal.SIGCONT)
+    assert time.monotonic() - started < 6
     assert not bus.connected
 
 

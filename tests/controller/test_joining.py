@@ -55,7 +55,7 @@ def start(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[
         running.stop()
 
 
-def settle(condition: Callable[[], object], seconds: float = 5) -> None:
+def settle(condition: Callable[[], object], seconds: float = 30) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.conftest import Broker
 
@@ -89,25 +90,37 @@ def test_whatever_else_lies_there_is_left_to_paho(ends: tuple[BufferedSocket, so
 @pytest.mark.parametrize("plainly", [True, False])
 def test_more_messages_than_one_read_holds_come_whole_and_in_order(any_broker: Broker, plainly: bool) -> None:
     heard: queue.Queue[bytes] = queue.Queue()
-    subscribed = threading.Event()
+    subscribed, many_lie_there = threading.Event(), threading.Event()
     client = QuickClient(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda _, __, message: heard.put(bytes(message.payload))
+
+    def hear(data: bytes) -> None:
+        assert many_lie_there.wait(30)
+        heard.put(data)
+
+    client.on_message = lambda _, __, message: hear(bytes(message.payload))
     plain: list[bytes] = []
     if plainly:
-        client.on_plain = lambda topic, data: (heard.put(data), plain.append(topic))
+        client.on_plain = lambda topic, data: (hear(data), plain.append(topic))
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", any_broker.port)
     assert isinstance(client.socket(), BufferedSocket), "paho has another way to make its connection"
     client.loop_start()
+    speaker = mqtt.Client(CallbackAPIVersion.VERSION2)
+    speaker.connect("127.0.0.1", any_broker.port)
+    speaker.loop_start()
     try:
         client.subscribe("quick/#")
-        assert subscribed.wait(10)
+        assert subscribed.wait(30)
         said = [b"%d " % number * (1 + number % 400) for number in range(4 * MOST_PACKETS)]
         assert sum(map(len, said)) > 8 * READ_BYTES
         for number, data in enumerate(said):
-            client.publish(f"quick/{number % 7}", data, qos=1)
-        assert [heard.get(timeout=20) for _ in said] == said
+            told = speaker.publish(f"quick/{number % 7}", data, qos=1)
+            if number == 200:
+                told.wait_for_publish(30)
+                many_lie_there.set()
+        assert [heard.get(timeout=30) for _ in said] == said
         assert bool(plain) == plainly, "most are taken out of what was read"
     finally:
-        client.disconnect()
-        client.loop_stop()
+        for one in (client, speaker):
+            one.disconnect()
+            one.loop_stop()

@@ -89,7 +89,7 @@ class Controller:
 
     def keeps_nothing(self) -> None:
         assert self.service.store.registry.models() == []
-        assert httpx.get(f"{self.url}/api/v1/models").json()["items"] == []
+        assert httpx.get(f"{self.url}/api/v1/models", timeout=60).json()["items"] == []
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,9 @@ def test_a_disguised_pickle_is_refused_by_the_api_and_becomes_no_model(
     files = {}
     for path in disguised(kind, part).iterdir():
         files[path.name] = sha256(path.read_bytes()).hexdigest()
-        put = httpx.put(f"{controller.url}/api/v1/blobs/{files[path.name]}", content=path.read_bytes())
+        put = httpx.put(f"{controller.url}/api/v1/blobs/{files[path.name]}", content=path.read_bytes(), timeout=60)
         assert put.status_code == 204
-    answer = httpx.post(f"{controller.url}/api/v1/models", json={"files": files})
+    answer = httpx.post(f"{controller.url}/api/v1/models", json={"files": files}, timeout=60)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert RUNS_CODE in answer.json()["detail"]
@@ -171,8 +171,8 @@ def test_what_is_called_a_pickle_is_refused_in_a_card_as_a_model_and_as_data(
         assert RUNS_CODE in said
     text = card.read_bytes()
     files = {"model.toml": sha256(text).hexdigest()}
-    httpx.put(f"{controller.url}/api/v1/blobs/{files['model.toml']}", content=text).raise_for_status()
-    answer = httpx.post(f"{controller.url}/api/v1/models", json={"files": files})
+    httpx.put(f"{controller.url}/api/v1/blobs/{files['model.toml']}", content=text, timeout=60).raise_for_status()
+    answer = httpx.post(f"{controller.url}/api/v1/models", json={"files": files}, timeout=60)
     assert (answer.status_code, RUNS_CODE in answer.json()["detail"]) == (422, True)
     controller.keeps_nothing()
 

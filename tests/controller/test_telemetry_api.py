@@ -34,7 +34,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def server() -> Iterator[tuple[FastAPI, httpx.Client]]:
     """One server for all tests here; each gives it a service of its own."""
     app = create_app()
-    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1") as client:
+    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:
         yield app, client
 
 

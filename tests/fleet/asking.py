@@ -12,7 +12,7 @@ PROFILE = "eu/x86-avx2/ethernet"
 
 def ask(endpoint: str, image: np.ndarray, request_id: str = "r") -> tuple[int, dict]:
     parts = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": (image / 255).ravel().tolist()}
     with closing(connection):
         connection.request("POST", "/v2/models/fashion/infer", json.dumps({"id": request_id, "inputs": [tensor]}))
@@ -22,7 +22,7 @@ def ask(endpoint: str, image: np.ndarray, request_id: str = "r") -> tuple[int, d
 
 def tell(endpoint: str, request_id: str, label: int) -> int:
     parts = urlsplit(endpoint)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
     body = json.dumps({"model": "fashion", "id": request_id, "label": label})
     connection.request("POST", "/edgefleet/v1/feedback", body)
     status = connection.getresponse().status

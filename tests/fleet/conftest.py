@@ -136,7 +136,7 @@ class Fleet:
         self.broker = where["broker"]
         self.api.close()
         self.api = Client(where["api"])
-        self.api.wait_until_up(10)
+        self.api.wait_until_up(30)
 
     def add_agent(self, device: str, profile: str, *options: str, **environment: str) -> Agent:
         agent = Agent(self.folder, device, profile, self.broker, self.catalogue, *options)

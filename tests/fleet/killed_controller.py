@@ -127,7 +127,7 @@ class Scene:
         fleet.api.close()
         fleet.api = Client(json.loads(where.read_text())["api"])
         with self._while_it_lives():
-            fleet.api.wait_until_up(10)
+            fleet.api.wait_until_up(30)
 
     @contextlib.contextmanager
     def _while_it_lives(self) -> Iterator[None]:

@@ -172,7 +172,9 @@ def kill_at(fleet: Fleet, name: str, point: str, way: Way) -> None:
 
 def rest(fleet: Fleet, device: Device) -> None:
     """Let what it measured reach the controller, then end it."""
-    time.sleep(2 * WINDOW_S)  # the window of the last question is closed by then
+    time.sleep(2 * WINDOW_S)  # the window of the last question is over by then, and closed before the next report
+    since_ms = fleet.api.get("/health")["now_ms"]
+    fleet.wait(lambda: (fleet.device(device.id) or {})["last_seen_ms"] > since_ms, f"one more report of {device.id}")
     fleet.wait(lambda: invariants.waiting_windows(device.state) == 0, f"the windows of {device.id}")
     device.stop()
 

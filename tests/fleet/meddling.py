@@ -41,7 +41,7 @@ class Meddler:
         parts = urlsplit(broker_url)
         self._client.connect(parts.hostname or "", parts.port or 1883)
         self._client.loop_start()
-        assert subscribed.wait(5)
+        assert subscribed.wait(30)
 
     def end(self) -> None:
         self._client.disconnect()
@@ -61,7 +61,9 @@ class Meddler:
         self._spoilt[want["blob"]] += 1
         for index in range(want["chunks"]):
             part = data[index * want["chunk_bytes"] : (index + 1) * want["chunk_bytes"]]
-            self._send("spoilt", topics.blob(want["blob"], self._lane), frame(index, bytes([part[0] ^ 1]) + part[1:]))
+            wrong = frame(index, bytes([part[0] ^ 1]) + part[1:])
+            for _ in range(3 if self._spoil_small > 2 else 1):  # at once: the right one is on its way
+                self._send("spoilt", topics.blob(want["blob"], self._lane), wrong)
 
     def _meddle(self, topic: str, payload: bytes) -> None:
         """A chunk of a large blob is under way: put all that may go wrong before and behind it."""

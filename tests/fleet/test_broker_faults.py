@@ -63,10 +63,10 @@ class Troubled:
         return self.version
 
     def roll_out(self, version: int, selector: str, **timers: float) -> str:
-        return self.fleet.roll_out(version, selector=selector, timers={"trial_s": 1, "silent_s": 60, **timers})
+        return self.fleet.roll_out(version, selector=selector, timers={"trial_s": 1, "silent_s": 180, **timers})
 
     def completed(self, rollout: str) -> None:
-        self.fleet.wait(lambda: self.fleet.rollout(rollout)["state"] != "running", f"the end of {rollout}", 60)
+        self.fleet.wait(lambda: self.fleet.rollout(rollout)["state"] != "running", f"the end of {rollout}", 120)
         shown = self.fleet.rollout(rollout)
         assert shown["state"] == "completed", shown["reason"]
         assert set(shown["counts"]) == {"committed"}
@@ -127,7 +127,7 @@ def test_a_broker_may_fail_in_downloads_trials_and_telemetry(
 ) -> None:
     fleet, ledger = troubled.fleet, troubled.ledger
     slow, fast = troubled.agent(name_of(fail)), troubled.on(PROFILE)
-    trying = troubled.roll_out(troubled.next_version(), "link=ethernet", trial_s=6)
+    trying = troubled.roll_out(troubled.next_version(), "link=ethernet", trial_s=15)
     fleet.wait(lambda: all(agent.journal[-1]["phase"] == "trial" for agent in fast), "everyone's trial")
     fetching = troubled.roll_out(2, f"name={slow.id}")
     fleet.wait(lambda: any((slow.state / "downloads").rglob("*.bitmap")), "the first chunks")
@@ -160,7 +160,7 @@ def test_a_controller_that_comes_later_than_its_devices_says_hello_and_hears_wha
     kill_and_lose_its_store(troubled.broker)
     troubled.broker.start()
     fleet.wait(lambda: quiet.journal[-1]["phase"] == "committed", "the commit")
-    fleet.wait(lambda: connected(quiet, failed_at), "the device, back before the controller")
+    fleet.wait(lambda: connected(quiet, failed_at), "the device, back before the controller", LONGEST_PAUSE_S + 10)
     fleet.start_controller()
     fleet.wait(lambda: fleet.executions(rollout)["quiet"]["phase"] == "committed", "an answer to hello", 15)
     troubled.completed(rollout)

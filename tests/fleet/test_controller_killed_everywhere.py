@@ -130,6 +130,7 @@ def kill_while_one_is_away(scene: Scene, point: str) -> None:
     fleet, away, late = scene.fleet, scene.agent("a"), scene.agent("gone")
     if not late.running:
         late.start()
+    scene.wait_for("gone")
     fleet.wait(lambda: rolled_out(scene), "everyone to have the same version", 60)
     late.kill()
 

@@ -228,20 +228,20 @@ def test_telemetry_is_not_acknowledged_until_it_is_stored_and_then_none_is_lost(
     assert len(fleet.controller.log()) - logged < 3 * 2000, "a full disk is told in lines, not in a flood"
     assert "Traceback" not in fleet.controller.log()
     disk.make_room()
-    fleet.wait(lambda: stored() == before + 20, "every request that was counted meanwhile", 60)
-    fleet.wait(lambda: fleet.device("kiosk")["spooled_windows"] == 0, "the acknowledgements", 60)
+    fleet.wait(lambda: stored() == before + 20, "every request that was counted meanwhile", 120)
+    fleet.wait(lambda: fleet.device("kiosk")["spooled_windows"] == 0, "the acknowledgements", 120)
     assert kiosk.running
 
 
 def test_a_rollout_under_way_stands_still_and_goes_on(fleet: Fleet, disk: Disk) -> None:
-    rollout = fleet.roll_out(version=2, timers={"trial_s": 1, "silent_s": 60})
+    rollout = fleet.roll_out(version=2, timers={"trial_s": 1, "silent_s": 180})
     disk.fill()
     time.sleep(3)
     shown = fleet.rollout(rollout)
     assert shown["state"] == "running"
     assert fleet.controller.running
     disk.make_room()
-    fleet.wait(lambda: fleet.rollout(rollout)["state"] == "completed", "the rollout", 60)
+    fleet.wait(lambda: fleet.rollout(rollout)["state"] == "completed", "the rollout", 120)
     assert fleet.rollout(rollout)["counts"] == {"committed": 1}
     assert fleet.agents[0].phases(2).count("trial") == 1
     everything(fleet.state)

@@ -30,8 +30,8 @@ IMAGE = np.zeros((28, 28))
 
 @pytest.fixture
 def shared(built: Path, tmp_path: Path, any_broker: Broker) -> Iterator[Fleet]:
-    """A fleet on each broker that finds and forgets conflicts within three seconds."""
-    with running_fleet(built, tmp_path, "--broker", any_broker.url, "--conflict-window", "3") as fleet:
+    """A fleet on each broker that finds and forgets conflicts within eight seconds."""
+    with running_fleet(built, tmp_path, "--broker", any_broker.url, "--conflict-window", "8") as fleet:
         yield fleet
 
 

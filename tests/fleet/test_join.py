@@ -125,7 +125,7 @@ def test_a_controller_restored_from_a_backup_goes_on_from_its_devices_generation
     fleet.controller.stop()
     shutil.copytree(fleet.state, tmp_path / "backup")
     fleet.start_controller()
-    fleet.wait(lambda: (fleet.device("kiosk") or {}).get("online"), "the device to come back")
+    fleet.wait(lambda: (fleet.device("kiosk") or {}).get("online"), "the device to come back", 90)
     second = fleet.roll_out(2)
     fleet.wait(lambda: fleet.rollout(second)["state"] == "completed", "the second rollout", 60)
     ahead = fleet.attempt("kiosk")["generation"]
@@ -133,7 +133,7 @@ def test_a_controller_restored_from_a_backup_goes_on_from_its_devices_generation
     shutil.rmtree(fleet.state)
     shutil.copytree(tmp_path / "backup", fleet.state)
     fleet.start_controller()
-    fleet.wait(lambda: fleet.attempt("kiosk").get("generation") == ahead, "a snapshot that is ahead of the store")
+    fleet.wait(lambda: fleet.attempt("kiosk").get("generation") == ahead, "a snapshot that is ahead of the store", 90)
     third = fleet.roll_out(1)
     fleet.wait(lambda: fleet.rollout(third)["state"] == "completed", "the third rollout", 60)
     attempt = fleet.attempt("kiosk")

@@ -82,10 +82,11 @@ def test_aborting_stops_transfers_within_a_second(fleet) -> None:
 def test_pausing_stops_switches_and_resuming_lets_them_go_on(fleet) -> None:
     for device in ("a", "b", "c"):
         fleet.add_agent(device, PROFILE)
-    rollout = fleet.roll_out(concurrency=1, timers={"trial_s": 1, "silent_s": 60})
+    rollout = fleet.roll_out(concurrency=1, timers={"trial_s": 5, "silent_s": 60})
     fleet.wait(lambda: "trial" in fleet.rollout(rollout)["counts"], "the first switch")
     fleet.api.post(f"/rollouts/{rollout}/pause", {})
-    time.sleep(3)
+    fleet.wait(lambda: fleet.rollout(rollout)["counts"].get("committed"), "the end of the first trial")
+    time.sleep(2)
     counts = fleet.rollout(rollout)["counts"]
     assert counts == {"committed": 1, "staged": 2}
     fleet.api.post(f"/rollouts/{rollout}/resume", {})

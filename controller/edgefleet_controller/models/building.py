@@ -20,6 +20,7 @@ from edgefleet_profiles.profile import DeviceProfile
 POLL_S = 0.3
 SEED = 0
 ALL = "all builds"
+NOT_YET_DONE = 0.99  # what is left of a build whose steps are done: its lineage is written
 
 
 def compress(
@@ -99,7 +100,7 @@ def _progress(
             entry.update(json.loads(Path(request["progress_path"]).read_text()), recipe=build.label)
         if future.done() and not _outcome(future)["ok"]:
             entry["text"] = "not built"
-        fraction = 1.0 if future.done() else float(entry["fraction"])
+        fraction = 1.0 if future.done() else min(float(entry["fraction"]), NOT_YET_DONE)
         parts.append(Part(sum(weights_of(build.recipe)), fraction, float(entry.get("cached", 0.0))))
         entries.append(entry)
     left = in_words(seconds_left(parts, elapsed_s))

@@ -1,6 +1,7 @@
 """The command line against a real service with a real broker."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ class Operator:
 def service(tmp_path: Path) -> Iterator[Service]:
     with running_service(tmp_path / "state") as running:
         yield running
+
+
+@pytest.fixture
+def connected(service: Service) -> Service:
+    """The service, once its broker answers."""
+    until = time.monotonic() + 30
+    while not service.bus.connected:
+        assert time.monotonic() < until, "it did not reach its broker"
+        time.sleep(0.01)
+    return service
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_figures_of_simulated_devices_are_marked() -> None:
     assert simulated({"device": "gone"}, devices) == "–"
 
 
-def test_the_doctor_finds_a_sound_controller_well(operator, join) -> None:
+def test_the_doctor_finds_a_sound_controller_well(connected, operator, join) -> None:
     join("a", admitted=False)
     checks = {check["name"]: check for check in operator.reads("doctor")}
     looked_at = {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
