@@ -80,3 +80,23 @@ def test_a_rare_large_value_is_clipped_and_an_even_spread_is_not() -> None:
 
 def test_a_tensor_that_never_changes_has_a_range_of_nothing() -> None:
     assert least_error(Seen(np.zeros(10, np.float32), 0.0, 0.0, None)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile", "mse"])
+def test_nothing_is_written_beside_a_source_that_others_may_read(
+    depthwise: onnx.ModelProto, x: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calibration: str
+) -> None:
+    source = tmp_path / "cached" / "model.onnx"
+    source.parent.mkdir()
+    onnx.save(depthwise, source)
+    written: list[Path] = []
+    infer = onnx.shape_inference.infer_shapes_path
+
+    def noting(read: str, to: str) -> None:
+        written.append(Path(to).parent)
+        infer(read, to)
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes_path", noting)
+    quantize(source, tmp_path / "int8.onnx", x, StaticInt8Config(calibration=calibration), Scheme("u8"))
+    assert written and source.parent not in written
+    assert [path.name for path in source.parent.iterdir()] == ["model.onnx"]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,9 +100,11 @@ def quantize(
         keep_activations: whether Relu and Clip stay where the range of their output would do the same.
         seen: what `observe` gives of these samples, where it is there already.
     """
-    with quiet():
+    with quiet(), tempfile.TemporaryDirectory(prefix="edgefleet-int8-") as folder:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+        # The library writes beside what it reads, always under the same name; a cached file has other readers.
+        source = Path(shutil.copy(source, folder))
         types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
         options: dict[str, Any] = {"QDQKeepRemovableActivations": keep_activations}
         method = CalibrationMethod.MinMax
