@@ -19,6 +19,7 @@ from benchmarks.fashion import whole
 from benchmarks.latency import latency_to
 from benchmarks.result import Result, Row, at_least, at_most
 from benchmarks.timing import Comparison, spread
+from edgefleet_compression.search.pareto import NOISE
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import Standing
@@ -116,6 +117,12 @@ def _measured(found: Found) -> list[Point]:
     return [point for point in found.points if point.metrics is not None and point.built is not None]
 
 
+def _fastest(points: Sequence[Point]) -> Point | None:
+    """The most accurate on val of those whose latency is the least within what two measurements differ by."""
+    least = min(map(_ratio, points), default=math.inf)
+    return _best([p for p in points if _ratio(p) <= least * (1 + NOISE["latency"])], _drop_val)
+
+
 def _best(points: Sequence[Point], key: Callable[[Point], float]) -> Point | None:
     return min(points, key=key, default=None)
 
@@ -125,7 +132,7 @@ def _best(points: Sequence[Point], key: Callable[[Point], float]) -> Point | Non
 
 def _report(founds: list[Found], result: Result) -> None:
     small = [_best([p for p in _measured(f) if _near(p)], _bytes) for f in founds]
-    fast = [_best([p for p in _measured(f) if _near(p)], _ratio) for f in founds]
+    fast = [_fastest([p for p in _measured(f) if _near(p)]) for f in founds]
     level = [
         _best([p for p in _measured(f) if _bytes(p) <= WHOLE_BYTES and _ratio(p) <= WHOLE_RATIO], _drop_val)
         for f in founds

@@ -36,8 +36,8 @@ DIVERGED = "training diverged, its loss is no number any more: lower the rate"
 class Corpus:
     """Training samples and what is right about them.
 
-    x float32 [N, *shape], y int64 [N], soft float32 [V, N, classes]: the teacher's logits of each of V views
-    (as it is, mirrored), or None without a teacher. `mirrors` is False where a mirrored sample would be another thing.
+    x float32 [N, *shape], y int64 [N], soft float32 [N, classes]: the teacher's logits, or None without a teacher.
+    `mirrors` is False where a mirrored sample would be another thing.
     """
 
     x: torch.Tensor
@@ -47,10 +47,11 @@ class Corpus:
 
 
 def corpus(source: Source, settings: TrainConfig) -> Corpus:
-    """The train split with the source model's answers to each view that training will show, asked once and kept.
+    """The train split with the source model's answers, asked once and kept.
 
-    Without labels the source's answers are what is right. Where the source is lost when samples are mirrored (digits,
-    letters, left and right), `flip` is not obeyed: what it would teach is wrong.
+    Without labels the source's answers are what is right. Where training mirrors samples, both views are taught the
+    mean of the answers to both, which is right more often than either. Where the source is lost when samples are
+    mirrored (digits, letters, left and right), `flip` is not obeyed: what it would teach is wrong.
 
     Raises:
         DataError: there is too little to learn from, or to judge by: no second sample, no second class, or neither
@@ -59,18 +60,20 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
     split = source.data.split("train").first(settings.samples)
     if len(split.x) < 2:
         raise DataError("train holds one sample: give two or more to train on")
-    soft = None
+    soft = mirrored = None
     if settings.alpha > 0:
-        mirrored = settings.flip and split.x.ndim == IMAGES
-        views = [source.logits("train", view) for view in ([False, True] if mirrored else [False])]
-        soft = np.stack([as_logits(view[: len(split.x)]) for view in views])
+        soft = as_logits(source.logits("train")[: len(split.x)])
+        if settings.flip and split.x.ndim == IMAGES:
+            mirrored = as_logits(source.logits("train", mirrored=True)[: len(split.x)])
     if split.y is None and soft is None:
         raise DataError("train holds no labels: add y_train, or set alpha above 0 to learn from the source's answers")
-    y = soft[0].argmax(1) if split.y is None and soft is not None else split.labels()
+    y = soft.argmax(1) if split.y is None and soft is not None else split.labels()
     has_two_classes("train", y)
     if (val := source.data.split("val").y) is not None:
         has_two_classes("val", val)
-    mirrors = soft is None or len(soft) == 1 or _right(soft[1], y) >= _right(soft[0], y) - LOST
+    mirrors = soft is None or mirrored is None or _right(mirrored, y) >= _right(soft, y) - LOST
+    if soft is not None and mirrored is not None and mirrors:
+        soft = np.mean([soft, mirrored], axis=0, dtype=np.float32)
     x = torch.from_numpy(split.x).float() * source.card.preprocessing.scale
     return Corpus(x, torch.from_numpy(y), None if soft is None else torch.from_numpy(soft), mirrors)
 
@@ -203,15 +206,13 @@ def _step(
 def _view(
     data: Corpus, rows: torch.Tensor, settings: TrainConfig, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """A batch as training shows it, with the teacher's logits of just that view."""
+    """A batch as training shows it, with the teacher's logits."""
     x = data.x[rows]
-    soft = None if data.soft is None else data.soft[0, rows]
+    soft = None if data.soft is None else data.soft[rows]
     if x.ndim != IMAGES:
         return x, soft
     mirrored = torch.rand(len(rows), generator=random) < (0.5 if settings.flip and data.mirrors else 0.0)
     x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-    if data.soft is not None:
-        soft = data.soft[mirrored.long(), rows]
     if shift := settings.shift:
         height, width = x.shape[-2:]
         top, left = (int(torch.randint(0, 2 * shift + 1, (), generator=random)) for _ in range(2))

@@ -203,9 +203,23 @@ def test_a_teacher_that_came_as_onnx_teaches_nobody_without_samples_to_train_on(
 
 def test_without_labels_and_without_a_teacher_nothing_is_right(brought: Source) -> None:
     taught = corpus(brought, FinetuneConfig(flip=False))
-    assert taught.soft is not None and torch.equal(taught.y, taught.soft[0].argmax(1))
+    assert taught.soft is not None and torch.equal(taught.y, taught.soft.argmax(1))
     with pytest.raises(DataError, match="add y_train, or set alpha above 0"):
         corpus(brought, FinetuneConfig(flip=False, alpha=0.0))
+
+
+def test_a_picture_and_its_mirror_image_are_taught_the_mean_of_the_answers_to_both(context: Context) -> None:
+    class Slanted(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            level = x.mean((1, 2, 3)) + x[..., 0].mean((1, 2)) / 100
+            return torch.stack([level, torch.full_like(level, 0.4), 0.8 - level], 1)
+
+    source = replace(context.source, state=TorchState("resnet_s", {}, (1, 8, 8), 3, Slanted()), digest="slanted")
+    plain, mirrored = (torch.from_numpy(source.logits("train", view)) for view in (False, True))
+    assert not torch.allclose(plain, mirrored)
+    both, alone = corpus(source, FinetuneConfig()), corpus(source, FinetuneConfig(flip=False))
+    assert both.mirrors and both.soft is not None and torch.equal(both.soft, (plain + mirrored) / 2)
+    assert alone.soft is not None and torch.equal(alone.soft, plain)
 
 
 def test_pictures_are_mirrored_only_where_the_teacher_knows_them_still(context: Context) -> None:

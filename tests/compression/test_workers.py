@@ -1,6 +1,8 @@
 """A build that crashes, hangs or eats memory costs itself: the others go on, in workers that are replaced."""
 
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import wait
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -59,6 +62,17 @@ def oom_score() -> int:
     return int(Path("/proc/self/oom_score_adj").read_text())
 
 
+def page_faults_of_steps() -> int:
+    """As training does: several large tensors live at once and are freed, step after step."""
+    steps, began = 20, 0
+    for step in range(steps):
+        if step == 1:
+            began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        kept = [np.ones(2 * 2**20, np.float32) for _ in range(8)]
+        del kept
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - began) // (steps - 1)
+
+
 @pytest.fixture
 def workers() -> Iterator[Workers]:
     pool = Workers(2, Limits(seconds=60, memory_mb=400))
@@ -70,6 +84,12 @@ def test_a_worker_is_used_again_and_is_the_first_to_go_when_memory_is_out(worker
     first = workers.submit(who).result()
     assert workers.submit(who).result() == first != os.getpid()
     assert workers.submit(oom_score).result() == 800
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
+def test_freed_memory_is_used_again_by_the_next_step(workers: Workers) -> None:
+    pages = 8 * 8 * 2**20 // resource.getpagesize()
+    assert workers.submit(page_faults_of_steps).result() < pages / 20
 
 
 @pytest.mark.parametrize(

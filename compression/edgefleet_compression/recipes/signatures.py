@@ -51,14 +51,16 @@ TRAINING: frozenset[Need] = frozenset({"train", "val", "teacher"})
 
 SIGNATURES: dict[str, Signature] = {
     "prune_structured": Signature(MODULE, "torch", configs.PruneStructuredConfig),
-    "prune_iterative": Signature(MODULE, "torch", configs.PruneIterativeConfig, TRAINING, trains=True),
+    "prune_iterative": Signature(MODULE, "torch", configs.PruneIterativeConfig, TRAINING, revision=2, trains=True),
     "prune_unstructured": Signature(MODULE | FILE, None, configs.PruneUnstructuredConfig),
-    "finetune": Signature(MODULE, "torch", configs.FinetuneConfig, TRAINING, trains=True),
-    "distill": Signature(SOURCE, "torch", configs.DistillConfig, TRAINING, revision=2, trains=True),
-    "scale_width": Signature(MODULE, "torch", configs.ScaleWidthConfig, TRAINING, trains=True),
-    "qat_weights": Signature(MODULE, "torch", configs.QatWeightsConfig, TRAINING | {"calib"}, revision=2, trains=True),
-    "qat_int8": Signature(MODULE, "torch", configs.QatInt8Config, TRAINING | {"calib", "scheme"}, trains=True),
-    "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, trains=True),
+    "finetune": Signature(MODULE, "torch", configs.FinetuneConfig, TRAINING, revision=2, trains=True),
+    "distill": Signature(SOURCE, "torch", configs.DistillConfig, TRAINING, revision=3, trains=True),
+    "scale_width": Signature(MODULE, "torch", configs.ScaleWidthConfig, TRAINING, revision=2, trains=True),
+    "qat_weights": Signature(MODULE, "torch", configs.QatWeightsConfig, TRAINING | {"calib"}, revision=3, trains=True),
+    "qat_int8": Signature(
+        MODULE, "torch", configs.QatInt8Config, TRAINING | {"calib", "scheme"}, revision=2, trains=True
+    ),
+    "tune_norms": Signature(MODULE, "torch", configs.TuneNormsConfig, TRAINING, revision=2, trains=True),
     "reestimate_norms": Signature(MODULE, "torch", configs.ReestimateNormsConfig, frozenset({"train", "val"})),
     "export": Signature(SOURCE, "onnx", configs.ExportConfig, frozenset({"val"}), revision=2),
     "static_int8": Signature(FILE, "quantized", configs.StaticInt8Config, frozenset({"calib", "scheme"}), revision=2),

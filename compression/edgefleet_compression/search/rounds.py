@@ -127,12 +127,22 @@ def plan(
 
 
 def _epochs(trunks: Sequence[Trunk], epoch_s: Mapping[str, float], means: Means) -> list[int]:
-    """Epochs of each, so that together they fill their share of the time and no one goes beyond it."""
+    """Epochs of each, so that together they fill their share of the time and no one goes beyond it.
+
+    One network trains on one worker: what it cannot use of its part is for the others.
+    """
     share_s = WHOLE_SHARE * means.budget_s
-    together_s = sum(trunk.patience * epoch_s[trunk.name] for trunk in trunks)
-    units = share_s * min(means.workers, len(trunks)) / together_s
-    epochs = [min(units * t.patience, share_s / epoch_s[t.name], MOST_EPOCHS * t.patience) for t in trunks]
-    return [max(LEAST_EPOCHS, int(count)) for count in epochs]
+    left_s = share_s * min(means.workers, len(trunks))
+    epochs: dict[str, float] = {}
+    # Those that reach their bound at the fewest units come first, and leave the rest to the others.
+    bounds = {t.name: min(share_s / epoch_s[t.name] / t.patience, MOST_EPOCHS) for t in trunks}
+    waiting = sorted(trunks, key=lambda trunk: (bounds[trunk.name], trunk.name))
+    while waiting:
+        units = left_s / sum(t.patience * epoch_s[t.name] for t in waiting)
+        trunk = waiting.pop(0)
+        epochs[trunk.name] = min(units, bounds[trunk.name]) * trunk.patience
+        left_s -= epochs[trunk.name] * epoch_s[trunk.name]
+    return [max(LEAST_EPOCHS, int(epochs[trunk.name])) for trunk in trunks]
 
 
 def _low_bits(
