@@ -7,20 +7,20 @@ from functools import partial
 from typing import Any
 
 from edgefleet_agent.answering import Answering, Placed, Trouble
-from edgefleet_agent.caretaker import Caretaker, in_background
 from edgefleet_agent.checks import check_manifest, check_space
 from edgefleet_agent.device import Device
+from edgefleet_agent.disk_wait import Room
 from edgefleet_agent.download import Download, held_bytes_of, synced_chunks_of
 from edgefleet_agent.errors import NoSpace, Refused, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
 from edgefleet_agent.records import ModelRecord, begun, slot_of
-from edgefleet_agent.room import Room
-from edgefleet_agent.rot import fetched_again, without
 from edgefleet_agent.self_test import SelfTest
-from edgefleet_agent.turns import Turns
+from edgefleet_agent.slot_loss import fetched_again, without
+from edgefleet_agent.transitions import Turns
 from edgefleet_agent.unpacking import Unpacking
+from edgefleet_agent.worker_restart import Caretaker, in_background
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest, verify
 from edgefleet_protocol.messages import DesiredModel, Lost, Transfer

@@ -19,8 +19,8 @@ from benchmarks.latency import latency_to
 from benchmarks.peers.errors import PeerError
 from benchmarks.result import Result, Row, at_least, at_most
 from benchmarks.timing import Comparison, spread
-from edgefleet_compression.builds.build import build_variant
-from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_compression.onnx_graphs.int8 import quantized_layers

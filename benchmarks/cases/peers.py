@@ -18,7 +18,7 @@ from benchmarks.peers.errors import PeerError
 from benchmarks.peers.settings import OWN_ENVIRONMENT, PEERS, classes_of, settings_for
 from benchmarks.result import Result
 from benchmarks.timing import spread
-from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_profiles.device_class import InstructionSet

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.asking import last_line_of
 from benchmarks.peers.environments import environment_of
+from benchmarks.peers.peer_process import last_line_of
 
 HERE = Path(__file__).parent
 SCRIPTS = "benchmarks.efficientnet"

@@ -10,14 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.fashion import whole
-from benchmarks.peers.asked import Request
-from benchmarks.peers.asking import ask
 from benchmarks.peers.candidates import OURS, Candidate
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.figures import figures, plain_bytes
+from benchmarks.peers.peer_process import ask
+from benchmarks.peers.peer_request import Request
 from benchmarks.peers.settings import MODULES, Setting
-from edgefleet_compression.builds.build import build_variant
-from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_profiles.device_class import InstructionSet
 

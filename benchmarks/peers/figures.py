@@ -19,7 +19,7 @@ def figures(files: dict[str, str], cache_dir: str, path: str) -> dict[str, Any]:
         path: the file.
     """
     try:
-        from edgefleet_compression.builds.worker import one_thread
+        from edgefleet_compression.builds.worker_main import one_thread
         from edgefleet_compression.cache import Cache
         from edgefleet_compression.measuring.measure import measured
         from edgefleet_compression.models.source import open_source

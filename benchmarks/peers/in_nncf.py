@@ -4,7 +4,7 @@ import nncf  # type: ignore[import-not-found, unused-ignore]
 import numpy as np
 import onnx
 
-from benchmarks.peers.asked import Request, answer
+from benchmarks.peers.peer_request import Request, answer
 
 
 def quantize(request: Request) -> None:

@@ -9,7 +9,7 @@ from olive import run  # type: ignore[import-not-found, unused-ignore]
 from olive.data.component.dataset import BaseDataset  # type: ignore[import-not-found, unused-ignore]
 from olive.data.registry import Registry  # type: ignore[import-not-found, unused-ignore]
 
-from benchmarks.peers.asked import Request, answer
+from benchmarks.peers.peer_request import Request, answer
 
 PRECISIONS = {"u8": "uint8", "s8": "int8"}
 

@@ -6,7 +6,7 @@ import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from benchmarks.peers.asked import Request, answer
+from benchmarks.peers.peer_request import Request, answer
 
 
 class _Samples(CalibrationDataReader):  # type: ignore[misc]

@@ -9,20 +9,20 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from edgefleet_compression.builds.workers import Limits, Workers, fair_memory_mb
+from edgefleet_compression.builds.worker_pool import Limits, Workers, fair_memory_mb
 from edgefleet_controller.access import open_access, refuse_strangers
+from edgefleet_controller.delivery.blob_checks import advice, first_damaged
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.pacer import Pacer
-from edgefleet_controller.delivery.soundness import advice, first_damaged
 from edgefleet_controller.errors import NotFound, Refused, StateInUse
+from edgefleet_controller.fleet.broker_restart import Starvation
 from edgefleet_controller.fleet.bus import Bus
+from edgefleet_controller.fleet.desired_publisher import Voice
 from edgefleet_controller.fleet.ingest import Ingest
-from edgefleet_controller.fleet.rollcall import RollCall
-from edgefleet_controller.fleet.starvation import Starvation
-from edgefleet_controller.fleet.voice import Voice
+from edgefleet_controller.fleet.presence_sweep import RollCall
 from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ids import not_before, now_ms
-from edgefleet_controller.models.builder import Builder
+from edgefleet_controller.models.operations import Builder
 from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.peers.asked import Request
-from benchmarks.peers.asking import answer_in, ask
 from benchmarks.peers.candidates import Candidate, bars, rivals
 from benchmarks.peers.environments import STAMP, environment_of
 from benchmarks.peers.errors import PeerError
+from benchmarks.peers.peer_process import answer_in, ask
+from benchmarks.peers.peer_request import Request
 from benchmarks.peers.settings import MODULES, PEERS, Setting, classes_of, settings_for
 
 from edgefleet_compression.measuring.metrics import Metrics

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgefleet_compression.builds.runner import Bench, run_recipe
+from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError
 from edgefleet_compression.models.source import Source, open_source

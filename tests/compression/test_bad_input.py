@@ -15,7 +15,7 @@ import pytest
 from onnx import helper
 from tests.compression import linear_models
 
-from edgefleet_compression.builds.build import build_variant
+from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.errors import DataError, NothingChanged, RecipeError
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.states import OnnxState

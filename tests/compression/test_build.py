@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgefleet_compression.builds.build import build_variant, make_golden, source_metrics
+from edgefleet_compression.builds.entry_points import build_variant, make_golden, source_metrics
 from edgefleet_compression.measuring.measure import drops, probe
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import build_order, shipped_recipes

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 from tests.compression.conftest import pictures
 
-from edgefleet_compression.builds.build import build_variant, make_golden, source_metrics
+from edgefleet_compression.builds.entry_points import build_variant, make_golden, source_metrics
 from edgefleet_compression.errors import CardError, CompressionError
 from edgefleet_compression.models.card import load_card, parse_card
 from edgefleet_compression.models.inspection import card_for_onnx, inspect_model, slug

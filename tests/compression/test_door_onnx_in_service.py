@@ -16,7 +16,7 @@ from tests.service import api_of, running_service
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.client import ApiError, Client
-from edgefleet_controller.models.builds import builds_for
+from edgefleet_controller.models.needs import builds_for
 from edgefleet_profiles.catalogue import load_catalogue
 
 HEAVY = {"torch", "onnx", "onnxruntime"}

@@ -23,7 +23,7 @@ def test_a_module_that_the_controller_imports_brings_no_heavy_library(module: st
 
 def test_the_golden_set_is_made_without_torch(tiny_files: dict[str, str]) -> None:
     code = (
-        f"import sys; from edgefleet_compression.builds.build import make_golden; make_golden({tiny_files!r}); "
+        f"import sys; from edgefleet_compression.builds.entry_points import make_golden; make_golden({tiny_files!r}); "
         f"print(*{HEAVY!r} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgefleet_compression.builds.build import build_variant
 from edgefleet_compression.builds.comparison import compare_answers
+from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import Lineage, differences
-from edgefleet_compression.builds.rebuilt import Answers, Made, compare, depends_on
+from edgefleet_compression.builds.reproduction import Answers, Made, compare, depends_on
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.recipes.signatures import SIGNATURES
 

@@ -12,14 +12,14 @@ from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
-from edgefleet_compression.search.menus import ENUMERATED, Menu, Scores, Setting, explore, menu_for
+from edgefleet_compression.search.bounds import Wanted, judge, wanted_from
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point, order_of
-from edgefleet_compression.search.proxies import Trial, key_of, promising, steps_of
+from edgefleet_compression.search.quick_trials import Trial, key_of, promising, steps_of
 from edgefleet_compression.search.rounds import Means
 from edgefleet_compression.search.space import Trunk
+from edgefleet_compression.search.storage_settings import ENUMERATED, Menu, Scores, Setting, explore, menu_for
 from edgefleet_compression.search.targets import Target, targets_of
-from edgefleet_compression.search.wanted import Wanted, judge, wanted_from
 from edgefleet_profiles.catalogue import load_catalogue
 
 MINUTES = 60.0

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.builds.workers import Limits, Workers
+from edgefleet_compression.builds.worker_pool import Limits, Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.search import space
+from edgefleet_compression.search.bounds import Wanted
 from edgefleet_compression.search.plots import draw
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
@@ -22,7 +23,6 @@ from edgefleet_compression.search.run import Ground, Runs, Silence, Standing
 from edgefleet_compression.search.search import Found, search_folder
 from edgefleet_compression.search.space import Space
 from edgefleet_compression.search.targets import Target
-from edgefleet_compression.search.wanted import Wanted
 
 TARGETS = (Target("x86-avx2"), Target("x86-vnni"), Target("arm-neon"))
 BUDGET_S = 170.0

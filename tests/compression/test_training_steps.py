@@ -11,7 +11,7 @@ import torch
 from tests.compression.brought_models import data_file
 from tests.compression.conftest import pictures
 
-from edgefleet_compression.builds.runner import Bench, run_recipe
+from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import DataError, NothingChanged
 from edgefleet_compression.models.inspection import card_for_onnx

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from edgefleet_controller.fleet.desired_publisher import Voice, must_be_told
 from edgefleet_controller.fleet.ingest import Ingest
-from edgefleet_controller.fleet.voice import Voice, must_be_told
 from edgefleet_controller.records import AdmissionRecord, DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol import topics

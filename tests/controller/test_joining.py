@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from edgefleet_controller.errors import Invalid, NotFound, Refused
+from edgefleet_controller.fleet.desired_publisher import Voice
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
-from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.rollouts.launch import select
 from edgefleet_controller.rollouts.rollout import MoveRollout, advance

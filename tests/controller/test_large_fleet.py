@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edgefleet_controller.fleet.desired_publisher import Voice
 from edgefleet_controller.fleet.ingest import Ingest
-from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.records import (
     AdmissionRecord,
     ChoiceRecord,

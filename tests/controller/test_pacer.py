@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgefleet_controller.delivery.lanes import GATHER_S
+from edgefleet_controller.delivery.channels import GATHER_S
 from edgefleet_controller.delivery.pacer import Pacer
 from edgefleet_controller.fleet.bus import Bus
 from edgefleet_protocol import topics

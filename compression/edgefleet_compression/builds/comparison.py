@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.worker import one_thread
+from edgefleet_compression.builds.worker_main import one_thread
 
 
 def compare_answers(

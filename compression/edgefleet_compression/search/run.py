@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgefleet_compression.builds.build import build_variant
-from edgefleet_compression.builds.workers import Limits, Workers
+from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.worker_pool import Limits, Workers
 from edgefleet_compression.errors import WorkerError
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.build import teach
-from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.builds.entry_points import teach
+from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.models.card import CARD_FILE, ModelCard, load_card, parse_card
@@ -16,14 +16,14 @@ from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
+from edgefleet_compression.search.bounds import Verdict, Wanted, judge
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.search.proxies import Trial, effective, look, promising, steps_of
+from edgefleet_compression.search.quick_trials import Trial, effective, look, promising, steps_of
 from edgefleet_compression.search.rounds import Means, Planned
 from edgefleet_compression.search.run import Ground, Listener, Runs, Silence
 from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
 from edgefleet_compression.search.targets import Target
-from edgefleet_compression.search.wanted import Verdict, Wanted, judge
 from edgefleet_profiles.device_class import InstructionSet
 
 WORTH_PACKING = 64 * 1024

@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
+from edgefleet_compression.search.bounds import Wanted
 from edgefleet_compression.search.targets import Target, targets_of
-from edgefleet_compression.search.wanted import Wanted
 from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.errors import Invalid, NotFound
-from edgefleet_controller.models.searching import Quest, read_picture, read_report
+from edgefleet_controller.models.by_search import Quest, read_picture, read_report
 from edgefleet_controller.records import OperationRecord
 from edgefleet_controller.service import Service
 from edgefleet_profiles.device_class import InstructionSet

@@ -7,7 +7,7 @@ import typer
 
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.recipes.recipe_file import find_recipe
-from edgefleet_compression.search.wanted import wanted_from
+from edgefleet_compression.search.bounds import wanted_from
 from edgefleet_controller.cli.calling import Api, AsJson, Json, Timeout, at, calling, listing
 from edgefleet_controller.cli.choices import print_choices
 from edgefleet_controller.cli.ending import refuse

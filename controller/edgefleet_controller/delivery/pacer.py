@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from edgefleet_controller.delivery.lanes import Lanes, Send, Wait
+from edgefleet_controller.delivery.channels import Lanes, Send, Wait
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import frame
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgefleet_controller.failpoints import reach
+from edgefleet_controller.fleet.desired_publisher import Voice
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
-from edgefleet_controller.fleet.voice import Voice
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store

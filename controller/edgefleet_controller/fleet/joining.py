@@ -5,7 +5,7 @@ import shlex
 
 from edgefleet_controller.errors import Invalid, NotFound, Refused
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.fleet.voice import Voice
+from edgefleet_controller.fleet.desired_publisher import Voice
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, DeviceRecord
 from edgefleet_controller.store import Store

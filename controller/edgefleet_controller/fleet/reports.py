@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edgefleet_controller.failpoints import reach
+from edgefleet_controller.fleet.desired_publisher import must_be_told
 from edgefleet_controller.fleet.identities import Identities
-from edgefleet_controller.fleet.voice import must_be_told
 from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
-from edgefleet_controller.rollouts.ahead import after_another
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
+from edgefleet_controller.rollouts.superseding import after_another
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.devices import Standing
 from edgefleet_controller.store.rollouts import Said

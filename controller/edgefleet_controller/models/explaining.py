@@ -7,7 +7,7 @@ from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.pricing.explain import Explanation, Situation, explain
 from edgefleet_compression.pricing.prices import Candidate
 from edgefleet_controller.errors import Refused
-from edgefleet_controller.models.builds import candidate
+from edgefleet_controller.models.needs import candidate
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_profiles.parts import Link

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.build import build_variant
 from edgefleet_compression.builds.comparison import compare_answers
+from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import Lineage
-from edgefleet_compression.builds.rebuilt import Answers, Comparison, Made, compare
+from edgefleet_compression.builds.reproduction import Answers, Comparison, Made, compare
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_controller.delivery.blobs import BlobFolder

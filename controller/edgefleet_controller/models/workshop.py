@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.build import make_golden, source_metrics
-from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.builds.entry_points import make_golden, source_metrics
+from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
-from edgefleet_controller.models.builds import choose_for
+from edgefleet_controller.models.needs import choose_for
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
 from edgefleet_controller.store import Store

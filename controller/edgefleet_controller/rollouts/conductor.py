@@ -15,7 +15,7 @@ from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutR
 from edgefleet_controller.rollouts import orders
 from edgefleet_controller.rollouts.behaviour import Finding, examine
 from edgefleet_controller.rollouts.directions import Directions
-from edgefleet_controller.rollouts.hearing import Hearing
+from edgefleet_controller.rollouts.own_silence import Hearing
 from edgefleet_controller.rollouts.rollout import (
     Activate,
     Decision,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgefleet_controller.records import ExecutionRecord, Gate
 from edgefleet_controller.rollouts.behaviour import Finding
-from edgefleet_controller.rollouts.roster import Group
+from edgefleet_controller.rollouts.by_phase import Group
 from edgefleet_protocol.phases import DECIDED, ENDED_OTHERWISE, FAILED
 
 # Sequential probability ratio test (Wald 1945) of "1 % of devices fail" against "5 %", alpha 0.05, beta 0.10.

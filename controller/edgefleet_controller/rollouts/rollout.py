@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase, WaveRecord
 from edgefleet_controller.rollouts.behaviour import Finding
+from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge
-from edgefleet_controller.rollouts.roster import Group, by_wave
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from edgefleet_controller.store.turns import Turns
+from edgefleet_controller.store.fair_lock import Turns
 
 Row = dict[str, Any]
 PATIENCE_S = 1.0

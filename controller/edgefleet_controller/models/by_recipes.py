@@ -8,10 +8,10 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.build import build_variant, weights_of
+from edgefleet_compression.builds.entry_points import build_variant, weights_of
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import WorkerError
-from edgefleet_controller.models.builds import Build
+from edgefleet_controller.models.needs import Build
 from edgefleet_controller.models.pace import Part, in_words, seconds_left, share_done
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord

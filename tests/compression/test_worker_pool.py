@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from edgefleet_compression.builds.workers import Limits, Workers
+from edgefleet_compression.builds.worker_pool import Limits, Workers
 from edgefleet_compression.errors import StepError, WorkerError
 
 

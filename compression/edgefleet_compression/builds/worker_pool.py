@@ -23,7 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import psutil
 
-from edgefleet_compression.builds.worker import serve
+from edgefleet_compression.builds.worker_main import serve
 from edgefleet_compression.errors import WorkerError
 
 P = ParamSpec("P")

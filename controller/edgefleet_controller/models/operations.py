@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.workers import Workers
+from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms
-from edgefleet_controller.models.building import compress
-from edgefleet_controller.models.builds import builds_for
+from edgefleet_controller.models.by_recipes import compress
+from edgefleet_controller.models.by_search import Quest, compress_by_search
+from edgefleet_controller.models.needs import builds_for
 from edgefleet_controller.models.rebuild import Original, rebuild
-from edgefleet_controller.models.searching import Quest, compress_by_search
 from edgefleet_controller.models.workshop import Folders, Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord
 from edgefleet_controller.store import Store

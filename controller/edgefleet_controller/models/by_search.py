@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgefleet_compression.search.bounds import Wanted
 from edgefleet_compression.search.plots import draw
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import Standing
 from edgefleet_compression.search.search import Ask, Found, Place, search
 from edgefleet_compression.search.targets import Target
-from edgefleet_compression.search.wanted import Wanted
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
 from edgefleet_profiles.profile import DeviceProfile

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.recipes.recipe import Recipe, StepSpec
-from edgefleet_compression.search.menus import Menu, Scores, Setting, explore, menu_for
+from edgefleet_compression.search.storage_settings import Menu, Scores, Setting, explore, menu_for
 from edgefleet_protocol.canonical import digest_of
 
 TRIALS = "trials.json"
@@ -105,8 +105,8 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _look(request: Mapping[str, Any]) -> dict[str, Any]:
-    from edgefleet_compression.builds.runner import Bench, run_recipe
-    from edgefleet_compression.builds.worker import one_thread
+    from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
+    from edgefleet_compression.builds.worker_main import one_thread
     from edgefleet_compression.cache import Cache, library_versions
     from edgefleet_compression.models.source import open_source
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers.asked import Request
 from benchmarks.peers.errors import PeerError
+from benchmarks.peers.peer_request import Request
 
 ROOT = Path(__file__).parents[2]
 MOST_S = 600.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgefleet_controller.fleet.rollcall import ANSWER_S, RollCall
+from edgefleet_controller.fleet.presence_sweep import ANSWER_S, RollCall
 from edgefleet_controller.store import Store
 
 ASKED_MS = 1_000_000

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from edgefleet_controller.store.turns import Turns
+from edgefleet_controller.store.fair_lock import Turns
 
 
 def test_one_thread_takes_it_within_itself() -> None:

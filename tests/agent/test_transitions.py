@@ -2,9 +2,9 @@
 
 import errno
 
-from edgefleet_agent.room import FIRST_PAUSE_S, LONGEST_PAUSE_S, LOOK_EVERY_S, Room
-from edgefleet_agent.turns import FIRST_PAUSE_S as AGAIN_S
-from edgefleet_agent.turns import Turns
+from edgefleet_agent.disk_wait import FIRST_PAUSE_S, LONGEST_PAUSE_S, LOOK_EVERY_S, Room
+from edgefleet_agent.transitions import FIRST_PAUSE_S as AGAIN_S
+from edgefleet_agent.transitions import Turns
 
 
 class Clock:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.recipes.recipe import shipped_recipes
-from edgefleet_controller.models.building import _progress
-from edgefleet_controller.models.builds import Build
+from edgefleet_controller.models.by_recipes import _progress
+from edgefleet_controller.models.needs import Build
 
 
 def test_a_build_is_done_when_its_record_is_and_not_with_its_last_step(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """When the embedded broker is started again for a disk that was full."""
 
-from edgefleet_controller.fleet.starvation import FED_BYTES, STARVED_BYTES, Starvation
+from edgefleet_controller.fleet.broker_restart import FED_BYTES, STARVED_BYTES, Starvation
 
 
 def test_the_broker_is_started_again_once_when_there_is_room_after_there_was_none() -> None:

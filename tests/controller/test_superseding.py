@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgefleet_controller.rollouts.ahead import after_another
+from edgefleet_controller.rollouts.superseding import after_another
 from edgefleet_protocol.messages import Attempt
 
 OURS = "01890000-0000-7000-8000-000000000002"

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from edgefleet_controller.delivery.lanes import BURST_S, GATHER_S, MAX_BLOBS, MAX_CHUNKS, Lanes, Send, Wait
+from edgefleet_controller.delivery.channels import BURST_S, GATHER_S, MAX_BLOBS, MAX_CHUNKS, Lanes, Send, Wait
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 CHUNK = 1000

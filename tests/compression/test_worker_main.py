@@ -10,7 +10,7 @@ from pathlib import Path
 PARENT = """
 import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
-from edgefleet_compression.builds.worker import warm_worker
+from edgefleet_compression.builds.worker_main import warm_worker
 
 if __name__ == "__main__":
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=warm_worker)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgefleet_compression.builds.progress import BuildProgress
-from edgefleet_compression.builds.worker import one_thread
+from edgefleet_compression.builds.worker_main import one_thread
 from edgefleet_compression.errors import CardError, CompressionError, DataError, is_full_disk
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import CARD_FILE, check_files, parse_card
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgefleet_compression.builds.runner import StepReport
+    from edgefleet_compression.builds.recipe_runner import StepReport
     from edgefleet_compression.models.source import Source
 
 Outcome = dict[str, Any]
@@ -158,7 +158,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     progress.at(0, recipe.steps[0].step, 0.0, "starting")
     one_thread()
     from edgefleet_compression.builds.lineage import record
-    from edgefleet_compression.builds.runner import Bench, run_recipe
+    from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.measuring.measure import measured
     from edgefleet_compression.models.source import open_source
