@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from edgefleet_agent.bus import Bus
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_agent.events import Connected, Disconnected, Event, Inbox, Received, Subscribed
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.settings import BrokerSettings
@@ -25,7 +25,7 @@ READ_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedBlob:
     """A blob to fetch; with `http_port` over HTTP, else as an encoding whose chunk hashes are these."""
 
     sha256: str
@@ -44,20 +44,20 @@ class Fetched:
     wants: int
 
 
-class Listener:
+class BlobListener:
     """One device's connection and fetcher, and the loop that drives them."""
 
-    def __init__(self, port: int, device: str, lane: str) -> None:
+    def __init__(self, port: int, device: str, channel: str) -> None:
         self._inbox = Inbox()
         presence = Presence(online=True, incarnation="0" * 32, boot=1)
         self._bus = Bus(BrokerSettings(host="127.0.0.1", port=port), device, presence, 60.0, self._inbox)
-        self._fetcher = Fetcher(self._bus, lane, STALL_S)
+        self._fetcher = Fetcher(self._bus, channel, STALL_S)
         self._bus.start()
         while not isinstance(event := self._inbox.get(1.0), Subscribed):
             self._take(event)
         self._take(event)
 
-    def fetch(self, wanted: Wanted, path: Path) -> int:
+    def fetch(self, wanted: WantedBlob, path: Path) -> int:
         """Fetch a blob to `path`; how often it was asked for.
 
         Raises:
@@ -67,7 +67,7 @@ class Listener:
         hashes = BlobRef(sha256=sha256(wanted.hashes).hexdigest(), size_bytes=len(wanted.hashes))
         encoding = Encoding(kind="zstd", blob=blob, chunk_bytes=wanted.chunk_bytes, chunk_hashes=hashes)
         sink = FileSink(path, encoding, wanted.hashes, time.monotonic())
-        ends: list[Refused | None] = []
+        ends: list[Rejected | None] = []
         self._fetcher.start(sink, lambda: ends.append(None), ends.append)
         while not ends:
             left_s = self._fetcher.tick() - time.monotonic()
@@ -90,9 +90,9 @@ class Listener:
                 self._fetcher.disconnected()
 
 
-def listen(port: int, device: str, lane: str, folder: Path, orders: Connection) -> None:
+def listen(port: int, device: str, channel: str, folder: Path, orders: Connection) -> None:
     """The process: fetches what it is told, until it is told None."""
-    listener = Listener(port, device, lane)
+    listener = BlobListener(port, device, channel)
     orders.send("ready")
     path = folder / device
     while (wanted := orders.recv()) is not None:
@@ -107,7 +107,7 @@ def listen(port: int, device: str, lane: str, folder: Path, orders: Connection) 
             left.unlink()
 
 
-def _download(wanted: Wanted, path: Path) -> None:
+def _download(wanted: WantedBlob, path: Path) -> None:
     connection = HTTPConnection("127.0.0.1", wanted.http_port, timeout=STALL_S)
     connection.request("GET", f"/{wanted.sha256}")
     answer = connection.getresponse()

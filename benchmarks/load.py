@@ -64,7 +64,7 @@ def incarnation(device: str, life: str) -> str:
     return sha256(f"{device}{life}".encode()).hexdigest()[:32]
 
 
-class Publisher:
+class WindowSender:
     """The devices of one process."""
 
     def __init__(self, load: Load) -> None:
@@ -194,7 +194,7 @@ def publish(load: Load, orders: Connection, acked: Any) -> None:
             (answers how many windows are not) and "end" (answers how many windows each device made).
         acked: a shared counter, kept up to date.
     """
-    publisher, making, again_s = Publisher(load), True, time.monotonic()
+    publisher, making, again_s = WindowSender(load), True, time.monotonic()
     orders.send("ready")
     while True:
         while making and publisher.send_some():
@@ -224,7 +224,7 @@ def pour(load: Load, orders: Connection, sent: Any, total: Sequence[Any], counte
         total: those of all such processes.
         counted: the subscriber's; `load.in_flight` may be on their way in all.
     """
-    publisher = Publisher(load)
+    publisher = WindowSender(load)
     orders.send("ready")
     while not orders.poll():
         if sum(one.value for one in total) + FRAMES_A_WRITE <= counted.value + load.in_flight and publisher.send_some():

@@ -77,7 +77,7 @@ def _talkers(count: int, profiles: Sequence[str]) -> list[Talker]:
     return made
 
 
-class Fleet:
+class SpokenFleet:
     """Runs in the child: heartbeats at a given pace, and an answer to every desired state.
 
     A device goes as far as `reaches` says for its place in the fleet and stays there, so that every phase is met.
@@ -138,7 +138,7 @@ class Fleet:
 
 def _serve(broker: str, count: int, profiles: Sequence[str], orders: Any) -> None:
     """The child: takes (method, arguments) and answers what it returns, and beats in between."""
-    fleet = Fleet(broker, count, profiles)
+    fleet = SpokenFleet(broker, count, profiles)
     orders.send(None)
     while True:
         until = time.perf_counter() + STEP_S

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgefleet_agent.errors import Busy, ModelFailed, RequestError, SlotRotten, WorkerDied, WorkerError, WorkerTimedOut
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.workers import Answer, Worker, WorkerSpec
+from edgefleet_agent.workers import Worker, WorkerAnswer, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Slot
 from edgefleet_protocol.phases import ReasonCode
@@ -69,7 +69,7 @@ class Placed:
         """The request that was taken is answered, or never will be; what it brought up has been dealt with."""
         del self._asked[request]
 
-    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> Answer:
+    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> WorkerAnswer:
         """Run one request; an answer that is not finite is an error.
 
         Raises:
@@ -195,7 +195,7 @@ class Answering:
                 self._live.slot = slot
         reach("adopted")
 
-    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> tuple[Answer, Placed]:
+    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> tuple[WorkerAnswer, Placed]:
         """Run one request on the live variant; if that fails in a trial, or its worker dies, once more.
 
         Inference has no side effects, so a request may run twice, and a client never notices a worker's death.
@@ -232,7 +232,7 @@ class Answering:
 
     def _ask_on_trial(
         self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], payload: bytes
-    ) -> tuple[Answer, Placed]:
+    ) -> tuple[WorkerAnswer, Placed]:
         try:
             return live.ask(tensors, payload), live
         except Busy:
@@ -246,7 +246,7 @@ class Answering:
 
     def _fall_back(
         self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], payload: bytes
-    ) -> Answer:
+    ) -> WorkerAnswer:
         try:
             if old is None:
                 raise error

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from edgefleet_agent.errors import NoSpace, Refused
+from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_profiles.device_class import instruction_set
 from edgefleet_protocol.manifest import Encoding, Expected, Manifest
 from edgefleet_protocol.messages import Facts
@@ -29,23 +29,23 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
         Refused: with the reason.
     """
     if manifest.model != model:
-        raise Refused("manifest_invalid", f"the manifest is of model '{manifest.model}', not of '{model}'")
+        raise Rejected("manifest_invalid", f"the manifest is of model '{manifest.model}', not of '{model}'")
     mine = instruction_set(facts.arch, facts.isa)
     if manifest.instruction_sets and mine not in manifest.instruction_sets:
         made_for = ", ".join(manifest.instruction_sets)
-        raise Refused("wrong_hardware", f"the variant is made for {made_for}, this device is {mine}")
+        raise Rejected("wrong_hardware", f"the variant is made for {made_for}, this device is {mine}")
     if _numbers(facts.onnxruntime) < _numbers(manifest.min_onnxruntime):
-        raise Refused("runtime_too_old", f"needs onnxruntime {manifest.min_onnxruntime}, have {facts.onnxruntime}")
+        raise Rejected("runtime_too_old", f"needs onnxruntime {manifest.min_onnxruntime}, have {facts.onnxruntime}")
     for entry in manifest.core.runtime:
         if not entry.startswith(RUNTIME_PREFIX) or NAMES_A_FILE.search(entry):
-            raise Refused("manifest_invalid", f"runtime entry '{entry[:100]}' is not allowed")
+            raise Rejected("manifest_invalid", f"runtime entry '{entry[:100]}' is not allowed")
     encoding = manifest.encoding_for(max_chunk_bytes)
     if encoding is None:
-        raise Refused("manifest_invalid", "the manifest lists no encoding that this agent knows")
+        raise Rejected("manifest_invalid", "the manifest lists no encoding that this agent knows")
     check_memory(manifest, facts)
     for blob in (manifest.core.golden, encoding.chunk_hashes):
         if blob and blob.size_bytes > MAX_SMALL_BLOB_BYTES:
-            raise Refused("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes: at most 1 MB is taken")
+            raise Rejected("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes: at most 1 MB is taken")
     return encoding
 
 
@@ -58,7 +58,7 @@ def check_memory(manifest: Manifest, facts: Facts) -> None:
     need = max(manifest.core.onnx.size_bytes, manifest.unfolded_bytes or 0)
     have = facts.ram_mb * 2**20
     if need > have:
-        raise Refused("out_of_memory", f"the weights need {need} bytes of memory, have {have}")
+        raise Rejected("out_of_memory", f"the weights need {need} bytes of memory, have {have}")
 
 
 def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_bytes: int = 0) -> None:
@@ -91,17 +91,17 @@ def check_golden(expected: Expected | None, reply: dict[str, Any]) -> None:
         Refused: self_test_failed, with how far apart they are.
     """
     if not reply["finite"]:
-        raise Refused("self_test_failed", "an answer to the golden set is not finite")
+        raise Rejected("self_test_failed", "an answer to the golden set is not finite")
     if expected is None:
         return
     got, recorded = reply["probabilities"], expected.probabilities
     if [len(row) for row in got] != [len(row) for row in recorded]:
-        raise Refused("self_test_failed", f"{len(got)} answers to the golden set, {len(recorded)} were recorded")
+        raise Rejected("self_test_failed", f"{len(got)} answers to the golden set, {len(recorded)} were recorded")
     same = sum(_top1(a) == _top1(b) for a, b in zip(got, recorded, strict=True))
     pairs = zip(got, recorded, strict=True)
     worst = max((abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)), default=0.0)
     if same < expected.min_same_top1 or worst > expected.max_difference:
-        raise Refused(
+        raise Rejected(
             "self_test_failed",
             f"{same} of {len(got)} answers as recorded, at least {expected.min_same_top1} must be; probabilities "
             f"differ by up to {worst:.4f}, at most {expected.max_difference:.4f} may be",

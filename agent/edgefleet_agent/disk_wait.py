@@ -7,7 +7,7 @@ FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
 
 
-class Room:
+class DiskWait:
     """Looks at the disk; where the room that is needed is known, that decides, and else a pause that doubles.
 
     Args:

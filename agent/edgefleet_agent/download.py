@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from edgefleet_agent.durable import digest_of_file, replace_file, sync_folder
-from edgefleet_agent.errors import NoSpace, Refused
+from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
@@ -20,7 +20,7 @@ from edgefleet_protocol.messages import Transfer
 
 MANIFEST, GOLDEN, HASHES, ENCODING = "manifest.json", "golden.npz", "chunk_hashes", "encoding"
 
-Failed = Callable[[Refused], None]
+Failed = Callable[[Rejected], None]
 
 
 class Download:
@@ -97,7 +97,7 @@ class Download:
             return
         try:
             sink = MemorySink(blob)
-        except Refused as error:
+        except Rejected as error:
             failed(error)
             return
         self._sinks.append(sink)
@@ -129,7 +129,7 @@ class Download:
         try:
             hashes = (self._scratch / HASHES).read_bytes()
             self._file = file = FileSink(self._scratch / ENCODING, encoding, hashes, self._began_s)
-        except Refused as error:
+        except Rejected as error:
             failed(error)
             return
         except OSError as error:
@@ -208,9 +208,9 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
         encoded = digest_of_file(scratch / ENCODING)
         golden = (scratch / GOLDEN).read_bytes() if wanted.core.golden else None
     except (OSError, ValueError) as error:
-        raise Refused("blob_corrupt", f"the download cannot be read back: {error}") from None
+        raise Rejected("blob_corrupt", f"the download cannot be read back: {error}") from None
     if encoded not in {encoding.blob.sha256 for encoding in wanted.encodings}:
-        raise Refused("blob_corrupt", f"the encoding's sha256 is {encoded}, which the manifest does not list")
+        raise Rejected("blob_corrupt", f"the encoding's sha256 is {encoded}, which the manifest does not list")
     reach("encoding_verified")
     slots.place(manifest_bytes, golden, scratch / ENCODING, scratch)
 

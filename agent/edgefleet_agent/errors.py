@@ -56,7 +56,7 @@ class Busy(RequestError):  # noqa: N818
         super().__init__(503, "the model is busy: try again")
 
 
-class Refused(AgentError):  # noqa: N818
+class Rejected(AgentError):  # noqa: N818
     """A manifest that this device must not run, or a blob that is not what its name says.
 
     Args:
@@ -69,7 +69,7 @@ class Refused(AgentError):  # noqa: N818
         self.reason: ReasonCode = reason
 
 
-class NoSpace(Refused):
+class NoSpace(Rejected):
     """The disk has not enough room, for now.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from edgefleet_agent.answering import Placed, Trouble
-from edgefleet_agent.errors import AgentError, Refused
+from edgefleet_agent.errors import AgentError, Rejected
 from edgefleet_protocol.messages import Slot
 
 MAX_WAITING = 256
@@ -44,7 +44,7 @@ class Unpacked:
 
     model: str
     generation: int
-    refused: Refused | None
+    refused: Rejected | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SelfTested:
     model: str
     generation: int
     placed: Placed | None
-    refused: Refused | None
+    refused: Rejected | None
 
 
 @dataclass(frozen=True)

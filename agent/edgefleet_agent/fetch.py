@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_agent.sinks import Sink
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import parse_frame
@@ -40,7 +40,7 @@ class _Fetch:
 
     sink: Sink
     done: Callable[[], None]
-    failed: Callable[[Refused], None]
+    failed: Callable[[Rejected], None]
     listening: bool = False
     ask_at_s: float = 0.0
     interval_s: float = 0.0
@@ -68,21 +68,21 @@ class Fetcher:
 
     Args:
         wire: how to listen and ask.
-        lane: the link's name, the last part of every blob topic.
+        channel: the link's name, the last part of every blob topic.
         stall_s: seconds without a chunk after which a fetch fails.
         draw: gives numbers from 0 to 1, for the jitter.
         clock: the monotonic clock, in seconds.
     """
 
     wire: Wire
-    lane: str
+    channel: str
     stall_s: float
     draw: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
     dropped: Dropped = field(default_factory=Dropped)
     _fetches: dict[str, list[_Fetch]] = field(default_factory=dict)
 
-    def start(self, sink: Sink, done: Callable[[], None], failed: Callable[[Refused], None]) -> None:
+    def start(self, sink: Sink, done: Callable[[], None], failed: Callable[[Rejected], None]) -> None:
         """Fetch what `sink` misses; then call `done` or `failed`, from within one of the methods below."""
         if _missing(sink) == 0:
             done()
@@ -145,7 +145,7 @@ class Fetcher:
             try:
                 fetch.sink.sync()
             except OSError as error:
-                self._end(fetch, Refused("no_space", f"what came cannot be synced: {error.strerror}"))
+                self._end(fetch, Rejected("no_space", f"what came cannot be synced: {error.strerror}"))
                 continue
             if now_s - fetch.last_progress_s > self.stall_s:
                 self._end(fetch, self._stalled(fetch))
@@ -153,21 +153,21 @@ class Fetcher:
                 self._ask(fetch, now_s)
         return min((fetch.ask_at_s for fetch in self._all() if fetch.listening), default=now_s + SILENCE_S)
 
-    def _stalled(self, fetch: _Fetch) -> Refused:
+    def _stalled(self, fetch: _Fetch) -> Rejected:
         wrong = fetch.sink.wrong - fetch.wrong_before
         if wrong:
-            return Refused("blob_corrupt", f"in {self.stall_s:g} s {wrong} chunks came, and none was the blob's")
-        return Refused("download_stalled", f"nothing arrived for {self.stall_s:g} s")
+            return Rejected("blob_corrupt", f"in {self.stall_s:g} s {wrong} chunks came, and none was the blob's")
+        return Rejected("download_stalled", f"nothing arrived for {self.stall_s:g} s")
 
     def _take(self, fetch: _Fetch, index: int, data: bytes) -> None:
         now_s = self.clock()
         try:
             fate = fetch.sink.put(index, data)
-        except Refused as error:
+        except Rejected as error:
             self._end(fetch, error)
             return
         except OSError as error:
-            self._end(fetch, Refused("no_space", f"a chunk cannot be written: {error.strerror}"))
+            self._end(fetch, Rejected("no_space", f"a chunk cannot be written: {error.strerror}"))
             return
         if fate == "wrong":
             self.dropped.wrong += 1  # whoever sends such chunks must not keep us from asking for the right ones
@@ -175,7 +175,7 @@ class Fetcher:
         if fetch.last_chunk_s is not None:
             gap_s = now_s - fetch.last_chunk_s
             fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
-        # Also a chunk that is here already shows that the lane is being served; but not for ever.
+        # Also a chunk that is here already shows that the channel is being served; but not for ever.
         fetch.last_chunk_s, fetch.unanswered = now_s, 0
         fetch.ask_at_s = now_s + self._silence_s(fetch)
         if fate == "repeated":
@@ -196,7 +196,7 @@ class Fetcher:
         self.wire.want(
             ChunkRequest(
                 blob=sink.blob.sha256,
-                lane=self.lane,
+                lane=self.channel,
                 chunk_bytes=sink.chunk_bytes,
                 chunks=received.count,
                 missing=received.inverted().to_text(),
@@ -209,7 +209,7 @@ class Fetcher:
         silence_s: float = max(SILENCE_S * 2 ** min(fetch.unanswered, 5), INTERVALS_OF_SILENCE * fetch.interval_s)
         return min(silence_s, MAX_SILENCE_S) * (1 + 0.5 * self.draw())
 
-    def _end(self, fetch: _Fetch, error: Refused | None) -> None:
+    def _end(self, fetch: _Fetch, error: Rejected | None) -> None:
         # What one fetch's end has led to may have stopped this one.
         if not any(fetch is active for active in self._all()):
             return
@@ -220,14 +220,14 @@ class Fetcher:
             fetch.failed(error)
 
     def _topic(self, blob: str) -> str:
-        return topics.blob(blob, self.lane)
+        return topics.blob(blob, self.channel)
 
     def _of(self, topic: str) -> list[_Fetch]:
         try:
             named = topics.parse_blob(topic)
         except MalformedTopic:
             return []
-        return list(self._fetches.get(named.blob, [])) if named.lane == self.lane else []
+        return list(self._fetches.get(named.blob, [])) if named.channel == self.channel else []
 
     def _all(self) -> list[_Fetch]:
         return [fetch for fetches in self._fetches.values() for fetch in fetches]

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from edgefleet_agent.errors import RequestError
-from edgefleet_agent.workers import Answer
+from edgefleet_agent.workers import WorkerAnswer
 
 # How each datatype travels to the worker: the array code, or None where Python has none.
 CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}
@@ -25,7 +25,7 @@ MAX_LISTS = 500_000
 
 
 @dataclass(frozen=True)
-class Request:
+class InferenceRequest:
     """A request as the worker takes it; `binary` says which outputs the client wants as raw bytes."""
 
     id: str | None
@@ -35,7 +35,9 @@ class Request:
     binary: frozenset[str] | bool
 
 
-def parse(body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[str]) -> Request:
+def parse(
+    body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[str]
+) -> InferenceRequest:
     """Read an inference request and hold it against the model's inputs.
 
     Args:
@@ -64,10 +66,10 @@ def parse(body: bytes, header_length: int | None, declared: list[dict[str, Any]]
         tensors.append({"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape})
         parts.append(data)
     wanted, binary = _wanted(head, outputs)
-    return Request(_id(head), tensors, b"".join(parts), wanted, binary)
+    return InferenceRequest(_id(head), tensors, b"".join(parts), wanted, binary)
 
 
-def reply(answer: Answer, request: Request, about: dict[str, Any]) -> tuple[bytes, int | None]:
+def reply(answer: WorkerAnswer, request: InferenceRequest, about: dict[str, Any]) -> tuple[bytes, int | None]:
     """The HTTP body of an answer, and how many of its bytes are JSON when raw tensors follow.
 
     Args:

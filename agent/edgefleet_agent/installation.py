@@ -9,18 +9,18 @@ from typing import Any
 from edgefleet_agent.answering import Answering, Placed, Trouble
 from edgefleet_agent.checks import check_manifest, check_space
 from edgefleet_agent.device import Device
-from edgefleet_agent.disk_wait import Room
+from edgefleet_agent.disk_wait import DiskWait
 from edgefleet_agent.download import Download, held_bytes_of, synced_chunks_of
-from edgefleet_agent.errors import NoSpace, Refused, SlotRotten
+from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
-from edgefleet_agent.records import ModelRecord, begun, slot_of
+from edgefleet_agent.records import InstalledModel, begun, slot_of
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.slot_loss import fetched_again, without
-from edgefleet_agent.transitions import Turns
+from edgefleet_agent.transitions import Transitions
 from edgefleet_agent.unpacking import Unpacking
-from edgefleet_agent.worker_restart import Caretaker, in_background
+from edgefleet_agent.worker_restart import WorkerRestart, in_background
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest, verify
 from edgefleet_protocol.messages import DesiredModel, Lost, Transfer
@@ -41,14 +41,20 @@ class Installation:
     def __init__(self, model: str, device: Device, on_change: Callable[[str, Effect], None]) -> None:
         self.model, self._device, self._on_change = model, device, on_change
         self.answering = Answering(lambda trouble: device.post(InTrouble(model, trouble)))
-        self.record: ModelRecord | None = device.records.models.get(model)
+        self.record: InstalledModel | None = device.records.models.get(model)
         self._download: Download | None = None
         self._plan: tuple[Manifest, Encoding] | None = None
         self._candidate: Placed | None = None
         self._testing: SelfTest | None = None
         self._trial_ends_s = 0.0
-        self._caretaker = Caretaker(model, device, self.answering, lambda: self.record.slot if self.record else None)
-        self._turns, self._room, self._need_bytes = Turns(model), Room(lambda: device.free_bytes), 0
+        self._worker_restart = WorkerRestart(
+            model, device, self.answering, lambda: self.record.slot if self.record else None
+        )
+        self._transitions, self._disk_wait, self._need_bytes = (
+            Transitions(model),
+            DiskWait(lambda: device.free_bytes),
+            0,
+        )
         self._effects: dict[Effect, Callable[[], None]] = {
             "none": lambda: None,
             "inspect": self._inspect,
@@ -70,7 +76,7 @@ class Installation:
         """Take up the record that the last run left behind."""
         if self.record is None:
             return
-        self._caretaker.start()
+        self._worker_restart.start()
         attempt = self.record.attempt
         if not on_the_way(attempt.phase):
             self._make_good()
@@ -80,7 +86,7 @@ class Installation:
         else:
             self._resume(self.record)
 
-    def _resume(self, record: ModelRecord) -> None:
+    def _resume(self, record: InstalledModel) -> None:
         attempt = record.attempt
         # A slow link and frequent power cuts are no loop: tries are counted from the last progress of a download.
         synced = record.synced_chunks
@@ -96,15 +102,15 @@ class Installation:
     def desire(self, desired: DesiredModel) -> None:
         """Take what the controller wants; what is old or has been dealt with changes nothing."""
         known = self.record
-        if known and desired.generation <= known.desired.generation and not self._turns.stuck:
+        if known and desired.generation <= known.desired.generation and not self._transitions.stuck:
             if known.is_activated_by(desired):
                 told = {"reason": known.attempt.reason, "detail": known.attempt.detail}
                 self._apply("activate", attempt=told, desired=desired)
             return
-        if known and on_the_way(known.attempt.phase) and not self._turns.stuck:
+        if known and on_the_way(known.attempt.phase) and not self._transitions.stuck:
             self._apply("superseded", detail=f"by generation {desired.generation}")
-        if self._turns.stuck:
-            self._turns.last(lambda: self.desire(desired))
+        if self._transitions.stuck:
+            self._transitions.last(lambda: self.desire(desired))
             return
         self._apply("desired", before=begun(self.record, desired))
 
@@ -141,22 +147,24 @@ class Installation:
         """The answering variant's worker is there after a start of the agent, or is not."""
         if isinstance(event.error, SlotRotten):
             self._lose(event.slot.variant, event.error)
-        elif self._caretaker.started(event):
+        elif self._worker_restart.started(event):
             self._on_change(self.model, "adopt")
 
     def _lose(self, variant: str, error: SlotRotten) -> None:
         """The slot that should answer has rotted: what ran before answers, and the lost one is fetched again."""
-        if self._turns.stuck:
-            self._turns.behind(lambda: self._lose(variant, error))
+        if self._transitions.stuck:
+            self._transitions.behind(lambda: self._lose(variant, error))
         elif variant == self._now.answering:
             self.answering.drop(variant)
             after = without(self._now, variant, Lost(variant=variant, reason=error.reason, detail=str(error)))
-            self._turns.take(lambda: self._device.records.save(self.model, after), lambda: self._go_on_without(after))
+            self._transitions.take(
+                lambda: self._device.records.save(self.model, after), lambda: self._go_on_without(after)
+            )
 
-    def _go_on_without(self, after: ModelRecord) -> None:
+    def _go_on_without(self, after: InstalledModel) -> None:
         self.record = after
         self._on_change(self.model, "roll_back")
-        self._caretaker.start()
+        self._worker_restart.start()
         self._make_good()
 
     def _make_good(self) -> None:
@@ -167,12 +175,12 @@ class Installation:
 
     def tick(self, now_s: float) -> float:
         """What time brings: the end of a trial, room on the disk, a dead worker; gives the next such time."""
-        self._caretaker.tick(now_s)
-        self._turns.tick()
-        if self._turns.stuck:
+        self._worker_restart.tick(now_s)
+        self._transitions.tick()
+        if self._transitions.stuck:
             return math.inf
-        if self._room.found(now_s):
-            self._room.stop()
+        if self._disk_wait.found(now_s):
+            self._disk_wait.stop()
             self._apply("room")
         if not (self.record and self.record.attempt.phase == "trial"):
             return math.inf
@@ -192,7 +200,7 @@ class Installation:
     @property
     def trouble(self) -> str | None:
         """What the disk said when it did not take the state; None while it does."""
-        return self._turns.trouble
+        return self._transitions.trouble
 
     @property
     def transfer(self) -> Transfer | None:
@@ -207,15 +215,15 @@ class Installation:
         reason: ReasonCode | None = None,
         detail: str | None = None,
         attempt: dict[str, Any] | None = None,
-        before: ModelRecord | None = None,
+        before: InstalledModel | None = None,
         **changes: Any,
     ) -> None:
         """One transition: look it up, save it, write it down, and only then act."""
         before = before or self._now
-        if self._turns.stuck:
+        if self._transitions.stuck:
             at = (before.attempt.generation, before.attempt.phase)
             again = partial(self._apply, event, reason, detail, attempt, **changes)
-            self._turns.behind(lambda: again() if self._awaits(*at) else None)
+            self._transitions.behind(lambda: again() if self._awaits(*at) else None)
             return
         phase, effect = step(before.attempt.phase, event)
         told = {"phase": phase, "reason": reason, "detail": detail, "transfer": self.transfer}
@@ -225,9 +233,9 @@ class Installation:
         if is_last_word(phase):
             kept = {v: slot for v, slot in after.slots.items() if v in (after.answering, after.previous)}
             after = after.model_copy(update={"slots": kept})
-        self._turns.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
+        self._transitions.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
 
-    def _act(self, after: ModelRecord, effect: Effect) -> None:
+    def _act(self, after: InstalledModel, effect: Effect) -> None:
         """The record is on the disk: now it counts."""
         self.record = after
         self._device.journal.append(self.model, after.attempt)
@@ -236,7 +244,7 @@ class Installation:
             self._device.tidy()
         self._on_change(self.model, effect)
 
-    def _fail(self, refused: Refused) -> None:
+    def _fail(self, refused: Rejected) -> None:
         if refused.reason == "no_space":
             self._need_bytes = refused.need_bytes if isinstance(refused, NoSpace) else 0
         event: Event = "no_space" if refused.reason == "no_space" else "failed"
@@ -248,7 +256,7 @@ class Installation:
         return bool(record and record.attempt.generation == generation and record.attempt.phase == phase)
 
     @property
-    def _now(self) -> ModelRecord:
+    def _now(self) -> InstalledModel:
         assert self.record, "no event reaches a model before its first desired state"
         return self.record
 
@@ -268,7 +276,7 @@ class Installation:
         self._download = Download(self._device.downloads, blob, self._device.fetcher)
         self._download.fetch_manifest(self._judge, self._fail_manifest)
 
-    def _fail_manifest(self, refused: Refused) -> None:
+    def _fail_manifest(self, refused: Rejected) -> None:
         if refused.reason == "blob_corrupt":
             self._apply("refused", reason="manifest_invalid", detail=str(refused))
         else:
@@ -289,8 +297,8 @@ class Installation:
         except NoSpace as error:
             self._fail(error)
             return
-        except (ProtocolError, Refused) as error:
-            reason: ReasonCode = error.reason if isinstance(error, Refused) else "manifest_invalid"
+        except (ProtocolError, Rejected) as error:
+            reason: ReasonCode = error.reason if isinstance(error, Rejected) else "manifest_invalid"
             self._apply("refused", reason=reason, detail=str(error)[:2000])
             return
         if not here:
@@ -323,8 +331,8 @@ class Installation:
         try:
             manifest = verify(manifest_bytes, self._now.attempt.manifest or "")
             encoding = check_manifest(manifest, self.model, self._device.facts, self._device.max_chunk_bytes)
-        except (ProtocolError, Refused) as error:
-            self._fail(error if isinstance(error, Refused) else Refused("manifest_invalid", str(error)))
+        except (ProtocolError, Rejected) as error:
+            self._fail(error if isinstance(error, Rejected) else Rejected("manifest_invalid", str(error)))
             return
         self._plan = (manifest, encoding)
         self._fetch()
@@ -335,11 +343,11 @@ class Installation:
 
     def _wait(self) -> None:
         self._clear()
-        self._room.wait(self._need_bytes, time.monotonic())
+        self._disk_wait.wait(self._need_bytes, time.monotonic())
 
     def _settle(self) -> None:
         self._clear()
-        self._room.written()
+        self._disk_wait.written()
         if self._now.desired.activate:
             self._apply("activate")
 
@@ -381,19 +389,19 @@ class Installation:
         if self._candidate:
             self._candidate.kill()  # it had passed, and that could not be saved before it was superseded
             self._candidate = None
-        self._room.stop()
+        self._disk_wait.stop()
 
     def _roll_back(self) -> None:
         self.answering.roll_back()
-        self._caretaker.start()
+        self._worker_restart.start()
 
     def _stop_answering(self) -> None:
-        self._caretaker.stop()
+        self._worker_restart.stop()
         self.answering.stop()
 
     def _candidate_manifest(self) -> Manifest | None:
         """The manifest in the candidate's slot, which was made; None, and the attempt has failed, if it rotted."""
         manifest = self._device.slots.manifest(self._now.attempt.variant or "")
         if manifest is None:
-            self._fail(Refused("blob_corrupt", "the slot's manifest is not what it was"))
+            self._fail(Rejected("blob_corrupt", "the slot's manifest is not what it was"))
         return manifest

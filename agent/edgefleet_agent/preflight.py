@@ -25,7 +25,7 @@ ONE, TWO = b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found; `text` says what is there, or what to do."""
 
     check: str
@@ -33,7 +33,7 @@ class Finding:
     text: str
 
 
-def run_checks(settings: Settings) -> list[Finding]:
+def run_checks(settings: Settings) -> list[CheckResult]:
     """Check everything, also after a failure."""
     checks: dict[str, Callable[[Settings], str]] = {
         "disk": _disk,
@@ -56,11 +56,11 @@ def show_checks(settings: Settings, as_json: bool) -> int:
     return 0 if all(finding.ok for finding in found) else 1
 
 
-def _find(name: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+def _find(name: str, check: Callable[[Settings], str], settings: Settings) -> CheckResult:
     try:
-        return Finding(name, True, check(settings))
+        return CheckResult(name, True, check(settings))
     except (AgentError, OSError) as error:
-        return Finding(name, False, str(error))
+        return CheckResult(name, False, str(error))
 
 
 def _disk(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Lost, Slo
 STATE_VERSION = 1
 
 
-class ModelRecord(BaseModel):
+class InstalledModel(BaseModel):
     """One model on this device: what is wanted, how the attempt at it stands, and what lies on the disk.
 
     `answering` and `previous` are variants with a slot; during a trial `answering` is still the old one, because
@@ -45,11 +45,11 @@ class ModelRecord(BaseModel):
         return same and desired.activate and not mine.activate and on_the_way(self.attempt.phase)
 
 
-def begun(record: ModelRecord | None, desired: DesiredModel) -> ModelRecord:
+def begun(record: InstalledModel | None, desired: DesiredModel) -> InstalledModel:
     """A record at the beginning of an attempt."""
     attempt = Attempt(generation=desired.generation, rollout=desired.rollout, manifest=desired.manifest, phase=ASSIGNED)
     fresh = {"desired": desired, "attempt": attempt, "synced_chunks": 0}
-    return record.model_copy(update=fresh) if record else ModelRecord.model_validate(fresh)
+    return record.model_copy(update=fresh) if record else InstalledModel.model_validate(fresh)
 
 
 def slot_of(manifest: Manifest, attempt: Attempt) -> Slot:
@@ -68,7 +68,7 @@ class Records(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int = STATE_VERSION
-    models: dict[Name, ModelRecord] = Field(default_factory=dict)
+    models: dict[Name, InstalledModel] = Field(default_factory=dict)
 
 
 class RecordFile:
@@ -77,7 +77,7 @@ class RecordFile:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "state.json"
         self.set_aside: str | None = None
-        self.models: dict[str, ModelRecord] = dict(self._read().models)
+        self.models: dict[str, InstalledModel] = dict(self._read().models)
 
     def _read(self) -> Records:
         try:
@@ -91,7 +91,7 @@ class RecordFile:
                 self._path.replace(self._path.with_name("state.json.broken"))
             return Records()
 
-    def save(self, model: str, record: ModelRecord) -> None:
+    def save(self, model: str, record: InstalledModel) -> None:
         """Put one model's record on the disk; when this returns, it is there.
 
         Raises:

@@ -3,7 +3,7 @@
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.checks import check_golden
 from edgefleet_agent.device import Device
-from edgefleet_agent.errors import AgentError, ModelFailed, Refused, WorkerError
+from edgefleet_agent.errors import AgentError, ModelFailed, Rejected, WorkerError
 from edgefleet_agent.events import SelfTested
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.slots import GOLDEN
@@ -40,11 +40,11 @@ class SelfTest:
     def _test(self) -> None:
         slots, variant = self._device.slots, self._slot.variant
         if not slots.intact(variant):
-            raise Refused("blob_corrupt", "the slot's files are not what its manifest says")
+            raise Rejected("blob_corrupt", "the slot's files are not what its manifest says")
         self._placed = placed = self._device.start(self._slot)
         reach("candidate_loaded")
         if self._cancelled:
-            raise Refused("self_test_failed", "cancelled")
+            raise Rejected("self_test_failed", "cancelled")
         golden = slots.path(variant) / GOLDEN
         if golden.exists():
             scale = placed.manifest.core.preprocessing.scale
@@ -52,10 +52,10 @@ class SelfTest:
             reach("self_test_passed")
 
 
-def _why(error: AgentError, loaded: bool) -> Refused:
-    if isinstance(error, Refused):
+def _why(error: AgentError, loaded: bool) -> Rejected:
+    if isinstance(error, Rejected):
         return error
     reason: ReasonCode = error.reason if isinstance(error, WorkerError) else "self_test_failed"
     if loaded and isinstance(error, ModelFailed):
         reason = "self_test_failed"
-    return Refused(reason, str(error))
+    return Rejected(reason, str(error))

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from edgefleet_agent.checks import MAX_SMALL_BLOB_BYTES
 from edgefleet_agent.durable import replace_file, sync_folder
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import (
@@ -67,7 +67,7 @@ class MemorySink:
 
     def __init__(self, blob: BlobRef, chunk_bytes: int = SMALL_BLOB_CHUNK_BYTES) -> None:
         if blob.size_bytes > MAX_SMALL_BLOB_BYTES:
-            raise Refused(
+            raise Rejected(
                 "manifest_invalid",
                 f"blob {blob.sha256} has {blob.size_bytes} bytes: without a hash list at most {MAX_SMALL_BLOB_BYTES}",
             )
@@ -90,7 +90,9 @@ class MemorySink:
             self.wrong += self.received.count
             self._wrong_blobs += 1
             if self._wrong_blobs >= MAX_WRONG_BLOBS:
-                raise Refused("blob_corrupt", f"blob {self.blob.sha256} came {self._wrong_blobs} times and was another")
+                raise Rejected(
+                    "blob_corrupt", f"blob {self.blob.sha256} came {self._wrong_blobs} times and was another"
+                )
         return "stored"
 
     def sync(self, force: bool = False) -> None:
@@ -120,7 +122,7 @@ class FileSink:
         self.blob, self.chunk_bytes = encoding.blob, encoding.chunk_bytes
         count = chunk_count(self.blob.size_bytes, self.chunk_bytes)
         if len(hashes) != count * HASH_BYTES:
-            raise Refused(
+            raise Rejected(
                 "manifest_invalid", f"the hash list has {len(hashes)} bytes, {count} chunks need {HASH_BYTES} each"
             )
         self.path, self._hashes = path, hashes
@@ -201,7 +203,7 @@ class FileSink:
             reach("space_reserved")
         except OSError as error:
             os.close(self._descriptor)
-            raise Refused("no_space", f"{self.blob.size_bytes} bytes cannot be reserved: {error.strerror}") from None
+            raise Rejected("no_space", f"{self.blob.size_bytes} bytes cannot be reserved: {error.strerror}") from None
 
 
 def bitmap_path(path: Path) -> Path:

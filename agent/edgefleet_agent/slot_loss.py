@@ -1,17 +1,17 @@
 """What follows when bits have rotted in a slot. Pure: a record in, a record out."""
 
-from edgefleet_agent.records import ModelRecord, begun
+from edgefleet_agent.records import InstalledModel, begun
 from edgefleet_protocol.messages import Lost
 
 
-def without(record: ModelRecord, variant: str, lost: Lost) -> ModelRecord:
+def without(record: InstalledModel, variant: str, lost: Lost) -> InstalledModel:
     """A record after its answering variant was lost: what answered before it answers, if that is there."""
     slots = {v: slot for v, slot in record.slots.items() if v != variant}
     answering = record.previous if record.previous in slots else None
     return record.model_copy(update={"answering": answering, "previous": None, "slots": slots, "lost": lost})
 
 
-def fetched_again(record: ModelRecord) -> ModelRecord | None:
+def fetched_again(record: InstalledModel) -> InstalledModel | None:
     """A record with another attempt at the same generation, when what that had installed is wanted and not here."""
     desired, attempt = record.desired, record.attempt
     held = attempt.phase in ("committed", "already_installed") and attempt.manifest == desired.manifest

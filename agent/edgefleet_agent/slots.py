@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from edgefleet_agent.durable import blocks_of, digest_of_file, replace_file, sync_folder, write_blocks, write_synced
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.encoding import unfold
@@ -86,9 +86,9 @@ class Slots:
             sync_folder(self._folder)
             reach("slot_placed")
         except CorruptBlob as error:
-            raise Refused("blob_corrupt", str(error)) from None
+            raise Rejected("blob_corrupt", str(error)) from None
         except OSError as error:
-            raise Refused("no_space", f"the slot cannot be written: {error.strerror}") from None
+            raise Rejected("no_space", f"the slot cannot be written: {error.strerror}") from None
 
     def renew_manifest(self, variant: str, manifest_bytes: bytes) -> None:
         """Keep another manifest of a variant that lies here already; the same one asks nothing of the disk.

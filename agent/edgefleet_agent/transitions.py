@@ -11,7 +11,7 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
 
 
-class Turns:
+class Transitions:
     """Saves, then acts. While the disk does not take what was decided, everything behind it waits its turn.
 
     Args:

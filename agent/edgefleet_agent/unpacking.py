@@ -2,7 +2,7 @@
 
 from edgefleet_agent.device import Device
 from edgefleet_agent.download import unpack
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_agent.events import Unpacked
 from edgefleet_protocol.messages import Attempt
 
@@ -18,6 +18,6 @@ class Unpacking:
         refused = None
         try:
             unpack(self._device.downloads, self._attempt.manifest or "", self._device.slots)
-        except Refused as error:
+        except Rejected as error:
             refused = error
         self._device.post(Unpacked(self._model, self._attempt.generation, refused))

@@ -191,7 +191,7 @@ def end_with_supervisor(descriptor: int) -> None:
     os._exit(0)
 
 
-class Worker:
+class WorkerLoop:
     """Answers frames until the pipe closes."""
 
     def __init__(self, pipe: socket.socket) -> None:
@@ -242,7 +242,7 @@ def main() -> None:
     os.dup2(2, 1)
     pipe = socket.socket(fileno=int(sys.argv[1]))
     threading.Thread(target=end_with_supervisor, args=(pipe.fileno(),), daemon=True).start()
-    Worker(pipe).run()
+    WorkerLoop(pipe).run()
     os._exit(0)
 
 

@@ -14,7 +14,7 @@ START_AGAIN_S = 5.0
 MAX_START_AGAIN_S = 60.0
 
 
-class Caretaker:
+class WorkerRestart:
     """Looks after the answering variant of one model.
 
     Args:

@@ -45,7 +45,7 @@ class WorkerSpec:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WorkerAnswer:
     """One answer: `outputs` describe what lies in `payload` one after the other; `top1` is one class per row."""
 
     outputs: list[dict[str, Any]]
@@ -113,7 +113,7 @@ class Worker:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
-    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> Answer:
+    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> WorkerAnswer:
         """Run one request.
 
         Raises:
@@ -123,7 +123,7 @@ class Worker:
         reply, data = self._exchange({"op": "infer", "inputs": tensors}, payload, self._ask_timeout_s)
         shaped = zip(self.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
-        return Answer(outputs, data, reply["finite"], reply["top1"])
+        return WorkerAnswer(outputs, data, reply["finite"], reply["top1"])
 
     def self_test(self, golden: Path, scale: float) -> dict[str, Any]:
         """Answer the golden set: `finite`, `count`, and, if finite, `probabilities` [samples][classes] and `correct`.

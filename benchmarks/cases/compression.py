@@ -22,7 +22,7 @@ from benchmarks.timing import Comparison, spread
 from edgefleet_compression.search.pareto import NOISE
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
-from edgefleet_compression.search.run import Standing
+from edgefleet_compression.search.run import SearchStatus
 from edgefleet_compression.search.search import Found, search_folder
 from edgefleet_compression.search.targets import targets_of
 from edgefleet_profiles.catalogue import load_catalogue
@@ -79,7 +79,7 @@ class _Lines:
             told = f"val {metrics.accuracy_val:.2%}, {metrics.encoding_bytes:,} bytes, x{metrics.latency_ratio}"
         self._console.print(f"  {point.recipe.name} for {point.instruction_set}: {told}")
 
-    def standing(self, standing: Standing) -> None:
+    def standing(self, standing: SearchStatus) -> None:
         if standing.phase != self._phase:
             self._phase = standing.phase
             self._console.print(f"{standing.elapsed_s:5.0f} s: {standing.phase}")

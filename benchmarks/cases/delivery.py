@@ -4,7 +4,7 @@ A real controller sends a blob that cannot be compressed; each listener is a pro
 and sink, which checks every chunk and the whole. Beside it, in turns: one `mosquitto_pub -f` of the same bytes to 50
 `mosquitto_sub` through the same broker, each of which writes a file and runs `sha256sum` on it; and 50 downloads by the
 same listener processes over HTTP from uvicorn. Files lie in memory where they can: fifty devices do not share a disk.
-The lane is that of a line of 1 Gbit/s.
+The channel is that of a line of 1 Gbit/s.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import psutil
 
 from benchmarks import brokers
 from benchmarks.brokers import Broker, free_port
-from benchmarks.listening import Fetched, Wanted, listen
+from benchmarks.listening import Fetched, WantedBlob, listen
 from benchmarks.processes import Controller, wait
 from benchmarks.result import Result, Row, at_most
 from benchmarks.serving import relay, serve_files
@@ -50,7 +50,7 @@ joule_per_mb = 0.03
 metered = false
 
 [sources]
-down_kbps = "estimate: made for this benchmark, so that the lane's pace is no limit"
+down_kbps = "estimate: made for this benchmark, so that the channel's pace is no limit"
 rtt_ms = "estimate: made for this benchmark"
 loss = "estimate: made for this benchmark"
 usd_per_mb = "estimate: made for this benchmark"
@@ -231,7 +231,7 @@ def _round(bench: _Bench, blob: bytes, number: int) -> _Round:
 def _ours(bench: _Bench, blob: bytes, found: _Round) -> None:
     before = bench.upward.value
     name = sha256(blob).hexdigest()
-    wanted = Wanted(name, len(blob), CHUNK_BYTES, hash_list(blob, CHUNK_BYTES))
+    wanted = WantedBlob(name, len(blob), CHUNK_BYTES, hash_list(blob, CHUNK_BYTES))
     cpu_s = _cpu_s()
     found.ours_s, told = _all(bench, wanted)
     time.sleep(QUIET_S)  # a repair that nobody needs any more would still be sent, and counts
@@ -242,7 +242,7 @@ def _ours(bench: _Bench, blob: bytes, found: _Round) -> None:
 def _http(bench: _Bench, blob: bytes, found: _Round) -> None:
     name = sha256(blob).hexdigest()
     cpu_s = _cpu_s()
-    found.http_s, _ = _all(bench, Wanted(name, len(blob), CHUNK_BYTES, b"", bench.http_port))
+    found.http_s, _ = _all(bench, WantedBlob(name, len(blob), CHUNK_BYTES, b"", bench.http_port))
     found.http_cpu_s = _cpu_s() - cpu_s
 
 
@@ -252,7 +252,7 @@ def _cpu_s() -> float:
     return float(sum(times.user + times.system for times in everyone))
 
 
-def _all(bench: _Bench, wanted: Wanted) -> tuple[float, list[Fetched]]:
+def _all(bench: _Bench, wanted: WantedBlob) -> tuple[float, list[Fetched]]:
     """Seconds until the last listener has the right bytes."""
     began_s = time.monotonic()
     for listener in bench.listeners:

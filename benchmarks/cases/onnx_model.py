@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from benchmarks.efficientnet.agreement import Share, by_picture
-from benchmarks.efficientnet.stages import Made, controlled, made
+from benchmarks.efficientnet.stages import MadeFiles, controlled, made
 from benchmarks.latency import latency_to
 from benchmarks.peers.errors import PeerError
 from benchmarks.result import Result, Row, at_least, at_most
@@ -24,7 +24,7 @@ from edgefleet_compression.builds.worker_pool import Workers
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_compression.onnx_graphs.int8 import quantized_layers
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_protocol.encoding import compress
 
@@ -42,7 +42,7 @@ OURS, NNCF = "accuracy_int8", "nncf"
 
 
 @dataclass
-class Candidate:
+class ComparedFile:
     """An int8 file, or why there is none."""
 
     name: str
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> Result:
 # ---- files ---------------------------------------------------------------------------------------------------------
 
 
-def _ours(of: Made, state: Path) -> list[Candidate]:
+def _ours(of: MadeFiles, state: Path) -> list[ComparedFile]:
     """Through the door that a user takes: a card for the file and its data, and a recipe in a watched worker."""
     card = state / "model.toml"
     card.write_text(card_for_onnx(of.network, of.crops, name="efficientnet-lite0", version=1))
@@ -105,29 +105,29 @@ def _ours(of: Made, state: Path) -> list[Candidate]:
     return found
 
 
-def _built(name: str, built: dict[str, Any]) -> Candidate:
+def _built(name: str, built: dict[str, Any]) -> ComparedFile:
     if not built["ok"]:
-        return Candidate(name, reason=built["error"])
+        return ComparedFile(name, reason=built["error"])
     log, metrics = built["steps"][-1]["log"], built["metrics"]
     notes = {"seconds": log["took_s"], "agreement on val": metrics["agreement_val"], "log": log}
-    return Candidate(name, Path(built["onnx_path"]), notes=notes)
+    return ComparedFile(name, Path(built["onnx_path"]), notes=notes)
 
 
-def _nncf(of: Made, state: Path, peers: Path) -> Candidate:
+def _nncf(of: MadeFiles, state: Path, peers: Path) -> ComparedFile:
     try:
         path, said = controlled(of, state, peers, round(1 - ASKED, 6), PRESET)
     except PeerError as error:
-        return Candidate(NNCF, reason=str(error))
+        return ComparedFile(NNCF, reason=str(error))
     # What it tried last is not always what it gives back.
     notes = {"seconds": said["seconds"], "agreement on val": None, "log": said}
-    return Candidate(f"{NNCF}", path, notes=notes)
+    return ComparedFile(f"{NNCF}", path, notes=notes)
 
 
 # ---- figures -------------------------------------------------------------------------------------------------------
 
 
 def _top1(path: Path, x: NDArray[np.float32]) -> NDArray[np.int64]:
-    return np.asarray(Session(path).logits(x, batch=1).argmax(1))
+    return np.asarray(GraphSession(path).logits(x, batch=1).argmax(1))
 
 
 def in_float(path: Path) -> tuple[int, int]:
@@ -137,7 +137,7 @@ def in_float(path: Path) -> tuple[int, int]:
     return layers - len(quantized_layers(model)), layers
 
 
-def report(candidates: list[Candidate], of: Made, result: Result) -> None:
+def report(candidates: list[ComparedFile], of: MadeFiles, result: Result) -> None:
     """Rows and bars."""
     pictures = of.owners["test"]
     shares = {c.name: by_picture(c.agrees, pictures) for c in candidates if c.agrees is not None}
@@ -158,7 +158,7 @@ def report(candidates: list[Candidate], of: Made, result: Result) -> None:
     ]
 
 
-def _row(candidate: Candidate, share: Share | None) -> Row:
+def _row(candidate: ComparedFile, share: Share | None) -> Row:
     row: Row = {"file": candidate.name, "instruction set": host()[1]}
     if candidate.path is None or share is None or candidate.latency is None:
         return row | {"reason": candidate.reason or "not measured"}

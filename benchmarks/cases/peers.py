@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.latency import latency_to
 from benchmarks.peers.bench import opened
-from benchmarks.peers.candidates import Candidate, bars, rivals
+from benchmarks.peers.candidates import PeerCandidate, bars, rivals
 from benchmarks.peers.environments import environment_of
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.settings import OWN_ENVIRONMENT, PEERS, classes_of, settings_for
@@ -70,7 +70,9 @@ def _environments(state: Path) -> tuple[dict[str, Path], dict[str, str]]:
 # ---- latency -------------------------------------------------------------------------------------------------------
 
 
-def _beside(ours: Candidate, theirs: Sequence[Candidate], own: InstructionSet, result: Result) -> dict[str, float]:
+def _beside(
+    ours: PeerCandidate, theirs: Sequence[PeerCandidate], own: InstructionSet, result: Result
+) -> dict[str, float]:
     """By peer: ours against its fastest, timed in turns with just that."""
     found = {}
     for peer in PEERS:
@@ -83,5 +85,5 @@ def _beside(ours: Candidate, theirs: Sequence[Candidate], own: InstructionSet, r
     return found
 
 
-def _slowness(candidate: Candidate) -> float:
+def _slowness(candidate: PeerCandidate) -> float:
     return statistics.median(candidate.latency.ratios) if candidate.latency else float("inf")

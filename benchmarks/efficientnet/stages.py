@@ -16,7 +16,7 @@ NNCF_MOST_S, MAKING_MOST_S = 3600.0, 900.0
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeFiles:
     """The network and its crops, and by split the picture of each crop."""
 
     network: Path
@@ -24,7 +24,7 @@ class Made:
     owners: dict[str, list[str]]
 
 
-def made(state: Path) -> Made:
+def made(state: Path) -> MadeFiles:
     """The network and its crops, from `state` where they are there.
 
     Raises:
@@ -37,10 +37,10 @@ def made(state: Path) -> Made:
         last_line_of(python, f"{SCRIPTS}.making", [str(folder)], MAKING_MOST_S)
         (folder / "stamp").write_text(wanted)
     owners: dict[str, list[str]] = json.loads((folder / "owners.json").read_text())
-    return Made(folder / "network.onnx", folder / "crops.npz", owners)
+    return MadeFiles(folder / "network.onnx", folder / "crops.npz", owners)
 
 
-def controlled(of: Made, state: Path, peers: Path, max_drop: float, preset: str) -> tuple[Path, dict[str, Any]]:
+def controlled(of: MadeFiles, state: Path, peers: Path, max_drop: float, preset: str) -> tuple[Path, dict[str, Any]]:
     """NNCF's file and what it says of making it, from `state` where they are there.
 
     Raises:

@@ -10,11 +10,11 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.fashion import whole
-from benchmarks.peers.candidates import OURS, Candidate
+from benchmarks.peers.candidates import OURS, PeerCandidate
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.figures import figures, plain_bytes
 from benchmarks.peers.peer_process import ask
-from benchmarks.peers.peer_request import Request
+from benchmarks.peers.peer_request import PeerRequest
 from benchmarks.peers.settings import MODULES, Setting
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.worker_pool import Workers
@@ -34,7 +34,7 @@ class Bench:
     input_name: str
     workers: Workers
 
-    def build(self, recipe: str, instruction_set: InstructionSet, made_for: InstructionSet | None) -> Candidate:
+    def build(self, recipe: str, instruction_set: InstructionSet, made_for: InstructionSet | None) -> PeerCandidate:
         """One of our fixed recipes; `made_for` None says that it is alike for every instruction set."""
         request = {
             "files": self.files,
@@ -44,7 +44,7 @@ class Bench:
             "work_dir": str(self.folder / f"{recipe}-{instruction_set}"),
         }
         made: dict[str, Any] = self.workers.submit(build_variant, request).result()
-        candidate = Candidate(OURS, recipe, made_for)
+        candidate = PeerCandidate(OURS, recipe, made_for)
         if not made["ok"]:
             return _told(candidate, made["error"])
         # All start from the export: what that took is in nobody's time.
@@ -52,7 +52,7 @@ class Bench:
         candidate.seconds = round(sum(steps), 3) if steps else None
         return self._looked_at(candidate, Path(made["onnx_path"]))
 
-    def asked(self, setting: Setting, python: Path | None, fp32: Path, reason: str = "") -> Candidate:
+    def asked(self, setting: Setting, python: Path | None, fp32: Path, reason: str = "") -> PeerCandidate:
         """What a peer makes of our fp32 file with our samples.
 
         Args:
@@ -61,11 +61,11 @@ class Bench:
             fp32: the file.
             reason: why there is no environment.
         """
-        candidate = Candidate(setting.peer, setting.name, setting.instruction_set)
+        candidate = PeerCandidate(setting.peer, setting.name, setting.instruction_set)
         if python is None:
             return _told(candidate, reason)
         target = self.folder / f"{setting.peer}-{setting.instruction_set or setting.name}.onnx"
-        request = Request(str(fp32), str(self.samples), str(target), self.input_name, setting.options)
+        request = PeerRequest(str(fp32), str(self.samples), str(target), self.input_name, setting.options)
         try:
             answer = ask(python, MODULES[setting.peer], request)
         except PeerError as error:
@@ -73,7 +73,7 @@ class Bench:
         candidate.seconds, candidate.version = answer.seconds, answer.version
         return self._looked_at(candidate, target)
 
-    def _looked_at(self, candidate: Candidate, path: Path) -> Candidate:
+    def _looked_at(self, candidate: PeerCandidate, path: Path) -> PeerCandidate:
         asked = (self.files, str(self.folder / "cache"), str(path))
         found: dict[str, Any] = self.workers.submit(figures, *asked).result()
         if not found["ok"]:
@@ -94,7 +94,7 @@ def opened(folder: Path, workers: Workers) -> Bench:
     return Bench(folder, files, samples, card["input"]["name"], workers)
 
 
-def _told(candidate: Candidate, reason: str = "") -> Candidate:
+def _told(candidate: PeerCandidate, reason: str = "") -> PeerCandidate:
     candidate.reason = reason
     told = reason or (f"test {candidate.metrics.accuracy_test}" if candidate.metrics else "")
     Console().print(f"  {candidate.side}, {candidate.name}, {candidate.made_for or 'any'}: {told}", highlight=False)

@@ -14,7 +14,7 @@ BYTES_RATIO, LATENCY_RATIO, POINTS = 1.0, 1.03, 0.2
 
 
 @dataclass
-class Candidate:
+class PeerCandidate:
     """One file, or why there is none; `made_for` None means that it is the same for every instruction set."""
 
     side: str
@@ -49,15 +49,15 @@ class Candidate:
         }
 
 
-def rivals(candidates: Sequence[Candidate], peer: str, instruction_set: str) -> list[Candidate]:
+def rivals(candidates: Sequence[PeerCandidate], peer: str, instruction_set: str) -> list[PeerCandidate]:
     """The files of a peer that are made for an instruction set and have figures."""
     mine = [c for c in candidates if c.side == peer and c.made_for in (None, instruction_set)]
     return [c for c in mine if c.path is not None and c.metrics is not None]
 
 
 def bars(
-    ours: Candidate | None,
-    candidates: Sequence[Candidate],
+    ours: PeerCandidate | None,
+    candidates: Sequence[PeerCandidate],
     beside: Mapping[str, float],
     instruction_set: str,
 ) -> list[Bar]:

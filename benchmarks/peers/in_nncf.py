@@ -4,10 +4,10 @@ import nncf  # type: ignore[import-not-found, unused-ignore]
 import numpy as np
 import onnx
 
-from benchmarks.peers.peer_request import Request, answer
+from benchmarks.peers.peer_request import PeerRequest, answer
 
 
-def quantize(request: Request) -> None:
+def quantize(request: PeerRequest) -> None:
     """The model of a request; its one option is `preset`, MIXED or PERFORMANCE."""
     samples = np.load(request.samples)
     data = nncf.Dataset(list(samples[:, None]), lambda one: {request.input_name: one})

@@ -9,7 +9,7 @@ from olive import run  # type: ignore[import-not-found, unused-ignore]
 from olive.data.component.dataset import BaseDataset  # type: ignore[import-not-found, unused-ignore]
 from olive.data.registry import Registry  # type: ignore[import-not-found, unused-ignore]
 
-from benchmarks.peers.peer_request import Request, answer
+from benchmarks.peers.peer_request import PeerRequest, answer
 
 PRECISIONS = {"u8": "uint8", "s8": "int8"}
 
@@ -20,7 +20,7 @@ def samples_of_a_request(path: str, input_name: str, **_: Any) -> Any:
     return BaseDataset([{input_name: one} for one in np.load(path)])
 
 
-def quantize(request: Request) -> None:
+def quantize(request: PeerRequest) -> None:
     """The model of a request; options are `activation` and `weight` (u8 or s8) and `reduce_range`."""
     folder = Path(f"{request.target}.olive")
     samples = {"type": "samples_of_a_request", "params": {"path": request.samples, "input_name": request.input_name}}

@@ -6,13 +6,13 @@ import numpy as np
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from benchmarks.peers.peer_request import Request, answer
+from benchmarks.peers.peer_request import PeerRequest, answer
 
 
 class _Samples(CalibrationDataReader):  # type: ignore[misc]
     """One sample after the other."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: PeerRequest) -> None:
         self._name, self._left = request.input_name, iter(np.load(request.samples)[:, None])
 
     def get_next(self) -> dict[str, Any] | None:
@@ -20,7 +20,7 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
         return None if one is None else {self._name: one}
 
 
-def quantize(request: Request) -> None:
+def quantize(request: PeerRequest) -> None:
     """The model of a request; options are `activation` and `weight` (u8 or s8) and `reduce_range`."""
     types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
     prepared = f"{request.target}.prepared.onnx"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.errors import PeerError
-from benchmarks.peers.peer_request import Request
+from benchmarks.peers.peer_request import PeerRequest
 
 ROOT = Path(__file__).parents[2]
 MOST_S = 600.0
@@ -17,14 +17,14 @@ SILENT = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class PeerAnswer:
     """Of a peer that wrote its file: how long the call took, in seconds, and which version did it."""
 
     seconds: float
     version: str
 
 
-def ask(python: Path, module: str, request: Request, most_s: float = MOST_S) -> Answer:
+def ask(python: Path, module: str, request: PeerRequest, most_s: float = MOST_S) -> PeerAnswer:
     """Have a peer write the file of a request.
 
     Args:
@@ -67,7 +67,7 @@ def last_line_of(python: Path, module: str, arguments: Sequence[str], most_s: fl
     return _last(done.stdout)
 
 
-def answer_in(output: str) -> Answer:
+def answer_in(output: str) -> PeerAnswer:
     """The answer in what a script printed: its last line, after whatever the peer had to say.
 
     Raises:
@@ -76,7 +76,7 @@ def answer_in(output: str) -> Answer:
     last = _last(output)
     try:
         given = json.loads(last)
-        return Answer(float(given["seconds"]), str(given["version"]))
+        return PeerAnswer(float(given["seconds"]), str(given["version"]))
     except (ValueError, KeyError, TypeError):
         raise PeerError(f"its last line is no answer: {last[:200]!r}") from None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Request:
+class PeerRequest:
     """Write `model` in int8 to `target`.
 
     `samples` is a float32 .npy [N, ...], as the model's input `input_name` takes them. `options` are the peer's own.
@@ -30,14 +30,14 @@ class Request:
         return json.dumps(asdict(self))
 
 
-def answer(quantize: Callable[[Request], None], package: str) -> None:
+def answer(quantize: Callable[[PeerRequest], None], package: str) -> None:
     """Do what the command line asks, and say how long the call took and which version did it.
 
     Args:
         quantize: writes the file; what it imports before is not in the time.
         package: whose version to tell.
     """
-    request = Request(**json.loads(sys.argv[1]))
+    request = PeerRequest(**json.loads(sys.argv[1]))
     began = time.perf_counter()
     quantize(request)
     seconds = round(time.perf_counter() - began, 3)

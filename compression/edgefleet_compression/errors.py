@@ -56,7 +56,7 @@ class SearchError(CompressionError):
     """A search cannot be begun as it was asked for."""
 
 
-class WorkerError(CompressionError):
+class WorkerLostError(CompressionError):
     """A worker process crashed, hung, or took too much memory."""
 
 

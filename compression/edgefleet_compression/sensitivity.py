@@ -9,7 +9,7 @@ from edgefleet_compression.bitwidths import FEWEST, MOST
 from edgefleet_compression.grid import to_grid
 from edgefleet_compression.onnx_graphs.answers import Logits, divergence
 from edgefleet_compression.onnx_graphs.graph import saved
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode
 from edgefleet_compression.step import Progress
 
@@ -31,7 +31,7 @@ def sensitivity(
         progress: told how far it is.
     """
     path = folder / "one-rounded.onnx"
-    whole = Session(saved(model, path)).logits(x)
+    whole = GraphSession(saved(model, path)).logits(x)
     found: dict[str, dict[int, float]] = {}
     for number, layer in enumerate(layers):
         progress(number / len(layers), f"layer {number + 1} of {len(layers)} alone in few bits")
@@ -39,7 +39,7 @@ def sensitivity(
         for bits in range(FEWEST, MEASURED + 1):
             integers, scales = to_grid(kept, bits)
             layer.replace(integers * scales.reshape(-1, *[1] * (kept.ndim - 1)))
-            losses[bits] = divergence(whole, Session(saved(model, path)).logits(x))
+            losses[bits] = divergence(whole, GraphSession(saved(model, path)).logits(x))
         layer.replace(kept)
         found[layer.name] = losses | {b: losses[MEASURED] / 4 ** (b - MEASURED) for b in range(MEASURED + 1, MOST + 1)}
     return found

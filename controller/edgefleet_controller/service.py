@@ -15,14 +15,14 @@ from edgefleet_controller.delivery.blob_checks import advice, first_damaged
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.pacer import Pacer
 from edgefleet_controller.errors import NotFound, Refused, StateInUse
-from edgefleet_controller.fleet.broker_restart import Starvation
+from edgefleet_controller.fleet.broker_restart import BrokerRestart
 from edgefleet_controller.fleet.bus import Bus
-from edgefleet_controller.fleet.desired_publisher import Voice
+from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
-from edgefleet_controller.fleet.presence_sweep import RollCall
+from edgefleet_controller.fleet.presence_sweep import PresenceSweep
 from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.ids import not_before, now_ms
-from edgefleet_controller.models.operations import Builder
+from edgefleet_controller.models.operations import Operations
 from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
@@ -60,7 +60,7 @@ class Service:
         self.blobs = BlobFolder(settings.state / "blobs")
         self.access = open_access(settings)
         self.broker, self.broker_url = self.access.broker, self.access.url
-        self._starvation = Starvation()
+        self._broker_restart = BrokerRestart()
         self.bus = Bus(
             self.access.local_url,
             on_message=self._hear,
@@ -68,28 +68,28 @@ class Service:
             login=self.access.login,
             ca_file=self.access.ca_file,
         )
-        self.voice = Voice(self.store, self.bus)
-        self.roll_call = RollCall(self.store.devices, settings.hello_jitter_s)
+        self.desired = DesiredPublisher(self.store, self.bus)
+        self.presence_sweep = PresenceSweep(self.store.devices, settings.hello_jitter_s)
         self.pacer = Pacer(self.bus, self._open_chunk)
         self.ingest = Ingest(
-            self.store, self.voice, self._want, accept_all=settings.accept_all, conflict_s=settings.conflict_s
+            self.store, self.desired, self._want, accept_all=settings.accept_all, conflict_s=settings.conflict_s
         )
         self.conductor = Conductor(
             self.store,
-            self.voice.desire,
+            self.desired.desire,
             LateJoiners(self.store, self.catalogue),
             tick_s=settings.tick_s,
             each_tick=self._each_tick,
             connected=lambda: self.bus.connected,
         )
         folders = _folders(settings)
-        self.builder = Builder(self.store, self.blobs, folders, _workers(settings))
+        self.operations = Operations(self.store, self.blobs, folders, _workers(settings))
         kept = Retention(windows_h=settings.telemetry_keep_h, rollups_days=settings.rollups_keep_days)
         self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 
     def start(self) -> None:
         """Begin to listen, to send and to decide."""
-        self.builder.start()
+        self.operations.start()
         self.ingest.start()
         self.pacer.start()
         self.bus.start()
@@ -100,7 +100,7 @@ class Service:
         """End everything, the embedded broker included."""
         self.housekeeping.stop()
         self.conductor.stop()
-        self.builder.stop()
+        self.operations.stop()
         self.pacer.stop()
         self.bus.stop()
         self.ingest.stop()
@@ -150,23 +150,23 @@ class Service:
         return frozenset(blob for blob in self.blobs.damaged if deliverable(blob) is not None)
 
     def delivered_bytes(self) -> dict[str, int]:
-        """What was broadcast since the start, in bytes, by lane."""
-        lanes: Counter[str] = Counter()
-        for (lane, _), size_bytes in self.pacer.bytes_sent().items():
-            lanes[lane] += size_bytes
-        return dict(lanes)
+        """What was broadcast since the start, in bytes, by channel."""
+        channels: Counter[str] = Counter()
+        for (channel, _), size_bytes in self.pacer.bytes_sent().items():
+            channels[channel] += size_bytes
+        return dict(channels)
 
     def _hear(self, topic: str, data: bytes) -> None:
         self.ingest.offer(topic, data)
 
     def _subscribed(self) -> None:
-        self.roll_call.asked(now_ms())
-        self.voice.hello(self.settings.hello_jitter_s)
+        self.presence_sweep.asked(now_ms())
+        self.desired.hello(self.settings.hello_jitter_s)
 
     def _each_tick(self) -> None:
-        self.roll_call.tick(now_ms(), self.bus.connected)
+        self.presence_sweep.tick(now_ms(), self.bus.connected)
         if self.broker:
-            if self._starvation.is_over(shutil.disk_usage(self.settings.state).free):
+            if self._broker_restart.is_over(shutil.disk_usage(self.settings.state).free):
                 log.warning("the disk was full: the broker is started again, since it would not write again by itself")
                 self.broker.stop()
             self.broker.ensure_running()
@@ -188,23 +188,23 @@ class Service:
                 )
 
     def _want(self, request: ChunkRequest) -> None:
-        """Queue what a device misses on its lane, if it is a blob for devices and the request fits it.
+        """Queue what a device misses on its channel, if it is a blob for devices and the request fits it.
 
         Raises:
-            MalformedMessage: no such blob or lane, or a bitmap of another size.
+            MalformedMessage: no such blob or channel, or a bitmap of another size.
         """
         size_bytes = self.store.registry.deliverable_bytes(request.blob)
         link = self.catalogue.link.get(request.lane)
         if size_bytes is None or link is None:
             raise MalformedMessage(f"no blob {request.blob} for devices, or no link '{request.lane}'")
-        # Frames carry no chunk size: two sizes of one blob on one lane would be noise to each other's listeners.
+        # Frames carry no chunk size: two sizes of one blob on one channel would be noise to each other's listeners.
         sizes = (SMALL_BLOB_CHUNK_BYTES, link.chunk_bytes)
         if request.chunk_bytes not in sizes or request.chunks != chunk_count(size_bytes, request.chunk_bytes):
             raise MalformedMessage(
                 f"{request.chunks} chunks of {request.chunk_bytes} bytes are not {request.blob} on '{request.lane}'"
             )
         self.pacer.want(
-            lane=request.lane,
+            channel=request.lane,
             rate_kbps=link.down_kbps,
             blob=request.blob,
             chunk_bytes=request.chunk_bytes,

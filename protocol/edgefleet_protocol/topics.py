@@ -31,10 +31,10 @@ class UpTopic:
 
 @dataclass(frozen=True)
 class BlobTopic:
-    """Which blob a chunk belongs to, and on which lane it travels."""
+    """Which blob a chunk belongs to, and on which channel it travels."""
 
     blob: str
-    lane: str
+    channel: str
 
 
 def shard(device: str) -> str:
@@ -62,9 +62,9 @@ def up_filters(kind: UpKind) -> str:
     return f"{ROOT}/up/+/+/{kind}"
 
 
-def blob(digest: str, lane: str) -> str:
-    """Controller to everyone who listens on this lane: chunk frames of one blob."""
-    return f"{ROOT}/blobs/{digest}/{lane}"
+def blob(digest: str, channel: str) -> str:
+    """Controller to everyone who listens on this channel: chunk frames of one blob."""
+    return f"{ROOT}/blobs/{digest}/{channel}"
 
 
 @lru_cache(maxsize=32_768)  # who speaks once speaks again: a fleet's telemetry comes on the same topics all day
@@ -94,7 +94,7 @@ def parse_blob(topic: str) -> BlobTopic:
     parts = topic.split("/")
     if len(parts) != 5 or parts[:3] != [*ROOT.split("/"), "blobs"]:
         raise MalformedTopic(f"{topic[:200]!r} is not {ROOT}/blobs/SHA256/LANE")
-    digest, lane = parts[3:]
-    if not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(lane):
-        raise MalformedTopic(f"{topic[:200]!r} names no sha256 or no lane")
-    return BlobTopic(digest, lane)
+    digest, channel = parts[3:]
+    if not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(channel):
+        raise MalformedTopic(f"{topic[:200]!r} names no sha256 or no channel")
+    return BlobTopic(digest, channel)

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.agent.asking import call, infer_body
 from tests.agent.scripted import Clock, ScriptedWire
 
-from edgefleet_agent.records import ModelRecord, RecordFile
+from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_protocol import topics
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame, hash_list
@@ -312,7 +312,7 @@ class Agent:
         desired = variant.desired(generation)
         slot = Slot(variant=variant.id, manifest=desired.manifest or "", model_version=1, generation=generation)
         attempt = Attempt(generation=generation, manifest=desired.manifest, variant=variant.id, phase="committed")
-        record = ModelRecord(desired=desired, attempt=attempt, answering=variant.id, slots={variant.id: slot})
+        record = InstalledModel(desired=desired, attempt=attempt, answering=variant.id, slots={variant.id: slot})
         RecordFile(self.state).save("pets", record)
 
     def end(self, number: int = signal.SIGTERM) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from edgefleet_agent.checks import DISK_MARGIN_BYTES, check_golden, check_manifest, check_space
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_protocol.manifest import Expected
 from edgefleet_protocol.messages import Facts
 
@@ -28,7 +28,7 @@ EXPECTED = Expected(
 def reason(make_variant: Callable[..., Any], **changes: Any) -> str | None:
     try:
         check_manifest(make_variant(**changes).manifest, "pets", FACTS, 48 * 1024)
-    except Refused as refused:
+    except Rejected as refused:
         return refused.reason
     return None
 
@@ -58,7 +58,7 @@ def test_a_full_disk_is_told_need_and_have(make_variant: Callable[..., Any]) -> 
     variant = make_variant()
     need = len(variant.golden) + len(variant.onnx) + variant.encoding.blob.size_bytes + DISK_MARGIN_BYTES
     check_space(variant.manifest, variant.encoding, need)
-    with pytest.raises(Refused, match=f"need {need} bytes, have {need - 1}"):
+    with pytest.raises(Rejected, match=f"need {need} bytes, have {need - 1}"):
         check_space(variant.manifest, variant.encoding, need - 1)
 
 
@@ -78,13 +78,13 @@ def test_golden_answers_must_be_the_recorded_ones(answers: list[list[float]], pa
     if passes:
         check_golden(EXPECTED, reply)
         return
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         check_golden(EXPECTED, reply)
     assert refused.value.reason == "self_test_failed"
 
 
 def test_a_golden_answer_that_is_not_finite_fails_even_with_nothing_recorded() -> None:
-    with pytest.raises(Refused, match="not finite"):
+    with pytest.raises(Rejected, match="not finite"):
         check_golden(None, {"finite": False, "count": 1})
     check_golden(None, {"finite": True, "count": 1, "probabilities": [[1.0]]})
 
@@ -93,5 +93,5 @@ def test_a_golden_set_that_is_too_large_is_refused_before_the_download(make_vari
     manifest = make_variant().manifest
     large = manifest.core.golden.model_copy(update={"size_bytes": 2**20 + 1})
     core = manifest.core.model_copy(update={"golden": large})
-    with pytest.raises(Refused, match="at most 1 MB"):
+    with pytest.raises(Rejected, match="at most 1 MB"):
         check_manifest(manifest.model_copy(update={"core": core}), "pets", FACTS, 48 * 1024)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgefleet_agent.errors import Refused
+from edgefleet_agent.errors import Rejected
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.sinks import FileSink, MemorySink
 from edgefleet_protocol import topics
@@ -37,7 +37,7 @@ class Run:
     def __init__(self, folder: Path, wire: Any, clock: Any, stall_s: float = 3600) -> None:
         self.sink = FileSink(folder / "encoding", ENCODING, HASHES, began_s=0.0)
         self.fetcher = Fetcher(wire, "lte", stall_s, draw=lambda: 0.0, clock=clock)
-        self.ended: list[Refused | None] = []
+        self.ended: list[Rejected | None] = []
         self.fetcher.start(self.sink, lambda: self.ended.append(None), self.ended.append)
 
     def listening(self) -> None:
@@ -198,7 +198,7 @@ def test_a_small_blob_that_is_another_is_asked_for_again_and_given_up_at_the_thi
     for _ in range(2):
         assert sink.put(0, b"xyz") == "stored"
         assert len(sink.received) == 0
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         sink.put(0, b"xyz")
     assert refused.value.reason == "blob_corrupt"
 
@@ -209,12 +209,12 @@ def test_a_small_blob_takes_no_chunk_of_another_shape(index: int, data: bytes) -
 
 
 def test_a_large_blob_without_hashes_is_refused() -> None:
-    with pytest.raises(Refused, match="without a hash list"):
+    with pytest.raises(Rejected, match="without a hash list"):
         MemorySink(BlobRef(sha256="0" * 64, size_bytes=2**20 + 1))
 
 
 def test_a_hash_list_of_another_length_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="hash list"):
+    with pytest.raises(Rejected, match="hash list"):
         FileSink(tmp_path / "encoding", ENCODING, HASHES[:-16], began_s=0.0)
 
 
@@ -246,9 +246,9 @@ def test_chunks_that_are_here_already_keep_nobody_from_asking_for_more_than_a_mi
 def test_when_several_stall_at_once_the_caller_is_told_once(wire: Any, clock: Any) -> None:
     fetcher = Fetcher(wire, "lte", 60, clock=clock)
     sinks = [MemorySink(BlobRef(sha256=digest(data), size_bytes=3)) for data in (b"abc", b"xyz")]
-    told: list[Refused] = []
+    told: list[Rejected] = []
 
-    def give_all_up(refused: Refused) -> None:
+    def give_all_up(refused: Rejected) -> None:
         told.append(refused)
         for sink in sinks:
             fetcher.stop(sink)

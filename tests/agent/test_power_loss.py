@@ -18,7 +18,7 @@ from edgefleet_agent.identity import wake
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
-from edgefleet_agent.records import ModelRecord, RecordFile
+from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import Slots
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap, frame
@@ -87,7 +87,7 @@ def leave_committed(folder: Path, variant: Any) -> None:
     desired = variant.desired(1)
     slot = Slot(variant=variant.id, manifest=desired.manifest, model_version=1, generation=1)
     attempt = Attempt(generation=1, manifest=desired.manifest, variant=variant.id, phase="committed")
-    record = ModelRecord(desired=desired, attempt=attempt, answering=variant.id, slots={variant.id: slot})
+    record = InstalledModel(desired=desired, attempt=attempt, answering=variant.id, slots={variant.id: slot})
     RecordFile(folder).save("pets", record)
 
 

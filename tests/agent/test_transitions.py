@@ -2,9 +2,9 @@
 
 import errno
 
-from edgefleet_agent.disk_wait import FIRST_PAUSE_S, LONGEST_PAUSE_S, LOOK_EVERY_S, Room
+from edgefleet_agent.disk_wait import FIRST_PAUSE_S, LONGEST_PAUSE_S, LOOK_EVERY_S, DiskWait
 from edgefleet_agent.transitions import FIRST_PAUSE_S as AGAIN_S
-from edgefleet_agent.transitions import Turns
+from edgefleet_agent.transitions import Transitions
 
 
 class Clock:
@@ -34,7 +34,7 @@ class Disk:
 def test_what_is_saved_is_acted_on_at_once() -> None:
     disk = Disk()
     disk.full = False
-    turns = Turns("pets", Clock())
+    turns = Transitions("pets", Clock())
     turns.take(disk.save, disk.act)
     assert disk.done == ["saved", "acted"]
     assert (turns.stuck, turns.trouble) == (False, None)
@@ -42,7 +42,7 @@ def test_what_is_saved_is_acted_on_at_once() -> None:
 
 def test_what_cannot_be_saved_is_not_acted_on_until_it_can() -> None:
     disk, clock = Disk(), Clock()
-    turns = Turns("pets", clock)
+    turns = Transitions("pets", clock)
     turns.take(disk.save, disk.act)
     assert (disk.done, turns.stuck, turns.trouble) == ([], True, "No space left on device")
     disk.full = False
@@ -56,7 +56,7 @@ def test_what_cannot_be_saved_is_not_acted_on_until_it_can() -> None:
 
 def test_what_comes_meanwhile_waits_its_turn_and_of_directions_only_the_last_counts() -> None:
     disk, clock = Disk(), Clock()
-    turns = Turns("pets", clock)
+    turns = Transitions("pets", clock)
     turns.take(disk.save, disk.act)
     turns.last(lambda: disk.done.append("an old direction"))
     turns.behind(lambda: disk.done.append("downloaded"))
@@ -73,7 +73,7 @@ def test_what_comes_meanwhile_waits_its_turn_and_of_directions_only_the_last_cou
 
 def test_what_waits_behind_may_get_stuck_in_its_turn() -> None:
     disk, clock = Disk(), Clock()
-    turns = Turns("pets", clock)
+    turns = Transitions("pets", clock)
     second = Disk()
     turns.take(disk.save, disk.act)
     turns.behind(lambda: turns.take(second.save, second.act))
@@ -90,7 +90,7 @@ def test_what_waits_behind_may_get_stuck_in_its_turn() -> None:
 
 def test_once_the_need_is_known_room_is_found_as_soon_as_there_is_enough() -> None:
     free = [10]
-    room = Room(lambda: free[0])
+    room = DiskWait(lambda: free[0])
     room.wait(100, now_s=0)
     assert not room.found(0)
     assert not room.found(1000)
@@ -101,7 +101,7 @@ def test_once_the_need_is_known_room_is_found_as_soon_as_there_is_enough() -> No
 
 
 def test_where_writes_fail_though_there_seems_to_be_room_the_pauses_grow_and_end() -> None:
-    room, pauses = Room(lambda: 10**9), []
+    room, pauses = DiskWait(lambda: 10**9), []
     for _ in range(10):
         room.wait(0, now_s=0)
         pauses.append(next(s for s in range(1000) if room.found(s)))

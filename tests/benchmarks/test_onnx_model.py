@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from benchmarks.cases.onnx_model import ASKED, NNCF, OURS, Candidate, in_float, report
+from benchmarks.cases.onnx_model import ASKED, NNCF, OURS, ComparedFile, in_float, report
 from benchmarks.efficientnet.agreement import by_picture
 from benchmarks.efficientnet.pictures import CROPS, shares, splits
-from benchmarks.efficientnet.stages import Made
+from benchmarks.efficientnet.stages import MadeFiles
 from benchmarks.result import Result
 from benchmarks.timing import Comparison
 
@@ -75,18 +75,18 @@ def test_layers_that_compute_in_float_are_counted(file: Path) -> None:
     assert in_float(file) == (1, 2)
 
 
-def reported(ours: Candidate, theirs: Candidate, test: list[str]) -> dict[str, bool]:
+def reported(ours: ComparedFile, theirs: ComparedFile, test: list[str]) -> dict[str, bool]:
     result = Result()
     owners = {"calib": ["a"], "val": ["b"], "test": test}
-    report([ours, theirs], Made(Path("network.onnx"), Path("crops.npz"), owners), result)
+    report([ours, theirs], MadeFiles(Path("network.onnx"), Path("crops.npz"), owners), result)
     assert len(result.bars) == 5
     return {bar.id: bar.ok for bar in result.bars}
 
 
-def candidate(name: str, path: Path, share: float, ratio: float = 0.6) -> Candidate:
+def candidate(name: str, path: Path, share: float, ratio: float = 0.6) -> ComparedFile:
     agrees = np.tile(np.arange(10) < 10 * share, 100).astype(np.float64)
     notes = {"seconds": 1.0, "agreement on val": None, "log": {}}
-    return Candidate(name, path, None, notes, agrees, Comparison([ratio] * 20, [1.0] * 20, [1.0] * 20))
+    return ComparedFile(name, path, None, notes, agrees, Comparison([ratio] * 20, [1.0] * 20, [1.0] * 20))
 
 
 OWNERS = [picture for picture in PICTURES for _ in range(100)]
@@ -110,7 +110,7 @@ def test_each_bar_can_be_missed(file: Path, ours: float, theirs: float, ratio: f
 
 
 def test_without_a_file_of_nncfs_nothing_is_said_to_be_better(file: Path) -> None:
-    found = reported(candidate(OURS, file, 1.0), Candidate(NNCF, reason="it cannot be installed"), OWNERS)
+    found = reported(candidate(OURS, file, 1.0), ComparedFile(NNCF, reason="it cannot be installed"), OWNERS)
     assert found["int8: agreement with fp32"]
     assert not found["int8: agreement less that of nncf's accuracy control"]
 

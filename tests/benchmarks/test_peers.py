@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.peers.candidates import Candidate, bars, rivals
+from benchmarks.peers.candidates import PeerCandidate, bars, rivals
 from benchmarks.peers.environments import STAMP, environment_of
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.peer_process import answer_in, ask
-from benchmarks.peers.peer_request import Request
+from benchmarks.peers.peer_request import PeerRequest
 from benchmarks.peers.settings import MODULES, PEERS, Setting, classes_of, settings_for
 
 from edgefleet_compression.measuring.metrics import Metrics
@@ -16,8 +16,8 @@ from edgefleet_compression.measuring.metrics import Metrics
 VNNI, AVX2 = "x86-vnni", "x86-avx2"
 
 
-def request_to(folder: Path) -> Request:
-    return Request("model.onnx", "calib.npy", str(folder / "made.onnx"), "image")
+def request_to(folder: Path) -> PeerRequest:
+    return PeerRequest("model.onnx", "calib.npy", str(folder / "made.onnx"), "image")
 
 
 def script(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> str:
@@ -29,12 +29,12 @@ def script(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> str:
 
 def candidate(
     peer: str, encoding_bytes: int = 1000, test: float = 0.92, made_for: str | None = VNNI, name: str = "default"
-) -> Candidate:
+) -> PeerCandidate:
     metrics = Metrics(encoding_bytes=encoding_bytes, accuracy_test=test)
-    return Candidate(peer, name, made_for, path=Path(f"{peer}.onnx"), metrics=metrics)
+    return PeerCandidate(peer, name, made_for, path=Path(f"{peer}.onnx"), metrics=metrics)
 
 
-def all_peers(**figures: object) -> list[Candidate]:
+def all_peers(**figures: object) -> list[PeerCandidate]:
     return [candidate(peer, **figures) for peer in PEERS]  # type: ignore[arg-type]
 
 
@@ -94,7 +94,7 @@ def test_weights_keep_to_seven_bits_only_where_products_saturate() -> None:
 
 
 def test_a_peer_that_failed_is_a_row_with_its_reason_and_its_bars_are_not_measured() -> None:
-    failed = Candidate("nncf", "mixed", None, reason="nncf cannot be installed: no network")
+    failed = PeerCandidate("nncf", "mixed", None, reason="nncf cannot be installed: no network")
     others = [c for c in all_peers() if c.side != "nncf"]
     assert failed.row()["reason"] == "nncf cannot be installed: no network"
     assert failed.row().keys() == others[0].row().keys()

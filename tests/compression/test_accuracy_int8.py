@@ -8,7 +8,7 @@ import pytest
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import (
     AccuracyInt8Config,
@@ -52,7 +52,7 @@ def lopsided(file: OnnxState, tmp_path: Path) -> OnnxState:
 
 def share(path: Path, context: Context) -> float:
     val = context.source.data.split("val")
-    return float((Session(path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean())
+    return float((GraphSession(path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean())
 
 
 def own(context: Context, folder: Path) -> Context:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
+from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError
 from edgefleet_compression.models.source import Source, open_source
 from edgefleet_compression.models.states import TorchState, load_state
 from edgefleet_compression.networks.architectures import Args, build, resize
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import PruneStructuredConfig
@@ -75,8 +75,8 @@ def test_a_student_is_trained_pruned_quantized_and_stored_whatever_its_input(
         {"step": "qat_int8", "config": FAST},
         {"step": "export"},
         {"step": "static_int8"}]})  # fmt: skip
-    path, reports = run_recipe(recipe, Bench(source, Scheme("u8"), 0, source.cache, tmp_path), lambda *_: None)
-    assert Session(path).run(np.zeros((1, *shape), np.float32)).shape == (1, 2)
+    path, reports = run_recipe(recipe, Workbench(source, Scheme("u8"), 0, source.cache, tmp_path), lambda *_: None)
+    assert GraphSession(path).run(np.zeros((1, *shape), np.float32)).shape == (1, 2)
     assert [report.cached for report in reports] == [False] * 5
 
 

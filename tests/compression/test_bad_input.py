@@ -19,7 +19,7 @@ from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.errors import DataError, NothingChanged, RecipeError
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.recipes.step_configs import StorageQuantConfig
@@ -165,7 +165,7 @@ def test_a_file_that_takes_one_sample_at_a_time_is_taken_by_every_step(
     config: dict[str, Any] = {"accuracy_int8": {"max_drop": 1.0}}.get(step, {})
     result = STEPS[step](OnnxState(tmp_path / "one.onnx"), SIGNATURES[step].config(**config), context)
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    assert Session(result.state.path).logits(x).shape == (len(x), 3)
+    assert GraphSession(result.state.path).logits(x).shape == (len(x), 3)
 
 
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile", "mse"])

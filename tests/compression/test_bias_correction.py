@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
 from edgefleet_compression.onnx_graphs.biases import correct_biases, give_biases
 from edgefleet_compression.onnx_graphs.int8 import quantize
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import StaticInt8Config
 
@@ -41,7 +41,7 @@ def depthwise() -> onnx.ModelProto:
 
 def answers(model: onnx.ModelProto, x: Array, path: Path) -> Array:
     onnx.save(model, path)
-    return Session(path).logits(x)
+    return GraphSession(path).logits(x)
 
 
 def test_a_bias_takes_back_what_rounding_shifts(depthwise: onnx.ModelProto, x: Array, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import Lineage, differences
-from edgefleet_compression.builds.reproduction import Answers, Made, compare, depends_on
+from edgefleet_compression.builds.reproduction import Answers, BuiltFile, compare, depends_on
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.recipes.signatures import SIGNATURES
 
@@ -43,8 +43,8 @@ def first(build: Any) -> dict[str, Any]:
     return dict(build("one"))
 
 
-def made(outcome: dict[str, Any], encoding: str = "e") -> Made:
-    return Made(outcome["steps"], outcome["steps"][-1]["digest"], encoding)
+def made(outcome: dict[str, Any], encoding: str = "e") -> BuiltFile:
+    return BuiltFile(outcome["steps"], outcome["steps"][-1]["digest"], encoding)
 
 
 def test_everything_that_decides_a_variant_is_recorded(first: dict[str, Any], tiny_card: ModelCard) -> None:
@@ -97,9 +97,9 @@ def lineage_of(first: dict[str, Any], **changed: Any) -> Lineage:
     return known.model_copy(update={"libraries": libraries, "environment": environment})
 
 
-def three(*digests: str, onnx: str, encoding: str = "e", revision: int = 1) -> Made:
+def three(*digests: str, onnx: str, encoding: str = "e", revision: int = 1) -> BuiltFile:
     steps = [{"step": s, "digest": d, "revision": revision} for s, d in zip(STEPS, digests, strict=True)]
-    return Made(steps, onnx, encoding)
+    return BuiltFile(steps, onnx, encoding)
 
 
 BEFORE = three("a", "b", "c", onnx="c")

@@ -14,7 +14,7 @@ from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, Nearness, check_runs
 from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.step_configs import DynamicInt8Config, StepConfig, WeightOnlyConfig
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.steps import STEPS
@@ -42,8 +42,8 @@ def test_a_gemm_becomes_a_product_and_a_sum_with_the_same_answers(
     assert gemms_to_matmuls(model) == 2
     assert Counter(node.op_type for node in model.graph.node)["Gemm"] == 0
     x = samples(context)
-    rewritten = Session(saved(model, tmp_path / "rewritten.onnx")).logits(x)
-    np.testing.assert_allclose(rewritten, Session(path).logits(x), rtol=1e-4, atol=1e-5)
+    rewritten = GraphSession(saved(model, tmp_path / "rewritten.onnx")).logits(x)
+    np.testing.assert_allclose(rewritten, GraphSession(path).logits(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
@@ -58,7 +58,7 @@ def test_weights_travel_and_multiply_in_so_many_bits(
     assert operators(result)["MatMulNBits"] == 2 and not operators(result)["Gemm"]
     assert result.log["file_bytes"] < 0.5 * path.stat().st_size
     x = samples(context)
-    agreement = (Session(result.state.path).logits(x).argmax(1) == Session(path).logits(x).argmax(1)).mean()
+    agreement = (GraphSession(result.state.path).logits(x).argmax(1) == GraphSession(path).logits(x).argmax(1)).mean()
     assert agreement > {2: 0.5, 4: 0.8, 8: 0.95}[bits]
 
 
@@ -129,7 +129,7 @@ def test_a_sample_is_answered_alike_whatever_else_is_asked(context: Context, tmp
     """Ranges over a batch would make the answers to it other than those that a device gives."""
     result = ran("dynamic_int8", linear_models.perceptron(tmp_path / "net.onnx"), DynamicInt8Config(), context)
     x = samples(context)
-    session = Session(result.state.path)
+    session = GraphSession(result.state.path)
     np.testing.assert_array_equal(session.logits(x), np.concatenate([session.run(one[None]) for one in x]))
 
 

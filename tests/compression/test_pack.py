@@ -13,7 +13,7 @@ from edgefleet_compression.measuring.measure import encoded_bytes
 from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
 from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
     Fp16Config,
@@ -65,7 +65,7 @@ def left_when_it_runs(path: Path, target: Path) -> set[str]:
 
 
 def answers(state: OnnxState, context: Context) -> Any:
-    return Session(state.path).logits(inputs(context.source.data.split("test").x, 1 / 255))
+    return GraphSession(state.path).logits(inputs(context.source.data.split("test").x, 1 / 255))
 
 
 @pytest.mark.parametrize("name", STORED)

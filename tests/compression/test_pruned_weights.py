@@ -11,7 +11,7 @@ from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.measuring.measure import encoded_bytes
 from edgefleet_compression.models.states import OnnxState, TorchState
 from edgefleet_compression.networks.layers import weighted
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
     FinetuneConfig,
@@ -75,7 +75,7 @@ def test_half_floats_take_half_the_bytes_and_unfold_at_load(context: Context, tm
     half: OnnxState = STEPS["fp16"](file, Fp16Config(), own(context, tmp_path)).state
     assert half.path.stat().st_size < 0.55 * file.path.stat().st_size
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    np.testing.assert_allclose(Session(file.path).logits(x), Session(half.path).logits(x), atol=0.05)
+    np.testing.assert_allclose(GraphSession(file.path).logits(x), GraphSession(half.path).logits(x), atol=0.05)
     with pytest.raises(NothingChanged, match="found no fp32 weight"):
         STEPS["fp16"](half, Fp16Config(), own(context, tmp_path))
 

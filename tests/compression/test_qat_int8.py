@@ -15,7 +15,7 @@ from edgefleet_compression.networks.architectures import build
 from edgefleet_compression.networks.rounding import fold, traced
 from edgefleet_compression.onnx_graphs.graph import strip
 from edgefleet_compression.onnx_graphs.ranges import ranges_of
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import ExportConfig, FinetuneConfig, QatInt8Config, StaticInt8Config
 from edgefleet_compression.step import Context
@@ -73,7 +73,7 @@ def test_the_file_answers_as_the_network_did_while_it_learned(context: Context, 
     file = STEPS["export"](result.state, ExportConfig(), own(context, tmp_path / "b")).state
     small = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "c")).state
     val = context.source.data.split("val")
-    right = (Session(small.path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean()
+    right = (GraphSession(small.path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean()
     assert right == pytest.approx(result.log["val"], abs=0.02)
     assert result.log["val"] >= result.log["val_before"] - 0.05
 

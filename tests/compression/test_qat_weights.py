@@ -12,7 +12,7 @@ from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.models.states import OnnxState, TorchState
 from edgefleet_compression.networks.architectures import build
 from edgefleet_compression.networks.layers import Binary, Grid, Ternary
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
     QatWeightsConfig,
@@ -44,7 +44,7 @@ def test_the_weights_that_training_left_on_the_grid_are_the_ones_that_are_stored
     trained = STEPS["qat_weights"](context.source.state, QatWeightsConfig(dense=3, pointwise=4, **FAST), context)
     file, small = stored(trained, context, tmp_path)
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    exact, unfolded = Session(file.path).logits(x), Session(small.path).logits(x)
+    exact, unfolded = GraphSession(file.path).logits(x), GraphSession(small.path).logits(x)
     assert np.abs(exact - unfolded).max() < 0.01 * np.abs(exact).max()
     assert max(np.abs(i).max() for i in integers(small) if i.shape[1:] == (32, 3, 3)) == 3
 

@@ -12,14 +12,14 @@ from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
-from edgefleet_compression.search.bounds import Wanted, judge, wanted_from
+from edgefleet_compression.search.bounds import Bounds, judge, wanted_from
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point, order_of
 from edgefleet_compression.search.quick_trials import Trial, key_of, promising, steps_of
 from edgefleet_compression.search.rounds import Means
 from edgefleet_compression.search.space import Trunk
-from edgefleet_compression.search.storage_settings import ENUMERATED, Menu, Scores, Setting, explore, menu_for
-from edgefleet_compression.search.targets import Target, targets_of
+from edgefleet_compression.search.storage_settings import ENUMERATED, Scores, Setting, SettingsMenu, explore, menu_for
+from edgefleet_compression.search.targets import SearchTarget, targets_of
 from edgefleet_profiles.catalogue import load_catalogue
 
 MINUTES = 60.0
@@ -239,7 +239,7 @@ def test_a_large_menu_is_sampled_alike_for_one_seed_and_learns_from_what_it_saw(
 
 
 def test_exploring_ends_when_the_time_does() -> None:
-    explore(Menu({"bits": (3.0, 4.0)}), 64, 0, lambda setting: None)
+    explore(SettingsMenu({"bits": (3.0, 4.0)}), 64, 0, lambda setting: None)
     explore(menu_for({"stem", "dense", "linear"}), 64, 0, lambda setting: None)
 
 
@@ -278,13 +278,13 @@ def lossy(name: str, drop: float, latency: float, size: int) -> Point:
 
 def test_what_meets_everything_does_so_with_a_standard_error_to_spare() -> None:
     points = [lossy("near", 0.0095, 0.2, 900), lossy("safe", 0.0085, 0.2, 900)]
-    verdict = judge(points, Wanted(max_drop=0.01))
+    verdict = judge(points, Bounds(max_drop=0.01))
     assert names(verdict.feasible) == {"safe"} and verdict.nearest == []
 
 
 def test_constraints_that_nothing_meets_are_answered_with_the_nearest_and_what_it_breaks() -> None:
     points = [lossy("exact", 0.0, 1.0, 9000), lossy("small", 0.02, 0.2, 1100), lossy("tiny", 0.09, 0.1, 100)]
-    verdict = judge(points, Wanted(max_drop=0.015, encoding_bytes=1000))
+    verdict = judge(points, Bounds(max_drop=0.015, encoding_bytes=1000))
     assert verdict.feasible == []
     assert [p.recipe.name for p, _ in verdict.nearest] == ["small", "tiny", "exact"]
     broken = {m.constraint: m.sentence for m in verdict.nearest[0][1]}
@@ -296,13 +296,13 @@ def test_constraints_that_nothing_meets_are_answered_with_the_nearest_and_what_i
 
 
 def test_a_figure_that_was_not_measured_meets_nothing() -> None:
-    verdict = judge([point("blind", 0.9, 0.2, 900)], Wanted(peak_rss_mb=100))
+    verdict = judge([point("blind", 0.9, 0.2, 900)], Bounds(peak_rss_mb=100))
     assert "peak_rss_mb was not measured" in verdict.sentence
-    assert judge([], Wanted(peak_rss_mb=100)).sentence == "nothing was measured"
+    assert judge([], Bounds(peak_rss_mb=100)).sentence == "nothing was measured"
 
 
 def test_constraints_are_read_from_words() -> None:
-    assert wanted_from(["max_drop=0.01", "encoding_bytes=15665"]) == Wanted(max_drop=0.01, encoding_bytes=15665)
+    assert wanted_from(["max_drop=0.01", "encoding_bytes=15665"]) == Bounds(max_drop=0.01, encoding_bytes=15665)
     for text, reason in (("max_dorp=1", "no bound 'max_dorp'"), ("max_drop=low", "max_drop=NUMBER")):
         with pytest.raises(SearchError, match=reason):
             wanted_from([text])
@@ -320,11 +320,11 @@ def test_classes_follow_from_profiles_and_the_slowest_hardware_stands_for_each()
 def test_latency_is_measured_on_this_hosts_class_and_predicted_elsewhere() -> None:
     metrics = Metrics(p50_ms=2.0, instruction_set="x86-avx2")
     board = load_catalogue().hardware["rpi4"]
-    assert Target("x86-avx2", board).latency_ms(metrics) == (2.0, "measured")
-    assert Target("arm-neon", board).latency_ms(metrics) == (2.0 * board.latency_factor, "predicted")
-    energy, origin = Target("arm-neon", board).energy_mj(metrics)
+    assert SearchTarget("x86-avx2", board).latency_ms(metrics) == (2.0, "measured")
+    assert SearchTarget("arm-neon", board).latency_ms(metrics) == (2.0 * board.latency_factor, "predicted")
+    energy, origin = SearchTarget("arm-neon", board).energy_mj(metrics)
     assert origin == "modelled" and energy is not None and energy > 0
-    assert Target("arm-neon").latency_ms(metrics) == (None, "predicted")
+    assert SearchTarget("arm-neon").latency_ms(metrics) == (None, "predicted")
 
 
 def figures(point: Point) -> dict[str, Any]:

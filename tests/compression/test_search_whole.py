@@ -15,16 +15,16 @@ from edgefleet_compression.builds.worker_pool import Limits, Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.search import space
-from edgefleet_compression.search.bounds import Wanted
+from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.plots import draw
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
-from edgefleet_compression.search.run import Ground, Runs, Silence, Standing
+from edgefleet_compression.search.run import Ground, Runs, SearchStatus, Silence
 from edgefleet_compression.search.search import Found, search_folder
 from edgefleet_compression.search.space import Space
-from edgefleet_compression.search.targets import Target
+from edgefleet_compression.search.targets import SearchTarget
 
-TARGETS = (Target("x86-avx2"), Target("x86-vnni"), Target("arm-neon"))
+TARGETS = (SearchTarget("x86-avx2"), SearchTarget("x86-vnni"), SearchTarget("arm-neon"))
 BUDGET_S = 170.0
 TAILS = tuple(tail for tail in space.without_training() if tail.name in ("w8", "int8"))
 SPACE = Space(tuple(space.students((16, 2))), TAILS, (("q4", 1.0),), trials=2)
@@ -36,12 +36,12 @@ class Heard:
 
     def __init__(self) -> None:
         self.points: list[Point] = []
-        self.standings: list[Standing] = []
+        self.standings: list[SearchStatus] = []
 
     def point(self, point: Point) -> None:
         self.points.append(point)
 
-    def standing(self, standing: Standing) -> None:
+    def standing(self, standing: SearchStatus) -> None:
         self.standings.append(standing)
 
 
@@ -57,7 +57,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(tiny_folder: Path, state: Path, heard: Heard) -> Found:
-    wanted = Wanted(max_drop=0.0, encoding_bytes=10)
+    wanted = Bounds(max_drop=0.0, encoding_bytes=10)
     return search_folder(
         tiny_folder, state, targets=TARGETS, budget_s=BUDGET_S, wanted=wanted, space=SPACE, listener=heard
     )

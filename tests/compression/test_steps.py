@@ -15,7 +15,7 @@ from edgefleet_compression.errors import NothingChanged, StepError
 from edgefleet_compression.models.states import OnnxState, TorchState
 from edgefleet_compression.networks import architectures
 from edgefleet_compression.networks.architectures import build
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import (
     DistillConfig,
@@ -59,7 +59,7 @@ def test_an_exported_file_answers_as_the_module_for_any_batch(exported: StepResu
     x = inputs(context.source.data.split("test").x, 1 / 255)
     with torch.inference_mode():
         expected = context.source.state.module(torch.from_numpy(x)).numpy()
-    session = Session(onnx_state(exported).path)
+    session = GraphSession(onnx_state(exported).path)
     for batch in (1, 7, 64):
         np.testing.assert_allclose(session.logits(x, batch), expected, atol=1e-4)
 
@@ -195,7 +195,7 @@ def test_stored_weights_of_eight_bits_answer_nearly_as_before_in_a_quarter_of_th
     eight = StorageQuantConfig(stem=8, dense=8, pointwise=8, linear=8)
     state = onnx_state(STEPS["storage_quant"](exported.state, eight, context))
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    before, after = Session(onnx_state(exported).path).logits(x), Session(state.path).logits(x)
+    before, after = GraphSession(onnx_state(exported).path).logits(x), GraphSession(state.path).logits(x)
     assert np.abs(before - after).max() < 0.1
     assert state.path.stat().st_size < 0.3 * onnx_state(exported).path.stat().st_size
 
@@ -237,7 +237,7 @@ def test_norm_tuning_leaves_weights_on_the_grid_that_storage_finds_again(context
     own = Context(context.source, None, 0, tmp_path, context.progress)
     stored = STEPS["storage_quant"](file.state, StorageQuantConfig(**bits), own)
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    exact, unfolded = Session(onnx_state(file).path).logits(x), Session(onnx_state(stored).path).logits(x)
+    exact, unfolded = GraphSession(onnx_state(file).path).logits(x), GraphSession(onnx_state(stored).path).logits(x)
     assert np.abs(exact - unfolded).max() < 0.01 * np.abs(exact).max()
 
 

@@ -9,7 +9,7 @@ import pytest
 from edgefleet_compression.grid import to_grid
 from edgefleet_compression.measuring.measure import encoded_bytes
 from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_compression.recipes.step_configs import ExportConfig, StorageQuantConfig
@@ -44,7 +44,7 @@ def mean_bits(path: Path, bits: list[int]) -> float:
 
 def unlike(state: OnnxState, stored: OnnxState, context: Context) -> float:
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    return float(np.abs(Session(state.path).logits(x) - Session(stored.path).logits(x)).mean())
+    return float(np.abs(GraphSession(state.path).logits(x) - GraphSession(stored.path).logits(x)).mean())
 
 
 @pytest.mark.parametrize("mean", [2.0, 3.0, 4.5])

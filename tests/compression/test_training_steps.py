@@ -11,7 +11,7 @@ import torch
 from tests.compression.brought_models import data_file
 from tests.compression.conftest import pictures
 
-from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
+from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import DataError, NothingChanged
 from edgefleet_compression.models.inspection import card_for_onnx
@@ -20,7 +20,7 @@ from edgefleet_compression.models.states import BroughtState, TorchState, copied
 from edgefleet_compression.networks import architectures
 from edgefleet_compression.networks.channels import ChannelPruner
 from edgefleet_compression.networks.layers import weighted
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_compression.recipes.step_configs import (
     ExportConfig,
@@ -169,11 +169,11 @@ def test_a_teacher_that_came_as_onnx_teaches_a_student_its_answers_without_label
 ) -> None:
     config = {"args": {"width": 8}, "epochs": 6, "batch": 32, "rate": 0.02, "flip": False, "alpha": 0.9}
     steps = [{"step": "distill", "config": config}, {"step": "export"}]
-    bench = Bench(brought, None, 0, brought.cache, tmp_path)
+    bench = Workbench(brought, None, 0, brought.cache, tmp_path)
     path, reports = run_recipe(recipe_from({"name": "r", "title": "t", "steps": steps}), bench, lambda *_: None)
     assert reports[0].log["val"] > 0.8
     x = inputs(brought.data.split("test").x, brought.card.preprocessing.scale)
-    top1 = Session(path).logits(x).argmax(1)
+    top1 = GraphSession(path).logits(x).argmax(1)
     assert (top1 == brought.logits("test").argmax(1)).mean() > 0.8
 
 

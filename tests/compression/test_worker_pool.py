@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from edgefleet_compression.builds.worker_pool import Limits, Workers
-from edgefleet_compression.errors import StepError, WorkerError
+from edgefleet_compression.errors import StepError, WorkerLostError
 
 
 def who() -> int:
@@ -100,14 +100,14 @@ def test_a_crash_is_one_failure_and_the_others_go_on(workers: Workers, number: i
     good = [workers.submit(who) for _ in range(2)]
     bad = workers.submit(crash, number)
     more = [workers.submit(who) for _ in range(3)]
-    with pytest.raises(WorkerError, match=reason):
+    with pytest.raises(WorkerLostError, match=reason):
         bad.result(30)
     assert all(isinstance(future.result(30), int) for future in good + more)
 
 
 def test_a_worker_that_leaves_is_replaced(workers: Workers) -> None:
     for _ in range(3):
-        with pytest.raises(WorkerError, match="ended with code 3"):
+        with pytest.raises(WorkerLostError, match="ended with code 3"):
             workers.submit(leave).result(30)
     assert workers.submit(who).result(30)
 
@@ -123,7 +123,7 @@ def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: Workers,
     workers.submit(who).result(30)
     hanging = workers.submit_within(Limits(seconds=6), hang, str(tmp_path / "pids"))
     assert workers.submit(who).result(30)
-    with pytest.raises(WorkerError, match="took longer than 6 s: it hangs"):
+    with pytest.raises(WorkerLostError, match="took longer than 6 s: it hangs"):
         hanging.result(30)
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         until = time.monotonic() + 10
@@ -135,7 +135,7 @@ def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: Workers,
 def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: Workers) -> None:
     eating = workers.submit(eat, 600)
     beside = workers.submit(who)
-    with pytest.raises(WorkerError, match=r"took \d+ MB of memory, at most 400 MB are allowed"):
+    with pytest.raises(WorkerLostError, match=r"took \d+ MB of memory, at most 400 MB are allowed"):
         eating.result(60)
     assert beside.result(30) and workers.submit(who).result(30)
 
@@ -158,5 +158,5 @@ def test_stopping_ends_what_was_begun_and_cancels_the_rest(tmp_path: Path) -> No
     pool.shutdown(cancel_futures=True)
     wait([begun, waiting], 10)
     assert waiting.cancelled()
-    with pytest.raises(WorkerError):
+    with pytest.raises(WorkerLostError):
         begun.result()

@@ -1,4 +1,4 @@
-"""Lanes: each wanted chunk once, in order, in turn, and no faster than the link."""
+"""Channels: each wanted chunk once, in order, in turn, and no faster than the link."""
 
 import random
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from edgefleet_controller.delivery.channels import BURST_S, GATHER_S, MAX_BLOBS, MAX_CHUNKS, Lanes, Send, Wait
+from edgefleet_controller.delivery.channels import BURST_S, GATHER_S, MAX_BLOBS, MAX_CHUNKS, Channels, Send, Wait
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 CHUNK = 1000
@@ -14,30 +14,32 @@ FAST = 8_000.0  # kbit/s: one chunk of 1,000 bytes takes 1 ms
 
 
 def want(
-    lanes: Lanes,
+    channels: Channels,
     now: float,
     missing: Iterable[int],
     *,
     blob: str = A,
     chunks: int = 10,
-    lane: str = "wifi",
+    channel: str = "wifi",
     rate: float = FAST,
 ) -> None:
-    lanes.want(lane, rate, blob, CHUNK, chunks, missing, chunks * CHUNK, now)
+    channels.want(channel, rate, blob, CHUNK, chunks, missing, chunks * CHUNK, now)
 
 
-def run(lanes: Lanes, now: float, until: float = 1e9, sends: int = 10**9) -> tuple[list[tuple[float, Send]], float]:
+def run(
+    channels: Channels, now: float, until: float = 1e9, sends: int = 10**9
+) -> tuple[list[tuple[float, Send]], float]:
     """Send all that is due, as a pacer on an ideal machine would; what was sent when, and the time afterwards."""
     sent: list[tuple[float, Send]] = []
     while len(sent) < sends:
-        due = lanes.next(now)
+        due = channels.next(now)
         if isinstance(due, Wait):
             if due.until is None or due.until > until:
                 break
             now = due.until
             continue
         sent.append((now, due))
-        lanes.settle(due, CHUNK, now)
+        channels.settle(due, CHUNK, now)
     return sent, now
 
 
@@ -46,158 +48,158 @@ def indexes(sent: list[tuple[float, Send]], blob: str = A) -> list[int]:
 
 
 def test_nothing_is_due_before_somebody_wants_something() -> None:
-    assert Lanes().next(5.0) == Wait(None)
+    assert Channels().next(5.0) == Wait(None)
 
 
 def test_wants_of_a_short_window_become_one_broadcast_in_index_order() -> None:
-    lanes = Lanes(gather_s=0.15)
-    want(lanes, 10.0, [7, 3])
-    want(lanes, 10.1, [3, 1])
-    want(lanes, 10.14, [7, 9])
-    assert lanes.next(10.14) == Wait(10.15)
-    sent, _ = run(lanes, 10.14)
+    channels = Channels(gather_s=0.15)
+    want(channels, 10.0, [7, 3])
+    want(channels, 10.1, [3, 1])
+    want(channels, 10.14, [7, 9])
+    assert channels.next(10.14) == Wait(10.15)
+    sent, _ = run(channels, 10.14)
     assert indexes(sent) == [1, 3, 7, 9]
     assert sent[0][0] == 10.15
 
 
 def test_the_same_chunk_is_due_until_it_is_settled() -> None:
-    lanes = Lanes(gather_s=0)
-    want(lanes, 0.0, [4, 5])
-    assert lanes.next(0.0) == lanes.next(0.3) == Send("wifi", A, 4, CHUNK)
-    lanes.settle(Send("wifi", A, 4, CHUNK), CHUNK, 0.3)
-    assert lanes.next(1.0) == Send("wifi", A, 5, CHUNK)
+    channels = Channels(gather_s=0)
+    want(channels, 0.0, [4, 5])
+    assert channels.next(0.0) == channels.next(0.3) == Send("wifi", A, 4, CHUNK)
+    channels.settle(Send("wifi", A, 4, CHUNK), CHUNK, 0.3)
+    assert channels.next(1.0) == Send("wifi", A, 5, CHUNK)
 
 
 def test_a_chunk_wanted_again_while_it_waits_is_sent_once() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(10))
-    _, now = run(lanes, 0.0, sends=5)
-    want(lanes, now, range(5, 10))
-    sent, _ = run(lanes, now)
+    channels = Channels()
+    want(channels, 0.0, range(10))
+    _, now = run(channels, 0.0, sends=5)
+    want(channels, now, range(5, 10))
+    sent, _ = run(channels, now)
     assert indexes(sent) == [5, 6, 7, 8, 9]
 
 
 def test_a_chunk_wanted_again_just_after_it_left_is_not_sent_again() -> None:
-    lanes = Lanes(gather_s=0)
-    want(lanes, 0.0, range(10))
-    _, now = run(lanes, 0.0)
-    want(lanes, now + 0.05, range(10))
-    assert lanes.next(now + 0.05) == Wait(None)
+    channels = Channels(gather_s=0)
+    want(channels, 0.0, range(10))
+    _, now = run(channels, 0.0)
+    want(channels, now + 0.05, range(10))
+    assert channels.next(now + 0.05) == Wait(None)
 
 
 def test_a_chunk_that_was_lost_is_sent_again_later() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(10))
-    _, now = run(lanes, 0.0)
-    want(lanes, now + 1, [4])
-    sent, _ = run(lanes, now + 1)
+    channels = Channels()
+    want(channels, 0.0, range(10))
+    _, now = run(channels, 0.0)
+    want(channels, now + 1, [4])
+    sent, _ = run(channels, now + 1)
     assert indexes(sent) == [4]
 
 
 def test_on_a_thin_link_the_grace_is_as_long_as_its_chunks_take() -> None:
-    lanes = Lanes(gather_s=0)
-    want(lanes, 0.0, [0], rate=8.0)  # a second a chunk
-    run(lanes, 0.0)
-    want(lanes, 1.9, [0], rate=8.0)
-    assert lanes.next(1.9) == Wait(None)
-    want(lanes, 2.2, [0], rate=8.0)
-    assert lanes.next(2.2) == Send("wifi", A, 0, CHUNK)
+    channels = Channels(gather_s=0)
+    want(channels, 0.0, [0], rate=8.0)  # a second a chunk
+    run(channels, 0.0)
+    want(channels, 1.9, [0], rate=8.0)
+    assert channels.next(1.9) == Wait(None)
+    want(channels, 2.2, [0], rate=8.0)
+    assert channels.next(2.2) == Send("wifi", A, 0, CHUNK)
 
 
 def test_a_late_joiner_gets_the_beginning_after_the_end_and_nobody_waits() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(1000), chunks=1000)
-    _, now = run(lanes, 0.0, sends=600)
-    want(lanes, now, range(1000), chunks=1000)
-    sent, _ = run(lanes, now)
+    channels = Channels()
+    want(channels, 0.0, range(1000), chunks=1000)
+    _, now = run(channels, 0.0, sends=600)
+    want(channels, now, range(1000), chunks=1000)
+    sent, _ = run(channels, now)
     last_grace = 600 - 102  # what left within the grace, 0.1 s and two chunks, counts as on its way
     assert indexes(sent)[:400] == list(range(600, 1000))
     assert indexes(sent)[400:] == list(range(last_grace))
 
 
 def test_blobs_of_one_lane_take_turns() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(10), blob=A)
-    want(lanes, 0.1, range(2), blob=B)
-    want(lanes, 0.1, range(4), blob=C)
-    sent, _ = run(lanes, 0.0)
+    channels = Channels()
+    want(channels, 0.0, range(10), blob=A)
+    want(channels, 0.1, range(2), blob=B)
+    want(channels, 0.1, range(4), blob=C)
+    sent, _ = run(channels, 0.0)
     order = "".join({A: "a", B: "b", C: "c"}[send.blob] for _, send in sent)
     assert order == "abcabcacacaaaaaa"
 
 
 def test_a_small_blob_on_a_busy_lane_does_not_wait_for_the_large_one() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(5000), chunks=5000)
-    _, now = run(lanes, 0.0, sends=100)
-    want(lanes, now, [0], blob=B, chunks=1)
-    sent, _ = run(lanes, now, sends=3)
+    channels = Channels()
+    want(channels, 0.0, range(5000), chunks=5000)
+    _, now = run(channels, 0.0, sends=100)
+    want(channels, now, [0], blob=B, chunks=1)
+    sent, _ = run(channels, now, sends=3)
     assert indexes(sent, B) == [0]
 
 
 def test_a_lane_keeps_to_its_rate_without_bursts() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(3000), chunks=3000)
-    sent, _ = run(lanes, 0.0)
+    channels = Channels()
+    want(channels, 0.0, range(3000), chunks=3000)
+    sent, _ = run(channels, 0.0)
     times = [at for at, _ in sent]
     assert times[-1] - times[0] == pytest.approx(2.999, rel=0.001)
     assert all(later - earlier >= 0.00099 for earlier, later in pairwise(times))
 
 
 def test_a_lane_that_was_kept_waiting_makes_up_for_a_moment_and_no_more() -> None:
-    lanes = Lanes(gather_s=0)
-    want(lanes, 0.0, range(3000), chunks=3000)
-    _, now = run(lanes, 0.0, sends=10)
+    channels = Channels(gather_s=0)
+    want(channels, 0.0, range(3000), chunks=3000)
+    _, now = run(channels, 0.0, sends=10)
     resumed = now + 5
-    sent, _ = run(lanes, resumed, until=resumed)
+    sent, _ = run(channels, resumed, until=resumed)
     assert len(sent) * CHUNK * 8 / (FAST * 1000) <= BURST_S + 0.0011
-    sent, _ = run(lanes, resumed, until=resumed + 1)
+    sent, _ = run(channels, resumed, until=resumed + 1)
     assert len(sent) == pytest.approx(1000, rel=0.01)
 
 
 def test_an_idle_lane_saves_nothing_up() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, [0])
-    run(lanes, 0.0)
-    want(lanes, 100.0, range(1000), chunks=1000, blob=B)
-    sent, _ = run(lanes, 100.0)
+    channels = Channels()
+    want(channels, 0.0, [0])
+    run(channels, 0.0)
+    want(channels, 100.0, range(1000), chunks=1000, blob=B)
+    sent, _ = run(channels, 100.0)
     times = [at for at, _ in sent]
     assert times[0] == pytest.approx(100 + GATHER_S)
     assert times[-1] - times[0] == pytest.approx(0.999, rel=0.001)
 
 
 def test_lanes_are_independent_of_each_other() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, range(1000), chunks=1000, lane="ethernet", rate=80_000)
-    want(lanes, 0.0, range(1000), chunks=1000, lane="wifi", rate=8_000)
-    want(lanes, 0.0, range(1000), chunks=1000, lane="nb-2g", rate=80)
-    sent, _ = run(lanes, 0.0, until=GATHER_S + 0.5)
-    by_lane = {name: len([1 for _, send in sent if send.lane == name]) for name in ("ethernet", "wifi", "nb-2g")}
-    assert by_lane["ethernet"] == 1000
-    assert by_lane["wifi"] == pytest.approx(500, abs=2)
-    assert by_lane["nb-2g"] == pytest.approx(5, abs=1)
+    channels = Channels()
+    want(channels, 0.0, range(1000), chunks=1000, channel="ethernet", rate=80_000)
+    want(channels, 0.0, range(1000), chunks=1000, channel="wifi", rate=8_000)
+    want(channels, 0.0, range(1000), chunks=1000, channel="nb-2g", rate=80)
+    sent, _ = run(channels, 0.0, until=GATHER_S + 0.5)
+    by_channel = {name: len([1 for _, send in sent if send.channel == name]) for name in ("ethernet", "wifi", "nb-2g")}
+    assert by_channel["ethernet"] == 1000
+    assert by_channel["wifi"] == pytest.approx(500, abs=2)
+    assert by_channel["nb-2g"] == pytest.approx(5, abs=1)
 
 
 def test_a_chunk_that_cannot_be_had_costs_no_time() -> None:
-    lanes = Lanes(gather_s=0)
-    want(lanes, 0.0, [0, 1], rate=8.0)
-    due = lanes.next(0.0)
+    channels = Channels(gather_s=0)
+    want(channels, 0.0, [0, 1], rate=8.0)
+    due = channels.next(0.0)
     assert isinstance(due, Send)
-    lanes.settle(due, 0, 0.0)
-    assert lanes.next(0.0) == Send("wifi", A, 1, CHUNK)
+    channels.settle(due, 0, 0.0)
+    assert channels.next(0.0) == Send("wifi", A, 1, CHUNK)
 
 
-def test_a_dropped_blob_is_sent_no_more_on_any_lane() -> None:
-    lanes = Lanes(gather_s=0)
-    want(lanes, 0.0, range(10))
-    want(lanes, 0.0, range(10), lane="nb-2g")
-    want(lanes, 0.0, [0], blob=B)
-    due = lanes.next(0.0)
-    lanes.drop(A)
+def test_a_dropped_blob_is_sent_no_more_on_any_channel() -> None:
+    channels = Channels(gather_s=0)
+    want(channels, 0.0, range(10))
+    want(channels, 0.0, range(10), channel="nb-2g")
+    want(channels, 0.0, [0], blob=B)
+    due = channels.next(0.0)
+    channels.drop(A)
     assert isinstance(due, Send)
-    lanes.settle(due, CHUNK, 0.0)  # it was on its way
-    sent, _ = run(lanes, 0.0)
+    channels.settle(due, CHUNK, 0.0)  # it was on its way
+    sent, _ = run(channels, 0.0)
     assert {send.blob for _, send in sent} == {B}
-    assert lanes.next(1e9) == Wait(None)
+    assert channels.next(1e9) == Wait(None)
 
 
 @pytest.mark.parametrize(
@@ -207,44 +209,44 @@ def test_a_dropped_blob_is_sent_no_more_on_any_lane() -> None:
 def test_a_want_that_makes_no_sense_is_counted_and_ignored(
     chunk_bytes: int, chunks: int, size_bytes: int, rate: float
 ) -> None:
-    lanes = Lanes(gather_s=0)
-    lanes.want("wifi", rate, A, chunk_bytes, chunks, [0], size_bytes, 0.0)
-    assert lanes.refused == 1
-    assert lanes.next(1.0) == Wait(None)
+    channels = Channels(gather_s=0)
+    channels.want("wifi", rate, A, chunk_bytes, chunks, [0], size_bytes, 0.0)
+    assert channels.refused == 1
+    assert channels.next(1.0) == Wait(None)
 
 
 def test_indexes_beyond_the_blob_are_ignored() -> None:
-    lanes = Lanes()
-    want(lanes, 0.0, [-1, 10, 2**32, 9])
-    sent, _ = run(lanes, 0.0)
+    channels = Channels()
+    want(channels, 0.0, [-1, 10, 2**32, 9])
+    sent, _ = run(channels, 0.0)
     assert indexes(sent) == [9]
 
 
 def test_what_is_remembered_has_bounds() -> None:
-    lanes = Lanes(gather_s=0)
+    channels = Channels(gather_s=0)
     for number in range(MAX_BLOBS + 5):
-        want(lanes, 0.0, [0], blob=f"{number:064x}")
-    assert lanes.refused == 5
-    lanes.want("nb-2g", FAST, A, CHUNK, MAX_CHUNKS, [0], MAX_CHUNKS * CHUNK, 0.0)
-    assert lanes.refused == 6
-    sent, _ = run(lanes, 0.0)
+        want(channels, 0.0, [0], blob=f"{number:064x}")
+    assert channels.refused == 5
+    channels.want("nb-2g", FAST, A, CHUNK, MAX_CHUNKS, [0], MAX_CHUNKS * CHUNK, 0.0)
+    assert channels.refused == 6
+    sent, _ = run(channels, 0.0)
     assert len(sent) == MAX_BLOBS
 
 
 def test_ten_thousand_random_wants_send_all_that_is_wanted_within_the_rate() -> None:
     rng = random.Random(5)
-    lanes = Lanes()
+    channels = Channels()
     still_wanted: set[tuple[str, int]] = set()
     now, sent_bytes = 0.0, 0
     for _ in range(10_000):
         now += rng.expovariate(1 / 0.005)
         blob, missing = rng.choice((A, B, C)), {rng.randrange(400) for _ in range(rng.randint(1, 9))}
-        want(lanes, now, missing, blob=blob, chunks=400)
+        want(channels, now, missing, blob=blob, chunks=400)
         still_wanted |= {(blob, index) for index in missing}
-        done, now = run(lanes, now, until=now)
+        done, now = run(channels, now, until=now)
         sent_bytes += len(done) * CHUNK
         still_wanted -= {(send.blob, send.index) for _, send in done}
-    done, _ = run(lanes, now)
+    done, _ = run(channels, now)
     still_wanted -= {(send.blob, send.index) for _, send in done}
     assert sent_bytes * 8 / (FAST * 1000) <= now + BURST_S
     assert len(still_wanted) <= 3 * 102  # wanted again while on its way: at most what left within the grace

@@ -6,7 +6,7 @@ from edgefleet_controller.fleet.conflict import alternates, is_over
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.records import AdmissionRecord, Gate, HeardRecord, RolloutSpec
 from edgefleet_controller.rollouts.gate import judge
-from edgefleet_controller.rollouts.plan import Assigned, Target, plan
+from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, plan
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol.messages import TelemetryWindow
@@ -119,7 +119,7 @@ def test_a_gate_does_not_count_who_is_deferred(execution) -> None:
 
 
 def test_a_plan_names_a_device_in_conflict_and_gives_it_nothing() -> None:
-    targets = [Target("d", "eu/rpi4/lte", None, in_conflict=True), Target("e", "eu/rpi4/lte", None)]
+    targets = [PlannedDevice("d", "eu/rpi4/lte", None, in_conflict=True), PlannedDevice("e", "eu/rpi4/lte", None)]
     spec = RolloutSpec(model="fashion", version=1, waves=(1.0,))
     planned = plan("01", spec, targets, {"eu/rpi4/lte": Assigned("b" * 64, "c" * 64, 10)}, 0)
     phases = {e.device: (e.phase, e.detail) for e in planned.executions}

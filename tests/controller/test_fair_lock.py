@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from edgefleet_controller.store.fair_lock import Turns
+from edgefleet_controller.store.fair_lock import FairLock
 
 
 def test_one_thread_takes_it_within_itself() -> None:
-    turns = Turns()
+    turns = FairLock()
     with turns, turns:
         pass
     with turns:
@@ -17,7 +17,7 @@ def test_one_thread_takes_it_within_itself() -> None:
 
 
 def test_one_thread_at_a_time_in_the_order_of_asking() -> None:
-    turns, order, inside = Turns(), [], []
+    turns, order, inside = FairLock(), [], []
 
     def take(number: int) -> None:
         with turns:
@@ -42,7 +42,7 @@ def test_one_thread_at_a_time_in_the_order_of_asking() -> None:
 
 
 def test_who_takes_it_again_at_once_starves_nobody() -> None:
-    turns, taken, stop = Turns(), [0], threading.Event()
+    turns, taken, stop = FairLock(), [0], threading.Event()
 
     def greedy() -> None:
         while not stop.is_set():
@@ -63,7 +63,7 @@ def test_who_takes_it_again_at_once_starves_nobody() -> None:
 
 
 def test_an_error_inside_gives_it_back() -> None:
-    turns = Turns()
+    turns = FairLock()
     with pytest.raises(RuntimeError), turns:
         raise RuntimeError("inside")
     done = threading.Event()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edgefleet_controller.fleet.desired_publisher import Voice, must_be_told
+from edgefleet_controller.fleet.desired_publisher import DesiredPublisher, must_be_told
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.records import AdmissionRecord, DesiredRecord
 from edgefleet_controller.store import Store
@@ -46,7 +46,7 @@ def wanted() -> list[ChunkRequest]:
 @pytest.fixture
 def ingest(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[Ingest]:
     store.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
-    running = Ingest(store, Voice(store, bus), wanted.append)
+    running = Ingest(store, DesiredPublisher(store, bus), wanted.append)
     running.start()
     yield running
     running.stop()

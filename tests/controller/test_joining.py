@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgefleet_controller.errors import Invalid, NotFound, Refused
-from edgefleet_controller.fleet.desired_publisher import Voice
+from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.records import DesiredRecord
@@ -46,7 +46,7 @@ def start(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[
     started: list[Ingest] = []
 
     def make(**options: int) -> Ingest:
-        started.append(Ingest(store, Voice(store, bus), wanted.append, **options))
+        started.append(Ingest(store, DesiredPublisher(store, bus), wanted.append, **options))
         started[-1].start()
         return started[-1]
 
@@ -154,7 +154,7 @@ def test_a_removed_device_is_forgotten_in_both_stores_and_at_the_broker(
         store.devices.put_desired(desired(device))
     store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
     store.rollouts.put_executions([execution(d, "downloading", rollout="a" * 32) for d in ("d", "other")])
-    forget_device(store, Voice(store, bus), "d")
+    forget_device(store, DesiredPublisher(store, bus), "d")
     assert store.devices.find("d") is None
     assert store.devices.admission("d") is None
     assert store.devices.desired("d") == []
@@ -163,7 +163,7 @@ def test_a_removed_device_is_forgotten_in_both_stores_and_at_the_broker(
     assert phases == {"d": "removed", "other": "downloading"}
     assert store.rollouts.open_devices("fashion") == {"other": "a" * 32}
     with pytest.raises(NotFound):
-        forget_device(store, Voice(store, bus), "d")
+        forget_device(store, DesiredPublisher(store, bus), "d")
 
 
 def test_a_rollback_does_not_wait_for_a_removed_device(store: Store, bus: Published, rollout, execution) -> None:
@@ -171,7 +171,7 @@ def test_a_rollback_does_not_wait_for_a_removed_device(store: Store, bus: Publis
     store.rollouts.put(rollout("soaking").model_copy(update={"id": "a" * 32}))
     store.rollouts.put_executions([execution("d", "committed", rollout="a" * 32, directive="activate", generation=4)])
     assert not store.rollouts.executions("a" * 32)[0].is_back
-    forget_device(store, Voice(store, bus), "d")
+    forget_device(store, DesiredPublisher(store, bus), "d")
     returning = store.rollouts.get("a" * 32).model_copy(update={"state": "rolling_back"})
     (decision,) = advance(returning, store.rollouts.executions("a" * 32), 1)
     assert isinstance(decision, MoveRollout)
@@ -186,7 +186,7 @@ def test_a_removed_device_that_comes_back_waits_again_and_its_history_stays(
     ingest.offer(topics.up("d", "reported"), encode(reported()))
     ingest.offer(topics.up("d", "telemetry"), encode(window()))
     settle(lambda: store.telemetry.count("d") == 1)
-    forget_device(store, Voice(store, bus), "d")
+    forget_device(store, DesiredPublisher(store, bus), "d")
     assert store.telemetry.count("d") == 0
     ingest.offer(topics.up("d", "reported"), encode(reported(report=2)))
     settle(lambda: store.devices.find("d"))

@@ -2,26 +2,26 @@
 
 import pytest
 
-from edgefleet_controller.models.pace import Part, in_words, seconds_left, share_done
+from edgefleet_controller.models.pace import BuildShare, in_words, seconds_left, share_done
 
 
 def test_the_share_that_is_done_is_weighted() -> None:
-    assert share_done([Part(9, 1.0), Part(1)]) == pytest.approx(0.9)
+    assert share_done([BuildShare(9, 1.0), BuildShare(1)]) == pytest.approx(0.9)
     assert share_done([]) == 1.0
 
 
 def test_the_rest_takes_what_the_pace_so_far_says() -> None:
-    assert seconds_left([Part(10, 0.5), Part(10)], elapsed_s=30) == pytest.approx(90)
+    assert seconds_left([BuildShare(10, 0.5), BuildShare(10)], elapsed_s=30) == pytest.approx(90)
 
 
 def test_what_came_from_the_cache_says_nothing_of_the_pace() -> None:
-    assert seconds_left([Part(10, 1.0, cached=1.0), Part(10, 0.5)], elapsed_s=30) == pytest.approx(30)
-    assert seconds_left([Part(10, 1.0, cached=1.0), Part(10)], elapsed_s=30) is None
+    assert seconds_left([BuildShare(10, 1.0, cached=1.0), BuildShare(10, 0.5)], elapsed_s=30) == pytest.approx(30)
+    assert seconds_left([BuildShare(10, 1.0, cached=1.0), BuildShare(10)], elapsed_s=30) is None
 
 
 def test_at_the_beginning_nothing_is_promised() -> None:
-    assert seconds_left([Part(10, 0.01), Part(10)], elapsed_s=30) is None
-    assert seconds_left([Part(10, 0.5)], elapsed_s=0.5) is None
+    assert seconds_left([BuildShare(10, 0.01), BuildShare(10)], elapsed_s=30) is None
+    assert seconds_left([BuildShare(10, 0.5)], elapsed_s=0.5) is None
 
 
 @pytest.mark.parametrize(

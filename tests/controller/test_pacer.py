@@ -1,4 +1,4 @@
-"""The pacer on real brokers: chunks arrive once, at the rate of their lane, and nothing ends it."""
+"""The pacer on real brokers: chunks arrive once, at the rate of their channel, and nothing ends it."""
 
 import logging
 import os
@@ -23,16 +23,16 @@ Blobs = dict[str, bytes]
 
 
 class Device:
-    """Subscribes to one blob on one lane, at QoS 0, and keeps the chunks."""
+    """Subscribes to one blob on one channel, at QoS 0, and keeps the chunks."""
 
-    def __init__(self, port: int, blob: str, lane: str, chunks: int) -> None:
+    def __init__(self, port: int, blob: str, channel: str, chunks: int) -> None:
         self.frames: list[tuple[int, bytes]] = []
         self.last = 0.0
         self._missing = Bitmap.full(chunks)
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = lambda _, __, message: self._receive(bytes(message.payload))
-        self._client.on_connect = lambda client, *_: client.subscribe(topics.blob(blob, lane))
+        self._client.on_connect = lambda client, *_: client.subscribe(topics.blob(blob, channel))
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
@@ -128,8 +128,8 @@ def make_bus(closing: list[Callable[[], None]]) -> Callable[[str], Bus]:
 
 @pytest.fixture
 def listen(closing: list[Callable[[], None]]) -> Callable[..., Device]:
-    def make(port: int, blob: str, lane: str, chunks: int) -> Device:
-        device = Device(port, blob, lane, chunks)
+    def make(port: int, blob: str, channel: str, chunks: int) -> Device:
+        device = Device(port, blob, channel, chunks)
         closing.append(device.close)
         return device
 
@@ -143,15 +143,21 @@ def add(blobs: Blobs, size_bytes: int) -> str:
 
 
 def want(
-    pacer: Pacer, blobs: Blobs, blob: str, missing: list[int] | None = None, *, lane: str = "wifi", kbps: float = 80_000
+    pacer: Pacer,
+    blobs: Blobs,
+    blob: str,
+    missing: list[int] | None = None,
+    *,
+    channel: str = "wifi",
+    kbps: float = 80_000,
 ) -> None:
     size = len(blobs[blob])
     chunks = chunk_count(size, CHUNK)
-    pacer.want(lane, kbps, blob, CHUNK, chunks, range(chunks) if missing is None else missing, size)
+    pacer.want(channel, kbps, blob, CHUNK, chunks, range(chunks) if missing is None else missing, size)
 
 
 @pytest.mark.broker
-def test_one_broadcast_serves_all_listeners_of_a_lane(
+def test_one_broadcast_serves_all_listeners_of_a_channel(
     any_broker: Any, make_bus: Any, make_pacer: Any, listen: Any, blobs: Blobs
 ) -> None:
     pacer = make_pacer(make_bus(any_broker.url))
@@ -172,17 +178,17 @@ def test_each_lane_is_paced_to_its_own_rate(
 ) -> None:
     pacer = make_pacer(make_bus(any_broker.url))
     sizes = {"ethernet": (500, 20_000.0), "lte": (60, 2_000.0), "nb-2g": (6, 160.0)}  # chunks and kbit/s: 1 s or so
-    expected_s = {lane: (chunks - 1) * CHUNK * 8 / (kbps * 1000) for lane, (chunks, kbps) in sizes.items()}
-    names = {lane: add(blobs, chunks * CHUNK) for lane, (chunks, _) in sizes.items()}
-    devices = {lane: listen(any_broker.port, names[lane], lane, sizes[lane][0]) for lane in sizes}
+    expected_s = {channel: (chunks - 1) * CHUNK * 8 / (kbps * 1000) for channel, (chunks, kbps) in sizes.items()}
+    names = {channel: add(blobs, chunks * CHUNK) for channel, (chunks, _) in sizes.items()}
+    devices = {channel: listen(any_broker.port, names[channel], channel, sizes[channel][0]) for channel in sizes}
     started = time.monotonic()
-    for lane, blob in names.items():
-        want(pacer, blobs, blob, lane=lane, kbps=sizes[lane][1])
+    for channel, blob in names.items():
+        want(pacer, blobs, blob, channel=channel, kbps=sizes[channel][1])
     wait_until(lambda: not any(device.missing for device in devices.values()))
-    for lane, device in devices.items():
+    for channel, device in devices.items():
         took_s = device.last - started - GATHER_S
-        assert took_s > 0.9 * expected_s[lane], lane
-        assert took_s < 4 * expected_s[lane] + 2, lane  # on a busy machine
+        assert took_s > 0.9 * expected_s[channel], channel
+        assert took_s < 4 * expected_s[channel] + 2, channel  # on a busy machine
 
 
 @pytest.mark.broker

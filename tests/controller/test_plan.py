@@ -3,7 +3,7 @@
 from collections import Counter
 
 from edgefleet_controller.records import RolloutRecord, RolloutSpec, WaveRecord
-from edgefleet_controller.rollouts.plan import Assigned, Target, join, plan
+from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, join, plan
 
 CHOICES = {"eu/rpi4/lte": Assigned("v1", "m1", 10), "eu/rpi5/wifi": Assigned("v2", "m2", 10)}
 
@@ -12,8 +12,8 @@ def spec(*waves: float) -> RolloutSpec:
     return RolloutSpec(model="fashion", version=1, waves=waves)
 
 
-def fleet(n: int, profile: str = "eu/rpi4/lte") -> list[Target]:
-    return [Target(f"{profile.replace('/', '-')}-{i}", profile, None) for i in range(n)]
+def fleet(n: int, profile: str = "eu/rpi4/lte") -> list[PlannedDevice]:
+    return [PlannedDevice(f"{profile.replace('/', '-')}-{i}", profile, None) for i in range(n)]
 
 
 def test_the_same_spec_and_fleet_give_the_same_waves_whatever_the_rollouts_id() -> None:
@@ -46,7 +46,9 @@ def test_a_profile_without_a_variant_is_named_and_not_assigned() -> None:
 
 
 def test_a_device_that_answers_with_its_variant_has_nothing_to_install() -> None:
-    planned = plan("r", spec(1), [Target("a", "eu/rpi4/lte", "v1"), Target("b", "eu/rpi4/lte", "v0")], CHOICES, 0)
+    planned = plan(
+        "r", spec(1), [PlannedDevice("a", "eu/rpi4/lte", "v1"), PlannedDevice("b", "eu/rpi4/lte", "v0")], CHOICES, 0
+    )
     assert {e.device: e.phase for e in planned.executions} == {"a": "already_installed", "b": "assigned"}
 
 

@@ -163,10 +163,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     state.mkdir()
     token = make_credentials(state)[1]
     with running_service(state, tick_s=0.2) as service:
-        builder, service.builder = service.builder, NoBuilds(service)
+        builder, service.operations = service.operations, NoBuilds(service)
         with api_of(service) as address:
             yield Live(service, address, token)
-        service.builder = builder
+        service.operations = builder
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import Gate, Timers
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.orders import decide
-from edgefleet_controller.rollouts.own_silence import LONGEST_GAP_MS, Hearing
+from edgefleet_controller.rollouts.own_silence import LONGEST_GAP_MS, OwnSilence
 from edgefleet_controller.rollouts.rollout import (
     Activate,
     End,
@@ -133,7 +133,7 @@ def test_no_device_is_given_up_for_a_silence_that_was_our_own(
 
 
 def test_we_listen_from_the_first_tick_with_the_broker_and_anew_after_it_was_away_or_we_slept() -> None:
-    hearing = Hearing()
+    hearing = OwnSilence()
     asleep_ms = 4_000 + LONGEST_GAP_MS + 1
     ticks = [(1_000, True), (2_000, True), (3_000, False), (4_000, True), (asleep_ms, True), (asleep_ms - 1, True)]
     assert [hearing.at(*tick) for tick in ticks] == [1_000, 1_000, None, 4_000, asleep_ms, asleep_ms - 1]

@@ -9,7 +9,7 @@ import pytest
 import sqlite_utils
 
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.merging import FOREVER_MS, HOUR_MS, Aggregate, Source, Span, spans
+from edgefleet_controller.store.merging import FOREVER_MS, HOUR_MS, Aggregate, Origin, Span, spans
 from edgefleet_controller.store.migrations import TELEMETRY
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
@@ -241,7 +241,7 @@ def test_a_histogram_that_cannot_be_read_leaves_the_counts(store: Store) -> None
 def test_reading_sees_one_moment_while_windows_are_rolled_up(store: Store) -> None:
     store.telemetry.put(fleet())
 
-    def roll_up_meanwhile(_: Source) -> bool:
+    def roll_up_meanwhile(_: Origin) -> bool:
         store.rollups.roll_up(FOREVER_MS, 1000)
         return True
 

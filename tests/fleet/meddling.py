@@ -20,21 +20,21 @@ class Meddler:
 
     Args:
         broker_url: where.
-        lane: on which lane.
+        channel: on which channel.
         blobs: the controller's blobs, which it knows by heart.
         spoil_small: how many wants of each small blob are answered with damaged chunks before the controller answers.
     """
 
-    def __init__(self, broker_url: str, lane: str, blobs: Path, spoil_small: int) -> None:
+    def __init__(self, broker_url: str, channel: str, blobs: Path, spoil_small: int) -> None:
         self.sent: Counter[str] = Counter()
-        self._lane, self._blobs, self._spoil_small = lane, blobs, spoil_small
+        self._channel, self._blobs, self._spoil_small = channel, blobs, spoil_small
         self._spoilt: Counter[str] = Counter()
         self._mine: set[bytes] = set()
         self._kept: list[bytes] = []
         self._foreign = b"from a blob of before"
         subscribed = threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="meddler")
-        every = [(topics.ALL_UP, 0), (topics.blob("+", lane), 0)]
+        every = [(topics.ALL_UP, 0), (topics.blob("+", channel), 0)]
         self._client.on_connect = lambda client, *_: client.subscribe(every)
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = lambda _, __, message: self._hear(message.topic, bytes(message.payload))
@@ -63,7 +63,7 @@ class Meddler:
             part = data[index * want["chunk_bytes"] : (index + 1) * want["chunk_bytes"]]
             wrong = frame(index, bytes([part[0] ^ 1]) + part[1:])
             for _ in range(3 if self._spoil_small > 2 else 1):  # at once: the right one is on its way
-                self._send("spoilt", topics.blob(want["blob"], self._lane), wrong)
+                self._send("spoilt", topics.blob(want["blob"], self._channel), wrong)
 
     def _meddle(self, topic: str, payload: bytes) -> None:
         """A chunk of a large blob is under way: put all that may go wrong before and behind it."""

@@ -48,7 +48,7 @@ def test_a_rollout_reaches_its_devices_and_their_answers_come_back_as_telemetry(
     assert window["p50_ms"] > 0
 
 
-def test_one_broadcast_serves_every_device_of_a_lane(fleet) -> None:
+def test_one_broadcast_serves_every_device_of_a_channel(fleet) -> None:
     for device in ("a", "b", "c"):
         fleet.add_agent(device, LINE)
     rollout = fleet.roll_out(version=2)

@@ -13,7 +13,7 @@ def test_what_a_device_speaks_on_names_the_device_and_the_kind(kind: topics.UpKi
     assert topics.parse_up(topics.up("cam-7", kind)) == topics.UpTopic("cam-7", kind)
 
 
-def test_a_blob_topic_names_the_content_and_the_lane() -> None:
+def test_a_blob_topic_names_the_content_and_the_channel() -> None:
     assert topics.parse_blob(topics.blob(DIGEST, "nb-2g")) == topics.BlobTopic(DIGEST, "nb-2g")
 
 

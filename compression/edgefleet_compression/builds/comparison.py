@@ -23,11 +23,11 @@ def compare_answers(
 
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
-    from edgefleet_compression.onnx_graphs.session import Session, inputs
+    from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 
     source = open_source({name: Path(path) for name, path in files.items()}, Cache(Path(cache_dir)))
     x = inputs(source.data.split("test").x, source.card.preprocessing.scale)
-    a, b = (Session(Path(path), runtime).logits(x) for path in (one, other))
+    a, b = (GraphSession(Path(path), runtime).logits(x) for path in (one, other))
     return {
         "samples": len(x),
         "same_top1": int((a.argmax(1) == b.argmax(1)).sum()),

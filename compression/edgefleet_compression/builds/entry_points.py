@@ -158,7 +158,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     progress.at(0, recipe.steps[0].step, 0.0, "starting")
     one_thread()
     from edgefleet_compression.builds.lineage import record
-    from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
+    from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.measuring.measure import measured
     from edgefleet_compression.models.source import open_source
@@ -168,7 +168,7 @@ def _built(asked: BuildRequest, recipe: Recipe) -> Outcome:
     work_dir.mkdir(parents=True, exist_ok=True)
     cache = Cache(Path(asked.cache_dir))
     source = open_source({name: Path(path) for name, path in asked.files.items()}, cache)
-    made, reports = run_recipe(recipe, Bench(source, scheme, asked.seed, cache, work_dir), progress.at)
+    made, reports = run_recipe(recipe, Workbench(source, scheme, asked.seed, cache, work_dir), progress.at)
     path = Path(shutil.copyfile(made, work_dir / VARIANT))
     build_s = round(time.monotonic() - started, 2)
     last = len(recipe.steps)
@@ -209,10 +209,12 @@ def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> dict[str
     import numpy as np
 
     from edgefleet_compression.measuring.host import host
-    from edgefleet_compression.onnx_graphs.session import Session, inputs
+    from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 
     golden = source.data.split("val").first(source.card.golden.samples)
-    logits = Session(path, runtime).logits(inputs(golden.x, source.card.preprocessing.scale), batch=1).astype(float)
+    logits = (
+        GraphSession(path, runtime).logits(inputs(golden.x, source.card.preprocessing.scale), batch=1).astype(float)
+    )
     powers = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = powers / powers.sum(1, keepdims=True)
     recorded = probabilities.round(_digits(probabilities)).tolist()

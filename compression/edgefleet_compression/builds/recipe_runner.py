@@ -46,7 +46,7 @@ class StepReport:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workbench:
     """What a recipe runs with: source model, scheme, seed, cache, and where steps may write."""
 
     source: Source
@@ -56,7 +56,7 @@ class Bench:
     work_dir: Path
 
 
-def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Path, list[StepReport]]:
+def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tuple[Path, list[StepReport]]:
     """Run every step that the cache doesn't know.
 
     Args:
@@ -84,7 +84,7 @@ def run_recipe(recipe: Recipe, bench: Bench, progress: StepProgress) -> tuple[Pa
 
 
 def _run_step(
-    spec: StepSpec, state: State | SourceState, bench: Bench, progress: Callable[[float, str], None]
+    spec: StepSpec, state: State | SourceState, bench: Workbench, progress: Callable[[float, str], None]
 ) -> tuple[State, StepReport]:
     signature = SIGNATURES[spec.step]
     config = spec.settings().model_dump(mode="json")

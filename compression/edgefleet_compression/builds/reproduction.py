@@ -33,7 +33,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Made:
+class BuiltFile:
     """What a build gave: its steps as they were reported, and the digests of its file and of that file's encoding."""
 
     steps: Sequence[Mapping[str, Any]]
@@ -42,7 +42,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RebuildComparison:
     """The verdict, each step's digests, what is another than it was, and why there is a difference, if there is one.
 
     `steps` are (step, then, now), digests of what it made; None where none was recorded.
@@ -55,7 +55,9 @@ class Comparison:
     answers: Answers | None
 
 
-def compare(recorded: Lineage, then: Made, lineage: Lineage, now: Made, answers: Answers | None) -> Comparison:
+def compare(
+    recorded: Lineage, then: BuiltFile, lineage: Lineage, now: BuiltFile, answers: Answers | None
+) -> RebuildComparison:
     """Compare a variant with what came out as it was made again.
 
     Args:
@@ -76,7 +78,7 @@ def compare(recorded: Lineage, then: Made, lineage: Lineage, now: Made, answers:
     else:
         verdict = "equal_answers" if answers is not None and answers.are_equal else "different"
         reasons.append(_first_difference(then, now, changed))
-    return Comparison(verdict, steps, changed, reasons, answers)
+    return RebuildComparison(verdict, steps, changed, reasons, answers)
 
 
 def depends_on(step: str) -> frozenset[str]:
@@ -96,7 +98,7 @@ def depends_on(step: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _first_difference(then: Made, now: Made, changed: Mapping[str, tuple[Any, Any]]) -> str:
+def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, tuple[Any, Any]]) -> str:
     for number, (a, b) in enumerate(zip(then.steps, now.steps, strict=True), start=1):
         what = f"step {number}, {a['step']}, made something else"
         if a.get("revision") is not None and a["revision"] != b["revision"]:

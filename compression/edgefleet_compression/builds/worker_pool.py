@@ -24,7 +24,7 @@ from typing import Any, ParamSpec, TypeVar
 import psutil
 
 from edgefleet_compression.builds.worker_main import serve
-from edgefleet_compression.errors import WorkerError
+from edgefleet_compression.errors import WorkerLostError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Workers(Executor):
         """End the workers; with `cancel_futures` at once, and what they had begun fails."""
         if cancel_futures:
             self._stopped = True
-            self._threads.shutdown(wait=False, cancel_futures=True)  # before a lane is free and takes the next
+            self._threads.shutdown(wait=False, cancel_futures=True)  # before a thread is free and takes the next
             for worker in list(self._alive):
                 worker.end(LEAVE_S)
         self._threads.shutdown(wait=wait)
@@ -104,7 +104,7 @@ class Workers(Executor):
 
     def _take(self) -> "_Worker":
         if self._stopped:
-            raise WorkerError("it was stopped")
+            raise WorkerLostError("it was stopped")
         try:
             return self._idle.get_nowait()
         except queue.Empty:
@@ -139,7 +139,7 @@ class _Worker:
             ok, answer = self._pipe.recv()
         except (EOFError, OSError):
             self._lost = True
-            raise WorkerError(f"its worker process {self._how_it_ended()}") from None
+            raise WorkerLostError(f"its worker process {self._how_it_ended()}") from None
         finally:
             self.is_idle = True
         if not ok:
@@ -171,7 +171,7 @@ class _Worker:
     def _refuse(self, why: str) -> None:
         self._lost = True
         self._kill()
-        raise WorkerError(f"its worker process {why}")
+        raise WorkerLostError(f"its worker process {why}")
 
     def _kill(self) -> None:
         with contextlib.suppress(psutil.Error, TypeError):

@@ -18,7 +18,7 @@ from edgefleet_compression.measuring.host import host
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
 
@@ -146,7 +146,7 @@ def _sha256(path: Path) -> str:
 
 
 def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> Metrics:
-    session, data = Session(path, runtime), source.data
+    session, data = GraphSession(path, runtime), source.data
     scale = source.card.preprocessing.scale
     val, test = data.split("val"), data.split("test")
     val_top1 = session.logits(inputs(val.x, scale)).argmax(1)

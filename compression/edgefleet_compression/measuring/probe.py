@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 
 WARM_UP = 30
 # A tiny network's runs all fit into one hiccup of a busy host: time on until the figure is one of calm and storm.
@@ -42,7 +42,7 @@ def probe(path: Path, shape: tuple[int, ...], runs: int, runtime: dict[str, str]
     x = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
     process = psutil.Process()
     before = process.memory_info().rss
-    session = Session(path, runtime)
+    session = GraphSession(path, runtime)
     if session.dtype == np.uint8:
         x *= 255
     began_s = time.perf_counter()
@@ -66,7 +66,10 @@ def ratio(path: Path, reference: Path, shape: tuple[int, ...], runtime: dict[str
     A round's figure is the tenth percentile of the calls of each side: what a busy host does to the others is left
     out. onnxruntime runs in the calling thread, whose CPU time is taken.
     """
-    sessions: list[tuple[Session, list[float]]] = [(Session(path, runtime), []), (Session(reference), [])]
+    sessions: list[tuple[GraphSession, list[float]]] = [
+        (GraphSession(path, runtime), []),
+        (GraphSession(reference), []),
+    ]
     x = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
     ratios: list[float] = []
     began_s = time.perf_counter()
@@ -79,7 +82,7 @@ def ratio(path: Path, reference: Path, shape: tuple[int, ...], runtime: dict[str
     return round(float(np.median(ratios)), 4)
 
 
-def _tenth(session: Session, x: NDArray[np.float32]) -> float:
+def _tenth(session: GraphSession, x: NDArray[np.float32]) -> float:
     times_ns = []
     for call in range(ROUND_CALLS + ROUND_WARM_UP):
         started = time.thread_time_ns()

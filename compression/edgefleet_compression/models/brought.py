@@ -15,7 +15,7 @@ from onnx import TensorProto, inliner, numpy_helper
 
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 
 MAX_BYTES = 256 * 2**20
 MAX_NODES = 20_000
@@ -102,7 +102,7 @@ def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
     """
     samples = 1 if graph.batch == 1 else 2
     try:
-        answer = Session(path).run(np.zeros((samples, *shape), np.float32))
+        answer = GraphSession(path).run(np.zeros((samples, *shape), np.float32))
     except Exception as error:  # a binding's own types
         raise GraphError(f"onnxruntime doesn't run the file ({_first_line(error)}): export it again") from None
     if answer.ndim != 2 or len(answer) != samples or answer.shape[1] < 2:

@@ -65,7 +65,7 @@ class Input(Part):
     shape: Annotated[tuple[Annotated[int, Field(gt=0, le=16384)], ...], Field(min_length=1, max_length=4)]
 
 
-class Preprocessing(Part):
+class CardPreprocessing(Part):
     """How a sample becomes the model's input: input = sample * scale; float32 samples are taken as they are, by 1."""
 
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
@@ -94,7 +94,7 @@ class ModelCard(Part):
     onnx: FileRef | None = None
     data: FileRef
     input: Input
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: CardPreprocessing = CardPreprocessing()
     golden: Golden = Golden()
     constraints: list[Constraints] = Field(default_factory=list)
     pins: dict[str, Any] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from edgefleet_compression.models.card import CARD_FILE, ModelCard, check_files,
 from edgefleet_compression.models.data import Data, Samples, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_protocol.canonical import digest_of
 
 BATCH = 250
@@ -68,7 +68,7 @@ class Source:
     def _answers(self, x: Samples, mirrored: bool) -> Logits:
         scale = self.card.preprocessing.scale
         if not isinstance(self.state, TorchState):
-            return Session(self.state.path).logits(inputs(x[..., ::-1] if mirrored else x, scale))
+            return GraphSession(self.state.path).logits(inputs(x[..., ::-1] if mirrored else x, scale))
         answers = []
         with torch.inference_mode():
             for start in range(0, len(x), BATCH):

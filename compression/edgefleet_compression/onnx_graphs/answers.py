@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.onnx_graphs.session import Session
+from edgefleet_compression.onnx_graphs.session import GraphSession
 
 Logits = NDArray[np.float32]
 
@@ -55,9 +55,9 @@ def check_runs(step: str, before: Path, after: Path, x: Logits, least: Nearness)
     Raises:
         StepError: the new file doesn't run, or answers noise.
     """
-    exact = Session(before).logits(x)
+    exact = GraphSession(before).logits(x)
     try:
-        changed = Session(after).logits(x)
+        changed = GraphSession(after).logits(x)
     except Exception as error:  # a binding's own types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise StepError(f"{step}: onnxruntime doesn't run what was made ({reason}): drop the step") from None

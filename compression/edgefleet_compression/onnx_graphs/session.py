@@ -19,7 +19,7 @@ def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[
     return x.astype(np.float32) * np.float32(scale)
 
 
-class Session:
+class GraphSession:
     """One input float32 or uint8, one output, any batch; one sample at a time where the graph or its answers ask it.
 
     A range that is taken as the graph runs is taken over the whole batch: devices are asked for one sample, and the

@@ -14,7 +14,7 @@ NOT_MEASURED = math.inf
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Bounds:
     """Upper bounds, None where nothing is asked.
 
     `max_drop` is a share of right answers below the source model (of agreement with it where there are no labels),
@@ -40,7 +40,7 @@ class Miss:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BoundsVerdict:
     """The points of one class that meet everything; else the nearest ones, each with what it breaks, worst first."""
 
     feasible: list[Point]
@@ -57,13 +57,13 @@ class Verdict:
         return f"no point meets everything; nearest: {near}"
 
 
-def wanted_from(given: Sequence[str]) -> Wanted:
+def wanted_from(given: Sequence[str]) -> Bounds:
     """The bounds written as `NAME=NUMBER`.
 
     Raises:
         SearchError: no such bound, or no positive number.
     """
-    known = [field.name for field in fields(Wanted)]
+    known = [field.name for field in fields(Bounds)]
     found: dict[str, float] = {}
     for text in given:
         name, _, number = text.partition("=")
@@ -75,7 +75,7 @@ def wanted_from(given: Sequence[str]) -> Wanted:
             found[name] = math.nan
         if not 0 <= found[name] < math.inf:
             raise SearchError(f"'{text}' is no bound: write {name}=NUMBER, 0 or more")
-    return Wanted(**found)
+    return Bounds(**found)
 
 
 def cautious_drop(metrics: Metrics) -> float | None:
@@ -86,7 +86,7 @@ def cautious_drop(metrics: Metrics) -> float | None:
     return metrics.drop_val + (high - low) / (2 * Z_95)
 
 
-def misses(metrics: Metrics, wanted: Wanted) -> list[Miss]:
+def misses(metrics: Metrics, wanted: Bounds) -> list[Miss]:
     """What a point breaks, the worst first; [] where it meets everything."""
     drop = cautious_drop(metrics)
     lost = "lost on val with a standard error" if metrics.drop_val is not None else "answered otherwise than the source"
@@ -108,7 +108,7 @@ def misses(metrics: Metrics, wanted: Wanted) -> list[Miss]:
     return sorted(found, key=lambda miss: (-miss.share, miss.constraint))
 
 
-def judge(points: Sequence[Point], wanted: Wanted) -> Verdict:
+def judge(points: Sequence[Point], wanted: Bounds) -> BoundsVerdict:
     """Which measured points of one class meet `wanted`, and which come nearest where none does.
 
     The nearest is the one whose worst miss is the smallest share of what was allowed.
@@ -116,6 +116,6 @@ def judge(points: Sequence[Point], wanted: Wanted) -> Verdict:
     measured = [(p, misses(p.metrics, wanted)) for p in points if p.metrics is not None]
     feasible = [p for p, broken in measured if not broken]
     if feasible:
-        return Verdict(feasible, [])
+        return BoundsVerdict(feasible, [])
     measured.sort(key=lambda pair: (pair[1][0].share, len(pair[1]), pair[0].recipe.name))
-    return Verdict([], measured[:NEAREST])
+    return BoundsVerdict([], measured[:NEAREST])

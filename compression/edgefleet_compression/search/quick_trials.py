@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.recipes.recipe import Recipe, StepSpec
-from edgefleet_compression.search.storage_settings import Menu, Scores, Setting, explore, menu_for
+from edgefleet_compression.search.storage_settings import Scores, Setting, SettingsMenu, explore, menu_for
 from edgefleet_protocol.canonical import digest_of
 
 TRIALS = "trials.json"
@@ -105,7 +105,7 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _look(request: Mapping[str, Any]) -> dict[str, Any]:
-    from edgefleet_compression.builds.recipe_runner import Bench, run_recipe
+    from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.builds.worker_main import one_thread
     from edgefleet_compression.cache import Cache, library_versions
     from edgefleet_compression.models.source import open_source
@@ -115,7 +115,7 @@ def _look(request: Mapping[str, Any]) -> dict[str, Any]:
     work_dir.mkdir(parents=True, exist_ok=True)
     cache = Cache(Path(request["cache_dir"]))
     source = open_source({name: Path(path) for name, path in request["files"].items()}, cache)
-    bench = Bench(source, None, request["seed"], cache, work_dir)
+    bench = Workbench(source, None, request["seed"], cache, work_dir)
     plain, _ = run_recipe(Recipe.model_validate(request["recipe"]), bench, lambda *_: None)
     key = digest_of(
         {
@@ -138,7 +138,7 @@ def _look(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"ok": True, **json.loads((folder / TRIALS).read_bytes())}
 
 
-def _trials(menu: Menu, bench: "_Network", request: Mapping[str, Any]) -> list[Trial]:
+def _trials(menu: SettingsMenu, bench: "_Network", request: Mapping[str, Any]) -> list[Trial]:
     until_s = time.monotonic() + request["most_s"]
     found: dict[tuple[str, ...], Trial] = {}
 
@@ -158,11 +158,11 @@ class _Network:
     """The network in fp32, and what it answers to the proxy's samples."""
 
     def __init__(self, plain: Path, bench: Any) -> None:
-        from edgefleet_compression.onnx_graphs.session import Session, inputs
+        from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 
         split = bench.source.data.split("val").first(SAMPLES)
         self._x = inputs(split.x, bench.source.card.preprocessing.scale)
-        self._answers = Session(plain).logits(self._x)
+        self._answers = GraphSession(plain).logits(self._x)
         self._plain, self._bench = plain, bench
 
     def kinds(self) -> set[str]:
@@ -175,11 +175,11 @@ class _Network:
         """Store the network so, and see what that does to its answers."""
         from edgefleet_compression.measuring.measure import encoded_bytes
         from edgefleet_compression.onnx_graphs.answers import nearness
-        from edgefleet_compression.onnx_graphs.session import Session
+        from edgefleet_compression.onnx_graphs.session import GraphSession
 
         with tempfile.TemporaryDirectory(dir=self._bench.work_dir) as folder:
             path, _ = self._run(steps_of(setting), Path(folder))
-            near = nearness(self._answers, Session(path).logits(self._x))
+            near = nearness(self._answers, GraphSession(path).logits(self._x))
             return Trial(setting, encoded_bytes(path), round(near.sqnr_db, 2), round(near.agreement, 4))
 
     def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, Mapping[str, Any]]:

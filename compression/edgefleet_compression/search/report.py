@@ -4,7 +4,7 @@ from typing import Any
 
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.search import Found
-from edgefleet_compression.search.targets import Target
+from edgefleet_compression.search.targets import SearchTarget
 
 FIGURES = (
     "accuracy_val",
@@ -61,7 +61,7 @@ def report(found: Found) -> dict[str, Any]:
     }
 
 
-def _points(found: Found, targets: dict[Any, Target]) -> list[dict[str, Any]]:
+def _points(found: Found, targets: dict[Any, SearchTarget]) -> list[dict[str, Any]]:
     by_recipe: dict[str, dict[str, Any]] = {}
     for point in found.points:
         entry = by_recipe.setdefault(
@@ -79,7 +79,7 @@ def _points(found: Found, targets: dict[Any, Target]) -> list[dict[str, Any]]:
     return list(by_recipe.values())
 
 
-def _row(point: Point, target: Target) -> dict[str, Any]:
+def _row(point: Point, target: SearchTarget) -> dict[str, Any]:
     row: dict[str, Any] = {"recipe": point.recipe.name, "order": point.order, "rejected": point.rejected}
     if point.metrics is None:
         return row

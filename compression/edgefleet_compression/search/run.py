@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.worker_pool import Limits, Workers
-from edgefleet_compression.errors import WorkerError
+from edgefleet_compression.errors import WorkerLostError
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
@@ -30,7 +30,7 @@ Done = Callable[[list[Point]], None]
 
 
 @dataclass(frozen=True)
-class Standing:
+class SearchStatus:
     """How far a search is: what it is at, seconds since it began and until it ends at the latest, builds and points.
 
     `running` has {recipe, fraction, text} for each build under way.
@@ -45,13 +45,13 @@ class Standing:
     running: list[dict[str, Any]]
 
 
-class Listener(Protocol):
+class SearchListener(Protocol):
     """Who wants to know how a search goes."""
 
     def point(self, point: Point) -> None:
         """A recipe was measured for a class, or is out."""
 
-    def standing(self, standing: Standing) -> None:
+    def standing(self, standing: SearchStatus) -> None:
         """How far it is, a few times a second."""
 
 
@@ -61,7 +61,7 @@ class Silence:
     def point(self, point: Point) -> None:
         """Say nothing."""
 
-    def standing(self, standing: Standing) -> None:
+    def standing(self, standing: SearchStatus) -> None:
         """Say nothing."""
 
 
@@ -94,7 +94,7 @@ class _Wish:
 class Runs:
     """The builds of a search until a point in time; what comes back may ask for more."""
 
-    def __init__(self, ground: Ground, budget_s: float, listener: Listener) -> None:
+    def __init__(self, ground: Ground, budget_s: float, listener: SearchListener) -> None:
         """Begin to count the time.
 
         Args:
@@ -219,7 +219,7 @@ class Runs:
     def _tell(self, running: list[_Wish]) -> None:
         rejected = sum(point.rejected is not None for point in self.points)
         self._listener.standing(
-            Standing(
+            SearchStatus(
                 phase=self.phase,
                 elapsed_s=time.monotonic() - self._began_s,
                 left_s=self.left_s,
@@ -255,7 +255,7 @@ def _progress(wish: _Wish) -> dict[str, Any]:
 def _outcome(future: Future[Any], time_is_up: bool) -> Any:
     try:
         return future.result()
-    except WorkerError as error:
+    except WorkerLostError as error:
         return {"ok": False, "error": STOPPED if time_is_up else str(error)}
     except Exception as error:
         return {"ok": False, "error": f"unexpected {type(error).__name__} ({error})"}

@@ -16,14 +16,14 @@ from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
-from edgefleet_compression.search.bounds import Verdict, Wanted, judge
+from edgefleet_compression.search.bounds import Bounds, BoundsVerdict, judge
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.quick_trials import Trial, effective, look, promising, steps_of
 from edgefleet_compression.search.rounds import Means, Planned
-from edgefleet_compression.search.run import Ground, Listener, Runs, Silence
+from edgefleet_compression.search.run import Ground, Runs, SearchListener, Silence
 from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
-from edgefleet_compression.search.targets import Target
+from edgefleet_compression.search.targets import SearchTarget
 from edgefleet_profiles.device_class import InstructionSet
 
 WORTH_PACKING = 64 * 1024
@@ -41,15 +41,15 @@ class Ask:
     """What to look for: a model by its files, the device classes, minutes of wall time, and what must be met."""
 
     files: Mapping[str, str]
-    targets: tuple[Target, ...]
+    targets: tuple[SearchTarget, ...]
     budget_s: float
     seed: int = 0
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: Bounds = field(default_factory=Bounds)
     space: Space = field(default_factory=default_space)
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchFolders:
     """Where a search works: the cache is kept and makes the next one quick, `work` is this one's own."""
 
     cache: Path
@@ -69,7 +69,7 @@ class Found:
     executions: dict[str, int]
     steps: int
     seconds: float
-    verdicts: dict[InstructionSet, Verdict] = field(default_factory=dict)
+    verdicts: dict[InstructionSet, BoundsVerdict] = field(default_factory=dict)
 
     @property
     def trainings(self) -> int:
@@ -92,7 +92,7 @@ class Found:
         return {order: row for order, row in table.items() if row}
 
 
-def search(ask: Ask, place: Place, workers: Workers, listener: Listener | None = None) -> Found:
+def search(ask: Ask, place: SearchFolders, workers: Workers, listener: SearchListener | None = None) -> Found:
     """Look for variants until the budget is spent or nothing is left to try.
 
     Whatever cannot be built is a rejected point with its reason. The same ask in the same place finds what ran before
@@ -134,13 +134,13 @@ def search_folder(
     folder: Path,
     state: Path,
     *,
-    targets: tuple[Target, ...],
+    targets: tuple[SearchTarget, ...],
     budget_s: float,
     seed: int = 0,
-    wanted: Wanted | None = None,
+    wanted: Bounds | None = None,
     space: Space | None = None,
     workers: int = 2,
-    listener: Listener | None = None,
+    listener: SearchListener | None = None,
 ) -> Found:
     """The same for a model's folder, without a controller; `state` keeps cache and work.
 
@@ -163,14 +163,14 @@ def search_folder(
     files = {name: str(folder / name) for name in (CARD_FILE, *card.files)}
     pool = Workers(workers)
     try:
-        ask = Ask(files, targets, budget_s, seed, wanted or Wanted(), space or default_space())
-        return search(ask, Place(state / "cache", state / "work"), pool, listener)
+        ask = Ask(files, targets, budget_s, seed, wanted or Bounds(), space or default_space())
+        return search(ask, SearchFolders(state / "cache", state / "work"), pool, listener)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 class _Search:
-    def __init__(self, ask: Ask, ground: Ground, listener: Listener) -> None:
+    def __init__(self, ask: Ask, ground: Ground, listener: SearchListener) -> None:
         self._ask = ask
         self._ground = ground
         self._runs = Runs(ground, ask.budget_s, listener)

@@ -27,7 +27,7 @@ MEAN_BITS = (0.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0)
 
 
 @dataclass(frozen=True)
-class Menu:
+class SettingsMenu:
     """The values that each knob may take."""
 
     knobs: Mapping[str, tuple[float, ...]]
@@ -42,15 +42,15 @@ class Menu:
             yield dict(zip(self.knobs, values, strict=True))
 
 
-def menu_for(kinds: Collection[str]) -> Menu:
+def menu_for(kinds: Collection[str]) -> SettingsMenu:
     """The knobs of a network whose weights are of these kinds; one kind alone needs no bits spread by sensitivity."""
     knobs: dict[str, tuple[float, ...]] = {kind: values for kind, values in BY_KIND.items() if kind in kinds}
     if len(knobs) > 1:
         knobs["mean_bits"] = MEAN_BITS
-    return Menu({**knobs, "sparsity": SPARSITY})
+    return SettingsMenu({**knobs, "sparsity": SPARSITY})
 
 
-def explore(menu: Menu, most: int, seed: int, score: Callable[[Setting], Scores | None]) -> None:
+def explore(menu: SettingsMenu, most: int, seed: int, score: Callable[[Setting], Scores | None]) -> None:
     """Score every setting of a small menu, or `most` of a large one, chosen by what the ones before have shown.
 
     Large menus go to Optuna's multi-objective tree-structured Parzen estimator (Ozaki et al. 2022).

@@ -14,7 +14,7 @@ Origin = Literal["measured", "predicted", "modelled"]
 
 
 @dataclass(frozen=True)
-class Target:
+class SearchTarget:
     """A device class, and the hardware whose figures stand for it; None where nothing is known but the class."""
 
     instruction_set: InstructionSet
@@ -38,7 +38,7 @@ class Target:
         return modelled_mj(self.hardware, latency_ms), "modelled"
 
 
-def targets_of(profiles: Iterable[DeviceProfile]) -> tuple[Target, ...]:
+def targets_of(profiles: Iterable[DeviceProfile]) -> tuple[SearchTarget, ...]:
     """One target for each instruction set, with the slowest of its hardware: what holds there holds for the others."""
     found: dict[InstructionSet, Hardware] = {}
     for profile in profiles:
@@ -46,4 +46,4 @@ def targets_of(profiles: Iterable[DeviceProfile]) -> tuple[Target, ...]:
         known = found.get(instruction_set)
         if known is None or (hardware.latency_factor, hardware.name) > (known.latency_factor, known.name):
             found[instruction_set] = hardware
-    return tuple(Target(instruction_set, hardware) for instruction_set, hardware in sorted(found.items()))
+    return tuple(SearchTarget(instruction_set, hardware) for instruction_set, hardware in sorted(found.items()))

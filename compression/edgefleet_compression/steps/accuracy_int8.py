@@ -15,7 +15,7 @@ from edgefleet_compression.onnx_graphs.biases import correct_biases, give_biases
 from edgefleet_compression.onnx_graphs.graph import saved, strip
 from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
 from edgefleet_compression.onnx_graphs.qdq import answers_in_float, in_float
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.step_configs import AccuracyInt8Config
 from edgefleet_compression.step import Context, StepResult
@@ -96,13 +96,13 @@ class _Target:
     def __init__(self, path: Path, context: Context) -> None:
         val = context.source.data.split("val")
         self._x = inputs(val.x, context.source.card.preprocessing.scale)
-        top1 = Session(path).logits(self._x).argmax(1)
+        top1 = GraphSession(path).logits(self._x).argmax(1)
         self._wanted = top1 if val.y is None else val.y
         self._right = (top1 == self._wanted).astype(np.float64)
 
     def loss(self, path: Path) -> _Loss:
         """The mean of the differences by sample, with its error."""
-        lost = self._right - (Session(path).logits(self._x).argmax(1) == self._wanted)
+        lost = self._right - (GraphSession(path).logits(self._x).argmax(1) == self._wanted)
         return _Loss(float(lost.mean()), float(lost.std() / np.sqrt(len(lost))))
 
 
@@ -111,12 +111,12 @@ def _by_cost(
 ) -> list[str]:
     """The layers, first the one whose rounding alone changes the logits most."""
     path = context.folder / "isolated.onnx"
-    whole = Session(saved(source, path)).logits(x)
+    whole = GraphSession(saved(source, path)).logits(x)
     costs: dict[str, float] = {}
     for number, layer in enumerate(layers):
         context.progress(0.1 + 0.5 * number / len(layers), f"layer {number + 1} of {len(layers)} alone in 8 bits")
         alone = in_float(quantized, source, set(layers) - {layer})
-        costs[layer] = float(np.square(Session(saved(alone, path)).logits(x) - whole).mean())
+        costs[layer] = float(np.square(GraphSession(saved(alone, path)).logits(x) - whole).mean())
     return sorted(layers, key=lambda layer: -costs[layer])
 
 

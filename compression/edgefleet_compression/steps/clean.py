@@ -13,7 +13,7 @@ from edgefleet_compression.models.source import Logits
 from edgefleet_compression.models.states import BroughtState, OnnxState
 from edgefleet_compression.onnx_graphs.folding import folded
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved, strip
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.step_configs import ExportConfig
 from edgefleet_compression.step import Context, StepResult
 
@@ -99,7 +99,7 @@ WAYS: dict[str, Way] = {
 def _difference(path: Path, expected: Logits, context: Context, tolerance: float) -> float:
     """The largest difference of a logit from the source's over samples of val, by the largest logit above 1."""
     x = inputs(context.source.data.split("val").x[: len(expected)], context.source.card.preprocessing.scale)
-    difference = float(np.abs(Session(path).logits(x) - expected).max() / max(1.0, float(np.abs(expected).max())))
+    difference = float(np.abs(GraphSession(path).logits(x) - expected).max() / max(1.0, float(np.abs(expected).max())))
     if not difference <= tolerance:
         raise StepError(f"a logit differs by {difference:.2g} from the brought file's, {tolerance:.2g} is allowed")
     return difference

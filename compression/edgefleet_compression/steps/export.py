@@ -16,7 +16,7 @@ from edgefleet_compression.models.states import BroughtState, OnnxState, SourceS
 from edgefleet_compression.networks.rounding import Mark, traced, with_points
 from edgefleet_compression.onnx_graphs.graph import strip
 from edgefleet_compression.onnx_graphs.ranges import take_out
-from edgefleet_compression.onnx_graphs.session import Session, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.step_configs import ExportConfig
 from edgefleet_compression.step import Context, StepResult
 from edgefleet_compression.steps.clean import clean
@@ -98,7 +98,7 @@ def check_parity(state: TorchState, path: Path, context: Context, tolerance: flo
     x = inputs(source.data.split("val").x[:PARITY_SAMPLES], source.card.preprocessing.scale)
     with torch.inference_mode():
         expected = state.module(torch.from_numpy(x)).numpy()
-    difference = float(np.abs(Session(path).logits(x) - expected).max())
+    difference = float(np.abs(GraphSession(path).logits(x) - expected).max())
     if not difference <= tolerance:
         raise StepError(
             f"export: a logit of the file differs by {difference:.2g} from the module's, {tolerance:.2g} "

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
-from edgefleet_compression.search.bounds import Wanted
-from edgefleet_compression.search.targets import Target, targets_of
+from edgefleet_compression.search.bounds import Bounds
+from edgefleet_compression.search.targets import SearchTarget, targets_of
 from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
@@ -71,10 +71,10 @@ def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     if new.search is not None:
         if new.recipes:
             raise Invalid("a search finds its recipes itself: leave out either recipes or search")
-        return service.builder.search(model, profiles, _quest(service, new.search, profiles))
+        return service.operations.search(model, profiles, _quest(service, new.search, profiles))
     if not profiles:
         raise Invalid("no device has reported yet: name the profiles to compress for")
-    return service.builder.submit(model, profiles, _recipes(new.recipes))
+    return service.operations.submit(model, profiles, _recipes(new.recipes))
 
 
 def _profiles(service: Service, names: list[str]) -> list[DeviceProfile]:
@@ -105,8 +105,8 @@ def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) ->
     known = {target.instruction_set: target for target in targets_of(service.catalogue.profiles())}
     known |= {target.instruction_set: target for target in targets_of(profiles)}
     classes = asked.classes or [t.instruction_set for t in targets_of(profiles)] or list(known)
-    targets = tuple(known.get(one) or Target(one) for one in dict.fromkeys(classes))
-    return Quest(asked.budget_min * 60, targets, asked.seed, Wanted(**asked.constraints.model_dump()))
+    targets = tuple(known.get(one) or SearchTarget(one) for one in dict.fromkeys(classes))
+    return Quest(asked.budget_min * 60, targets, asked.seed, Bounds(**asked.constraints.model_dump()))
 
 
 @router.get("/operations/{operation_id}", responses=problems(404))
@@ -125,7 +125,7 @@ def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = No
 def get_search(service: TheService, operation_id: str) -> dict[str, Any]:
     """What a search found: the front of each class, the table of orders, and every point with its reason."""
     known = service.store.registry.operation(operation_id)
-    found = read_report(service.builder.searches, known.id)
+    found = read_report(service.operations.searches, known.id)
     if found is None:
         raise NotFound(f"operation {known.id} has no report: only the latest searches that ended have one")
     return found
@@ -139,7 +139,7 @@ def get_search(service: TheService, operation_id: str) -> dict[str, Any]:
 def get_picture(service: TheService, operation_id: str, device_class: InstructionSet) -> Response:
     """The front of one class as a picture."""
     known = service.store.registry.operation(operation_id)
-    found = read_picture(service.builder.searches, known.id, device_class)
+    found = read_picture(service.operations.searches, known.id, device_class)
     if found is None:
         raise NotFound(f"operation {known.id} has no picture for {device_class}")
     return Response(found, media_type="image/svg+xml")

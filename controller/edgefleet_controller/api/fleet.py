@@ -117,7 +117,7 @@ def post_accept(service: TheService, device: str) -> DeviceView:
 @router.delete("/devices/{device}", status_code=204, responses=problems(404))
 def delete_device(service: TheService, device: str) -> Response:
     """Forget a device wholly; one that reports again is pending."""
-    forget_device(service.store, service.voice, device)
+    forget_device(service.store, service.desired, device)
     return Response(status_code=204)
 
 

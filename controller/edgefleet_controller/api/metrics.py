@@ -74,9 +74,9 @@ class Fleet(Collector):
         yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows taken.", counts["windows"])
         text = "Telemetry windows that a device no longer had when we missed them."
         yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.lost())
-        sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by lane.", labels=("lane",))
-        for lane, size_bytes in sorted(service.delivered_bytes().items()):
-            sent.add_metric((lane,), size_bytes)
+        sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by channel.", labels=("channel",))
+        for channel, size_bytes in sorted(service.delivered_bytes().items()):
+            sent.add_metric((channel,), size_bytes)
         yield sent
         yield CounterMetricFamily(
             "edgefleet_broker_connections", "Connections to the broker.", bus.counters.connections

@@ -20,8 +20,8 @@ from edgefleet_controller.store.merging import (
     Aggregate,
     Bucket,
     GroupBy,
+    Origin,
     Question,
-    Source,
     floor,
 )
 from edgefleet_profiles.errors import ProfileError, SelectorError
@@ -160,7 +160,7 @@ class Scope:
         self._service = service
         self.by_device = False
 
-    def selects(self, text: str) -> Callable[[Source], bool]:
+    def selects(self, text: str) -> Callable[[Origin], bool]:
         """Whether a source matches a selector.
 
         Raises:
@@ -176,12 +176,12 @@ class Scope:
         devices = {device.id for device in select(self._service.store, self._service.catalogue, text)}
         return lambda source: source.device in devices
 
-    def segments(self) -> Callable[[Source], tuple[str, ...]]:
+    def segments(self) -> Callable[[Origin], tuple[str, ...]]:
         """The segments that a source belongs to."""
         saved = {s.name: self.selects(s.selector) for s in self._service.store.devices.segments()}
         return lambda source: tuple(name for name, matches in saved.items() if matches(source))
 
-    def _matches(self, selector: Selector, source: Source) -> bool:
+    def _matches(self, selector: Selector, source: Origin) -> bool:
         given = {"region": source.region, "hardware": source.hardware, "link": source.link}
         labels = {key: value for key, value in given.items() if value is not None}
         try:

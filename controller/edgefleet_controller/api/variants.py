@@ -38,7 +38,7 @@ def get_variant(service: TheService, variant: str) -> VariantView:
 def start_rebuild(service: TheService, variant: str) -> OperationRecord:
     """Make a variant again from its lineage, without a cache, and compare: see the result of the operation."""
     original = find_original(service.store, service.blobs, _variant(service, variant))
-    return service.builder.rebuild(original)
+    return service.operations.rebuild(original)
 
 
 def _variant(service: Service, variant: str) -> VariantRecord:

@@ -1,1 +1,1 @@
-"""Delivery: blobs on disk, and chunks of them on the lanes of each kind of link."""
+"""Delivery: blobs on disk, and chunks of them on the channels of each kind of link."""

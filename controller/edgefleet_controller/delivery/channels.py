@@ -1,8 +1,8 @@
-"""What to send next on which lane: pure rules, `now` is an argument.
+"""What to send next on which channel: pure rules, `now` is an argument.
 
-A lane is a link kind. Devices say which chunks they miss; a lane gathers what is wanted within a short window, sends
-each wanted chunk once for all listeners, takes turns between blobs, and keeps to the rate of its link. What a device
-still misses it asks for again, so that a forgotten want costs time and nothing else.
+A channel is a kind of link. Devices say which chunks they miss; a channel gathers what is wanted within a short
+window, sends each wanted chunk once for all listeners, takes turns between blobs, and keeps to the rate of its link.
+What a device still misses it asks for again, so that a forgotten want costs time and nothing else.
 """
 
 from collections import OrderedDict
@@ -18,18 +18,18 @@ GRACE_CHUNKS = 2
 """A chunk that left less than `GRACE_S` plus this many chunk intervals ago is still on its way, and not sent again."""
 
 BURST_S = 0.05
-"""How much time a lane that was kept waiting may make up for, in seconds at its rate."""
+"""How much time a channel that was kept waiting may make up for, in seconds at its rate."""
 
-MAX_LANES = 256
+MAX_CHANNELS = 256
 MAX_BLOBS = 256
 MAX_CHUNKS = 8_000_000  # of all blobs that are wanted; a byte each
 
 
 @dataclass(frozen=True)
 class Send:
-    """This chunk is due: send it, then call `Lanes.settle`."""
+    """This chunk is due: send it, then call `Channels.settle`."""
 
-    lane: str
+    channel: str
     blob: str
     index: int
     chunk_bytes: int
@@ -69,7 +69,7 @@ class _Blob:
 
 
 @dataclass
-class _Lane:
+class _Channel:
     rate_kbps: float
     due: float
     blobs: OrderedDict[_Key, _Blob] = field(default_factory=OrderedDict)
@@ -87,21 +87,21 @@ class _Lane:
             del self.left[key, index]
 
 
-class Lanes:
-    """The chunks that are wanted, lane by lane; lanes are independent of each other.
+class Channels:
+    """The chunks that are wanted, channel by channel; channels are independent of each other.
 
     Args:
-        gather_s: how long a lane that was idle gathers wants before it begins, in seconds.
+        gather_s: how long a channel that was idle gathers wants before it begins, in seconds.
     """
 
     def __init__(self, gather_s: float = GATHER_S) -> None:
         self.gather_s = gather_s
         self.refused = 0
-        self._lanes: dict[str, _Lane] = {}
+        self._channels: dict[str, _Channel] = {}
 
     def want(
         self,
-        lane: str,
+        channel: str,
         rate_kbps: float,
         blob: str,
         chunk_bytes: int,
@@ -113,8 +113,8 @@ class Lanes:
         """Note what a device misses; what makes no sense or would be too much is counted in `refused` and ignored.
 
         Args:
-            lane: the link kind.
-            rate_kbps: the rate of the lane, in kbit/s; the last one given counts.
+            channel: the link kind.
+            rate_kbps: the rate of the channel, in kbit/s; the last one given counts.
             blob: the digest of the blob.
             chunk_bytes: the size of its chunks, in bytes.
             chunks: how many chunks the device believes there are.
@@ -124,7 +124,7 @@ class Lanes:
         """
         key = (blob, chunk_bytes)
         sound = chunk_bytes > 0 and rate_kbps > 0 and 0 < chunks == chunk_count(size_bytes, chunk_bytes)
-        one = self._lane(lane, rate_kbps, now) if sound else None
+        one = self._channel(channel, rate_kbps, now) if sound else None
         entry = self._blob(one, key, chunks) if one else None
         if one is None or entry is None:
             self.refused += 1
@@ -142,24 +142,24 @@ class Lanes:
 
     def next(self, now: float) -> Send | Wait:
         """The chunk that has been due for longest, or how long to wait; the same one until it is settled."""
-        busy = [(one.due, name) for name, one in self._lanes.items() if one.blobs]
+        busy = [(one.due, name) for name, one in self._channels.items() if one.blobs]
         if not busy:
             return Wait(None)
         due, name = min(busy)
         if due > now:
             return Wait(due)
-        (blob, chunk_bytes), entry = next(iter(self._lanes[name].blobs.items()))
+        (blob, chunk_bytes), entry = next(iter(self._channels[name].blobs.items()))
         return Send(name, blob, entry.next_index(), chunk_bytes)
 
     def settle(self, send: Send, sent_bytes: int, now: float) -> None:
-        """A chunk is done with, and the lane rests as long as its bytes take.
+        """A chunk is done with, and the channel rests as long as its bytes take.
 
         Args:
             send: what `next` gave.
             sent_bytes: what was sent; 0 when the chunk could not be had.
             now: seconds on the same clock.
         """
-        one = self._lanes.get(send.lane)
+        one = self._channels.get(send.channel)
         if one is None:
             return
         key = (send.blob, send.chunk_bytes)
@@ -175,23 +175,23 @@ class Lanes:
                 del one.blobs[key]
 
     def drop(self, blob: str) -> None:
-        """Forget a blob on every lane."""
-        for one in self._lanes.values():
+        """Forget a blob on every channel."""
+        for one in self._channels.values():
             for key in [key for key in one.blobs if key[0] == blob]:
                 del one.blobs[key]
 
-    def _blob(self, lane: _Lane, key: _Key, chunks: int) -> _Blob | None:
-        if entry := lane.blobs.get(key):
+    def _blob(self, channel: _Channel, key: _Key, chunks: int) -> _Blob | None:
+        if entry := channel.blobs.get(key):
             return entry if len(entry.wanted) == chunks else None
-        wanted = sum(len(blob.wanted) for one in self._lanes.values() for blob in one.blobs.values())
-        fits = len(lane.blobs) < MAX_BLOBS and wanted + chunks <= MAX_CHUNKS
+        wanted = sum(len(blob.wanted) for one in self._channels.values() for blob in one.blobs.values())
+        fits = len(channel.blobs) < MAX_BLOBS and wanted + chunks <= MAX_CHUNKS
         return _Blob(bytearray(chunks)) if fits else None
 
-    def _lane(self, name: str, rate_kbps: float, now: float) -> _Lane | None:
-        if name not in self._lanes:
-            if len(self._lanes) >= MAX_LANES:
+    def _channel(self, name: str, rate_kbps: float, now: float) -> _Channel | None:
+        if name not in self._channels:
+            if len(self._channels) >= MAX_CHANNELS:
                 return None
-            self._lanes[name] = _Lane(rate_kbps, now)
-        one = self._lanes[name]
+            self._channels[name] = _Channel(rate_kbps, now)
+        one = self._channels[name]
         one.rate_kbps = rate_kbps
         return one

@@ -1,4 +1,4 @@
-"""The one thread that sends chunks: lanes decide, the bus sends."""
+"""The one thread that sends chunks: channels decide, the bus sends."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from edgefleet_controller.delivery.channels import Lanes, Send, Wait
+from edgefleet_controller.delivery.channels import Channels, Send, Wait
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import frame
 
@@ -29,7 +29,7 @@ class ChunkSender(Protocol):
 
 
 class Pacer:
-    """Sends what lanes want, each lane at its rate; never ends before it is stopped.
+    """Sends what channels want, each channel at its rate; never ends before it is stopped.
 
     Args:
         bus: where chunks go.
@@ -46,7 +46,7 @@ class Pacer:
         self._bus = bus
         self._open_chunk = open_chunk
         self._clock = clock
-        self._lanes = Lanes()
+        self._channels = Channels()
         self._bytes_sent: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._changed = threading.Condition()  # guards the two above
         self._stop = threading.Event()
@@ -69,7 +69,7 @@ class Pacer:
 
     def want(
         self,
-        lane: str,
+        channel: str,
         rate_kbps: float,
         blob: str,
         chunk_bytes: int,
@@ -77,19 +77,19 @@ class Pacer:
         missing: Iterable[int],
         size_bytes: int,
     ) -> None:
-        """Note what a device misses, from any thread; see `Lanes.want`."""
+        """Note what a device misses, from any thread; see `Channels.want`."""
         with self._changed:
-            self._lanes.want(lane, rate_kbps, blob, chunk_bytes, chunks, missing, size_bytes, self._clock())
+            self._channels.want(channel, rate_kbps, blob, chunk_bytes, chunks, missing, size_bytes, self._clock())
             self._changed.notify_all()
 
     def drop(self, blob: str) -> None:
         """Send no more of a blob; a chunk that is being sent still goes out."""
         with self._changed:
-            self._lanes.drop(blob)
+            self._channels.drop(blob)
             self._changed.notify_all()
 
     def bytes_sent(self) -> dict[tuple[str, str], int]:
-        """Bytes of chunks sent per (lane, blob), without frames and MQTT; the last `MAX_COUNTED` of them."""
+        """Bytes of chunks sent per (channel, blob), without frames and MQTT; the last `MAX_COUNTED` of them."""
         with self._changed:
             return dict(self._bytes_sent)
 
@@ -97,7 +97,7 @@ class Pacer:
     def refused(self) -> int:
         """How many wants made no sense or were too much."""
         with self._changed:
-            return self._lanes.refused
+            return self._channels.refused
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -109,7 +109,7 @@ class Pacer:
 
     def _step(self) -> None:
         with self._changed:
-            due = self._lanes.next(self._clock())
+            due = self._channels.next(self._clock())
             if isinstance(due, Wait):
                 if not self._stop.is_set():
                     self._changed.wait(None if due.until is None else max(0.0, due.until - self._clock()))
@@ -119,7 +119,7 @@ class Pacer:
         except Exception:
             log.exception("chunk %d of %s is dropped", due.index, due.blob)
             sent_bytes = 0
-        if sent_bytes is None:  # not settled: the lane gives the same chunk again
+        if sent_bytes is None:  # not settled: the channel gives the same chunk again
             self._stop.wait(_RETRY_S)
             return
         self._settle(due, sent_bytes)
@@ -132,14 +132,14 @@ class Pacer:
         if not data:
             log.warning("chunk %d of %s is wanted, and is not there", due.index, due.blob)
             return 0
-        sent = self._bus.publish_chunk(topics.blob(due.blob, due.lane), frame(due.index, data), self._stop)
+        sent = self._bus.publish_chunk(topics.blob(due.blob, due.channel), frame(due.index, data), self._stop)
         return len(data) if sent else None
 
     def _settle(self, due: Send, sent_bytes: int) -> None:
         with self._changed:
-            self._lanes.settle(due, sent_bytes, self._clock())
+            self._channels.settle(due, sent_bytes, self._clock())
             if sent_bytes:
-                key = (due.lane, due.blob)
+                key = (due.channel, due.blob)
                 self._bytes_sent[key] = self._bytes_sent.get(key, 0) + sent_bytes
                 self._bytes_sent.move_to_end(key)
                 if len(self._bytes_sent) > MAX_COUNTED:

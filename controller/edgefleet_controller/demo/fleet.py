@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DemoDevice:
-    """One agent to start; its hardware is simulated, the lane of its link is paced to the link's rate."""
+    """One agent to start; its hardware is simulated, the channel of its link is paced to the link's rate."""
 
     id: str
     region: str

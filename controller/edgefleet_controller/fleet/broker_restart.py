@@ -10,7 +10,7 @@ FED_BYTES = 16 * 1024 * 1024
 """With so much it can work again; the gap keeps a disk at its edge from restarting it all the time."""
 
 
-class Starvation:
+class BrokerRestart:
     """Told at every tick how much room there is."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ class Publishes(Protocol):
         """Send bytes to a topic."""
 
 
-class Voice:
+class DesiredPublisher:
     """Speaks to devices through the bus."""
 
     def __init__(self, store: Store, bus: Publishes) -> None:

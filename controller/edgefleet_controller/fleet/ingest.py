@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.fleet.desired_publisher import Voice
+from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
 from edgefleet_controller.ids import now_ms
@@ -61,7 +61,7 @@ class Ingest:
     def __init__(
         self,
         store: Store,
-        voice: Voice,
+        desired: DesiredPublisher,
         want: Callable[[ChunkRequest], None],
         *,
         accept_all: bool = False,
@@ -69,7 +69,7 @@ class Ingest:
         conflict_s: float = CONFLICT_S,
     ) -> None:
         self._store = store
-        self._voice = voice
+        self._desired = desired
         self._want = want
         self._behind: set[str] = set()
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
@@ -152,11 +152,11 @@ class Ingest:
         self.counts["windows"] += len(windows)
         # Before the acknowledgements: an agent that has to part from an incarnation keeps what is stored under it.
         while self._behind:
-            self._voice.correct(self._behind.pop())
-        self._voice.acknowledge(stored)
+            self._desired.correct(self._behind.pop())
+        self._desired.acknowledge(stored)
         if stored:
             reach("batch_acknowledged")
-        self._voice.desire(sorted(to_tell))
+        self._desired.desire(sorted(to_tell))
         reach("batch_told")
 
     def _put_aside(self, topic: str, why: str) -> None:

@@ -5,7 +5,7 @@ import shlex
 
 from edgefleet_controller.errors import Invalid, NotFound, Refused
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.fleet.desired_publisher import Voice
+from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, DeviceRecord
 from edgefleet_controller.store import Store
@@ -63,7 +63,7 @@ def accept_device(store: Store, device: str) -> DeviceRecord:
         return store.devices.get(device)
 
 
-def forget_device(store: Store, voice: Voice, device: str) -> None:
+def forget_device(store: Store, desired: DesiredPublisher, device: str) -> None:
     """Forget a device wholly: what it reported, what it should run, and what the broker retains for it.
 
     Raises:
@@ -77,7 +77,7 @@ def forget_device(store: Store, voice: Voice, device: str) -> None:
         store.telemetry.forget(device)
         store.rollouts.note(now, "device removed", device)
         # Before COMMIT: a kill in between leaves a device that is told again, not one that nobody can remove.
-        voice.forget(device)
+        desired.forget(device)
         reach("device_forgotten")
 
 

@@ -13,7 +13,7 @@ class Attendance(Protocol):
         """Mark as gone whoever was not heard since then."""
 
 
-class RollCall:
+class PresenceSweep:
     """A last will is lost with the broker that kept it, or while nobody listens.
 
     Args:

@@ -12,7 +12,7 @@ from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.rollouts.superseding import after_another
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.devices import Standing
+from edgefleet_controller.store.devices import KnownSender
 from edgefleet_controller.store.rollouts import Said
 from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
@@ -70,7 +70,7 @@ class Reports:
             reach("report_taken")
         return taken
 
-    def _admit(self, known: Mapping[str, Standing], taken: Taken, now: int) -> set[str]:
+    def _admit(self, known: Mapping[str, KnownSender], taken: Taken, now: int) -> set[str]:
         """Who of them belongs to the fleet; a stranger for whom there is no room is refused."""
         devices = self._store.devices
         outside = [device for device, standing in known.items() if not standing.accepted]

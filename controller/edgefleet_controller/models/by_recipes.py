@@ -10,9 +10,9 @@ from typing import Any
 
 from edgefleet_compression.builds.entry_points import build_variant, weights_of
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.errors import WorkerError
+from edgefleet_compression.errors import WorkerLostError
 from edgefleet_controller.models.needs import Build
-from edgefleet_controller.models.pace import Part, in_words, seconds_left, share_done
+from edgefleet_controller.models.pace import BuildShare, in_words, seconds_left, share_done
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord
 from edgefleet_profiles.profile import DeviceProfile
@@ -101,7 +101,7 @@ def _progress(
         if future.done() and not _outcome(future)["ok"]:
             entry["text"] = "not built"
         fraction = 1.0 if future.done() else min(float(entry["fraction"]), NOT_YET_DONE)
-        parts.append(Part(sum(weights_of(build.recipe)), fraction, float(entry.get("cached", 0.0))))
+        parts.append(BuildShare(sum(weights_of(build.recipe)), fraction, float(entry.get("cached", 0.0))))
         entries.append(entry)
     left = in_words(seconds_left(parts, elapsed_s))
     ended = sum(future.done() for future in futures)
@@ -112,7 +112,7 @@ def _progress(
 def _outcome(future: Future[Any]) -> dict[str, Any]:
     try:
         return dict(future.result())
-    except WorkerError as error:
+    except WorkerLostError as error:
         return {"ok": False, "error": str(error)}
     except Exception as error:
         return {"ok": False, "error": f"unexpected {type(error).__name__} ({error})"}

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.search.bounds import Wanted
+from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.plots import draw
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
-from edgefleet_compression.search.run import Standing
-from edgefleet_compression.search.search import Ask, Found, Place, search
-from edgefleet_compression.search.targets import Target
+from edgefleet_compression.search.run import SearchStatus
+from edgefleet_compression.search.search import Ask, Found, SearchFolders, search
+from edgefleet_compression.search.targets import SearchTarget
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
 from edgefleet_profiles.profile import DeviceProfile
@@ -32,9 +32,9 @@ class Quest:
     """What a search was asked for: seconds, a seed, the classes, and what must be met."""
 
     budget_s: float
-    targets: tuple[Target, ...]
+    targets: tuple[SearchTarget, ...]
     seed: int = 0
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: Bounds = field(default_factory=Bounds)
 
 
 def compress_by_search(
@@ -51,7 +51,7 @@ def compress_by_search(
     """
     files = shop.files(model)
     ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted)
-    place = Place(shop.folders.cache, shop.folders.work / operation.id)
+    place = SearchFolders(shop.folders.cache, shop.folders.work / operation.id)
     found = search(ask, place, shop.workers, _Shown(shop, operation, quest.budget_s))
     golden = shop.golden(files)
     variants = _published(shop, model, found, golden)
@@ -123,7 +123,7 @@ class _Shown:
     def point(self, point: Point) -> None:
         """Points are counted in how it stands."""
 
-    def standing(self, standing: Standing) -> None:
+    def standing(self, standing: SearchStatus) -> None:
         """One entry for the search, and one for each build under way."""
         if time.monotonic() - self._shown_s < EACH_S:
             return

@@ -32,7 +32,7 @@ CLOSE_AGAIN_S = 1.0
 Work = Callable[[OperationRecord], dict[str, Any]]
 
 
-class Builder:
+class Operations:
     """The operations that compress models, one after the other."""
 
     def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: Workers) -> None:

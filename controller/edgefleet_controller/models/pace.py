@@ -9,7 +9,7 @@ LEAST_S = 3.0
 
 
 @dataclass(frozen=True)
-class Part:
+class BuildShare:
     """A build: how long it is likely to take beside the others, the share that is done, and that from the cache."""
 
     weight: float
@@ -17,13 +17,13 @@ class Part:
     cached: float = 0.0
 
 
-def share_done(parts: Sequence[Part]) -> float:
+def share_done(parts: Sequence[BuildShare]) -> float:
     """The share of all work that is done, from the cache or not."""
     total = sum(part.weight for part in parts)
     return sum(part.weight * part.fraction for part in parts) / total if total else 1.0
 
 
-def seconds_left(parts: Sequence[Part], elapsed_s: float) -> float | None:
+def seconds_left(parts: Sequence[BuildShare], elapsed_s: float) -> float | None:
     """How long the rest takes at the pace so far, not counting what came from the cache; None while unknown.
 
     An upper bound where builds share steps: what another build does first is in the cache by then.

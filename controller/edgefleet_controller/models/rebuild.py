@@ -11,7 +11,7 @@ from typing import Any
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import Lineage
-from edgefleet_compression.builds.reproduction import Answers, Comparison, Made, compare
+from edgefleet_compression.builds.reproduction import Answers, BuiltFile, RebuildComparison, compare
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -38,7 +38,7 @@ class Original:
     variant: VariantRecord
     lineage: Lineage
     model: ModelRecord
-    made: Made
+    made: BuiltFile
     former: Path | None
 
 
@@ -62,7 +62,7 @@ def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Or
     except (NotFound, ProtocolError) as error:
         raise Refused(f"the manifest of {variant.id} cannot be read ({error}): {again}") from None
     former = blobs.path(manifest.core.onnx.sha256)
-    made = Made(variant.steps, manifest.core.onnx.sha256, manifest.encodings[0].blob.sha256)
+    made = BuiltFile(variant.steps, manifest.core.onnx.sha256, manifest.encodings[0].blob.sha256)
     return Original(variant, variant.lineage, model, made, former if former.is_file() else None)
 
 
@@ -113,7 +113,7 @@ def _answers(shop: Workshop, original: Original, request: dict[str, Any], rebuil
 
 def _result(original: Original, outcome: Mapping[str, Any], answers: Answers | None) -> dict[str, Any]:
     onnx = Path(outcome["onnx_path"]).read_bytes()
-    then, now = original.made, Made(outcome["steps"], digest(onnx), digest(compress(onnx)))
+    then, now = original.made, BuiltFile(outcome["steps"], digest(onnx), digest(compress(onnx)))
     found = compare(original.lineage, then, Lineage.model_validate(outcome["lineage"]), now, answers)
     before = original.variant.metrics.model_dump()
     return {
@@ -125,7 +125,7 @@ def _result(original: Original, outcome: Mapping[str, Any], answers: Answers | N
     }
 
 
-def _shown(found: Comparison) -> dict[str, Any]:
+def _shown(found: RebuildComparison) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "reasons": found.reasons,

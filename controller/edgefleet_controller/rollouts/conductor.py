@@ -15,7 +15,7 @@ from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutR
 from edgefleet_controller.rollouts import orders
 from edgefleet_controller.rollouts.behaviour import Finding, examine
 from edgefleet_controller.rollouts.directions import Directions
-from edgefleet_controller.rollouts.own_silence import Hearing
+from edgefleet_controller.rollouts.own_silence import OwnSilence
 from edgefleet_controller.rollouts.rollout import (
     Activate,
     Decision,
@@ -77,7 +77,7 @@ class Conductor:
         self._tick_s = tick_s
         self._each_tick = each_tick
         self._connected = connected
-        self._hearing = Hearing()
+        self._own_silence = OwnSilence()
         self._listening_since_ms: int | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="conductor")
@@ -124,7 +124,7 @@ class Conductor:
         """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
         reach("tick_begun")
         was_deaf = self._listening_since_ms is None
-        self._listening_since_ms = self._hearing.at(now, self._connected())
+        self._listening_since_ms = self._own_silence.at(now, self._connected())
         with self._store.rollouts.transaction():
             active = self._store.rollouts.all(*ACTIVE)
             self._forget_all_but({rollout.id for rollout in active})

@@ -17,7 +17,7 @@ _MIN_FOR_TEST = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class WaveVerdict:
     """What the gate says now, in words; `wait` until more is known."""
 
     outcome: Literal["wait", "passed", "failed", "inconclusive"]
@@ -41,7 +41,7 @@ def judge(
     *,
     soaked_s: float | None,
     past_deadline: bool,
-) -> Verdict:
+) -> WaveVerdict:
     """Judge a wave; the first rule that matches wins.
 
     Args:
@@ -57,17 +57,17 @@ def judge(
     failed = wave.inside(*(FAILED & DECIDED))
     counted = f"{len(failed)} of {decided} decided devices failed"
     if unsafe := wave.inside("failed_unsafe"):
-        return Verdict("failed", f"{unsafe[0].device} failed and nothing answers there")
+        return WaveVerdict("failed", f"{unsafe[0].device} failed and nothing answers there")
     if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
         return verdict
     if against := [finding.words for finding in findings if finding.against]:
-        return Verdict("failed", "; ".join(against))
+        return WaveVerdict("failed", "; ".join(against))
     if past_deadline and decided < min(gate.min_decided, _countable(wave)):
-        return Verdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} are needed")
+        return WaveVerdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} are needed")
     if soaked_s is None or (wave.open and not past_deadline):
-        return Verdict("wait", counted)
+        return WaveVerdict("wait", counted)
     if soaked_s < gate.soak_s:
-        return Verdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {counted}")
+        return WaveVerdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {counted}")
     return _coverage(gate, wave, decided, len(failed))
 
 
@@ -77,22 +77,22 @@ def _countable(wave: Group) -> int:
 
 def _too_many_failures(
     gate: Gate, decided: int, failed: Collection[ExecutionRecord], earlier: Group, counted: str
-) -> Verdict | None:
+) -> WaveVerdict | None:
     why = "; ".join(sorted({e.reason or e.phase for e in failed}))
     if failed and decided >= gate.min_decided and len(failed) / decided > gate.failure_threshold:
-        return Verdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} may")
+        return WaveVerdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} may")
     all_failed = len(failed) + earlier.count(*(FAILED & DECIDED))
     if failed and sequential_test_rejects(all_failed, decided + earlier.count(*DECIDED)):
-        return Verdict("failed", f"{counted} ({why}); the sequential test rejects a failure rate of 1 %")
+        return WaveVerdict("failed", f"{counted} ({why}); the sequential test rejects a failure rate of 1 %")
     return None
 
 
-def _coverage(gate: Gate, wave: Group, decided: int, failed: int) -> Verdict:
+def _coverage(gate: Gate, wave: Group, decided: int, failed: int) -> WaveVerdict:
     if not _countable(wave):
-        return Verdict("passed", "no device of this wave had anything to install")
+        return WaveVerdict("passed", "no device of this wave had anything to install")
     if decided < min(gate.min_decided, _countable(wave)):
-        return Verdict("inconclusive", f"only {decided} devices decided, {gate.min_decided} are needed")
+        return WaveVerdict("inconclusive", f"only {decided} devices decided, {gate.min_decided} are needed")
     share = (decided - failed) / decided
     if share < gate.success_threshold:
-        return Verdict("failed", f"{share:.0%} of the decided devices committed, {gate.success_threshold:.0%} must")
-    return Verdict("passed", f"{decided - failed} of {decided} decided devices committed")
+        return WaveVerdict("failed", f"{share:.0%} of the decided devices committed, {gate.success_threshold:.0%} must")
+    return WaveVerdict("passed", f"{decided - failed} of {decided} decided devices committed")

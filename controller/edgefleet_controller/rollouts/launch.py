@@ -7,7 +7,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms
 from edgefleet_controller.records import DeviceRecord, DeviceStatus, RolloutRecord, RolloutSpec
 from edgefleet_controller.rollouts.matching import Matcher
-from edgefleet_controller.rollouts.plan import Assigned, Plan, Target, plan
+from edgefleet_controller.rollouts.plan import Assigned, Plan, PlannedDevice, plan
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.members import Member
 from edgefleet_profiles.catalogue import Catalogue
@@ -101,9 +101,9 @@ def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> Roll
     return rollout
 
 
-def target(device: Member, *, in_conflict: bool = False) -> Target:
+def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
     """A device as plans see it."""
-    return Target(device.id, device.profile, device.variant, in_conflict)
+    return PlannedDevice(device.id, device.profile, device.variant, in_conflict)
 
 
 def assigned(store: Store, spec: RolloutSpec) -> dict[str, Assigned]:

@@ -4,7 +4,7 @@ LONGEST_GAP_MS = 10_000
 """Ticks further apart were not ours: the machine slept, the process was suspended, or the clock was set."""
 
 
-class Hearing:
+class OwnSilence:
     """Told at every tick whether the broker is connected; knows since when nothing can have been missed."""
 
     def __init__(self) -> None:

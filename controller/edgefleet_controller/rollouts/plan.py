@@ -12,7 +12,7 @@ from edgefleet_protocol.phases import Phase
 IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
 
 
-class Target(NamedTuple):
+class PlannedDevice(NamedTuple):
     """A device that the selector matched, the variant that answers there now, and whether two agents claim its id."""
 
     device: str
@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan(
-    rollout: str, spec: RolloutSpec, targets: Sequence[Target], choices: Mapping[str, Assigned], now_ms: int
+    rollout: str, spec: RolloutSpec, targets: Sequence[PlannedDevice], choices: Mapping[str, Assigned], now_ms: int
 ) -> Plan:
     """Divide the targets into waves.
 
@@ -61,7 +61,9 @@ def plan(
     return Plan(waves, tuple(executions))
 
 
-def join(rollout: RolloutRecord, target: Target, choices: Mapping[str, Assigned], now_ms: int) -> ExecutionRecord:
+def join(
+    rollout: RolloutRecord, target: PlannedDevice, choices: Mapping[str, Assigned], now_ms: int
+) -> ExecutionRecord:
     """A device that appeared after the start: it gets the place of its hash, and never one in a wave that has passed.
 
     So it is counted by a gate that is still to come, and never runs ahead of its wave.
@@ -75,11 +77,11 @@ def join(rollout: RolloutRecord, target: Target, choices: Mapping[str, Assigned]
     return _execution(rollout.id, wave, target, choices, now_ms)
 
 
-def _hash(spec: RolloutSpec, target: Target) -> bytes:
+def _hash(spec: RolloutSpec, target: PlannedDevice) -> bytes:
     return sha256(f"{spec.model}@{spec.version}:{spec.selector}:{target.device}".encode()).digest()
 
 
-def _ordered(spec: RolloutSpec, targets: Sequence[Target]) -> list[Target]:
+def _ordered(spec: RolloutSpec, targets: Sequence[PlannedDevice]) -> list[PlannedDevice]:
     by_hash = sorted(targets, key=lambda t: _hash(spec, t))
     ranks: dict[str, int] = {}
     sizes: dict[str, int] = {}
@@ -93,7 +95,7 @@ def _ordered(spec: RolloutSpec, targets: Sequence[Target]) -> list[Target]:
 
 
 def _execution(
-    rollout: str, wave: int, target: Target, choices: Mapping[str, Assigned], now_ms: int
+    rollout: str, wave: int, target: PlannedDevice, choices: Mapping[str, Assigned], now_ms: int
 ) -> ExecutionRecord:
     assigned = choices.get(target.profile)
     phase: Phase = "assigned"

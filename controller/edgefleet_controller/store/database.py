@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
-from edgefleet_controller.store.fair_lock import Turns
+from edgefleet_controller.store.fair_lock import FairLock
 
 Row = dict[str, Any]
 PATIENCE_S = 1.0
@@ -41,7 +41,7 @@ class Database:
         self._path = path
         connection = sqlite3.connect(path, PATIENCE_S, check_same_thread=False, isolation_level=None)
         self._db = sqlite_utils.Database(connection)
-        self._lock = Turns()
+        self._lock = FairLock()
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         if synchronous == "NORMAL":

@@ -34,7 +34,7 @@ _DESIRED = Into("desired", tuple(DesiredRecord.model_fields), key=("device", "mo
 _DESIRED_VALUES = attrgetter(*_DESIRED.columns)
 
 
-class Standing(NamedTuple):
+class KnownSender(NamedTuple):
     """What is known of who reports under an id: None and False for a stranger."""
 
     incarnation: str | None = None
@@ -118,7 +118,7 @@ class DeviceStore:
             self._db.execute("DELETE FROM device_models WHERE device = ? AND model = ?", [device, model])
         self._db.put_all(_MODELS, list(said - kept))
 
-    def standings(self, devices: Iterable[str]) -> dict[str, Standing]:
+    def standings(self, devices: Iterable[str]) -> dict[str, KnownSender]:
         """What is known of each of these: who reported last, how far, and whether it is of the fleet or in conflict."""
         row = self._db.row(
             """SELECT json_group_array(json_array(asked.value, d.incarnation, coalesce(d.boot, 0),
@@ -127,7 +127,7 @@ class DeviceStore:
                LEFT JOIN conflicts c ON c.device = asked.value""",
             [json.dumps(list(devices))],
         )
-        return {device: Standing(*known) for device, *known in json.loads(row["known"])} if row else {}
+        return {device: KnownSender(*known) for device, *known in json.loads(row["known"])} if row else {}
 
     def put_presence(self, device: str, incarnation: str, online: bool, now_ms: int) -> None:
         """Mark a known device as there or gone."""

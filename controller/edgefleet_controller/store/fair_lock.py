@@ -5,7 +5,7 @@ from collections import deque
 from types import TracebackType
 
 
-class Turns:
+class FairLock:
     """Reentrant, as `threading.RLock`; that one knows no order, and a busy writer kept readers waiting for 30 s."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ COUNTS = ("windows", "requests", "errors", "not_finite", "labelled", "correct")
 _SUMMED = COUNTS[1:]
 
 
-class Source(NamedTuple):
+class Origin(NamedTuple):
     """Where a measurement comes from; `device` is None in a roll-up, the rest where the device had not reported."""
 
     device: str | None
@@ -97,8 +97,8 @@ class Question:
     device: str | None = None
     since_ms: int = 0
     until_ms: int = FOREVER_MS
-    selects: Callable[[Source], bool] | None = None
-    segments: Callable[[Source], tuple[str, ...]] = lambda _: ()
+    selects: Callable[[Origin], bool] | None = None
+    segments: Callable[[Origin], tuple[str, ...]] = lambda _: ()
     by_device: bool = False
 
     @property
@@ -115,17 +115,17 @@ class Merger:
         self._width_ms = _BUCKET_MS.get(question.bucket)
         self._by_segment = "segment" in question.group_by
         self._merged: dict[tuple[Any, ...], Aggregate] = {}
-        self._selected: dict[Source, tuple[str | None, ...]] = {}
+        self._selected: dict[Origin, tuple[str | None, ...]] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count a row where it belongs, if anywhere."""
-        source = Source(row["device"], row["region"], row["hardware"], row["link"])
+        source = Origin(row["device"], row["region"], row["hardware"], row["link"])
         if source not in self._selected:
             self._selected[source] = self._segments_of(source)
         for segment in self._selected[source]:
             self._into(row, segment).add(row)
 
-    def _segments_of(self, source: Source) -> tuple[str | None, ...]:
+    def _segments_of(self, source: Origin) -> tuple[str | None, ...]:
         """The segments in which a source counts; one None where segments are not asked for."""
         if self._question.selects and not self._question.selects(source):
             return ()

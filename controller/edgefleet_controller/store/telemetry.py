@@ -61,7 +61,7 @@ _READ = {
 _WIDTHS = {"hours": HOUR_MS, "days": DAY_MS}
 
 
-class Place(Protocol):
+class SenderProfile(Protocol):
     """What the controller knows of a window's sender: the parts of its profile, as in `Facts`."""
 
     @property
@@ -83,7 +83,7 @@ class StoredWindow:
 
     device: str
     window: TelemetryWindow
-    place: Place | None
+    place: SenderProfile | None
     received_ms: int
 
     @property

@@ -30,14 +30,14 @@ class FakeBuilder:
 @pytest.fixture
 def builds(service) -> Iterator[Callable[[OperationRecord], None]]:
     """Let every build be this operation."""
-    real = service.builder
+    real = service.operations
 
     def be(shown: OperationRecord) -> None:
         service.store.registry.put_operation(shown)
-        service.builder = FakeBuilder(shown)
+        service.operations = FakeBuilder(shown)
 
     yield be
-    service.builder = real
+    service.operations = real
 
 
 def test_a_folder_becomes_a_model_and_a_second_time_changes_nothing(operator) -> None:
