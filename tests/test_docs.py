@@ -7,6 +7,8 @@ from typing import get_args
 import pytest
 
 from edgefleet_controller.api.app import openapi_text
+from edgefleet_profiles.catalogue import load_catalogue
+from edgefleet_profiles.parts import GENERIC, is_generic
 from edgefleet_protocol import messages, topics
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.phases import Phase, ReasonCode
@@ -66,6 +68,12 @@ def test_the_checked_in_openapi_is_that_of_the_application() -> None:
     checked_in = (ROOT / "docs" / "openapi.json").read_text()
     renew = "python -m edgefleet_controller.api.app > docs/openapi.json"
     assert checked_in == openapi_text(), f"the API has changed: look at the difference, then {renew}"
+
+
+def test_the_agents_page_lists_every_generic_class() -> None:
+    page = (ROOT / "docs" / "agent.md").read_text()
+    listed = set(re.findall(rf"^\| `({GENERIC}[a-z0-9-]+)` \|", page, flags=re.MULTILINE))
+    assert listed == {name for name in load_catalogue().hardware if is_generic(name)}
 
 
 def test_the_pages_link_to_files_that_are_there() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_agent.errors import AgentError
+from edgefleet_agent.version import agent_version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +64,7 @@ def _status(arguments: dict[str, Any]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgefleet-agent", description="The device side of edgefleet.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {agent_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     layers = "Flags win over EDGEFLEET_* variables, and these over the --config file."
     run = commands.add_parser("run", help="run the agent of one device until SIGTERM", description=layers)
@@ -85,7 +87,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         ("--broker", "mqtt://HOST:PORT", "the broker; mqtts:// for TLS"),
         ("--region", "NAME", "the region, by its name in the catalogue"),
         ("--link", "NAME", "the link, by its name in the catalogue"),
-        ("--hardware", "NAME", "the hardware, where it is not recognized by itself"),
+        ("--hardware", "NAME", "the hardware (a recognized board's, else the generic class of the instruction set)"),
         ("--simulate-hardware", "NAME", "report a catalogue entry's facts; this machine stands in for it"),
         ("--catalogue", "DIR", "the operator's catalogue, over the shipped one"),
         ("--http", "HOST:PORT", "the inference endpoint (127.0.0.1:0, 0 takes a free port)"),

@@ -1,5 +1,6 @@
 """What this device is: read from the machine, or from the catalogue where the machine stands in for another."""
 
+import logging
 import os
 import platform
 import shutil
@@ -11,7 +12,7 @@ from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.settings import Settings
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.errors import ProfileError
-from edgefleet_profiles.parts import Hardware, Link, Region
+from edgefleet_profiles.parts import Hardware, Link, Region, is_generic
 from edgefleet_protocol.messages import Facts, HostFacts
 
 # The flags that decide which kernels run, and so the latency and the exact answers.
@@ -19,6 +20,7 @@ ISA_FLAGS = frozenset(
     {"avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "asimdhp", "i8mm", "sve", "bf16"}
 )
 MB = 1024 * 1024
+log = logging.getLogger("edgefleet.agent")
 DEVICE_TREE = Path("/proc/device-tree/model")
 
 
@@ -36,16 +38,19 @@ def describe(settings: Settings) -> Described:
     """Look the settings' names up in the catalogue and read the machine.
 
     Raises:
-        SettingsError: a name is not in the catalogue, or the hardware is not known.
+        SettingsError: a name is not in the catalogue, or no hardware in it is this machine.
     """
+    host = host_facts()
     try:
         catalogue = load_catalogue(settings.catalogue)
         region = look_up(catalogue.region, "region", settings.region)
         link = look_up(catalogue.link, "link", settings.link)
-        hardware = _hardware(settings, catalogue)
+        if name := settings.simulate_hardware or settings.hardware:
+            hardware = look_up(catalogue.hardware, "hardware", name)
+        else:
+            hardware = recognize(catalogue, _board(), host)
     except ProfileError as error:
         raise SettingsError(str(error)) from None
-    host = host_facts()
     simulated = settings.simulate_hardware is not None
     facts = Facts(
         hardware=hardware.name,
@@ -63,16 +68,35 @@ def describe(settings: Settings) -> Described:
     return Described(facts, host if simulated else None, region, link)
 
 
-def _hardware(settings: Settings, catalogue: Catalogue) -> Hardware:
-    if name := settings.simulate_hardware or settings.hardware:
-        return look_up(catalogue.hardware, "hardware", name)
-    found = None
-    if DEVICE_TREE.exists():
-        found = catalogue.detect(DEVICE_TREE.read_text(errors="replace").rstrip("\0"))
-    if found is None:
-        known = ", ".join(sorted(catalogue.hardware))
-        raise SettingsError(f"this machine is not recognized: name it with --hardware, one of {known}")
-    return found
+def recognize(catalogue: Catalogue, board: str, host: HostFacts) -> Hardware:
+    """The entry that describes this machine: its board's, else the generic class of its instruction set.
+
+    Args:
+        catalogue: where it is sought.
+        board: the text of /proc/device-tree/model, empty on a machine that has none.
+        host: what the machine is.
+
+    Raises:
+        SettingsError: no entry describes it.
+    """
+    if found := catalogue.detect(board):
+        return found
+    if found := catalogue.generic(host.arch, host.isa):
+        log.info(
+            "board not recognized: running as %s, the generic class of this instruction set; its figures are "
+            "estimates, --hardware names a known board",
+            found.name,
+        )
+        return found
+    covered = " and ".join(sorted({entry.arch for entry in catalogue.hardware.values() if is_generic(entry.name)}))
+    raise SettingsError(
+        f"no hardware in the catalogue fits this machine ({host.cpu}, {host.arch}), and generic classes cover "
+        f"{covered} only: run the agent on one of those, or name what comes nearest with --hardware"
+    )
+
+
+def _board() -> str:
+    return DEVICE_TREE.read_text(errors="replace").rstrip("\0") if DEVICE_TREE.exists() else ""
 
 
 def host_facts() -> HostFacts:

@@ -5,7 +5,6 @@ import re
 import threading
 from contextlib import suppress
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
@@ -16,6 +15,7 @@ from edgefleet_agent.connections import Budget, Connections
 from edgefleet_agent.errors import RequestError, SettingsError
 from edgefleet_agent.request_head import Head, HeadError
 from edgefleet_agent.serving import Body, Serving
+from edgefleet_agent.version import agent_version
 
 log = logging.getLogger("edgefleet.agent.http")
 
@@ -32,14 +32,6 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length
 
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?$")
-
-
-def agent_version() -> str:
-    """The installed version of this distribution."""
-    try:
-        return version("edgefleet")
-    except PackageNotFoundError:
-        return "0"
 
 
 class _Connection(StreamRequestHandler):

@@ -13,6 +13,7 @@ from edgefleet_agent.errors import AgentError
 from edgefleet_agent.facts import describe, onnxruntime_version
 from edgefleet_agent.settings import Settings
 from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_profiles.parts import is_generic
 
 ENOUGH_MB = 100
 """Room for a few variants of small models, each twice, and the telemetry spool."""
@@ -76,7 +77,8 @@ def _disk(settings: Settings) -> str:
 def _profile(settings: Settings) -> str:
     facts = describe(settings).facts
     simulated = ", simulated" if facts.simulated else ""
-    return f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated})"
+    generic = ", a generic class: --hardware names a known board" if is_generic(facts.hardware) else ""
+    return f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated}{generic})"
 
 
 def _broker(settings: Settings) -> str:

@@ -25,7 +25,7 @@ from edgefleet_agent.events import (
 from edgefleet_agent.facts import Described
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
-from edgefleet_agent.http import Endpoint, agent_version
+from edgefleet_agent.http import Endpoint
 from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
@@ -38,6 +38,7 @@ from edgefleet_agent.settings import Settings
 from edgefleet_agent.slots import Slots
 from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.version import agent_version
 from edgefleet_agent.watchdog import Watchdog
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError

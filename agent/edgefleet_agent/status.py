@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.records import Records
+from edgefleet_profiles.parts import is_generic
 from edgefleet_protocol.messages import ReportedModel
 
 ASK_S = 3.0
@@ -77,7 +78,8 @@ def _headline(report: dict[str, Any] | None) -> str:
         return "no agent runs in this folder; as it was left:"
     facts = report["facts"]
     simulated = " (simulated)" if facts["simulated"] else ""
-    where = f"{facts['region']}/{facts['hardware']}/{facts['link']}{simulated}"
+    generic = " (generic class)" if is_generic(facts["hardware"]) else ""
+    where = f"{facts['region']}/{facts['hardware']}/{facts['link']}{simulated}{generic}"
     return f"{where}, boot {report['boot']}, {report.get('endpoint')}, {report['spooled_windows']} windows spooled"
 
 

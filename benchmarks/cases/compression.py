@@ -59,7 +59,7 @@ def _search(folder: Path, state: Path, minutes: float, seed: int) -> Found:
     return search_folder(
         folder,
         state / f"seed-{seed}",
-        targets=targets_of(load_catalogue().profiles()),
+        targets=targets_of(load_catalogue().board_profiles()),
         budget_s=minutes * 60,
         seed=seed,
         listener=_Lines(),

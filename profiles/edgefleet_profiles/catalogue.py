@@ -1,7 +1,7 @@
 """The catalogue of hardware, links and regions: the shipped entries, and the operator's own, which win."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from edgefleet_profiles.device_class import instruction_set
 from edgefleet_profiles.errors import CatalogueError, UnknownName
-from edgefleet_profiles.parts import Entry, Hardware, Link, Region
+from edgefleet_profiles.parts import GENERIC, Entry, Hardware, Link, Region, is_generic
 from edgefleet_profiles.profile import DeviceProfile
 
 E = TypeVar("E", bound=Entry)
@@ -50,6 +51,16 @@ class Catalogue:
             for _, hardware in sorted(self.hardware.items()):
                 for _, link in sorted(self.link.items()):
                     yield DeviceProfile(region=region, hardware=hardware, link=link)
+
+    def board_profiles(self) -> Iterator[DeviceProfile]:
+        """The profiles of known boards: those of `profiles` without the generic classes."""
+        return (profile for profile in self.profiles() if not is_generic(profile.hardware.name))
+
+    def generic(self, arch: str, isa: Iterable[str]) -> Hardware | None:
+        """The generic class of a processor, from its architecture and its /proc/cpuinfo flags."""
+        found = self.hardware.get(GENERIC + instruction_set(arch, isa))
+        # instruction_set() takes every architecture but aarch64 for x86.
+        return found if found and found.arch == arch else None
 
     def detect(self, device_tree_model: str) -> Hardware | None:
         """The hardware whose `detect` text occurs in /proc/device-tree/model, the longest text first."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgefleet_profiles.device_class import instruction_set
 from edgefleet_profiles.names import Name
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -12,6 +13,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Architecture = Literal["x86_64", "aarch64"]
 
 THIN_LINK_KBPS = 256
+GENERIC = "generic-"
 CHUNK_BYTES = 48 * 1024
 THIN_CHUNK_BYTES = 4 * 1024
 
@@ -45,8 +47,13 @@ class Entry(BaseModel):
         }
 
 
+def is_generic(hardware: str) -> bool:
+    """Whether an entry of that name is a generic class: any machine of one instruction set."""
+    return hardware.startswith(GENERIC)
+
+
 class Hardware(Entry):
-    """A kind of board or computer.
+    """A kind of board or computer; `generic-` and an instruction set is the name of any machine that has it.
 
     `isa` holds the flags of /proc/cpuinfo that decide numerics (avx2, avx_vnni, avx512_vnni, asimddp, i8mm);
     `latency_factor` is this hardware's single-thread inference time over that of the reference host, an
@@ -63,6 +70,15 @@ class Hardware(Entry):
     active_w: Positive
     latency_factor: Positive
     detect: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_generic_class_is_named_for_its_instruction_set(self) -> "Hardware":
+        expected = GENERIC + instruction_set(self.arch, self.isa)
+        if is_generic(self.name) and self.name != expected:
+            raise ValueError(f"'{self.name}' is not the class of its flags: name it {expected} or correct isa")
+        if is_generic(self.name) and self.detect:
+            raise ValueError(f"'{self.name}' is a generic class: move detect to an entry of the board's own")
+        return self
 
 
 class Link(Entry):

@@ -1,5 +1,7 @@
 """Settings: three layers, one clear line for each mistake."""
 
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,11 @@ import pytest
 
 from edgefleet_agent.__main__ import main
 from edgefleet_agent.errors import SettingsError
-from edgefleet_agent.facts import describe, host_facts
+from edgefleet_agent.facts import DEVICE_TREE, describe, host_facts, recognize
 from edgefleet_agent.settings import Settings, load_settings
+from edgefleet_profiles.catalogue import load_catalogue
+from edgefleet_profiles.parts import is_generic
+from edgefleet_protocol.messages import HostFacts
 
 NEEDED: dict[str, Any] = {"state": "/s", "device": "d1", "broker": "mqtt://b", "region": "eu", "link": "lte"}
 
@@ -90,6 +95,59 @@ def test_a_real_device_reports_what_the_machine_is(tmp_path: Path) -> None:
     assert (described.facts.cores, described.facts.ram_mb, described.facts.isa) == (host.cores, host.ram_mb, host.isa)
     assert described.facts.storage_mb > 0 and described.facts.onnxruntime and not described.facts.simulated
     assert described.host_facts is None
+
+
+def machine(arch: str, *flags: str) -> HostFacts:
+    return HostFacts(cpu="of a test", arch=arch, isa=frozenset(flags), cores=2, ram_mb=1024)
+
+
+def test_a_known_board_is_recognized_by_its_device_tree() -> None:
+    board, host = "Raspberry Pi 5 Model B Rev 1.0", machine("aarch64", "asimd", "asimddp")
+    assert recognize(load_catalogue(), board, host).name == "rpi5"
+
+
+@pytest.mark.parametrize(
+    ("board", "host", "name"),
+    [
+        ("Raspberry Pi 3 Model B Plus Rev 1.3", machine("aarch64", "asimd"), "generic-arm-neon"),
+        ("", machine("aarch64", "asimd", "asimddp", "i8mm"), "generic-arm-dotprod"),
+        ("", machine("x86_64", "avx2"), "generic-x86-avx2"),
+    ],
+)
+def test_another_machine_counts_as_the_generic_class_of_its_instruction_set_and_is_told(
+    board: str, host: HostFacts, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "edgefleet.agent")
+    assert recognize(load_catalogue(), board, host).name == name
+    assert f"board not recognized: running as {name}, the generic class" in caplog.text
+
+
+def test_a_processor_that_no_generic_class_covers_is_refused_with_what_to_do() -> None:
+    with pytest.raises(SettingsError, match=r"riscv64.* cover aarch64 and x86_64 only.* with --hardware"):
+        recognize(load_catalogue(), "StarFive VisionFive V2", machine("riscv64"))
+
+
+def test_the_operators_entry_for_a_class_wins_over_the_shipped_one(tmp_path: Path) -> None:
+    own = tmp_path / "hardware" / "generic-arm-neon.toml"
+    own.parent.mkdir()
+    shipped = (files("edgefleet_profiles") / "data" / "hardware" / own.name).read_text()
+    own.write_text(shipped.replace("ram_mb = 1024", "ram_mb = 2048"))
+    assert recognize(load_catalogue(tmp_path), "", machine("aarch64", "asimd")).ram_mb == 2048
+
+
+def test_a_machine_without_a_name_for_its_hardware_reports_a_generic_class_and_its_own_figures(tmp_path: Path) -> None:
+    host = host_facts()
+    if load_catalogue().generic(host.arch, host.isa) is None:
+        pytest.skip(f"no generic class covers {host.arch}")
+    facts = describe(Settings.model_validate(NEEDED | {"state": tmp_path})).facts
+    assert (facts.cores, facts.ram_mb, facts.isa, facts.simulated) == (host.cores, host.ram_mb, host.isa, False)
+    assert is_generic(facts.hardware) or DEVICE_TREE.exists()
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"edgefleet-agent {version('edgefleet')}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """The shipped catalogue is whole and sourced, and the operator's entries win over it."""
 
 from pathlib import Path
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue
 from edgefleet_profiles.check import figures
+from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.errors import CatalogueError, UnknownName
+from edgefleet_profiles.parts import GENERIC, is_generic
 from edgefleet_profiles.profile import DeviceProfile
 
 LINK = """
@@ -26,6 +29,25 @@ loss = "estimate: none seen"
 usd_per_mb = "https://example.com/contract"
 joule_per_mb = "estimate: as a radio of that speed"
 """
+GENERIC_BOARD = """
+title = "Any board"
+arch = "aarch64"
+isa = ["asimd"]
+cores = 4
+ram_mb = 1024
+storage_mb = 8000
+idle_w = 2.0
+active_w = 4.0
+latency_factor = 9.0
+
+[sources]
+cores = "estimate: as on others"
+ram_mb = "estimate: as on others"
+storage_mb = "estimate: as on others"
+idle_w = "estimate: as on others"
+active_w = "estimate: as on others"
+latency_factor = "estimate: as on others"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +64,7 @@ def operator_with(folder: Path, path: str, text: str) -> Path:
 
 def test_the_shipped_catalogue_holds_the_first_boards_links_and_regions(shipped: Catalogue) -> None:
     boards = {"rpi5", "rpi4", "rpi-zero-2w", "imx8mp", "rk3588", "x86-avx2", "x86-vnni"}
-    assert boards == shipped.hardware.keys()
+    assert boards == {name for name in shipped.hardware if not is_generic(name)}
     assert {"ethernet", "wifi", "lte", "nb-2g"} == shipped.link.keys()
     assert {"eu", "na", "sa", "in", "jp"} == shipped.region.keys()
 
@@ -85,6 +107,38 @@ def test_each_board_falls_into_its_instruction_set_class(
 ) -> None:
     profile = DeviceProfile(region=shipped.region["eu"], hardware=shipped.hardware[hardware], link=shipped.link["lte"])
     assert profile.device_class.instruction_set == instruction_set
+
+
+@pytest.mark.parametrize(
+    ("arch", "flags", "name"),
+    [
+        ("x86_64", {"sse4_2"}, "generic-x86-sse"),
+        ("x86_64", {"avx2", "avx512f"}, "generic-x86-avx2"),
+        ("x86_64", {"avx2", "avx512_vnni"}, "generic-x86-vnni"),
+        ("aarch64", {"asimd"}, "generic-arm-neon"),
+        ("aarch64", {"asimd", "asimddp", "i8mm", "sve"}, "generic-arm-dotprod"),
+    ],
+)
+def test_a_processor_has_a_generic_class(shipped: Catalogue, arch: str, flags: set[str], name: str) -> None:
+    found = shipped.generic(arch, flags)
+    assert found is not None and found.name == name
+
+
+def test_every_instruction_set_has_a_generic_class_and_no_other_processor_has_one(shipped: Catalogue) -> None:
+    generic = {name.removeprefix(GENERIC) for name in shipped.hardware if is_generic(name)}
+    assert generic == set(get_args(InstructionSet))
+    assert shipped.generic("riscv64", set()) is None
+
+
+def test_a_generic_class_is_never_faster_than_a_board_of_its_class(shipped: Catalogue) -> None:
+    for profile in shipped.board_profiles():
+        generic = shipped.hardware[GENERIC + profile.device_class.instruction_set]
+        assert generic.latency_factor >= profile.hardware.latency_factor, profile.hardware.name
+
+
+def test_the_profiles_of_boards_leave_generic_classes_out(shipped: Catalogue) -> None:
+    boards, every = set(map(str, shipped.board_profiles())), set(map(str, shipped.profiles()))
+    assert every - boards == {name for name in every if f"/{GENERIC}" in name}
 
 
 def test_only_the_thin_link_gets_small_chunks_and_the_mobile_ones_are_metered(shipped: Catalogue) -> None:
@@ -157,6 +211,12 @@ def test_the_operator_adds_entries_of_his_own(tmp_path: Path) -> None:
         ("link/x.toml", LINK.replace("estimate: none seen", "a colleague"), r"the source of 'loss' of 'x'"),
         ("link/x.toml", 'name = "y"\n' + LINK, r"name: is 'y'; leave it out"),
         ("link/Not A Name.toml", LINK, r"name: .*pattern"),
+        ("hardware/generic-x86-vnni.toml", GENERIC_BOARD, r"not the class of its flags: name it generic-arm-neon"),
+        (
+            "hardware/generic-arm-neon.toml",
+            GENERIC_BOARD.replace("\n\n", '\ndetect = ["x"]\n\n'),
+            r"generic class: move detect to",
+        ),
         ("links/x.toml", LINK, r"links is not read: move its entries to one of hardware, link, region"),
         ("x.toml", LINK, r"x\.toml is not read"),
     ],

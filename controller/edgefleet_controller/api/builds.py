@@ -102,7 +102,7 @@ def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
 
 def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) -> Quest:
     """The search that is meant: classes that no profile belongs to take their hardware from the catalogue."""
-    known = {target.instruction_set: target for target in targets_of(service.catalogue.profiles())}
+    known = {target.instruction_set: target for target in targets_of(service.catalogue.board_profiles())}
     known |= {target.instruction_set: target for target in targets_of(profiles)}
     classes = asked.classes or [t.instruction_set for t in targets_of(profiles)] or list(known)
     targets = tuple(known.get(one) or SearchTarget(one) for one in dict.fromkeys(classes))
