@@ -21,7 +21,6 @@ from benchmarks.result import Result, Row, at_least, at_most
 from benchmarks.timing import Comparison, spread
 from edgefleet_compression.search.pareto import NOISE
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import SearchStatus
 from edgefleet_compression.search.search import Found, search_folder
 from edgefleet_compression.search.targets import targets_of
@@ -156,7 +155,20 @@ def _report(founds: list[Found], result: Result) -> None:
     for levels, limit in (("ternary", TERNARY_POINTS), ("binary", BINARY_POINTS)):
         result.bars.append(at_most(f"{levels}: points below the student in fp32, test", limit, _few(founds[0], levels)))
     _cost(founds, result)
-    result.rows += [{"seed": f.ask.seed, "points": "all, in the JSON", "repeats": report(f)} for f in founds]
+    result.rows += [{"seed": f.ask.seed, "points": len(f.points), "repeats": _brief(f)} for f in founds]
+
+
+def _brief(found: Found) -> dict[str, list[str]]:
+    """Every point in a line, by class: recipe, val, test, bytes, latency to fp32, and why it was rejected."""
+    lines: dict[str, list[str]] = {}
+    for point in found.points:
+        metrics = point.metrics
+        figures = [point.recipe.name]
+        if metrics:
+            measured = (metrics.accuracy_val, metrics.accuracy_test, metrics.encoding_bytes, metrics.latency_ratio)
+            figures += ["-" if figure is None else f"{figure:.6g}" for figure in measured]
+        lines.setdefault(point.instruction_set, []).append(" ".join([*figures, point.rejected or "on the front"]))
+    return lines
 
 
 def _row(name: str, seed: int, point: Point | None, ratio: Comparison | None) -> Row:

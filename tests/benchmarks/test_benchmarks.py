@@ -118,6 +118,12 @@ def test_the_table_on_the_page_is_that_of_the_results() -> None:
     assert shown == table(RESULTS)
 
 
+def test_a_committed_result_is_small_enough_to_read() -> None:
+    sizes = {path.name: path.stat().st_size for path in RESULTS.glob("*.json")}
+    assert sizes
+    assert {name: size for name, size in sizes.items() if size > 200_000} == {}
+
+
 def test_a_run_puts_its_result_on_the_page(cases: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter.\n")
