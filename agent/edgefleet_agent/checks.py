@@ -5,6 +5,7 @@ from typing import Any
 
 from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_profiles.device_class import instruction_set
+from edgefleet_protocol.features import FEATURES, lacking
 from edgefleet_protocol.manifest import Encoding, Expected, Manifest
 from edgefleet_protocol.messages import Facts
 
@@ -30,6 +31,8 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     """
     if manifest.model != model:
         raise Rejected("manifest_invalid", f"the manifest is of model '{manifest.model}', not of '{model}'")
+    if missing := lacking(manifest.needs, FEATURES):
+        raise Rejected("agent_too_old", f"the variant needs {', '.join(missing)}, which this agent lacks: upgrade it")
     mine = instruction_set(facts.arch, facts.isa)
     if manifest.instruction_sets and mine not in manifest.instruction_sets:
         made_for = ", ".join(manifest.instruction_sets)

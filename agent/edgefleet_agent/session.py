@@ -42,6 +42,7 @@ from edgefleet_agent.version import agent_version
 from edgefleet_agent.watchdog import Watchdog
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
+from edgefleet_protocol.features import FEATURES
 from edgefleet_protocol.messages import (
     MAX_MODELS,
     Acked,
@@ -278,6 +279,7 @@ class Session:
             boot=self._identity.boot,
             report=self._reports,
             agent_version=agent_version(),
+            features=FEATURES,
             sent_ms=wall_ms(),
             clock_trusted=trusted(),
             facts=self._described.facts,

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
-from edgefleet_protocol.messages import Count, Digest, Message, Part, Word, decode
+from edgefleet_protocol.messages import MAX_FEATURES, Count, Digest, Message, Part, Word, decode
 
 MAX_MANIFEST_BYTES = 128 * 1024
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -77,6 +77,8 @@ class Manifest(Message):
 
     `unfolded_bytes` is what its weights take in memory once those of few bits are unfolded: a worker's limit follows
     it. None where it was not counted; then the size of the file stands for it.
+
+    `needs` are features without which an agent would run the variant otherwise than meant.
     """
 
     variant: Digest = ""
@@ -89,6 +91,7 @@ class Manifest(Message):
     instruction_sets: tuple[Word, ...] = ()
     min_onnxruntime: Word = "1.20"
     unfolded_bytes: Count | None = None
+    needs: Annotated[tuple[Word, ...], Field(max_length=MAX_FEATURES)] = ()
 
     @model_validator(mode="before")
     @classmethod

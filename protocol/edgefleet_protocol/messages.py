@@ -39,6 +39,9 @@ _PHASE = re.compile(r"[a-z][a-z_]{0,39}")
 MAX_MODELS = MAX_SLOTS = MAX_LABELS = 64
 MAX_CLASSES = 10_000
 Words = Annotated[frozenset[Word], Field(max_length=256, fail_fast=True)]
+MAX_FEATURES = 64
+Features = Annotated[frozenset[Word], Field(max_length=MAX_FEATURES, fail_fast=True)]
+"""Names of features, see `features.py`."""
 
 
 class Message(BaseModel):
@@ -207,12 +210,16 @@ class ReportedModel(Part):
 
 
 class ReportedState(Message):
-    """A complete snapshot of a device; (boot, report) orders the snapshots of one incarnation."""
+    """A complete snapshot of a device; (boot, report) orders the snapshots of one incarnation.
+
+    `features` is what its agent can do beyond 0.1.0.
+    """
 
     incarnation: Id
     boot: Count
     report: Count
     agent_version: Word
+    features: Features = frozenset()
     sent_ms: Millis | None = None
     clock_trusted: bool = False
     facts: Facts

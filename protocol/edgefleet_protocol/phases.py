@@ -15,7 +15,7 @@ EndedWell = Literal["committed"]
 EndedOtherwise = Literal[
     "already_installed",
     "no_variant",
-    "deferred",  # passed over: two agents report under the device's id
+    "deferred",  # passed over: two agents report under the device's id, or its agent lacks a feature
     "superseded",
     "removed",
     "cancelled",
@@ -45,6 +45,7 @@ ReasonCode = Literal[
     "manifest_invalid",  # the manifest is not the blob that was named, or cannot be read
     "wrong_hardware",  # made for another instruction set
     "runtime_too_old",  # needs a newer onnxruntime
+    "agent_too_old",  # needs a feature that this agent lacks
     "no_space",  # not enough disk, with need and have
     "blob_corrupt",  # a blob is complete and is not what its digest says
     "download_stalled",  # nothing arrived for too long

@@ -41,6 +41,7 @@ def reason(make_variant: Callable[..., Any], **changes: Any) -> str | None:
         ({"instruction_sets": ("x86-vnni",)}, "wrong_hardware"),
         ({"min_onnxruntime": "1.31.1"}, None),
         ({"min_onnxruntime": "1.31.2"}, "runtime_too_old"),
+        ({"needs": ("of-a-later-version",)}, "agent_too_old"),
         ({"min_onnxruntime": "1.4"}, None),
         ({"runtime": {"session.qdq_matmulnbits_accuracy_level": "4"}}, None),
         ({"runtime": {"optimization.x": "1"}}, "manifest_invalid"),

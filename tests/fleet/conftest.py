@@ -38,9 +38,9 @@ joule_per_mb = "estimate: made for tests"
 class Process:
     """A child that can be killed and started again."""
 
-    def __init__(self, log: Path, *command: str) -> None:
+    def __init__(self, log: Path, *command: str, python: str = sys.executable) -> None:
         self._log = log
-        self._command = [sys.executable, "-m", *command]
+        self._command = [python, "-m", *command]
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> None:
@@ -89,7 +89,16 @@ class Process:
 class Agent(Process):
     """One agent; `phases` is what its journal says."""
 
-    def __init__(self, folder: Path, device: str, profile: str, broker: str, catalogue: Path, *options: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: str,
+        profile: str,
+        broker: str,
+        catalogue: Path,
+        *options: str,
+        python: str = sys.executable,
+    ) -> None:
         self.id, self.profile = device, profile
         self.state = folder / device
         region, hardware, link = profile.split("/")
@@ -99,6 +108,7 @@ class Agent(Process):
             *("--region", region, "--link", link, "--simulate-hardware", hardware),
             *("--catalogue", str(catalogue), "--http", "127.0.0.1:0", "--heartbeat", "1", "--window", "1"),
             *options,
+            python=python,
         )
 
     @property
@@ -138,8 +148,10 @@ class Fleet:
         self.api = Client(where["api"])
         self.api.wait_until_up(30)
 
-    def add_agent(self, device: str, profile: str, *options: str, **environment: str) -> Agent:
-        agent = Agent(self.folder, device, profile, self.broker, self.catalogue, *options)
+    def add_agent(
+        self, device: str, profile: str, *options: str, python: str = sys.executable, **environment: str
+    ) -> Agent:
+        agent = Agent(self.folder, device, profile, self.broker, self.catalogue, *options, python=python)
         self.agents.append(agent)
         agent.start(**environment)
         self.wait(lambda: self.device(device), f"{device} to report")
