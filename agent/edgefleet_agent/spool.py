@@ -167,7 +167,7 @@ class Spool:
         if self.lost:
             raise sqlite3.OperationalError(self.lost)
         if self._db is None:
-            db = sqlite3.connect(self._path, self._patience_s, isolation_level=None)
+            db = sqlite3.connect(self._path, timeout=self._patience_s, isolation_level=None)
             try:
                 db.executescript(SCHEMA)
                 self._dropped = int(db.execute("SELECT value FROM counts WHERE name = 'dropped'").fetchone()[0])

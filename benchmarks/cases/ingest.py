@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -288,7 +288,7 @@ def _rows(state: Path, life: str, through: dict[str, int] | None = None) -> dict
     """Distinct windows of one run by device; with `through`, only those up to the seq that it gives."""
     found: dict[str, int] = {}
     # A copy of the file as it is would be another one: SQLite reads the write-ahead log of a killed writer.
-    with sqlite3.connect(state / "telemetry.db") as db:
+    with closing(sqlite3.connect(state / "telemetry.db")) as db:
         for device, incarnation, seq in db.execute("SELECT device, incarnation, seq FROM windows"):
             told = incarnation == load.incarnation(device, life)
             if told and (through is None or seq <= through.get(device, 0)):

@@ -39,7 +39,7 @@ class Database:
 
     def __init__(self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations) -> None:
         self._path = path
-        connection = sqlite3.connect(path, PATIENCE_S, check_same_thread=False, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=PATIENCE_S, check_same_thread=False, isolation_level=None)
         self._db = sqlite_utils.Database(connection)
         self._lock = FairLock()
         self._db.execute("PRAGMA journal_mode=WAL")
