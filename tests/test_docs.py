@@ -87,3 +87,17 @@ def test_every_file_that_the_architecture_page_names_is_there() -> None:
     known = {path.name for path in ROOT.glob("*/edgefleet_*/**/*.py")} | {"model.toml"}
     named = set(re.findall(r"\b([a-z_0-9]+\.(?:py|toml))\b", page))
     assert named <= known, f"not there: {sorted(named - known)}"
+
+
+def test_every_item_of_the_changelog_is_one_line() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
+    released = lines[next(n for n, line in enumerate(lines) if line.startswith("## ")) :]
+    assert any(line.startswith("- ") for line in released)
+    allowed = re.compile(r"- .{1,118}|## \[.+\].*|### (Added|Changed|Fixed|Removed|Security)|[A-Z][a-z ]+:|")
+    assert [line for line in released if not allowed.fullmatch(line)] == []
+
+
+def test_before_a_commit_the_same_checks_run_as_in_ci() -> None:
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert "entry: scripts/check\n" in text
+    assert "scripts/check" in (ROOT / ".ci" / "run").read_text()
