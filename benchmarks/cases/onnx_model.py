@@ -20,7 +20,7 @@ from benchmarks.peers.errors import PeerError
 from benchmarks.result import Result, Row, at_least, at_most
 from benchmarks.timing import Comparison, spread
 from edgefleet_compression.builds.entry_points import build_variant
-from edgefleet_compression.builds.worker_pool import Workers
+from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_compression.onnx_graphs.int8 import quantized_layers
@@ -91,7 +91,7 @@ def _ours(of: MadeFiles, state: Path) -> list[ComparedFile]:
     card.write_text(card_for_onnx(of.network, of.crops, name="efficientnet-lite0", version=1))
     files = {"model.toml": str(card), ONNX_FILE: str(of.network), DATA_FILE: str(of.crops)}
     found = []
-    with Workers(1) as workers:
+    with WorkerPool(1) as workers:
         for name, steps in STEPS.items():
             request = {
                 "files": files,

@@ -18,7 +18,7 @@ from benchmarks.peers.errors import PeerError
 from benchmarks.peers.settings import OWN_ENVIRONMENT, PEERS, classes_of, settings_for
 from benchmarks.result import Result
 from benchmarks.timing import spread
-from edgefleet_compression.builds.worker_pool import Workers
+from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_profiles.device_class import InstructionSet
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> Result:
     result, classes = Result(), classes_of(own)
     pythons, reasons = _environments(options.state)
     with tempfile.TemporaryDirectory(prefix="edgefleet-peers-") as scratch:
-        with Workers(1) as workers:
+        with WorkerPool(1) as workers:
             bench = opened(Path(scratch), workers)
             teacher = bench.build("fp32", own, None)
             if (fp32 := teacher.path) is None:

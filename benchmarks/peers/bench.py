@@ -17,7 +17,7 @@ from benchmarks.peers.peer_process import ask
 from benchmarks.peers.peer_request import PeerRequest
 from benchmarks.peers.settings import MODULES, Setting
 from edgefleet_compression.builds.entry_points import build_variant
-from edgefleet_compression.builds.worker_pool import Workers
+from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_profiles.device_class import InstructionSet
 
@@ -32,7 +32,7 @@ class Bench:
     files: dict[str, str]
     samples: Path
     input_name: str
-    workers: Workers
+    workers: WorkerPool
 
     def build(self, recipe: str, instruction_set: InstructionSet, made_for: InstructionSet | None) -> PeerCandidate:
         """One of our fixed recipes; `made_for` None says that it is alike for every instruction set."""
@@ -83,7 +83,7 @@ class Bench:
         return _told(candidate)
 
 
-def opened(folder: Path, workers: Workers) -> Bench:
+def opened(folder: Path, workers: WorkerPool) -> Bench:
     """The example's model with the whole of Fashion-MNIST in `folder`, and what peers calibrate with."""
     model = whole(folder / "model")
     card = tomllib.loads((model / "model.toml").read_text())

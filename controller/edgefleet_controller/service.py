@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-from edgefleet_compression.builds.worker_pool import Limits, Workers, fair_memory_mb
+from edgefleet_compression.builds.worker_pool import Limits, WorkerPool, fair_memory_mb
 from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.delivery.blob_checks import advice, first_damaged
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -221,9 +221,9 @@ def _folders(settings: Settings) -> Folders:
     return Folders(cache=settings.state / "cache", work=settings.state / "work", searches=settings.state / "searches")
 
 
-def _workers(settings: Settings) -> Workers:
+def _workers(settings: Settings) -> WorkerPool:
     memory_mb = settings.build_mb or fair_memory_mb(settings.build_workers)
-    return Workers(settings.build_workers, Limits(settings.build_s, memory_mb))
+    return WorkerPool(settings.build_workers, Limits(settings.build_s, memory_mb))
 
 
 def _own(state: Path) -> IO[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.builds.worker_pool import Limits, Workers
+from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.search import space
@@ -113,14 +113,14 @@ def test_the_report_is_json_and_the_fronts_are_pictures(found: Found, tmp_path: 
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    pool = Workers(1, Limits(seconds=200, memory_mb=4000))
+def workers() -> Iterator[WorkerPool]:
+    pool = WorkerPool(1, Limits(seconds=200, memory_mb=4000))
     yield pool
     pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture
-def ground(tiny_files: dict[str, str], tmp_path: Path, workers: Workers) -> Ground:
+def ground(tiny_files: dict[str, str], tmp_path: Path, workers: WorkerPool) -> Ground:
     (tmp_path / "work").mkdir()
     return Ground(tiny_files, tmp_path / "cache", tmp_path / "work", workers, tuple(t.instruction_set for t in TARGETS))
 

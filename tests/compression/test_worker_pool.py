@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from edgefleet_compression.builds.worker_pool import Limits, Workers
+from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
 from edgefleet_compression.errors import StepError, WorkerLostError
 
 
@@ -74,20 +74,20 @@ def page_faults_of_steps() -> int:
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    pool = Workers(2, Limits(seconds=60, memory_mb=400))
+def workers() -> Iterator[WorkerPool]:
+    pool = WorkerPool(2, Limits(seconds=60, memory_mb=400))
     yield pool
     pool.shutdown(cancel_futures=True)
 
 
-def test_a_worker_is_used_again_and_is_the_first_to_go_when_memory_is_out(workers: Workers) -> None:
+def test_a_worker_is_used_again_and_is_the_first_to_go_when_memory_is_out(workers: WorkerPool) -> None:
     first = workers.submit(who).result()
     assert workers.submit(who).result() == first != os.getpid()
     assert workers.submit(oom_score).result() == 800
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left as they are")
-def test_freed_memory_is_used_again_by_the_next_step(workers: Workers) -> None:
+def test_freed_memory_is_used_again_by_the_next_step(workers: WorkerPool) -> None:
     pages = 8 * 8 * 2**20 // resource.getpagesize()
     assert workers.submit(page_faults_of_steps).result() < pages / 20
 
@@ -96,7 +96,7 @@ def test_freed_memory_is_used_again_by_the_next_step(workers: Workers) -> None:
     ("number", "reason"),
     [(signal.SIGKILL, "was killed by SIGKILL: the system was out of memory"), (signal.SIGSEGV, "killed by SIGSEGV")],
 )
-def test_a_crash_is_one_failure_and_the_others_go_on(workers: Workers, number: int, reason: str) -> None:
+def test_a_crash_is_one_failure_and_the_others_go_on(workers: WorkerPool, number: int, reason: str) -> None:
     good = [workers.submit(who) for _ in range(2)]
     bad = workers.submit(crash, number)
     more = [workers.submit(who) for _ in range(3)]
@@ -105,7 +105,7 @@ def test_a_crash_is_one_failure_and_the_others_go_on(workers: Workers, number: i
     assert all(isinstance(future.result(30), int) for future in good + more)
 
 
-def test_a_worker_that_leaves_is_replaced(workers: Workers) -> None:
+def test_a_worker_that_leaves_is_replaced(workers: WorkerPool) -> None:
     for _ in range(3):
         with pytest.raises(WorkerLostError, match="ended with code 3"):
             workers.submit(leave).result(30)
@@ -119,7 +119,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: Workers, tmp_path: Path) -> None:
+def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: WorkerPool, tmp_path: Path) -> None:
     workers.submit(who).result(30)
     hanging = workers.submit_within(Limits(seconds=6), hang, str(tmp_path / "pids"))
     assert workers.submit(who).result(30)
@@ -132,7 +132,7 @@ def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: Workers,
             time.sleep(0.02)
 
 
-def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: Workers) -> None:
+def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: WorkerPool) -> None:
     eating = workers.submit(eat, 600)
     beside = workers.submit(who)
     with pytest.raises(WorkerLostError, match=r"took \d+ MB of memory, at most 400 MB are allowed"):
@@ -140,7 +140,7 @@ def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: Wo
     assert beside.result(30) and workers.submit(who).result(30)
 
 
-def test_an_error_comes_back_as_itself_or_as_what_it_said(workers: Workers) -> None:
+def test_an_error_comes_back_as_itself_or_as_what_it_said(workers: WorkerPool) -> None:
     with pytest.raises(StepError, match="no number any more"):
         workers.submit(fail).result(30)
     with pytest.raises(RuntimeError, match="Stubborn: halfway"):
@@ -148,7 +148,7 @@ def test_an_error_comes_back_as_itself_or_as_what_it_said(workers: Workers) -> N
 
 
 def test_stopping_ends_what_was_begun_and_cancels_the_rest(tmp_path: Path) -> None:
-    pool = Workers(1, Limits())
+    pool = WorkerPool(1, Limits())
     begun = pool.submit(hang, str(tmp_path / "pids"))
     waiting = pool.submit(who)
     until = time.monotonic() + 30

@@ -7,9 +7,12 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Generic, TypeVar
 
 OOM_SCORE = "800"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -18,21 +21,44 @@ KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
 """Freed memory that a worker keeps for its next allocation, and the size from which one always goes to the system."""
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Returned(Generic[T]):
+    """What a call returned."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a call raised."""
+
+    error: Exception
+
+
+Answer = Returned[T] | Failed
+
+
 def serve(pipe: Connection) -> None:
-    """Answer calls (function, arguments) from `pipe` with (True, result) or (False, exception) until it is closed."""
+    """Answer the calls that come from `pipe`, functions without arguments, until it is closed."""
     warm_worker()
     keep_freed_memory()
     while True:
         try:
-            function, arguments = pipe.recv()
+            call: Callable[[], object] = pipe.recv()
         except EOFError:
             return
-        try:
-            answer = (True, function(*arguments))
-        except Exception as error:
-            answer = (False, _portable(error))
         with suppress(BrokenPipeError):
-            pipe.send(answer)
+            pipe.send(_answer(call))
+
+
+def _answer(call: Callable[[], T]) -> Answer[T]:
+    try:
+        return Returned(call())
+    except Exception as error:
+        return Failed(_portable(error))
 
 
 def _portable(error: Exception) -> Exception:

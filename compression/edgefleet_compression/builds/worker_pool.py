@@ -1,4 +1,4 @@
-"""Work in worker processes under limits: what one build does to its process costs that build, and no other.
+"""Work in worker processes under limits: what one build does to its process costs that build and no other.
 
 A standard process pool breaks as a whole when one worker dies, and cannot end one that hangs. Here each worker has a
 pipe and a thread of the parent that watches it.
@@ -6,7 +6,7 @@ pipe and a thread of the parent that watches it.
 Memory is watched, not limited by the system: RLIMIT_AS counts what torch and onnxruntime reserve and never touch
 (gigabytes), and a refused allocation there ends in an abort or in a wrong error. Every tenth of a second the resident
 memory of the worker and its children is read; what grows faster than that is for the kernel, which takes workers
-first (worker.py).
+first (worker_main.py).
 """
 
 import contextlib
@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import psutil
 
-from edgefleet_compression.builds.worker_main import serve
+from edgefleet_compression.builds.worker_main import Answer, Failed, serve
 from edgefleet_compression.errors import WorkerLostError
 
 P = ParamSpec("P")
@@ -53,8 +54,8 @@ def fair_memory_mb(workers: int) -> float:
     return MEMORY_SHARE * float(psutil.virtual_memory().total) / MB / workers
 
 
-class Workers(Executor):
-    """Spawned processes that take functions with plain arguments; each is started when it is first needed."""
+class WorkerPool(Executor):
+    """Spawned processes that call functions with arguments that pickle; each is started when it is first needed."""
 
     def __init__(self, count: int, limits: Limits | None = None) -> None:
         """Use up to `count` processes at a time.
@@ -71,13 +72,12 @@ class Workers(Executor):
         self._stopped = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call `fn` in a worker; the future raises WorkerError if that worker crashed or went beyond its limits."""
-        assert not kwargs, "a worker takes positional arguments"
-        return self.submit_within(self.limits, fn, *args)
+        """Call `fn` in a worker; the future raises WorkerLostError if it crashed or exceeded its limits."""
+        return self.submit_within(self.limits, fn, *args, **kwargs)
 
-    def submit_within(self, limits: Limits, fn: Callable[..., T], *args: Any) -> Future[T]:
+    def submit_within(self, limits: Limits, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call `fn` in a worker under limits of its own, which count from when it begins."""
-        return self._threads.submit(self._run, limits, fn, args)
+        return self._threads.submit(self._run, limits, partial(fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers; with `cancel_futures` at once, and what they had begun fails."""
@@ -90,17 +90,16 @@ class Workers(Executor):
         for worker in list(self._alive):
             worker.end(LEAVE_S)
 
-    def _run(self, limits: Limits, fn: Callable[..., T], args: tuple[Any, ...]) -> T:
+    def _run(self, limits: Limits, call: Callable[[], T]) -> T:
         worker = self._take()
         try:
-            answer: T = worker.ask(fn, args, limits)
+            return worker.ask(call, limits)
         finally:
             if worker.is_usable(limits):
                 self._idle.put(worker)
             else:
                 worker.end(0.0)
                 self._alive.discard(worker)
-        return answer
 
     def _take(self) -> "_Worker":
         if self._stopped:
@@ -126,26 +125,25 @@ class _Worker:
         self.is_idle = True
         self._lost = False
 
-    def ask(self, fn: Callable[..., T], args: tuple[Any, ...], limits: Limits) -> T:
-        """What `fn` returns or raises there.
+    def ask(self, call: Callable[[], T], limits: Limits) -> T:
+        """What `call` returns or raises there.
 
         Raises:
-            WorkerError: the process crashed, hung or took too much memory; it is gone then.
+            WorkerLostError: the process crashed, hung or took too much memory; it is gone then.
         """
         self.is_idle = False
         try:
-            self._pipe.send((fn, args))
+            self._pipe.send(call)
             self._watch(limits)
-            ok, answer = self._pipe.recv()
+            answer: Answer[T] = self._pipe.recv()
         except (EOFError, OSError):
             self._lost = True
             raise WorkerLostError(f"its worker process {self._how_it_ended()}") from None
         finally:
             self.is_idle = True
-        if not ok:
-            raise answer
-        found: T = answer
-        return found
+        if isinstance(answer, Failed):
+            raise answer.error
+        return answer.value
 
     def is_usable(self, limits: Limits) -> bool:
         """Whether another call may be given to it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgefleet_compression.builds.entry_points import build_variant
-from edgefleet_compression.builds.worker_pool import Limits, Workers
+from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
 from edgefleet_compression.errors import WorkerLostError
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
@@ -72,7 +72,7 @@ class Ground:
     files: dict[str, str]
     cache_dir: Path
     work_dir: Path
-    workers: Workers
+    workers: WorkerPool
     classes: tuple[InstructionSet, ...]
     seed: int = 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.builds.entry_points import teach
-from edgefleet_compression.builds.worker_pool import Workers
+from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.models.card import CARD_FILE, ModelCard, load_card, parse_card
@@ -92,7 +92,7 @@ class Found:
         return {order: row for order, row in table.items() if row}
 
 
-def search(ask: Ask, place: SearchFolders, workers: Workers, listener: SearchListener | None = None) -> Found:
+def search(ask: Ask, place: SearchFolders, workers: WorkerPool, listener: SearchListener | None = None) -> Found:
     """Look for variants until the budget is spent or nothing is left to try.
 
     Whatever cannot be built is a rejected point with its reason. The same ask in the same place finds what ran before
@@ -161,7 +161,7 @@ def search_folder(
     """
     card = load_card(folder)
     files = {name: str(folder / name) for name in (CARD_FILE, *card.files)}
-    pool = Workers(workers)
+    pool = WorkerPool(workers)
     try:
         ask = Ask(files, targets, budget_s, seed, wanted or Bounds(), space or default_space())
         return search(ask, SearchFolders(state / "cache", state / "work"), pool, listener)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.worker_pool import Workers
+from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
@@ -35,7 +35,7 @@ Work = Callable[[OperationRecord], dict[str, Any]]
 class Operations:
     """The operations that compress models, one after the other."""
 
-    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: Workers) -> None:
+    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
         self._store = store
         self._folders = folders
         self._shop = Workshop(store, blobs, folders, workers)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.builds.entry_points import make_golden, source_metrics
-from edgefleet_compression.builds.worker_pool import Workers
+from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -35,7 +35,7 @@ class Folders:
 class Workshop:
     """Store, blobs and workers, as one operation uses them."""
 
-    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: Workers) -> None:
+    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
         self.folders = folders
         self.workers = workers
         self.publisher = Publisher(store, blobs)
