@@ -52,6 +52,29 @@ def test_a_device_that_answers_with_its_variant_has_nothing_to_install() -> None
     assert {e.device: e.phase for e in planned.executions} == {"a": "already_installed", "b": "assigned"}
 
 
+def test_a_device_whose_agent_lacks_what_its_variant_needs_is_deferred_and_the_plan_says_what() -> None:
+    choices = {"eu/rpi4/lte": Assigned("v1", "m1", 10, needs=("pairs", "tasks"))}
+    devices = [
+        PlannedDevice("old", "eu/rpi4/lte", "v0"),
+        PlannedDevice("half", "eu/rpi4/lte", "v0", features=frozenset({"tasks"})),
+        PlannedDevice("new", "eu/rpi4/lte", "v0", features=frozenset({"tasks", "pairs", "more"})),
+        PlannedDevice("told", "eu/rpi4/lte", "v1"),
+    ]
+    planned = {e.device: e for e in plan("r", spec(1), devices, choices, 0).executions}
+    assert {d: e.phase for d, e in planned.items()} == {
+        "old": "deferred",
+        "half": "deferred",
+        "new": "assigned",
+        "told": "deferred",
+    }
+    assert planned["old"].detail == "its agent lacks pairs, tasks, which the variant needs: upgrade the agent"
+    assert planned["half"].detail == "its agent lacks pairs, which the variant needs: upgrade the agent"
+    running = RolloutRecord(
+        id="r", spec=spec(1), state="running", waves=(WaveRecord(number=1, since_ms=0),), created_ms=0, changed_ms=0
+    )
+    assert join(running, devices[0], choices, 0).phase == "deferred"
+
+
 def test_a_device_that_appears_later_is_in_the_wave_of_its_hash_and_never_in_one_that_has_passed() -> None:
     def running(*states: str) -> RolloutRecord:
         waves = tuple(

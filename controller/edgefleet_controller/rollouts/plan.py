@@ -7,27 +7,34 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec, WaveRecord
+from edgefleet_protocol.features import lacking
 from edgefleet_protocol.phases import Phase
 
 IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
 
 
 class PlannedDevice(NamedTuple):
-    """A device that the selector matched, the variant that answers there now, and whether two agents claim its id."""
+    """A device that the selector matched.
+
+    `answering` is the variant that answers there now, `features` what its agent can do, and `in_conflict` whether two
+    agents report under its id.
+    """
 
     device: str
     profile: str
     answering: str | None
     in_conflict: bool = False
+    features: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """The variant chosen for a profile."""
+    """The variant chosen for a profile; its manifest asks for the features that it `needs`."""
 
     variant: str
     manifest: str
     manifest_bytes: int
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,8 @@ def plan(
     """Divide the targets into waves.
 
     A device's place depends on the spec and its id alone, so a plan printed twice is the same, and every profile
-    is spread evenly over the waves. A device without a variant for its profile, which already answers with its
-    variant, or which is in conflict, is no part of any gate.
+    is spread evenly over the waves. A device that is in conflict, lacks a feature, has no variant for its profile, or
+    answers with it already, counts in no gate.
     """
     ordered = _ordered(spec, targets)
     ends = [math.ceil(share * len(ordered)) for share in sorted(set(spec.waves) | {1.0})]
@@ -99,7 +106,8 @@ def _execution(
 ) -> ExecutionRecord:
     assigned = choices.get(target.profile)
     phase: Phase = "assigned"
-    if target.in_conflict:
+    detail = _why_deferred(target, assigned)
+    if detail is not None:
         phase = "deferred"
     elif assigned is None:
         phase = "no_variant"
@@ -114,6 +122,18 @@ def _execution(
         manifest=assigned.manifest if assigned else None,
         manifest_bytes=assigned.manifest_bytes if assigned else 0,
         phase=phase,
-        detail=IN_CONFLICT if target.in_conflict else None,
+        detail=detail,
         changed_ms=now_ms,
     )
+
+
+def _why_deferred(target: PlannedDevice, assigned: Assigned | None) -> str | None:
+    if target.in_conflict:
+        return IN_CONFLICT
+    missing = lacking(assigned.needs, target.features) if assigned else ()
+    return agent_lacks(missing) if missing else None
+
+
+def agent_lacks(features: Sequence[str]) -> str:
+    """Why a device is deferred whose agent cannot do what its variant needs."""
+    return f"its agent lacks {', '.join(features)}, which the variant needs: upgrade the agent"
