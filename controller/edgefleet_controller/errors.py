@@ -1,15 +1,22 @@
 """What the controller refuses, and why.
 
 ControllerError
-├── NotFound       no such model, variant, profile, device, segment, rollout or operation
-├── Refused        well-formed, but not possible as things stand (a conflict)
-├── Invalid        the request itself is wrong
-├── StateInUse     another controller owns the state folder
-└── StateUnusable  the state folder cannot be opened just now: a full disk, or another program
+├── NotFound              no such model, variant, profile, device, segment, rollout or operation
+├── Refused               well-formed, but not possible as things stand (a conflict)
+├── Invalid               the request itself is wrong
+├── StateInUse            another controller owns the state folder
+├── StateUnusable         the state folder cannot be opened just now: a full disk, or another program
+└── StoreError            the store did not do what it was asked, and kept nothing of it
+    ├── StoreUnavailable  it cannot just now; it says what to do
+    │   ├── DiskFull
+    │   ├── ReadOnly
+    │   ├── Taken         by another program
+    │   └── TooManyFiles  are open
+    └── StoreFault        a damaged file, or a fault of ours
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from edgefleet_profiles.names import NAME_PATTERN
 
@@ -36,6 +43,51 @@ class StateInUse(ControllerError):  # noqa: N818
 
 class StateUnusable(ControllerError):  # noqa: N818
     """The state folder cannot be opened just now."""
+
+
+class StoreError(ControllerError):
+    """The store did not do what it was asked, and kept nothing of it."""
+
+
+class StoreFault(StoreError):  # noqa: N818
+    """A damaged file or a fault of ours: to ask again changes nothing."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818
+    """The store cannot be read or written just now; the message says what to do.
+
+    Args:
+        said: what the system or the database said.
+    """
+
+    what_to_do: ClassVar[str]
+
+    def __init__(self, said: object) -> None:
+        super().__init__(f"{self.what_to_do} ({said})")
+
+
+class DiskFull(StoreUnavailable):
+    """The disk takes no more."""
+
+    what_to_do = "the disk of the state folder takes no more, it is full or failing: make room there"
+
+
+class ReadOnly(StoreUnavailable):
+    """The state folder cannot be written."""
+
+    what_to_do = "the state folder cannot be written: mount its disk for writing, or see who owns it"
+
+
+class Taken(StoreUnavailable):
+    """Another program holds the store."""
+
+    what_to_do = "another program holds the store: end it, if it is a backup or a database shell"
+
+
+class TooManyFiles(StoreUnavailable):
+    """This process may open no more files."""
+
+    what_to_do = "too many files are open: raise the limit of open files"
 
 
 def first_fault(errors: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.ids import file_ms, now_ms
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_controller.store.trouble import log_failure
+from edgefleet_controller.trouble import log_failure
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
 
 log = logging.getLogger(__name__)

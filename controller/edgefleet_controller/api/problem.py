@@ -1,6 +1,5 @@
 """Every error as problem+json (RFC 9457)."""
 
-import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, first_fault
-from edgefleet_controller.store.trouble import why_unavailable
+from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, StoreError, first_fault
+from edgefleet_controller.trouble import why_unavailable
 
 _STATUS: dict[type[ControllerError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
@@ -95,7 +94,7 @@ def add_problems(app: FastAPI) -> None:
         # The server logs it with its traceback.
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of the controller: {type(error).__name__}")
 
-    @app.exception_handler(sqlite3.OperationalError)
+    @app.exception_handler(StoreError)
     @app.exception_handler(OSError)
     def unavailable(_: Request, error: Exception) -> JSONResponse:
         if (why := why_unavailable(error)) is None:

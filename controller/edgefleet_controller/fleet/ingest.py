@@ -2,13 +2,13 @@
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.identities import Identities
@@ -17,7 +17,7 @@ from edgefleet_controller.ids import now_ms
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow
-from edgefleet_controller.store.trouble import log_failure
+from edgefleet_controller.trouble import log_failure
 from edgefleet_protocol import latency, topics
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.messages import (
@@ -166,7 +166,7 @@ class Ingest:
 
     def _set_aside_for(self, topic: str, error: Exception) -> None:
         """What one message has wrong must not hold up everyone else's; what the store has wrong does."""
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, StoreError):
             raise error
         if isinstance(error, ProtocolError):
             self._put_aside(topic, str(error))
@@ -179,7 +179,7 @@ class Ingest:
         try:
             with self._store.rollouts.transaction():
                 taken = [self._reports.take(reports, now)] if reports else []
-        except sqlite3.Error:
+        except StoreError:
             raise
         except Exception:
             taken = []

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.errors import StoreUnavailable
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id, now_ms
 from edgefleet_controller.models.by_recipes import compress
@@ -22,7 +22,7 @@ from edgefleet_controller.models.rebuild import Original, rebuild
 from edgefleet_controller.models.workshop import Folders, Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.trouble import why_unavailable
+from edgefleet_controller.trouble import why_unavailable
 from edgefleet_profiles.profile import DeviceProfile
 
 log = logging.getLogger(__name__)
@@ -109,8 +109,8 @@ class Operations:
         while True:
             try:
                 return self._close(operation, **how)
-            except sqlite3.OperationalError as error:
-                if why_unavailable(error) is None or self._shop.stopped.wait(CLOSE_AGAIN_S):
+            except StoreUnavailable:
+                if self._shop.stopped.wait(CLOSE_AGAIN_S):
                     raise
 
     def _close(self, operation: OperationRecord, *, result: Any = None, error: str | None = None) -> None:

@@ -1,13 +1,12 @@
 """Registering a model: its files are blobs already; its card says what they are."""
 
-import sqlite3
 from collections.abc import Mapping
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.card import CARD_FILE, check_files, parse_card
 from edgefleet_compression.models.inspection import inspect_model
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.errors import Invalid, Refused
+from edgefleet_controller.errors import Invalid, Refused, StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord
@@ -26,7 +25,7 @@ def take_upload(store: Store, blobs: BlobFolder, name: str, size_bytes: int) -> 
     lies_since_ms = blobs.since_ms(name)
     try:
         store.registry.put_blob(name, size_bytes, deliverable=False)
-    except sqlite3.Error:
+    except StoreError:
         # It stays where somebody else has written it down, or has put it since.
         if not store.registry.knows_blob(name):
             blobs.remove(name, lies_since_ms + 1, lambda _: None)

@@ -1,7 +1,6 @@
 """What every kind of compressing needs: the model's files, workers, a golden set, variants published and chosen."""
 
 import contextlib
-import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import now_ms
 from edgefleet_controller.models.needs import choose_for
@@ -73,5 +73,5 @@ class Workshop:
     def show(self, operation: OperationRecord, progress: list[dict[str, Any]]) -> None:
         """Write down how far an operation is."""
         changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
-        with contextlib.suppress(sqlite3.OperationalError):  # how far it is, is no reason to give it up
+        with contextlib.suppress(StoreError):  # how far it is, is no reason to give it up
             self._store.registry.put_operation(changed)

@@ -29,7 +29,7 @@ from edgefleet_controller.rollouts.rollout import (
 )
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.evidence import Compared, Gathering
-from edgefleet_controller.store.trouble import log_failure
+from edgefleet_controller.trouble import log_failure
 
 log = logging.getLogger(__name__)
 

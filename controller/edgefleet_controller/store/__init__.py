@@ -1,9 +1,8 @@
 """The store: two SQLite files in WAL mode, our types in and out. No SQL stands anywhere else."""
 
-import sqlite3
 from pathlib import Path
 
-from edgefleet_controller.errors import StateUnusable
+from edgefleet_controller.errors import StateUnusable, StoreUnavailable
 from edgefleet_controller.store.conflicts import ConflictStore
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
@@ -16,7 +15,6 @@ from edgefleet_controller.store.registry import RegistryStore
 from edgefleet_controller.store.rollouts import RolloutStore
 from edgefleet_controller.store.rollups import RollupStore
 from edgefleet_controller.store.telemetry import TelemetryStore
-from edgefleet_controller.store.trouble import why_unavailable
 
 __all__ = ["Store"]
 
@@ -35,9 +33,7 @@ class Store:
             self._fleet = Database(folder / "fleet.db", "FULL", FLEET)
             self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
             take_notes(self._fleet)
-        except sqlite3.OperationalError as error:
-            if (why := why_unavailable(error)) is None:
-                raise
+        except StoreUnavailable as why:
             raise StateUnusable(f"{folder} cannot be opened: {why}, then start again") from None
         self.registry = RegistryStore(self._fleet)
         self.devices = DeviceStore(self._fleet)

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,6 +12,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from edgefleet_controller.store.fair_lock import FairLock
+from edgefleet_controller.store.translation import translated
 
 Row = dict[str, Any]
 PATIENCE_S = 1.0
@@ -35,13 +36,26 @@ class Database:
 
     One connection behind a lock, and not one for each thread: writers never meet SQLITE_BUSY, and our
     transactions are short.
+
+    Raises:
+        StoreError: here and in every method, whatever SQLite has to say.
     """
 
     def __init__(self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations) -> None:
         self._path = path
-        connection = sqlite3.connect(path, timeout=PATIENCE_S, check_same_thread=False, isolation_level=None)
-        self._db = sqlite_utils.Database(connection)
         self._lock = FairLock()
+        try:
+            connection = sqlite3.connect(path, timeout=PATIENCE_S, check_same_thread=False, isolation_level=None)
+            self._db = sqlite_utils.Database(connection)
+            try:
+                self._set_up(synchronous, migrations)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def _set_up(self, synchronous: str, migrations: Migrations) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         if synchronous == "NORMAL":
@@ -53,8 +67,11 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; nests."""
-        with self._lock, self._db.atomic():
-            yield
+        try:
+            with self._lock, self._db.atomic():
+                yield
+        except sqlite3.Error as error:  # of its begin or its end: what is in between translates its own
+            raise translated(error) from error
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -66,19 +83,20 @@ class Database:
             if self._db.conn.in_transaction:
                 yield
             else:
-                with self._db.atomic():
+                with self.transaction():
                     yield
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
         """The file as it stands now, for long reading: by a connection of its own, so that nobody waits."""
-        connection = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
-            connection.row_factory = sqlite3.Row
-            connection.execute("BEGIN")
-            yield Snapshot(connection)
-        finally:
-            connection.close()
+            address = f"{self._path.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
+                connection.row_factory = sqlite3.Row
+                connection.execute("BEGIN")
+                yield Snapshot(connection)
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
     def committed(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
         """What a SELECT finds in what is committed, without waiting for a turn: for counts over everything."""
@@ -87,15 +105,21 @@ class Database:
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
         """What a SELECT finds."""
-        with self._lock:
-            cursor = self._db.conn.execute(sql, list(values))
-            names = [column for column, *_ in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+        try:
+            with self._lock:
+                cursor = self._db.conn.execute(sql, list(values))
+                names = [column for column, *_ in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
     def tuples(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """What a SELECT finds, for where it finds much: without the names of the columns."""
-        with self._lock:
-            return self._db.conn.execute(sql, list(values)).fetchall()
+        try:
+            with self._lock:
+                return self._db.conn.execute(sql, list(values)).fetchall()
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
     def row(self, sql: str, values: Iterable[Any] = ()) -> Row | None:
         """The first row of a SELECT."""
@@ -103,8 +127,11 @@ class Database:
 
     def execute(self, sql: str, values: Iterable[Any] = ()) -> int:
         """Run one statement; the number of rows that it changed."""
-        with self._lock:
-            return self._db.conn.execute(sql, list(values)).rowcount
+        try:
+            with self._lock:
+                return self._db.conn.execute(sql, list(values)).rowcount
+        except sqlite3.Error as error:
+            raise translated(error) from error
 
     def put(self, table: str, row: Row) -> None:
         """Insert a row, or replace the one with the same primary key."""
