@@ -9,6 +9,7 @@ from typing import Any
 
 from edgefleet_agent.errors import AgentError
 from edgefleet_agent.version import agent_version
+from edgefleet_process.errors import ProcessError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command == "check":
             return _check({name: value for name, value in arguments.items() if value is not None})
         return _run({name: value for name, value in arguments.items() if value is not None})
-    except AgentError as error:
+    except (AgentError, ProcessError) as error:
         print(f"edgefleet-agent: {error}", file=sys.stderr)
         return 1
 
@@ -30,22 +31,23 @@ def _run(flags: dict[str, Any]) -> int:
     from edgefleet_agent.events import Ended
     from edgefleet_agent.facts import describe
     from edgefleet_agent.failpoints import arm
-    from edgefleet_agent.identity import lock, wake
+    from edgefleet_agent.identity import wake
     from edgefleet_agent.logs import set_up_logs
     from edgefleet_agent.session import Session
     from edgefleet_agent.settings import load_settings
+    from edgefleet_process.locks import own_folder
 
     verbose = flags.pop("verbose", False)
     settings = load_settings(flags)
     arm(settings.failpoint)
     settings.state.mkdir(parents=True, exist_ok=True)
     set_up_logs(settings.device, settings.log_format, verbose)
-    held = lock(settings.state)
-    session = Session(settings, describe(settings), wake(settings.state))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: session.inbox.put(Ended()))
-    session.run()
-    return 0 if held >= 0 else 1
+    with own_folder(settings.state, "agent"):
+        session = Session(settings, describe(settings), wake(settings.state))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: session.inbox.put(Ended()))
+        session.run()
+    return 0
 
 
 def _check(flags: dict[str, Any]) -> int:

@@ -7,12 +7,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from edgefleet_agent.durable import digest_of_file, replace_file, sync_folder
 from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.files import replace_file
 from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
 from edgefleet_agent.slots import Slots
+from edgefleet_process.durable import sync
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import chunk_size
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest
@@ -120,7 +122,7 @@ class Download:
             for folder in (self._scratch.parent, self._scratch):
                 if not folder.exists():
                     folder.mkdir()
-                    sync_folder(folder.parent)
+                    sync(folder.parent)
             replace_file(self._scratch / name, data)
         except OSError as error:
             raise NoSpace(f"{name} cannot be written: {error.strerror}") from None

@@ -2,8 +2,6 @@
 
 AgentError
 ├── SettingsError      the operator's: a setting is missing or wrong
-├── StateInUse         the operator's: another agent works in this state folder
-├── StateNotWritable   the disk's: a new state folder cannot be written
 ├── RequestError       a client's: its request cannot be answered; carries the HTTP status
 │   └── Busy               the worker is at another one
 ├── Refused            the controller's: a manifest that this device must not run; carries the reason code
@@ -28,14 +26,6 @@ class SettingsError(AgentError):
     """A setting is missing or wrong."""
 
 
-class StateInUse(AgentError):  # noqa: N818 - reads as the statement it makes
-    """Another agent works in this state folder."""
-
-
-class StateNotWritable(AgentError):  # noqa: N818
-    """The state folder is new and cannot be written."""
-
-
 class RequestError(AgentError):
     """A client's request that cannot be answered.
 
@@ -49,7 +39,7 @@ class RequestError(AgentError):
         self.status = status
 
 
-class Busy(RequestError):  # noqa: N818
+class Busy(RequestError):  # noqa: N818 - reads as the statement it makes
     """The worker had another request in its hands for as long as this one could wait."""
 
     def __init__(self) -> None:

@@ -1,8 +1,5 @@
-"""Who this device is: an incarnation born with the state folder, a boot count, and one agent per folder."""
+"""Who this device is: an incarnation born with the state folder, and a boot count."""
 
-import errno
-import fcntl
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +7,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgefleet_agent.durable import LateFile
-from edgefleet_agent.errors import StateInUse, StateNotWritable
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.files import LateFile
+from edgefleet_process.errors import StateNotWritable
 from edgefleet_protocol.messages import Acked, Count, Id
 
 
@@ -79,29 +76,3 @@ def begin_anew(folder: Path) -> Identity:
     saved = _Saved(incarnation=uuid4().hex, boot=1)
     file = LateFile(folder / "identity.json", saved.model_dump_json().encode(), keep_room=True)
     return Identity(saved.incarnation, saved.boot, file)
-
-
-def lock(folder: Path) -> int:
-    """Take the state folder for this process; the descriptor holds it until the process ends.
-
-    Raises:
-        StateInUse: another agent has it.
-        StateNotWritable: there is no lock file yet, and the disk takes none.
-    """
-    descriptor = _open_lock(folder / "lock")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StateInUse(f"another agent works in {folder}: stop it, or give this one another --state") from None
-    return descriptor
-
-
-def _open_lock(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        # What an earlier start has left can be locked on a disk that has become read-only.
-        if error.errno == errno.EROFS and path.exists():
-            return os.open(path, os.O_RDONLY)
-        raise StateNotWritable(f"{path} cannot be written ({error.strerror}): make room, or see its disk") from None

@@ -4,10 +4,10 @@ import errno
 import json
 import logging
 import os
-import time
 from pathlib import Path
 
 from edgefleet_agent.failpoints import reach
+from edgefleet_process.clocks import wall_ms
 from edgefleet_protocol.messages import Attempt
 
 log = logging.getLogger("edgefleet.agent")
@@ -24,7 +24,7 @@ class Journal:
     def append(self, model: str, attempt: Attempt) -> None:
         """Write down how an attempt stands now."""
         line = {
-            "ms": time.time_ns() // 1_000_000,
+            "ms": wall_ms(),
             "model": model,
             "generation": attempt.generation,
             "phase": attempt.phase,

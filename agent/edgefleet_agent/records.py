@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgefleet_agent.durable import replace_file
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.files import replace_file
 from edgefleet_agent.lifecycle import ASSIGNED, on_the_way
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.manifest import Manifest

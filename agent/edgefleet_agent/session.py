@@ -6,9 +6,7 @@ import time
 from functools import partial
 
 from edgefleet_agent.bus import Bus
-from edgefleet_agent.clock import trusted, wall_ms
 from edgefleet_agent.device import Device
-from edgefleet_agent.durable import LateFile
 from edgefleet_agent.events import (
     Connected,
     Disconnected,
@@ -25,6 +23,7 @@ from edgefleet_agent.events import (
 from edgefleet_agent.facts import Described
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.files import LateFile
 from edgefleet_agent.http import Endpoint
 from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
@@ -40,6 +39,7 @@ from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
 from edgefleet_agent.version import agent_version
 from edgefleet_agent.watchdog import Watchdog
+from edgefleet_process.clocks import clock_is_trusted, wall_ms
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.features import FEATURES
@@ -251,7 +251,7 @@ class Session:
 
     def _close_windows(self, model: str | None = None) -> None:
         for window in self._recorder.close(model):
-            trusted_window = window.model_copy(update={"clock_trusted": trusted()})
+            trusted_window = window.model_copy(update={"clock_trusted": clock_is_trusted()})
             if left := permitted(trusted_window, self._described.region.may_leave):
                 self._spool.add(left)
 
@@ -281,7 +281,7 @@ class Session:
             agent_version=agent_version(),
             features=FEATURES,
             sent_ms=wall_ms(),
-            clock_trusted=trusted(),
+            clock_trusted=clock_is_trusted(),
             facts=self._described.facts,
             host_facts=self._described.host_facts,
             labels=self._settings.labels,

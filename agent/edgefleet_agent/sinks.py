@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from edgefleet_agent.checks import MAX_SMALL_BLOB_BYTES
-from edgefleet_agent.durable import replace_file, sync_folder
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.files import replace_file
+from edgefleet_process.durable import sync
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import (
     HASH_BYTES,
@@ -199,7 +200,7 @@ class FileSink:
             os.posix_fallocate(self._descriptor, 0, max(self.blob.size_bytes, 1))
             os.ftruncate(self._descriptor, self.blob.size_bytes)
             os.fsync(self._descriptor)
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
             reach("space_reserved")
         except OSError as error:
             os.close(self._descriptor)

@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
-from edgefleet_agent.durable import blocks_of, digest_of_file, replace_file, sync_folder, write_blocks, write_synced
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.files import replace_file
+from edgefleet_process.durable import sync, write_blocks, write_synced
+from edgefleet_process.reading import digest_of_file, read_blocks
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.encoding import unfold
 from edgefleet_protocol.errors import CorruptBlob, ProtocolError
@@ -70,20 +72,20 @@ class Slots:
         shutil.rmtree(ready, ignore_errors=True)
         try:
             ready.mkdir()
-            found = write_blocks(ready / MODEL, unfold(blocks_of(encoding), onnx.size_bytes))
+            found = write_blocks(ready / MODEL, unfold(read_blocks(encoding), onnx.size_bytes))
             if found != onnx.sha256:
                 raise CorruptBlob(f"the model's sha256 is {found}, not {onnx.sha256}")
             reach("model_unfolded")
             write_synced(ready / MANIFEST, manifest_bytes)
             if golden is not None:
                 write_synced(ready / GOLDEN, golden)
-            sync_folder(ready)
+            sync(ready)
             reach("slot_synced")
             shutil.rmtree(self.path(manifest.variant), ignore_errors=True)
             reach("slot_cleared")
             ready.rename(self.path(manifest.variant))
             reach("slot_renamed")
-            sync_folder(self._folder)
+            sync(self._folder)
             reach("slot_placed")
         except CorruptBlob as error:
             raise Rejected("blob_corrupt", str(error)) from None

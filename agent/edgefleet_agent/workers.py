@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_agent import frames
-from edgefleet_agent.durable import digest_of_file
 from edgefleet_agent.errors import (
     Busy,
     ModelFailed,
@@ -21,6 +20,7 @@ from edgefleet_agent.errors import (
     WorkerDied,
     WorkerTimedOut,
 )
+from edgefleet_process.reading import digest_of_file
 
 LOAD_TIMEOUT_S = 60.0
 SELF_TEST_TIMEOUT_S = 300.0

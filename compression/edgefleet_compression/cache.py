@@ -5,10 +5,8 @@ entry or none. A worker that wants what another is making waits for it on a lock
 its holder dies; without the lock two workers would train the same prefix twice, and nothing worse.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import time
 import uuid
@@ -18,6 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from edgefleet_process.durable import sync
+from edgefleet_process.locks import FileLock
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import canonical_json
 
 ENTRY = "entry.json"
@@ -53,7 +54,7 @@ class Cache:
         folder = self._folder / key
         try:
             digests: dict[str, str] = json.loads((folder / ENTRY).read_bytes())
-            if all(_sha256(folder / name) == digest for name, digest in digests.items()):
+            if all(digest_of_file(folder / name) == digest for name, digest in digests.items()):
                 return folder
         except FileNotFoundError:
             if not folder.exists():
@@ -69,10 +70,10 @@ class Cache:
         partial.mkdir()
         try:
             fill(partial)
-            digests = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+            digests = {path.name: digest_of_file(path) for path in sorted(partial.iterdir())}
             (partial / ENTRY).write_bytes(canonical_json(digests))
             for path in partial.iterdir():
-                _sync(path)
+                sync(path)
             try:
                 partial.rename(self._folder / key)
             except OSError:
@@ -119,13 +120,11 @@ class Cache:
 
     @contextmanager
     def _locked(self, key: str, waiting: Callable[[], None] | None) -> Iterator[None]:
-        with (self._folder / "locks" / key).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with FileLock(self._folder / "locks" / key) as lock:
+            if not lock.try_take():
                 if waiting is not None:
                     waiting()
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock.take()
             yield
 
     def _sweep(self) -> None:
@@ -167,13 +166,3 @@ def step_key(
         "libraries": library_versions(),
     }
     return hashlib.sha256(canonical_json(parts)).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

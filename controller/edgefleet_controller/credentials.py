@@ -2,13 +2,13 @@
 
 import hmac
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from edgefleet_controller.errors import ControllerError
+from edgefleet_process.durable import replace_file
 
 CONTROLLER_USER, DEVICE_USER = "controller", "device"
 
@@ -80,13 +80,7 @@ def make_credentials(state: Path) -> tuple[Credentials, str]:
         controller_password=secrets.token_urlsafe(24),
         device_password=secrets.token_urlsafe(24),
     )
-    part = _file(state).with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(made), file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(_file(state))
+    replace_file(_file(state), json.dumps(asdict(made)).encode(), private=True)
     return made, token
 
 

@@ -4,7 +4,6 @@ ControllerError
 ├── NotFound              no such model, variant, profile, device, segment, rollout or operation
 ├── Refused               well-formed, but not possible as things stand (a conflict)
 ├── Invalid               the request itself is wrong
-├── StateInUse            another controller owns the state folder
 ├── StateUnusable         the state folder cannot be opened just now: a full disk, or another program
 └── StoreError            the store did not do what it was asked, and kept nothing of it
     ├── StoreUnavailable  it cannot just now; it says what to do
@@ -35,10 +34,6 @@ class Refused(ControllerError):  # noqa: N818
 
 class Invalid(ControllerError):  # noqa: N818
     """The request itself is wrong."""
-
-
-class StateInUse(ControllerError):  # noqa: N818
-    """Another controller owns the state folder."""
 
 
 class StateUnusable(ControllerError):  # noqa: N818

@@ -1,12 +1,10 @@
-"""Failpoints: the steps at which tests end this process as a power cut would; unarmed, a step costs one comparison."""
+"""The controller's failpoints."""
 
-import os
-import signal
 from typing import Literal, get_args
 
-from edgefleet_controller.errors import Invalid
+from edgefleet_process.failpoints import Failpoints
 
-# Each stands for one place in the code, and says what has happened there and what has not.
+# Each stands for one place in the code; its comment says what has happened there and what has not.
 Point = Literal[
     # the conductor's loop
     "tick_begun",  # nothing was read
@@ -55,40 +53,6 @@ Point = Literal[
     "blob_forgotten",  # devices may no longer ask for a blob; its file is there
     "blob_removed",  # it is gone
 ]
-POINTS: tuple[Point, ...] = get_args(Point)
 
-
-class _Armed:
-    """The one point at which this process ends itself, and how many passes are left until then."""
-
-    def __init__(self, text: str) -> None:
-        step, _, passes = text.partition(":")
-        point, _, self.detail = step.partition("/")
-        if point not in POINTS or not (passes or "1").isdecimal():
-            raise Invalid(f"failpoint '{text}' is none: write NAME, NAME/DETAIL or NAME:PASSES")
-        self.point, self.left = point, int(passes or 1)
-
-    def reach(self, point: Point, detail: str | None) -> None:
-        if point == self.point and self.detail in ("", detail):
-            self.left -= 1
-            if self.left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-
-_armed: _Armed | None = None
-
-
-def arm(text: str | None) -> None:
-    """Choose where to end: NAME, NAME/DETAIL or either with :N, at the N-th pass; None for nowhere.
-
-    Raises:
-        Invalid: there is no such point.
-    """
-    global _armed
-    _armed = _Armed(text) if text else None
-
-
-def reach(point: Point, detail: str | None = None) -> None:
-    """Say that this step is reached; `detail` tells apart what goes the same way: a decision, an order."""
-    if _armed is not None:
-        _armed.reach(point, detail)
+_failpoints: Failpoints[Point] = Failpoints(get_args(Point))
+POINTS, arm, reach = _failpoints.points, _failpoints.arm, _failpoints.reach

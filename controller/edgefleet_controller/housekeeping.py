@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgefleet_controller.clock import file_ms, now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.ids import file_ms, now_ms
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_controller.trouble import log_failure

@@ -1,38 +1,14 @@
-"""What the process says: lines for people, or JSON lines for programs."""
+"""The controller's logs."""
 
-import json
 import logging
-import sys
-from datetime import UTC, datetime
-from typing import Literal
 
-from edgefleet_protocol.floods import AtMost
+from edgefleet_process.logs import LogFormat, send_logs_to_stderr
 
-LogFormat = Literal["text", "json"]
-READABLE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object for each record: time (RFC 3339, UTC), level, logger, message, and error with its traceback."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def set_up_logs(form: LogFormat) -> None:
-    """Send every logger's records to stderr, in this form."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(READABLE))
-    handler.addFilter(AtMost())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # uvicorn's own words are for its developers; what matters of them is a warning.
+    """Send every record to stderr under its logger's name."""
+    send_logs_to_stderr(form, text=TEXT, fields={"logger": "%(name)s"})
+    # uvicorn logs for its own developers; what matters to an operator is a warning.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -14,9 +14,11 @@ import uvicorn
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.failpoints import arm
 from edgefleet_controller.fleet.broker import WILDCARDS
-from edgefleet_controller.logs import LogFormat, set_up_logs
+from edgefleet_controller.logs import set_up_logs
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
+from edgefleet_process.durable import replace_file
+from edgefleet_process.logs import LogFormat
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
         log_format: lines for people, or JSON lines.
 
     Raises:
-        ControllerError: the state folder or a port is in use.
+        ProcessError: another controller works in the state folder.
+        ControllerError: a port is taken, or the broker cannot be used.
     """
     set_up_logs(log_format)
     arm(os.environ.get("EDGEFLEET_FAILPOINT"))
@@ -94,5 +97,5 @@ def _listen(host: str, port: int, kept: Path) -> socket.socket:
             raise
         listener.bind((host, 0))
     listener.listen(128)
-    kept.write_text(str(listener.getsockname()[1]))
+    replace_file(kept, str(listener.getsockname()[1]).encode())
     return listener

@@ -1,33 +1,32 @@
 """The controller as a whole: every part opened in order, and closed in the reverse."""
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 from collections import Counter
-from pathlib import Path
-from typing import IO
 
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool, fair_memory_mb
 from edgefleet_controller.access import open_access, refuse_strangers
+from edgefleet_controller.clock import not_before, now_ms
 from edgefleet_controller.delivery.blob_checks import advice, first_damaged
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.pacer import Pacer
-from edgefleet_controller.errors import NotFound, Refused, StateInUse
+from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.fleet.broker_restart import BrokerRestart
 from edgefleet_controller.fleet.bus import Bus
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.presence_sweep import PresenceSweep
 from edgefleet_controller.housekeeping import Housekeeping, Retention
-from edgefleet_controller.ids import not_before, now_ms
 from edgefleet_controller.models.operations import Operations
 from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.settings import Settings
 from edgefleet_controller.store import Store
+from edgefleet_process.durable import replace_file
+from edgefleet_process.locks import own_folder
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
@@ -52,7 +51,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         refuse_strangers(settings)
         settings.state.mkdir(parents=True, exist_ok=True)
-        self._lock = _own(settings.state)
+        self._lock = own_folder(settings.state, "controller", "controller.lock")
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)
         self.store = Store(settings.state)
@@ -112,10 +111,7 @@ class Service:
     def announce(self, api_url: str) -> None:
         """Write down where this controller is reached, for the commands of the same machine."""
         where = {"api": api_url, "broker": self.access.local_url, "pid": os.getpid()}
-        path = self.settings.state / "controller.json"
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(where))
-        part.replace(path)
+        replace_file(self.settings.state / "controller.json", json.dumps(where).encode())
 
     def stop_delivery(self, manifest: str) -> None:
         """Stop sending what a manifest names; whoever still wants it asks again."""
@@ -224,13 +220,3 @@ def _folders(settings: Settings) -> Folders:
 def _workers(settings: Settings) -> WorkerPool:
     memory_mb = settings.build_mb or fair_memory_mb(settings.build_workers)
     return WorkerPool(settings.build_workers, Limits(settings.build_s, memory_mb))
-
-
-def _own(state: Path) -> IO[str]:
-    lock = (state / "controller.lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise StateInUse(f"another controller owns {state}: stop it, or choose another --state") from None
-    return lock

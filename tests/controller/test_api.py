@@ -9,10 +9,10 @@ import httpx
 import pytest
 from tests.service import api_of, running_service
 
-from edgefleet_controller.errors import StateInUse
 from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, SegmentRecord, VariantRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
+from edgefleet_process.errors import StateInUse
 from edgefleet_protocol.messages import Facts
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.housekeeping import (
@@ -19,7 +20,6 @@ from edgefleet_controller.housekeeping import (
     remove_old_folders,
     unnamed,
 )
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.models.removal import remove_model
 from edgefleet_controller.records import (
     ChoiceRecord,

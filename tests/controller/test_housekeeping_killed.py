@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import Point
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_controller.store.telemetry import StoredWindow

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from edgefleet_controller.api.limits import MAX_BLOB_BYTES, MAX_JSON_BYTES
-from edgefleet_protocol.floods import PER_MINUTE
+from edgefleet_process.floods import PER_MINUTE
 
 JSON = b"Content-Type: application/json\r\n"
 BLOB = b"PUT /api/v1/blobs/" + b"0" * 64

@@ -21,7 +21,7 @@ import pytest
 from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import Agent, Fleet
 
-from edgefleet_agent.clock import trusted
+from edgefleet_process.clocks import clock_is_trusted
 from edgefleet_protocol.topics import up
 
 pytestmark = pytest.mark.fleet
@@ -185,7 +185,7 @@ def test_a_wrong_or_jumping_clock_of_a_device_changes_nothing(fleet: Fleet, tmp_
     assert sum(hour["requests"] for hour in hours) == 30
     assert all(began_ms - HOUR_S * 1000 <= hour["bucket_ms"] <= ended_ms for hour in hours)
     assert not any(window["clock_trusted"] for window in heard.said["past"]), "no clock is right in 1970"
-    assert {window["clock_trusted"] for window in heard.said["future"]} == {trusted()}, "as the kernel says"
+    assert {window["clock_trusted"] for window in heard.said["future"]} == {clock_is_trusted()}, "as the kernel says"
     heard.close()
 
 

@@ -21,10 +21,10 @@ from tests.fleet.conftest import running_fleet
 from tests.fleet.rubbish import HARMLESS, LYING_SKETCHES, NO_SKETCHES, ODD_TOPICS, RUBBISH, mutations, publish_raw
 from tests.fleet.witness import DOWN, DOWN_KINDS, UP, Scene, client, reads
 
+from edgefleet_process.floods import PER_MINUTE
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import frame, parse_frame
 from edgefleet_protocol.errors import ProtocolError
-from edgefleet_protocol.floods import PER_MINUTE
 from edgefleet_protocol.messages import DesiredState, decode
 
 pytestmark = [pytest.mark.fleet, pytest.mark.broker]

@@ -1,6 +1,5 @@
 """The figures of a variant: how often it is right, how fast it answers, how many bytes it takes."""
 
-import hashlib
 import json
 import math
 import subprocess
@@ -19,6 +18,7 @@ from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
 
@@ -121,8 +121,8 @@ def measured(
     key = digest_of(
         {
             "measure": REVISION,
-            "file": _sha256(path),
-            "reference": None if reference is None else _sha256(reference),
+            "file": digest_of_file(path),
+            "reference": None if reference is None else digest_of_file(reference),
             "source": source.digest,
             "data": source.card.data.sha256,
             "runtime": dict(runtime),
@@ -138,11 +138,6 @@ def measured(
     folder, _ = source.cache.get_or_put(key, fill)
     found = Metrics.model_validate_json((folder / FIGURES).read_bytes())
     return found.model_copy(update={"parameters": parameters, "build_s": build_s})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> Metrics:

@@ -5,7 +5,6 @@
 Importing this module brings neither onnx nor onnxruntime, so that the controller and its command line can.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from edgefleet_compression.errors import CardError, CompressionError, DataError, GraphError
 from edgefleet_compression.models.card import CARD_FILE, SAFE, ModelCard, parse_card
 from edgefleet_compression.models.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_process.reading import digest_of_file
 
 ONNX_FILE = "model.onnx"
 DATA_FILE = "data.npz"
@@ -130,9 +130,9 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
         name=json.dumps(name or slug(onnx.stem)),
         version=version,
         onnx_file=ONNX_FILE,
-        onnx=_sha256(onnx),
+        onnx=digest_of_file(onnx),
         data_file=DATA_FILE,
-        data=_sha256(data),
+        data=digest_of_file(data),
         input=json.dumps(found.input_name),
         shape=list(found.shape),
         scale=repr(float(scale)),
@@ -181,11 +181,6 @@ def _golden(found: Findings) -> int:
     sample_bytes = (1 if found.data_type == "uint8" else 4) * math.prod(found.shape)
     by_answers = EXPECTED_BYTES // (BYTES_PER_PROBABILITY * found.classes)
     return max(1, min(GOLDEN_SAMPLES, found.samples, GOLDEN_BYTES // sample_bytes, by_answers))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shown(sample: tuple[int | None, ...]) -> str:

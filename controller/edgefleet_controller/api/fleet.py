@@ -14,9 +14,9 @@ from edgefleet_controller.api.dependencies import NameText, ProfileName, Selecto
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import DeviceView
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, DeviceRecord, DeviceStatus, SegmentRecord
 from edgefleet_controller.rollouts.launch import labels, select
 from edgefleet_profiles.errors import ProfileError, SelectorError

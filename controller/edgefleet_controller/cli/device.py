@@ -9,7 +9,7 @@ from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, at, calli
 from edgefleet_controller.cli.figures import NONE, ago, marked, number, size, span, when
 from edgefleet_controller.cli.printing import print_facts, print_json, print_table
 from edgefleet_controller.client import Client
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.clock import now_ms
 
 app = typer.Typer(no_args_is_help=True, help="Let devices join, look at them, and remove them.")
 

@@ -11,7 +11,7 @@ from edgefleet_controller.cli.ending import OK, REFUSED
 from edgefleet_controller.cli.figures import size, span
 from edgefleet_controller.cli.printing import print_json, print_table
 from edgefleet_controller.client import ApiError, Client
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.clock import now_ms
 
 FREE_BYTES = 1_000_000_000
 CLOCK_S = 5.0

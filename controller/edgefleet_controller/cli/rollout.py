@@ -12,7 +12,7 @@ from edgefleet_controller.cli.printing import console, print_json, print_table
 from edgefleet_controller.cli.rollout_tables import print_devices, print_plan, print_rollout
 from edgefleet_controller.cli.watch import status_of, watch
 from edgefleet_controller.cli.waves import Tally
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import RolloutPhase
 from edgefleet_protocol.phases import PHASES
 

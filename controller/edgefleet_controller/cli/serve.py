@@ -9,8 +9,9 @@ from edgefleet_controller.cli.ending import refuse
 from edgefleet_controller.credentials import load_credentials
 from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
-from edgefleet_controller.logs import LogFormat
 from edgefleet_controller.settings import BUILD_S, BUILD_WORKERS, CONFLICT_S, Settings, parse_listen
+from edgefleet_process.errors import ProcessError
+from edgefleet_process.logs import LogFormat
 from edgefleet_profiles.errors import ProfileError
 
 
@@ -80,7 +81,7 @@ def serve(
     )
     try:
         run(settings, log_format)
-    except (ControllerError, ProfileError, OSError) as error:
+    except (ControllerError, ProcessError, ProfileError, OSError) as error:
         refuse(error)
 
 

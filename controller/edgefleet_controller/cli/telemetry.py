@@ -11,7 +11,7 @@ from edgefleet_controller.cli.calling import Api, AsJson, Json, Limit, at, calli
 from edgefleet_controller.cli.figures import NONE, count, ms, share, when
 from edgefleet_controller.cli.printing import print_json, print_table
 from edgefleet_controller.client import ApiError, Client
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.clock import now_ms
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])

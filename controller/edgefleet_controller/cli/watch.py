@@ -15,7 +15,7 @@ from edgefleet_controller.cli.figures import span
 from edgefleet_controller.cli.waiting import looks
 from edgefleet_controller.cli.waves import ENDED_STATES, Tally, bar, eta_s, phases
 from edgefleet_controller.client import Client
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import BACK
 
 QUIET_S = 2.0

@@ -15,6 +15,8 @@ from typing import BinaryIO, Self
 
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.failpoints import reach
+from edgefleet_process.durable import sync
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import HASH_BYTES, chunk_hash
 
@@ -80,8 +82,8 @@ class BlobFolder:
             path.parent.mkdir(exist_ok=True)
             reach("blob_written")
             part.replace(path)
-            _sync_folder(path.parent)
-            _sync_folder(self._folder)  # the parent may be as new as the blob
+            sync(path.parent)
+            sync(self._folder)  # the parent may be as new as the blob
             reach("blob_named")
             self._damaged.pop(name, None)
 
@@ -164,13 +166,9 @@ class BlobFolder:
     def is_whole(self, name: str) -> bool:
         """Whether the blob on disk still is what its name says."""
         try:
-            with self.path(name).open("rb") as file:
-                hashed = sha256()
-                while block := file.read(1 << 20):
-                    hashed.update(block)
+            return digest_of_file(self.path(name)) == name
         except OSError:
             return False
-        return hashed.hexdigest() == name
 
     def keep(self, names: Iterable[str]) -> None:
         """Keep blobs that will be named in a moment from being removed as unnamed."""
@@ -264,11 +262,3 @@ def _stamp(status: os.stat_result) -> _Stamp:
 
 def _changed_ms(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

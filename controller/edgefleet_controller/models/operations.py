@@ -11,10 +11,11 @@ from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreUnavailable
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import new_id, now_ms
+from edgefleet_controller.ids import new_id
 from edgefleet_controller.models.by_recipes import compress
 from edgefleet_controller.models.by_search import Quest, compress_by_search
 from edgefleet_controller.models.needs import builds_for

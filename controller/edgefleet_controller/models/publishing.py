@@ -6,9 +6,9 @@ from typing import Any
 
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES

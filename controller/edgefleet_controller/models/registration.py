@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.card import CARD_FILE, check_files, parse_card
 from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused, StoreError
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.store import Store
 

@@ -1,8 +1,8 @@
 """Removing a model version that nobody needs any more; its blobs go when they are collected."""
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.store import Store
 
 

@@ -11,10 +11,10 @@ from edgefleet_compression.builds.entry_points import make_golden, source_metric
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import ModelCard
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.models.needs import choose_for
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 
 from prometheus_client import Histogram
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
 from edgefleet_controller.rollouts import orders
 from edgefleet_controller.rollouts.behaviour import Finding, examine

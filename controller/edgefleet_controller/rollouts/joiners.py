@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from edgefleet_controller.ids import now_ms
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import ExecutionRecord, RolloutRecord
 from edgefleet_controller.rollouts.launch import assigned, target
 from edgefleet_controller.rollouts.matching import Matcher

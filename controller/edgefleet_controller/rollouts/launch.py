@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.ids import new_id, now_ms
+from edgefleet_controller.ids import new_id
 from edgefleet_controller.records import DeviceRecord, DeviceStatus, RolloutRecord, RolloutSpec
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import Assigned, Plan, PlannedDevice, plan

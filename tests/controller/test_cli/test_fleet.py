@@ -4,8 +4,8 @@ import pytest
 
 from edgefleet_controller.cli import doctor
 from edgefleet_controller.cli.telemetry import simulated
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.fleet.identities import Identities
-from edgefleet_controller.ids import now_ms
 from edgefleet_controller.store.telemetry import StoredWindow
 from edgefleet_protocol.messages import Facts, TelemetryWindow
 

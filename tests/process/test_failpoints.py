@@ -2,10 +2,15 @@
 
 import ast
 import importlib
+import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from edgefleet_process.errors import NoSuchFailpoint
 
 PACKAGES = ["edgefleet_agent", "edgefleet_controller"]
 
@@ -30,9 +35,27 @@ def test_every_failpoint_is_one_place_in_the_code(package: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 @pytest.mark.parametrize("text", ["no_such_point", "no_such_point/detail", "{known}:often"])
-def test_a_failpoint_that_is_none_is_refused(package: str, text: str) -> None:
+def test_an_unknown_failpoint_is_refused(package: str, text: str) -> None:
     failpoints = importlib.import_module(f"{package}.failpoints")
-    errors = importlib.import_module(f"{package}.errors")
-    root = errors.AgentError if package == "edgefleet_agent" else errors.ControllerError
-    with pytest.raises(root, match="failpoint"):
+    with pytest.raises(NoSuchFailpoint, match="write NAME"):
         failpoints.arm(text.format(known=failpoints.POINTS[0]))
+
+
+def passes_until_the_kill(text: str) -> int:
+    """How many passes a process that is armed with this survives; it takes `saved` for one phase, then for another."""
+    code = (
+        "import sys; from edgefleet_process.failpoints import Failpoints\n"
+        "points = Failpoints(('saving', 'saved')); points.arm(sys.argv[1])\n"
+        "for phase in ('first', 'second') * 3: points.reach('saved', phase); print('.', end='', flush=True)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, text], capture_output=True, text=True, check=False)
+    assert ended.returncode == (-signal.SIGKILL if len(ended.stdout) < 6 else 0), ended.stderr
+    return len(ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("text", "survived"),
+    [("", 6), ("saving", 6), ("saved", 0), ("saved:3", 2), ("saved/second", 1), ("saved/second:2", 3), ("saved/x", 6)],
+)
+def test_an_armed_process_ends_at_that_pass_of_that_step(text: str, survived: int) -> None:
+    assert passes_until_the_kill(text) == survived

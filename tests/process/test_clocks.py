@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgefleet_controller.ids import SteadyClock
+from edgefleet_process.clocks import SteadyClock
 
 HOUR_S = 3600
 

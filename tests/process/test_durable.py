@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_agent.durable import BLOCK_BYTES, LateFile, replace_file
+from edgefleet_process.durable import BLOCK_BYTES, replace_file, write_blocks
+from edgefleet_process.reading import digest_of_file, read_blocks
 
 
 @pytest.mark.parametrize("keep_room", [False, True])
@@ -47,9 +48,15 @@ def test_a_power_cut_within_the_swap_costs_no_room(tmp_path: Path) -> None:
     assert {p.stat().st_ino for p in tmp_path.iterdir()} == files
 
 
-def test_a_file_that_nothing_waits_for_is_written_once_it_can_be(tmp_path: Path) -> None:
-    late = LateFile(tmp_path / "folder" / "endpoint", b"http://127.0.0.1:1")
-    assert not late.settle()
-    (tmp_path / "folder").mkdir()
-    assert late.settle()
-    assert (tmp_path / "folder" / "endpoint").read_bytes() == b"http://127.0.0.1:1"
+def test_a_private_file_is_never_open_to_others(tmp_path: Path) -> None:
+    path, modes = tmp_path / "credentials.json", []
+    path.write_text("old")
+    (tmp_path / "credentials.json.tmp").write_text("left by a power cut, and open to everybody")
+    written = tmp_path / "credentials.json.tmp"
+    replace_file(path, b"new", private=True, before_swap=lambda: modes.append(written.stat().st_mode & 0o777))
+    assert (path.read_bytes(), path.stat().st_mode & 0o777, modes) == (b"new", 0o600, [0o600])
+
+
+def test_what_is_written_block_by_block_is_named_by_its_digest(tmp_path: Path) -> None:
+    assert write_blocks(tmp_path / "file", [b"one", b"two"]) == digest_of_file(tmp_path / "file")
+    assert b"".join(read_blocks(tmp_path / "file")) == b"onetwo"

@@ -2,7 +2,7 @@
 
 import logging
 
-from edgefleet_protocol.floods import AtMost
+from edgefleet_process.floods import FloodFilter
 
 
 class Log:
@@ -10,7 +10,7 @@ class Log:
 
     def __init__(self, per_minute: int) -> None:
         self.now_s = 0.0
-        self._filter = AtMost(per_minute, lambda: self.now_s)
+        self._filter = FloodFilter(per_minute, lambda: self.now_s)
 
     def write(self, line: int, level: int = logging.WARNING) -> str | None:
         record = logging.LogRecord("x", level, "file.py", line, "number %d", (line,), None)

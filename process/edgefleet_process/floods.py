@@ -1,4 +1,4 @@
-"""A log that nobody can flood: both sides write down what they set aside, and anybody may send it to them."""
+"""A log that nobody can flood: we log what we set aside, and anybody may send it to us."""
 
 import logging
 import threading
@@ -8,13 +8,13 @@ from collections.abc import Callable
 PER_MINUTE = 20
 
 
-class AtMost(logging.Filter):
-    """Lets warnings and errors through, at most `per_minute` of those that one line of the source writes.
+class FloodFilter(logging.Filter):
+    """Passes at most `per_minute` warnings and errors from one line of the source.
 
-    The first one of the next minute says how many were left out.
+    The first of the next minute says how many were left out.
 
     Args:
-        per_minute: how many of the same line.
+        per_minute: how many from the same line.
         clock: the monotonic clock, in seconds.
     """
 
@@ -26,7 +26,7 @@ class AtMost(logging.Filter):
         self._lines: dict[tuple[str, int], tuple[float, int]] = {}  # as many as there are calls in the source
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this record is written."""
+        """Whether to write this record."""
         if record.levelno < logging.WARNING:
             return True
         line, now_s = (record.pathname, record.lineno), self._clock()

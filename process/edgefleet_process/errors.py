@@ -1,0 +1,23 @@
+"""What can go wrong when a process starts.
+
+ProcessError
+├── StateInUse        another process works in the state folder
+├── StateNotWritable  the disk does not take what the state folder needs
+└── NoSuchFailpoint   a test names a failpoint that this process does not have
+"""
+
+
+class ProcessError(Exception):
+    """Root of this package's errors; the message says what was wrong and what to do."""
+
+
+class StateInUse(ProcessError):  # noqa: N818 - reads as the statement it makes
+    """Another process works in this state folder."""
+
+
+class StateNotWritable(ProcessError):  # noqa: N818
+    """The state folder cannot be written."""
+
+
+class NoSuchFailpoint(ProcessError):  # noqa: N818
+    """This process has no failpoint of that name."""
