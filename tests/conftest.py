@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.once import once
 
+ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 # A clean-session MQTT 3.1.1 CONNECT of a client called "probe": whoever answers with CONNACK is ready.
 PROBE = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x3c\x00\x05probe"
@@ -182,6 +184,17 @@ def mosquitto_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broke
 def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Each of the brokers that we promise to work with, running."""
     yield from running(request.param(tmp_path_factory.mktemp("broker")))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Our wheel, made by `scripts/build`."""
+
+    def make(folder: Path) -> None:
+        subprocess.run([ROOT / "scripts" / "build", "--out", folder], check=True, timeout=220)
+
+    (built,) = once(tmp_path_factory, worker_id, "wheel", make).glob("*.whl")
+    return built
 
 
 @pytest.hookimpl(trylast=True)

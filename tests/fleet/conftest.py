@@ -1,6 +1,5 @@
 """A real controller with its broker, and real agents, each a process of its own."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.once import once
 
 from edgefleet_controller.client import ApiError, Client
 
@@ -230,19 +230,8 @@ def _second_version(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A controller's state with fashion@1 (fp32) and fashion@2 (static int8) built for the lab's profiles.
-
-    Made once for all processes of this run of the suite; whoever comes second waits.
-    """
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "built"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "whole").exists():
-            _build(folder)
-            (folder / "whole").touch()
-    return folder / "controller"
+    """A controller's state with fashion@1 (fp32) and fashion@2 (static int8) built for the lab's profiles."""
+    return once(tmp_path_factory, worker_id, "built", _build) / "controller"
 
 
 def _build(folder: Path) -> None:

@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import sys
-import sysconfig
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.environments import PIP, environment_with
 from tests.fleet.asking import PROFILE, ask, tell
 
 pytestmark = [pytest.mark.fleet, pytest.mark.slow]
@@ -26,29 +25,17 @@ def released() -> dict[str, str]:
 def released_python(released: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the last release's wheel; everything else is what these tests run with."""
     folder = tmp_path_factory.mktemp("released")
-    source, wheels, environment = folder / "source", folder / "wheels", folder / "venv"
+    source, wheels = folder / "source", folder / "wheels"
     source.mkdir()
     archive = subprocess.run(["git", "archive", released["commit"]], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
         missing = f"commit {released['commit']} of released.toml is not in this clone: git fetch --unshallow"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     subprocess.run(["tar", "-x", "-C", source], input=archive.stdout, check=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, source], check=True, timeout=220)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    python = environment / "bin" / "python"
+    subprocess.run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, source], check=True, timeout=220)
     (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*pip, "--python", python, "install", "--quiet", "--no-deps", wheel], check=True, timeout=120)
-    own = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    shared = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (Path(own) / "shared.pth").write_text(
-        "\n".join([*(entry for entry in sys.path if "site-packages" in entry), *shared])
-    )
+    environment = folder / "venv"
+    python = environment_with(wheel, environment) / "python"
     found = subprocess.run(
         [python, "-c", "import edgefleet_agent; print(edgefleet_agent.__file__)"],
         capture_output=True,
@@ -56,7 +43,7 @@ def released_python(released: dict[str, str], tmp_path_factory: pytest.TempPathF
         check=True,
         cwd=folder,
     ).stdout.strip()
-    assert found.startswith(own), f"the released agent's code must come from its wheel, not from {found}"
+    assert found.startswith(str(environment)), f"the released agent's code must come from its wheel, not from {found}"
     return python
 
 

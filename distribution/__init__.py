@@ -1,0 +1,1 @@
+"""What leaves this repository: the wheel, the sdist, and bundles for devices: `scripts/build`."""
