@@ -151,12 +151,10 @@ def test_the_controllers_own_bus_connects_and_hears_devices(shipped: Shipped, co
     heard: list[str] = []
     bus = Bus(
         f"mqtts://{HOST}:{shipped.port}",
-        on_message=lambda topic, _: heard.append(topic),
-        on_subscribed=lambda: None,
         login=Login("controller", "of-controller"),
         ca_file=shipped.ca,
     )
-    bus.start()
+    bus.start(on_message=lambda topic, _: heard.append(topic), on_subscribed=lambda: None)
     try:
         settle(lambda: bus.connected)
         one = connect("one")

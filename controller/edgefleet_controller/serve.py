@@ -1,6 +1,7 @@
 """The service process: one controller and its REST API."""
 
 import gc
+import json
 import logging
 import os
 import signal
@@ -58,11 +59,17 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
         config = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
         server = _Server(config)
         with server.capture_signals():  # before anybody can know whom to send one
-            service.announce(url)
-            log.info("the API answers on %s, the broker on %s", url, service.broker_url)
+            announce(settings.state, url, service.access.local_url)
+            log.info("the API answers on %s, the broker on %s", url, service.access.url)
             server.run(sockets=[listener])
     finally:
         service.stop()
+
+
+def announce(state: Path, api_url: str, broker_url: str) -> None:
+    """Write down where this controller is reached, for the commands of the same machine."""
+    where = {"api": api_url, "broker": broker_url, "pid": os.getpid()}
+    replace_file(state / "controller.json", json.dumps(where).encode())
 
 
 def _collect_seldom() -> None:

@@ -206,7 +206,7 @@ def test_every_profile_of_the_catalogue_is_shown_with_its_sources(api: httpx.Cli
 
 
 def test_health_says_whether_the_broker_is_heard(api: httpx.Client, service: Service) -> None:
-    assert api.get("/health").json()["broker"] == service.broker_url
+    assert api.get("/health").json()["broker"] == service.access.url
 
 
 @pytest.mark.usefixtures("published")

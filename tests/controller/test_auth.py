@@ -86,7 +86,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 def test_a_password_has_no_place_in_an_address() -> None:
     with pytest.raises(UnusableAddress, match="beside it"):
-        Bus("mqtt://user:secret@host", on_message=lambda *_: None, on_subscribed=lambda: None)
+        Bus("mqtt://user:secret@host")
 
 
 @pytest.fixture

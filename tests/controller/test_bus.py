@@ -81,10 +81,10 @@ def make_bus(recorder: Recorder) -> Iterator[Callable[..., Bus]]:
     """Makes buses that are started, and stopped with the test."""
     buses: list[Bus] = []
 
-    def make(url: str, **options: Any) -> Bus:
-        bus = Bus(url, **{"on_message": recorder.on_message, "on_subscribed": recorder.on_subscribed} | options)
+    def make(url: str, on_subscribed: Callable[[], None] = recorder.on_subscribed, **options: Any) -> Bus:
+        bus = Bus(url, **options)
         buses.append(bus)
-        bus.start()
+        bus.start(recorder.on_message, on_subscribed)
         return bus
 
     yield make
@@ -352,4 +352,4 @@ def test_stopping_is_quick_even_when_the_broker_hangs(any_broker: Any, make_bus:
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UnusableAddress, match="mqtt://HOST:PORT"):
-        Bus(url, on_message=lambda *_: None, on_subscribed=lambda: None)
+        Bus(url)

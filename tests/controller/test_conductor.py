@@ -27,7 +27,7 @@ class Nobody:
 
 @pytest.fixture
 def conductor(store: Store, told: list[str]) -> Conductor:
-    return Conductor(store, told.extend, Nobody(), tick_s=60, each_tick=lambda: None)
+    return Conductor(store, told.extend, Nobody(), tick_s=60)
 
 
 def desired(rollout: str, generation: int) -> DesiredRecord:

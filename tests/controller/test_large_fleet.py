@@ -76,7 +76,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def conductor(built: Store, told: list[str]) -> Conductor:
-    return Conductor(built, told.extend, LateJoiners(built, CATALOGUE), tick_s=60, each_tick=lambda: None)
+    return Conductor(built, told.extend, LateJoiners(built, CATALOGUE), tick_s=60)
 
 
 def names(count: int) -> list[str]:
@@ -147,7 +147,7 @@ def test_a_heartbeat_that_says_nothing_new_costs_the_same_in_every_fleet_and_mov
     for size in (1, 500):
         enlist(*names(size))
         rollout = start(built).model_copy(update={"id": "a" * 32, "state": "completed"})
-        conductor = Conductor(built, lambda who: None, LateJoiners(built, CATALOGUE), tick_s=60, each_tick=lambda: None)
+        conductor = Conductor(built, lambda who: None, LateJoiners(built, CATALOGUE), tick_s=60)
         conductor.order("abort", built.rollouts.all("running")[0].id)
         built.rollouts.put(rollout)
         built.rollouts.put_executions([execution("d0000", rollout="a" * 32, generation=1, phase="assigned")])
@@ -214,7 +214,7 @@ def test_who_appeared_while_the_controller_was_away_joins_too(built: Store, enli
     enlist("first")
     rollout = start(built)
     enlist("second")
-    conductor = Conductor(built, lambda who: None, LateJoiners(built, CATALOGUE), tick_s=60, each_tick=lambda: None)
+    conductor = Conductor(built, lambda who: None, LateJoiners(built, CATALOGUE), tick_s=60)
     conductor.tick(1)
     assert devices(built, rollout) == ["first", "second"]
 

@@ -19,7 +19,7 @@ def test_nobody_is_given_up_while_the_broker_is_away_nor_as_soon_as_it_is_back(
     store: Store, rollout, execution
 ) -> None:
     broker_is_there = False
-    parts = {"tick_s": 60, "each_tick": lambda: None, "connected": lambda: broker_is_there}
+    parts = {"tick_s": 60, "connected": lambda: broker_is_there}
     conductor = Conductor(store, lambda _: None, NoJoiners(), **parts)
     store.rollouts.put(rollout("activating", timers=Timers(silent_s=10)))
     store.rollouts.put_executions([execution("a", "trial", directive="activate", directed_ms=0, heard_ms=0)])

@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgefleet_controller.delivery.channels import GATHER_S
+from edgefleet_controller.delivery.channels import GATHER_S, Want
 from edgefleet_controller.delivery.pacer import Pacer
 from edgefleet_controller.fleet.bus import Bus
 from edgefleet_protocol import topics
@@ -19,7 +19,14 @@ from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import Bitmap, chunk_count, parse_frame
 
 CHUNK = 4096
-Blobs = dict[str, bytes]
+
+
+class Blobs(dict[str, bytes]):
+    """Blobs by their digest."""
+
+    def read_chunk(self, name: str, index: int, chunk_bytes: int) -> bytes | None:
+        data = self.get(name)
+        return None if data is None else data[index * chunk_bytes : (index + 1) * chunk_bytes]
 
 
 class Device:
@@ -87,7 +94,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
 @pytest.fixture
 def blobs() -> Blobs:
     """What the pacer can read, by digest."""
-    return {}
+    return Blobs()
 
 
 @pytest.fixture
@@ -102,11 +109,7 @@ def closing() -> Iterator[list[Callable[[], None]]]:
 @pytest.fixture
 def make_pacer(blobs: Blobs, closing: list[Callable[[], None]]) -> Callable[[Any], Pacer]:
     def make(bus: Any) -> Pacer:
-        def open_chunk(blob: str, index: int, chunk_bytes: int) -> bytes | None:
-            data = blobs.get(blob)
-            return None if data is None else data[index * chunk_bytes : (index + 1) * chunk_bytes]
-
-        pacer = Pacer(bus, open_chunk)
+        pacer = Pacer(bus, blobs)
         pacer.start()
         closing.append(pacer.stop)
         return pacer
@@ -117,8 +120,8 @@ def make_pacer(blobs: Blobs, closing: list[Callable[[], None]]) -> Callable[[Any
 @pytest.fixture
 def make_bus(closing: list[Callable[[], None]]) -> Callable[[str], Bus]:
     def make(url: str) -> Bus:
-        bus = Bus(url, on_message=lambda *_: None, on_subscribed=lambda: None)
-        bus.start()
+        bus = Bus(url)
+        bus.start(lambda *_: None, lambda: None)
         closing.append(bus.stop)
         wait_until(lambda: bus.connected)
         return bus
@@ -153,7 +156,7 @@ def want(
 ) -> None:
     size = len(blobs[blob])
     chunks = chunk_count(size, CHUNK)
-    pacer.want(channel, kbps, blob, CHUNK, chunks, range(chunks) if missing is None else missing, size)
+    pacer.want(Want(channel, kbps, blob, CHUNK, size, range(chunks) if missing is None else missing))
 
 
 @pytest.mark.broker
@@ -291,5 +294,5 @@ def test_stopping_is_quick(make_pacer: Any, blobs: Blobs) -> None:
 
 def test_a_want_that_makes_no_sense_is_counted(make_pacer: Any, blobs: Blobs) -> None:
     pacer = make_pacer(FakeBus())
-    pacer.want("wifi", 1000, "ab" * 32, CHUNK, 3, [0], 10 * CHUNK)
+    pacer.want(Want("wifi", 1000, "ab" * 32, CHUNK, size_bytes=0, missing=[0]))
     assert pacer.refused == 1

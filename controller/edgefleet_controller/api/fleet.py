@@ -1,10 +1,6 @@
 """Devices, segments and profiles."""
 
-import os
-import shutil
 import socket
-from importlib.metadata import version
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request, Response
@@ -14,11 +10,10 @@ from edgefleet_controller.api.dependencies import NameText, ProfileName, Selecto
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import DeviceView
-from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
+from edgefleet_controller.fleet.selection import labels, select
 from edgefleet_controller.records import AdmissionRecord, DeviceRecord, DeviceStatus, SegmentRecord
-from edgefleet_controller.rollouts.launch import labels, select
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import DeviceProfile
@@ -97,7 +92,7 @@ def list_devices(
 def post_device(service: TheService, request: Request, new: NewDevice) -> AddedDevice:
     """Add a device; the answer says what to run on it."""
     device, profile = add_device(service.store, service.catalogue, new.profile, new.id)
-    broker_url = _reachable(service.broker_url, request.url.hostname)
+    broker_url = _reachable(service.access.url, request.url.hostname)
     command = join_command(device, profile, broker_url, service.access.device_username)
     return AddedDevice(id=device, profile=new.profile, command=command)
 
@@ -181,20 +176,3 @@ def get_profile(service: TheService, region: str, hardware: str, link: str) -> P
         return ProfileView.of(service.catalogue.profile(f"{region}/{hardware}/{link}"))
     except ProfileError as error:
         raise NotFound(str(error)) from None
-
-
-@router.get("/health")
-def health(service: TheService) -> dict[str, Any]:
-    """Whether the controller hears the broker, can write its state, and what it set aside."""
-    folder = service.settings.state
-    return {
-        "status": "ok" if service.bus.connected else "no broker",
-        "version": version("edgefleet"),
-        "now_ms": now_ms(),
-        "state": {"writable": os.access(folder, os.W_OK), "free_bytes": shutil.disk_usage(folder).free},
-        "broker": service.broker_url,
-        "messages": dict(service.ingest.counts),
-        "delivered_bytes": service.delivered_bytes(),
-        "damaged_blobs": sorted(service.damaged_blobs()),
-        "set_aside": [vars(entry) for entry in list(service.ingest.set_aside)],
-    }

@@ -75,7 +75,7 @@ class Fleet(Collector):
         text = "Telemetry windows that a device no longer had when we missed them."
         yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.lost())
         sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by channel.", labels=("channel",))
-        for channel, size_bytes in sorted(service.delivered_bytes().items()):
+        for channel, size_bytes in sorted(service.delivery.delivered_bytes().items()):
             sent.add_metric((channel,), size_bytes)
         yield sent
         yield CounterMetricFamily(

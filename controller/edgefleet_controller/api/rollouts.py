@@ -29,13 +29,13 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
 @router.post("/rollouts", status_code=201, responses=problems(400, 404, 409, 413))
 def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
-    service.check_blobs(spec.model, spec.version)
+    service.delivery.check(spec.model, spec.version)
     return _view(service, start_rollout(service.store, service.catalogue, spec))
 
 
 def _ordered(service: TheService, verb: Verb, rollout: str) -> RolloutView:
     for manifest in service.conductor.order(verb, rollout):
-        service.stop_delivery(manifest)
+        service.delivery.withdraw(manifest)
     return _view(service, service.store.rollouts.get(rollout))
 
 

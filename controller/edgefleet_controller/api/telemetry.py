@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from edgefleet_controller.api.dependencies import SelectorText, TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, Limit, Page, page
 from edgefleet_controller.errors import Invalid
-from edgefleet_controller.rollouts.launch import select
+from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.merging import (
     COUNTS,

@@ -26,6 +26,33 @@ MAX_CHUNKS = 8_000_000  # of all blobs that are wanted; a byte each
 
 
 @dataclass(frozen=True)
+class Want:
+    """What a device misses of a blob.
+
+    Attributes:
+        channel: the link kind.
+        rate_kbps: the rate of the channel, in kbit/s; the last one given counts.
+        blob: the digest of the blob.
+        chunk_bytes: the size of its chunks, in bytes.
+        size_bytes: the size of the blob, in bytes.
+        missing: the indexes of the missing chunks.
+    """
+
+    channel: str
+    rate_kbps: float
+    blob: str
+    chunk_bytes: int
+    size_bytes: int
+    missing: Iterable[int]
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks the blob has; 0 for sizes that make no sense."""
+        sound = self.chunk_bytes > 0 and self.size_bytes > 0
+        return chunk_count(self.size_bytes, self.chunk_bytes) if sound else 0
+
+
+@dataclass(frozen=True)
 class Send:
     """This chunk is due: send it, then call `Channels.settle`."""
 
@@ -99,39 +126,22 @@ class Channels:
         self.refused = 0
         self._channels: dict[str, _Channel] = {}
 
-    def want(
-        self,
-        channel: str,
-        rate_kbps: float,
-        blob: str,
-        chunk_bytes: int,
-        chunks: int,
-        missing: Iterable[int],
-        size_bytes: int,
-        now: float,
-    ) -> None:
+    def want(self, want: Want, now: float) -> None:
         """Note what a device misses; what makes no sense or would be too much is counted in `refused` and ignored.
 
         Args:
-            channel: the link kind.
-            rate_kbps: the rate of the channel, in kbit/s; the last one given counts.
-            blob: the digest of the blob.
-            chunk_bytes: the size of its chunks, in bytes.
-            chunks: how many chunks the device believes there are.
-            missing: the indexes of the chunks that it misses.
-            size_bytes: the true size of the blob.
+            want: what is missing.
             now: seconds on a monotonic clock.
         """
-        key = (blob, chunk_bytes)
-        sound = chunk_bytes > 0 and rate_kbps > 0 and 0 < chunks == chunk_count(size_bytes, chunk_bytes)
-        one = self._channel(channel, rate_kbps, now) if sound else None
+        key, chunks = (want.blob, want.chunk_bytes), want.chunks
+        one = self._channel(want.channel, want.rate_kbps, now) if chunks and want.rate_kbps > 0 else None
         entry = self._blob(one, key, chunks) if one else None
         if one is None or entry is None:
             self.refused += 1
             return
         one.forget_left(now)
         idle = not one.blobs
-        for index in missing:
+        for index in want.missing:
             if 0 <= index < chunks and (key, index) not in one.left:
                 entry.add(index)
         if not entry.count:

@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
-from edgefleet_controller.delivery.channels import Channels, Send, Wait
+from edgefleet_controller.delivery.channels import Channels, Send, Wait, Want
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import frame
 
@@ -28,23 +28,30 @@ class ChunkSender(Protocol):
         """Send a chunk; false when it was not sent."""
 
 
+class ChunkSource(Protocol):
+    """The part of the blob folder that the pacer needs."""
+
+    def read_chunk(self, name: str, index: int, chunk_bytes: int) -> bytes | None:
+        """Chunk `index` of a blob; None when it cannot be sent."""
+
+
 class Pacer:
     """Sends what channels want, each channel at its rate; never ends before it is stopped.
 
     Args:
         bus: where chunks go.
-        open_chunk: called with (blob, index, chunk_bytes); the chunk's bytes, or None when there is no such blob.
+        blobs: where chunks come from.
         clock: seconds on a monotonic clock.
     """
 
     def __init__(
         self,
         bus: ChunkSender,
-        open_chunk: Callable[[str, int, int], bytes | None],
+        blobs: ChunkSource,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bus = bus
-        self._open_chunk = open_chunk
+        self._blobs = blobs
         self._clock = clock
         self._channels = Channels()
         self._bytes_sent: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -67,19 +74,10 @@ class Pacer:
             self._thread.join(timeout=2)
         self._thread = None
 
-    def want(
-        self,
-        channel: str,
-        rate_kbps: float,
-        blob: str,
-        chunk_bytes: int,
-        chunks: int,
-        missing: Iterable[int],
-        size_bytes: int,
-    ) -> None:
+    def want(self, want: Want) -> None:
         """Note what a device misses, from any thread; see `Channels.want`."""
         with self._changed:
-            self._channels.want(channel, rate_kbps, blob, chunk_bytes, chunks, missing, size_bytes, self._clock())
+            self._channels.want(want, self._clock())
             self._changed.notify_all()
 
     def drop(self, blob: str) -> None:
@@ -128,7 +126,7 @@ class Pacer:
         """Send a chunk: its size in bytes, 0 when it cannot be had, None when there is no connection."""
         if not self._bus.connected:
             return None
-        data = self._open_chunk(due.blob, due.index, due.chunk_bytes)
+        data = self._blobs.read_chunk(due.blob, due.index, due.chunk_bytes)
         if not data:
             log.warning("chunk %d of %s is wanted, and is not there", due.index, due.blob)
             return 0

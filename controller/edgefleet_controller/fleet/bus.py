@@ -77,8 +77,6 @@ class Bus:
 
     Args:
         url: the broker's address, `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` for TLS.
-        on_message: called with (topic, bytes) of every message from devices.
-        on_subscribed: called when the broker has confirmed our subscriptions, at every connect.
         login: the user that the broker knows us as; None for a broker that asks for none.
         ca_file: the certificate authority of an `mqtts://` broker; None for those of the system.
         client_name: the beginning of the client id; a random part follows.
@@ -93,8 +91,6 @@ class Bus:
         self,
         url: str,
         *,
-        on_message: Callable[[str, bytes], None],
-        on_subscribed: Callable[[], None],
         login: Login | None = None,
         ca_file: Path | None = None,
         client_name: str = "controller",
@@ -103,8 +99,8 @@ class Bus:
         self.host, self.port, self._tls = _address(url)
         self._login, self._ca_file = login, ca_file
         self.counters = BusCounters()
-        self._on_message = on_message
-        self._on_subscribed = on_subscribed
+        self._on_message: Callable[[str, bytes], None] = lambda *_: None
+        self._on_subscribed: Callable[[], None] = lambda: None
         self._client_name = client_name
         self._silence_s = silence_s
         self._client: mqtt.Client | None = None
@@ -124,8 +120,14 @@ class Bus:
         """Whether the broker has confirmed our subscriptions, and the connection still stands."""
         return self._ready.is_set()
 
-    def start(self) -> None:
-        """Connect in the background, and again whenever the connection is lost."""
+    def start(self, on_message: Callable[[str, bytes], None], on_subscribed: Callable[[], None]) -> None:
+        """Connect in the background, and again whenever the connection is lost.
+
+        Args:
+            on_message: called with (topic, bytes) of every message from devices.
+            on_subscribed: called when the broker has confirmed our subscriptions, at every connect.
+        """
+        self._on_message, self._on_subscribed = on_message, on_subscribed
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="edgefleet-bus", daemon=True)
         self._thread.start()

@@ -1,9 +1,12 @@
-"""The roll-call after hello: whoever is not heard is gone, though no broker has told us their last will."""
+"""The roll-call: say hello, and mark as gone whoever does not answer, since a last will may have been lost."""
 
+from collections.abc import Callable
 from typing import Protocol
 
+from edgefleet_controller.clock import now_ms
+
 ANSWER_S = 180.0
-"""Everyone who is there is heard within this: three times the longest pause before a device connects again."""
+"""Every device that is there reports within this: three times the longest pause before it connects again."""
 
 
 class Attendance(Protocol):
@@ -13,26 +16,46 @@ class Attendance(Protocol):
         """Mark as gone whoever was not heard since then."""
 
 
+class Connection(Protocol):
+    """The part of the bus that this needs."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether we hear the broker."""
+
+
 class PresenceSweep:
-    """A last will is lost with the broker that kept it, or while nobody listens.
+    """A last will is lost with the broker that kept it, or while the controller is not connected.
 
     Args:
-        devices: where it is kept who is there.
+        devices: keeps who is there.
+        hello: asks every device to report within so many seconds.
+        connection: to the broker.
         jitter_s: how much time hello gives, in seconds.
+        clock: milliseconds UTC.
     """
 
-    def __init__(self, devices: Attendance, jitter_s: float) -> None:
-        self._devices = devices
+    def __init__(
+        self,
+        devices: Attendance,
+        hello: Callable[[float], None],
+        connection: Connection,
+        jitter_s: float,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._devices, self._hello, self._connection = devices, hello, connection
+        self._jitter_s, self._clock = jitter_s, clock
         self._answer_ms = (ANSWER_S + jitter_s) * 1000
         self._asked_ms: int | None = None
 
-    def asked(self, now_ms: int) -> None:
-        """Hello has been said."""
-        self._asked_ms = now_ms
+    def begin(self) -> None:
+        """Say hello: what was sent before our subscription reached nobody."""
+        self._asked_ms = self._clock()
+        self._hello(self._jitter_s)
 
-    def tick(self, now_ms: int, connected: bool) -> None:
-        """Close the roll-call when its time is up; one that a lost connection cut short is held anew."""
+    def tick(self) -> None:
+        """Close the roll-call when its time is up; one that a lost connection cut short begins again with the next."""
         asked_ms = self._asked_ms
-        if asked_ms is not None and connected and now_ms - asked_ms > self._answer_ms:
+        if asked_ms is not None and self._connection.connected and self._clock() - asked_ms > self._answer_ms:
             self._devices.put_unheard(asked_ms)
             self._asked_ms = None

@@ -65,7 +65,6 @@ class Conductor:
         joiners: Joiners,
         *,
         tick_s: float,
-        each_tick: Callable[[], None],
         connected: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
@@ -75,7 +74,7 @@ class Conductor:
         self._gathered: dict[str, Gathering] = {}
         self._in_conflict: frozenset[str] = frozenset()
         self._tick_s = tick_s
-        self._each_tick = each_tick
+        self._before_tick: Sequence[Callable[[], None]] = ()
         self._connected = connected
         self._own_silence = OwnSilence()
         self._listening_since_ms: int | None = None
@@ -85,8 +84,13 @@ class Conductor:
             "edgefleet_tick_seconds", "One look at every rollout under way.", buckets=TICK_BUCKETS_S, registry=None
         )
 
-    def start(self) -> None:
-        """Start ticking."""
+    def start(self, before_tick: Sequence[Callable[[], None]] = ()) -> None:
+        """Start ticking.
+
+        Args:
+            before_tick: what is done before each tick; where one of them fails, that tick is left out.
+        """
+        self._before_tick = before_tick
         self._thread.start()
 
     def stop(self) -> None:
@@ -194,7 +198,8 @@ class Conductor:
     def _run(self) -> None:
         while not self._stopped.wait(self._tick_s):
             try:
-                self._each_tick()
+                for chore in self._before_tick:
+                    chore()
                 with self.tick_seconds.time():
                     self.tick(now_ms())
             except Exception as error:

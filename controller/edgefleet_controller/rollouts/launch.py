@@ -1,60 +1,15 @@
 """Planning and starting rollouts: from a spec and the fleet as stored to waves of executions."""
 
-from collections.abc import Mapping
-
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
-from edgefleet_controller.records import DeviceRecord, DeviceStatus, RolloutRecord, RolloutSpec
+from edgefleet_controller.records import RolloutRecord, RolloutSpec
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import Assigned, Plan, PlannedDevice, plan
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.members import Member
 from edgefleet_profiles.catalogue import Catalogue
-
-READ_AT_ONCE = 1000
-"""Devices, where only some of the fleet are wanted."""
-
-
-def labels(device: DeviceRecord, catalogue: Catalogue) -> Mapping[str, str]:
-    """The labels of a device, as selectors see them."""
-    return Matcher(catalogue, "").labels(device.profile, device.reported.labels)
-
-
-def select(
-    store: Store,
-    catalogue: Catalogue,
-    selector: str,
-    status: DeviceStatus | None = "accepted",
-    *,
-    after: str = "",
-    at_most: int | None = None,
-) -> list[Member]:
-    """The devices that a selector matches, by id.
-
-    Args:
-        store: the fleet.
-        catalogue: what follows from a profile.
-        selector: which devices.
-        status: only of this status; None for any.
-        after: only those whose ids come after this one.
-        at_most: how many; no more of the fleet is read than it takes to find them.
-
-    Raises:
-        Invalid: the selector cannot be parsed.
-    """
-    matches = Matcher(catalogue, selector).matches
-    if at_most is None:
-        return [device for device in store.members.all(status=status, after=after) if matches(device)]
-    found: list[Member] = []
-    while len(found) < at_most:
-        read = store.members.all(status=status, after=after, at_most=READ_AT_ONCE)
-        found += [device for device in read if matches(device)]
-        if len(read) < READ_AT_ONCE:
-            break
-        after = read[-1].id
-    return found[:at_most]
 
 
 def plan_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> tuple[RolloutSpec, Plan]:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from edgefleet_controller.cli import app
 from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, VariantRecord
+from edgefleet_controller.serve import announce
 from edgefleet_controller.service import Service
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.manifest import BlobRef, Core, Manifest
@@ -58,7 +59,7 @@ def connected(service: Service) -> Service:
 @pytest.fixture
 def operator(service: Service) -> Iterator[Operator]:
     with api_of(service) as address:
-        service.announce(address)
+        announce(service.settings.state, address, service.access.local_url)
         yield Operator(address)
 
 

@@ -1,0 +1,118 @@
+"""What devices miss, on its way to them: `ingest` hands wants over, the pacer sends chunks, the bus carries them."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from edgefleet_controller.delivery.blob_checks import advice, first_damaged
+from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.delivery.channels import Want
+from edgefleet_controller.delivery.pacer import ChunkSender, Pacer
+from edgefleet_controller.errors import NotFound, Refused
+from edgefleet_controller.records import ChoiceRecord, VariantRecord
+from edgefleet_profiles.parts import Link
+from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count
+from edgefleet_protocol.errors import MalformedMessage, ProtocolError
+from edgefleet_protocol.manifest import verify
+from edgefleet_protocol.messages import ChunkRequest
+
+log = logging.getLogger(__name__)
+
+
+class Deliverables(Protocol):
+    """The part of the registry that delivery needs."""
+
+    def deliverable_bytes(self, sha256: str) -> int | None:
+        """The size of a blob that devices may have; None for any other."""
+
+    def choices(self, model: str, version: int) -> Sequence[ChoiceRecord]:
+        """What was chosen for each profile."""
+
+    def variants(self, model: str, version: int) -> Sequence[VariantRecord]:
+        """The variants of a model version."""
+
+
+class Delivery:
+    """Takes what devices want, refuses what cannot be sent, and sends the rest.
+
+    Args:
+        registry: which blobs are for devices.
+        blobs: the blobs on disk.
+        links: the catalogue's links; each is a channel.
+        bus: where chunks go.
+    """
+
+    def __init__(self, registry: Deliverables, blobs: BlobFolder, links: Mapping[str, Link], bus: ChunkSender) -> None:
+        self._registry, self._blobs, self._links = registry, blobs, links
+        self._pacer = Pacer(bus, blobs)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._pacer.start()
+
+    def stop(self) -> None:
+        """Send no more; devices ask again for what was wanted and not sent."""
+        self._pacer.stop()
+
+    def want(self, request: ChunkRequest) -> None:
+        """Queue what a device misses on its channel.
+
+        Raises:
+            MalformedMessage: the blob is not for devices, there is no such channel, or the request does not fit them.
+        """
+        size_bytes = self._registry.deliverable_bytes(request.blob)
+        link = self._links.get(request.lane)
+        if size_bytes is None or link is None:
+            raise MalformedMessage(f"no blob {request.blob} for devices, or no link '{request.lane}'")
+        # Frames carry no chunk size: two sizes of one blob on one channel would be noise to each other's listeners.
+        sizes = (SMALL_BLOB_CHUNK_BYTES, link.chunk_bytes)
+        if request.chunk_bytes not in sizes or request.chunks != chunk_count(size_bytes, request.chunk_bytes):
+            raise MalformedMessage(
+                f"{request.chunks} chunks of {request.chunk_bytes} bytes are not {request.blob} on '{request.lane}'"
+            )
+        missing = Bitmap.from_text(request.chunks, request.missing)
+        self._pacer.want(Want(request.lane, link.down_kbps, request.blob, request.chunk_bytes, size_bytes, missing))
+
+    def withdraw(self, manifest: str) -> None:
+        """Stop sending what a manifest names; whoever still wants it asks again."""
+        self._pacer.drop(manifest)
+        try:
+            found = verify(self._blobs.read(manifest), manifest)
+        except (NotFound, ProtocolError):
+            log.warning("manifest %s is missing or damaged: its encodings cannot be stopped by name", manifest)
+            return
+        for encoding in found.encodings:
+            self._pacer.drop(encoding.blob.sha256)
+
+    def check(self, model: str, version: int) -> None:
+        """Read all that devices would fetch of a model version, before any of them is told.
+
+        Raises:
+            Refused: a blob is damaged on disk.
+        """
+        chosen = {choice.variant for choice in self._registry.choices(model, version)}
+        for variant in self._registry.variants(model, version):
+            if variant.id in chosen and (blob := first_damaged(self._blobs, variant.manifest, self._is_damaged)):
+                raise Refused(advice(blob, model, version))
+
+    def damaged(self) -> frozenset[str]:
+        """Blobs that devices asked for and that cannot be sent as they are on disk."""
+        deliverable = self._registry.deliverable_bytes
+        return frozenset(blob for blob in self._blobs.damaged if deliverable(blob) is not None)
+
+    def first_damaged(self, manifests: Iterable[str]) -> str | None:
+        """The first blob of these variants that devices asked for and did not get."""
+        damaged = self.damaged()
+        found = (first_damaged(self._blobs, manifest, damaged.__contains__) for manifest in manifests)
+        return next(filter(None, found), None)
+
+    def delivered_bytes(self) -> dict[str, int]:
+        """What was broadcast since the start, in bytes, by channel."""
+        channels: Counter[str] = Counter()
+        for (channel, _), size_bytes in self._pacer.bytes_sent().items():
+            channels[channel] += size_bytes
+        return dict(channels)
+
+    def _is_damaged(self, blob: str) -> bool:
+        return self._registry.deliverable_bytes(blob) is not None and not self._blobs.is_whole(blob)
