@@ -20,11 +20,15 @@ from benchmarks.peers.errors import PeerError
 from benchmarks.result import Result, Row, at_least, at_most
 from benchmarks.timing import Comparison, spread
 from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, WorkRefused
+from edgefleet_compression.builds.step_reports import figures_of
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.host import host
+from edgefleet_compression.models.card import CARD_FILE
 from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_compression.onnx_graphs.int8 import quantized_layers
 from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.recipes.recipe import Recipe, StepSpec
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_protocol.encoding import compress
 
@@ -34,9 +38,10 @@ PRESET = "mixed"
 """NNCF's more accurate one: asymmetric activations, as ours are."""
 MOST_RATIO, LEAST_CROPS = 0.75, 1000
 ROUNDS, CALLS = 24, 12
-STEPS: dict[str, list[dict[str, Any]]] = {
-    "accuracy_int8": [{"step": "export"}, {"step": "accuracy_int8", "config": {"max_drop": round(1 - ASKED, 6)}}],
-    "static_int8": [{"step": "export"}, {"step": "static_int8"}],
+EXPORT = StepSpec(step="export")
+STEPS: dict[str, tuple[StepSpec, ...]] = {
+    "accuracy_int8": (EXPORT, StepSpec(step="accuracy_int8", config={"max_drop": round(1 - ASKED, 6)})),
+    "static_int8": (EXPORT, StepSpec(step="static_int8")),
 }
 OURS, NNCF = "accuracy_int8", "nncf"
 
@@ -87,30 +92,29 @@ def run(options: argparse.Namespace) -> Result:
 
 def _ours(of: MadeFiles, state: Path) -> list[ComparedFile]:
     """Through the door that a user takes: a card for the file and its data, and a recipe in a watched worker."""
-    card = state / "model.toml"
+    card = state / CARD_FILE
     card.write_text(card_for_onnx(of.network, of.crops, name="efficientnet-lite0", version=1))
-    files = {"model.toml": str(card), ONNX_FILE: str(of.network), DATA_FILE: str(of.crops)}
+    files = {CARD_FILE: card, ONNX_FILE: of.network, DATA_FILE: of.crops}
     found = []
     with WorkerPool(1) as workers:
         for name, steps in STEPS.items():
-            request = {
-                "files": files,
-                "recipe": {"name": name.replace("_", "-"), "title": name, "steps": steps},
-                "instruction_set": host()[1],
-                "cache_dir": str(state / "cache"),
-                "work_dir": str(state / name),
-            }
-            built: dict[str, Any] = workers.submit(build_variant, request).result()
-            found.append(_built(name, built))
+            request = BuildRequest(
+                files=files,
+                recipe=Recipe(name=name.replace("_", "-"), title=name, steps=steps),
+                instruction_set=host()[1],
+                cache_dir=state / "cache",
+                work_dir=state / name,
+            )
+            found.append(_built(name, workers.submit(build_variant, request).result()))
     return found
 
 
-def _built(name: str, built: dict[str, Any]) -> ComparedFile:
-    if not built["ok"]:
-        return ComparedFile(name, reason=built["error"])
-    log, metrics = built["steps"][-1]["log"], built["metrics"]
-    notes = {"seconds": log["took_s"], "agreement on val": metrics["agreement_val"], "log": log}
-    return ComparedFile(name, Path(built["onnx_path"]), notes=notes)
+def _built(name: str, built: BuildOutcome | WorkRefused) -> ComparedFile:
+    if isinstance(built, WorkRefused):
+        return ComparedFile(name, reason=built.sentence)
+    last = built.steps[-1]
+    notes = {"seconds": figures_of(last).took_s, "agreement on val": built.metrics.agreement_val, "log": last.log}
+    return ComparedFile(name, built.onnx_path, notes=notes)
 
 
 def _nncf(of: MadeFiles, state: Path, peers: Path) -> ComparedFile:

@@ -2,9 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -12,16 +10,15 @@ from rich.console import Console
 from benchmarks.fashion import whole
 from benchmarks.peers.candidates import OURS, PeerCandidate
 from benchmarks.peers.errors import PeerError
-from benchmarks.peers.figures import figures, plain_bytes
+from benchmarks.peers.figures import FiguresRequest, figures, plain_bytes
 from benchmarks.peers.peer_process import ask
 from benchmarks.peers.peer_request import PeerRequest
 from benchmarks.peers.settings import MODULES, Setting
 from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.messages import BuildRequest, ModelFiles, WorkRefused
 from edgefleet_compression.builds.worker_pool import WorkerPool
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_profiles.device_class import InstructionSet
-
-SHIPPED = resources.files("edgefleet_compression.recipes") / "shipped"
 
 
 @dataclass(frozen=True)
@@ -29,28 +26,28 @@ class Bench:
     """A model's `files` by their names in its folder, and its calibration samples as the model's input takes them."""
 
     folder: Path
-    files: dict[str, str]
+    files: ModelFiles
     samples: Path
     input_name: str
     workers: WorkerPool
 
     def build(self, recipe: str, instruction_set: InstructionSet, made_for: InstructionSet | None) -> PeerCandidate:
         """One of our fixed recipes; `made_for` None says that it is alike for every instruction set."""
-        request = {
-            "files": self.files,
-            "recipe": tomllib.loads((SHIPPED / f"{recipe}.toml").read_text()),
-            "instruction_set": instruction_set,
-            "cache_dir": str(self.folder / "cache"),
-            "work_dir": str(self.folder / f"{recipe}-{instruction_set}"),
-        }
-        made: dict[str, Any] = self.workers.submit(build_variant, request).result()
+        request = BuildRequest(
+            files=self.files,
+            recipe=shipped_recipes()[recipe],
+            instruction_set=instruction_set,
+            cache_dir=self.folder / "cache",
+            work_dir=self.folder / f"{recipe}-{instruction_set}",
+        )
+        made = self.workers.submit(build_variant, request).result()
         candidate = PeerCandidate(OURS, recipe, made_for)
-        if not made["ok"]:
-            return _told(candidate, made["error"])
+        if isinstance(made, WorkRefused):
+            return _told(candidate, made.sentence)
         # All start from the export: what that took is in nobody's time.
-        steps = [step["seconds"] for step in made["steps"] if step["step"] != "export"]
+        steps = [step.seconds for step in made.steps if step.step != "export"]
         candidate.seconds = round(sum(steps), 3) if steps else None
-        return self._looked_at(candidate, Path(made["onnx_path"]))
+        return self._looked_at(candidate, made.onnx_path)
 
     def asked(self, setting: Setting, python: Path | None, fp32: Path, reason: str = "") -> PeerCandidate:
         """What a peer makes of our fp32 file with our samples.
@@ -74,11 +71,10 @@ class Bench:
         return self._looked_at(candidate, target)
 
     def _looked_at(self, candidate: PeerCandidate, path: Path) -> PeerCandidate:
-        asked = (self.files, str(self.folder / "cache"), str(path))
-        found: dict[str, Any] = self.workers.submit(figures, *asked).result()
-        if not found["ok"]:
-            return _told(candidate, f"its file does not run: {found['error']}")
-        candidate.path, candidate.metrics = path, Metrics.model_validate(found["metrics"])
+        found = self.workers.submit(figures, FiguresRequest(self.files, self.folder / "cache", path)).result()
+        if isinstance(found, WorkRefused):
+            return _told(candidate, f"its file does not run: {found.sentence}")
+        candidate.path, candidate.metrics = path, found
         candidate.plain_bytes = plain_bytes(path)
         return _told(candidate)
 
@@ -90,7 +86,7 @@ def opened(folder: Path, workers: WorkerPool) -> Bench:
     samples = folder / "calib.npy"
     with np.load(model / "data.npz") as data:
         np.save(samples, data["x_calib"].astype(np.float32) * np.float32(card["preprocessing"]["scale"]))
-    files = {path.name: str(path) for path in model.iterdir()}
+    files = {path.name: path for path in model.iterdir()}
     return Bench(folder, files, samples, card["input"]["name"], workers)
 
 

@@ -1,8 +1,11 @@
 """The figures of a file, whoever made it: taken by the same code, in a worker process."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from edgefleet_compression.builds.messages import ModelFiles, WorkRefused
+from edgefleet_compression.measuring.metrics import Metrics
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -10,14 +13,21 @@ else:
     from backports import zstd
 
 
-def figures(files: dict[str, str], cache_dir: str, path: str) -> dict[str, Any]:
-    """What an ONNX file is on val, on test and on the wire: {"ok": True, "metrics"} or {"ok": False, "error"}.
+MOST_CHARACTERS = 300
+"""Of what a peer's file is refused with."""
 
-    Args:
-        files: of the source model, by their names in its folder.
-        cache_dir: what may be used as a cache.
-        path: the file.
-    """
+
+@dataclass(frozen=True)
+class FiguresRequest:
+    """The figures of an ONNX file are asked for; `files` are those of its source model, `cache_dir` may be used."""
+
+    files: ModelFiles
+    cache_dir: Path
+    path: Path
+
+
+def figures(request: FiguresRequest) -> Metrics | WorkRefused:
+    """What an ONNX file is on val, on test and on the wire."""
     try:
         from edgefleet_compression.builds.worker_main import one_thread
         from edgefleet_compression.cache import Cache
@@ -25,10 +35,11 @@ def figures(files: dict[str, str], cache_dir: str, path: str) -> dict[str, Any]:
         from edgefleet_compression.models.source import open_source
 
         one_thread()
-        source = open_source({name: Path(at) for name, at in files.items()}, Cache(Path(cache_dir)))
-        return {"ok": True, "metrics": measured(Path(path), source, {}, None, None).model_dump(mode="json")}
+        source = open_source(request.files, Cache(request.cache_dir))
+        return measured(request.path, source, {}, None, None)
     except Exception as error:  # a peer's file can be anything
-        return {"ok": False, "error": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        sentence = " ".join(f"{type(error).__name__}: {error}".split())
+        return WorkRefused("not_measured", sentence[:MOST_CHARACTERS])
 
 
 def plain_bytes(path: Path) -> int:

@@ -6,11 +6,14 @@ CompressionError
 ├── ArchitectureError   no such architecture, or arguments or weights that don't fit it
 ├── DataError           the data file lacks what a step needs
 ├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
+│   └── NotApplicable   the recipe is right, but not for this model or these processors
 ├── StepError           a step ran and did not do what it is for
 │   └── NothingChanged  the step left the model as it was
 ├── MeasureError        a variant cannot be measured on this host
 ├── SearchError         a search cannot be begun as it was asked for
-└── WorkerError         a worker process crashed, hung, or took too much memory
+└── WorkerLostError     a worker process is gone: it crashed, or was ended
+    ├── WorkerTimeoutError   it took longer than it may
+    └── WorkerMemoryError    it took more memory than it may
 """
 
 import errno
@@ -40,6 +43,10 @@ class RecipeError(CompressionError):
     """The recipe cannot run: unknown step, wrong order, wrong settings."""
 
 
+class NotApplicable(RecipeError):  # noqa: N818 - reads as the statement it makes
+    """The recipe is right, but not for this model or these processors."""
+
+
 class StepError(CompressionError):
     """A step ran and did not do what it is for."""
 
@@ -57,7 +64,15 @@ class SearchError(CompressionError):
 
 
 class WorkerLostError(CompressionError):
-    """A worker process crashed, hung, or took too much memory."""
+    """A worker process is gone: it crashed, or was ended."""
+
+
+class WorkerTimeoutError(WorkerLostError):
+    """A worker process took longer than it may, and was ended."""
+
+
+class WorkerMemoryError(WorkerLostError):
+    """A worker process took more memory than it may, and was ended."""
 
 
 def is_full_disk(error: BaseException | None) -> bool:

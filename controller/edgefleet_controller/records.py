@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgefleet_compression.builds.lineage import Lineage
+from edgefleet_compression.builds.progress import BuildProgress
+from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.latency import LatencyHistogram
@@ -52,7 +54,7 @@ class VariantRecord(Record):
     delivery_bytes: dict[int, int]
     metrics: Metrics
     runtime: dict[str, str]
-    steps: list[dict[str, Any]]
+    steps: tuple[StepReport, ...]
     lineage: Lineage | None = None
     created_ms: int
 
@@ -281,7 +283,7 @@ class OperationRecord(Record):
     kind: str
     target: str
     state: Literal["running", "succeeded", "failed"] = "running"
-    progress: list[dict[str, Any]] = Field(default_factory=list)
+    progress: list[BuildProgress] = Field(default_factory=list)
     result: dict[str, Any] | None = None
     error: str | None = None
     created_ms: int

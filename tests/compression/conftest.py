@@ -74,20 +74,20 @@ def tiny_card(tiny_folder: Path) -> ModelCard:
 
 
 @pytest.fixture(scope="session")
-def tiny_files(tiny_folder: Path, tiny_card: ModelCard) -> dict[str, str]:
+def tiny_files(tiny_folder: Path, tiny_card: ModelCard) -> dict[str, Path]:
     """The tiny model's files, by their names in its folder."""
-    return {name: str(tiny_folder / name) for name in ("model.toml", *tiny_card.files)}
+    return {name: tiny_folder / name for name in ("model.toml", *tiny_card.files)}
 
 
 @pytest.fixture
-def context(tiny_files: dict[str, str], tmp_path: Path) -> Any:
+def context(tiny_files: dict[str, Path], tmp_path: Path) -> Any:
     """What a single step runs with."""
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
     from edgefleet_compression.recipes.schemes import Scheme
     from edgefleet_compression.step import Context
 
-    source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(tmp_path / "cache"))
+    source = open_source(tiny_files, Cache(tmp_path / "cache"))
     folder = tmp_path / "step"
     folder.mkdir()
     return Context(source, Scheme("u8"), 0, folder, lambda share, text: None)

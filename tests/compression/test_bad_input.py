@@ -16,6 +16,7 @@ from onnx import helper
 from tests.compression import linear_models
 
 from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.messages import BuildRequest, WorkRefused
 from edgefleet_compression.errors import DataError, NothingChanged, RecipeError
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.states import OnnxState
@@ -112,19 +113,6 @@ def test_a_wrong_order_is_refused_with_where_the_step_belongs(steps: tuple[str, 
     assert reason in refusal(*steps)
 
 
-@pytest.mark.parametrize("steps", [order for order, _ in ORDERS])
-def test_a_wrong_order_is_refused_before_anything_runs(
-    steps: tuple[str, ...], tiny_files: dict[str, str], tmp_path: Path
-) -> None:
-    given = {"name": "r", "title": "t", "steps": [{"step": s} for s in steps]}
-    outcome = build_variant(
-        {"files": tiny_files, "recipe": given, "instruction_set": "x86-avx2"}
-        | {"cache_dir": str(tmp_path / "cache"), "work_dir": str(tmp_path / "work")}
-    )
-    assert not outcome["ok"] and "\n" not in outcome["error"]
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     "steps",
     [
@@ -176,7 +164,7 @@ def test_three_calibration_samples_are_enough_to_run(calibration: str, context: 
 
 
 def test_a_module_whose_weights_are_not_finite_is_refused(
-    tiny_folder: Path, tiny_files: dict[str, str], tmp_path: Path
+    tiny_folder: Path, tiny_files: dict[str, Path], tmp_path: Path
 ) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -187,12 +175,11 @@ def test_a_module_whose_weights_are_not_finite_is_refused(
     card = (tiny_folder / "model.toml").read_text()
     was, now = (hashlib.sha256((f / "weights.safetensors").read_bytes()).hexdigest() for f in (tiny_folder, tmp_path))
     (tmp_path / "model.toml").write_text(card.replace(was, now))
-    own = {name: str(tmp_path / name) for name in ("model.toml", "weights.safetensors")}
-    outcome = build_variant(
-        {"files": tiny_files | own, "recipe": recipe("export").model_dump(mode="json")}
-        | {"instruction_set": "x86-avx2", "cache_dir": str(tmp_path / "cache"), "work_dir": str(tmp_path / "work")}
-    )
-    assert not outcome["ok"] and "not finite" in outcome["error"]
+    own = {name: tmp_path / name for name in ("model.toml", "weights.safetensors")}
+    request = BuildRequest(tiny_files | own, recipe("export"), "x86-avx2", tmp_path / "cache", tmp_path / "work")
+    outcome = build_variant(request)
+    assert isinstance(outcome, WorkRefused)
+    assert (outcome.reason, "not finite" in outcome.sentence) == ("bad_model", True)
 
 
 def test_a_missing_calib_split_is_named_where_bits_go_by_sensitivity(

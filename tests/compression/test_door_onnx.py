@@ -2,6 +2,7 @@
 
 import io
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from tests.compression.brought_models import LIGHT, classifier, data_file, writt
 from tests.compression.conftest import pictures
 
 from edgefleet_compression.builds.entry_points import build_variant, make_golden, source_metrics
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, GoldenRequest, SourceRequest, WorkRefused
 from edgefleet_compression.errors import CardError, CompressionError
+from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import load_card, parse_card
 from edgefleet_compression.models.inspection import card_for_onnx, inspect_model, slug
-from edgefleet_compression.recipes.recipe import recipe_from, shipped_recipes
+from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
 
 SERVES_BOTH = ["fp32", "int8", "w8"]
 
@@ -30,43 +33,45 @@ class Brought:
         text = card_for_onnx(model, data, **{"name": None, "version": 1, **card})
         (folder / "model.toml").write_text(text)
         self.card = parse_card(text)
-        self._built: dict[str, dict[str, Any]] = {}
-        self.files = {"model.toml": str(folder / "model.toml"), "model.onnx": str(model), "data.npz": str(data)}
+        self._built: dict[str, BuildOutcome] = {}
+        self.files = {"model.toml": folder / "model.toml", "model.onnx": model, "data.npz": data}
 
-    def build(self, recipe: str | dict[str, Any], **changed: Any) -> dict[str, Any]:
+    def build(self, recipe: str | Recipe, **changed: Any) -> BuildOutcome | WorkRefused:
         if isinstance(recipe, str):
-            recipe = shipped_recipes()[recipe].model_dump(mode="json")
-        given = {
-            "files": self.files,
-            "recipe": recipe,
-            "instruction_set": "x86-avx2",
-            "cache_dir": str(self.folder / "cache"),
-            "work_dir": str(self.folder / "work" / f"{recipe['name']}-{len(self._built)}"),
-        }
-        return build_variant(given | changed)
+            recipe = shipped_recipes()[recipe]
+        work = self.folder / "work" / f"{recipe.name}-{len(self._built)}"
+        return build_variant(
+            replace(BuildRequest(self.files, recipe, "x86-avx2", self.folder / "cache", work), **changed)
+        )
 
-    def built(self, recipe: str | dict[str, Any], **changed: Any) -> dict[str, Any]:
+    def built(self, recipe: str | Recipe, **changed: Any) -> BuildOutcome:
         key = repr((recipe, changed))
         if key not in self._built:
-            self._built[key] = self.build(recipe, **changed)
-        assert self._built[key]["ok"], self._built[key]["error"]
+            outcome = self.build(recipe, **changed)
+            assert isinstance(outcome, BuildOutcome), outcome
+            self._built[key] = outcome
         return self._built[key]
 
-    def source(self) -> dict[str, Any]:
-        outcome = source_metrics(self.files, str(self.folder / "cache"))
-        assert outcome["ok"], outcome["error"]
-        return outcome["metrics"]
+    def refusal(self, recipe: str | Recipe, **changed: Any) -> WorkRefused:
+        outcome = self.build(recipe, **changed)
+        assert isinstance(outcome, WorkRefused) and "\n" not in outcome.sentence
+        return outcome
+
+    def source(self) -> Metrics:
+        metrics = source_metrics(SourceRequest(self.files, self.folder / "cache"))
+        assert isinstance(metrics, Metrics), metrics
+        return metrics
 
     def golden(self) -> Any:
-        return np.load(io.BytesIO(make_golden(self.files)))
+        return np.load(io.BytesIO(make_golden(GoldenRequest(self.files))))
 
 
-def self_test(outcome: dict[str, Any], golden: Any, scale: float) -> None:
+def self_test(outcome: BuildOutcome, golden: Any, scale: float) -> None:
     """What a device does: one sample at a time, softmax, against what was recorded."""
-    session = onnxruntime.InferenceSession(outcome["onnx_path"], providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(outcome.onnx_path, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
     dtype = np.uint8 if given.type == "tensor(uint8)" else np.float32
-    for sample, expected in zip(golden["inputs"], outcome["expected"]["probabilities"], strict=True):
+    for sample, expected in zip(golden["inputs"], outcome.expected.probabilities, strict=True):
         x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)[None]
         logits = session.run(None, {given.name: x})[0].astype(np.float64)
         powers = np.exp(logits - logits.max())
@@ -92,48 +97,49 @@ def test_a_card_is_made_of_the_file_and_its_data(bars: Brought) -> None:
 
 def test_every_recipe_that_needs_no_module_builds_and_is_measured_as_ever(bars: Brought) -> None:
     source = bars.source()
-    assert source["accuracy_val"] == 1.0 and source["accuracy_test"] == 1.0
+    assert source.accuracy_val == 1.0 and source.accuracy_test == 1.0
     for recipe in SERVES_BOTH:
-        metrics = bars.built(recipe)["metrics"]
-        unknown = [name for name, value in metrics.items() if value is None]
+        metrics = bars.built(recipe).metrics
+        unknown = [name for name, value in metrics if value is None]
         assert unknown == ["latency_ratio", "mj_per_inference"], recipe
-        assert (metrics["accuracy_test"], metrics["agreement"], metrics["test_samples"]) == (1.0, 1.0, 80)
-        assert metrics["parameters"] == 192
+        assert (metrics.accuracy_test, metrics.agreement, metrics.test_samples) == (1.0, 1.0, 80)
+        assert metrics.parameters == 192
 
 
 def test_the_others_say_that_they_need_the_module_or_samples_to_train_on(bars: Brought) -> None:
     for recipe in shipped_recipes().keys() - set(SERVES_BOTH):
-        outcome = bars.build(recipe)
+        refused = bars.refusal(recipe)
         module, samples = "needs the module, and this model came as ONNX", "this model came without x_train"
-        assert not outcome["ok"] and (samples if recipe == "student-w5" else module) in outcome["error"]
+        assert refused.reason == "not_applicable"
+        assert (samples if recipe == "student-w5" else module) in refused.sentence
 
 
 def test_the_cleaned_file_is_as_our_own_exports_are_and_answers_as_the_brought_one(bars: Brought) -> None:
     outcome = bars.built("fp32")
-    model = onnx.load(outcome["onnx_path"])
+    model = onnx.load(outcome.onnx_path)
     assert [value.name for value in model.graph.input] == ["input.1"]
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 21)]
-    assert outcome["steps"][0]["log"]["cleaned"] == "folded, opset raised"
-    assert outcome["steps"][0]["log"]["largest_difference"] < 1e-5
+    assert outcome.steps[0].log["cleaned"] == "folded, opset raised"
+    assert float(str(outcome.steps[0].log["largest_difference"])) < 1e-5
     x = pictures(16, 9)[0].astype(np.float32) / 255
     answers = [
         onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input.1": x})[0]
-        for path in (bars.files["model.onnx"], outcome["onnx_path"])
+        for path in (bars.files["model.onnx"], outcome.onnx_path)
     ]
     np.testing.assert_allclose(*answers, atol=1e-6)
 
 
 def test_int8_follows_the_scheme_and_leaves_the_probabilities_alone(bars: Brought) -> None:
     vnni, avx2 = (bars.built("int8", instruction_set=name) for name in ("x86-vnni", "x86-avx2"))
-    assert (vnni["scheme"]["reduce_range"], avx2["scheme"]["reduce_range"]) == (False, True)
-    assert onnx.load(vnni["onnx_path"]).graph.node[-1].op_type == "Softmax"
+    assert [made.scheme and made.scheme.reduce_range for made in (vnni, avx2)] == [False, True]
+    assert onnx.load(vnni.onnx_path).graph.node[-1].op_type == "Softmax"
 
 
 def test_weights_may_take_four_bits_although_the_file_came_in_an_old_opset(bars: Brought) -> None:
-    steps = [{"step": "export", "config": {}}, {"step": "storage_quant", "config": {"linear": 4}}]
-    outcome = bars.built({"name": "w4", "title": "t", "steps": steps})
-    kinds = {tensor.data_type for tensor in onnx.load(outcome["onnx_path"]).graph.initializer}
-    assert TensorProto.INT4 in kinds and outcome["metrics"]["agreement"] == 1.0
+    steps = [{"step": "export"}, {"step": "storage_quant", "config": {"linear": 4}}]
+    outcome = bars.built(recipe_from({"name": "w4", "title": "t", "steps": steps}))
+    kinds = {tensor.data_type for tensor in onnx.load(outcome.onnx_path).graph.initializer}
+    assert TensorProto.INT4 in kinds and outcome.metrics.agreement == 1.0
 
 
 def test_a_device_gets_the_answers_that_were_recorded(bars: Brought) -> None:
@@ -145,17 +151,18 @@ def test_a_device_gets_the_answers_that_were_recorded(bars: Brought) -> None:
 
 def test_a_second_build_does_no_step(bars: Brought) -> None:
     bars.built("w8")
-    assert all(step["cached"] for step in bars.build("w8")["steps"])
+    again = bars.build("w8")
+    assert isinstance(again, BuildOutcome) and all(step.cached for step in again.steps)
 
 
 def test_without_labels_only_agreement_is_measured(tmp_path: Path) -> None:
     x = pictures(40, 5)[0]
     data = data_file(tmp_path, x_calib=x[:10], x_val=x[10:20], x_test=x[20:], y_test=np.full(20, -1))
     model = Brought(tmp_path, written(classifier(), tmp_path), data)
-    metrics = model.built("int8")["metrics"]
-    assert [metrics[k] for k in ("accuracy_val", "accuracy_test", "accuracy_test_ci")] == [None, None, None]
-    assert (metrics["agreement"], metrics["agreement_val"], metrics["test_samples"]) == (1.0, 1.0, 20)
-    assert model.source()["accuracy_val"] is None
+    metrics = model.built("int8").metrics
+    assert (metrics.accuracy_val, metrics.accuracy_test, metrics.accuracy_test_ci) == (None, None, None)
+    assert (metrics.agreement, metrics.agreement_val, metrics.test_samples) == (1.0, 1.0, 20)
+    assert model.source().accuracy_val is None
     assert model.golden().files == ["inputs"]
 
 
@@ -165,7 +172,7 @@ def test_float32_samples_are_taken_as_they_are(tmp_path: Path) -> None:
     model = Brought(tmp_path, written(classifier(batch=1), tmp_path), data_file(tmp_path, x=floats, y=y))
     assert model.card.preprocessing.scale == 1
     outcome = model.built("int8")
-    assert outcome["metrics"]["accuracy_test"] == 1.0
+    assert outcome.metrics.accuracy_test == 1.0
     assert model.golden()["inputs"].dtype == np.float32
     self_test(outcome, model.golden(), 1.0)
 
@@ -177,7 +184,7 @@ def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
     assert model.card.preprocessing.scale == 1
     for recipe in SERVES_BOTH:
         outcome = model.built(recipe)
-        assert outcome["metrics"]["accuracy_test"] == 1.0
+        assert outcome.metrics.accuracy_test == 1.0
         self_test(outcome, model.golden(), 1.0)
 
 
@@ -192,11 +199,11 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Brought:
 @pytest.mark.parametrize("recipe", [pytest.param("int8", marks=pytest.mark.slow), "w8"])
 def test_a_network_that_this_project_did_not_make_goes_the_whole_way(zoo: Brought, recipe: str) -> None:
     outcome = zoo.built(recipe)
-    metrics = outcome["metrics"]
-    assert (metrics["accuracy_val"], metrics["agreement"], metrics["parameters"]) == (None, 1.0, 1_379_880)
-    assert metrics["p50_ms"] > 0
-    assert outcome["steps"][0]["log"]["cleaned"] == "folded, opset raised"
-    nodes = {node.op_type for node in onnx.load(outcome["onnx_path"]).graph.node}
+    metrics = outcome.metrics
+    assert (metrics.accuracy_val, metrics.agreement, metrics.parameters) == (None, 1.0, 1_379_880)
+    assert metrics.p50_ms and metrics.p50_ms > 0
+    assert outcome.steps[0].log["cleaned"] == "folded, opset raised"
+    nodes = {node.op_type for node in onnx.load(outcome.onnx_path).graph.node}
     assert nodes.isdisjoint({"BatchNormalization", "ConstantOfShape"})
     assert ("QuantizeLinear" in nodes) == (recipe == "int8")
     self_test(outcome, zoo.golden(), zoo.card.preprocessing.scale)
@@ -204,15 +211,15 @@ def test_a_network_that_this_project_did_not_make_goes_the_whole_way(zoo: Brough
 
 def test_a_golden_set_of_large_pictures_and_many_classes_is_one_that_devices_take(zoo: Brought) -> None:
     assert zoo.card.golden.samples == 5
-    assert len(make_golden(zoo.files)) < 2**20
+    assert len(make_golden(GoldenRequest(zoo.files))) < 2**20
 
 
 def test_more_golden_samples_than_devices_take_are_refused(zoo: Brought, tmp_path: Path) -> None:
     text = (zoo.folder / "model.toml").read_text()
     (tmp_path / "model.toml").write_text(text.replace("samples = 5", "samples = 8"))
-    files = {**zoo.files, "model.toml": str(tmp_path / "model.toml")}
+    files = {**zoo.files, "model.toml": tmp_path / "model.toml"}
     with pytest.raises(CompressionError, match=r"devices take at most 1,048,576: lower golden\.samples"):
-        make_golden(files)
+        make_golden(GoldenRequest(files))
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.pkl", "net.pt2"])
@@ -225,11 +232,11 @@ def test_other_formats_and_missing_files_are_refused(tmp_path: Path, bars: Broug
     with pytest.raises(CardError, match=r"must end in \.onnx"):
         card_for_onnx(tmp_path / "net.tflite", tmp_path / "d.npz", name=None, version=1)
     with pytest.raises(CardError, match=r"must end in \.npz"):
-        card_for_onnx(Path(bars.files["model.onnx"]), tmp_path / "d.csv", name=None, version=1)
+        card_for_onnx(bars.files["model.onnx"], tmp_path / "d.csv", name=None, version=1)
     with pytest.raises(CardError, match="there is no file"):
         card_for_onnx(tmp_path / "net.onnx", tmp_path / "d.npz", name=None, version=1)
     with pytest.raises(CardError, match=r"model\.toml, name"):
-        card_for_onnx(*(Path(bars.files[n]) for n in ("model.onnx", "data.npz")), name="Not A Name", version=1)
+        card_for_onnx(*(bars.files[n] for n in ("model.onnx", "data.npz")), name="Not A Name", version=1)
 
 
 def test_a_name_is_made_of_the_files() -> None:
@@ -253,10 +260,9 @@ def test_a_card_that_says_otherwise_than_the_file_is_refused(
     assert old in text
     (tmp_path / "model.toml").write_text(text.replace(old, new))
     with pytest.raises(CompressionError, match=reason):
-        inspect_model(Path(bars.files["model.onnx"]), Path(bars.files["data.npz"]), parse_card(text.replace(old, new)))
-    changed = {**bars.files, "model.toml": str(tmp_path / "model.toml")}
-    outcome = bars.build("fp32", files=changed)
-    assert not outcome["ok"] and "\n" not in outcome["error"]
+        inspect_model(bars.files["model.onnx"], bars.files["data.npz"], parse_card(text.replace(old, new)))
+    changed = {**bars.files, "model.toml": tmp_path / "model.toml"}
+    assert bars.refusal("fp32", files=changed).reason == "bad_model"
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ def test_a_card_has_the_parts_of_its_door(part: str, reason: str) -> None:
 
 def test_a_folder_with_such_a_card_is_a_models_folder_as_any(bars: Brought, tmp_path: Path) -> None:
     for name, path in bars.files.items():
-        (tmp_path / name).write_bytes(Path(path).read_bytes())
+        (tmp_path / name).write_bytes(path.read_bytes())
     assert load_card(tmp_path) == bars.card
 
 
@@ -292,8 +298,7 @@ def test_answers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     x = pictures(20, 1)[0]
     x[:] = 0
     model = Brought(tmp_path, written(classifier(nodes=node, output=["n", 2]), tmp_path), data_file(tmp_path, x=x))
-    outcome = model.build("fp32")
-    assert not outcome["ok"] and "is not finite" in outcome["error"]
+    assert "is not finite" in model.refusal("fp32").sentence
 
 
 def test_a_recipe_says_whether_it_applies() -> None:

@@ -16,7 +16,7 @@ from tests.service import api_of, running_service
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.client import ApiError, Client
-from edgefleet_controller.models.needs import builds_for
+from edgefleet_controller.models.needs import needed_variants
 from edgefleet_profiles.catalogue import load_catalogue
 
 HEAVY = {"torch", "onnx", "onnxruntime"}
@@ -103,14 +103,14 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
 
 def test_what_is_left_out_is_told_once_for_a_door_and_for_each_processor_it_concerns() -> None:
     profiles = [load_catalogue().profile(name) for name in ("eu/rpi4/lte", "eu/rpi-zero-2w/lte")]
-    builds, left_out = builds_for(profiles, list(shipped_recipes().values()), "brought")
-    assert [build.label for build in builds] == ["fp32", "w8"]
+    needs, left_out = needed_variants(profiles, list(shipped_recipes().values()), "brought")
+    assert [need.label for need in needs] == ["fp32", "w8"]
     assert sorted(left_out) == ["int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"]
-    assert builds_for(profiles, [shipped_recipes()["fp32"]], "torch")[1] == {}
+    assert needed_variants(profiles, [shipped_recipes()["fp32"]], "torch")[1] == {}
 
 
 def test_a_file_that_brings_samples_to_learn_from_gets_a_student() -> None:
     profiles = [load_catalogue().profile("eu/rpi4/lte")]
-    builds, left_out = builds_for(profiles, list(shipped_recipes().values()), "brought", train=True)
-    assert [build.label for build in builds] == ["student-w5", "fp32", "w8"]
+    needs, left_out = needed_variants(profiles, list(shipped_recipes().values()), "brought", train=True)
+    assert [need.label for need in needs] == ["student-w5", "fp32", "w8"]
     assert "student-w5" not in left_out

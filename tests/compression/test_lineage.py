@@ -2,86 +2,95 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
+from tests.outcomes import step
 
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import Lineage, differences
-from edgefleet_compression.builds.reproduction import Answers, BuiltFile, compare, depends_on
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest
+from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, compare, depends_on
 from edgefleet_compression.models.card import ModelCard
+from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_compression.recipes.signatures import SIGNATURES
 
-RECIPE = {
-    "name": "pruned",
-    "title": "t",
-    "steps": [
-        {"step": "prune_structured", "config": {"ratio": 0.5}},
-        {"step": "finetune", "config": {"epochs": 1, "batch": 64}},
-        {"step": "export"},
-        {"step": "storage_quant"},
-    ],
-}
+RECIPE = recipe_from(
+    {
+        "name": "pruned",
+        "title": "t",
+        "steps": [
+            {"step": "prune_structured", "config": {"ratio": 0.5}},
+            {"step": "finetune", "config": {"epochs": 1, "batch": 64}},
+            {"step": "export"},
+            {"step": "storage_quant"},
+        ],
+    }
+)
+
+
+class Build(Protocol):
+    """Builds a variant of the tiny model by RECIPE."""
+
+    def __call__(self, cache: str, seed: int = 0) -> BuildOutcome: ...
 
 
 @pytest.fixture(scope="module")
-def build(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    def built(cache: str, seed: int = 0) -> dict[str, Any]:
+def build(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Build:
+    def built(cache: str, seed: int = 0) -> BuildOutcome:
         work = tmp_path_factory.mktemp("work")
-        given = {"files": tiny_files, "recipe": RECIPE, "instruction_set": "x86-avx2", "seed": seed}
-        folders = {"cache_dir": str(work.parent / cache), "work_dir": str(work)}
-        outcome = build_variant({**given, **folders})
-        assert outcome["ok"], outcome
+        outcome = build_variant(BuildRequest(tiny_files, RECIPE, "x86-avx2", work.parent / cache, work, seed=seed))
+        assert isinstance(outcome, BuildOutcome), outcome
         return outcome
 
     return built
 
 
 @pytest.fixture(scope="module")
-def first(build: Any) -> dict[str, Any]:
-    return dict(build("one"))
+def first(build: Build) -> BuildOutcome:
+    return build("one")
 
 
-def made(outcome: dict[str, Any], encoding: str = "e") -> BuiltFile:
-    return BuiltFile(outcome["steps"], outcome["steps"][-1]["digest"], encoding)
+def made(outcome: BuildOutcome, encoding: str = "e") -> BuiltFile:
+    return BuiltFile(outcome.steps, str(outcome.steps[-1].digest), encoding)
 
 
-def test_everything_that_decides_a_variant_is_recorded(first: dict[str, Any], tiny_card: ModelCard) -> None:
-    lineage = Lineage.model_validate(first["lineage"])
+def test_everything_that_decides_a_variant_is_recorded(first: BuildOutcome, tiny_card: ModelCard) -> None:
+    lineage = first.lineage
     assert lineage.files == tiny_card.files
     assert lineage.splits.keys() == {"train", "calib", "val", "test"}
     assert len({*lineage.splits.values()}) == 4
     assert lineage.recipe["steps"][0]["config"] == {"ratio": 0.5, "round_to": 8}, "whole settings, defaults as well"
     assert (lineage.seed, lineage.instruction_set, lineage.environment.threads) == (0, "x86-avx2", 1)
     assert lineage.libraries.keys() >= {"torch", "onnxruntime", "zstd", "edgefleet"}
-    assert all(len(s["digest"]) == 64 and s["revision"] >= 1 and s["log"]["made_on"] for s in first["steps"])
+    assert all(len(s.digest or "") == 64 and (s.revision or 0) >= 1 and s.log["made_on"] for s in first.steps)
 
 
-def test_with_an_empty_cache_the_same_comes_out_bit_by_bit(build: Any, first: dict[str, Any]) -> None:
+def test_with_an_empty_cache_the_same_comes_out_bit_by_bit(build: Build, first: BuildOutcome) -> None:
     again = build("two")
-    assert not any(step["cached"] for step in again["steps"])
-    assert again["lineage"] == first["lineage"]
-    lineage = Lineage.model_validate(first["lineage"])
+    assert not any(step.cached for step in again.steps)
+    assert again.lineage == first.lineage
+    lineage = first.lineage
     found = compare(lineage, made(first), lineage, made(again), None)
     assert (found.verdict, found.reasons, found.changed) == ("equal", [], {})
 
 
 def test_another_seed_trains_another_network_and_the_first_step_that_differs_is_named(
-    build: Any, first: dict[str, Any], tiny_files: dict[str, str], tmp_path: Path
+    build: Build, first: BuildOutcome, tiny_files: dict[str, Path], tmp_path: Path
 ) -> None:
     other = build("one", seed=1)
-    answers = compare_answers(tiny_files, str(tmp_path), first["onnx_path"], other["onnx_path"], {})
-    lineage = Lineage.model_validate(first["lineage"])
-    found = compare(lineage, made(first), lineage, made(other), Answers(**answers))
+    answers = compare_answers(CompareRequest(tiny_files, tmp_path, first.onnx_path, other.onnx_path, {}))
+    lineage = first.lineage
+    found = compare(lineage, made(first), lineage, made(other), answers)
     assert found.verdict == "different"
     assert "step 2, finetune, made something else" in found.reasons[0]
     assert found.answers and found.answers.samples == 64 and found.answers.largest_difference > 1e-3
 
 
-def test_a_file_answers_as_its_copy_does(first: dict[str, Any], tiny_files: dict[str, str], tmp_path: Path) -> None:
-    copy = shutil.copyfile(first["onnx_path"], tmp_path / "copy")
-    found = Answers(**compare_answers(tiny_files, str(tmp_path), first["onnx_path"], str(copy), {}))
+def test_a_file_answers_as_its_copy_does(first: BuildOutcome, tiny_files: dict[str, Path], tmp_path: Path) -> None:
+    copy = shutil.copyfile(first.onnx_path, tmp_path / "copy")
+    found = compare_answers(CompareRequest(tiny_files, tmp_path, first.onnx_path, copy, {}))
     assert (found.same_top1, found.largest_difference, found.are_equal) == (64, 0.0, True)
 
 
@@ -90,39 +99,42 @@ def test_a_file_answers_as_its_copy_does(first: dict[str, Any], tiny_files: dict
 STEPS = ("finetune", "export", "static_int8")
 
 
-def lineage_of(first: dict[str, Any], **changed: Any) -> Lineage:
-    known = Lineage.model_validate(first["lineage"])
+def lineage_of(first: BuildOutcome, **changed: Any) -> Lineage:
+    known = first.lineage
     libraries = {**known.libraries, **changed.pop("libraries", {})}
     environment = known.environment.model_copy(update=changed)
     return known.model_copy(update={"libraries": libraries, "environment": environment})
 
 
 def three(*digests: str, onnx: str, encoding: str = "e", revision: int = 1) -> BuiltFile:
-    steps = [{"step": s, "digest": d, "revision": revision} for s, d in zip(STEPS, digests, strict=True)]
+    steps = [
+        step(name).model_copy(update={"digest": d, "revision": revision})
+        for name, d in zip(STEPS, digests, strict=True)
+    ]
     return BuiltFile(steps, onnx, encoding)
 
 
 BEFORE = three("a", "b", "c", onnx="c")
-SAME = Answers(64, 64, 1e-6)
+SAME = AnswerComparison(64, 64, 1e-6)
 
 
-def test_training_on_another_number_of_threads_is_said_to_be_why(first: dict[str, Any]) -> None:
+def test_training_on_another_number_of_threads_is_said_to_be_why(first: BuildOutcome) -> None:
     then, now = lineage_of(first), lineage_of(first, threads=2)
-    found = compare(then, BEFORE, now, three("x", "y", "z", onnx="z"), Answers(64, 63, 0.1))
+    found = compare(then, BEFORE, now, three("x", "y", "z", onnx="z"), AnswerComparison(64, 63, 0.1))
     assert found.verdict == "different" and found.changed == {"threads": (1, 2)}
     assert found.reasons == [
         "step 1, finetune, made something else, and depends on what has changed: threads was 1, and is 2"
     ]
 
 
-def test_another_zstd_gives_the_same_answers_in_other_bytes(first: dict[str, Any]) -> None:
+def test_another_zstd_gives_the_same_answers_in_other_bytes(first: BuildOutcome) -> None:
     then, now = lineage_of(first, libraries={"zstd": "1.5.6"}), lineage_of(first)
     found = compare(then, BEFORE, now, three("a", "b", "c", onnx="c", encoding="f"), SAME)
     assert found.verdict == "equal_answers"
     assert "the encoding has other bytes" in found.reasons[0] and "zstd was 1.5.6" in found.reasons[0]
 
 
-def test_another_onnxruntime_is_named_for_the_step_that_calibrates_and_not_for_others(first: dict[str, Any]) -> None:
+def test_another_onnxruntime_is_named_for_the_step_that_calibrates_and_not_for_others(first: BuildOutcome) -> None:
     then, now = lineage_of(first, libraries={"onnxruntime": "1.23.0"}), lineage_of(first)
     found = compare(then, BEFORE, now, three("a", "b", "z", onnx="z"), SAME)
     assert found.verdict == "equal_answers"
@@ -130,14 +142,14 @@ def test_another_onnxruntime_is_named_for_the_step_that_calibrates_and_not_for_o
     assert "onnxruntime" not in depends_on("storage_quant")
 
 
-def test_a_difference_without_a_cause_is_called_what_it_is(first: dict[str, Any]) -> None:
+def test_a_difference_without_a_cause_is_called_what_it_is(first: BuildOutcome) -> None:
     lineage = lineage_of(first)
     found = compare(lineage, BEFORE, lineage, three("a", "y", "z", onnx="z"), None)
     assert found.verdict == "different", "without the former file nobody can say that the answers are equal"
     assert "not repeatable" in found.reasons[0] and "step 2, export" in found.reasons[0]
 
 
-def test_a_step_that_means_something_else_by_now_is_told_by_its_revision(first: dict[str, Any]) -> None:
+def test_a_step_that_means_something_else_by_now_is_told_by_its_revision(first: BuildOutcome) -> None:
     lineage = lineage_of(first)
     found = compare(lineage, BEFORE, lineage, three("x", "y", "z", onnx="z", revision=2), None)
     assert "it was of revision 1, and is of revision 2 now" in found.reasons[0]
@@ -149,5 +161,5 @@ def test_every_step_that_trains_depends_on_threads_and_torch() -> None:
             assert depends_on(name) >= {"torch", "threads", "processor"}, name
 
 
-def test_libraries_that_one_side_did_not_have_are_a_difference(first: dict[str, Any]) -> None:
+def test_libraries_that_one_side_did_not_have_are_a_difference(first: BuildOutcome) -> None:
     assert differences(lineage_of(first), lineage_of(first, libraries={"other": "1"})) == {"other": ("none", "1")}

@@ -34,7 +34,7 @@ STORED = {
 
 
 @pytest.fixture(scope="module")
-def student(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
+def student(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """A small network as an ONNX file; that it has learnt nothing makes no difference to its layout."""
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
@@ -42,7 +42,7 @@ def student(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
     from edgefleet_compression.networks.architectures import build
 
     folder = tmp_path_factory.mktemp("student")
-    source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))
+    source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
     args = {"width": 16}
     module = build("ds_cnn", args, (1, 8, 8), 3, seed=5).eval()

@@ -77,7 +77,7 @@ def test_a_variant_shows_what_it_was_made_of_and_with(client: Client, service: S
     for said in (variant.lineage.source, *variant.lineage.files.values(), *variant.lineage.splits.values()):
         assert said in shown
     assert variant.lineage.splits.keys() == {"train", "calib", "val", "test"}
-    for word in ("seed", "onnxruntime", "zstd", "1 thread", "revision", variant.steps[1]["digest"][:12], "finetune"):
+    for word in ("seed", "onnxruntime", "zstd", "1 thread", "revision", str(variant.steps[1].digest)[:12], "finetune"):
         assert word in shown
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.outcomes import outcome, step
 
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.measuring.metrics import Metrics
@@ -134,8 +135,8 @@ PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds24x1": 20.0, "pruned50": 60.0}
 
 
 def test_what_an_epoch_takes_is_told_by_the_epochs_of_a_scout_and_not_by_what_is_around_them() -> None:
-    log = {"losses": [1.0, 0.5], "epoch_s": 3.0, "took_s": 20.0}
-    scout = replace(point("ds24x2", 0.8, 0.2, 20), built={"steps": [{"log": {"took_s": 5.0}}, {"log": log}]})
+    steps = (step("export", took_s=5.0), step("distill", losses=[1.0, 0.5], epoch_s=3.0, took_s=20.0))
+    scout = replace(point("ds24x2", 0.8, 0.2, 20), built=outcome(steps=steps))
     assert rounds.epoch_seconds(scout, 2 * rounds.SCOUT_SAMPLES) == 6.0
     assert rounds.epoch_seconds(scout, 100) == 3.0
     assert rounds.epoch_seconds(scout, 0) == 0.0

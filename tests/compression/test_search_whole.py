@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.recipes.recipe import Recipe
@@ -120,7 +121,7 @@ def workers() -> Iterator[WorkerPool]:
 
 
 @pytest.fixture
-def ground(tiny_files: dict[str, str], tmp_path: Path, workers: WorkerPool) -> Ground:
+def ground(tiny_files: dict[str, Path], tmp_path: Path, workers: WorkerPool) -> Ground:
     (tmp_path / "work").mkdir()
     return Ground(tiny_files, tmp_path / "cache", tmp_path / "work", workers, tuple(t.instruction_set for t in TARGETS))
 
@@ -187,18 +188,11 @@ def _kill_who_trains(work: Path) -> None:
     import psutil
 
     until = time.monotonic() + 150
-    while not list(work.glob("ds16x2-*.progress.json")) or "epoch" not in _text(work):
+    while not any("epoch" in said.text for said in map(read_progress, work.glob("ds16x2-*.progress.json")) if said):
         assert time.monotonic() < until, "the training never began"
         time.sleep(0.05)
     (worker,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
     os.kill(worker.pid, signal.SIGKILL)
-
-
-def _text(work: Path) -> str:
-    try:
-        return str(json.loads(next(work.glob("ds16x2-*.progress.json")).read_bytes())["text"])
-    except (OSError, ValueError, StopIteration):
-        return ""
 
 
 def figures(point: Point) -> dict[str, object]:

@@ -35,12 +35,12 @@ FEW_BITS = {"stem": 8, "dense": 4, "pointwise": 3, "linear": 5}
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> StepResult:
+def exported(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> StepResult:
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
 
     folder = tmp_path_factory.mktemp("exported")
-    source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))
+    source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
     return STEPS["export"](source.state, ExportConfig(), context)
 

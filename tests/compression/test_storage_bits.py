@@ -19,13 +19,13 @@ from edgefleet_compression.steps import STEPS
 
 
 @pytest.fixture(scope="module")
-def lopsided(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
+def lopsided(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """The tiny model, one weight in each channel of its first layer so large that few bits leave little of the rest."""
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
 
     folder = tmp_path_factory.mktemp("lopsided")
-    source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))
+    source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
     state: OnnxState = STEPS["export"](source.state, ExportConfig(), context).state
     model = onnx.load(state.path)

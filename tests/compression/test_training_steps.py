@@ -137,10 +137,10 @@ SPLITS = {"train": 192, "calib": 32, "val": 64, "test": 64}
 
 
 @pytest.fixture(scope="module")
-def probabilities(tiny_files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def probabilities(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as somebody else might bring it: an ONNX file that ends in a softmax."""
     folder = tmp_path_factory.mktemp("brought")
-    source = open_source({k: Path(v) for k, v in tiny_files.items()}, Cache(folder / "cache"))
+    source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
     # The tiny model was trained too shortly for its norms to have caught up.
     settled = STEPS["reestimate_norms"](source.state, ReestimateNormsConfig(), context).state

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from tests.fleet.asking import PROFILE
+from tests.outcomes import outcome
 
+from edgefleet_compression.builds.messages import ExpectedAnswers
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.models.publishing import Publisher
@@ -75,16 +77,15 @@ class Press:
         path = self._scratch / f"{version}.onnx"
         path.write_bytes(onnx)
         recorded = self._answers if right_answers else self._answers[:, ::-1]
-        outcome = {
-            "onnx_path": str(path),
-            "runtime": {},
-            "metrics": self._base.metrics.model_dump(),
-            "expected": {"probabilities": recorded.tolist(), "instruction_set": "x86-avx2"},
-            "unfolded_bytes": math.prod(WEIGHTS.shape) * 4,
-            "steps": [],
-        }
+        made = outcome(
+            onnx_path=path,
+            metrics=self._base.metrics,
+            expected=ExpectedAnswers(tuple(map(tuple, recorded.tolist())), tuple(recorded.argmax(1)), "x86-avx2"),
+            unfolded_bytes=math.prod(WEIGHTS.shape) * 4,
+            steps=(),
+        )
         recipe = shipped_recipes()["fp32"]
-        variant = self._publisher.publish(model, recipe, outcome, golden=self._golden, instruction_sets=())
+        variant = self._publisher.publish(model, recipe, made, golden=self._golden, instruction_sets=())
         written = verify(self._blobs.read(variant.manifest), variant.manifest)
         if packed is not None:
             changes = {**(changes or {}), "encodings": [self._encoding(packed)]}

@@ -14,6 +14,7 @@ from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_protocol.canonical import canonical_json, digest_of
 from edgefleet_protocol.encoding import ZSTD_VERSION
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from edgefleet_compression.models.data import Split, SplitName
     from edgefleet_compression.models.source import Source
 
+Known = str | int
+"""What a lineage knows of a library or of the host."""
 SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
 DIGESTS = "splits.json"
 SPLIT_REVISION = 1
@@ -56,12 +59,12 @@ class Lineage(BaseModel):
     splits: dict[str, str]
     recipe: dict[str, Any]
     seed: int
-    instruction_set: str
+    instruction_set: InstructionSet
     libraries: dict[str, str]
     environment: Environment
 
 
-def record(source: "Source", recipe: Recipe, seed: int, instruction_set: str) -> Lineage:
+def record(source: "Source", recipe: Recipe, seed: int, instruction_set: InstructionSet) -> Lineage:
     """The lineage of what is built here and now; in a worker."""
     import torch
 
@@ -118,10 +121,10 @@ def _digest(split: "Split") -> str:
     return digest.hexdigest()
 
 
-def differences(then: Lineage, now: Lineage) -> dict[str, tuple[Any, Any]]:
+def differences(then: Lineage, now: Lineage) -> dict[str, tuple[Known, Known]]:
     """What of libraries and host is another than it was, by name: (then, now)."""
     names = then.libraries.keys() | now.libraries.keys()
-    found: dict[str, tuple[Any, Any]] = {
+    found: dict[str, tuple[Known, Known]] = {
         name: (then.libraries.get(name, "none"), now.libraries.get(name, "none")) for name in sorted(names)
     }
     for name in Environment.model_fields:

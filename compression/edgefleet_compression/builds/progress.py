@@ -1,20 +1,44 @@
-"""How far a build is, in a small file that a reader always sees whole."""
+"""How far a build is: a small file that its worker rewrites, and that a reader always sees whole."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 INTERVAL_S = 0.1
 FROM_CACHE = "from the cache"
 """What is said of a step that did not run."""
 
 
-class BuildProgress:
-    """Rewrites `path` with {recipe, step, step_index, steps, fraction, cached, text}.
+class BuildProgress(BaseModel):
+    """How far something is that is being built.
 
-    `fraction` is the share of the whole build that is done, `cached` the part of it that did not run.
+    `fraction` is the share of the whole that is done, `cached` the part of it that did not run. `step_index` counts
+    from 0 to `steps`, measuring included; what has no steps of its own leaves them None.
     """
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: str
+    fraction: float = 0.0
+    text: str
+    step: str | None = None
+    step_index: int | None = None
+    steps: int | None = None
+    cached: float | None = None
+
+
+def read_progress(path: Path) -> BuildProgress | None:
+    """What a build's file says; None while there is none that can be read."""
+    try:
+        return BuildProgress.model_validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+class ProgressFile:
+    """The file of one build, written by its worker."""
 
     def __init__(
         self, path: Path | None, recipe: str, weights: Sequence[float], now: Callable[[], float] = time.monotonic
@@ -43,15 +67,15 @@ class BuildProgress:
             return
         self._written_s = now
         done = sum(self._weights[:index]) + self._weights[index] * min(max(share, 0.0), 1.0)
-        value = {
-            "recipe": self._recipe,
-            "step": step,
-            "step_index": index,
-            "steps": len(self._weights),
-            "fraction": round(done / sum(self._weights), 4),
-            "cached": round(self._cached / sum(self._weights), 4),
-            "text": text,
-        }
+        value = BuildProgress(
+            recipe=self._recipe,
+            step=step,
+            step_index=index,
+            steps=len(self._weights),
+            fraction=round(done / sum(self._weights), 4),
+            cached=round(self._cached / sum(self._weights), 4),
+            text=text,
+        )
         partial = self._path.with_name(f"{self._path.name}.partial")
-        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.write_text(value.model_dump_json(), encoding="utf-8")
         partial.replace(self._path)

@@ -4,14 +4,14 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.builds.progress import FROM_CACHE
+from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_compression.cache import Cache, step_key
-from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.errors import NotApplicable
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.models.states import OnnxState, SourceState, State, load_state
@@ -23,26 +23,6 @@ from edgefleet_compression.steps import STEPS
 
 LOG = "log.json"
 StepProgress = Callable[[int, str, float, str], None]
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step did; `seconds` are those of this run, next to none where it was cached: `log` has `took_s`.
-
-    `revision` is the step's when it ran, `digest` that of the state that it made.
-    """
-
-    step: str
-    config: dict[str, Any]
-    cached: bool
-    seconds: float
-    log: dict[str, Any]
-    revision: int
-    digest: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -68,10 +48,10 @@ def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tupl
         The ONNX file, inside the cache, and a report for each step.
 
     Raises:
-        RecipeError: it does not apply to what the source model came as.
+        NotApplicable: it does not apply to what the source model came as.
     """
     if (reason := recipe.refusal(bench.source.card.source, bench.source.data.has("train"))) is not None:
-        raise RecipeError(f"recipe '{recipe.name}' is {reason}")
+        raise NotApplicable(f"recipe '{recipe.name}' is {reason}")
     state: State | SourceState = bench.source.state
     reports = []
     for index, spec in enumerate(recipe.steps):
@@ -115,5 +95,12 @@ def _run_step(
     if not cached:
         bench.cache.note({"step": spec.step, "key": key, "seconds": seconds})
     made = load_state(folder)
-    log = json.loads((folder / LOG).read_text(encoding="utf-8"))
-    return made, StepReport(spec.step, config, cached, seconds, log, signature.revision, made.digest())
+    return made, StepReport(
+        step=spec.step,
+        config=config,
+        cached=cached,
+        seconds=seconds,
+        log=json.loads((folder / LOG).read_text(encoding="utf-8")),
+        revision=signature.revision,
+        digest=made.digest(),
+    )

@@ -6,9 +6,10 @@ such step is named, with what of its libraries and its host is another than it w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from edgefleet_compression.builds.lineage import Lineage, differences
+from edgefleet_compression.builds.lineage import Known, Lineage, differences
+from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_compression.recipes.signatures import SIGNATURES
 
 Verdict = Literal["equal", "equal_answers", "different"]
@@ -19,7 +20,7 @@ HOST = frozenset({"processor", "instruction_set", "threads"})
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswerComparison:
     """What both files answer to all samples of test."""
 
     samples: int
@@ -36,7 +37,7 @@ class Answers:
 class BuiltFile:
     """What a build gave: its steps as they were reported, and the digests of its file and of that file's encoding."""
 
-    steps: Sequence[Mapping[str, Any]]
+    steps: Sequence[StepReport]
     onnx: str
     encoding: str
 
@@ -50,13 +51,13 @@ class RebuildComparison:
 
     verdict: Verdict
     steps: list[tuple[str, str | None, str | None]]
-    changed: dict[str, tuple[Any, Any]]
+    changed: dict[str, tuple[Known, Known]]
     reasons: list[str]
-    answers: Answers | None
+    answers: AnswerComparison | None
 
 
 def compare(
-    recorded: Lineage, then: BuiltFile, lineage: Lineage, now: BuiltFile, answers: Answers | None
+    recorded: Lineage, then: BuiltFile, lineage: Lineage, now: BuiltFile, answers: AnswerComparison | None
 ) -> RebuildComparison:
     """Compare a variant with what came out as it was made again.
 
@@ -68,7 +69,7 @@ def compare(
         answers: of both files; None where the former file is not there any more.
     """
     changed = differences(recorded, lineage)
-    steps = [(str(a["step"]), a.get("digest"), b.get("digest")) for a, b in zip(then.steps, now.steps, strict=True)]
+    steps = [(a.step, a.digest, b.digest) for a, b in zip(then.steps, now.steps, strict=True)]
     reasons = []
     if then.onnx == now.onnx:
         verdict: Verdict = "equal"
@@ -98,17 +99,17 @@ def depends_on(step: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, tuple[Any, Any]]) -> str:
+def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, tuple[Known, Known]]) -> str:
     for number, (a, b) in enumerate(zip(then.steps, now.steps, strict=True), start=1):
-        what = f"step {number}, {a['step']}, made something else"
-        if a.get("revision") is not None and a["revision"] != b["revision"]:
-            return f"{what}: it was of revision {a['revision']}, and is of revision {b['revision']} now"
-        if a.get("digest") is not None and a["digest"] != b["digest"]:
-            return _because(what, depends_on(str(a["step"])), changed)
+        what = f"step {number}, {a.step}, made something else"
+        if a.revision is not None and a.revision != b.revision:
+            return f"{what}: it was of revision {a.revision}, and is of revision {b.revision} now"
+        if a.digest is not None and a.digest != b.digest:
+            return _because(what, depends_on(a.step), changed)
     return _because("the steps made the same, and the file has other bytes", set(changed), changed)
 
 
-def _because(what: str, names: "frozenset[str] | set[str]", changed: Mapping[str, tuple[Any, Any]]) -> str:
+def _because(what: str, names: "frozenset[str] | set[str]", changed: Mapping[str, tuple[Known, Known]]) -> str:
     """A difference with what it may come from."""
     found = [f"{name} was {old}, and is {new}" for name, (old, new) in changed.items() if name in names]
     if found:

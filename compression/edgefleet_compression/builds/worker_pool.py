@@ -25,7 +25,7 @@ from typing import ParamSpec, TypeVar
 import psutil
 
 from edgefleet_compression.builds.worker_main import Answer, Failed, serve
-from edgefleet_compression.errors import WorkerLostError
+from edgefleet_compression.errors import WorkerLostError, WorkerMemoryError, WorkerTimeoutError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -162,14 +162,19 @@ class _Worker:
         until_s = time.monotonic() + limits.seconds
         while not self._pipe.poll(max(0.0, min(WATCH_S, until_s - time.monotonic()))):
             if time.monotonic() >= until_s:
-                self._refuse(f"took longer than {limits.seconds:.0f} s: it hangs, or needs a higher limit")
+                self._end_lost()
+                raise WorkerTimeoutError(
+                    f"its worker process took longer than {limits.seconds:.0f} s: it hangs, or needs a higher limit"
+                )
             if (used := self._memory_mb()) > limits.memory_mb:
-                self._refuse(f"took {used:,.0f} MB of memory, at most {limits.memory_mb:,.0f} MB are allowed")
+                self._end_lost()
+                raise WorkerMemoryError(
+                    f"its worker process took {used:,.0f} MB of memory, at most {limits.memory_mb:,.0f} MB are allowed"
+                )
 
-    def _refuse(self, why: str) -> None:
+    def _end_lost(self) -> None:
         self._lost = True
         self._kill()
-        raise WorkerLostError(f"its worker process {why}")
 
     def _kill(self) -> None:
         with contextlib.suppress(psutil.Error, TypeError):

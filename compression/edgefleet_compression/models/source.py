@@ -1,5 +1,6 @@
 """The source model of a build: its card, its data, its graph or module, and what it answers (the teacher's labels)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class Source:
         return np.concatenate(answers)
 
 
-def open_source(files: dict[str, Path], cache: Cache) -> Source:
+def open_source(files: Mapping[str, Path], cache: Cache) -> Source:
     """The source model of the files that were registered with it.
 
     Args:
@@ -97,13 +98,13 @@ def open_source(files: dict[str, Path], cache: Cache) -> Source:
     return Source(card, open_data(files[card.data.file], card, classes), state, digest, cache, classes)
 
 
-def _module(card: ModelCard, files: dict[str, Path]) -> tuple[SourceState, int]:
+def _module(card: ModelCard, files: Mapping[str, Path]) -> tuple[SourceState, int]:
     assert card.architecture is not None and card.weights is not None  # by the card's own check
     classes, weights = len(card.labels), files[card.weights.file]
     return torch_state(card.architecture.name, card.architecture.args, card.input.shape, classes, weights), classes
 
 
-def _brought(card: ModelCard, files: dict[str, Path]) -> tuple[SourceState, int]:
+def _brought(card: ModelCard, files: Mapping[str, Path]) -> tuple[SourceState, int]:
     assert card.onnx is not None  # by the card's own check
     path = files[card.onnx.file]
     graph = check_graph(path)

@@ -1,9 +1,9 @@
 """One measured recipe on one device class, or the reason why there is no figure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from edgefleet_compression.builds.messages import BuildOutcome
+from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_profiles.device_class import InstructionSet
@@ -40,7 +40,7 @@ class Point:
     instruction_set: InstructionSet
     metrics: Metrics | None = None
     rejected: str | None = None
-    built: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    built: BuildOutcome | None = field(default=None, repr=False, compare=False)
     seconds: float = 0.0
 
     @property
@@ -49,9 +49,9 @@ class Point:
         return self.recipe.digest, self.instruction_set
 
     @property
-    def steps(self) -> list[dict[str, Any]]:
+    def steps(self) -> tuple[StepReport, ...]:
         """What each step did; nothing where it was not built."""
-        return list(self.built["steps"]) if self.built else []
+        return self.built.steps if self.built else ()
 
     @property
     def quality(self) -> float | None:

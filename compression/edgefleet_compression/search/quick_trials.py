@@ -1,18 +1,25 @@
 """Cheap looks at ways to store a network, in a worker: a few samples in place of a split, and nothing is timed."""
 
 import hashlib
-import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict
+
+from edgefleet_compression.builds.messages import ModelFiles
+from edgefleet_compression.builds.refusals import refusing
 from edgefleet_compression.recipes.recipe import Recipe, StepSpec
 from edgefleet_compression.search.storage_settings import Scores, Setting, SettingsMenu, explore, menu_for
 from edgefleet_protocol.canonical import digest_of
+
+if TYPE_CHECKING:
+    from edgefleet_compression.builds.recipe_runner import Workbench
+    from edgefleet_compression.step import Log
 
 TRIALS = "trials.json"
 REVISION = 1
@@ -37,10 +44,35 @@ class Trial:
         return float(self.encoding_bytes), -self.sqnr_db
 
 
+@dataclass(frozen=True)
+class QuickLookRequest:
+    """Ways to store the network that a recipe, ending in `export`, makes; the rest as of a build.
+
+    `most_trials` and `most_s` bound how many are tried.
+    """
+
+    files: ModelFiles
+    recipe: Recipe
+    cache_dir: Path
+    work_dir: Path
+    seed: int
+    most_trials: int
+    most_s: float
+
+
+class QuickLook(BaseModel):
+    """What was tried of the `size` settings that there are; kept in the cache as JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trials: list[Trial]
+    size: int
+
+
 def steps_of(setting: Setting) -> tuple[StepSpec, ...]:
     """The steps that a setting stands for."""
     sparsity, mean_bits = setting.get("sparsity", 0.0), setting.get("mean_bits", 0.0)
-    bits: dict[str, Any] = {k: int(v) for k, v in setting.items() if k not in ("sparsity", "mean_bits")}
+    bits: dict[str, int | float] = {k: int(v) for k, v in setting.items() if k not in ("sparsity", "mean_bits")}
     if mean_bits:
         bits["mean_bits"] = mean_bits
     stored = StepSpec(step="storage_quant", config=bits)
@@ -88,41 +120,26 @@ def _beats(one: Trial, other: Trial) -> bool:
     return no_worse and one.scores != other.scores
 
 
-def look(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Look at ways to store the network that a recipe ends in; for a worker process.
-
-    Args:
-        request: files, recipe (ending in `export`), instruction_set, cache_dir, work_dir and seed as of a build;
-            most_trials and most_s bound it.
-
-    Returns:
-        {"ok": True, "trials": [Trial as a table], "size": settings of the menu} or {"ok": False, "error"}.
-    """
-    try:
-        return _look(request)
-    except Exception as error:
-        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
-
-
-def _look(request: Mapping[str, Any]) -> dict[str, Any]:
+@refusing
+def look(request: QuickLookRequest) -> QuickLook:
+    """Look at ways to store the network that a recipe ends in."""
     from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.builds.worker_main import one_thread
     from edgefleet_compression.cache import Cache, library_versions
     from edgefleet_compression.models.source import open_source
 
     one_thread()
-    work_dir = Path(request["work_dir"])
-    work_dir.mkdir(parents=True, exist_ok=True)
-    cache = Cache(Path(request["cache_dir"]))
-    source = open_source({name: Path(path) for name, path in request["files"].items()}, cache)
-    bench = Workbench(source, None, request["seed"], cache, work_dir)
-    plain, _ = run_recipe(Recipe.model_validate(request["recipe"]), bench, lambda *_: None)
+    request.work_dir.mkdir(parents=True, exist_ok=True)
+    cache = Cache(request.cache_dir)
+    source = open_source(request.files, cache)
+    bench = Workbench(source, None, request.seed, cache, request.work_dir)
+    plain, _ = run_recipe(request.recipe, bench, lambda *_: None)
     key = digest_of(
         {
             "look": REVISION,
             "file": hashlib.sha256(plain.read_bytes()).hexdigest(),
             "data": source.card.data.sha256,
-            "asked": [request[name] for name in ("seed", "most_trials", "most_s")],
+            "asked": [request.seed, request.most_trials, request.most_s],
             "libraries": library_versions(),
         }
     )
@@ -130,16 +147,16 @@ def _look(request: Mapping[str, Any]) -> dict[str, Any]:
     def fill(folder: Path) -> None:
         network = _Network(plain, bench)
         menu = menu_for(network.kinds())
-        found = {"trials": [asdict(trial) for trial in _trials(menu, network, request)], "size": menu.size}
-        (folder / TRIALS).write_text(json.dumps(found), encoding="utf-8")
+        found = QuickLook(trials=_trials(menu, network, request), size=menu.size)
+        (folder / TRIALS).write_text(found.model_dump_json(), encoding="utf-8")
 
     folder, _ = cache.get_or_put(key, fill)  # how far a look came in its time is kept, so that the next finds the same
-    shutil.rmtree(work_dir, ignore_errors=True)
-    return {"ok": True, **json.loads((folder / TRIALS).read_bytes())}
+    shutil.rmtree(request.work_dir, ignore_errors=True)
+    return QuickLook.model_validate_json((folder / TRIALS).read_bytes())
 
 
-def _trials(menu: SettingsMenu, bench: "_Network", request: Mapping[str, Any]) -> list[Trial]:
-    until_s = time.monotonic() + request["most_s"]
+def _trials(menu: SettingsMenu, network: "_Network", request: QuickLookRequest) -> list[Trial]:
+    until_s = time.monotonic() + request.most_s
     found: dict[tuple[str, ...], Trial] = {}
 
     def score(setting: Setting) -> Scores | None:
@@ -147,17 +164,17 @@ def _trials(menu: SettingsMenu, bench: "_Network", request: Mapping[str, Any]) -
             return None
         key = key_of(setting)
         if key not in found:
-            found[key] = bench.trial(effective(setting))
+            found[key] = network.trial(effective(setting))
         return found[key].scores
 
-    explore(menu, request["most_trials"], request["seed"], score)
+    explore(menu, request.most_trials, request.seed, score)
     return list(found.values())
 
 
 class _Network:
     """The network in fp32, and what it answers to the proxy's samples."""
 
-    def __init__(self, plain: Path, bench: Any) -> None:
+    def __init__(self, plain: Path, bench: "Workbench") -> None:
         from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 
         split = bench.source.data.split("val").first(SAMPLES)
@@ -182,7 +199,7 @@ class _Network:
             near = nearness(self._answers, GraphSession(path).logits(self._x))
             return Trial(setting, encoded_bytes(path), round(near.sqnr_db, 2), round(near.agreement, 4))
 
-    def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, Mapping[str, Any]]:
+    def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, "Log"]:
         from edgefleet_compression.models.states import OnnxState
         from edgefleet_compression.step import Context
         from edgefleet_compression.steps import STEPS

@@ -8,6 +8,7 @@ plans the same again, and finds all of it in the cache.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgefleet_compression.builds.step_reports import StepFigures, figures_of
 from edgefleet_compression.search import space
 from edgefleet_compression.search.pareto import NOISE
 from edgefleet_compression.search.points import Point
@@ -186,14 +187,21 @@ def epoch_seconds(point: Point, train_samples: int) -> float:
 
     The whole of its step says too much: asking the source and looking at val take as long as two short epochs.
     """
-    logs = [step["log"] for step in point.steps if "losses" in step["log"]]
-    took_s = max((float(log.get("epoch_s", log["took_s"] / len(log["losses"]))) for log in logs), default=0.0)
+    took_s = max((_epoch_s(figures_of(step)) for step in point.steps), default=0.0)
     return took_s * train_samples / min(SCOUT_SAMPLES, train_samples) if train_samples else 0.0
 
 
 def training_seconds(point: Point) -> float:
     """How long a point's costly step took, whether it ran now or lay in the cache."""
-    return max((float(log["took_s"]) for step in point.steps if "losses" in (log := step["log"])), default=0.0)
+    trained = (figures_of(step) for step in point.steps)
+    return max((known.took_s or 0.0 for known in trained if known.losses is not None), default=0.0)
+
+
+def _epoch_s(step: StepFigures) -> float:
+    """Seconds of one epoch of a step; 0 where it does not train."""
+    if not step.losses:
+        return 0.0
+    return step.epoch_s if step.epoch_s is not None else (step.took_s or 0.0) / len(step.losses)
 
 
 def _error(point: Point) -> float:

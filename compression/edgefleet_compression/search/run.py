@@ -2,20 +2,19 @@
 
 import heapq
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from edgefleet_compression.builds.entry_points import build_variant
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles, RefusalReason, WorkRefused
+from edgefleet_compression.builds.progress import BuildProgress, read_progress
+from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
-from edgefleet_compression.errors import WorkerLostError
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_compression.search.points import Point
@@ -24,17 +23,19 @@ from edgefleet_profiles.device_class import InstructionSet
 POLL_S = 0.3
 SHORTEST_S = 1.0
 OUT_OF_TIME = "out of time: the budget ended before it was begun"
-STOPPED = "out of time: the budget ended while it was built; what was finished of it is in the cache"
+STOPPED = WorkRefused(
+    "out_of_time", "out of time: the budget ended while it was built; what was finished of it is in the cache"
+)
+LOST: frozenset[RefusalReason] = frozenset({"timed_out", "out_of_memory", "worker_lost"})
 
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
 Done = Callable[[list[Point]], None]
 
 
 @dataclass(frozen=True)
 class SearchStatus:
-    """How far a search is: what it is at, seconds since it began and until it ends at the latest, builds and points.
-
-    `running` has {recipe, fraction, text} for each build under way.
-    """
+    """How far a search is: what it is at, seconds since it began and until it ends at the latest, builds and points."""
 
     phase: str
     elapsed_s: float
@@ -42,7 +43,7 @@ class SearchStatus:
     measured: int
     rejected: int
     waiting: int
-    running: list[dict[str, Any]]
+    running: list[BuildProgress]
 
 
 class SearchListener(Protocol):
@@ -69,7 +70,7 @@ class Silence:
 class Ground:
     """What every build of a search shares: the model's files, cache, scratch folder, workers, classes and seed."""
 
-    files: dict[str, str]
+    files: ModelFiles
     cache_dir: Path
     work_dir: Path
     workers: WorkerPool
@@ -78,17 +79,40 @@ class Ground:
 
 
 @dataclass(order=True)
-class _Wish:
-    """Something to give to a worker; those of the lowest rank go first, and of one rank the first that came."""
+class _Wish(Generic[Request, Outcome]):
+    """Something to give to a worker; those of the lowest rank go first, and of one rank the first that came.
+
+    `heard` is given what came of it and the seconds that it took; `never` is called where the time is up before.
+    """
 
     rank: float
     number: int
     name: str = field(compare=False)
-    work: Callable[..., Any] = field(compare=False)
-    arguments: tuple[Any, ...] = field(compare=False)
-    heard: Callable[[Any, float], None] = field(compare=False)
+    work: Callable[[Request], Outcome | WorkRefused] = field(compare=False)
+    request: Request = field(compare=False)
+    heard: Callable[[Outcome | WorkRefused, float], None] = field(compare=False)
     never: Callable[[], None] = field(compare=False)
-    folder: Path | None = field(compare=False, default=None)
+    progress_path: Path | None = field(compare=False, default=None)
+
+    def send(self, workers: WorkerPool, limits: Limits) -> Future[Outcome | WorkRefused]:
+        """Give it to a worker."""
+        return workers.submit_within(limits, self.work, self.request)
+
+    def hear(self, future: Future[Outcome | WorkRefused], seconds: float, time_is_up: bool) -> None:
+        """Pass on what came of it; a worker that ended with the budget was not lost, but stopped."""
+        outcome = settled(future)
+        if isinstance(outcome, WorkRefused) and time_is_up and outcome.reason in LOST:
+            outcome = STOPPED
+        self.heard(outcome, seconds)
+
+    def progress(self) -> BuildProgress:
+        """How far it is."""
+        known = self.progress_path and read_progress(self.progress_path)
+        return known or BuildProgress(recipe=self.name, text="starting")
+
+
+_Flying = dict[Future[Any], tuple[_Wish[Any, Any], float]]
+"""What workers are at, each with when it was sent; the types of one wish fit each other, and no two need the same."""
 
 
 class Runs:
@@ -109,7 +133,7 @@ class Runs:
         self._began_s = time.monotonic()
         self._until_s = self._began_s + budget_s
         self._listener = listener
-        self._wishes: list[_Wish] = []
+        self._wishes: list[_Wish[Any, Any]] = []
         self._numbers = itertools.count()
         self._known: set[tuple[str, tuple[InstructionSet, ...]]] = set()
 
@@ -139,11 +163,21 @@ class Runs:
         """Note a recipe that is out for some classes before it was built."""
         self._take([Point(recipe, one, rejected=reason) for one in classes])
 
-    def call(self, name: str, rank: float, work: Callable[..., Any], given: Any, heard: Callable[[Any], None]) -> None:
+    def call(
+        self,
+        name: str,
+        rank: float,
+        work: Callable[[Request], Outcome | WorkRefused],
+        request: Request,
+        heard: Callable[[Outcome], None],
+    ) -> None:
         """Ask for other work in a worker; nothing is heard of it if it fails or the time is up."""
-        number = next(self._numbers)
-        wish = _Wish(rank, number, name, work, (given,), lambda answer, _: heard(answer), lambda: None)
-        heapq.heappush(self._wishes, wish)
+
+        def answered(outcome: Outcome | WorkRefused, _: float) -> None:
+            if not isinstance(outcome, WorkRefused):
+                heard(outcome)
+
+        heapq.heappush(self._wishes, _Wish(rank, next(self._numbers), name, work, request, answered, lambda: None))
 
     def run(self, phase: str, up_to: float = math.inf, most_s: float = math.inf) -> None:
         """Build until nothing is asked for any more, or until the time is up.
@@ -155,7 +189,7 @@ class Runs:
         """
         self.phase = phase
         began_s = time.monotonic()
-        flying: dict[Future[Any], tuple[_Wish, float]] = {}
+        flying: _Flying = {}
         while True:
             while self._wishes and self._wishes[0].rank <= up_to and len(flying) < self._ground.workers.count:
                 if time.monotonic() - began_s > most_s:
@@ -166,23 +200,22 @@ class Runs:
             done, _ = wait(flying, timeout=POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
                 wish, sent_s = flying.pop(future)
-                wish.heard(_outcome(future, self.left_s < SHORTEST_S), time.monotonic() - sent_s)
+                wish.hear(future, time.monotonic() - sent_s, self.left_s < SHORTEST_S)
             self._tell([wish for wish, _ in flying.values()])
 
-    def _send(self, wish: _Wish, flying: dict[Future[Any], tuple[_Wish, float]]) -> None:
+    def _send(self, wish: _Wish[Any, Any], flying: _Flying) -> None:
         """Give it to a worker, until the end of the time at most; too late, it never runs."""
         if self.left_s < SHORTEST_S:
             wish.never()
             return
         usual = self._ground.workers.limits
         limits = Limits(min(usual.seconds, self.left_s), usual.memory_mb)
-        future = self._ground.workers.submit_within(limits, wish.work, *wish.arguments)
-        flying[future] = (wish, time.monotonic())
+        flying[wish.send(self._ground.workers, limits)] = (wish, time.monotonic())
 
     def _ask_for(self, recipe: Recipe, classes: tuple[InstructionSet, ...], rank: float, done: Done) -> None:
         folder = self._ground.work_dir / f"{recipe.name}-{classes[0]}"
 
-        def heard(outcome: dict[str, Any], seconds: float) -> None:
+        def heard(outcome: BuildOutcome | WorkRefused, seconds: float) -> None:
             points = _points(recipe, classes, outcome, seconds)
             self._take(points)
             done(points)
@@ -192,31 +225,31 @@ class Runs:
             next(self._numbers),
             recipe.name,
             build_variant,
-            (self._request(recipe, classes[0], folder),),
+            self._request(recipe, classes[0], folder),
             heard,
             lambda: self.reject(recipe, classes, OUT_OF_TIME),
-            folder,
+            progress_of(folder),
         )
         heapq.heappush(self._wishes, wish)
 
-    def _request(self, recipe: Recipe, instruction_set: InstructionSet, folder: Path) -> dict[str, Any]:
-        return {
-            "files": self._ground.files,
-            "recipe": recipe.model_dump(mode="json"),
-            "instruction_set": instruction_set,
-            "cache_dir": str(self._ground.cache_dir),
-            "work_dir": str(folder),
-            "progress_path": str(progress_of(folder)),
-            "reference": None if self.reference is None else str(self.reference),
-            "seed": self._ground.seed,
-        }
+    def _request(self, recipe: Recipe, instruction_set: InstructionSet, folder: Path) -> BuildRequest:
+        return BuildRequest(
+            files=self._ground.files,
+            recipe=recipe,
+            instruction_set=instruction_set,
+            cache_dir=self._ground.cache_dir,
+            work_dir=folder,
+            progress_path=progress_of(folder),
+            reference=self.reference,
+            seed=self._ground.seed,
+        )
 
     def _take(self, points: list[Point]) -> None:
         self.points += points
         for point in points:
             self._listener.point(point)
 
-    def _tell(self, running: list[_Wish]) -> None:
+    def _tell(self, running: list[_Wish[Any, Any]]) -> None:
         rejected = sum(point.rejected is not None for point in self.points)
         self._listener.standing(
             SearchStatus(
@@ -226,7 +259,7 @@ class Runs:
                 measured=len(self.points) - rejected,
                 rejected=rejected,
                 waiting=len(self._wishes),
-                running=[_progress(wish) for wish in running],
+                running=[wish.progress() for wish in running],
             )
         )
 
@@ -244,27 +277,9 @@ def _classes(recipe: Recipe, classes: tuple[InstructionSet, ...]) -> Iterator[tu
         yield from ((one,) for one in classes)
 
 
-def _progress(wish: _Wish) -> dict[str, Any]:
-    entry: dict[str, Any] = {"recipe": wish.name, "fraction": 0.0, "text": "starting"}
-    if wish.folder is not None:
-        with suppress(OSError, ValueError):
-            entry.update(json.loads(progress_of(wish.folder).read_bytes()))
-    return entry
-
-
-def _outcome(future: Future[Any], time_is_up: bool) -> Any:
-    try:
-        return future.result()
-    except WorkerLostError as error:
-        return {"ok": False, "error": STOPPED if time_is_up else str(error)}
-    except Exception as error:
-        return {"ok": False, "error": f"unexpected {type(error).__name__} ({error})"}
-
-
 def _points(
-    recipe: Recipe, classes: tuple[InstructionSet, ...], outcome: dict[str, Any], seconds: float
+    recipe: Recipe, classes: tuple[InstructionSet, ...], outcome: BuildOutcome | WorkRefused, seconds: float
 ) -> list[Point]:
-    if not outcome["ok"]:
-        return [Point(recipe, one, rejected=str(outcome["error"]), seconds=seconds) for one in classes]
-    metrics = Metrics.model_validate(outcome["metrics"])
-    return [Point(recipe, one, metrics, built=outcome, seconds=seconds) for one in classes]
+    if isinstance(outcome, WorkRefused):
+        return [Point(recipe, one, rejected=outcome.sentence, seconds=seconds) for one in classes]
+    return [Point(recipe, one, outcome.metrics, built=outcome, seconds=seconds) for one in classes]

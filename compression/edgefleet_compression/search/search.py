@@ -1,13 +1,13 @@
 """A whole search: scouts, the networks worth training, and the fewest bits they bear; each round from the last."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.builds.entry_points import teach
+from edgefleet_compression.builds.messages import ModelFiles, SourceRequest
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
@@ -19,7 +19,15 @@ from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.bounds import Bounds, BoundsVerdict, judge
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.search.quick_trials import Trial, effective, look, promising, steps_of
+from edgefleet_compression.search.quick_trials import (
+    QuickLook,
+    QuickLookRequest,
+    Trial,
+    effective,
+    look,
+    promising,
+    steps_of,
+)
 from edgefleet_compression.search.rounds import Means, Planned
 from edgefleet_compression.search.run import Ground, Runs, SearchListener, Silence
 from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
@@ -40,7 +48,7 @@ SCOUT, WHOLE, TAIL, LOW, PACK, LATER = 0.0, 1.0, 3.0, 3.2, 5.0, 6.0
 class Ask:
     """What to look for: a model by its files, the device classes, minutes of wall time, and what must be met."""
 
-    files: Mapping[str, str]
+    files: ModelFiles
     targets: tuple[SearchTarget, ...]
     budget_s: float
     seed: int = 0
@@ -112,7 +120,7 @@ def search(ask: Ask, place: SearchFolders, workers: WorkerPool, listener: Search
         raise SearchError("a search needs a device class and a budget above 0 minutes: name both")
     place.work.mkdir(parents=True, exist_ok=True)
     classes = tuple(target.instruction_set for target in ask.targets)
-    ground = Ground(dict(ask.files), place.cache, place.work, workers, classes, ask.seed)
+    ground = Ground(ask.files, place.cache, place.work, workers, classes, ask.seed)
     cache = Cache(place.cache)
     before = len(cache.ledger())
     going = _Search(ask, ground, listener or Silence())
@@ -160,7 +168,7 @@ def search_folder(
         SearchError: no class is asked for, or there is no time.
     """
     card = load_card(folder)
-    files = {name: str(folder / name) for name in (CARD_FILE, *card.files)}
+    files = {name: folder / name for name in (CARD_FILE, *card.files)}
     pool = WorkerPool(workers)
     try:
         ask = Ask(files, targets, budget_s, seed, wanted or Bounds(), space or default_space())
@@ -175,9 +183,9 @@ class _Search:
         self._ground = ground
         self._runs = Runs(ground, ask.budget_s, listener)
         self._means = Means(ground.workers.count, ask.budget_s)
-        card = parse_card(Path(ask.files[CARD_FILE]).read_text(encoding="utf-8"))
+        card = parse_card(ask.files[CARD_FILE].read_text(encoding="utf-8"))
         self._card: ModelCard = card
-        self._train_samples = samples_in(Path(ask.files[card.data.file]), "train")
+        self._train_samples = samples_in(ask.files[card.data.file], "train")
 
     @property
     def points(self) -> list[Point]:
@@ -193,10 +201,10 @@ class _Search:
         plain = space.recipe(space.SOURCE, space.PLAIN)
         runs.add(plain, SCOUT)
         if self._train_samples:
-            asked = {"files": dict(self._ask.files), "cache_dir": str(self._ground.cache_dir)}
-            runs.call("the source model's answers to train", SCOUT, teach, asked, lambda answer: None)
+            asked = SourceRequest(self._ground.files, self._ground.cache_dir)
+            runs.call("the source model's answers to train", SCOUT, teach, asked, lambda _: None)
         runs.run("the source model")
-        runs.reference = next((Path(p.built["onnx_path"]) for p in self.points if p.built), None)
+        runs.reference = next((p.built.onnx_path for p in self.points if p.built), None)
         runs.points = [_as_reference(p) for p in runs.points]
         if runs.reference is None:
             return  # the source cannot be exported: nothing else can be made of it, and the point says why
@@ -261,27 +269,24 @@ class _Search:
         for tail in self._ask.space.tails:
             if self._applies(trunk, tail):
                 self._runs.add(space.recipe(trunk, tail), rank + tail.rank if tail.rank < 2 else later)
-        request = {
-            "files": dict(self._ask.files),
-            "recipe": space.recipe(trunk, space.PLAIN).model_dump(mode="json"),
-            "cache_dir": str(self._ground.cache_dir),
-            "work_dir": str(self._ground.work_dir / f"look-{trunk.name}"),
-            "seed": self._ask.seed,
-            "most_trials": self._ask.space.trials,
-            "most_s": LOOK_SHARE * self._ask.budget_s * self._means.workers,
-        }
+        request = QuickLookRequest(
+            files=self._ground.files,
+            recipe=space.recipe(trunk, space.PLAIN),
+            cache_dir=self._ground.cache_dir,
+            work_dir=self._ground.work_dir / f"look-{trunk.name}",
+            seed=self._ask.seed,
+            most_trials=self._ask.space.trials,
+            most_s=LOOK_SHARE * self._ask.budget_s * self._means.workers,
+        )
         self._runs.call(f"look at {trunk.name}", rank, look, request, partial(self._looked, trunk))
 
-    def _looked(self, trunk: Trunk, answer: dict[str, Any]) -> None:
+    def _looked(self, trunk: Trunk, found: QuickLook) -> None:
         """Measure what a cheap look found promising; the others are out for what it saw."""
-        if not answer["ok"]:
-            return
-        trials = [Trial(**trial) for trial in answer["trials"]]
-        kept, reasons = promising(trials)
+        kept, reasons = promising(found.trials)
         for trial in kept:
             self._runs.add(space.recipe(trunk, _tail(trial)), TAIL)
         for index, reason in reasons.items():
-            self._runs.reject(space.recipe(trunk, _tail(trials[index])), self._ground.classes, reason)
+            self._runs.reject(space.recipe(trunk, _tail(found.trials[index])), self._ground.classes, reason)
 
     def _pack(self) -> None:
         """Ask for the small files that nothing beats in another layout, whose bytes may be fewer and figures stay."""

@@ -1,10 +1,11 @@
 """What the API shows of the records."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from edgefleet_compression.builds.lineage import Lineage
+from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_controller.records import (
     ChoiceRecord,
     ConflictRecord,
@@ -68,7 +69,7 @@ class VariantView(BaseModel):
     mj_per_inference: float | None
     manifest: str
     runtime: dict[str, str]
-    steps: list[dict[str, Any]]
+    steps: tuple[StepReport, ...]
     lineage: Lineage | None
 
     @classmethod

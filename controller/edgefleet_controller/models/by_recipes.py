@@ -1,17 +1,18 @@
 """Compress a model by given recipes: each built in a worker, those that fail left out with their reason."""
 
-import contextlib
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.builds.entry_points import build_variant, weights_of
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles, WorkRefused
+from edgefleet_compression.builds.progress import BuildProgress, read_progress
+from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.errors import WorkerLostError
-from edgefleet_controller.models.needs import Build
+from edgefleet_controller.models.needs import NeededVariant
 from edgefleet_controller.models.pace import BuildShare, in_words, seconds_left, share_done
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord
@@ -23,11 +24,36 @@ ALL = "all builds"
 NOT_YET_DONE = 0.99  # what is left of a build whose steps are done: its lineage is written
 
 
+@dataclass(frozen=True)
+class RunningBuild:
+    """A variant that a worker builds, or will; `progress_path` says how far it is."""
+
+    need: NeededVariant
+    progress_path: Path
+    future: Future[BuildOutcome | WorkRefused]
+
+    def progress(self) -> BuildProgress:
+        """How far it is, under its label; it is done when its outcome is there, not with its last step."""
+        known = read_progress(self.progress_path) or BuildProgress(recipe=self.need.label, text="waiting")
+        return known.model_copy(update={"recipe": self.need.label, "text": self._ended_badly() or known.text})
+
+    def _ended_badly(self) -> str | None:
+        if not self.future.done():
+            return None
+        outcome = settled(self.future)
+        return "not built" if isinstance(outcome, WorkRefused) else None
+
+    def share(self, progress: BuildProgress) -> BuildShare:
+        """Its part in all builds."""
+        fraction = 1.0 if self.future.done() else min(progress.fraction, NOT_YET_DONE)
+        return BuildShare(sum(weights_of(self.need.recipe)), fraction, progress.cached or 0.0)
+
+
 def compress(
     shop: Workshop,
     operation: OperationRecord,
     model: ModelRecord,
-    builds: Sequence[Build],
+    needs: Sequence[NeededVariant],
     profiles: Sequence[DeviceProfile],
 ) -> dict[str, Any]:
     """Golden set, builds, publication, and a choice for each profile.
@@ -43,18 +69,24 @@ def compress(
     before = len(cache.ledger())
     files = shop.files(model)
     golden = shop.golden(files)
-    outcomes = _build_all(shop, operation, files, builds)
-    made = [(b, o) for b, o in zip(builds, outcomes, strict=True) if o["ok"]]
-    failed = {b.label: str(o["error"]) for b, o in zip(builds, outcomes, strict=True) if not o["ok"]}
+    outcomes = _build_all(shop, operation, files, needs)
+    made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
+    failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
     if not made:
         raise RuntimeError("no variant could be built: " + "; ".join(f"{k}: {v}" for k, v in failed.items()))
     variants = [
-        shop.publisher.publish(model, b.recipe, o, golden=golden, instruction_sets=(b.only_for,) if b.only_for else ())
-        for b, o in made
+        shop.publisher.publish(
+            model,
+            need.recipe,
+            outcome,
+            golden=golden,
+            instruction_sets=(need.only_for,) if need.only_for else (),
+        )
+        for need, outcome in made
     ]
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
     run = len(cache.ledger()) - before
-    steps = sum(len(o["steps"]) for _, o in made)
+    steps = sum(len(outcome.steps) for _, outcome in made)
     return {
         "variants": [v.id for v in variants],
         "failed": failed,
@@ -63,56 +95,38 @@ def compress(
 
 
 def _build_all(
-    shop: Workshop, operation: OperationRecord, files: dict[str, str], builds: Sequence[Build]
-) -> list[dict[str, Any]]:
+    shop: Workshop, operation: OperationRecord, files: ModelFiles, needs: Sequence[NeededVariant]
+) -> list[tuple[NeededVariant, BuildOutcome | WorkRefused]]:
     work = shop.folders.work / operation.id
     work.mkdir(parents=True)
-    requests = [_request(shop, files, build, work / str(n)) for n, build in enumerate(builds)]
-    futures = [shop.workers.submit(build_variant, request) for request in requests]
-    waiting: set[Future[Any]] = set(futures)
+    builds = [_begun(shop, files, need, work / str(n)) for n, need in enumerate(needs)]
+    waiting = {build.future for build in builds}
     began_s = time.monotonic()
     while waiting and not shop.stopped.is_set():
         waiting = wait(waiting, timeout=POLL_S).not_done
-        shop.show(operation, _progress(builds, requests, futures, time.monotonic() - began_s))
-    return [_outcome(future) for future in futures]
+        shop.show(operation, progress_of(builds, time.monotonic() - began_s))
+    return [(build.need, settled(build.future)) for build in builds]
 
 
-def _request(shop: Workshop, files: dict[str, str], build: Build, folder: Path) -> dict[str, Any]:
-    return {
-        "files": files,
-        "recipe": build.recipe.model_dump(mode="json"),
-        "instruction_set": build.instruction_set,
-        "cache_dir": str(shop.folders.cache),
-        "work_dir": str(folder),
-        "progress_path": str(folder.with_suffix(".progress.json")),
-        "seed": SEED,
-    }
+def _begun(shop: Workshop, files: ModelFiles, need: NeededVariant, folder: Path) -> RunningBuild:
+    progress_path = folder.with_suffix(".progress.json")
+    request = BuildRequest(
+        files=files,
+        recipe=need.recipe,
+        instruction_set=need.instruction_set,
+        cache_dir=shop.folders.cache,
+        work_dir=folder,
+        progress_path=progress_path,
+        seed=SEED,
+    )
+    return RunningBuild(need, progress_path, shop.workers.submit(build_variant, request))
 
 
-def _progress(
-    builds: Sequence[Build], requests: list[dict[str, Any]], futures: list[Future[Any]], elapsed_s: float
-) -> list[dict[str, Any]]:
+def progress_of(builds: Sequence[RunningBuild], elapsed_s: float) -> list[BuildProgress]:
     """An entry for all builds together, and one for each."""
-    entries, parts = [], []
-    for build, request, future in zip(builds, requests, futures, strict=True):
-        entry: dict[str, Any] = {"recipe": build.label, "fraction": 0.0, "text": "waiting"}
-        with contextlib.suppress(OSError, ValueError):
-            entry.update(json.loads(Path(request["progress_path"]).read_text()), recipe=build.label)
-        if future.done() and not _outcome(future)["ok"]:
-            entry["text"] = "not built"
-        fraction = 1.0 if future.done() else min(float(entry["fraction"]), NOT_YET_DONE)
-        parts.append(BuildShare(sum(weights_of(build.recipe)), fraction, float(entry.get("cached", 0.0))))
-        entries.append(entry)
-    left = in_words(seconds_left(parts, elapsed_s))
-    ended = sum(future.done() for future in futures)
+    entries = [build.progress() for build in builds]
+    shares = [build.share(entry) for build, entry in zip(builds, entries, strict=True)]
+    left = in_words(seconds_left(shares, elapsed_s))
+    ended = sum(build.future.done() for build in builds)
     text = ", ".join(filter(None, [f"{ended} of {len(builds)}", left if ended < len(builds) else ""]))
-    return [{"recipe": ALL, "fraction": round(share_done(parts), 4), "text": text}, *entries]
-
-
-def _outcome(future: Future[Any]) -> dict[str, Any]:
-    try:
-        return dict(future.result())
-    except WorkerLostError as error:
-        return {"ok": False, "error": str(error)}
-    except Exception as error:
-        return {"ok": False, "error": f"unexpected {type(error).__name__} ({error})"}
+    return [BuildProgress(recipe=ALL, fraction=round(share_done(shares), 4), text=text), *entries]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgefleet_compression.builds.progress import BuildProgress
 from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.plots import draw
 from edgefleet_compression.search.points import Point
@@ -88,16 +89,16 @@ def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:
 
 def _published(shop: Workshop, model: ModelRecord, found: Found, golden: BlobRef) -> list[VariantRecord]:
     """Every build that is on a front, once, for the classes that it was made for."""
-    builds = {id(p.built): p for points in found.fronts.values() for p in points}
+    builds = {id(p.built): (p, p.built) for points in found.fronts.values() for p in points if p.built is not None}
     return [
         shop.publisher.publish(
             model,
             point.recipe,
-            dict(point.built or {}),
+            outcome,
             golden=golden,
             instruction_sets=(point.instruction_set,) if "scheme" in point.recipe.needs else (),
         )
-        for point in builds.values()
+        for point, outcome in builds.values()
     ]
 
 
@@ -132,9 +133,9 @@ class _Shown:
             f"at most {standing.left_s / 60:.0f} min" if standing.left_s >= 90 else f"at most {standing.left_s:.0f} s"
         )
         counted = f"{standing.measured} points, {standing.rejected} rejected"
-        whole = {
-            "recipe": SEARCH,
-            "fraction": round(min(1.0, standing.elapsed_s / self._budget_s), 4),
-            "text": f"{standing.phase}; {counted}; {left} left",
-        }
+        whole = BuildProgress(
+            recipe=SEARCH,
+            fraction=round(min(1.0, standing.elapsed_s / self._budget_s), 4),
+            text=f"{standing.phase}; {counted}; {left} left",
+        )
         self._shop.show(self._operation, [whole, *standing.running])

@@ -14,8 +14,8 @@ from edgefleet_profiles.profile import Constraints, DeviceProfile, constraints_f
 
 
 @dataclass(frozen=True)
-class Build:
-    """One variant to build; `only_for` is None where every processor can run it."""
+class NeededVariant:
+    """A variant to build; `only_for` is None where every processor can run it."""
 
     recipe: Recipe
     instruction_set: InstructionSet
@@ -27,19 +27,19 @@ class Build:
         return f"{self.recipe.name} ({self.only_for})" if self.only_for else self.recipe.name
 
 
-def builds_for(
+def needed_variants(
     profiles: Iterable[DeviceProfile],
     recipes: Sequence[Recipe],
     source: SourceKind = "torch",
     train: bool | None = None,
-) -> tuple[list[Build], dict[str, str]]:
-    """The builds that serve these profiles: one for each recipe, and one for each scheme where numerics differ.
+) -> tuple[list[NeededVariant], dict[str, str]]:
+    """The variants that serve these profiles: one for each recipe, and one for each scheme where numerics differ.
 
     Beside them, for each recipe that is not built for some processor, or not at all, the reason. `train` says whether
     the model brings samples to train on.
     """
     left_out: dict[str, str] = {}
-    found: dict[tuple[str, InstructionSet | None], Build] = {}
+    found: dict[tuple[str, InstructionSet | None], NeededVariant] = {}
     for instruction_set in sorted({p.device_class.instruction_set for p in profiles}):
         applicable, reasons = recipes_for(instruction_set, recipes, source, train)
         for name, reason in reasons.items():
@@ -47,7 +47,7 @@ def builds_for(
             left_out[name if whole else f"{name} ({instruction_set})"] = reason
         for recipe in applicable:
             only_for = instruction_set if "scheme" in recipe.needs else None
-            found.setdefault((recipe.name, only_for), Build(recipe, instruction_set, only_for))
+            found.setdefault((recipe.name, only_for), NeededVariant(recipe, instruction_set, only_for))
     places = {recipe.name: place for place, recipe in enumerate(build_order(recipes))}
     return sorted(found.values(), key=lambda build: (places[build.recipe.name], build.label)), left_out
 

@@ -18,7 +18,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
 from edgefleet_controller.models.by_recipes import compress
 from edgefleet_controller.models.by_search import Quest, compress_by_search
-from edgefleet_controller.models.needs import builds_for
+from edgefleet_controller.models.needs import needed_variants
 from edgefleet_controller.models.rebuild import Original, rebuild
 from edgefleet_controller.models.workshop import Folders, Workshop
 from edgefleet_controller.records import ModelRecord, OperationRecord
@@ -62,10 +62,10 @@ class Operations:
         """Begin to compress a model by these recipes for these profiles."""
         card = ModelCard.model_validate(model.card)
         trains = samples_in(Path(self._shop.files(model)[card.data.file]), "train") > 0
-        builds, left_out = builds_for(profiles, recipes, card.source, trains)
+        needs, left_out = needed_variants(profiles, recipes, card.source, trains)
 
         def work(operation: OperationRecord) -> dict[str, Any]:
-            return {**compress(self._shop, operation, model, builds, profiles), "not_applicable": left_out}
+            return {**compress(self._shop, operation, model, needs, profiles), "not_applicable": left_out}
 
         return self._begin(model, work)
 

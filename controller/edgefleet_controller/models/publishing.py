@@ -1,10 +1,8 @@
 """From a built ONNX file to blobs that devices can ask for."""
 
 import math
-from pathlib import Path
-from typing import Any
 
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -38,7 +36,7 @@ class Publisher:
         self,
         model: ModelRecord,
         recipe: Recipe,
-        outcome: dict[str, Any],
+        outcome: BuildOutcome,
         *,
         golden: BlobRef,
         instruction_sets: tuple[str, ...],
@@ -52,23 +50,23 @@ class Publisher:
             golden: the golden set, shared by all variants of the model.
             instruction_sets: the processors that it was made for; empty means every one.
         """
-        onnx = Path(outcome["onnx_path"]).read_bytes()
+        onnx = outcome.onnx_path.read_bytes()
         manifest = Manifest(
             model=model.name,
             model_version=model.version,
             recipe=recipe.name,
             core=Core(
                 onnx=BlobRef(sha256=self._blobs.put(onnx), size_bytes=len(onnx)),
-                runtime=outcome["runtime"],
+                runtime=outcome.runtime,
                 preprocessing=Preprocessing(scale=model.card["preprocessing"]["scale"]),
                 task=model.card["task"],
                 labels=tuple(model.card["labels"]),
                 golden=golden,
             ),
-            expected=_expected(outcome["expected"]),
+            expected=_expected(outcome.expected),
             encodings=self._encodings(onnx),
             instruction_sets=instruction_sets,
-            unfolded_bytes=outcome.get("unfolded_bytes"),
+            unfolded_bytes=outcome.unfolded_bytes,
         )
         ref = self.deliver(manifest.to_bytes())
         reach("variant_delivered")
@@ -82,10 +80,10 @@ class Publisher:
             manifest=ref.sha256,
             manifest_bytes=ref.size_bytes,
             delivery_bytes={size: manifest.delivery_bytes(size) for size in (CHUNK_BYTES, THIN_CHUNK_BYTES)},
-            metrics=Metrics.model_validate(outcome["metrics"]),
-            runtime=outcome["runtime"],
-            steps=outcome["steps"],
-            lineage=outcome.get("lineage"),
+            metrics=outcome.metrics,
+            runtime=outcome.runtime,
+            steps=outcome.steps,
+            lineage=outcome.lineage,
             created_ms=now_ms(),
         )
 
@@ -103,11 +101,10 @@ class Publisher:
         )
 
 
-def _expected(recorded: dict[str, Any]) -> Expected:
-    probabilities = recorded["probabilities"]
+def _expected(answers: ExpectedAnswers) -> Expected:
     return Expected(
-        probabilities=probabilities,
-        min_same_top1=math.ceil(SAME_TOP1 * len(probabilities)),
+        probabilities=answers.probabilities,
+        min_same_top1=math.ceil(SAME_TOP1 * len(answers.probabilities)),
         max_difference=MAX_DIFFERENCE,
-        recorded_on=recorded["instruction_set"],
+        recorded_on=answers.instruction_set,
     )

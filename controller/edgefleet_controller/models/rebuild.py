@@ -1,9 +1,7 @@
 """Makes a variant again from its lineage, in a worker with an empty cache, and compares what comes out."""
 
-import contextlib
-import json
 from collections.abc import Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,11 @@ from typing import Any
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import Lineage
-from edgefleet_compression.builds.reproduction import Answers, BuiltFile, RebuildComparison, compare
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest, WorkRefused
+from edgefleet_compression.builds.progress import BuildProgress, read_progress
+from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, RebuildComparison, compare
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipes.recipe import recipe_from
+from edgefleet_compression.recipes.recipe import Recipe, recipe_from
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
@@ -37,6 +37,7 @@ class Original:
 
     variant: VariantRecord
     lineage: Lineage
+    recipe: Recipe
     model: ModelRecord
     made: BuiltFile
     former: Path | None
@@ -55,7 +56,7 @@ def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Or
     if missing := [name for name, sha256 in model.files.items() if not blobs.path(sha256).is_file()]:
         raise Refused(f"'{missing[0]}' of {model.ref} is not there any more: register its folder again")
     try:
-        recipe_from(variant.lineage.recipe)
+        recipe = recipe_from(variant.lineage.recipe)
         manifest = verify(blobs.read(variant.manifest), variant.manifest)
     except RecipeError as error:
         raise Refused(f"this version of edgefleet cannot make it again: {error}") from None
@@ -63,7 +64,7 @@ def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Or
         raise Refused(f"the manifest of {variant.id} cannot be read ({error}): {again}") from None
     former = blobs.path(manifest.core.onnx.sha256)
     made = BuiltFile(variant.steps, manifest.core.onnx.sha256, manifest.encodings[0].blob.sha256)
-    return Original(variant, variant.lineage, model, made, former if former.is_file() else None)
+    return Original(variant, variant.lineage, recipe, model, made, former if former.is_file() else None)
 
 
 def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> dict[str, Any]:
@@ -74,54 +75,47 @@ def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> d
 
     Raises:
         RuntimeError: it could not be made.
-        WorkerError: the worker died, or went beyond its limits.
+        WorkerLostError: the worker died, or went beyond its limits.
     """
     folder = shop.folders.work / operation.id
     folder.mkdir(parents=True)
-    request = {
-        "files": shop.files(original.model),
-        "recipe": original.lineage.recipe,
-        "instruction_set": original.lineage.instruction_set,
-        "cache_dir": str(folder / "cache"),
-        "work_dir": str(folder / "build"),
-        "progress_path": str(folder / "progress.json"),
-        "seed": original.lineage.seed,
-    }
-    future: Future[dict[str, Any]] = shop.workers.submit(build_variant, request)
+    request = BuildRequest(
+        files=shop.files(original.model),
+        recipe=original.recipe,
+        instruction_set=original.lineage.instruction_set,
+        cache_dir=folder / "cache",
+        work_dir=folder / "build",
+        progress_path=folder / "progress.json",
+        seed=original.lineage.seed,
+    )
+    future = shop.workers.submit(build_variant, request)
     while wait([future], timeout=POLL_S).not_done and not shop.stopped.is_set():
-        shop.show(operation, [_progress(original.variant.recipe, folder / "progress.json")])
+        known = read_progress(folder / "progress.json")
+        shop.show(operation, [known or BuildProgress(recipe=original.variant.recipe, text="waiting")])
     outcome = future.result()
-    if not outcome["ok"]:
-        raise RuntimeError(f"it could not be made again: {outcome['error']}")
-    answers = _answers(shop, original, request, outcome["onnx_path"])
-    return _result(original, outcome, answers)
+    if isinstance(outcome, WorkRefused):
+        raise RuntimeError(f"it could not be made again: {outcome.sentence}")
+    return _result(original, outcome, _answers(shop, original, request, outcome.onnx_path))
 
 
-def _progress(recipe: str, path: Path) -> dict[str, Any]:
-    entry: dict[str, Any] = {"fraction": 0.0, "text": "waiting"}
-    with contextlib.suppress(OSError, ValueError):
-        entry.update(json.loads(path.read_text()))
-    return {**entry, "recipe": recipe}
-
-
-def _answers(shop: Workshop, original: Original, request: dict[str, Any], rebuilt: str) -> Answers | None:
+def _answers(shop: Workshop, original: Original, build: BuildRequest, rebuilt: Path) -> AnswerComparison | None:
     if original.former is None:
         return None
-    given = (request["files"], request["cache_dir"], str(original.former), rebuilt, original.variant.runtime)
-    return Answers(**shop.workers.submit(compare_answers, *given).result())
+    request = CompareRequest(build.files, build.cache_dir, original.former, rebuilt, original.variant.runtime)
+    return shop.workers.submit(compare_answers, request).result()
 
 
-def _result(original: Original, outcome: Mapping[str, Any], answers: Answers | None) -> dict[str, Any]:
-    onnx = Path(outcome["onnx_path"]).read_bytes()
-    then, now = original.made, BuiltFile(outcome["steps"], digest(onnx), digest(compress(onnx)))
-    found = compare(original.lineage, then, Lineage.model_validate(outcome["lineage"]), now, answers)
-    before = original.variant.metrics.model_dump()
+def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison | None) -> dict[str, Any]:
+    onnx = outcome.onnx_path.read_bytes()
+    then, now = original.made, BuiltFile(outcome.steps, digest(onnx), digest(compress(onnx)))
+    found = compare(original.lineage, then, outcome.lineage, now, answers)
+    before, after = original.variant.metrics.model_dump(), outcome.metrics.model_dump()
     return {
         "variant": original.variant.id,
         **_shown(found),
         "onnx": {"then": then.onnx, "now": now.onnx},
         "encoding": {"then": then.encoding, "now": now.encoding},
-        "figures": _pairs({name: (before[name], outcome["metrics"].get(name)) for name in FIGURES}),
+        "figures": _pairs({name: (before[name], after[name]) for name in FIGURES}),
     }
 
 

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.builds.entry_points import make_golden, source_metrics
+from edgefleet_compression.builds.messages import GoldenRequest, ModelFiles, SourceRequest, WorkRefused
+from edgefleet_compression.builds.progress import BuildProgress
 from edgefleet_compression.builds.worker_pool import WorkerPool
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.card import ModelCard
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -43,18 +43,18 @@ class Workshop:
         self._store = store
         self._blobs = blobs
 
-    def files(self, model: ModelRecord) -> dict[str, str]:
+    def files(self, model: ModelRecord) -> ModelFiles:
         """Where the model's files lie, by their names."""
-        return {name: str(self._blobs.path(sha256)) for name, sha256 in model.files.items()}
+        return {name: self._blobs.path(sha256) for name, sha256 in model.files.items()}
 
-    def golden(self, files: dict[str, str]) -> BlobRef:
+    def golden(self, files: ModelFiles) -> BlobRef:
         """The golden set, ready to be delivered."""
-        return self.publisher.deliver(self.workers.submit(make_golden, files).result())
+        return self.publisher.deliver(self.workers.submit(make_golden, GoldenRequest(files)).result())
 
-    def source_accuracy(self, files: dict[str, str]) -> float | None:
+    def source_accuracy(self, files: ModelFiles) -> float | None:
         """The source model's share of right answers on val; None where it is not known."""
-        source = self.workers.submit(source_metrics, files, str(self.folders.cache)).result()
-        return Metrics.model_validate(source["metrics"]).accuracy_val if source["ok"] else None
+        metrics = self.workers.submit(source_metrics, SourceRequest(files, self.folders.cache)).result()
+        return None if isinstance(metrics, WorkRefused) else metrics.accuracy_val
 
     def choose(
         self,
@@ -70,7 +70,7 @@ class Workshop:
         self._store.registry.put_variants(list(variants), choices)
         reach("variants_published")
 
-    def show(self, operation: OperationRecord, progress: list[dict[str, Any]]) -> None:
+    def show(self, operation: OperationRecord, progress: list[BuildProgress]) -> None:
         """Write down how far an operation is."""
         changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
         with contextlib.suppress(StoreError):  # how far it is, is no reason to give it up

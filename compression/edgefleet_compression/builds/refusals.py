@@ -1,0 +1,64 @@
+"""From an error to a typed refusal: in the worker, where it is raised, and in the caller, where a worker is lost."""
+
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from functools import wraps
+from typing import TypeVar
+
+from edgefleet_compression import errors
+from edgefleet_compression.builds.messages import RefusalReason, WorkRefused
+
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
+
+REASONS: tuple[tuple[type[Exception], RefusalReason], ...] = (
+    (errors.CardError, "bad_model"),
+    (errors.GraphError, "bad_model"),
+    (errors.ArchitectureError, "bad_model"),
+    (errors.DataError, "bad_data"),
+    (errors.NotApplicable, "not_applicable"),
+    (errors.RecipeError, "bad_recipe"),
+    (errors.NothingChanged, "nothing_changed"),
+    (errors.StepError, "step_failed"),
+    (errors.MeasureError, "not_measured"),
+    (errors.WorkerTimeoutError, "timed_out"),
+    (errors.WorkerMemoryError, "out_of_memory"),
+    (errors.WorkerLostError, "worker_lost"),
+    (MemoryError, "out_of_memory"),
+    (CancelledError, "stopped"),
+)
+"""The first that fits counts."""
+
+
+def refusing(work: Callable[[Request], Outcome]) -> Callable[[Request], Outcome | WorkRefused]:
+    """Make an entry point return what it would raise as a refusal."""
+
+    @wraps(work)
+    def worked(request: Request) -> Outcome | WorkRefused:
+        try:
+            return work(request)
+        except Exception as error:  # whatever a library raises, the other builds go on
+            return refusal_of(error)
+
+    return worked
+
+
+def settled(future: Future[Outcome]) -> Outcome | WorkRefused:
+    """What a worker gave; a worker that was lost is a refusal as well."""
+    try:
+        return future.result()
+    except Exception as error:
+        return refusal_of(error)
+
+
+def refusal_of(error: Exception) -> WorkRefused:
+    """The refusal that an error stands for, in one line."""
+    reason: RefusalReason = next((reason for kind, reason in REASONS if isinstance(error, kind)), "unexpected")
+    if isinstance(error, errors.CompressionError):
+        sentence = str(error)
+    elif errors.is_full_disk(error):
+        reason = "full_disk"
+        sentence = "the disk is full: make room for the controller's state folder, then compress again"
+    else:
+        sentence = f"unexpected {type(error).__name__} ({error}): report it with the recipe and the model card"
+    return WorkRefused(reason, " ".join(sentence.split()))

@@ -1,0 +1,42 @@
+"""What a build worker returns, made by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgefleet_compression.builds.lineage import Environment, Lineage
+from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
+from edgefleet_compression.builds.step_reports import StepReport
+from edgefleet_compression.measuring.metrics import Metrics
+
+ENVIRONMENT = Environment(processor="a processor", instruction_set="x86-vnni", threads=1, python="3.11.7")
+LINEAGE = Lineage(
+    source="s" * 64,
+    files={"data.npz": "d" * 64},
+    splits={"val": "v" * 64},
+    recipe={"name": "fp32", "title": "as it is", "steps": [{"step": "export", "config": {}}]},
+    seed=0,
+    instruction_set="x86-vnni",
+    libraries={"torch": "2.9.0"},
+    environment=ENVIRONMENT,
+)
+
+
+def step(name: str = "export", **log: Any) -> StepReport:
+    """A step that ran, with what it said of itself."""
+    return StepReport(step=name, config={}, cached=False, seconds=0.5, log=log, revision=1, digest="0" * 64)
+
+
+def outcome(**changed: Any) -> BuildOutcome:
+    """A variant that was built."""
+    made = BuildOutcome(
+        onnx_path=Path("variant.onnx"),
+        runtime={},
+        metrics=Metrics(accuracy_val=0.9),
+        expected=ExpectedAnswers(((0.25, 0.75),), (1,), "x86-vnni"),
+        unfolded_bytes=100,
+        steps=(step(took_s=0.5),),
+        scheme=None,
+        lineage=LINEAGE,
+    )
+    return replace(made, **changed)
