@@ -10,6 +10,7 @@ from edgefleet_controller.api.app import openapi_text
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import GENERIC, is_generic
 from edgefleet_protocol import messages, topics
+from edgefleet_protocol.counters import Moments, NamedMoments
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.phases import Phase, ReasonCode
 
@@ -28,7 +29,7 @@ MESSAGES = [
 def table_under(heading: str) -> set[str]:
     """The names in the first column of the table under a heading."""
     section = re.split(r"^#+ ", PROTOCOL.partition(f"{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
-    return set(re.findall(r"^\| `([a-z_]+)` \|", section, flags=re.MULTILINE))
+    return set(re.findall(r"^\| `([a-z0-9_]+)` \|", section, flags=re.MULTILINE))
 
 
 def phases() -> set[str]:
@@ -38,6 +39,11 @@ def phases() -> set[str]:
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 def test_every_field_of_every_message_is_on_the_page_and_no_other(kind) -> None:
     assert table_under(f"### {kind.__name__}") == set(kind.model_fields)
+
+
+@pytest.mark.parametrize("kind", [Moments, NamedMoments])
+def test_every_field_of_moments_is_on_the_page_and_no_other(kind: type) -> None:
+    assert table_under(f"### {kind.__name__}") == set(kind.__annotations__)
 
 
 def test_the_manifests_fields_are_on_the_page() -> None:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.files import LateFile
 from edgefleet_process.errors import StateNotWritable
-from edgefleet_protocol.messages import Acked, Count, Id
+from edgefleet_protocol.fields import Count, Id
+from edgefleet_protocol.messages import Acked
 
 
 class _Saved(BaseModel):

@@ -9,8 +9,9 @@ from edgefleet_agent.failpoints import reach
 from edgefleet_agent.files import replace_file
 from edgefleet_agent.lifecycle import ASSIGNED, on_the_way
 from edgefleet_profiles.names import Name
+from edgefleet_protocol.fields import Digest
 from edgefleet_protocol.manifest import Manifest
-from edgefleet_protocol.messages import Attempt, DesiredModel, Digest, Lost, Slot
+from edgefleet_protocol.messages import Attempt, DesiredModel, Lost, Slot
 
 STATE_VERSION = 1
 

@@ -43,6 +43,14 @@ class LatencyHistogram:
         self._counts: dict[int, int] = {}  # by index; a device's minute uses some dozens of the 2176
         self.count = 0
 
+    def __eq__(self, other: object) -> bool:
+        return self._counts == other._counts if isinstance(other, LatencyHistogram) else NotImplemented
+
+    @property
+    def told(self) -> str | None:
+        """The histogram as text; None when nothing was recorded."""
+        return self.encode() if self.count else None
+
     def record(self, seconds: float) -> None:
         """Count one latency."""
         units = round(min(max(seconds / UNIT_S, LOWEST), HIGHEST))

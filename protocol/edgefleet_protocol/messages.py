@@ -15,20 +15,14 @@ from pydantic import (
 )
 
 from edgefleet_profiles.names import Name
+from edgefleet_protocol.counters import FlatCounters
 from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.fields import Count, Digest, Id, Millis, Text, Word
+from edgefleet_protocol.leaving import ALWAYS
 from edgefleet_protocol.phases import PHASES, Phase
 
 SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 256 * 1024
-
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{16,64}$")]
-Count = Annotated[int, Field(ge=0, lt=2**62)]
-Millis = Annotated[int, Field(ge=0, lt=2**48)]
-Text = Annotated[str, StringConstraints(max_length=2000)]
-Word = Annotated[str, StringConstraints(max_length=200)]
-Tally = Annotated[int, Field(ge=0, lt=2**40)]
-"""A count of one window: what is summed over a fleet and years stays within 63 bits."""
 
 MAX_GENERATION = 2**53
 """What neither side goes beyond: a device that says it has got there can be told nothing more, and troubles no one."""
@@ -37,7 +31,6 @@ _PHASE = re.compile(r"[a-z][a-z_]{0,39}")
 
 # Nothing that a message lists is without end: every entry costs its receiver more than its sender.
 MAX_MODELS = MAX_SLOTS = MAX_LABELS = 64
-MAX_CLASSES = 10_000
 Words = Annotated[frozenset[Word], Field(max_length=256, fail_fast=True)]
 MAX_FEATURES = 64
 Features = Annotated[frozenset[Word], Field(max_length=MAX_FEATURES, fail_fast=True)]
@@ -49,7 +42,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-    schema_version: Annotated[int, Field(ge=1, lt=2**31)] = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, lt=2**31), ALWAYS] = SCHEMA_VERSION
 
 
 class Part(BaseModel):
@@ -233,36 +226,22 @@ class ReportedState(Message):
     disk_trouble: Text | None = None
 
 
-class TelemetryWindow(Message):
+class TelemetryWindow(FlatCounters, Message):
     """What one variant did on one device in about a minute.
 
-    `latency` is an HDR histogram (see `latency.py`); None with no request. `predicted` counts answers by class.
     Windows are ordered by `seq`; `first_kept_seq` is the oldest that the device still has.
     """
 
-    incarnation: Id
-    seq: Annotated[int, Field(ge=1, lt=2**62)]
-    first_kept_seq: Annotated[int, Field(ge=1, lt=2**62)]
-    model: Name
-    model_version: Count
-    variant: Digest
-    generation: Count
-    duration_ms: Count
-    started_ms: Millis | None = None
-    clock_trusted: bool = False
-    requests: Tally = 0
-    errors: Tally = 0
-    not_finite: Tally = 0
-    latency: Annotated[str, StringConstraints(max_length=16_000)] | None = None
-    labelled: Tally = 0
-    correct: Tally = 0
-    predicted: dict[Word, Tally] = Field(default_factory=dict, max_length=MAX_CLASSES)
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> "TelemetryWindow":
-        if self.correct > self.labelled:
-            raise ValueError(f"{self.correct} of {self.labelled} labels cannot be right")
-        return self
+    incarnation: Annotated[Id, ALWAYS]
+    seq: Annotated[int, Field(ge=1, lt=2**62), ALWAYS]
+    first_kept_seq: Annotated[int, Field(ge=1, lt=2**62), ALWAYS]
+    model: Annotated[Name, ALWAYS]
+    model_version: Annotated[Count, ALWAYS]
+    variant: Annotated[Digest, ALWAYS]
+    generation: Annotated[Count, ALWAYS]
+    duration_ms: Annotated[Count, ALWAYS]
+    started_ms: Annotated[Millis | None, ALWAYS] = None
+    clock_trusted: Annotated[bool, ALWAYS] = False
 
 
 class ChunkRequest(Message):

@@ -10,7 +10,7 @@ from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.views import ModelView
 from edgefleet_controller.models.registration import register_model, take_upload
 from edgefleet_controller.models.removal import remove_model
-from edgefleet_protocol.messages import Digest
+from edgefleet_protocol.fields import Digest
 
 router = APIRouter(tags=["registry"])
 

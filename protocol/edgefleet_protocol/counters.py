@@ -1,0 +1,196 @@
+"""What variants did: one sum for a window, a roll-up or a fleet, and the flat form in which a window carries it."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.fields import MAX_TALLY, Tally, Word
+from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.leaving import LeavesAs
+
+MAX_CLASSES = 10_000
+SCALE = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Scores in [0, 1]: how many, their sum and the sum of their squares, both in millionths.
+
+    Each score and each square is rounded to a millionth before it is added, so that sums are exact in any order.
+    """
+
+    n: int = 0
+    sum: int = 0
+    sum2: int = 0
+
+    @classmethod
+    def of(cls, *scores: float) -> "Moments":
+        """The moments of some scores.
+
+        Raises:
+            ValueError: a score is not in [0, 1].
+        """
+        if not all(0 <= score <= 1 for score in scores):
+            raise ValueError(f"scores must be from 0 to 1: {scores}")
+        squares = (round(score * score * SCALE) for score in scores)
+        return cls(len(scores), sum(round(score * SCALE) for score in scores), sum(squares))
+
+    @classmethod
+    def of_hits(cls, n: int, hits: int) -> "Moments":
+        """The moments of `n` scores of which `hits` are 1 and the others 0."""
+        return cls(n, hits * SCALE, hits * SCALE)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(self.n + other.n, self.sum + other.sum, self.sum2 + other.sum2)
+
+    @property
+    def hits(self) -> int:
+        """How many scores of 1 come nearest to this sum."""
+        return (2 * self.sum + SCALE) // (2 * SCALE)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean score; None when there is none."""
+        return self.sum / (self.n * SCALE) if self.n else None
+
+    @property
+    def variance(self) -> float | None:
+        """The mean squared distance from the mean; None when there is none."""
+        return (self.sum2 * self.n * SCALE - self.sum**2) / (self.n * SCALE) ** 2 if self.n else None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether any scores have these moments."""
+        return 0 <= self.sum2 <= self.sum <= self.n * SCALE
+
+
+@dataclass(slots=True)
+class ServingCounts:
+    """How requests went: `errors` and `not_finite` (NaN or infinity in the output) are those that were not answered."""
+
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    requests: int = 0
+    errors: int = 0
+    not_finite: int = 0
+
+    def add(self, other: "ServingCounts") -> None:
+        """Add another one's counts."""
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.latency.add(other.latency)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What variants did. `scored` is how right their answers were, `categories` how many there were of each class."""
+
+    serving: ServingCounts = field(default_factory=ServingCounts)
+    scored: Moments = Moments()
+    categories: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: "Counters") -> None:
+        """Add another sum."""
+        self.serving.add(other.serving)
+        for name in MOMENTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for category, count in other.categories.items():
+            self.categories[category] = self.categories.get(category, 0) + count
+
+    def named_moments(self) -> dict[str, Moments]:
+        """The moments that are not empty, by name."""
+        return {name: moments for name in MOMENTS if (moments := getattr(self, name)).n}
+
+
+COUNTS = tuple(one.name for one in fields(ServingCounts) if one.type is int)
+"""The fields of `ServingCounts` that are plain numbers."""
+MOMENTS = tuple(one.name for one in fields(Counters) if one.type is Moments)
+"""The fields of `Counters` that are moments."""
+_counts = attrgetter(*COUNTS)
+
+
+def readable(latency: str | None) -> LatencyHistogram:
+    """The histogram of a window that was taken; an empty one where its text cannot be read, which costs nothing else.
+
+    Ingest looks at the text from outside only, since it takes thousands a second.
+    """
+    with suppress(MalformedMessage):
+        return LatencyHistogram.decode(latency) if latency else LatencyHistogram()
+    return LatencyHistogram()
+
+
+def _of_a_window(moments: Moments) -> Moments:
+    if not moments.is_possible or moments.n > MAX_TALLY:
+        raise ValueError(f"no scores have these moments: {moments}")
+    return moments
+
+
+_Moments = Annotated[Annotated[Moments, AfterValidator(_of_a_window)] | None, LeavesAs("aggregates")]
+_Latency = Annotated[str, StringConstraints(max_length=16_000)]
+
+
+class NamedMoments(BaseModel):
+    """The moments of a window, by name; those that a newer version names are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    scored: _Moments = None
+
+
+class FlatCounters(BaseModel):
+    """Counters as a window carries them: the fields of version 0.1.0, and `moments` where those cannot say it.
+
+    `labelled` and `correct` say what scores of 0 and 1 come to; of other scores `correct` is the nearest that a reader
+    of 0.1.0 can be told. Code reads `counters`, and writes by `with_counters`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    requests: Annotated[Tally, LeavesAs("counts")] = 0
+    errors: Annotated[Tally, LeavesAs("counts")] = 0
+    not_finite: Annotated[Tally, LeavesAs("counts")] = 0
+    latency: Annotated[_Latency | None, LeavesAs("aggregates")] = None
+    labelled: Annotated[Tally, LeavesAs("aggregates")] = 0
+    correct: Annotated[Tally, LeavesAs("aggregates")] = 0
+    # How often each class was seen tells what stood before the camera.
+    predicted: Annotated[dict[Word, Tally], Field(max_length=MAX_CLASSES), LeavesAs("labels")] = Field(
+        default_factory=dict
+    )
+    moments: NamedMoments | None = None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.correct > self.labelled:
+            raise ValueError(f"{self.correct} of {self.labelled} labels cannot be right")
+        return self
+
+    @property
+    def counters(self) -> Counters:
+        """What the window tells."""
+        serving = ServingCounts(readable(self.latency), *_counts(self))
+        return Counters(serving, categories=dict(self.predicted), **self.named_moments())
+
+    def named_moments(self) -> dict[str, Moments]:
+        """The moments that the window tells, by name."""
+        told = {"scored": Moments.of_hits(self.labelled, self.correct)} if self.labelled else {}
+        if self.moments is not None:
+            told |= {name: one for name in MOMENTS if (one := getattr(self.moments, name)) is not None}
+        return told
+
+    def with_counters(self, counters: Counters) -> Self:
+        """The same window, telling these."""
+        scored, named = counters.scored, counters.named_moments()
+        if scored == Moments.of_hits(scored.n, scored.hits):
+            named.pop("scored", None)
+        told = {
+            **dict(zip(COUNTS, _counts(counters.serving), strict=True)),
+            "latency": counters.serving.latency.told,
+            "labelled": scored.n,
+            "correct": scored.hits,
+            "predicted": dict(counters.categories),
+            "moments": NamedMoments(**named) if named else None,
+        }
+        return self.model_copy(update=told)

@@ -1,0 +1,16 @@
+"""The types of single fields: what a receiver takes, and how much of it at most."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{16,64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+Millis = Annotated[int, Field(ge=0, lt=2**48)]
+Text = Annotated[str, StringConstraints(max_length=2000)]
+Word = Annotated[str, StringConstraints(max_length=200)]
+
+MAX_TALLY = 2**40 - 1
+Tally = Annotated[int, Field(ge=0, le=MAX_TALLY)]
+"""A count of one window: what is summed over a fleet and years stays within 63 bits."""
