@@ -1,6 +1,6 @@
 """What the store keeps: our own types, never rows."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from edgefleet_compression.builds.progress import BuildProgress
 from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_profiles.names import Name
-from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.messages import Facts, ReportedState
 from edgefleet_protocol.phases import Phase
 
@@ -297,18 +297,6 @@ class SegmentRecord(Record):
     selector: str
 
 
-@dataclass
-class Observed:
-    """Merged telemetry of some devices and variants."""
-
-    requests: int = 0
-    errors: int = 0
-    not_finite: int = 0
-    labelled: int = 0
-    correct: int = 0
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-
-
 @dataclass(frozen=True)
 class Evidence:
     """What is known of one profile.
@@ -318,6 +306,6 @@ class Evidence:
     """
 
     profile: str
-    new: Observed
-    before: Observed
-    control: Observed
+    new: Counters
+    before: Counters
+    control: Counters

@@ -40,7 +40,7 @@ def evidence(store: Store, *, exposed: frozenset[str] = frozenset({"switched"}))
 
 def counts(found: Evidence) -> list[tuple[int, ...]]:
     sides = (found.new, found.before, found.control)
-    return [(o.requests, o.errors, o.labelled, o.correct, o.latency.count) for o in sides]
+    return [(o.serving.requests, o.serving.errors, o.scored.n, o.scored.hits, o.serving.latency.count) for o in sides]
 
 
 def test_new_before_and_control_are_kept_apart(store: Store) -> None:
@@ -50,10 +50,10 @@ def test_new_before_and_control_are_kept_apart(store: Store) -> None:
     put(store, "waiting", 1, OLD, NOW + 1000, 3, 3)
     put(store, "waiting", 2, "c" * 64, NOW + 1000, 100, 0)
     found = evidence(store)
-    assert (found.new.labelled, found.new.correct) == (7, 1)
-    assert (found.before.labelled, found.before.correct) == (18, 17)
-    assert found.control.labelled == 3, "a device that has switched is no control, nor is a third variant"
-    assert found.control.latency.count == 1
+    assert (found.new.scored.n, found.new.scored.hits) == (7, 1)
+    assert (found.before.scored.n, found.before.scored.hits) == (18, 17)
+    assert found.control.scored.n == 3, "a device that has switched is no control, nor is a third variant"
+    assert found.control.serving.latency.count == 1
 
 
 def test_what_has_been_rolled_up_still_counts_as_before_and_only_once(store: Store) -> None:
@@ -61,11 +61,11 @@ def test_what_has_been_rolled_up_still_counts_as_before_and_only_once(store: Sto
     put(store, "switched", 2, OLD, NOW + 1000, 5, 5)
     while store.rollups.roll_up(NOW - HOUR_MS, 100):
         pass
-    assert (evidence(store).before.labelled, evidence(store).before.correct) == (15, 14)
+    assert (evidence(store).before.scored.n, evidence(store).before.scored.hits) == (15, 14)
 
 
 def test_a_profile_that_nobody_reported_on_is_no_evidence(store: Store) -> None:
-    assert evidence(store).new.requests == 0
+    assert evidence(store).new.serving.requests == 0
 
 
 def test_what_arrives_later_is_added_and_nothing_is_counted_twice(store: Store) -> None:
@@ -81,9 +81,9 @@ def test_what_arrives_later_is_added_and_nothing_is_counted_twice(store: Store) 
     put(store, "waiting", 3, OLD, NOW + 19_000, 1, 0)
     (found,) = gathering.of(compared)
     assert counts(found) == counts(evidence(store)), "the same as if it were read at once"
-    assert (found.new.labelled, found.new.correct) == (11, 5)
-    assert (found.control.labelled, found.before.labelled) == (4, 6)
-    assert found.new.latency.count == 2
+    assert (found.new.scored.n, found.new.scored.hits) == (11, 5)
+    assert (found.control.scored.n, found.before.scored.n) == (4, 6)
+    assert found.new.serving.latency.count == 2
 
 
 def test_a_look_at_evidence_reads_only_what_has_arrived_since_the_last_one(store: Store) -> None:
@@ -91,7 +91,7 @@ def test_a_look_at_evidence_reads_only_what_has_arrived_since_the_last_one(store
     gathering = store.evidence.gather("fashion", NOW)
     for seq in range(1, 200):
         put(store, "switched", seq, NEW, NOW + seq * 1000, 1, 1)
-    assert gathering.of(compared)[0].new.labelled == 199
+    assert gathering.of(compared)[0].new.scored.n == 199
     with store.evidence._db.snapshot() as snapshot:
         assert list(gathering._arrived(snapshot)) == []
         assert len(gathering._seen) <= LATE_MS / 1000 + 1, "and remembers no more than may still come late"

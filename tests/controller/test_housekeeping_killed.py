@@ -50,7 +50,7 @@ def keep_house(folder: Path, at_ms: int, *point: str) -> int:
 
 
 def counted(store: Store) -> list[tuple[int, int, int]]:
-    return [(a.windows, a.requests, a.labelled) for a in store.telemetry.aggregate()]
+    return [(a.windows, a.counters.serving.requests, a.counters.scored.n) for a in store.telemetry.aggregate()]
 
 
 @pytest.mark.parametrize("point", POINTS)

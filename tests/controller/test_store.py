@@ -10,8 +10,11 @@ import sqlite_utils
 from edgefleet_controller.errors import NotFound, StateUnusable
 from edgefleet_controller.records import DesiredRecord, ModelRecord, SegmentRecord
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.evidence import Compared
+from edgefleet_controller.store.merging import WIDTHS_MS
 from edgefleet_controller.store.migrations import FLEET, TELEMETRY
 from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_protocol.counters import Counters, Moments, ServingCounts
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import TelemetryWindow
 
@@ -51,16 +54,17 @@ def test_percentiles_of_a_group_are_read_from_the_merged_histogram(store: Store)
     put(store, window(1, latency=fast.encode(), requests=99), device="a")
     put(store, window(1, latency=slow.encode(), requests=1), device="b")
     (merged,) = store.telemetry.aggregate(("variant",))
-    assert merged.requests == 100
-    assert merged.latency.percentile_ms(50) == pytest.approx(1.0, rel=0.02)
-    assert merged.latency.percentile_ms(100) == pytest.approx(1000, rel=0.02)
+    serving = merged.counters.serving
+    assert serving.requests == 100
+    assert serving.latency.percentile_ms(50) == pytest.approx(1.0, rel=0.02)
+    assert serving.latency.percentile_ms(100) == pytest.approx(1000, rel=0.02)
 
 
 def test_accuracy_is_none_without_labels(store: Store) -> None:
     put(store, window(1, requests=3))
-    assert store.telemetry.aggregate(("device",))[0].accuracy is None
+    assert store.telemetry.aggregate(("device",))[0].counters.scored.mean is None
     put(store, window(2, requests=3, labelled=4, correct=3))
-    assert store.telemetry.aggregate(("device",))[0].accuracy == 0.75
+    assert store.telemetry.aggregate(("device",))[0].counters.scored.mean == 0.75
 
 
 def test_an_older_snapshot_of_the_same_life_is_not_kept(store: Store, reported) -> None:
@@ -152,6 +156,50 @@ def test_a_file_of_every_older_schema_opens(tmp_path: Path, name: str) -> None:
         migrations.apply(older, stop_before=steps[kept] if kept < len(steps) else None)
         older.close()
         Store(folder).close()
+
+
+WINDOW = {
+    **{"device": "d", "incarnation": INCARNATION, "received_ms": 5, "duration_ms": 1, "model": "fashion"},
+    **{"model_version": 1, "variant": "a" * 64, "generation": 1, "region": "eu", "hardware": "rpi4", "link": "lte"},
+    **{"requests": 3, "errors": 5, "not_finite": 7, "latency": None, "labelled": 13, "correct": 11},
+    "predicted": '{"cat":17}',
+}
+MANY = 2**50  # as millionths they pass 63 bits
+ROLLUP = {
+    **{name: WINDOW[name] for name in ("model", "model_version", "variant", "hardware", "region", "link")},
+    **{
+        "start_ms": 0,
+        "windows": 2,
+        "requests": 19,
+        "errors": 23,
+        "not_finite": 29,
+        "labelled": MANY,
+        "correct": MANY - 1,
+    },
+    **{"predicted": '{"cat":31,"dog":37}', "latency": None},
+}
+
+
+@pytest.mark.parametrize("migration", ["m002_rollups", "m003_lost_windows", "m004_moments"])
+def test_what_an_older_schema_counted_is_still_told(tmp_path: Path, migration: str) -> None:
+    older = sqlite_utils.Database(tmp_path / "telemetry.db")
+    TELEMETRY.apply(older, stop_before=migration)
+    older["windows"].insert_all([{**WINDOW, "seq": seq} for seq in (1, 2)])
+    told = Counters(
+        ServingCounts(requests=6, errors=10, not_finite=14), Moments.of_hits(26, 22), categories={"cat": 34}
+    )
+    if migration != "m002_rollups":
+        older["rollups"].insert_all([{**ROLLUP, "width_ms": width_ms} for width_ms in WIDTHS_MS])
+        rolled = ServingCounts(requests=19, errors=23, not_finite=29)
+        told.add(Counters(rolled, Moments.of_hits(MANY, MANY - 1), categories={"cat": 31, "dog": 37}))
+    older.close()
+    opened = Store(tmp_path)
+    (merged,) = opened.telemetry.aggregate(())
+    assert merged.counters == told
+    (found,) = opened.evidence.of("fashion", {"eu/rpi4/lte": Compared("b" * 64, frozenset({"a" * 64}), frozenset())}, 9)
+    assert (found.before.serving, found.before.scored.n) == (told.serving, told.scored.n)
+    assert found.before.scored.mean == pytest.approx(told.scored.mean)
+    opened.close()
 
 
 def test_a_store_that_another_program_holds_is_refused_in_one_line_at_the_start(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Roll-ups: totals stay what they were, nothing counts twice, and what is old goes."""
 
 import random
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ import pytest
 import sqlite_utils
 
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.merging import FOREVER_MS, HOUR_MS, Aggregate, Origin, Span, spans
+from edgefleet_controller.store.merging import FOREVER_MS, HOUR_MS, Origin, Span, spans
 from edgefleet_controller.store.migrations import TELEMETRY
 from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, TelemetryWindow
 
@@ -58,16 +58,15 @@ def fleet(hours: int = 30) -> list[StoredWindow]:
     return found
 
 
-def shown(found: list[Aggregate]) -> list[dict[str, Any]]:
-    percents = (1, 50, 95, 99, 100)
-    return [{**asdict(a), "latency": [a.latency.count, *(a.latency.percentile_ms(p) for p in percents)]} for a in found]
-
-
 def roll_up(store: Store, before_ms: int = FOREVER_MS, slice_of: int = 17) -> int:
     total = 0
     while done := store.rollups.roll_up(before_ms, slice_of):
         total += done
     return total
+
+
+def requests_by_hour(store: Store) -> list[tuple[int | None, int]]:
+    return [(a.bucket_ms, a.counters.serving.requests) for a in store.telemetry.aggregate((), bucket="hour")]
 
 
 QUESTIONS: list[dict[str, Any]] = [
@@ -93,39 +92,39 @@ QUESTIONS: list[dict[str, Any]] = [
 def test_every_answer_is_the_same_before_and_after_a_roll_up(store: Store, question: dict[str, Any]) -> None:
     windows = fleet()
     store.telemetry.put(windows)
-    before = shown(store.telemetry.aggregate(**question))
+    before = store.telemetry.aggregate(**question)
     assert roll_up(store, T0 + 2 * HOUR_MS) > 0
-    assert shown(store.telemetry.aggregate(**question)) == before
+    assert store.telemetry.aggregate(**question) == before
     roll_up(store)
-    assert shown(store.telemetry.aggregate(**question)) == before
+    assert store.telemetry.aggregate(**question) == before
     assert before or question.get("version") == 2
 
 
 def test_what_is_deleted_after_a_roll_up_still_counts(store: Store) -> None:
     windows = fleet()
     store.telemetry.put(windows)
-    before = shown(store.telemetry.aggregate(("variant", "region"), bucket="hour"))
+    before = store.telemetry.aggregate(("variant", "region"), bucket="hour")
     roll_up(store)
     assert store.rollups.forget_windows(FOREVER_MS, 0, 1000) == len(windows)
     assert store.telemetry.count() == 0
-    assert shown(store.telemetry.aggregate(("variant", "region"), bucket="hour")) == before
+    assert store.telemetry.aggregate(("variant", "region"), bucket="hour") == before
 
 
 def test_rolling_up_again_changes_nothing(store: Store) -> None:
     store.telemetry.put(fleet())
     roll_up(store)
-    once = (shown(store.telemetry.aggregate(())), store.rollups.count())
+    once = (store.telemetry.aggregate(()), store.rollups.count())
     assert roll_up(store) == 0
-    assert (shown(store.telemetry.aggregate(())), store.rollups.count()) == once
+    assert (store.telemetry.aggregate(()), store.rollups.count()) == once
 
 
 def test_a_window_that_comes_late_is_added_to_its_hour(store: Store) -> None:
     store.telemetry.put([window(1, T0, requests=3)])
     roll_up(store)
     store.telemetry.put([window(2, T0 + 5 * HOUR_MS, started_ms=T0 + 60_000, clock_trusted=True, requests=4)])
-    assert [(a.bucket_ms, a.requests) for a in store.telemetry.aggregate((), bucket="hour")] == [(T0, 7)]
+    assert requests_by_hour(store) == [(T0, 7)]
     assert roll_up(store) == 1
-    assert [(a.bucket_ms, a.requests) for a in store.telemetry.aggregate((), bucket="hour")] == [(T0, 7)]
+    assert requests_by_hour(store) == [(T0, 7)]
     assert store.rollups.count() == 2  # an hour and its day
 
 
@@ -138,7 +137,7 @@ def test_a_window_sent_again_after_the_roll_up_counts_once(store: Store, deleted
         assert store.rollups.forget_windows(FOREVER_MS, 0, 1000) == 5
     assert store.telemetry.put(windows) == {("d", INCARNATION): 5}
     roll_up(store)
-    assert store.telemetry.aggregate(())[0].requests == 5
+    assert store.telemetry.aggregate(())[0].counters.serving.requests == 5
 
 
 def test_what_comes_after_deleted_windows_is_acknowledged(store: Store) -> None:
@@ -167,7 +166,7 @@ def test_a_window_that_is_in_no_roll_up_is_never_deleted(store: Store) -> None:
 def test_half_a_roll_up_is_never_kept(tmp_path: Path) -> None:
     first = Store(tmp_path)
     first.telemetry.put(fleet())
-    before = shown(first.telemetry.aggregate(("variant",)))
+    before = first.telemetry.aggregate(("variant",))
     first.rollups.roll_up(FOREVER_MS, 20)
     with pytest.raises(RuntimeError), first.telemetry._db.transaction():
         first.rollups.roll_up(FOREVER_MS, 20)
@@ -175,7 +174,7 @@ def test_half_a_roll_up_is_never_kept(tmp_path: Path) -> None:
     first.close()
     second = Store(tmp_path)
     assert roll_up(second) == len(fleet()) - 20
-    assert shown(second.telemetry.aggregate(("variant",))) == before
+    assert second.telemetry.aggregate(("variant",)) == before
     second.close()
 
 
@@ -223,19 +222,19 @@ def test_huge_counts_overflow_nothing(store: Store) -> None:
         store.telemetry.put([window(seq, **fields) for seq in range(first, first + 10)])
         roll_up(store)
     (merged,) = store.telemetry.aggregate(())
-    assert merged.requests == 30 * most
-    assert merged.accuracy == 1.0
-    assert merged.predicted["0"] == 30 * most
+    assert merged.counters.serving.requests == 30 * most
+    assert merged.counters.scored == Moments.of_hits(30 * most, 30 * most)
+    assert merged.counters.categories["0"] == 30 * most
     assert merged.windows == 30
     for percent in (0.001, 50, 99.999, 100):
-        assert merged.latency.percentile_ms(percent) is not None
+        assert merged.counters.serving.latency.percentile_ms(percent) is not None
 
 
 def test_a_histogram_that_cannot_be_read_leaves_the_counts(store: Store) -> None:
     store.telemetry.put([window(1, requests=2, latency="rubbish"), window(2, requests=3, latency=latency(5))])
     roll_up(store)
     (merged,) = store.telemetry.aggregate(())
-    assert (merged.requests, merged.latency.count) == (5, 1)
+    assert (merged.counters.serving.requests, merged.counters.serving.latency.count) == (5, 1)
 
 
 def test_reading_sees_one_moment_while_windows_are_rolled_up(store: Store) -> None:
@@ -334,5 +333,5 @@ def test_windows_of_the_first_schema_are_rolled_up_like_any(tmp_path: Path) -> N
     older.close()
     opened = Store(tmp_path)
     assert roll_up(opened) == 1
-    assert [(a.bucket_ms, a.requests) for a in opened.telemetry.aggregate((), bucket="hour")] == [(T0, 9)]
+    assert requests_by_hour(opened) == [(T0, 9)]
     opened.close()

@@ -14,7 +14,6 @@ from edgefleet_controller.errors import Invalid
 from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.merging import (
-    COUNTS,
     DAY_MS,
     FOREVER_MS,
     Aggregate,
@@ -27,6 +26,7 @@ from edgefleet_controller.store.merging import (
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.names import NAME_PATTERN
 from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
+from edgefleet_protocol.counters import COUNTS
 
 router = APIRouter(tags=["telemetry"])
 
@@ -56,12 +56,19 @@ class TelemetryView(BaseModel):
     @classmethod
     def of(cls, merged: Aggregate) -> "TelemetryView":
         """Show what was merged."""
+        serving, scored = merged.counters.serving, merged.counters.scored
         return cls(
-            p50_ms=merged.latency.percentile_ms(50),
-            p95_ms=merged.latency.percentile_ms(95),
-            p99_ms=merged.latency.percentile_ms(99),
-            predicted=dict(merged.predicted),
-            **{name: getattr(merged, name) for name in (*COUNTS, "group", "bucket_ms", "accuracy")},
+            group=merged.group,
+            bucket_ms=merged.bucket_ms,
+            windows=merged.windows,
+            **{name: getattr(serving, name) for name in COUNTS},
+            p50_ms=serving.latency.percentile_ms(50),
+            p95_ms=serving.latency.percentile_ms(95),
+            p99_ms=serving.latency.percentile_ms(99),
+            labelled=scored.n,
+            correct=scored.hits,
+            accuracy=scored.mean,
+            predicted=merged.counters.categories,
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from edgefleet_controller.records import Evidence, Gate
+from edgefleet_protocol.counters import Moments
 
 _NORMAL = NormalDist()
 SLOWEST = 0.05
@@ -27,22 +28,20 @@ def examine(gate: Gate, evidence: Evidence) -> list[Finding]:
 
 def _accuracy(gate: Gate, evidence: Evidence) -> Finding | None:
     """One-sided test of two proportions, with the tolerated drop as its margin."""
-    new, before = evidence.new, evidence.before
-    if new.labelled < gate.min_labels:
+    new, before = evidence.new.scored, evidence.before.scored
+    if new.n < gate.min_labels or new.mean is None:
         return None
-    now = new.correct / new.labelled
-    shown = f"{evidence.profile}: {new.labelled} labels, {now:.1%}"
-    if before.labelled < gate.min_labels:
+    shown = f"{evidence.profile}: {new.n} labels, {new.mean:.1%}"
+    if before.n < gate.min_labels or before.mean is None:
         return Finding(False, f"{shown}, nothing to compare with")
-    was = before.correct / before.labelled
-    spread = math.sqrt(_variance(new.correct, new.labelled) + _variance(before.correct, before.labelled))
-    p = 1 - _NORMAL.cdf((was - gate.max_accuracy_drop - now) / spread)
-    return Finding(p < gate.significance, f"{shown} against {was:.1%}, {_p(p)}")
+    spread = math.sqrt(_variance(new) + _variance(before))
+    p = 1 - _NORMAL.cdf((before.mean - gate.max_accuracy_drop - new.mean) / spread)
+    return Finding(p < gate.significance, f"{shown} against {before.mean:.1%}, {_p(p)}")
 
 
 def _errors(gate: Gate, evidence: Evidence) -> Finding | None:
     """Wilson's lower bound of the share of failed answers against what is tolerated."""
-    new = evidence.new
+    new = evidence.new.serving
     failed = new.errors + new.not_finite
     asked = max(new.requests, failed)
     if asked < gate.min_requests or not failed:
@@ -54,7 +53,7 @@ def _errors(gate: Gate, evidence: Evidence) -> Finding | None:
 
 def _latency(gate: Gate, evidence: Evidence) -> Finding | None:
     """The share of answers slower than the control's p95 (times the tolerated ratio) against the 5 % it has itself."""
-    new, control = evidence.new.latency, evidence.control.latency
+    new, control = evidence.new.serving.latency, evidence.control.serving.latency
     if new.count < gate.min_requests or control.count < gate.min_requests:
         return None
     p95, theirs = new.percentile_ms(95), control.percentile_ms(95)
@@ -66,10 +65,10 @@ def _latency(gate: Gate, evidence: Evidence) -> Finding | None:
     return Finding(low > SLOWEST and p95 > theirs * gate.max_p95_ratio, words)
 
 
-def _variance(successes: int, n: int) -> float:
-    """Variance of a proportion (Agresti and Coull's adjusted one: never zero)."""
-    share = (successes + 2) / (n + 4)
-    return share * (1 - share) / (n + 4)
+def _variance(scored: Moments) -> float:
+    """Variance of a mean score, as if two more had been right and two wrong (Agresti and Coull): never zero."""
+    adjusted = scored + Moments.of_hits(4, 2)
+    return (adjusted.variance or 0.0) / adjusted.n
 
 
 def _wilson_low(successes: int, n: int, significance: float) -> float:

@@ -1,32 +1,30 @@
 """Evidence for the gate, gathered from telemetry windows: each is read once, however long a rollout takes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from edgefleet_controller.records import Evidence, Observed
+from edgefleet_controller.records import Evidence
+from edgefleet_controller.store.columns import from_row, selected, summed
 from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.counters import Counters
 
 LATE_MS = 10_000
 """A window may be committed so long after the moment with which it is stamped."""
-_COUNTS = ("requests", "errors", "not_finite", "labelled", "correct")
 # The index begins with model and version: which versions there are is read from it, one look-up each.
-_SINCE = """WITH RECURSIVE versions (n) AS (
+_SINCE = f"""WITH RECURSIVE versions (n) AS (
     SELECT min(model_version) FROM windows WHERE model = ?1 UNION ALL
     SELECT (SELECT min(model_version) FROM windows WHERE model = ?1 AND model_version > n)
     FROM versions WHERE n IS NOT NULL)
     SELECT device, incarnation, seq, received_ms, region || '/' || hardware || '/' || link AS profile, variant,
-    requests, errors, not_finite, labelled, correct, latency
-    FROM versions JOIN windows ON model = ?1 AND model_version = n AND received_ms >= ?2"""
-_SUMS = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
+    {selected(without=("categories",))}
+    FROM versions JOIN windows ON model = ?1 AND model_version = n AND received_ms >= ?2"""  # noqa: S608
 _GROUP = "region || '/' || hardware || '/' || link AS profile, variant"
 # Windows go after some days; what they held is in the hourly sums, and `rolled` says of which that is so.
-_EVER = f"""SELECT {_GROUP}, {_SUMS} FROM (
-    SELECT region, hardware, link, variant, {", ".join(_COUNTS)} FROM windows WHERE rolled = 0 AND model = ?1
-    UNION ALL SELECT region, hardware, link, variant, {", ".join(_COUNTS)} FROM rollups
+_COUNTED = f"region, hardware, link, variant, {selected(without=('latency', 'categories'))}"
+_EVER = f"""SELECT {_GROUP}, {summed()} FROM (
+    SELECT {_COUNTED} FROM windows WHERE rolled = 0 AND model = ?1
+    UNION ALL SELECT {_COUNTED} FROM rollups
     WHERE width_ms = {HOUR_MS} AND model = ?1) GROUP BY 1, 2"""  # noqa: S608 - our own names
 
 Of = tuple[str, str]
@@ -57,9 +55,9 @@ class Gathering:
         self._db, self._model = db, model
         self._since_ms = self._through_ms = since_ms
         self._seen: dict[tuple[str, str, int], int] = {}
-        self._new: dict[Of, Observed] = {}
-        self._control: dict[Of, Observed] = {}
-        self._ever: dict[Of, Observed] | None = None
+        self._new: dict[Of, Counters] = {}
+        self._control: dict[Of, Counters] = {}
+        self._ever: dict[Of, Counters] | None = None
 
     def of(self, compared: Mapping[str, Compared]) -> list[Evidence]:
         """Evidence for each of these profiles, by all that has arrived until now."""
@@ -69,7 +67,7 @@ class Gathering:
             if self._ever is None:
                 self._ever = {}
                 for row in snapshot.rows(_EVER, [self._model]):
-                    _add(self._ever.setdefault((row["profile"], row["variant"]), Observed()), row)
+                    self._ever[row["profile"], row["variant"]] = from_row(row)
         return [self._evidence(profile, which) for profile, which in sorted(compared.items())]
 
     def _arrived(self, snapshot: Snapshot) -> Iterator[Row]:
@@ -86,13 +84,13 @@ class Gathering:
     def _take(self, row: Row, compared: Compared | None) -> None:
         of = (row["profile"], row["variant"])
         if self._ever is not None:
-            _add(self._ever.setdefault(of, Observed()), row)
+            self._ever.setdefault(of, Counters()).add(from_row({**row, "latency": None}))
         if compared is None:
             return
         if row["variant"] == compared.new:
-            _add(self._new.setdefault(of, Observed()), row, latency=row["latency"])
+            self._new.setdefault(of, Counters()).add(from_row(row))
         elif row["variant"] in compared.before and row["device"] not in compared.exposed:
-            _add(self._control.setdefault(of, Observed()), row, latency=row["latency"])
+            self._control.setdefault(of, Counters()).add(from_row(row))
 
     def _evidence(self, profile: str, compared: Compared) -> Evidence:
         before = [(profile, variant) for variant in sorted(compared.before)]
@@ -125,22 +123,12 @@ class EvidenceStore:
         return self.gather(model, since_ms).of(variants)
 
 
-def _merged(known: Mapping[Of, Observed], wanted: list[Of]) -> Observed:
+def _merged(known: Mapping[Of, Counters], wanted: list[Of]) -> Counters:
     """One of them as it is, or several in one."""
     found = [known[of] for of in wanted if of in known]
     if len(found) == 1:
         return found[0]
-    merged = Observed()
+    merged = Counters()
     for one in found:
-        _add(merged, vars(one))
-        merged.latency.add(one.latency)
+        merged.add(one)
     return merged
-
-
-def _add(into: Observed, row: Mapping[str, int], *, latency: str | None = None) -> None:
-    for name in _COUNTS:
-        setattr(into, name, getattr(into, name) + row[name])
-    if latency:
-        # Ingest has looked at it from outside only.
-        with suppress(MalformedMessage):
-            into.latency.add(LatencyHistogram.decode(latency))

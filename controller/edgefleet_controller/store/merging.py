@@ -1,13 +1,12 @@
 """Windows and hourly roll-ups merged for reading; pure."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
-from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_controller.store.columns import from_row
+from edgefleet_protocol.counters import Counters
 
 GroupBy = Literal["device", "model", "variant", "model_version", "hardware", "region", "link", "segment"]
 GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
@@ -19,8 +18,6 @@ WIDTHS_MS = (HOUR_MS, DAY_MS)
 """Roll-ups are made of hours and again of days: months are read a day at a time."""
 _BUCKET_MS = {"hour": HOUR_MS, "day": DAY_MS}
 FOREVER_MS = 2**48
-COUNTS = ("windows", "requests", "errors", "not_finite", "labelled", "correct")
-_SUMMED = COUNTS[1:]
 
 
 class Origin(NamedTuple):
@@ -42,18 +39,7 @@ class Aggregate:
     group: dict[str, str | int | None]
     bucket_ms: int | None = None
     windows: int = 0
-    requests: int = 0
-    errors: int = 0
-    not_finite: int = 0
-    labelled: int = 0
-    correct: int = 0
-    predicted: Counter[str] = field(default_factory=Counter)
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-
-    @property
-    def accuracy(self) -> float | None:
-        """The share of labelled answers that were right; None without labels."""
-        return self.correct / self.labelled if self.labelled else None
+    counters: Counters = field(default_factory=Counters)
 
     @property
     def key(self) -> str:
@@ -63,23 +49,13 @@ class Aggregate:
 
     def merge(self, other: "Aggregate") -> None:
         """Add another aggregate."""
-        for count in COUNTS:
-            setattr(self, count, getattr(self, count) + getattr(other, count))
-        self.predicted.update(other.predicted)
-        self.latency.add(other.latency)
+        self.windows += other.windows
+        self.counters.add(other.counters)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a window, or a roll-up, which says of how many windows it is."""
         self.windows += row["windows"]
-        for count in _SUMMED:
-            setattr(self, count, getattr(self, count) + row[count])
-        if (predicted := row["predicted"]) != "{}":
-            self.predicted.update(json.loads(predicted))
-        if row["latency"]:
-            try:
-                self.latency.add(LatencyHistogram.decode(row["latency"]))
-            except MalformedMessage:
-                return
+        self.counters.add(from_row(row))
 
 
 @dataclass(frozen=True)

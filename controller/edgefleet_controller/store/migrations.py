@@ -115,6 +115,23 @@ _TELEMETRY_002 = (
 _TELEMETRY_003 = ("ALTER TABLE acked ADD COLUMN lost INTEGER NOT NULL DEFAULT 0",)
 
 
+def _labels_as_moments(table: str) -> tuple[str, ...]:
+    """Labels and how many were right become moments: scores of 1 and 0, their sums in millionths."""
+    # As text: what was counted in years, times a million, is more than 63 bits hold.
+    sums = "iif(correct, correct || '000000', '0')"
+    moments = f"""'{{"scored":{{"n":' || labelled || ',"sum":' || {sums} || ',"sum2":' || {sums} || '}}}}'"""
+    return (
+        f"ALTER TABLE {table} ADD COLUMN moments TEXT NOT NULL DEFAULT '{{}}'",
+        f"UPDATE {table} SET moments = {moments} WHERE labelled",  # noqa: S608 - two names of ours
+        f"ALTER TABLE {table} DROP COLUMN labelled",
+        f"ALTER TABLE {table} DROP COLUMN correct",
+        f"ALTER TABLE {table} RENAME COLUMN predicted TO categories",
+    )
+
+
+_TELEMETRY_004 = (*_labels_as_moments("windows"), *_labels_as_moments("rollups"))
+
+
 @FLEET()
 def m001_registry_devices_and_rollouts(db: Database) -> None:
     """The first schema."""
@@ -175,4 +192,11 @@ def m002_rollups(db: Database) -> None:
 def m003_lost_windows(db: Database) -> None:
     """How many windows a device no longer has and we never stored."""
     for statement in _TELEMETRY_003:
+        db.execute(statement)
+
+
+@TELEMETRY()
+def m004_moments(db: Database) -> None:
+    """Moments by name instead of labels and how many were right."""
+    for statement in _TELEMETRY_004:
         db.execute(statement)

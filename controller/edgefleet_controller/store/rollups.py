@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from edgefleet_controller.failpoints import reach
+from edgefleet_controller.store.columns import COLUMNS, of_sum
 from edgefleet_controller.store.database import Database, Row
-from edgefleet_controller.store.merging import COUNTS, DAY_MS, HOUR_MS, WIDTHS_MS, Aggregate, ceiling, floor
+from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, WIDTHS_MS, Aggregate, ceiling, floor
 
 _KEY = ("width_ms", "start_ms", "model", "model_version", "variant", "hardware", "region", "link")
 _MAX_COUNT = 2**63 - 1
@@ -47,10 +48,9 @@ class RollupStore:
         if kept := self._db.row(f"SELECT * FROM rollups WHERE {where}", key):  # noqa: S608 - names of ours
             merged.add(kept)
         merged.merge(more)
-        row = dict(zip(_KEY, key, strict=True))
-        counts = {name: min(getattr(merged, name), _MAX_COUNT) for name in COUNTS}
-        latency = merged.latency.encode() if merged.latency.count else None
-        self._db.put("rollups", {**row, **counts, "latency": latency, "predicted": dict(merged.predicted)})
+        counted = dict(zip(COLUMNS, of_sum(merged.counters), strict=True))
+        row = {**dict(zip(_KEY, key, strict=True)), "windows": merged.windows, **counted}
+        self._db.put("rollups", {column: _at_most(value) for column, value in row.items()})
 
     def _mark(self, windows: Iterable[Row]) -> None:
         for window in windows:
@@ -99,6 +99,11 @@ class RollupStore:
         """How many roll-ups are kept."""
         row = self._db.row("SELECT count(*) AS n FROM rollups")
         return int(row["n"]) if row else 0
+
+
+def _at_most(value: Any) -> Any:
+    """A number that SQLite can keep."""
+    return min(value, _MAX_COUNT) if isinstance(value, int) else value
 
 
 def _key(window: Row) -> tuple[Any, ...]:

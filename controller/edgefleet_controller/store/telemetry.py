@@ -1,12 +1,14 @@
 """Telemetry windows: stored once each, acknowledged in order, merged with roll-ups for reading."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
+from edgefleet_controller.store.columns import COLUMNS, of_window, selected
 from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, Aggregate, GroupBy, Merger, Question, Span, spans
 from edgefleet_controller.store.rollups import UNKNOWN
@@ -15,11 +17,23 @@ from edgefleet_protocol.messages import TelemetryWindow
 MAX_LATE_MS = 7 * 24 * 3_600_000
 """A full spool of a device is that old; what claims to be older was measured by a clock that is wrong."""
 
-_COLUMNS = (
-    *("device", "incarnation", "seq", "received_ms", "started_ms", "duration_ms", "model", "model_version", "variant"),
-    *("generation", "region", "hardware", "link", "requests", "errors", "not_finite", "latency", "labelled"),
-    *("correct", "predicted", "at_ms"),
-)
+_TOLD: dict[str, str] = {
+    "device": "device",
+    "incarnation": "window.incarnation",
+    "seq": "window.seq",
+    "received_ms": "received_ms",
+    "started_ms": "window.started_ms",
+    "duration_ms": "window.duration_ms",
+    "model": "window.model",
+    "model_version": "window.model_version",
+    "variant": "window.variant",
+    "generation": "window.generation",
+    "at_ms": "at_ms",
+}
+"""Columns that tell which window it is, and what of a `StoredWindow` each one holds."""
+_PLACE = ("region", "hardware", "link")
+_COLUMNS = (*_TOLD, *_PLACE, *COLUMNS)
+_told, _place, _nowhere = attrgetter(*_TOLD.values()), attrgetter(*_PLACE), (None,) * len(_PLACE)
 # Many rows a statement: SQLite lets go of the interpreter once for each, and to take it back from the bus's thread,
 # which receives meanwhile, costs more than a row.
 _ROWS = 100
@@ -48,13 +62,13 @@ _ADVANCE = """INSERT INTO acked (device, incarnation, through, lost)
 _THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
 # The names are ours and what varies is bound; a roll-up has no device, and '' where a window has NULL.
 _READ = {
-    "windows": """SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows, requests,
-        errors, not_finite, labelled, correct, predicted, latency FROM windows
+    "windows": f"""SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows,
+        {selected()} FROM windows
         WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR model_version = ?2) AND (?3 IS NULL OR device = ?3)
-        AND at_ms >= ?4 AND at_ms < ?5 AND rolled = ?6""",
+        AND at_ms >= ?4 AND at_ms < ?5 AND rolled = ?6""",  # noqa: S608
     "rollups": f"""SELECT NULL AS device, nullif(region, '{UNKNOWN}') AS region,
         nullif(hardware, '{UNKNOWN}') AS hardware, nullif(link, '{UNKNOWN}') AS link, model, model_version, variant,
-        start_ms AS at_ms, windows, requests, errors, not_finite, labelled, correct, predicted, latency FROM rollups
+        start_ms AS at_ms, windows, {selected()} FROM rollups
         WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR model_version = ?2) AND ?3 IS NULL
         AND start_ms >= ?4 AND start_ms < ?5 AND width_ms = ?6""",  # noqa: S608
 }
@@ -77,8 +91,7 @@ class SenderProfile(Protocol):
         """The link's name."""
 
 
-@dataclass(frozen=True)
-class StoredWindow:
+class StoredWindow(NamedTuple):
     """A window with what the controller knows of its sender; a sender that has not reported yet has no place."""
 
     device: str
@@ -98,14 +111,8 @@ class StoredWindow:
 
 def _row(stored: StoredWindow) -> tuple[Any, ...]:
     """The values of `_COLUMNS`."""
-    window, place = stored.window, stored.place
-    return (
-        *(stored.device, window.incarnation, window.seq, stored.received_ms, window.started_ms),
-        *(window.duration_ms, window.model, window.model_version, window.variant, window.generation),
-        *((place.region, place.hardware, place.link) if place else (None, None, None)),
-        *(window.requests, window.errors, window.not_finite, window.latency),
-        *(window.labelled, window.correct, _json(window.predicted), stored.at_ms),
-    )
+    place = _place(stored.place) if stored.place else _nowhere
+    return (*_told(stored), *place, *of_window(stored.window))
 
 
 @cache
@@ -140,7 +147,7 @@ class TelemetryStore:
         with self._db.transaction():
             for at in range(0, len(rows), _ROWS):
                 block = rows[at : at + _ROWS]
-                self._db.execute(_insert(len(block)), [value for row in block for value in row])
+                self._db.execute(_insert(len(block)), chain.from_iterable(block))
             row = self._db.row(_MOVED, [_json(asked)]) or {}
             self._db.execute(_ADVANCE, [row["moved"]])
         return {(device, incarnation): through for device, incarnation, through, _ in from_json(row["moved"])}
