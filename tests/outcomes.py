@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.lineage import Environment, Lineage
 from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
-from edgefleet_compression.builds.step_reports import StepReport
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_contract.lineage import Environment, Lineage
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.variants import StepReport
 
 ENVIRONMENT = Environment(processor="a processor", instruction_set="x86-vnni", threads=1, python="3.11.7")
 LINEAGE = Lineage(

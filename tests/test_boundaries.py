@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
+
 AGENT_NEVER = ("torch", "onnx", "fastapi", "uvicorn", "sqlite_utils", "typer", "rich", "httpx")
-OURS_NEVER = ("edgefleet_compression", "edgefleet_controller")
+OURS_NEVER = ("edgefleet_contract", "edgefleet_compression", "edgefleet_controller")
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -25,6 +28,14 @@ def test_the_agents_supervisor_loads_neither_the_controllers_packages_nor_a_runt
 def test_the_agents_worker_loads_the_runtime_and_nothing_of_the_controllers() -> None:
     loaded = loaded_by("import edgefleet_agent.worker, onnxruntime")
     assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER})
+
+
+def test_the_contract_loads_pydantic_and_the_two_packages_below_it() -> None:
+    names = [path.stem for path in (ROOT / "contract" / "edgefleet_contract").glob("[a-z]*.py")]
+    loaded = loaded_by(f"import {', '.join(f'edgefleet_contract.{name}' for name in names)}")
+    ours = {name.partition(".")[0] for name in loaded if name.startswith("edgefleet_")}
+    assert ours == {"edgefleet_contract", "edgefleet_profiles", "edgefleet_protocol"}
+    assert loaded.isdisjoint({*AGENT_NEVER, "numpy", "onnxruntime", "paho", "psutil"})
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.models.card import DOORS
 from edgefleet_compression.pricing.quantities import QUANTITIES
 from edgefleet_compression.recipes.recipe import parse_recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.recipes.step_configs import Bitwidths, TrainConfig, WeightBits
+from edgefleet_contract.card import DOORS
 from edgefleet_profiles.profile import Constraints
 
 PAGE = (Path(__file__).parents[1] / "docs" / "compression.md").read_text()

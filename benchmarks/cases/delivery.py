@@ -33,8 +33,8 @@ from benchmarks.processes import Controller, wait
 from benchmarks.result import Result, Row, at_most
 from benchmarks.serving import relay, serve_files
 from benchmarks.timing import spread
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.records import AdmissionRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.chunks import hash_list
 

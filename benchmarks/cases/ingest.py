@@ -27,7 +27,7 @@ from benchmarks.brokers import Broker
 from benchmarks.processes import Controller, quiet, wait
 from benchmarks.result import Bar, Result, Row, at_least, at_most
 from benchmarks.timing import spread
-from edgefleet_controller.records import AdmissionRecord
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.messages import Facts, ReportedState
 

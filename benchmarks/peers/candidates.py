@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.peers.settings import PEERS
 from benchmarks.result import Bar, Row, at_most
 from benchmarks.timing import Comparison, spread
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_contract.metrics import Metrics
 
 OURS = "edgefleet"
 BYTES_RATIO, LATENCY_RATIO, POINTS = 1.0, 1.03, 0.2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefleet_compression.builds.messages import ModelFiles, WorkRefused
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_contract.metrics import Metrics
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -1,7 +1,6 @@
-"""What can go wrong between a model and its variants.
+"""What can go wrong between a model and its variants; what is wrong with its card is a ContractError.
 
 CompressionError
-├── CardError           the model card or a file it names cannot be used
 ├── GraphError          the ONNX file that a model was brought as cannot be taken
 ├── ArchitectureError   no such architecture, or arguments or weights that don't fit it
 ├── DataError           the data file lacks what a step needs
@@ -21,10 +20,6 @@ import errno
 
 class CompressionError(Exception):
     """Root of this package's errors; the message says what was wrong and what to do."""
-
-
-class CardError(CompressionError):
-    """The model card or a file it names cannot be used."""
 
 
 class GraphError(CompressionError):

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from edgefleet_compression.models.card import CARD_FILE, load_card
 from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
+from edgefleet_contract.card import CARD_FILE, load_card
 from edgefleet_controller.errors import ControllerError
 
 REGISTER_S = 150.0

@@ -11,7 +11,7 @@ from benchmarks.peers.peer_process import answer_in, ask
 from benchmarks.peers.peer_request import PeerRequest
 from benchmarks.peers.settings import MODULES, PEERS, Setting, classes_of, settings_for
 
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_contract.metrics import Metrics
 
 VNNI, AVX2 = "x86-vnni", "x86-avx2"
 

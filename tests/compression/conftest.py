@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.models.card import ModelCard, load_card
+from edgefleet_contract.card import ModelCard, load_card
 
 CARD = """
 name = "tiny"

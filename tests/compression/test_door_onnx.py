@@ -16,11 +16,12 @@ from tests.compression.conftest import pictures
 
 from edgefleet_compression.builds.entry_points import build_variant, make_golden, source_metrics
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, GoldenRequest, SourceRequest, WorkRefused
-from edgefleet_compression.errors import CardError, CompressionError
-from edgefleet_compression.measuring.metrics import Metrics
-from edgefleet_compression.models.card import load_card, parse_card
+from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.inspection import card_for_onnx, inspect_model, slug
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
+from edgefleet_contract.card import load_card, parse_card
+from edgefleet_contract.errors import CardError
+from edgefleet_contract.metrics import Metrics
 
 SERVES_BOTH = ["fp32", "int8", "w8"]
 

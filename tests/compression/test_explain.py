@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.pricing.choosing import choose
 from edgefleet_compression.pricing.explain import Explanation, Flip, Situation, explain, flips
 from edgefleet_compression.pricing.prices import Candidate
 from edgefleet_compression.pricing.quantities import QUANTITIES, Quantity
+from edgefleet_contract.metrics import Metrics
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import CHUNK_BYTES, Link
 from edgefleet_profiles.profile import Constraints, DeviceProfile

@@ -9,12 +9,13 @@ from tests.outcomes import step
 
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
-from edgefleet_compression.builds.lineage import Lineage, differences
+from edgefleet_compression.builds.lineage import differences
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest
 from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, compare, depends_on
-from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_contract.card import ModelCard
+from edgefleet_contract.lineage import Lineage
 
 RECIPE = recipe_from(
     {

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.pricing.choosing import Candidate, choose, price
+from edgefleet_contract.metrics import Metrics
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import Hardware, Link
 from edgefleet_profiles.profile import Constraints, DeviceProfile

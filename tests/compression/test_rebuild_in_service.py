@@ -11,6 +11,7 @@ import pytest
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
+from edgefleet_contract.operations import AnswersView, RebuildResult
 from edgefleet_controller.cli import app
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.records import VariantRecord
@@ -86,10 +87,10 @@ def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Clie
     shown = types(client, "variant", "rebuild", variant.id[:12]).stdout
     assert "equal: the same bytes" in shown and "differs" not in shown.replace("p50_ms", "")[: shown.index("p50_ms")]
     result = service.store.registry.operations()[-1].result
-    assert result is not None and result["variant"] == variant.id
-    assert result["verdict"] == "equal" and result["changed"] == {} and result["reasons"] == []
-    assert result["encoding"]["then"] == result["encoding"]["now"]
-    assert result["answers"] == {"samples": 64, "same_top1": 64, "largest_difference": 0.0}
+    assert isinstance(result, RebuildResult) and result.variant == variant.id
+    assert result.verdict == "equal" and result.changed == {} and result.reasons == []
+    assert result.encoding.then == result.encoding.now
+    assert result.answers == AnswersView(samples=64, same_top1=64, largest_difference=0.0)
     assert len(service.store.registry.variants()) == before, "nothing that came out was published"
 
 

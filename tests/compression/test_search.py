@@ -9,7 +9,6 @@ import pytest
 from tests.outcomes import outcome, step
 
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.search import rounds, space
@@ -21,6 +20,7 @@ from edgefleet_compression.search.rounds import Means
 from edgefleet_compression.search.space import Trunk
 from edgefleet_compression.search.storage_settings import ENUMERATED, Scores, Setting, SettingsMenu, explore, menu_for
 from edgefleet_compression.search.targets import SearchTarget, targets_of
+from edgefleet_contract.metrics import Metrics
 from edgefleet_profiles.catalogue import load_catalogue
 
 MINUTES = 60.0

@@ -1,6 +1,5 @@
 """A whole search in real workers: twice, interrupted, with workers that die, and without a network to train."""
 
-import json
 import os
 import signal
 import threading
@@ -102,7 +101,7 @@ def test_a_second_search_runs_no_step_and_finds_the_same(found: Found, tiny_fold
 
 @pytest.mark.slow
 def test_the_report_is_json_and_the_fronts_are_pictures(found: Found, tmp_path: Path) -> None:
-    said = json.loads(json.dumps(report(found)))
+    said = report(found).model_dump(mode="json")
     assert said["fronts"].keys() == {t.instruction_set for t in TARGETS}
     assert len(said["points"]) == len({p.recipe.name for p in found.points})
     assert said["constraints"]["arm-neon"]["met_by"] == []

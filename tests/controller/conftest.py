@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgefleet_controller.records import ExecutionRecord, Gate, RolloutRecord, RolloutSpec, Timers, WaveRecord
+from edgefleet_contract.rollouts import ExecutionRecord, Gate, RolloutSpec, Timers, WaveRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.messages import Facts, ReportedState
 

@@ -9,7 +9,9 @@ import httpx
 import pytest
 from tests.service import api_of, running_service
 
-from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, SegmentRecord, VariantRecord
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.segments import SegmentRecord
+from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 from edgefleet_process.errors import StateInUse

@@ -2,7 +2,8 @@
 
 import pytest
 
-from edgefleet_controller.records import Evidence, Gate
+from edgefleet_contract.rollouts import Gate
+from edgefleet_controller.records import Evidence
 from edgefleet_controller.rollouts.behaviour import examine
 from edgefleet_protocol.counters import Counters, Moments, ServingCounts
 from edgefleet_protocol.latency import LatencyHistogram

@@ -7,9 +7,9 @@ import pytest
 from tests.outcomes import outcome
 
 from edgefleet_compression.builds.messages import BuildOutcome, WorkRefused
-from edgefleet_compression.builds.progress import BuildProgress
 from edgefleet_compression.errors import WorkerLostError
 from edgefleet_compression.recipes.recipe import shipped_recipes
+from edgefleet_contract.operations import BuildProgress
 from edgefleet_controller.models.by_recipes import RunningBuild, progress_of
 from edgefleet_controller.models.needs import NeededVariant
 

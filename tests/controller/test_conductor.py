@@ -2,7 +2,8 @@
 
 import pytest
 
-from edgefleet_controller.records import AdmissionRecord, DesiredRecord, RolloutRecord
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.store import Store
 from edgefleet_protocol.messages import MAX_GENERATION

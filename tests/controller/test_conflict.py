@@ -2,9 +2,10 @@
 
 import pytest
 
+from edgefleet_contract.devices import AdmissionRecord, HeardRecord
+from edgefleet_contract.rollouts import Gate, RolloutSpec
 from edgefleet_controller.fleet.conflict import alternates, is_over
 from edgefleet_controller.fleet.identities import Identities
-from edgefleet_controller.records import AdmissionRecord, Gate, HeardRecord, RolloutSpec
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, plan
 from edgefleet_controller.store import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgefleet_controller.records import Gate
+from edgefleet_contract.rollouts import Gate
 from edgefleet_controller.rollouts.gate import judge, sequential_test_rejects
 
 GATE = Gate(success_threshold=0.9, failure_threshold=0.2, min_decided=3, soak_s=10)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgefleet_contract.operations import OperationRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
@@ -21,13 +22,7 @@ from edgefleet_controller.housekeeping import (
     unnamed,
 )
 from edgefleet_controller.models.removal import remove_model
-from edgefleet_controller.records import (
-    ChoiceRecord,
-    DesiredRecord,
-    ModelRecord,
-    OperationRecord,
-    VariantRecord,
-)
+from edgefleet_controller.records import ChoiceRecord, DesiredRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.merging import HOUR_MS
 from edgefleet_controller.store.telemetry import StoredWindow

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher, must_be_told
 from edgefleet_controller.fleet.ingest import Ingest
-from edgefleet_controller.records import AdmissionRecord, DesiredRecord
+from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import (

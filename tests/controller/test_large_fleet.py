@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
-from edgefleet_controller.records import (
-    AdmissionRecord,
-    ChoiceRecord,
-    ExecutionRecord,
-    ModelRecord,
-    RolloutRecord,
-    RolloutSpec,
-    VariantRecord,
-)
+from edgefleet_controller.records import ChoiceRecord, ModelRecord, RolloutRecord, VariantRecord
 from edgefleet_controller.rollouts.conductor import DECISIONS_PER_TICK, Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout

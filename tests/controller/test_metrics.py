@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.api.metrics import metrics
-from edgefleet_controller.records import AdmissionRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 from edgefleet_protocol.messages import Attempt, ReportedModel, Slot

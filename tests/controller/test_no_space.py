@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgefleet_controller.records import Timers
+from edgefleet_contract.rollouts import Timers
 from edgefleet_controller.rollouts.orders import decide
 from edgefleet_controller.rollouts.rollout import Activate, End, MoveRollout, MoveWave, Return, advance, after_report
 

@@ -1,6 +1,7 @@
 """A silence that is the controller's own: it may have been without its broker, and then it has heard nobody."""
 
-from edgefleet_controller.records import RolloutRecord, Timers
+from edgefleet_contract.rollouts import Timers
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.store import Store
 

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from edgefleet_controller.records import RolloutRecord, RolloutSpec, WaveRecord
+from edgefleet_contract.rollouts import RolloutSpec, WaveRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, join, plan
 
 CHOICES = {"eu/rpi4/lte": Assigned("v1", "m1", 10), "eu/rpi5/wifi": Assigned("v2", "m2", 10)}

@@ -17,7 +17,7 @@ import pytest
 from tests.service import api_of, running_service
 from typer.testing import CliRunner
 
-from edgefleet_compression.models.formats import RUNS_CODE, refuse_pickles
+from edgefleet_contract.formats import RUNS_CODE, refuse_pickles
 from edgefleet_controller.cli import app
 from edgefleet_controller.service import Service
 

@@ -22,17 +22,14 @@ from schemathesis.specs.openapi.checks import (
 )
 from tests.service import api_of, running_service
 
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.operations import OperationRecord
+from edgefleet_contract.rollouts import RolloutSpec
+from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.credentials import make_credentials
 from edgefleet_controller.models.registration import register_model
-from edgefleet_controller.records import (
-    AdmissionRecord,
-    ChoiceRecord,
-    OperationRecord,
-    RolloutSpec,
-    SegmentRecord,
-    VariantRecord,
-)
+from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.rollouts.launch import start_rollout
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.telemetry import StoredWindow

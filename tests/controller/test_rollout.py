@@ -2,8 +2,8 @@
 
 import pytest
 
+from edgefleet_contract.rollouts import Gate, Timers
 from edgefleet_controller.errors import Refused
-from edgefleet_controller.records import Gate, Timers
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.orders import decide
 from edgefleet_controller.rollouts.own_silence import LONGEST_GAP_MS, OwnSilence

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
+from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.errors import NotFound, StateUnusable
-from edgefleet_controller.records import DesiredRecord, ModelRecord, SegmentRecord
+from edgefleet_controller.records import DesiredRecord, ModelRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.evidence import Compared
 from edgefleet_controller.store.merging import WIDTHS_MS

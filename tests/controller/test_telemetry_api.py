@@ -8,8 +8,9 @@ import pytest
 from fastapi import FastAPI
 from tests.service import api_of
 
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.app import create_app
-from edgefleet_controller.records import AdmissionRecord, SegmentRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 from edgefleet_controller.store.merging import HOUR_MS

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.models.card import ModelCard, load_card
 from edgefleet_compression.models.data import Data
+from edgefleet_contract.card import ModelCard, load_card
 
 FOLDER = Path(__file__).parents[2] / "examples" / "fashion"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

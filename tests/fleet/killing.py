@@ -14,7 +14,7 @@ from tests.fleet import invariants
 from tests.fleet.asking import ask
 from tests.fleet.conftest import Fleet, Process
 
-from edgefleet_controller.records import BACK
+from edgefleet_contract.rollouts import BACK
 from edgefleet_protocol.phases import ENDED
 
 IMAGE = np.zeros((1, 28, 28))

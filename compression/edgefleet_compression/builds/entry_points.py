@@ -20,13 +20,15 @@ from edgefleet_compression.builds.messages import (
 )
 from edgefleet_compression.builds.progress import ProgressFile
 from edgefleet_compression.builds.refusals import refusing
-from edgefleet_compression.builds.step_reports import StepReport, figures_of
+from edgefleet_compression.builds.step_reports import figures_of
 from edgefleet_compression.builds.worker_main import one_thread
-from edgefleet_compression.errors import CardError, DataError, NotApplicable
-from edgefleet_compression.measuring.metrics import Metrics
-from edgefleet_compression.models.card import CARD_FILE, check_files, parse_card
+from edgefleet_compression.errors import DataError, NotApplicable
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.schemes import NO_SCHEME, Scheme, scheme_for
+from edgefleet_contract.card import CARD_FILE, check_files, parse_card
+from edgefleet_contract.errors import CardError
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.variants import StepReport
 
 if TYPE_CHECKING:
     import numpy as np

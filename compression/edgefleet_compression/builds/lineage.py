@@ -6,14 +6,13 @@ Importing this module is cheap; what reads data and torch is imported by `record
 import hashlib
 import platform
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
 
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_contract.lineage import Environment, Lineage
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_protocol.canonical import canonical_json, digest_of
 from edgefleet_protocol.encoding import ZSTD_VERSION
@@ -30,38 +29,6 @@ SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
 DIGESTS = "splits.json"
 SPLIT_REVISION = 1
 """Rises when the same file comes to be split, or a split to be named, in another way."""
-
-
-class Environment(BaseModel):
-    """Where something was built: what decides the last bits of a computation beside the libraries."""
-
-    model_config = ConfigDict(frozen=True)
-
-    processor: str
-    instruction_set: str
-    threads: int
-    python: str
-
-
-class Lineage(BaseModel):
-    """All that decides what a variant is.
-
-    `source` names the source model's weights or graph, its architecture and preprocessing; `files` are those of its
-    card, by sha256, `splits` the arrays of each split. `recipe` holds every step with its whole settings, as plain
-    values: a later version may not know a step any more, and still shows what there was. `instruction_set` is the class
-    that it was built for, `environment` the host that built it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    source: str
-    files: dict[str, str]
-    splits: dict[str, str]
-    recipe: dict[str, Any]
-    seed: int
-    instruction_set: InstructionSet
-    libraries: dict[str, str]
-    environment: Environment
 
 
 def record(source: "Source", recipe: Recipe, seed: int, instruction_set: InstructionSet) -> Lineage:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgefleet_compression.builds.lineage import Lineage
-from edgefleet_compression.builds.step_reports import StepReport
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.variants import StepReport
 from edgefleet_profiles.device_class import InstructionSet
 
 ModelFiles = Mapping[str, Path]

@@ -4,29 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from edgefleet_contract.operations import BuildProgress
 
 INTERVAL_S = 0.1
 FROM_CACHE = "from the cache"
 """What is said of a step that did not run."""
-
-
-class BuildProgress(BaseModel):
-    """How far something is that is being built.
-
-    `fraction` is the share of the whole that is done, `cached` the part of it that did not run. `step_index` counts
-    from 0 to `steps`, measuring included; what has no steps of its own leaves them None.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    recipe: str
-    fraction: float = 0.0
-    text: str
-    step: str | None = None
-    step_index: int | None = None
-    steps: int | None = None
-    cached: float | None = None
 
 
 def read_progress(path: Path) -> BuildProgress | None:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from edgefleet_compression.builds.progress import FROM_CACHE
-from edgefleet_compression.builds.step_reports import StepReport
 from edgefleet_compression.cache import Cache, step_key
 from edgefleet_compression.errors import NotApplicable
 from edgefleet_compression.measuring.host import host
@@ -20,6 +19,7 @@ from edgefleet_compression.recipes.schemes import Scheme
 from edgefleet_compression.recipes.signatures import SIGNATURES
 from edgefleet_compression.step import Context
 from edgefleet_compression.steps import STEPS
+from edgefleet_contract.variants import StepReport
 
 LOG = "log.json"
 StepProgress = Callable[[int, str, float, str], None]

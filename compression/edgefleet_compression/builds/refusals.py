@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from edgefleet_compression import errors
 from edgefleet_compression.builds.messages import RefusalReason, WorkRefused
+from edgefleet_contract.errors import CardError, ContractError
 
 Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
 
 REASONS: tuple[tuple[type[Exception], RefusalReason], ...] = (
-    (errors.CardError, "bad_model"),
+    (CardError, "bad_model"),
     (errors.GraphError, "bad_model"),
     (errors.ArchitectureError, "bad_model"),
     (errors.DataError, "bad_data"),
@@ -54,7 +55,7 @@ def settled(future: Future[Outcome]) -> Outcome | WorkRefused:
 def refusal_of(error: Exception) -> WorkRefused:
     """The refusal that an error stands for, in one line."""
     reason: RefusalReason = next((reason for kind, reason in REASONS if isinstance(error, kind)), "unexpected")
-    if isinstance(error, errors.CompressionError):
+    if isinstance(error, errors.CompressionError | ContractError):
         sentence = str(error)
     elif errors.is_full_disk(error):
         reason = "full_disk"

@@ -6,13 +6,13 @@ such step is named, with what of its libraries and its host is another than it w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from edgefleet_compression.builds.lineage import Known, Lineage, differences
-from edgefleet_compression.builds.step_reports import StepReport
+from edgefleet_compression.builds.lineage import Known, differences
 from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.operations import Verdict
+from edgefleet_contract.variants import StepReport
 
-Verdict = Literal["equal", "equal_answers", "different"]
 NEAR = 1e-3
 """Logits that differ by less than this are the same answer, as they are where a model is exported."""
 ALWAYS = frozenset({"numpy", "onnx", "edgefleet"})

@@ -1,6 +1,8 @@
-"""What is said of each step of a build, and kept with the variant that it made."""
+"""What is computed with of the reports that steps make."""
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict
+
+from edgefleet_contract.variants import StepReport
 
 
 class StepFigures(BaseModel):
@@ -16,24 +18,6 @@ class StepFigures(BaseModel):
     parameters: int | None = None
     losses: tuple[float, ...] | None = None
     epoch_s: float | None = None
-
-
-class StepReport(BaseModel):
-    """What one step did; `seconds` are those of this run, next to none where it was cached.
-
-    `log` is what the step says of itself, in keys of its own. `revision` is the step's when it ran, `digest` that of
-    the state that it made; None for variants that were built before these were kept.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    step: str
-    config: dict[str, JsonValue]
-    cached: bool
-    seconds: float
-    log: dict[str, JsonValue]
-    revision: int | None = None
-    digest: str | None = None
 
 
 def figures_of(report: StepReport) -> StepFigures:

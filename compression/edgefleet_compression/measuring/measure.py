@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_contract.metrics import Metrics
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.card import ModelCard
+from edgefleet_contract.card import ModelCard
 
 SplitName = Literal["calib", "train", "val", "test"]
 Samples = NDArray[np.uint8] | NDArray[np.float32]

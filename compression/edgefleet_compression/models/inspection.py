@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from edgefleet_compression.errors import CardError, CompressionError, DataError, GraphError
-from edgefleet_compression.models.card import CARD_FILE, SAFE, ModelCard, parse_card
-from edgefleet_compression.models.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_compression.errors import CompressionError, DataError, GraphError
+from edgefleet_contract.card import CARD_FILE, SAFE, ModelCard, parse_card
+from edgefleet_contract.errors import CardError, ContractError
+from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_process.reading import digest_of_file
 
 ONNX_FILE = "model.onnx"
@@ -58,7 +59,7 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
         card: what they must be; None asks only what they are.
 
     Raises:
-        CompressionError: one line that says what is wrong and what to do.
+        CompressionError, ContractError: one line that says what is wrong and what to do.
     """
     given = {"onnx": str(onnx), "data": str(data), "card": None if card is None else card.model_dump(mode="json")}
     # -P: a folder named `compression` where the service was started must not shadow the standard library's.
@@ -114,7 +115,7 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
         scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
 
     Raises:
-        CompressionError: one line that says what is wrong and what to do.
+        CompressionError, ContractError: one line that says what is wrong and what to do.
     """
     for part, path in (("onnx", onnx), ("data", data)):
         refuse_pickles_by_name(path.name)
@@ -229,7 +230,7 @@ def _main(given: dict[str, Any]) -> dict[str, Any]:
     try:
         card = None if given["card"] is None else ModelCard.model_validate(given["card"])
         return {"ok": True, "findings": _look(onnx, data, card).model_dump(mode="json")}
-    except CompressionError as error:
+    except (CompressionError, ContractError) as error:
         return {"ok": False, "error": " ".join(str(error).split())}
     except ModuleNotFoundError as error:
         return {"ok": False, "error": f"'{error.name}' is missing: install edgefleet[controller,compression] here"}

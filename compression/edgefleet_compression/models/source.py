@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.errors import CardError, GraphError
+from edgefleet_compression.errors import GraphError
 from edgefleet_compression.models.brought import answered_classes, check_graph
-from edgefleet_compression.models.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_compression.models.data import Data, Samples, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
+from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import digest_of
 
 BATCH = 250

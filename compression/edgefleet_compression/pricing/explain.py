@@ -9,16 +9,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import get_args
 
 from edgefleet_compression.pricing.choosing import best_of, choose, nearest_of, preferring_what_is_known
 from edgefleet_compression.pricing.prices import Candidate
 from edgefleet_compression.pricing.quantities import QUANTITIES, Quantity
 from edgefleet_compression.pricing.verdicts import Verdict, judge, percent
+from edgefleet_contract.choices import Direction
 from edgefleet_profiles.parts import THIN_LINK_KBPS, Link
 from edgefleet_profiles.profile import Constraints, DeviceProfile, Preference
 
-Direction = Literal["above", "below"]
 SAME = 1e-6
 """Values that differ by a smaller share are one: nothing that is measured is more exact."""
 

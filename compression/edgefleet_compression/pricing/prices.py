@@ -4,13 +4,12 @@ Pure arithmetic on figures that were measured elsewhere and on those of the cata
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-from edgefleet_compression.measuring.metrics import Metrics
+from edgefleet_contract.choices import EnergySource
+from edgefleet_contract.metrics import Metrics
 from edgefleet_profiles.parts import Hardware
 from edgefleet_profiles.profile import DeviceProfile
 
-EnergySource = Literal["measured", "measured elsewhere", "modelled"]
 BYTES_PER_MB = 1_000_000
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.search.points import Point
+from edgefleet_contract.metrics import Metrics
 
 Z_95 = 1.959964
 NEAREST = 3

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.search.points import Point
+from edgefleet_contract.metrics import Metrics
 
 Cost = Callable[[Metrics], float | None]
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from edgefleet_compression.builds.messages import BuildOutcome
-from edgefleet_compression.builds.step_reports import StepReport
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.variants import StepReport
 from edgefleet_profiles.device_class import InstructionSet
 
 TECHNIQUES: dict[str, str] = {

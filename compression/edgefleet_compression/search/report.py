@@ -1,96 +1,82 @@
-"""What a search found, as plain values for JSON and tables; a recipe stands once, with what each class says of it."""
+"""What a search found, as the API shows it; a recipe stands once, with what each class says of it."""
 
 from typing import Any
 
+from edgefleet_compression.search.bounds import BoundsVerdict
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.search import Found
 from edgefleet_compression.search.targets import SearchTarget
+from edgefleet_contract.operations import StepCounts
+from edgefleet_contract.recipes import StepTable
+from edgefleet_contract.searches import BestOfOrder, BoundsView, Figures, FrontPoint, Nearest, SearchReport, TriedRecipe
+from edgefleet_profiles.device_class import InstructionSet
 
-FIGURES = (
-    "accuracy_val",
-    "accuracy_test",
-    "accuracy_test_ci",
-    "drop_val",
-    "drop_val_ci",
-    "drop_test",
-    "drop_test_ci",
-    "agreement_val",
-    "agreement",
-    "latency_ratio",
-    "p50_ms",
-    "encoding_bytes",
-    "file_bytes",
-    "parameters",
-    "peak_rss_mb",
-    "measured_on",
-)
+Targets = dict[InstructionSet, SearchTarget]
 
 
-def report(found: Found) -> dict[str, Any]:
-    """All of a search: what was asked, the front of each class, the table of orders, and every point.
-
-    Accuracies ending in `_val` are those that choices were made by, those in `_test` are only reported; drops are the
-    source's right answers beyond the variant's, with the 95 % interval of the paired difference.
-    """
+def report(found: Found) -> SearchReport:
+    """All of a search: what was asked, the front of each class, the table of orders, and every recipe."""
     targets = {target.instruction_set: target for target in found.ask.targets}
-    return {
-        "budget_s": found.ask.budget_s,
-        "seed": found.ask.seed,
-        "seconds": round(found.seconds, 1),
-        "measured": sum(p.metrics is not None for p in found.points),
-        "executions": found.executions,
-        "trainings": found.trainings,
-        "steps": {"run": sum(found.executions.values()), "cached": found.steps_cached},
-        "fronts": {one: [_row(p, targets[one]) for p in points] for one, points in found.fronts.items()},
-        "orders": {
-            order: {one: {"recipe": p.recipe.name, "quality": p.quality} for one, p in row.items()}
+    return SearchReport(
+        budget_s=found.ask.budget_s,
+        seed=found.ask.seed,
+        seconds=round(found.seconds, 1),
+        measured=sum(p.metrics is not None for p in found.points),
+        executions=found.executions,
+        trainings=found.trainings,
+        steps=StepCounts(run=sum(found.executions.values()), cached=found.steps_cached),
+        fronts={
+            one: [FrontPoint(recipe=p.recipe.name, order=p.order, **_figures(p, targets[one])) for p in points]
+            for one, points in found.fronts.items()
+        },
+        orders={
+            order: {one: BestOfOrder(recipe=p.recipe.name, quality=p.quality) for one, p in row.items()}
             for order, row in found.orders().items()
         },
-        "constraints": {
-            one: {
-                "met_by": [p.recipe.name for p in verdict.feasible],
-                "nearest": [
-                    {"recipe": p.recipe.name, "broken": {m.constraint: m.sentence for m in missed}}
-                    for p, missed in verdict.nearest
-                ],
-                "sentence": verdict.sentence,
-            }
-            for one, verdict in found.verdicts.items()
-        },
-        "points": _points(found, targets),
-    }
+        constraints={one: _bounds(verdict) for one, verdict in found.verdicts.items()},
+        points=_tried(found, targets),
+    )
 
 
-def _points(found: Found, targets: dict[Any, SearchTarget]) -> list[dict[str, Any]]:
-    by_recipe: dict[str, dict[str, Any]] = {}
+def _bounds(verdict: BoundsVerdict) -> BoundsView:
+    return BoundsView(
+        met_by=[p.recipe.name for p in verdict.feasible],
+        nearest=[
+            Nearest(recipe=p.recipe.name, broken={m.constraint: m.sentence for m in missed})
+            for p, missed in verdict.nearest
+        ],
+        sentence=verdict.sentence,
+    )
+
+
+def _tried(found: Found, targets: Targets) -> list[TriedRecipe]:
+    by_recipe: dict[str, list[Point]] = {}
     for point in found.points:
-        entry = by_recipe.setdefault(
-            point.recipe.name,
-            {
-                "recipe": point.recipe.name,
-                "title": point.recipe.title,
-                "order": point.order,
-                "steps": point.recipe.model_dump(mode="json")["steps"],
-                "classes": {},
-            },
+        by_recipe.setdefault(point.recipe.name, []).append(point)
+    return [
+        TriedRecipe(
+            recipe=name,
+            title=points[0].recipe.title,
+            order=points[0].order,
+            steps=[StepTable(step=s.step, config=s.config) for s in points[0].recipe.steps],
+            classes={p.instruction_set: Figures(**_figures(p, targets[p.instruction_set])) for p in points},
         )
-        row = _row(point, targets[point.instruction_set])
-        entry["classes"][point.instruction_set] = {k: v for k, v in row.items() if k not in ("recipe", "order")}
-    return list(by_recipe.values())
+        for name, points in by_recipe.items()
+    ]
 
 
-def _row(point: Point, target: SearchTarget) -> dict[str, Any]:
-    row: dict[str, Any] = {"recipe": point.recipe.name, "order": point.order, "rejected": point.rejected}
+def _figures(point: Point, target: SearchTarget) -> dict[str, Any]:
+    """What is known of a point: why it is out, and its figures where it was measured."""
     if point.metrics is None:
-        return row
-    latency_ms, latency = target.latency_ms(point.metrics)
-    energy_mj, energy = target.energy_mj(point.metrics)
-    figures = point.metrics.model_dump(mode="json", include=set(FIGURES))
+        return {"rejected": point.rejected}
+    latency_ms, latency_is = target.latency_ms(point.metrics)
+    energy_mj, energy_is = target.energy_mj(point.metrics)
+    shown = Figures.model_fields.keys() & type(point.metrics).model_fields.keys()
     return {
-        **row,
-        **figures,
+        "rejected": point.rejected,
+        **point.metrics.model_dump(include=shown),
         "latency_ms": latency_ms,
-        "latency_is": latency,
+        "latency_is": latency_is,
         "energy_mj": energy_mj,
-        "energy_is": energy,
+        "energy_is": energy_is,
     }

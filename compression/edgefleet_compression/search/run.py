@@ -12,12 +12,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles, RefusalReason, WorkRefused
-from edgefleet_compression.builds.progress import BuildProgress, read_progress
+from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
 from edgefleet_compression.search.points import Point
+from edgefleet_contract.operations import BuildProgress
 from edgefleet_profiles.device_class import InstructionSet
 
 POLL_S = 0.3

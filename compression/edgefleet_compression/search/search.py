@@ -11,7 +11,6 @@ from edgefleet_compression.builds.messages import ModelFiles, SourceRequest
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.models.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.recipes.signatures import SIGNATURES
@@ -32,6 +31,7 @@ from edgefleet_compression.search.rounds import Means, Planned
 from edgefleet_compression.search.run import Ground, Runs, SearchListener, Silence
 from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
 from edgefleet_compression.search.targets import SearchTarget
+from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_profiles.device_class import InstructionSet
 
 WORTH_PACKING = 64 * 1024

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from edgefleet_compression.measuring.metrics import Metrics
 from edgefleet_compression.pricing.prices import modelled_mj
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.searches import Origin
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.parts import Hardware
 from edgefleet_profiles.profile import DeviceProfile
-
-Origin = Literal["measured", "predicted", "modelled"]
 
 
 @dataclass(frozen=True)

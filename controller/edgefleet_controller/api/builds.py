@@ -1,66 +1,28 @@
 """Builds by recipes or by a search, the operations that they are, and what a search found."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Body, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
 from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.targets import SearchTarget, targets_of
-from edgefleet_controller.api.dependencies import ModelRef, ProfileName, TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_contract.builds import NewBuild, NewSearch
+from edgefleet_contract.operations import OperationRecord
+from edgefleet_contract.pages import Page
+from edgefleet_contract.searches import SearchReport
+from edgefleet_controller.api.dependencies import TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.models.by_search import Quest, read_picture, read_report
-from edgefleet_controller.records import OperationRecord
 from edgefleet_controller.service import Service
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.profile import DeviceProfile
 
 router = APIRouter(tags=["builds"])
-
-WEEK_MIN = 7 * 24 * 60
-MAX_RECIPES = 100
-Bound = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-
-
-class NewConstraints(BaseModel):
-    """Upper bounds that a variant must keep to; see `edgefleet compress --constraint`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    max_drop: Bound | None = None
-    latency_ratio: Bound | None = None
-    encoding_bytes: Bound | None = None
-    peak_rss_mb: Bound | None = None
-
-
-class NewSearch(BaseModel):
-    """Look for variants for so many minutes, for these classes (those of the profiles, else of the catalogue)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    budget_min: Annotated[float, Field(gt=0, le=WEEK_MIN, allow_inf_nan=False)]
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    classes: Annotated[list[InstructionSet], Field(min_length=1)] | None = None
-    constraints: NewConstraints = Field(default_factory=NewConstraints)
-
-
-class NewBuild(BaseModel):
-    """Compress a model for these profiles (those of all known devices): by recipes (all shipped ones), or by a search.
-
-    A recipe is the name of a shipped one, or a table with name, title and steps.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: ModelRef
-    profiles: list[ProfileName] | None = None
-    recipes: Annotated[list[str | dict[str, Any]], Field(max_length=MAX_RECIPES)] | None = None
-    search: NewSearch | None = None
 
 
 @router.post("/builds", status_code=202, responses=problems(400, 404, 413))
@@ -122,7 +84,7 @@ def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = No
 
 
 @router.get("/operations/{operation_id}/search", responses=problems(404))
-def get_search(service: TheService, operation_id: str) -> dict[str, Any]:
+def get_search(service: TheService, operation_id: str) -> SearchReport:
     """What a search found: the front of each class, the table of orders, and every point with its reason."""
     known = service.store.registry.operation(operation_id)
     found = read_report(service.operations.searches, known.id)

@@ -4,56 +4,24 @@ import socket
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
 
-from edgefleet_controller.api.dependencies import NameText, ProfileName, SelectorText, TheService
-from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_contract.base import NameText, SelectorText
+from edgefleet_contract.devices import AddedDevice, AdmissionRecord, DeviceStatus, DeviceView, NewDevice
+from edgefleet_contract.pages import Page
+from edgefleet_contract.profiles import ProfileView
+from edgefleet_contract.segments import SegmentRecord, SegmentView
+from edgefleet_controller.api.dependencies import TheService
+from edgefleet_controller.api.pages import Cursor, Limit, page
 from edgefleet_controller.api.problem import problems
-from edgefleet_controller.api.views import DeviceView
+from edgefleet_controller.api.showing import device_view
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.fleet.selection import labels, select
-from edgefleet_controller.records import AdmissionRecord, DeviceRecord, DeviceStatus, SegmentRecord
+from edgefleet_controller.records import DeviceRecord
 from edgefleet_profiles.errors import ProfileError, SelectorError
-from edgefleet_profiles.names import Name
-from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_profiles.selector import compile_selector
 
 router = APIRouter(tags=["fleet"])
-
-
-class ProfileView(BaseModel):
-    """A profile of the catalogue, with the source of every figure."""
-
-    name: str
-    device_class: str
-    profile: DeviceProfile
-
-    @classmethod
-    def of(cls, profile: DeviceProfile) -> "ProfileView":
-        """Show a profile."""
-        return cls(name=str(profile), device_class=str(profile.device_class), profile=profile)
-
-
-class NewDevice(BaseModel):
-    """A device to add; without an id one is made."""
-
-    id: Name | None = None
-    profile: ProfileName
-
-
-class AddedDevice(BaseModel):
-    """A device that was added, and the one line to run on it."""
-
-    id: str
-    profile: str
-    command: str
-
-
-class SegmentView(SegmentRecord):
-    """A segment with its devices counted now."""
-
-    devices: int
 
 
 def _view(service: TheService, device: DeviceRecord) -> DeviceView:
@@ -62,7 +30,7 @@ def _view(service: TheService, device: DeviceRecord) -> DeviceView:
         device_class: str | None = str(service.catalogue.profile(device.profile).device_class)
     except ProfileError:
         device_class = None
-    return DeviceView.of(
+    return device_view(
         device,
         generations,
         dict(labels(device, service.catalogue)),

@@ -3,10 +3,10 @@
 import os
 import shutil
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import APIRouter
 
+from edgefleet_contract.health import HealthView, SetAsideView, StateView
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.clock import now_ms
 
@@ -14,17 +14,17 @@ router = APIRouter(tags=["fleet"])
 
 
 @router.get("/health")
-def health(service: TheService) -> dict[str, Any]:
+def health(service: TheService) -> HealthView:
     """Whether the controller hears the broker, can write its state, and what it set aside."""
     folder = service.settings.state
-    return {
-        "status": "ok" if service.bus.connected else "no broker",
-        "version": version("edgefleet"),
-        "now_ms": now_ms(),
-        "state": {"writable": os.access(folder, os.W_OK), "free_bytes": shutil.disk_usage(folder).free},
-        "broker": service.access.url,
-        "messages": dict(service.ingest.counts),
-        "delivered_bytes": service.delivery.delivered_bytes(),
-        "damaged_blobs": sorted(service.delivery.damaged()),
-        "set_aside": [vars(entry) for entry in list(service.ingest.set_aside)],
-    }
+    return HealthView(
+        status="ok" if service.bus.connected else "no broker",
+        version=version("edgefleet"),
+        now_ms=now_ms(),
+        state=StateView(writable=os.access(folder, os.W_OK), free_bytes=shutil.disk_usage(folder).free),
+        broker=service.access.url,
+        messages=dict(service.ingest.counts),
+        delivered_bytes=service.delivery.delivered_bytes(),
+        damaged_blobs=sorted(service.delivery.damaged()),
+        set_aside=[SetAsideView(**vars(entry)) for entry in list(service.ingest.set_aside)],
+    )

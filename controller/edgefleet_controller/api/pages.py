@@ -1,23 +1,17 @@
 """Cursor pages: every listing answers `items` and `next`, the cursor of the page after."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel
+
+from edgefleet_contract.pages import Page
 
 T = TypeVar("T")
 V = TypeVar("V")
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many items")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
-
-
-class Page(BaseModel, Generic[V]):
-    """A page of a listing; `next` is null on the last one."""
-
-    items: list[V]
-    next: str | None = None
 
 
 def page(

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from edgefleet_contract.problems import MEDIA_TYPE, Problem
 from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, StoreError, first_fault
 from edgefleet_controller.trouble import why_unavailable
 
@@ -21,19 +21,9 @@ _STATUS: dict[type[ControllerError], HTTPStatus] = {
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
-MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL = 2000
 RETRY_AFTER_S = 10
 METHODS = ("GET", "PUT", "POST", "DELETE")
-
-
-class Problem(BaseModel):
-    """What every error answers, after RFC 9457."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

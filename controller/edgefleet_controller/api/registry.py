@@ -2,25 +2,19 @@
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict
 
-from edgefleet_controller.api.dependencies import ModelRef, TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_contract.base import ModelRef
+from edgefleet_contract.models import ModelView, NewModel
+from edgefleet_contract.pages import Page
+from edgefleet_controller.api.dependencies import TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, page
 from edgefleet_controller.api.problem import problems
-from edgefleet_controller.api.views import ModelView
+from edgefleet_controller.api.showing import model_view
 from edgefleet_controller.models.registration import register_model, take_upload
 from edgefleet_controller.models.removal import remove_model
 from edgefleet_protocol.fields import Digest
 
 router = APIRouter(tags=["registry"])
-
-
-class NewModel(BaseModel):
-    """The uploaded files of a model by their names; model.toml is one of them."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    files: dict[str, Digest]
 
 
 @router.put(
@@ -43,20 +37,20 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
 def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
     service.blobs.keep(new.files.values())
-    return ModelView.of(register_model(service.store, service.blobs, new.files))
+    return model_view(register_model(service.store, service.blobs, new.files))
 
 
 @router.get("/models")
 def list_models(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[ModelView]:
     """Registered model versions."""
     found = service.store.registry.models()
-    return page(found, lambda m: f"{m.name}@{m.version:09d}", ModelView.of, limit, cursor)
+    return page(found, lambda m: f"{m.name}@{m.version:09d}", model_view, limit, cursor)
 
 
 @router.get("/models/{ref}", responses=problems(404))
 def get_model(service: TheService, ref: ModelRef) -> ModelView:
     """A model version, written `fashion@1`."""
-    return ModelView.of(service.store.registry.model(*model_ref(ref)))
+    return model_view(service.store.registry.model(*model_ref(ref)))
 
 
 @router.delete("/models/{ref}", status_code=204, responses=problems(404, 409))

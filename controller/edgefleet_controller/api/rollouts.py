@@ -2,11 +2,13 @@
 
 from fastapi import APIRouter
 
+from edgefleet_contract.pages import Page
+from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_controller.api.dependencies import TheService
-from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_controller.api.pages import Cursor, Limit, page
 from edgefleet_controller.api.problem import problems
-from edgefleet_controller.api.views import PlanView, RolloutView
-from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec
+from edgefleet_controller.api.showing import rollout_view
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
 
@@ -15,7 +17,7 @@ router = APIRouter(tags=["rollouts"])
 
 def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
     store = service.store.rollouts
-    return RolloutView.of(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
+    return rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
 
 
 @router.post("/rollouts/plan", responses=problems(400, 404, 409, 413))

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from edgefleet_controller.api.dependencies import SelectorText, TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_contract.base import SelectorText
+from edgefleet_contract.telemetry import Bucket, GroupBy, TelemetryPage
+from edgefleet_controller.api.dependencies import TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.showing import telemetry_view
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.service import Service
@@ -17,8 +20,6 @@ from edgefleet_controller.store.merging import (
     DAY_MS,
     FOREVER_MS,
     Aggregate,
-    Bucket,
-    GroupBy,
     Origin,
     Question,
     floor,
@@ -26,7 +27,6 @@ from edgefleet_controller.store.merging import (
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.names import NAME_PATTERN
 from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
-from edgefleet_protocol.counters import COUNTS
 
 router = APIRouter(tags=["telemetry"])
 
@@ -34,54 +34,6 @@ ModelName = Annotated[str, Field(json_schema_extra={"pattern": r"^[a-z0-9][a-z0-
 _PIECE_MS = {"hour": DAY_MS, "day": 30 * DAY_MS}
 
 Moment = Annotated[int | None, Query(ge=0, lt=FOREVER_MS, description="milliseconds UTC, by when it was measured")]
-
-
-class TelemetryView(BaseModel):
-    """Telemetry of one group, merged from histograms and counts; null where nothing was measured."""
-
-    group: dict[str, Any]
-    bucket_ms: int | None
-    windows: int
-    requests: int
-    errors: int
-    not_finite: int
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    labelled: int
-    correct: int
-    accuracy: float | None
-    predicted: dict[str, int]
-
-    @classmethod
-    def of(cls, merged: Aggregate) -> "TelemetryView":
-        """Show what was merged."""
-        serving, scored = merged.counters.serving, merged.counters.scored
-        return cls(
-            group=merged.group,
-            bucket_ms=merged.bucket_ms,
-            windows=merged.windows,
-            **{name: getattr(serving, name) for name in COUNTS},
-            p50_ms=serving.latency.percentile_ms(50),
-            p95_ms=serving.latency.percentile_ms(95),
-            p99_ms=serving.latency.percentile_ms(99),
-            labelled=scored.n,
-            correct=scored.hits,
-            accuracy=scored.mean,
-            predicted=merged.counters.categories,
-        )
-
-
-class TelemetryPage(Page[TelemetryView]):
-    """A page of telemetry.
-
-    `reads` says what was counted: hourly roll-ups know no device, so that a question about devices is answered from
-    `windows` alone. Every window measured at `windows_from_ms` or later is kept; before that only whole hours are, and
-    only for questions that don't ask about devices.
-    """
-
-    reads: Literal["windows", "windows and roll-ups"]
-    windows_from_ms: int
 
 
 @router.get("/telemetry")
@@ -120,7 +72,7 @@ def telemetry(
         segments=scope.segments() if "segment" in columns else lambda _: (),
         by_device=scope.by_device,
     )
-    found = page(_answer(service, question, limit, cursor), lambda m: m.key, TelemetryView.of, limit, cursor)
+    found = page(_answer(service, question, limit, cursor), lambda m: m.key, telemetry_view, limit, cursor)
     return TelemetryPage(
         items=found.items,
         next=found.next,

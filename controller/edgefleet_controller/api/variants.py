@@ -2,13 +2,17 @@
 
 from fastapi import APIRouter
 
-from edgefleet_controller.api.dependencies import ModelRef, TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, Page, page
+from edgefleet_contract.base import ModelRef
+from edgefleet_contract.operations import OperationRecord
+from edgefleet_contract.pages import Page
+from edgefleet_contract.variants import VariantView
+from edgefleet_controller.api.dependencies import TheService, model_ref
+from edgefleet_controller.api.pages import Cursor, Limit, page
 from edgefleet_controller.api.problem import problems
-from edgefleet_controller.api.views import VariantView
+from edgefleet_controller.api.showing import variant_view
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.models.rebuild import find_original
-from edgefleet_controller.records import OperationRecord, VariantRecord
+from edgefleet_controller.records import VariantRecord
 from edgefleet_controller.service import Service
 
 router = APIRouter(tags=["registry"])
@@ -25,13 +29,13 @@ def list_variants(
     else:
         known = registry.model(*model_ref(model))
         found = registry.variants(known.name, known.version)
-    return page(found, lambda v: f"{v.model}@{v.version:09d}/{v.id}", VariantView.of, limit, cursor)
+    return page(found, lambda v: f"{v.model}@{v.version:09d}/{v.id}", variant_view, limit, cursor)
 
 
 @router.get("/variants/{variant}", responses=problems(404))
 def get_variant(service: TheService, variant: str) -> VariantView:
     """A variant by its id."""
-    return VariantView.of(_variant(service, variant))
+    return variant_view(_variant(service, variant))
 
 
 @router.post("/variants/{variant}/rebuilds", status_code=202, responses=problems(404, 409))

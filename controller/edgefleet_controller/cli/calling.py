@@ -13,6 +13,7 @@ import httpx
 import typer
 
 from edgefleet_compression.errors import CompressionError
+from edgefleet_contract.errors import ContractError
 from edgefleet_controller.cli.ending import INTERRUPTED, USAGE, refuse
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.errors import ControllerError
@@ -60,7 +61,7 @@ def calling(api: str | None) -> Iterator[Client]:
         yield client
     except BrokenPipeError:
         raise
-    except (ControllerError, CompressionError, ProfileError, OSError) as error:
+    except (ControllerError, CompressionError, ContractError, ProfileError, OSError) as error:
         refuse(error)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from edgefleet_compression.errors import CompressionError
+from edgefleet_contract.errors import ContractError
 from edgefleet_controller.cli.ending import INTERRUPTED, refuse
 from edgefleet_controller.demo.run import DemoSettings, run_demo, stop_demo
 from edgefleet_controller.errors import ControllerError
@@ -30,7 +31,7 @@ def demo(
         if stop:
             raise typer.Exit(stop_demo(state, console))
         status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), console)
-    except (ControllerError, CompressionError) as error:
+    except (ControllerError, CompressionError, ContractError) as error:
         refuse(error)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

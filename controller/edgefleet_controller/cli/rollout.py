@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_controller.cli import spec as options
 from edgefleet_controller.cli.calling import Api, AsJson, Limit, Timeout, calling, listing, one
 from edgefleet_controller.cli.ending import OK
@@ -13,7 +14,6 @@ from edgefleet_controller.cli.rollout_tables import print_devices, print_plan, p
 from edgefleet_controller.cli.watch import status_of, watch
 from edgefleet_controller.cli.waves import Tally
 from edgefleet_controller.clock import now_ms
-from edgefleet_controller.records import RolloutPhase
 from edgefleet_protocol.phases import PHASES
 
 app = typer.Typer(no_args_is_help=True, help="Roll models out in waves; watch, stop and roll back.")

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_controller.cli.calling import Json, listing
 from edgefleet_controller.cli.figures import NONE, count, marked, number, short, size, span, when
 from edgefleet_controller.cli.printing import console, print_facts, print_table
 from edgefleet_controller.cli.watch import header, way_back
 from edgefleet_controller.cli.waves import Tally
 from edgefleet_controller.client import Client
-from edgefleet_controller.records import RolloutSpec
 
 
 def print_plan(client: Client, planned: Json, asked: RolloutSpec) -> None:

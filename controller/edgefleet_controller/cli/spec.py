@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers
 from edgefleet_controller.errors import first_fault
-from edgefleet_controller.records import Gate, RolloutSpec, Timers
 
 Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")]
 Segment = Annotated[str | None, typer.Option("--segment", help="to the devices of this segment")]

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from edgefleet_contract.rollouts import BACK
 from edgefleet_controller.cli.calling import Json
 from edgefleet_controller.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_controller.cli.figures import span
@@ -16,7 +17,6 @@ from edgefleet_controller.cli.waiting import looks
 from edgefleet_controller.cli.waves import ENDED_STATES, Tally, bar, eta_s, phases
 from edgefleet_controller.client import Client
 from edgefleet_controller.clock import now_ms
-from edgefleet_controller.records import BACK
 
 QUIET_S = 2.0
 

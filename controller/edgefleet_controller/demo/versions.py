@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safetensors.numpy import load, save
 
-from edgefleet_compression.errors import CardError
-from edgefleet_compression.models.card import CARD_FILE, load_card
+from edgefleet_contract.card import CARD_FILE, load_card
+from edgefleet_contract.errors import CardError
 
 FINETUNED = "finetuned.safetensors"
 SWAPPED = ((0, 6), (2, 4))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from edgefleet_controller.records import HeardRecord
+from edgefleet_contract.devices import HeardRecord
 
 
 def alternates(heard: str, now_ms: int, current: HeardRecord, others: Iterable[HeardRecord], window_ms: int) -> bool:

@@ -3,11 +3,12 @@
 import secrets
 import shlex
 
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound, Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
-from edgefleet_controller.records import AdmissionRecord, DeviceRecord
+from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import must_be_told
 from edgefleet_controller.fleet.identities import Identities
-from edgefleet_controller.records import AdmissionRecord, ExecutionRecord
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.rollouts.superseding import after_another
 from edgefleet_controller.store import Store

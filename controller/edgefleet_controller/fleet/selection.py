@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from edgefleet_controller.records import DeviceRecord, DeviceStatus
+from edgefleet_contract.devices import DeviceStatus
+from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.members import Member

@@ -9,13 +9,14 @@ from typing import Any
 
 from edgefleet_compression.builds.entry_points import build_variant, weights_of
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles, WorkRefused
-from edgefleet_compression.builds.progress import BuildProgress, read_progress
+from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.cache import Cache
+from edgefleet_contract.operations import BuildProgress, OperationRecord
 from edgefleet_controller.models.needs import NeededVariant
 from edgefleet_controller.models.pace import BuildShare, in_words, seconds_left, share_done
 from edgefleet_controller.models.workshop import Workshop
-from edgefleet_controller.records import ModelRecord, OperationRecord
+from edgefleet_controller.records import ModelRecord
 from edgefleet_profiles.profile import DeviceProfile
 
 POLL_S = 0.3

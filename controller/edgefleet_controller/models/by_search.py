@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.progress import BuildProgress
 from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.plots import draw
 from edgefleet_compression.search.points import Point
@@ -16,8 +15,10 @@ from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import SearchStatus
 from edgefleet_compression.search.search import Ask, Found, SearchFolders, search
 from edgefleet_compression.search.targets import SearchTarget
+from edgefleet_contract.operations import BuildProgress, OperationRecord
+from edgefleet_contract.searches import SearchReport
 from edgefleet_controller.models.workshop import Workshop
-from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
+from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_protocol.manifest import BlobRef
 
@@ -60,7 +61,7 @@ def compress_by_search(
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
         raise RuntimeError(f"no variant could be built: {why}")
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
-    said = report(found)
+    said = report(found).model_dump(mode="json")
     _keep(shop, operation.id, said)
     return {
         "variants": [v.id for v in variants],
@@ -70,13 +71,12 @@ def compress_by_search(
     }
 
 
-def read_report(searches: Path, operation_id: str) -> dict[str, Any] | None:
+def read_report(searches: Path, operation_id: str) -> SearchReport | None:
     """The report of a search that has ended, if it is still kept."""
     try:
-        found: dict[str, Any] = json.loads((searches / Path(operation_id).name / REPORT).read_bytes())
+        return SearchReport.model_validate_json((searches / Path(operation_id).name / REPORT).read_bytes())
     except (OSError, ValueError):
         return None
-    return found
 
 
 def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:

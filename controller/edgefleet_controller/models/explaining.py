@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.pricing.explain import Explanation, Situation, explain
 from edgefleet_compression.pricing.prices import Candidate
+from edgefleet_contract.card import ModelCard
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.models.needs import candidate
 from edgefleet_controller.records import ModelRecord, VariantRecord

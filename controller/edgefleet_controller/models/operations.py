@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.builds.worker_pool import WorkerPool
-from edgefleet_compression.models.card import ModelCard
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_contract.card import ModelCard
+from edgefleet_contract.operations import OperationRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreUnavailable
@@ -21,7 +22,7 @@ from edgefleet_controller.models.by_search import Quest, compress_by_search
 from edgefleet_controller.models.needs import needed_variants
 from edgefleet_controller.models.rebuild import Original, rebuild
 from edgefleet_controller.models.workshop import Folders, Workshop
-from edgefleet_controller.records import ModelRecord, OperationRecord
+from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.trouble import why_unavailable
 from edgefleet_profiles.profile import DeviceProfile
@@ -116,8 +117,9 @@ class Operations:
 
     def _close(self, operation: OperationRecord, *, result: Any = None, error: str | None = None) -> None:
         latest = self._store.registry.operation(operation.id)
-        changes = {"state": "failed" if error else "succeeded", "result": result, "error": error}
-        self._store.registry.put_operation(latest.model_copy(update={**changes, "changed_ms": now_ms()}))
+        state = "failed" if error else "succeeded"
+        closed = {**latest.model_dump(), "state": state, "result": result, "error": error, "changed_ms": now_ms()}
+        self._store.registry.put_operation(OperationRecord.model_validate(closed))
         reach("operation_closed")
 
 

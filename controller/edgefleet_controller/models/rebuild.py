@@ -8,16 +8,17 @@ from typing import Any
 
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
-from edgefleet_compression.builds.lineage import Lineage
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest, WorkRefused
-from edgefleet_compression.builds.progress import BuildProgress, read_progress
+from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, RebuildComparison, compare
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
+from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.operations import BuildProgress, OperationRecord
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
-from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
+from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.encoding import compress

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.card import CARD_FILE, check_files, parse_card
 from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_contract.card import CARD_FILE, check_files, parse_card
+from edgefleet_contract.errors import ContractError
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused, StoreError
@@ -53,7 +54,7 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
         check_files(card, paths)
         if card.onnx:
             inspect_model(paths[card.onnx.file], paths[card.data.file], card)
-    except (CompressionError, UnicodeDecodeError) as error:
+    except (CompressionError, ContractError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
     reach("model_checked")
     wanted = {CARD_FILE: files[CARD_FILE], **card.files}

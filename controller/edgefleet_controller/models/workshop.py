@@ -8,16 +8,16 @@ from pathlib import Path
 
 from edgefleet_compression.builds.entry_points import make_golden, source_metrics
 from edgefleet_compression.builds.messages import GoldenRequest, ModelFiles, SourceRequest, WorkRefused
-from edgefleet_compression.builds.progress import BuildProgress
 from edgefleet_compression.builds.worker_pool import WorkerPool
-from edgefleet_compression.models.card import ModelCard
+from edgefleet_contract.card import ModelCard
+from edgefleet_contract.operations import BuildProgress, OperationRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.models.needs import choose_for
 from edgefleet_controller.models.publishing import Publisher
-from edgefleet_controller.records import ModelRecord, OperationRecord, VariantRecord
+from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_protocol.manifest import BlobRef

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from edgefleet_controller.records import Evidence, Gate
+from edgefleet_contract.rollouts import Gate
+from edgefleet_controller.records import Evidence
 from edgefleet_protocol.counters import Moments
 
 _NORMAL = NormalDist()

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
-from edgefleet_controller.records import ExecutionRecord
+from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_protocol.phases import ENDED, Phase
 
 

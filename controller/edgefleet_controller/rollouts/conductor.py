@@ -8,10 +8,11 @@ from typing import Literal, Protocol
 
 from prometheus_client import Histogram
 
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase, WavePhase
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts import orders
 from edgefleet_controller.rollouts.behaviour import Finding, examine
 from edgefleet_controller.rollouts.directions import Directions

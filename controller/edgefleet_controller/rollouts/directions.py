@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgefleet_controller.records import DesiredRecord, ExecutionRecord, RolloutRecord
+from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.members import Member
 from edgefleet_protocol.messages import MAX_GENERATION

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgefleet_controller.records import ExecutionRecord, Gate
+from edgefleet_contract.rollouts import ExecutionRecord, Gate
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.by_phase import Group
 from edgefleet_protocol.phases import DECIDED, ENDED_OTHERWISE, FAILED

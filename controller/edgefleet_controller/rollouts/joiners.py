@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 
+from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.clock import now_ms
-from edgefleet_controller.records import ExecutionRecord, RolloutRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import assigned, target
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import join

@@ -1,10 +1,11 @@
 """Planning and starting rollouts: from a spec and the fleet as stored to waves of executions."""
 
+from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
-from edgefleet_controller.records import RolloutRecord, RolloutSpec
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import Assigned, Plan, PlannedDevice, plan
 from edgefleet_controller.store import Store

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
 from edgefleet_controller.errors import Refused
-from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.rollout import (
     Decision,
     End,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from edgefleet_controller.records import ExecutionRecord, RolloutRecord, RolloutSpec, WaveRecord
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec, WaveRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_protocol.features import lacking
 from edgefleet_protocol.phases import Phase
 

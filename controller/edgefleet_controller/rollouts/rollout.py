@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgefleet_controller.records import ExecutionRecord, RolloutPhase, RolloutRecord, WavePhase, WaveRecord
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase, WavePhase, WaveRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge

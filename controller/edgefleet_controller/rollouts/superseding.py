@@ -3,7 +3,7 @@
 Rollout ids are UUIDv7: the greater one began later.
 """
 
-from edgefleet_controller.records import ExecutionRecord
+from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_protocol.messages import Attempt
 from edgefleet_protocol.phases import ENDED
 

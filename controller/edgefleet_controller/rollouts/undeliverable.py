@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.delivery.blob_checks import advice
-from edgefleet_controller.records import ExecutionRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.phases import Phase
 

@@ -1,6 +1,6 @@
 """Incarnations of one device that were heard in turn, and devices that are in conflict for it."""
 
-from edgefleet_controller.records import ConflictRecord, HeardRecord
+from edgefleet_contract.devices import ConflictRecord, HeardRecord
 from edgefleet_controller.store.database import Database
 from edgefleet_protocol.phases import ENDED
 

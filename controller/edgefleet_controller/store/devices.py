@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
+from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.records import AdmissionRecord, DesiredRecord, DeviceRecord, DeviceStatus, SegmentRecord
+from edgefleet_controller.records import DesiredRecord, DeviceRecord
 from edgefleet_controller.store.database import Database, Into, Row
 from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED

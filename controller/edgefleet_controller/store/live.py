@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from edgefleet_controller.records import ExecutionRecord
+from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.store.database import Database
 
 _OF = "SELECT * FROM executions WHERE rollout = ? ORDER BY wave, device"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from edgefleet_controller.records import DeviceStatus
+from edgefleet_contract.devices import DeviceStatus
 from edgefleet_controller.store.database import Database
 
 _SELECT = """SELECT d.id, d.region || '/' || d.hardware || '/' || d.link, d.labels, coalesce(m.generation, 0),

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
+from edgefleet_contract.telemetry import Bucket, GroupBy
 from edgefleet_controller.store.columns import from_row
 from edgefleet_protocol.counters import Counters
 
-GroupBy = Literal["device", "model", "variant", "model_version", "hardware", "region", "link", "segment"]
 GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
-Bucket = Literal["hour", "day", "none"]
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from edgefleet_contract.operations import OperationRecord
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.records import ChoiceRecord, ModelRecord, OperationRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store.database import Database, Row
 
 _JSON = ("files", "card", "instruction_sets", "delivery_bytes", "metrics", "runtime", "steps", "lineage", "reasons")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 
+from edgefleet_contract.rollouts import BACK, ExecutionRecord, RolloutPhase
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.records import BACK, ExecutionRecord, RolloutPhase, RolloutRecord
+from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.database import Database, Into, Row
 from edgefleet_controller.store.live import LiveExecutions
 from edgefleet_protocol.phases import ENDED

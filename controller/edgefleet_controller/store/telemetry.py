@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
+from edgefleet_contract.telemetry import GroupBy
 from edgefleet_controller.store.columns import COLUMNS, of_window, selected
 from edgefleet_controller.store.database import Database, Row, Snapshot
-from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, Aggregate, GroupBy, Merger, Question, Span, spans
+from edgefleet_controller.store.merging import DAY_MS, HOUR_MS, Aggregate, Merger, Question, Span, spans
 from edgefleet_controller.store.rollups import UNKNOWN
 from edgefleet_protocol.messages import TelemetryWindow
 

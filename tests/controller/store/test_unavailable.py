@@ -11,9 +11,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.problem import add_problems
 from edgefleet_controller.errors import DiskFull, ReadOnly, StoreFault, StoreUnavailable, Taken, TooManyFiles
-from edgefleet_controller.records import SegmentRecord
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
 from edgefleet_controller.store.migrations import FLEET

@@ -10,8 +10,9 @@ import pytest
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.cli import app
-from edgefleet_controller.records import AdmissionRecord, ChoiceRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.serve import announce
 from edgefleet_controller.service import Service
 from edgefleet_protocol.canonical import digest

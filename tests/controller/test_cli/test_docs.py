@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from edgefleet_contract.rollouts import Gate, Timers
 from edgefleet_controller.cli import app
 from edgefleet_controller.cli.ending import OK, REFUSED, ROLLOUT_FAILED, TIMED_OUT, USAGE
 from edgefleet_controller.cli.telemetry import By
-from edgefleet_controller.records import Gate, Timers
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 SECTIONS = dict(re.findall(r"^### `edgefleet ([a-z -]+[a-z])[^`]*`\n(.*?)(?=^##|\Z)", PAGE, flags=re.M | re.S))

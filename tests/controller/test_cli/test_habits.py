@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.cli import app
 from edgefleet_controller.cli.calling import PAGE
 from edgefleet_controller.cli.printing import print_table
 from edgefleet_controller.credentials import make_credentials
-from edgefleet_controller.records import SegmentRecord
 
 LISTINGS = ["model", "variant", "profile", "device", "segment", "rollout", "operation"]
 

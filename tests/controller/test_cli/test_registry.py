@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefleet_controller.records import OperationRecord
+from edgefleet_contract.operations import OperationRecord
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 

@@ -12,18 +12,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edgefleet_compression.errors import CardError
-from edgefleet_compression.models.formats import refuse_pickles, refuse_pickles_by_name
-from edgefleet_compression.recipes.signatures import SourceKind
+from edgefleet_contract.errors import CardError
+from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
+from edgefleet_protocol.fields import Digest
 
 CARD_FILE = "model.toml"
 SAFE = {"weights": ".safetensors", "onnx": ".onnx", "data": ".npz"}
 DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights"), "onnx": ("onnx",)}
-SOURCES: dict[str, SourceKind] = {"architecture": "torch", "onnx": "brought"}
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SOURCES: dict[str, Literal["torch", "brought"]] = {"architecture": "torch", "onnx": "brought"}
 
 
 class Part(BaseModel):
@@ -122,7 +120,7 @@ class ModelCard(Part):
         return {ref.file: ref.sha256 for ref in (self.weights, self.onnx, self.data) if ref}
 
     @property
-    def source(self) -> SourceKind:
+    def source(self) -> Literal["torch", "brought"]:
         """What a recipe is given at its start."""
         return SOURCES[self.door]
 

@@ -1,12 +1,12 @@
 """A card says what a model is; what could run code or lead out of the folder is refused."""
 
-import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.errors import CardError
-from edgefleet_compression.models.card import ModelCard, load_card, parse_card
+from edgefleet_contract.card import load_card, parse_card
+from edgefleet_contract.errors import CardError
 
 DIGEST = "0" * 64
 
@@ -20,15 +20,24 @@ def card_text(weights: str = "w.safetensors", data: str = "d.npz", more: str = "
 
 
 @pytest.fixture
-def own_folder(tiny_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_folder, tmp_path / "own"))
+def folder(tmp_path: Path) -> Path:
+    """A model's folder; nobody reads what its files hold."""
+    files = {"weights.safetensors": b"weights", "data.npz": b"data"}
+    made = tmp_path / "own"
+    made.mkdir()
+    text = card_text(*files)
+    for name, data in files.items():
+        (made / name).write_bytes(data)
+        text = text.replace(DIGEST, sha256(data).hexdigest(), 1)
+    (made / "model.toml").write_text(text)
+    return made
 
 
-def test_a_card_is_read_with_its_defaults(tiny_card: ModelCard) -> None:
-    assert (tiny_card.name, tiny_card.version, tiny_card.task, tiny_card.door) == (
-        "tiny", 1, "classification", "architecture")  # fmt: skip
-    assert tiny_card.preprocessing.scale == pytest.approx(1 / 255)
-    assert set(tiny_card.files) == {"weights.safetensors", "data.npz"}
+def test_a_card_is_read_with_its_defaults(folder: Path) -> None:
+    card = load_card(folder)
+    assert (card.name, card.version, card.task, card.door) == ("m", 1, "classification", "architecture")
+    assert card.preprocessing.scale == pytest.approx(1 / 255)
+    assert set(card.files) == {"weights.safetensors", "data.npz"}
 
 
 @pytest.mark.parametrize("weights", ["w.pt", "w.pth", "w.pt2", "w.pkl", "w.bin", "deep/w.ckpt", "W.PT"])
@@ -43,11 +52,11 @@ def test_a_path_out_of_the_folder_is_refused(weights: str) -> None:
         parse_card(card_text(weights=weights))
 
 
-def test_a_link_out_of_the_folder_is_refused(own_folder: Path, tmp_path: Path) -> None:
-    (own_folder / "data.npz").rename(tmp_path / "elsewhere.npz")
-    (own_folder / "data.npz").symlink_to(tmp_path / "elsewhere.npz")
+def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "data.npz").rename(tmp_path / "elsewhere.npz")
+    (folder / "data.npz").symlink_to(tmp_path / "elsewhere.npz")
     with pytest.raises(CardError, match="link out of"):
-        load_card(own_folder)
+        load_card(folder)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +83,14 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
         load_card(tmp_path)
 
 
-def test_a_file_with_another_content_is_refused(own_folder: Path) -> None:
-    with (own_folder / "data.npz").open("ab") as file:
+def test_a_file_with_another_content_is_refused(folder: Path) -> None:
+    with (folder / "data.npz").open("ab") as file:
         file.write(b"more")
     with pytest.raises(CardError, match=r"'data\.npz' has sha256"):
-        load_card(own_folder)
+        load_card(folder)
 
 
-def test_a_missing_file_is_named(own_folder: Path) -> None:
-    (own_folder / "weights.safetensors").unlink()
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
     with pytest.raises(CardError, match=r"'weights\.safetensors' is named by model\.toml and isn't there"):
-        load_card(own_folder)
+        load_card(folder)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from edgefleet_compression.errors import CardError
+from edgefleet_contract.errors import CardError
 
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
 RUNS_CODE = "loading this format runs code that the file brings"

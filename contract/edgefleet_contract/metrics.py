@@ -1,9 +1,11 @@
 """What is known of every variant; None means not measured, never 0."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from edgefleet_contract.base import Shape
 
 
-class Metrics(BaseModel):
+class Metrics(Shape):
     """The same figures for every variant.
 
     Accuracies are shares (0 to 1) of the ONNX file in onnxruntime: `accuracy_val` is what choices are made on,

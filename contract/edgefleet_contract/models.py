@@ -1,0 +1,22 @@
+"""Registered model versions."""
+
+from edgefleet_contract.base import Request, Shape
+from edgefleet_protocol.fields import Digest
+
+
+class NewModel(Request):
+    """The uploaded files of a model by their names; model.toml is one of them."""
+
+    files: dict[str, Digest]
+
+
+class ModelView(Shape):
+    """A registered model version."""
+
+    model: str
+    name: str
+    version: int
+    task: str
+    labels: list[str]
+    files: dict[str, str]
+    created_ms: int

@@ -1,0 +1,14 @@
+"""Cursor pages: every listing answers `items` and `next`, the cursor of the page after."""
+
+from typing import Generic, TypeVar
+
+from edgefleet_contract.base import Shape
+
+Item = TypeVar("Item")
+
+
+class Page(Shape, Generic[Item]):
+    """A page of a listing; `next` is null on the last one."""
+
+    items: list[Item]
+    next: str | None = None

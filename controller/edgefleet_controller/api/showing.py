@@ -1,0 +1,165 @@
+"""Records as the API shows them."""
+
+from edgefleet_compression.pricing.explain import Flip
+from edgefleet_compression.pricing.verdicts import Verdict
+from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
+from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
+from edgefleet_contract.models import ModelView
+from edgefleet_contract.rollouts import RolloutView, WaveView
+from edgefleet_contract.telemetry import TelemetryView
+from edgefleet_contract.variants import VariantView
+from edgefleet_controller.models.explaining import Explained
+from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
+from edgefleet_controller.store.merging import Aggregate
+from edgefleet_profiles.parts import CHUNK_BYTES
+from edgefleet_protocol.counters import COUNTS
+
+
+def model_view(record: ModelRecord) -> ModelView:
+    """Show a record."""
+    card = record.card
+    return ModelView(model=record.ref, task=card["task"], labels=card["labels"], **record.model_dump(exclude={"card"}))
+
+
+def variant_view(record: VariantRecord) -> VariantView:
+    """Show a record; `delivery_bytes` is that of an ordinary link."""
+    metrics = record.metrics.model_dump()
+    return VariantView(
+        model=f"{record.model}@{record.version}",
+        accuracy=metrics["accuracy_test"],
+        accuracy_ci=metrics["accuracy_test_ci"],
+        delivery_bytes=record.delivery_bytes[CHUNK_BYTES],
+        **{k: v for k, v in metrics.items() if k in VariantView.model_fields},
+        **record.model_dump(
+            include={"id", "recipe", "title", "instruction_sets", "manifest", "runtime", "steps", "lineage"}
+        ),
+    )
+
+
+def choice_view(record: ChoiceRecord) -> ChoiceView:
+    """Show a record."""
+    return ChoiceView(profile=record.profile, variant=record.variant, reasons=record.reasons)
+
+
+def device_view(
+    record: DeviceRecord,
+    generations: dict[str, int],
+    labels: dict[str, str],
+    device_class: str | None,
+    *,
+    conflict: ConflictRecord | None,
+    lost_windows: int,
+) -> DeviceView:
+    """Show a record together with the generations that were asked of the device."""
+    said = record.reported
+    return DeviceView(
+        profile=record.profile,
+        **said.facts.model_dump(include={"region", "hardware", "link", "simulated"}),
+        **record.model_dump(
+            include={"id", "status", "added_as", "online", "first_seen_ms", "last_seen_ms", "incarnation"}
+        ),
+        device_class=device_class,
+        conflict=conflict,
+        lost_windows=lost_windows,
+        labels=labels,
+        boot=said.boot,
+        agent_version=said.agent_version,
+        endpoint=said.endpoint,
+        facts=said.facts,
+        host_facts=said.host_facts,
+        models={
+            name: DeviceModelView(
+                generation=model.generation,
+                desired_generation=generations.get(name),
+                answering=model.answering,
+                slots=list(model.slots),
+                attempt=model.attempt,
+                lost=model.lost,
+            )
+            for name, model in said.models.items()
+        },
+        spooled_windows=said.spooled_windows,
+        dropped_windows=said.dropped_windows,
+        set_aside=said.set_aside,
+        disk_trouble=said.disk_trouble,
+    )
+
+
+def rollout_view(record: RolloutRecord, counts: dict[int, dict[str, int]], back: dict[str, int]) -> RolloutView:
+    """Show a record together with the phases of its executions, and of their ways back."""
+    total: dict[str, int] = {}
+    for of_wave in counts.values():
+        for phase, count in of_wave.items():
+            total[phase] = total.get(phase, 0) + count
+    spec = record.spec
+    return RolloutView(
+        model=f"{spec.model}@{spec.version}",
+        segment=spec.segment,
+        selector=spec.selector,
+        waves=[WaveView(**w.model_dump(), counts=counts.get(w.number, {})) for w in record.waves],
+        counts=total,
+        counts_back=back,
+        spec=spec,
+        **record.model_dump(include={"id", "state", "reason", "created_ms", "changed_ms"}),
+    )
+
+
+def offer_view(verdict: Verdict, reason: str) -> OfferView:
+    """Show a verdict with its reason."""
+    candidate, cost = verdict.candidate, verdict.price
+    return OfferView(
+        variant=candidate.variant,
+        recipe=candidate.recipe,
+        accuracy_val=candidate.metrics.accuracy_val,
+        agreement_val=candidate.metrics.agreement_val,
+        delivery_bytes=candidate.delivery_bytes,
+        peak_rss_mb=candidate.metrics.peak_rss_mb,
+        broken=[BrokenView(constraint=b.constraint, sentence=b.sentence) for b in verdict.broken],
+        reason=reason,
+        **{name: value for name, value in vars(cost).items() if name in OfferView.model_fields},
+    )
+
+
+def flip_view(flip: Flip) -> FlipView:
+    """Show a flip."""
+    return FlipView(**{**vars(flip), "variant": flip.winner.variant if flip.winner else None})
+
+
+def explanation_view(model: str, explained: Explained) -> ExplanationView:
+    """Show an explanation."""
+    found = explained.explanation
+    situation = found.situation
+
+    def offer(verdict: Verdict | None) -> OfferView | None:
+        return None if verdict is None else offer_view(verdict, found.reasons[verdict.candidate.variant])
+
+    return ExplanationView(
+        model=model,
+        profile=str(situation.profile),
+        constraints=situation.asked(),
+        source_accuracy=situation.source_accuracy,
+        winner=offer(found.winner),
+        runner_up=offer(found.runner_up),
+        candidates=[offer_view(v, found.reasons[v.candidate.variant]) for v in situation.verdicts()],
+        flips=[flip_view(flip) for flip in found.flips],
+        preferences={prefer: c.variant if c else None for prefer, c in found.preferences.items()},
+        made_for_others=explained.made_for_others,
+    )
+
+
+def telemetry_view(merged: Aggregate) -> TelemetryView:
+    """Show what was merged."""
+    serving, scored = merged.counters.serving, merged.counters.scored
+    return TelemetryView(
+        group=merged.group,
+        bucket_ms=merged.bucket_ms,
+        windows=merged.windows,
+        **{name: getattr(serving, name) for name in COUNTS},
+        p50_ms=serving.latency.percentile_ms(50),
+        p95_ms=serving.latency.percentile_ms(95),
+        p99_ms=serving.latency.percentile_ms(99),
+        labelled=scored.n,
+        correct=scored.hits,
+        accuracy=scored.mean,
+        predicted=merged.counters.categories,
+    )
