@@ -23,7 +23,7 @@ import onnxruntime as ort
 from benchmarks.processes import EXAMPLE, Agent, Controller, example, wait
 from benchmarks.result import Result, at_most
 from benchmarks.timing import Comparison, compare, spread
-from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
 
 PROFILE = "eu/x86-avx2/ethernet"

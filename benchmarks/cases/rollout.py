@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> Result:
                 fleet.end()
 
 
-class Controller:
+class MeasuredController:
     """The running process: its API, its figures, and its memory at any time."""
 
     def __init__(self, pid: int, api: str, broker: str) -> None:
@@ -119,7 +119,7 @@ class Controller:
 
 
 @contextmanager
-def _controller(folder: Path) -> Iterator[Controller]:
+def _controller(folder: Path) -> Iterator[MeasuredController]:
     state = folder / "controller"
     (state / "controller.json").unlink(missing_ok=True)
     command = [sys.executable, "-m", "edgefleet_controller", "serve", "--state", str(state), "--accept-all"]
@@ -128,7 +128,7 @@ def _controller(folder: Path) -> Iterator[Controller]:
     try:
         _until(lambda: (state / "controller.json").exists(), "the controller", 60)
         where = json.loads((state / "controller.json").read_text())
-        controller = Controller(child.pid, where["api"], where["broker"])
+        controller = MeasuredController(child.pid, where["api"], where["broker"])
         controller.client.wait_until_up(30)
         try:
             yield controller
@@ -152,7 +152,7 @@ def _build(client: Client, profiles: Sequence[str]) -> None:
         raise RuntimeError(f"the build failed: {done['error']}")
 
 
-def _measure(controller: Controller, fleet: Reporters, options: argparse.Namespace) -> Result:
+def _measure(controller: MeasuredController, fleet: Reporters, options: argparse.Namespace) -> Result:
     rows: list[Row] = []
     idle_mb = controller.now_mb
     rows += _rounds(controller, fleet, options.devices)
@@ -190,7 +190,7 @@ def _bars(plan_s: Sequence[float], ticks: Sequence[float], peak_mb: float) -> li
     ]
 
 
-def _rounds(controller: Controller, fleet: Reporters, devices: int) -> list[Row]:
+def _rounds(controller: MeasuredController, fleet: Reporters, devices: int) -> list[Row]:
     """The first reports of a whole fleet, and then heartbeats that say nothing new."""
     rows = []
     for name in ("first reports of everyone", *["a heartbeat of everyone"] * 3):
@@ -212,7 +212,7 @@ def _rounds(controller: Controller, fleet: Reporters, devices: int) -> list[Row]
     return rows
 
 
-def _settled(controller: Controller, wanted: int, began: float) -> float:
+def _settled(controller: MeasuredController, wanted: int, began: float) -> float:
     """Seconds until so many reports were taken, or nothing more came for five seconds."""
     last, since = -1, time.perf_counter()
     while (count := controller.reports()) < wanted:
@@ -230,7 +230,7 @@ def _spec(staging_s: float = 600) -> dict[str, Any]:
     return {"model": MODEL, "version": 1, "selector": SELECTOR, "waves": [1.0], "timers": timers}
 
 
-def _plans(controller: Controller, repeats: int) -> tuple[list[float], int]:
+def _plans(controller: MeasuredController, repeats: int) -> tuple[list[float], int]:
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -240,7 +240,7 @@ def _plans(controller: Controller, repeats: int) -> tuple[list[float], int]:
     return times, sum(len(wave) for wave in answer.json()["waves"])
 
 
-def _start(controller: Controller, staging_s: float) -> tuple[str, float]:
+def _start(controller: MeasuredController, staging_s: float) -> tuple[str, float]:
     began = time.perf_counter()
     answer = controller.http.post("/api/v1/rollouts", json=_spec(staging_s))
     took = time.perf_counter() - began
@@ -248,13 +248,13 @@ def _start(controller: Controller, staging_s: float) -> tuple[str, float]:
     return str(answer.json()["id"]), took
 
 
-def _order(controller: Controller, rollout: str, verb: str) -> float:
+def _order(controller: MeasuredController, rollout: str, verb: str) -> float:
     began = time.perf_counter()
     controller.http.post(f"/api/v1/rollouts/{rollout}/{verb}").raise_for_status()
     return time.perf_counter() - began
 
 
-def _listings(controller: Controller, repeats: int) -> list[Row]:
+def _listings(controller: MeasuredController, repeats: int) -> list[Row]:
     middle = f"field-{10_000:05d}"
     asked = {
         "first page of devices": "/api/v1/devices?limit=100",
@@ -265,7 +265,7 @@ def _listings(controller: Controller, repeats: int) -> list[Row]:
     return [_timed(name, _gets(controller, path, repeats)) for name, path in asked.items()]
 
 
-def _shown(controller: Controller, rollout: str, repeats: int) -> list[Row]:
+def _shown(controller: MeasuredController, rollout: str, repeats: int) -> list[Row]:
     path = f"/api/v1/rollouts/{rollout}"
     return [
         _timed("rollout show", _gets(controller, path, repeats)),
@@ -273,7 +273,7 @@ def _shown(controller: Controller, rollout: str, repeats: int) -> list[Row]:
     ]
 
 
-def _gets(controller: Controller, path: str, repeats: int) -> list[float]:
+def _gets(controller: MeasuredController, path: str, repeats: int) -> list[float]:
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -282,27 +282,27 @@ def _gets(controller: Controller, path: str, repeats: int) -> list[float]:
     return times
 
 
-def _show(controller: Controller, rollout: str) -> dict[str, Any]:
+def _show(controller: MeasuredController, rollout: str) -> dict[str, Any]:
     answer = controller.http.get(f"/api/v1/rollouts/{rollout}")
     answer.raise_for_status()
     return dict(answer.json())
 
 
-def _counts(controller: Controller, rollout: str) -> dict[str, int]:
+def _counts(controller: MeasuredController, rollout: str) -> dict[str, int]:
     return dict(_show(controller, rollout)["counts"])
 
 
-def _wave(controller: Controller, rollout: str) -> str:
+def _wave(controller: MeasuredController, rollout: str) -> str:
     return str(_show(controller, rollout)["waves"][0]["state"])
 
 
-def _open(controller: Controller, rollout: str, state: str) -> Row:
+def _open(controller: MeasuredController, rollout: str, state: str) -> Row:
     counts = _counts(controller, rollout)
     phases = ", ".join(f"{n} {phase}" for phase, n in sorted(counts.items()))
     return {"wave": state, "executions": sum(counts.values()), "phases": phases}
 
 
-def _stage_all(controller: Controller, rollout: str, devices: int) -> list[float]:
+def _stage_all(controller: MeasuredController, rollout: str, devices: int) -> list[float]:
     """The ticks from the start until every device was told and has answered."""
     done = threading.Event()
     times: list[float] = []
@@ -316,7 +316,7 @@ def _stage_all(controller: Controller, rollout: str, devices: int) -> list[float
     return times
 
 
-def _send_back(controller: Controller, rollout: str) -> list[float]:
+def _send_back(controller: MeasuredController, rollout: str) -> list[float]:
     done = threading.Event()
     times: list[float] = []
     watcher = threading.Thread(target=lambda: times.extend(_tick_times(controller, done)))
@@ -335,13 +335,13 @@ def _send_back(controller: Controller, rollout: str) -> list[float]:
     return times
 
 
-def _watch_ticks(controller: Controller, seconds: float) -> list[float]:
+def _watch_ticks(controller: MeasuredController, seconds: float) -> list[float]:
     done = threading.Event()
     threading.Timer(seconds, done.set).start()
     return _tick_times(controller, done)
 
 
-def _tick_times(controller: Controller, done: threading.Event) -> list[float]:
+def _tick_times(controller: MeasuredController, done: threading.Event) -> list[float]:
     """Each tick's seconds, from how the histogram's sum grows; where two fell between two looks, their mean."""
     times: list[float] = []
     count, total = controller.ticks()

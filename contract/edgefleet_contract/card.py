@@ -24,13 +24,13 @@ DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights")
 SOURCES: dict[str, Literal["torch", "brought"]] = {"architecture": "torch", "onnx": "brought"}
 
 
-class Part(BaseModel):
+class CardPart(BaseModel):
     """A part of the card; a key that nothing reads is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FileRef(Part):
+class FileRef(CardPart):
     """A file of the model's folder, by its path inside it and its sha256."""
 
     file: str
@@ -49,33 +49,33 @@ class FileRef(Part):
         return file
 
 
-class ArchitectureRef(Part):
+class ArchitectureRef(CardPart):
     """A built-in architecture and its own arguments."""
 
     name: str
     args: dict[str, int | str] = Field(default_factory=dict)
 
 
-class Input(Part):
+class Input(CardPart):
     """The model's input: its name in the graph and the shape of one sample, without the batch."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./:-]{0,127}$")] = "input"
     shape: Annotated[tuple[Annotated[int, Field(gt=0, le=16384)], ...], Field(min_length=1, max_length=4)]
 
 
-class CardPreprocessing(Part):
+class CardPreprocessing(CardPart):
     """How a sample becomes the model's input: input = sample * scale; float32 samples are taken as they are, by 1."""
 
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
 
 
-class Golden(Part):
+class Golden(CardPart):
     """How many samples of the val split the self-test on the device uses."""
 
     samples: Annotated[int, Field(gt=0, le=1024)] = 32
 
 
-class ModelCard(Part):
+class ModelCard(CardPart):
     """A model as its author describes it; `pins` holds figures that the author's own tests check.
 
     `door` says how it comes: a built-in architecture with its weights, or an ONNX file. Only the latter may leave

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Taken:
+class TakenReports:
     """What follows from some reports: who must be told what to run, whose were behind, and why some were refused."""
 
     to_tell: set[str] = field(default_factory=set)
@@ -47,10 +47,10 @@ class Reports:
         self._store, self._identities, self._counts = store, identities, counts
         self._accept_all, self._max_pending = accept_all, max_pending
 
-    def take(self, reports: Mapping[str, ReportedState], now: int) -> Taken:
+    def take(self, reports: Mapping[str, ReportedState], now: int) -> TakenReports:
         """Take one snapshot of each of these devices."""
         devices = self._store.devices
-        taken, new = Taken(), dict(reports)
+        taken, new = TakenReports(), dict(reports)
         known = devices.standings(reports)
         accepted = self._admit(known, taken, now)
         for device in taken.refused:
@@ -71,7 +71,7 @@ class Reports:
             reach("report_taken")
         return taken
 
-    def _admit(self, known: Mapping[str, KnownSender], taken: Taken, now: int) -> set[str]:
+    def _admit(self, known: Mapping[str, KnownSender], taken: TakenReports, now: int) -> set[str]:
         """Who of them belongs to the fleet; a stranger for whom there is no room is refused."""
         devices = self._store.devices
         outside = [device for device, standing in known.items() if not standing.accepted]
