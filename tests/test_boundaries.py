@@ -26,7 +26,7 @@ def test_the_agents_supervisor_loads_neither_the_controllers_packages_nor_a_runt
 
 
 def test_the_agents_worker_loads_the_runtime_and_nothing_of_the_controllers() -> None:
-    loaded = loaded_by("import edgefleet_agent.worker, onnxruntime")
+    loaded = loaded_by("import edgefleet_agent.worker_main, onnxruntime")
     assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgefleet_agent.errors import Busy, ModelFailed, RequestError, SlotRotten, WorkerDied, WorkerError, WorkerTimedOut
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.workers import Worker, WorkerAnswer, WorkerSpec
+from edgefleet_agent.worker_handle import Worker, WorkerAnswer, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Slot
 from edgefleet_protocol.phases import ReasonCode

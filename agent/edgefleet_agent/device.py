@@ -15,7 +15,7 @@ from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.slots import MODEL, Slots
-from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol.messages import Facts, Slot
 
 

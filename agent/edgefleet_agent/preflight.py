@@ -12,7 +12,7 @@ from edgefleet_agent.bus import try_broker
 from edgefleet_agent.errors import AgentError
 from edgefleet_agent.facts import describe, onnxruntime_version
 from edgefleet_agent.settings import Settings
-from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_profiles.parts import is_generic
 
 ENOUGH_MB = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from edgefleet_agent import inference
+from edgefleet_agent import inference_protocol
 from edgefleet_agent.answering import Answering, NotFinite, Placed
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, WorkerError
 from edgefleet_agent.telemetry import Key, Recorder
@@ -88,7 +88,7 @@ class Serving:
         began_s = time.monotonic()
         live = self.placed(model, version)
         outputs = [output["name"] for output in live.worker.outputs]
-        request = inference.parse(body, header_length, live.worker.inputs, outputs)
+        request = inference_protocol.parse(body, header_length, live.worker.inputs, outputs)
         try:
             answer, placed = self._models[model].ask(request.tensors, request.payload)
         except WorkerError as error:
@@ -103,7 +103,7 @@ class Serving:
             "id": request_id,
             "parameters": {"variant": key.variant, "generation": key.generation},
         }
-        data, json_bytes = inference.reply(answer, request, about)
+        data, json_bytes = inference_protocol.reply(answer, request, about)
         core = placed.manifest.core
         classes = answer.top1 if core.task == "classification" else []
         self._recorder.answered(key, request_id, time.monotonic() - began_s, classes, core.labels)

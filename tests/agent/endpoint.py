@@ -10,7 +10,7 @@ from edgefleet_agent.answering import Answering, Placed
 from edgefleet_agent.http import Endpoint
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.telemetry import Recorder
-from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol.messages import Slot
 
 

@@ -24,4 +24,4 @@ def test_the_supervisor_imports_nothing_of_the_controllers_and_neither_numpy_nor
 
 def test_the_worker_imports_nothing_of_the_controllers_and_no_message_library() -> None:
     # Its memory is paid once for every model that is warm.
-    assert not imported_by("import edgefleet_agent.worker") & (NEVER | {"paho", "pydantic", "sqlite3"})
+    assert not imported_by("import edgefleet_agent.worker_main") & (NEVER | {"paho", "pydantic", "sqlite3"})

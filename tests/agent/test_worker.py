@@ -17,11 +17,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgefleet_agent import worker as worker_process
+from edgefleet_agent import worker_main
 from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
 from edgefleet_agent.checks import check_golden
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
-from edgefleet_agent.workers import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.messages import Slot
 
@@ -187,7 +187,7 @@ def test_workers_end_with_their_supervisor_even_in_the_middle_of_a_run(tmp_path:
     # A sleeping supervisor holds two workers; it is killed, and nobody tells them.
     (tmp_path / "model.onnx").write_bytes(hostile_model(4))
     code = (
-        "import sys, time; from pathlib import Path; from edgefleet_agent.workers import Worker, WorkerSpec\n"
+        "import sys, time; from pathlib import Path; from edgefleet_agent.worker_handle import Worker, WorkerSpec\n"
         "spec = WorkerSpec(Path(sys.argv[1]), {}); workers = [Worker(spec), Worker(spec)]\n"
         "print(*(w.pid for w in workers), flush=True); time.sleep(60)"
     )
@@ -360,13 +360,13 @@ def test_a_limit_of_cpu_time_is_renewed_for_every_length_and_not_for_every_reque
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits: list[int] = []
-    monkeypatch.setattr(worker_process.resource, "setrlimit", lambda _which, pair: limits.append(pair[0]))
-    limit = worker_process.CpuLimit()
+    monkeypatch.setattr(worker_main.resource, "setrlimit", lambda _which, pair: limits.append(pair[0]))
+    limit = worker_main.CpuLimit()
     for seconds in (10, 10, 10, 60):
         limit.renew(seconds)
     assert len(limits) == 2
     used_s = time.process_time()
     assert 10 < limits[0] - used_s <= 12 and 60 < limits[1] - used_s <= 62
-    monkeypatch.setattr(worker_process, "RENEW_S", 0.0)
+    monkeypatch.setattr(worker_main, "RENEW_S", 0.0)
     limit.renew(60)
     assert len(limits) == 3

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from edgefleet_agent.errors import RequestError
-from edgefleet_agent.workers import WorkerAnswer
+from edgefleet_agent.worker_handle import WorkerAnswer
 
 # How each datatype travels to the worker: the array code, or None where Python has none.
 CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}

@@ -1,7 +1,7 @@
 """The worker: a process that owns one onnxruntime session, under limits, and that anyone may kill.
 
-`python -m edgefleet_agent.worker FD`, started by workers.py with one end of a socket pair as descriptor FD. It ends
-when the other end closes, even in the middle of a run.
+`worker_handle.py` starts `python -m edgefleet_agent.worker_main FD` with one end of a socket pair as descriptor FD. The
+worker ends when the other end closes, even in the middle of a run.
 """
 
 import math
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from edgefleet_agent import frames
+from edgefleet_agent import pipe_frames
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 BYTES_PER_THREAD = 16 * 1024 * 1024
@@ -203,14 +203,14 @@ class WorkerLoop:
         """Answer one frame after the other."""
         while True:
             try:
-                header, payload = frames.receive(self._pipe, None)
-            except (frames.FrameError, TimeoutError):
+                header, payload = pipe_frames.receive(self._pipe, None)
+            except (pipe_frames.FrameError, TimeoutError):
                 return
             self._cpu.renew(int(header["cpu_s"]))
             reply, data = self._reply(header, payload)
             try:
-                frames.send(self._pipe, reply, data, None)  # whoever does not read it any more closes, or kills
-            except frames.FrameError:
+                pipe_frames.send(self._pipe, reply, data, None)  # whoever does not read it any more closes, or kills
+            except pipe_frames.FrameError:
                 return
 
     def _reply(self, header: dict[str, Any], payload: bytes) -> Reply:

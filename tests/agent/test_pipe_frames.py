@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgefleet_agent import frames
+from edgefleet_agent import pipe_frames
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -24,18 +24,18 @@ def pair() -> Iterator[Pair]:
 def test_a_frame_arrives_as_it_was_sent(pair: Pair, size_bytes: int) -> None:
     payload = bytes(range(256)) * (size_bytes // 256 + 1)
     payload = payload[:size_bytes]
-    sending = threading.Thread(target=frames.send, args=(pair[0], {"op": "infer"}, payload, 5))
+    sending = threading.Thread(target=pipe_frames.send, args=(pair[0], {"op": "infer"}, payload, 5))
     sending.start()
-    assert frames.receive(pair[1], 5) == ({"op": "infer"}, payload)
+    assert pipe_frames.receive(pair[1], 5) == ({"op": "infer"}, payload)
     sending.join()
 
 
 @pytest.mark.parametrize("said", ["\ud800", object()], ids=["half a character", "no value of JSON"])
 def test_a_header_that_json_cannot_say_is_not_sent(pair: Pair, said: object) -> None:
-    with pytest.raises(frames.FrameError, match="no JSON"):
-        frames.send(pair[0], {"error": said}, b"abc", 5)
-    frames.send(pair[0], {"op": "infer"}, b"", 5)
-    assert frames.receive(pair[1], 5) == ({"op": "infer"}, b""), "nothing of the first one lies in the way"
+    with pytest.raises(pipe_frames.FrameError, match="no JSON"):
+        pipe_frames.send(pair[0], {"error": said}, b"abc", 5)
+    pipe_frames.send(pair[0], {"op": "infer"}, b"", 5)
+    assert pipe_frames.receive(pair[1], 5) == ({"op": "infer"}, b""), "nothing of the first one lies in the way"
 
 
 def test_a_frame_may_come_byte_by_byte(pair: Pair) -> None:
@@ -49,7 +49,7 @@ def test_a_frame_may_come_byte_by_byte(pair: Pair) -> None:
 
     sending = threading.Thread(target=dribble)
     sending.start()
-    assert frames.receive(pair[1], 5) == ({"op": "infer"}, b"abc")
+    assert pipe_frames.receive(pair[1], 5) == ({"op": "infer"}, b"abc")
     sending.join()
 
 
@@ -66,16 +66,16 @@ def test_a_frame_may_come_byte_by_byte(pair: Pair) -> None:
 )
 def test_what_is_no_frame_is_refused(pair: Pair, data: bytes) -> None:
     pair[0].sendall(data)
-    with pytest.raises(frames.FrameError):
-        frames.receive(pair[1], 5)
+    with pytest.raises(pipe_frames.FrameError):
+        pipe_frames.receive(pair[1], 5)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0", struct.pack(">II", 2, 5) + b"{}ab"])
 def test_an_end_that_closes_is_told_from_one_that_is_slow(pair: Pair, data: bytes) -> None:
     pair[0].sendall(data)
     with pytest.raises(TimeoutError):
-        frames.receive(pair[1], 0.05, rest_s=0.05)
+        pipe_frames.receive(pair[1], 0.05, rest_s=0.05)
     pair[0].sendall(data or b"\0")
     pair[0].close()
-    with pytest.raises(frames.FrameError):
-        frames.receive(pair[1], 5)
+    with pytest.raises(pipe_frames.FrameError):
+        pipe_frames.receive(pair[1], 5)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgefleet_agent import frames
+from edgefleet_agent import pipe_frames
 from edgefleet_agent.errors import (
     Busy,
     ModelFailed,
@@ -81,7 +81,7 @@ class Worker:
         self._pipe, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "edgefleet_agent.worker", str(theirs.fileno())],
+                [sys.executable, "-m", "edgefleet_agent.worker_main", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],
@@ -170,12 +170,12 @@ class Worker:
         try:
             deadline = time.monotonic() + timeout_s  # from here on: who has waited in line has it whole
             header["cpu_s"] = int(timeout_s * self._threads) + 1
-            frames.send(self._pipe, header, payload, timeout_s)
-            reply, data = frames.receive(self._pipe, deadline - time.monotonic())
+            pipe_frames.send(self._pipe, header, payload, timeout_s)
+            reply, data = pipe_frames.receive(self._pipe, deadline - time.monotonic())
         except TimeoutError:
             self._process.kill()
             raise WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed") from None
-        except (frames.FrameError, OSError) as error:
+        except (pipe_frames.FrameError, OSError) as error:
             self._process.kill()
             self._process.wait()
             raise WorkerDied(f"the worker ended with status {self._process.returncode}: {error}") from None
