@@ -27,8 +27,8 @@ Point = Literal[
     # what devices say
     "batch_begun",  # read from the queue, nothing is written
     "report_taken",  # one device's snapshot is in the transaction
-    "windows_stored",  # the batch's telemetry is on the disk, its reports are not
-    "batch_committed",  # the reports too; nobody was told
+    "reports_committed",  # the batch's reports are on the disk, its telemetry is not
+    "batch_committed",  # the telemetry too; nobody was told
     "batch_acknowledged",  # devices may forget their windows; who must be told what to run was not
     "batch_told",  # they were
     # the registry
@@ -43,8 +43,8 @@ Point = Literal[
     "operation_closed",  # it is not
     "model_removed",  # in the transaction
     "model_forgotten",  # on the disk; the operator was not told
-    "device_removed",  # its rows are gone in the transaction, its telemetry is not
-    "device_forgotten",  # that too, and what the broker retained for it; its rows are not on the disk
+    "device_removed",  # its rows are gone in the transaction, and what the broker retained for it
+    "device_forgotten",  # on the disk; its telemetry is still there
     # housekeeping
     "slice_added",  # a slice of windows is in the roll-ups' transaction, and not marked as rolled up
     "slice_rolled",  # marked too

@@ -5,6 +5,7 @@ import pytest
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import Gate, RolloutSpec
 from edgefleet_controller.fleet.conflict import alternates, is_over
+from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, plan
@@ -28,6 +29,7 @@ class Heard:
         self._reports += 1
         now = round(minute * MINUTE)
         self._identities.hear("d", incarnation, now)
+        follow_up(self.store)
         said = self._reported(incarnation=incarnation, report=self._reports)
         assert self.store.devices.put_report("d", said, now)
 

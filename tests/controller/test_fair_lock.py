@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from edgefleet_controller.errors import StoreFault
 from edgefleet_controller.store.fair_lock import FairLock
 
 
@@ -76,3 +77,15 @@ def test_an_error_inside_gives_it_back() -> None:
     thread.start()
     thread.join(5)
     assert done.is_set()
+
+
+def test_of_two_locks_that_are_kept_apart_one_is_never_taken_within_the_other() -> None:
+    fleet = FairLock()
+    telemetry = FairLock(never_within=fleet)
+    with telemetry, fleet, telemetry:
+        assert telemetry.is_mine and fleet.is_mine
+    with fleet, pytest.raises(StoreFault, match="kept apart"), telemetry:
+        pass
+    assert not telemetry.is_mine
+    with telemetry:
+        pass

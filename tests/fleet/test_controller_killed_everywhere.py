@@ -30,7 +30,7 @@ ROLLOUT = (
     *("rollout_written", "executions_written", "rollout_committed", "tick_begun", "turn_begun", "decided"),
     *("carried_out/MoveWave", "carried_out/Stage", "carried_out/Activate", "carried_out/MoveRollout"),
     *("turn_written", "turn_committed", "desired_published", "turn_told"),
-    *("batch_begun", "report_taken", "windows_stored", "batch_committed", "batch_acknowledged", "batch_told"),
+    *("batch_begun", "report_taken", "reports_committed", "batch_committed", "batch_acknowledged", "batch_told"),
 )
 ORDERS = tuple(f"{point}/{verb}" for verb in NEEDS for point in ("order_written", "order_committed", "order_told"))
 AWAY = ("carried_out/Hold", "order_committed/pause")

@@ -1,12 +1,13 @@
 """Devices, segments and profiles."""
 
 import socket
+from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request, Response
 
 from edgefleet_contract.base import NameText, SelectorText
-from edgefleet_contract.devices import AddedDevice, AdmissionRecord, DeviceStatus, DeviceView, NewDevice
+from edgefleet_contract.devices import AddedDevice, AdmissionRecord, ConflictRecord, DeviceStatus, DeviceView, NewDevice
 from edgefleet_contract.pages import Page
 from edgefleet_contract.profiles import ProfileView
 from edgefleet_contract.segments import SegmentRecord, SegmentView
@@ -18,25 +19,44 @@ from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.fleet.selection import labels, select
 from edgefleet_controller.records import DeviceRecord
+from edgefleet_controller.store import Store
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.selector import compile_selector
 
 router = APIRouter(tags=["fleet"])
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What the fleet's store knows of a device: read in one turn there."""
+
+    device: DeviceRecord
+    generations: dict[str, int]
+    conflict: ConflictRecord | None
+
+
+def _known(store: Store, device: DeviceRecord) -> _Known:
+    generations = {d.model: d.generation for d in store.devices.desired(device.id)}
+    return _Known(device, generations, store.conflicts.find(device.id))
+
+
 def _view(service: TheService, device: DeviceRecord) -> DeviceView:
-    generations = {d.model: d.generation for d in service.store.devices.desired(device.id)}
+    return _show(service, _known(service.store, device), service.store.telemetry.lost(device.id))
+
+
+def _show(service: TheService, known: _Known, lost_windows: int) -> DeviceView:
+    device = known.device
     try:
         device_class: str | None = str(service.catalogue.profile(device.profile).device_class)
     except ProfileError:
         device_class = None
     return device_view(
         device,
-        generations,
+        known.generations,
         dict(labels(device, service.catalogue)),
         device_class,
-        conflict=service.store.conflicts.find(device.id),
-        lost_windows=service.store.telemetry.lost(device.id),
+        conflict=known.conflict,
+        lost_windows=lost_windows,
     )
 
 
@@ -52,8 +72,9 @@ def list_devices(
     store = service.store
     with store.rollouts.transaction():  # one turn at the store for the whole page
         found = select(store, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
-        records = [record for member in found if (record := store.devices.find(member.id))]
-        return page(records, lambda d: d.id, lambda d: _view(service, d), limit, cursor)
+        known = [_known(store, record) for member in found if (record := store.devices.find(member.id))]
+    lost = store.telemetry.lost_by(one.device.id for one in known)
+    return page(known, lambda k: k.device.id, lambda k: _show(service, k, lost.get(k.device.id, 0)), limit, cursor)
 
 
 @router.post("/devices", status_code=201, responses=problems(400, 409, 413))

@@ -40,7 +40,7 @@ class Identities:
     def _begin(self, device: str, words: str, now: int) -> None:
         self._store.conflicts.begin(device, words, now)
         # What both measured since the first change is nobody's: no gate may count it for a profile.
-        self._store.telemetry.forget_place(device, now - self._window_ms)
+        self._store.follow_ups.unplace(device, now - self._window_ms)
         self._store.rollouts.note(now, "conflict", device, words)
         log.warning("%s is in conflict: %s", device, words)
 

@@ -12,6 +12,7 @@ from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
+from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
 from edgefleet_controller.settings import CONFLICT_S
@@ -97,6 +98,7 @@ class Ingest:
         self._thread.join()
 
     def _run(self) -> None:
+        self._store_windows([], now_ms())  # what a kill kept telemetry from following
         while (batch := self._next_batch()) is not None:
             try:
                 self._commit(batch)
@@ -124,11 +126,26 @@ class Ingest:
         return batch
 
     def _commit(self, batch: list[tuple[str, bytes]]) -> None:
+        now = now_ms()
+        reach("batch_begun")
+        told, to_tell = self._take_batch(batch, now)
+        reach("reports_committed")
+        stored = self._store_windows(told, now)
+        reach("batch_committed")
+        # Before the acknowledgements: an agent that has to part from an incarnation keeps what is stored under it.
+        while self._behind:
+            self._desired.correct(self._behind.pop())
+        self._desired.acknowledge(stored)
+        if stored:
+            reach("batch_acknowledged")
+        self._desired.desire(sorted(to_tell))
+        reach("batch_told")
+
+    def _take_batch(self, batch: list[tuple[str, bytes]], now: int) -> tuple[list[ToldWindow], set[str]]:
+        """Everything but telemetry, in one transaction: the windows that were told, and who must be told something."""
         told: list[ToldWindow] = []
         reports: dict[str, ReportedState] = {}
         to_tell: set[str] = set()
-        now = now_ms()
-        reach("batch_begun")
         with self._store.rollouts.transaction():
             for topic, data in batch:
                 try:
@@ -143,21 +160,26 @@ class Ingest:
                 except Exception as error:
                     self._set_aside_for(topic, error)
             self._take_reports(reports, now, to_tell)
-            windows = self._of_the_fleet(told, now)
-            # Within the transaction: a device that is being removed leaves no window behind.
-            stored = self._store.telemetry.put(windows) if windows else {}
-            if windows:
-                reach("windows_stored")
-        reach("batch_committed")
+        return told, to_tell
+
+    def _store_windows(self, told: list[ToldWindow], now: int) -> dict[tuple[str, str], int]:
+        """Store windows: through which number each incarnation's are; nothing where they could not be stored."""
+        try:
+            follow_up(self._store)
+            if not told:
+                return {}
+            # Within the transaction: who is removed meanwhile is no longer there, or its removal waits for us.
+            with self._store.telemetry.transaction():
+                windows = self._of_the_fleet(told, now)
+                stored = self._store.telemetry.put(windows) if windows else {}
+        except Exception as error:
+            # The reports are committed, and whoever must be told because of them is.
+            log_failure(log, error, f"{len(told)} windows were not stored")
+            self.counts["not_stored"] += len(told)
+            time.sleep(BATCH_S)
+            return {}
         self.counts["windows"] += len(windows)
-        # Before the acknowledgements: an agent that has to part from an incarnation keeps what is stored under it.
-        while self._behind:
-            self._desired.correct(self._behind.pop())
-        self._desired.acknowledge(stored)
-        if stored:
-            reach("batch_acknowledged")
-        self._desired.desire(sorted(to_tell))
-        reach("batch_told")
+        return stored
 
     def _put_aside(self, topic: str, why: str) -> None:
         self.set_aside.append(SetAside(now_ms(), topic[:200], why))

@@ -1,18 +1,23 @@
 """How devices come to the fleet and leave it."""
 
+import logging
 import secrets
 import shlex
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.clock import now_ms
-from edgefleet_controller.errors import Invalid, NotFound, Refused
+from edgefleet_controller.errors import Invalid, NotFound, Refused, StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
+from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store import Store
+from edgefleet_controller.trouble import log_failure
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.profile import DeviceProfile
+
+log = logging.getLogger(__name__)
 
 PASSWORD_FILE = "edgefleet.password"  # noqa: S105 - the name of a file
 CA_FILE = "edgefleet-ca.pem"
@@ -74,12 +79,17 @@ def forget_device(store: Store, desired: DesiredPublisher, device: str) -> None:
     with store.rollouts.transaction():
         if not store.devices.forget(device, now):
             raise NotFound(f"no device {device} was added or has reported")
-        reach("device_removed")
-        store.telemetry.forget(device)
+        store.follow_ups.remove(device)
         store.rollouts.note(now, "device removed", device)
         # Before COMMIT: a kill in between leaves a device that is told again, not one that nobody can remove.
         desired.forget(device)
-        reach("device_forgotten")
+        reach("device_removed")
+    reach("device_forgotten")
+    try:
+        follow_up(store)
+    except StoreError as error:
+        # It is removed, and its telemetry goes as soon as the disk takes that: before anything new is stored.
+        log_failure(log, error, f"the telemetry of {device} is still there")
 
 
 def join_command(device: str, profile: DeviceProfile, broker_url: str, username: str | None) -> str:

@@ -191,6 +191,8 @@ class Conductor:
 
     def _regard_conflicts(self) -> None:
         """Gather anew once a device is found in conflict: what it measured before has become nobody's."""
+        if self._store.follow_ups.all():
+            return  # not yet in telemetry: at the next tick
         in_conflict = frozenset(self._store.conflicts.all())
         if in_conflict - self._in_conflict:
             self._gathered.clear()

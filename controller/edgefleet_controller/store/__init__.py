@@ -7,6 +7,7 @@ from edgefleet_controller.store.conflicts import ConflictStore
 from edgefleet_controller.store.database import Database
 from edgefleet_controller.store.devices import DeviceStore
 from edgefleet_controller.store.evidence import EvidenceStore
+from edgefleet_controller.store.follow_ups import FollowUpStore
 from edgefleet_controller.store.members import MemberStore
 from edgefleet_controller.store.migrations import FLEET, TELEMETRY
 from edgefleet_controller.store.notes import take_notes
@@ -31,7 +32,7 @@ class Store:
         try:
             # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
             self._fleet = Database(folder / "fleet.db", "FULL", FLEET)
-            self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY)
+            self._telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY, never_within=self._fleet)
             take_notes(self._fleet)
         except StoreUnavailable as why:
             raise StateUnusable(f"{folder} cannot be opened: {why}, then start again") from None
@@ -39,6 +40,7 @@ class Store:
         self.devices = DeviceStore(self._fleet)
         self.members = MemberStore(self._fleet)
         self.conflicts = ConflictStore(self._fleet)
+        self.follow_ups = FollowUpStore(self._fleet)
         self.rollouts = RolloutStore(self._fleet)
         self.references = ReferenceStore(self._fleet)
         self.telemetry = TelemetryStore(self._telemetry)

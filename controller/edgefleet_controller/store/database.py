@@ -37,13 +37,26 @@ class Database:
     One connection behind a lock, and not one for each thread: writers never meet SQLITE_BUSY, and our
     transactions are short.
 
+    Args:
+        path: the file.
+        synchronous: FULL, where what was committed survives a power cut; NORMAL, where the last of it need not.
+        migrations: what makes its schema.
+        never_within: a file that a transaction of this one may ask, but that must not have one under way on the same
+            thread when this one is asked.
+
     Raises:
         StoreError: here and in every method, whatever SQLite has to say.
     """
 
-    def __init__(self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations) -> None:
+    def __init__(
+        self,
+        path: Path,
+        synchronous: Literal["FULL", "NORMAL"],
+        migrations: Migrations,
+        never_within: "Database | None" = None,
+    ) -> None:
         self._path = path
-        self._lock = FairLock()
+        self._lock: FairLock = FairLock(never_within._lock if never_within else None)
         try:
             connection = sqlite3.connect(path, timeout=PATIENCE_S, check_same_thread=False, isolation_level=None)
             self._db = sqlite_utils.Database(connection)

@@ -4,19 +4,36 @@ import threading
 from collections import deque
 from types import TracebackType
 
+from edgefleet_controller.errors import StoreFault
+
 
 class FairLock:
-    """Reentrant, as `threading.RLock`; that one knows no order, and a busy writer kept readers waiting for 30 s."""
+    """Reentrant, as `threading.RLock`; that one knows no order, and a busy writer kept readers waiting for 30 s.
 
-    def __init__(self) -> None:
+    Args:
+        never_within: a lock that a thread may take while it holds this one, and never the other way round.
+
+    Raises:
+        StoreFault: it was to be taken the other way round: two threads would wait for each other one day.
+    """
+
+    def __init__(self, never_within: "FairLock | None" = None) -> None:
+        self._never_within = never_within
         self._mutex = threading.Lock()
         self._waiting: deque[tuple[int, threading.Lock]] = deque()
         self._owner: int | None = None
         self._depth = 0
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread holds it."""
+        return self._owner == threading.get_ident()
+
     def __enter__(self) -> None:
         me = threading.get_ident()
         if self._owner != me:  # nobody but this thread makes it the owner without its asking
+            if self._never_within and self._never_within.is_mine:
+                raise StoreFault("a store is asked within a transaction of the one that it is kept apart from")
             with self._mutex:
                 free = self._owner is None
                 gate = threading.Lock()

@@ -81,6 +81,11 @@ _FLEET_005 = (
 
 _FLEET_006 = ("ALTER TABLE variants ADD COLUMN lineage TEXT",)
 
+_FLEET_007 = (
+    """CREATE TABLE follow_ups (id INTEGER PRIMARY KEY, device TEXT NOT NULL, what TEXT NOT NULL,
+       since_ms INTEGER NOT NULL)""",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -171,6 +176,13 @@ def m005_the_fleet_at_a_glance(db: Database) -> None:
 def m006_lineage(db: Database) -> None:
     """What each variant was made of and with; null for those that were built before this was kept."""
     for statement in _FLEET_006:
+        db.execute(statement)
+
+
+@FLEET()
+def m007_follow_ups(db: Database) -> None:
+    """What the other file has still to do after what was decided in this one."""
+    for statement in _FLEET_007:
         db.execute(statement)
 
 

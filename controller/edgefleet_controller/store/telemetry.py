@@ -1,6 +1,7 @@
 """Telemetry windows: stored once each, acknowledged in order, merged with roll-ups for reading."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -136,6 +137,12 @@ class TelemetryStore:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is changed, or nothing of it; nests, and other threads' transactions wait for its end."""
+        with self._db.transaction():
+            yield
+
     def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
         """Store a batch in one transaction; the highest seq stored without a gap, by (device, incarnation)."""
         oldest: dict[tuple[str, str], int] = {}
@@ -163,6 +170,15 @@ class TelemetryStore:
         only, asked = ("WHERE device = ?", [device]) if device else ("", [])
         row = self._db.row(f"SELECT sum(lost) AS n FROM acked {only}", asked)  # noqa: S608 - words of ours
         return int(row["n"] or 0) if row else 0
+
+    def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
+        """How many windows each of these devices no longer had when we missed them; only those that lost any."""
+        rows = self._db.tuples(
+            """SELECT device, sum(lost) FROM acked WHERE device IN (SELECT value FROM json_each(?))
+               GROUP BY device HAVING sum(lost) > 0""",
+            [_json(list(devices))],
+        )
+        return dict(rows)
 
     def forget_place(self, device: str, since_ms: int) -> None:
         """Windows that a device sent since then are no profile's."""
