@@ -10,8 +10,8 @@ from edgefleet_controller.errors import Invalid, NotFound, Refused
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
+from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.records import DesiredRecord
-from edgefleet_controller.rollouts.launch import select
 from edgefleet_controller.rollouts.rollout import MoveRollout, advance
 from edgefleet_controller.store import Store
 from edgefleet_profiles.catalogue import load_catalogue
