@@ -66,8 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Result:
     """Make the files, compare answers on the pictures that nothing was chosen by, and time."""
-    if scheme_for(host()[1]) is None:
-        raise SystemExit(f"there is no int8 to compare on this machine: {NO_SCHEME[host()[1]]}")
+    if scheme_for(host().instruction_set) is None:
+        raise SystemExit(f"there is no int8 to compare on this machine: {NO_SCHEME[host().instruction_set]}")
     state, result = options.state.absolute(), Result()
     try:
         of = made(state)
@@ -101,7 +101,7 @@ def _ours(of: MadeFiles, state: Path) -> list[ComparedFile]:
             request = BuildRequest(
                 files=files,
                 recipe=Recipe(name=name.replace("_", "-"), title=name, steps=steps),
-                instruction_set=host()[1],
+                instruction_set=host().instruction_set,
                 cache_dir=state / "cache",
                 work_dir=state / name,
             )
@@ -163,7 +163,7 @@ def report(candidates: list[ComparedFile], of: MadeFiles, result: Result) -> Non
 
 
 def _row(candidate: ComparedFile, share: Share | None) -> Row:
-    row: Row = {"file": candidate.name, "instruction set": host()[1]}
+    row: Row = {"file": candidate.name, "instruction set": host().instruction_set}
     if candidate.path is None or share is None or candidate.latency is None:
         return row | {"reason": candidate.reason or "not measured"}
     floats, layers = in_float(candidate.path)

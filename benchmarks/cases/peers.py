@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Result:
     """Compress, measure, and time when nothing else runs any more."""
-    own = host()[1]
+    own = host().instruction_set
     if scheme_for(own) is None:
         raise SystemExit(f"there is no int8 to compare on this machine: {NO_SCHEME[own]}")
     result, classes = Result(), classes_of(own)

@@ -7,6 +7,7 @@ import pytest
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host, read_cpuinfo
 from edgefleet_compression.measuring.measure import probe, wilson
+from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in, request_in
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,18 @@ def test_a_file_that_does_not_run_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(MeasureError, match="the variant doesn't run in onnxruntime"):
         probe(tmp_path / "broken.onnx", (1, 8, 8), {})
+
+
+def test_what_a_measuring_process_is_asked_and_answers_is_the_same_on_both_sides(tmp_path: Path) -> None:
+    for reference in (None, tmp_path / "fp32.onnx"):
+        request = ProbeRequest(tmp_path / "net.onnx", (1, 8, 8), 300, {"session.option": "1"}, reference)
+        assert request_in(request.as_json()) == request
+    for ratio in (None, 0.25):
+        figures = ProbeFigures(0.5, 0.75, 1.5, ratio)
+        assert figures_in(figures.as_json()) == figures
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "1", '{"p50": 1, "p95_ms": 1, "peak_rss_mb": 1}'])
+def test_other_last_words_are_no_figures(text: str) -> None:
+    with pytest.raises(ValueError):
+        figures_in(text)

@@ -91,8 +91,12 @@ def source_metrics(request: SourceRequest) -> Metrics:
     from edgefleet_compression.models.source import open_source
 
     source = open_source(request.files, Cache(request.cache_dir))
+    right = accuracies(source.logits("val").argmax(1), source.logits("test").argmax(1), source.data)
     return Metrics(
-        **accuracies(source.logits("val").argmax(1), source.logits("test").argmax(1), source.data),
+        accuracy_val=right.val,
+        accuracy_test=right.test,
+        accuracy_test_ci=right.test_ci,
+        test_samples=right.test_samples,
         agreement_val=1.0,
         agreement=1.0,
         parameters=source.state.parameters(),
@@ -189,7 +193,7 @@ def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> Expected
     return ExpectedAnswers(
         probabilities=tuple(tuple(row) for row in recorded),
         top1=tuple(int(top) for top in logits.argmax(1)),
-        instruction_set=host()[1],
+        instruction_set=host().instruction_set,
     )
 
 

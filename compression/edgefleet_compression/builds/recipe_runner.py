@@ -86,7 +86,7 @@ def _run_step(
             began = time.monotonic()
             result = STEPS[spec.step](state, spec.settings(), context)
             result.state.save(folder)
-            log = {**result.log, "took_s": round(time.monotonic() - began, 3), "made_on": host()[0]}
+            log = {**result.log, "took_s": round(time.monotonic() - began, 3), "made_on": host().processor}
             (folder / LOG).write_text(json.dumps(log), encoding="utf-8")
 
     started = time.monotonic()

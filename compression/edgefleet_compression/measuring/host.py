@@ -3,6 +3,7 @@
 import platform
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from edgefleet_profiles.device_class import InstructionSet, instruction_set
 
@@ -18,11 +19,18 @@ def read_cpuinfo(text: str) -> dict[str, str]:
     return fields
 
 
+class Host(NamedTuple):
+    """A processor by its name, and the class that it belongs to."""
+
+    processor: str
+    instruction_set: InstructionSet
+
+
 @cache
-def host() -> tuple[str, InstructionSet]:
-    """The processor's name and its instruction-set class."""
+def host() -> Host:
+    """The processor of this machine."""
     fields = read_cpuinfo(CPUINFO.read_text()) if CPUINFO.exists() else {}
     flags = (fields.get("flags") or fields.get("features") or "").split()
     arch = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
     name = fields.get("model name") or platform.processor() or arch
-    return name, instruction_set(arch, flags)
+    return Host(name, instruction_set(arch, flags))

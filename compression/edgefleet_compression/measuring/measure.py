@@ -1,12 +1,11 @@
 """The figures of a variant: how often it is right, how fast it answers, how many bytes it takes."""
 
-import json
 import math
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host
+from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
@@ -47,21 +47,38 @@ def encoded_bytes(path: Path) -> int:
     return len(compress(path.read_bytes()))
 
 
+@dataclass(frozen=True)
+class Accuracies:
+    """Shares of right answers, `test_ci` the 95 % interval; None where a split has no labels."""
+
+    test_samples: int
+    val: float | None = None
+    test: float | None = None
+    test_ci: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The share that the source has right beyond the variant, and the 95 % interval of that paired difference."""
+
+    share: float
+    ci: tuple[float, float]
+
+
 def probe(
     path: Path, shape: tuple[int, ...], runtime: Mapping[str, str], reference: Path | None = None
-) -> dict[str, Any]:
-    """p50_ms, p95_ms and peak_rss_mb of a file, and latency_ratio to `reference`, from a process of its own.
+) -> ProbeFigures:
+    """Latency and memory of a file, and its latency by that of `reference`, from a process of its own.
 
     Raises:
         MeasureError: the process failed or hung.
     """
-    given = {"path": str(path), "shape": shape, "runs": RUNS, "runtime": dict(runtime)}
-    given |= {"reference": str(reference)} if reference else {}
+    request = ProbeRequest(path, shape, RUNS, runtime, reference)
     # -P: a folder named `compression` where the service was started must not shadow the standard library's.
-    command = [sys.executable, "-P", "-m", "edgefleet_compression.measuring.probe", json.dumps(given)]
+    command = [sys.executable, "-P", "-m", "edgefleet_compression.measuring.probe", request.as_json()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True)
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return figures_in(done.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:
         last = (error.stderr or "no message").strip().splitlines()[-1]
         raise MeasureError(f"the variant doesn't run in onnxruntime ({last}): correct the recipe") from None
@@ -69,35 +86,31 @@ def probe(
         raise MeasureError(
             f"measuring gave no answer within {PROBE_TIMEOUT_S} s: try again on a host that is less busy"
         ) from None
-    return answer
 
 
-def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> dict[str, Any]:
-    """The shares of right answers, None where a split has no labels."""
+def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> Accuracies:
+    """The shares of right answers."""
     val, test = data.split("val"), data.split("test")
-    found: dict[str, Any] = {"test_samples": len(test.x)}
-    if val.y is not None:
-        found["accuracy_val"] = int((val_top1 == val.y).sum()) / len(val.y)
-    if test.y is not None:
-        right = int((test_top1 == test.y).sum())
-        found |= {"accuracy_test": right / len(test.y), "accuracy_test_ci": wilson(right, len(test.y))}
-    return found
+    on_val = None if val.y is None else int((val_top1 == val.y).sum()) / len(val.y)
+    if test.y is None:
+        return Accuracies(len(test.x), on_val)
+    right = int((test_top1 == test.y).sum())
+    return Accuracies(len(test.x), on_val, right / len(test.y), wilson(right, len(test.y)))
 
 
-def drops(split: str, source_top1: Top1, top1: Top1, labels: Top1 | None) -> dict[str, Any]:
-    """What the source has right beyond the variant, and the 95 % interval of that paired difference; {} unlabelled.
+def drop(source_top1: Top1, top1: Top1, labels: Top1 | None) -> Drop | None:
+    """What a variant lost of the source's right answers; None where there are no labels.
 
     Args:
-        split: "val" or "test".
         source_top1: int64 [N], what the source model answers.
         top1: int64 [N], what the variant answers.
         labels: int64 [N], or None.
     """
     if labels is None:
-        return {}
+        return None
     lost = (source_top1 == labels).astype(np.float64) - (top1 == labels)
     mean, half = float(lost.mean()), float(Z_95 * lost.std() / math.sqrt(len(lost)))
-    return {f"drop_{split}": mean, f"drop_{split}_ci": (mean - half, mean + half)}
+    return Drop(mean, (mean - half, mean + half))
 
 
 def measured(
@@ -147,16 +160,26 @@ def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: 
     val_top1 = session.logits(inputs(val.x, scale)).argmax(1)
     test_top1 = session.logits(inputs(test.x, scale)).argmax(1)
     source_val, source_test = source.logits("val").argmax(1), source.logits("test").argmax(1)
-    name, instruction_set = host()
+    own, right = host(), accuracies(val_top1, test_top1, data)
+    on_val, on_test = drop(source_val, val_top1, val.y), drop(source_test, test_top1, test.y)
+    probed = probe(path, source.card.input.shape, runtime, reference)
     return Metrics(
-        **accuracies(val_top1, test_top1, data),
-        **drops("val", source_val, val_top1, val.y),
-        **drops("test", source_test, test_top1, test.y),
+        accuracy_val=right.val,
+        accuracy_test=right.test,
+        accuracy_test_ci=right.test_ci,
+        test_samples=right.test_samples,
+        drop_val=on_val and on_val.share,
+        drop_val_ci=on_val and on_val.ci,
+        drop_test=on_test and on_test.share,
+        drop_test_ci=on_test and on_test.ci,
         agreement_val=float((val_top1 == source_val).mean()),
         agreement=float((test_top1 == source_test).mean()),
-        measured_on=f"{name} ({instruction_set})",
-        instruction_set=instruction_set,
+        p50_ms=probed.p50_ms,
+        p95_ms=probed.p95_ms,
+        latency_ratio=probed.latency_ratio,
+        peak_rss_mb=probed.peak_rss_mb,
+        measured_on=f"{own.processor} ({own.instruction_set})",
+        instruction_set=own.instruction_set,
         file_bytes=path.stat().st_size,
         encoding_bytes=encoded_bytes(path),
-        **probe(path, source.card.input.shape, runtime, reference),
     )

@@ -1,20 +1,21 @@
 """Latency and memory of an ONNX file, taken in a process that holds onnxruntime and nothing else.
 
-    python -m edgefleet_compression.measuring.probe '{"path": ..., "shape": [1, 28, 28], "runs": 300, "runtime": {}}'
+    python -m edgefleet_compression.measuring.probe REQUEST
 
-The last line of its output is JSON. Measured in a worker, torch's threads and memory would be in the figures.
+The request is JSON, and so is the last line of the output: see probe_request.py. Measured in
+a worker, torch's threads and memory would be in the figures.
 """
 
-import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, request_in
 from edgefleet_compression.onnx_graphs.session import GraphSession
 
 WARM_UP = 30
@@ -27,22 +28,19 @@ ROUNDS, LEAST_ROUNDS = 20, 5
 ROUND_CALLS, ROUND_WARM_UP = 20, 3
 
 
-def probe(path: Path, shape: tuple[int, ...], runs: int, runtime: dict[str, str]) -> dict[str, Any]:
-    """Load and run a file.
+def measured_here(request: ProbeRequest) -> ProbeFigures:
+    """Load and run a file in this process."""
+    figures = _probed(request)
+    if request.reference is None:
+        return figures
+    return replace(figures, latency_ratio=ratio(request, request.reference))
 
-    Args:
-        path: the ONNX file.
-        shape: one input, without the batch.
-        runs: how many inferences of batch 1 to time, at least.
-        runtime: session configuration entries.
 
-    Returns:
-        p50_ms and p95_ms of one inference, wall time; peak_rss_mb, the growth of resident memory.
-    """
-    x = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+def _probed(request: ProbeRequest) -> ProbeFigures:
+    x = np.random.default_rng(0).random((1, *request.shape), dtype=np.float32)
     process = psutil.Process()
     before = process.memory_info().rss
-    session = GraphSession(path, runtime)
+    session = GraphSession(request.path, request.runtime)
     if session.dtype == np.uint8:
         x *= 255
     began_s = time.perf_counter()
@@ -51,26 +49,26 @@ def probe(path: Path, shape: tuple[int, ...], runs: int, runtime: dict[str, str]
         if time.perf_counter() - began_s > MOST_S:
             break
     times_ns: list[int] = []
-    while not _enough(times_ns, runs):
+    while not _enough(times_ns, request.runs):
         started = time.perf_counter_ns()
         session.run(x)
         times_ns.append(time.perf_counter_ns() - started)
     grown = process.memory_info().rss - before
     p50, p95 = np.percentile(times_ns, [50, 95]) / 1e6
-    return {"p50_ms": round(p50, 4), "p95_ms": round(p95, 4), "peak_rss_mb": round(grown / 2**20, 2)}
+    return ProbeFigures(round(float(p50), 4), round(float(p95), 4), round(grown / 2**20, 2))
 
 
-def ratio(path: Path, reference: Path, shape: tuple[int, ...], runtime: dict[str, str]) -> float:
-    """CPU time of one inference of `path` by that of `reference`: the median over interleaved rounds.
+def ratio(request: ProbeRequest, reference: Path) -> float:
+    """CPU time of one inference of a file by that of `reference`: the median over interleaved rounds.
 
     A round's figure is the tenth percentile of the calls of each side: what a busy host does to the others is left
     out. onnxruntime runs in the calling thread, whose CPU time is taken.
     """
     sessions: list[tuple[GraphSession, list[float]]] = [
-        (GraphSession(path, runtime), []),
+        (GraphSession(request.path, request.runtime), []),
         (GraphSession(reference), []),
     ]
-    x = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    x = np.random.default_rng(0).random((1, *request.shape), dtype=np.float32)
     ratios: list[float] = []
     began_s = time.perf_counter()
     for _ in range(ROUNDS):
@@ -98,9 +96,4 @@ def _enough(times_ns: list[int], runs: int) -> bool:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    shape = tuple(given["shape"])
-    figures = probe(Path(given["path"]), shape, given["runs"], given["runtime"])
-    if reference := given.get("reference"):
-        figures["latency_ratio"] = ratio(Path(given["path"]), Path(reference), shape, given["runtime"])
-    print(json.dumps(figures))
+    print(measured_here(request_in(sys.argv[1])).as_json())
