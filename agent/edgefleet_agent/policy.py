@@ -1,28 +1,48 @@
 """What may leave the device: the one filter that every telemetry window passes before it is spooled. Pure."""
 
-from edgefleet_profiles.parts import DataKind
+from collections.abc import Collection
+from typing import TypeVar
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from edgefleet_protocol.leaving import ALWAYS, LeavesAs
 from edgefleet_protocol.messages import TelemetryWindow
 
-KINDS: dict[DataKind, tuple[str, ...]] = {
-    "counts": ("requests", "errors", "not_finite"),
-    "aggregates": ("latency", "labelled", "correct"),
-    "labels": ("predicted",),  # how often each class was seen tells what stood before the camera
-}
-"""Which fields of a window are of which kind; inputs and single answers are of none and never leave."""
+P = TypeVar("P", bound=BaseModel)
 
 
-def permitted(window: TelemetryWindow, may_leave: frozenset[DataKind]) -> TelemetryWindow | None:
-    """The window without what may not leave; None when nothing is left to tell.
+def permitted(window: TelemetryWindow, may_leave: Collection[str]) -> TelemetryWindow | None:
+    """A window of what may leave; None when there is nothing to tell.
+
+    Nothing is taken away: what a field is declared as, `LeavesAs`, is what lets it through. A field without a
+    declaration stays behind, and so does one of a kind that the region does not name.
 
     Args:
         window: what was measured.
-        may_leave: the region's permission.
+        may_leave: the kinds that the region lets leave; a kind that no field has lets nothing through.
     """
-    defaults = {name: field.get_default(call_default_factory=True) for name, field in _FIELDS.items()}
-    withheld = [name for kind, names in KINDS.items() if kind not in may_leave for name in names]
-    left = window.model_copy(update={name: defaults[name] for name in withheld})
-    told = [name for names in KINDS.values() for name in names if getattr(left, name) != defaults[name]]
+    left, told = _left(window, may_leave)
     return left if told else None
 
 
-_FIELDS = {name: TelemetryWindow.model_fields[name] for names in KINDS.values() for name in names}
+def declared(field: FieldInfo) -> LeavesAs | None:
+    """What a field is declared as."""
+    return next((mark for mark in field.metadata if isinstance(mark, LeavesAs)), None)
+
+
+def _left(part: P, may_leave: Collection[str]) -> tuple[P, bool]:
+    """The part with its permitted fields, the others as when nothing was counted; and whether it tells anything."""
+    kept, tells = {}, False
+    for name, field in type(part).model_fields.items():
+        value, mark = getattr(part, name), declared(field)
+        if mark == ALWAYS:
+            kept[name] = value
+        elif mark and mark.kind in may_leave:
+            kept[name] = value
+            tells |= value != field.get_default(call_default_factory=True)
+        elif isinstance(value, BaseModel):
+            inner, inner_tells = _left(value, may_leave)
+            if inner_tells:
+                kept[name], tells = inner, True
+    return type(part).model_construct(**kept), tells

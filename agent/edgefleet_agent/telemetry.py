@@ -1,11 +1,11 @@
 """What the answering variants did since the last window: counts, a latency histogram, labels. Any thread may record."""
 
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.counters import Counters, Moments
 from edgefleet_protocol.messages import TelemetryWindow
 
 MAX_RECENT = 10_000
@@ -25,13 +25,7 @@ class Key:
 @dataclass
 class _Open:
     began_s: float
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-    requests: int = 0
-    errors: int = 0
-    not_finite: int = 0
-    labelled: int = 0
-    correct: int = 0
-    predicted: Counter[str] = field(default_factory=Counter)
+    counters: Counters = field(default_factory=Counters)
 
 
 @dataclass
@@ -68,13 +62,14 @@ class Recorder:
             names: the model's label texts, by class; may be empty.
         """
         with self._lock:
-            window = self._window(key)
-            window.requests += 1
-            window.latency.record(seconds)
+            counters = self._counters(key)
+            counters.serving.requests += 1
+            counters.serving.latency.record(seconds)
+            seen = counters.categories
             for index in classes:
                 name = class_name(index, names)
-                if name in window.predicted or len(window.predicted) < MAX_CLASSES:
-                    window.predicted[name] += 1
+                if name in seen or len(seen) < MAX_CLASSES:
+                    seen[name] = seen.get(name, 0) + 1
             self._recent.pop((key.model, request_id), None)
             self._recent[key.model, request_id] = _Recent(key, tuple(classes), names)
             while len(self._recent) > MAX_RECENT:
@@ -83,12 +78,12 @@ class Recorder:
     def failed(self, key: Key, not_finite: bool) -> None:
         """Count a request that the variant could not answer."""
         with self._lock:
-            window = self._window(key)
-            window.requests += 1
+            serving = self._counters(key).serving
+            serving.requests += 1
             if not_finite:
-                window.not_finite += 1
+                serving.not_finite += 1
             else:
-                window.errors += 1
+                serving.errors += 1
 
     def label(self, model: str, request_id: str, labels: list[int | str]) -> bool | None:
         """Count the truth about an earlier request, once.
@@ -115,9 +110,8 @@ class Recorder:
                 raise ValueError(f"{len(labels)} labels for an answer of {len(recent.classes)} rows")
             truths = [class_index(label, recent.names) for label in labels]
             recent.labelled = True
-            window = self._window(recent.key)
-            window.labelled += len(truths)
-            window.correct += sum(a == b for a, b in zip(truths, recent.classes, strict=True))
+            right = sum(a == b for a, b in zip(truths, recent.classes, strict=True))
+            self._counters(recent.key).scored += Moments.of_hits(len(truths), right)
             return True
 
     def close(self, model: str | None = None) -> list[TelemetryWindow]:
@@ -129,10 +123,10 @@ class Recorder:
                 del self._open[key]
         return [_shown(key, window, now_s, now_ms) for key, window in closed.items()]
 
-    def _window(self, key: Key) -> _Open:
+    def _counters(self, key: Key) -> Counters:
         if key not in self._open:
             self._open[key] = _Open(self._monotonic_s())
-        return self._open[key]
+        return self._open[key].counters
 
 
 def class_name(index: int, names: tuple[str, ...]) -> str:
@@ -155,10 +149,10 @@ def class_index(label: int | str, names: tuple[str, ...]) -> int:
     raise ValueError(f"'{label[:100]}' is none of the model's labels")
 
 
-def _shown(key: Key, window: _Open, now_s: float, now_ms: int) -> TelemetryWindow:
+def _shown(key: Key, opened: _Open, now_s: float, now_ms: int) -> TelemetryWindow:
     """A window as it is at its end: its beginning is told from there, since the wall clock may be set meanwhile."""
-    duration_ms = max(round((now_s - window.began_s) * 1000), 0)
-    return TelemetryWindow(
+    duration_ms = max(round((now_s - opened.began_s) * 1000), 0)
+    window = TelemetryWindow(
         incarnation="0" * 32,
         seq=1,
         first_kept_seq=1,
@@ -168,11 +162,5 @@ def _shown(key: Key, window: _Open, now_s: float, now_ms: int) -> TelemetryWindo
         generation=key.generation,
         duration_ms=duration_ms,
         started_ms=max(now_ms - duration_ms, 0),
-        requests=window.requests,
-        errors=window.errors,
-        not_finite=window.not_finite,
-        latency=window.latency.encode() if window.latency.count else None,
-        labelled=window.labelled,
-        correct=window.correct,
-        predicted=dict(window.predicted),
     )
+    return window.with_counters(opened.counters)
