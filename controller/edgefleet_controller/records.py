@@ -37,7 +37,10 @@ class ModelRecord(Record):
 
 
 class VariantRecord(Record):
-    """Model x recipe, built and published; `lineage` is None where it was built before lineages were kept."""
+    """Model x recipe, built and published; `lineage` is None where it was built before lineages were kept.
+
+    `needs` are the features without which an agent would run it otherwise than meant.
+    """
 
     id: str
     model: Name
@@ -52,6 +55,7 @@ class VariantRecord(Record):
     runtime: dict[str, str]
     steps: tuple[StepReport, ...]
     lineage: Lineage | None = None
+    needs: tuple[str, ...] = ()
     created_ms: int
 
     def runs_on(self, instruction_set: str) -> bool:

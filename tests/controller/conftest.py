@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import ExecutionRecord, Gate, RolloutSpec, Timers, WaveRecord
-from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.records import RolloutRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.messages import Facts, ReportedState
 
@@ -65,5 +66,28 @@ def reported() -> Callable[..., ReportedState]:
         facts = Facts(hardware="rpi4", region="eu", link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
         given = {"incarnation": "0" * 32, "boot": 1, "report": 1, "agent_version": "0.1.0", "facts": facts}
         return ReportedState.model_validate({**given, **fields})
+
+    return make
+
+
+@pytest.fixture
+def variant() -> Callable[..., VariantRecord]:
+    def make(**fields: Any) -> VariantRecord:
+        given = {
+            "id": "b" * 64,
+            "model": "fashion",
+            "version": 1,
+            "recipe": "fp32",
+            "title": "as it is",
+            "instruction_sets": (),
+            "manifest": "c" * 64,
+            "manifest_bytes": 10,
+            "delivery_bytes": {},
+            "metrics": Metrics(),
+            "runtime": {},
+            "steps": (),
+            "created_ms": 0,
+        }
+        return VariantRecord.model_validate({**given, **fields})
 
     return make

@@ -11,7 +11,7 @@ from tests.service import api_of, running_service
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.segments import SegmentRecord
-from edgefleet_controller.records import ChoiceRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
 from edgefleet_process.errors import StateInUse
@@ -49,26 +49,12 @@ def register(service: Service, reported, *devices: str, region: str = "eu") -> N
 
 
 @pytest.fixture
-def published(service: Service, api: httpx.Client) -> None:
+def published(service: Service, api: httpx.Client, variant) -> None:
     """fashion@1 with one variant, chosen for eu/rpi4/lte."""
     api.post("/models", json={"files": upload(api)}).raise_for_status()
-    variant = VariantRecord(
-        id="b" * 64,
-        model="fashion",
-        version=1,
-        recipe="fp32",
-        title="as it is",
-        instruction_sets=(),
-        manifest="c" * 64,
-        manifest_bytes=10,
-        delivery_bytes={49152: 100, 4096: 110},
-        metrics={},
-        runtime={},
-        steps=[],
-        created_ms=1,
-    )
+    built = variant(delivery_bytes={49152: 100, 4096: 110})
     choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant="b" * 64, reasons={"b" * 64: "ok"})
-    service.store.registry.put_variants([variant], [choice])
+    service.store.registry.put_variants([built], [choice])
 
 
 def assert_problem(answer, status: int, *words: str) -> None:

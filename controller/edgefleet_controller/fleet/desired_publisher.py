@@ -1,13 +1,14 @@
 """What the controller says to devices, and when a device has to be told again."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol import topics
+from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
 
 TOLD_AT_ONCE = 100
@@ -36,11 +37,24 @@ class DesiredPublisher:
             some, left = left[:TOLD_AT_ONCE], left[TOLD_AT_ONCE:]
             # One thread at a time: nobody may say what it read before another has changed and said it.
             with self._speaking:
-                records = self._store.devices.desired_by(some)
+                records = self._only_what_agents_can_do(self._store.devices.desired_by(some))
                 for device in some:
                     state = desired_state(records.get(device, ()))
                     self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
                     reach("desired_published")
+
+    def _only_what_agents_can_do(
+        self, records: Mapping[str, Sequence[DesiredRecord]]
+    ) -> dict[str, list[DesiredRecord]]:
+        """Leave out manifests that need what a device's agent lacks: it goes on with what it has."""
+        needs = self._store.registry.needs({r.manifest for of_device in records.values() for r in of_device})
+        if not needs:
+            return {device: list(of_device) for device, of_device in records.items()}
+        features = {member.id: member.features for member in self._store.members.some(records)}
+        return {
+            device: [r for r in of_device if not lacking(needs.get(r.manifest or "", ()), features.get(device, ()))]
+            for device, of_device in records.items()
+        }
 
     def forget(self, device: str) -> None:
         """Clear what the broker retains for a device that is no longer ours."""

@@ -84,6 +84,7 @@ class Publisher:
             runtime=outcome.runtime,
             steps=outcome.steps,
             lineage=outcome.lineage,
+            needs=manifest.needs,
             created_ms=now_ms(),
         )
 

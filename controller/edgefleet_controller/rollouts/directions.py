@@ -5,8 +5,10 @@ from typing import Any
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
+from edgefleet_controller.rollouts.plan import agent_lacks
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.members import Member
+from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import MAX_GENERATION
 
 RETURN_TRIAL_S = 2.0
@@ -21,6 +23,7 @@ class Directions:
 
     def stage(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices fetch their variant, and remember what they run until then."""
+        executions = self._able(rollout, executions, now)
         members = self._members(rollout, executions)
         sizes = {m.manifest: self._deliverable_bytes(m.manifest) for m in members.values()}
         remembering = [e.model_copy(update=_previous(members.get(e.device), sizes)) for e in executions]
@@ -28,7 +31,7 @@ class Directions:
 
     def activate(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices switch to what they have staged."""
-        self._direct(rollout, executions, activate=True, now=now)
+        self._direct(rollout, self._able(rollout, executions, now), activate=True, now=now)
 
     def hold(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Take the word to switch back."""
@@ -37,16 +40,21 @@ class Directions:
     def send_back(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices go back to what they ran before; where that was nothing, nothing is served.
 
-        A device that has moved on is left alone: what a later rollout gave it is not this one's to take.
+        A device that has moved on is left alone: what a later rollout gave it is not this one's to take. So is one
+        whose agent was downgraded and lacks what the older variant needs.
         """
         members = self._members(rollout, executions)
         given = self._given(rollout, executions)
+        needs = self._store.registry.needs({e.previous_manifest for e in executions})
         told: list[DesiredRecord] = []
         changed: list[ExecutionRecord] = []
         for execution in executions:
             asked = given.get(execution.device)
+            missing = _missing(needs, execution.previous_manifest, members.get(execution.device))
             if asked and asked.rollout != rollout.id:
                 changes = {"back_generation": asked.generation, "back_phase": "superseded", "changed_ms": now}
+            elif missing:
+                changes = {"back_phase": "superseded", "back_reason": agent_lacks(missing), "changed_ms": now}
             else:
                 generation = _next_generation(execution.device, given, members)
                 told.append(_return(rollout, execution, generation))
@@ -86,6 +94,28 @@ class Directions:
         self._store.devices.put_desired(*told)
         self._store.rollouts.put_executions(changed)
 
+    def _able(
+        self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int
+    ) -> Sequence[ExecutionRecord]:
+        """Those whose agents can do what their variants need; the others end as deferred.
+
+        A plan has looked at this already, and an agent may have been downgraded since.
+        """
+        needs = self._store.registry.needs({e.manifest for e in executions})
+        if not needs:
+            return executions
+        members = self._members(rollout, executions)
+        able: list[ExecutionRecord] = []
+        deferred: list[ExecutionRecord] = []
+        for execution in executions:
+            if missing := _missing(needs, execution.manifest, members.get(execution.device)):
+                changes = {"phase": "deferred", "detail": agent_lacks(missing), "changed_ms": now}
+                deferred.append(execution.model_copy(update=changes))
+            else:
+                able.append(execution)
+        self._store.rollouts.put_executions(deferred)
+        return able
+
     def _members(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, Member]:
         """What these devices reported of the rollout's model."""
         asked = [e.device for e in executions]
@@ -98,6 +128,10 @@ class Directions:
 
     def _deliverable_bytes(self, manifest: str | None) -> int:
         return (self._store.registry.deliverable_bytes(manifest) or 0) if manifest else 0
+
+
+def _missing(needs: Mapping[str, tuple[str, ...]], manifest: str | None, member: Member | None) -> tuple[str, ...]:
+    return lacking(needs.get(manifest or "", ()), member.features if member else ())
 
 
 def _previous(member: Member | None, sizes: Mapping[str | None, int]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> Roll
 
 def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
     """A device as plans see it."""
-    return PlannedDevice(device.id, device.profile, device.variant, in_conflict)
+    return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features)
 
 
 def assigned(store: Store, spec: RolloutSpec) -> dict[str, Assigned]:
@@ -72,10 +72,9 @@ def assigned(store: Store, spec: RolloutSpec) -> dict[str, Assigned]:
     variants = {v.id: v for v in store.registry.variants(spec.model, spec.version)}
     if not variants:
         raise Refused(f"nothing was built for {spec.model}@{spec.version}: compress it first")
-    return {
-        choice.profile: Assigned(
-            choice.variant, variants[choice.variant].manifest, variants[choice.variant].manifest_bytes
-        )
+    chosen = [
+        (choice.profile, variants[choice.variant])
         for choice in store.registry.choices(spec.model, spec.version)
         if choice.variant
-    }
+    ]
+    return {profile: Assigned(v.id, v.manifest, v.manifest_bytes, v.needs) for profile, v in chosen}

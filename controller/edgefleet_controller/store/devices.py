@@ -22,7 +22,7 @@ _REPORTS = Into(
     "devices",
     (
         *("id", "incarnation", "online", "last_seen_ms", "first_seen_ms", "reported", "boot", "report"),
-        *("region", "hardware", "link", "labels"),
+        *("region", "hardware", "link", "labels", "features"),
     ),
     key=("id",),
     kept=("first_seen_ms",),
@@ -68,7 +68,7 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
     return [
         *(device, reported.incarnation, True, now_ms, now_ms, reported.model_dump_json()),
         *(reported.boot, reported.report),
-        *(facts.region, facts.hardware, facts.link, _JSON(reported.labels)),
+        *(facts.region, facts.hardware, facts.link, _JSON(reported.labels), _JSON(sorted(reported.features))),
     ]
 
 

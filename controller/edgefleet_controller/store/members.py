@@ -10,14 +10,17 @@ from edgefleet_contract.devices import DeviceStatus
 from edgefleet_controller.store.database import Database
 
 _SELECT = """SELECT d.id, d.region || '/' || d.hardware || '/' || d.link, d.labels, coalesce(m.generation, 0),
-    m.variant, m.manifest
+    m.variant, m.manifest, d.features
     FROM devices d LEFT JOIN admissions a ON a.device = d.id
     LEFT JOIN device_models m ON m.device = d.id AND m.model = ?1"""
 _STATUS = "(?2 IS NULL OR ?2 = iif(a.device IS NULL, 'pending', 'accepted'))"
 
 
 class Member(NamedTuple):
-    """A device as selectors and plans see it; `generation`, `variant` and `manifest` are what answers of one model."""
+    """A device as selectors and plans see it; `generation`, `variant` and `manifest` are what answers of one model.
+
+    `labels` are the device's own, `features` what its agent can do beyond 0.1.0.
+    """
 
     id: str
     profile: str
@@ -25,11 +28,17 @@ class Member(NamedTuple):
     generation: int
     variant: str | None
     manifest: str | None
+    features_json: str
 
     @property
     def labels(self) -> Mapping[str, str]:
         """The device's own labels."""
         return _labels(self.labels_json)
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What its agent can do beyond 0.1.0."""
+        return _features(self.features_json)
 
 
 class MemberStore:
@@ -102,6 +111,11 @@ class MemberStore:
 def _labels(text: str) -> Mapping[str, str]:
     # Whole groups of devices have the same ones.
     return MappingProxyType(json.loads(text))
+
+
+@lru_cache(maxsize=1_000)
+def _features(text: str) -> frozenset[str]:
+    return frozenset(json.loads(text))
 
 
 def _members(rows: Iterable[Sequence[Any]]) -> list[Member]:

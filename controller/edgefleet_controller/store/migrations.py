@@ -86,6 +86,12 @@ _FLEET_007 = (
        since_ms INTEGER NOT NULL)""",
 )
 
+_FLEET_008 = (
+    # What agents can do beyond 0.1.0, and what variants need of it.
+    "ALTER TABLE devices ADD COLUMN features TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE variants ADD COLUMN needs TEXT NOT NULL DEFAULT '[]'",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -183,6 +189,13 @@ def m006_lineage(db: Database) -> None:
 def m007_follow_ups(db: Database) -> None:
     """What the other file has still to do after what was decided in this one."""
     for statement in _FLEET_007:
+        db.execute(statement)
+
+
+@FLEET()
+def m008_features(db: Database) -> None:
+    """What agents can do, and what variants need."""
+    for statement in _FLEET_008:
         db.execute(statement)
 
 

@@ -10,7 +10,18 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ChoiceRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store.database import Database, Row
 
-_JSON = ("files", "card", "instruction_sets", "delivery_bytes", "metrics", "runtime", "steps", "lineage", "reasons")
+_JSON = (
+    "files",
+    "card",
+    "instruction_sets",
+    "delivery_bytes",
+    "metrics",
+    "runtime",
+    "steps",
+    "lineage",
+    "needs",
+    "reasons",
+)
 _OPERATION_JSON = ("progress", "result")
 
 
@@ -81,6 +92,15 @@ class RegistryStore:
             [model, version],
         )
         return [VariantRecord.model_validate(_unfold(row, _JSON)) for row in rows]
+
+    def needs(self, manifests: Iterable[str | None]) -> dict[str, tuple[str, ...]]:
+        """The features that these manifests need, of those that need any."""
+        rows = self._db.rows(
+            """SELECT manifest, needs FROM variants
+               WHERE needs != '[]' AND manifest IN (SELECT value FROM json_each(?))""",
+            [json.dumps([manifest for manifest in manifests if manifest])],
+        )
+        return {row["manifest"]: tuple(json.loads(row["needs"])) for row in rows}
 
     def choices(self, model: str, version: int) -> list[ChoiceRecord]:
         """What was chosen for each profile."""
