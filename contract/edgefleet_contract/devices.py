@@ -65,6 +65,7 @@ class DeviceView(Shape):
     conflict: ConflictRecord | None
     boot: int
     agent_version: str
+    features: list[str]
     endpoint: str | None
     labels: dict[str, str]
     facts: Facts

@@ -28,7 +28,7 @@ class VariantView(Shape):
     """A variant with its figures: accuracy is that of the untouched test split; null means not measured.
 
     `steps` say what each step did, with the digest of what it made; `lineage` what all of it was made of and with, null
-    where it was built before that was kept.
+    where it was built before that was kept. A device whose agent lacks one of the features in `needs` is deferred.
     """
 
     id: str
@@ -55,3 +55,4 @@ class VariantView(Shape):
     runtime: dict[str, str]
     steps: tuple[StepReport, ...]
     lineage: Lineage | None
+    needs: list[str]

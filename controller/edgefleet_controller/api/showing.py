@@ -31,7 +31,7 @@ def variant_view(record: VariantRecord) -> VariantView:
         delivery_bytes=record.delivery_bytes[CHUNK_BYTES],
         **{k: v for k, v in metrics.items() if k in VariantView.model_fields},
         **record.model_dump(
-            include={"id", "recipe", "title", "instruction_sets", "manifest", "runtime", "steps", "lineage"}
+            include={"id", "recipe", "title", "instruction_sets", "manifest", "runtime", "steps", "lineage", "needs"}
         ),
     )
 
@@ -64,6 +64,7 @@ def device_view(
         labels=labels,
         boot=said.boot,
         agent_version=said.agent_version,
+        features=sorted(said.features),
         endpoint=said.endpoint,
         facts=said.facts,
         host_facts=said.host_facts,
