@@ -27,8 +27,9 @@ from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.inspection import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_compression.onnx_graphs.int8 import quantized_layers
 from edgefleet_compression.onnx_graphs.session import GraphSession
-from edgefleet_compression.recipes.recipe import Recipe, StepSpec
-from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.schemes import NO_SCHEME, scheme_for
+from edgefleet_compression.search_roles import StepSpec
 from edgefleet_contract.card import CARD_FILE
 from edgefleet_protocol.encoding import compress
 

@@ -20,7 +20,7 @@ from benchmarks.result import Result
 from benchmarks.timing import spread
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.host import host
-from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
+from edgefleet_compression.schemes import NO_SCHEME, scheme_for
 from edgefleet_profiles.device_class import InstructionSet
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgefleet_compression.recipes.schemes import Scheme, scheme_for
+from edgefleet_compression.schemes import Scheme, scheme_for
 from edgefleet_profiles.device_class import InstructionSet
 
 PEERS = ("onnxruntime", "nncf", "olive-ai")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from edgefleet_compression.grid import LayerKind
-from edgefleet_compression.recipes.step_configs import Bitwidths
+from edgefleet_compression.step_settings import Bitwidths
 
 FEWEST, MOST = 2, 8
 

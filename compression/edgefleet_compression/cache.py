@@ -153,9 +153,13 @@ def step_key(
     data_digest: str,
     source_digest: str,
     seed: int,
+    plugin: dict[str, str] | None = None,
 ) -> str:
-    """The key of a step's result: the sha256 of all that decides it, the libraries' versions included."""
-    parts = {
+    """The key of a step's result: the sha256 of all that decides it, the libraries' versions included.
+
+    `plugin` is the name and version of the distribution that brings the step; None where it is ours.
+    """
+    parts: dict[str, Any] = {
         "input": input_digest,
         "step": step,
         "revision": revision,
@@ -165,4 +169,6 @@ def step_key(
         "seed": seed,
         "libraries": library_versions(),
     }
+    if plugin is not None:
+        parts["plugin"] = plugin
     return hashlib.sha256(canonical_json(parts)).hexdigest()

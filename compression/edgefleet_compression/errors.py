@@ -6,6 +6,7 @@ CompressionError
 ├── DataError           the data file lacks what a step needs
 ├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
 │   └── NotApplicable   the recipe is right, but not for this model or these processors
+├── DeclarationError    a step's file does not declare what it must
 ├── StepError           a step ran and did not do what it is for
 │   └── NothingChanged  the step left the model as it was
 ├── MeasureError        a variant cannot be measured on this host
@@ -40,6 +41,10 @@ class RecipeError(CompressionError):
 
 class NotApplicable(RecipeError):  # noqa: N818 - reads as the statement it makes
     """The recipe is right, but not for this model or these processors."""
+
+
+class DeclarationError(CompressionError):
+    """A step's file does not declare what it must."""
 
 
 class StepError(CompressionError):

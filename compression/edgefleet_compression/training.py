@@ -16,8 +16,8 @@ from edgefleet_compression.errors import DataError, StepError
 from edgefleet_compression.models.data import Labels
 from edgefleet_compression.models.source import Logits, Source
 from edgefleet_compression.networks.layers import pruned_weights
-from edgefleet_compression.recipes.step_configs import TrainConfig
 from edgefleet_compression.step import Context, Progress
+from edgefleet_compression.step_settings import TrainConfig
 
 Learned = dict[str, Any]
 """What a training leaves in the log of its step."""

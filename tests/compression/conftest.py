@@ -45,7 +45,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from safetensors.torch import save_file
 
     from edgefleet_compression.networks.architectures import build
-    from edgefleet_compression.recipes.step_configs import TrainConfig
+    from edgefleet_compression.step_settings import TrainConfig
     from edgefleet_compression.training import Corpus, fit
 
     torch.set_num_threads(1)
@@ -84,7 +84,7 @@ def context(tiny_files: dict[str, Path], tmp_path: Path) -> Any:
     """What a single step runs with."""
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
-    from edgefleet_compression.recipes.schemes import Scheme
+    from edgefleet_compression.schemes import Scheme
     from edgefleet_compression.step import Context
 
     source = open_source(tiny_files, Cache(tmp_path / "cache"))

@@ -9,15 +9,13 @@ import pytest
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import (
-    AccuracyInt8Config,
-    ExportConfig,
-    FinetuneConfig,
-    StaticInt8Config,
-)
+from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import accuracy_int8, export, finetune, static_int8
+from edgefleet_compression.steps.accuracy_int8 import AccuracyInt8Config
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.finetune import FinetuneConfig
+from edgefleet_compression.steps.static_int8 import StaticInt8Config
 
 HUGE = np.float32(3000)
 
@@ -26,8 +24,8 @@ HUGE = np.float32(3000)
 def file(context: Context) -> OnnxState:
     """The tiny model after more training: what it knows, rounding can ruin."""
     config = FinetuneConfig(epochs=6, batch=32, rate=5e-3, flip=False, alpha=0.0)
-    trained = STEPS["finetune"](context.source.state, config, context).state
-    state: OnnxState = STEPS["export"](trained, ExportConfig(), context).state
+    trained = finetune.run(context.source.state, config, context).state
+    state: OnnxState = export.run(trained, ExportConfig(), context).state
     return state
 
 
@@ -61,16 +59,16 @@ def own(context: Context, folder: Path) -> Context:
 
 
 def test_where_int8_loses_nothing_every_layer_is_int8(file: OnnxState, context: Context, tmp_path: Path) -> None:
-    log = STEPS["accuracy_int8"](file, AccuracyInt8Config(max_drop=0.05), own(context, tmp_path / "own")).log
+    log = accuracy_int8.run(file, AccuracyInt8Config(max_drop=0.05), own(context, tmp_path / "own")).log
     assert log["in_float"] == 0 and log["layers"] > 5
 
 
 def test_a_layer_that_8_bits_would_ruin_stays_in_float(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
     whole = share(lopsided.path, context)
-    plain = STEPS["static_int8"](lopsided, StaticInt8Config(per_channel=False), own(context, tmp_path / "plain"))
+    plain = static_int8.run(lopsided, StaticInt8Config(per_channel=False), own(context, tmp_path / "plain"))
     assert share(plain.state.path, context) < whole - 0.05
     config = AccuracyInt8Config(per_channel=False, max_drop=0.03)
-    result = STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
+    result = accuracy_int8.run(lopsided, config, own(context, tmp_path / "own"))
     assert share(result.state.path, context) >= whole - 0.03
     assert 0 < result.log["in_float"] < result.log["layers"] / 2
     assert result.log["drop_all_int8"] > 0.05
@@ -82,15 +80,15 @@ def test_a_target_that_too_few_layers_may_reach_is_refused(
 ) -> None:
     config = AccuracyInt8Config(per_channel=False, max_drop=0.03, most_float=0.0)
     with pytest.raises(StepError, match="raise max_drop or most_float"):
-        STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
+        accuracy_int8.run(lopsided, config, own(context, tmp_path / "own"))
 
 
 def test_ranges_may_leave_out_what_is_rare(file: OnnxState, context: Context, tmp_path: Path) -> None:
     config = StaticInt8Config(calibration="percentile", percentile=95.0)
-    clipped = STEPS["static_int8"](file, config, own(context, tmp_path / "clipped")).state
+    clipped = static_int8.run(file, config, own(context, tmp_path / "clipped")).state
     config = StaticInt8Config(calibration="entropy")
-    informed = STEPS["static_int8"](file, config, own(context, tmp_path / "informed")).state
-    whole = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "whole")).state
+    informed = static_int8.run(file, config, own(context, tmp_path / "informed")).state
+    whole = static_int8.run(file, StaticInt8Config(), own(context, tmp_path / "whole")).state
 
     def scales(state: OnnxState) -> float:
         model = onnx.load(state.path)
@@ -107,15 +105,15 @@ def last(path: Path) -> str:
 
 
 def test_answers_are_not_rounded(file: OnnxState, context: Context, tmp_path: Path) -> None:
-    plain = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "plain"))
-    controlled = STEPS["accuracy_int8"](file, AccuracyInt8Config(max_drop=1.0), own(context, tmp_path / "own"))
+    plain = static_int8.run(file, StaticInt8Config(), own(context, tmp_path / "plain"))
+    controlled = accuracy_int8.run(file, AccuracyInt8Config(max_drop=1.0), own(context, tmp_path / "own"))
     assert last(plain.state.path) == "DequantizeLinear"
     assert last(controlled.state.path) == "Gemm"
 
 
 def test_what_is_said_to_be_lost_is_what_the_file_loses(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
     config = AccuracyInt8Config(per_channel=False, max_drop=1.0)
-    result = STEPS["accuracy_int8"](lopsided, config, own(context, tmp_path / "own"))
+    result = accuracy_int8.run(lopsided, config, own(context, tmp_path / "own"))
     lost = share(lopsided.path, context) - share(result.state.path, context)
     assert result.log["in_float"] == 0
     assert result.log["drop"] == result.log["drop_all_int8"] == pytest.approx(lost, abs=1e-4)
@@ -125,7 +123,7 @@ def test_a_loss_that_is_just_allowed_on_few_samples_is_too_much(
     lopsided: OnnxState, context: Context, tmp_path: Path
 ) -> None:
     free = AccuracyInt8Config(per_channel=False, max_drop=1.0)
-    lost = STEPS["accuracy_int8"](lopsided, free, own(context, tmp_path / "free")).log["drop"]
+    lost = accuracy_int8.run(lopsided, free, own(context, tmp_path / "free")).log["drop"]
     just = free.model_copy(update={"max_drop": lost})
     assert lost > 0
-    assert STEPS["accuracy_int8"](lopsided, just, own(context, tmp_path / "just")).log["in_float"] > 0
+    assert accuracy_int8.run(lopsided, just, own(context, tmp_path / "just")).log["in_float"] > 0

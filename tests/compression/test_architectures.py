@@ -17,10 +17,10 @@ from edgefleet_compression.models.states import TorchState, load_state
 from edgefleet_compression.networks.architectures import Args, build, resize
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.recipes.recipe import recipe_from
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import PruneStructuredConfig
+from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import prune_structured
+from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
 
 
 def parameters(name: str, **args: int | str) -> int:
@@ -139,7 +139,7 @@ def test_a_pruned_network_comes_back_from_disk_with_the_same_answers(
     name: str, context: Context, tmp_path: Path
 ) -> None:
     state = TorchState(name, {}, (1, 8, 8), 3, build(name, {}, (1, 8, 8), 3).eval())
-    pruned = STEPS["prune_structured"](state, PruneStructuredConfig(), context).state
+    pruned = prune_structured.run(state, PruneStructuredConfig(), context).state
     assert isinstance(pruned, TorchState) and pruned.parameters() < state.parameters()
     pruned.save(tmp_path)
     assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".json", ".safetensors"}

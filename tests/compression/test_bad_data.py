@@ -12,23 +12,31 @@ from safetensors.torch import load_file, save_file
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError, CompressionError, DataError, NothingChanged, StepError
 from edgefleet_compression.models.source import Source, open_source
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import (
-    AccuracyInt8Config,
-    ExportConfig,
-    FinetuneConfig,
-    PruneIterativeConfig,
-    PruneStructuredConfig,
-    PruneUnstructuredConfig,
-    QatInt8Config,
-    QatWeightsConfig,
-    ReestimateNormsConfig,
-    ScaleWidthConfig,
-    StaticInt8Config,
-    TuneNormsConfig,
-)
+from edgefleet_compression.registry import registry
+from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import (
+    accuracy_int8,
+    export,
+    finetune,
+    prune_iterative,
+    prune_unstructured,
+    qat_int8,
+    qat_weights,
+    static_int8,
+)
+from edgefleet_compression.steps.accuracy_int8 import AccuracyInt8Config
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.finetune import FinetuneConfig
+from edgefleet_compression.steps.prune_iterative import PruneIterativeConfig
+from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
+from edgefleet_compression.steps.prune_unstructured import PruneUnstructuredConfig
+from edgefleet_compression.steps.qat_int8 import QatInt8Config
+from edgefleet_compression.steps.qat_weights import QatWeightsConfig
+from edgefleet_compression.steps.reestimate_norms import ReestimateNormsConfig
+from edgefleet_compression.steps.scale_width import ScaleWidthConfig
+from edgefleet_compression.steps.static_int8 import StaticInt8Config
+from edgefleet_compression.steps.tune_norms import TuneNormsConfig
 
 Arrays = dict[str, Any]
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
@@ -69,7 +77,7 @@ def opened(tiny_folder: Path, folder: Path, replaced: str) -> Source:
 
 def refused(context: Context, name: str, config: Any, kind: type[CompressionError], reason: str) -> None:
     with pytest.raises(kind, match=reason) as caught:
-        STEPS[name](context.source.state, config, context)
+        registry().named(name).run(context.source.state, config, context)
     assert "\n" not in str(caught.value)
 
 
@@ -115,7 +123,7 @@ def test_one_sample_is_too_few_to_train_on(spoiled: Callable[[Spoil], Context]) 
 
 def test_fewer_samples_than_a_batch_are_one_batch(spoiled: Callable[[Spoil], Context]) -> None:
     context = spoiled(keep("train", 20))
-    log = STEPS["finetune"](context.source.state, FinetuneConfig(**FAST), context).log
+    log = finetune.run(context.source.state, FinetuneConfig(**FAST), context).log
     assert len(log["losses"]) == 1 and np.isfinite(log["losses"][0])
 
 
@@ -124,27 +132,27 @@ def test_three_samples_to_calibrate_on_are_taken_and_told(
     calibration: Any, spoiled: Callable[[Spoil], Context]
 ) -> None:
     context = spoiled(keep("calib", 3))
-    file = STEPS["export"](context.source.state, ExportConfig(), context).state
+    file = export.run(context.source.state, ExportConfig(), context).state
     config = StaticInt8Config(calibration=calibration)
-    assert STEPS["static_int8"](file, config, context).log["calibration_samples"] == 3
+    assert static_int8.run(file, config, context).log["calibration_samples"] == 3
 
 
 def test_three_samples_to_calibrate_on_do_for_sensitivity_and_for_int8_that_is_learned(
     spoiled: Callable[[Spoil], Context],
 ) -> None:
     context = spoiled(keep("calib", 3))
-    bits = STEPS["qat_weights"](context.source.state, QatWeightsConfig(mean_bits=4, **FAST), context).log["bits"]
+    bits = qat_weights.run(context.source.state, QatWeightsConfig(mean_bits=4, **FAST), context).log["bits"]
     assert len(set(bits.values())) > 1
-    assert STEPS["qat_int8"](context.source.state, QatInt8Config(**FAST), context).state.ranges
-    file = STEPS["export"](context.source.state, ExportConfig(), context).state
-    assert STEPS["accuracy_int8"](file, AccuracyInt8Config(max_drop=0.5), context).log["layers"] > 5
+    assert qat_int8.run(context.source.state, QatInt8Config(**FAST), context).state.ranges
+    file = export.run(context.source.state, ExportConfig(), context).state
+    assert accuracy_int8.run(file, AccuracyInt8Config(max_drop=0.5), context).log["layers"] > 5
 
 
 def test_no_sample_to_calibrate_on_is_refused(spoiled: Callable[[Spoil], Context]) -> None:
     context = spoiled(keep("calib", 0))
-    file = STEPS["export"](context.source.state, ExportConfig(), context).state
+    file = export.run(context.source.state, ExportConfig(), context).state
     with pytest.raises(DataError, match="x_calib is"):
-        STEPS["static_int8"](file, StaticInt8Config(), context)
+        static_int8.run(file, StaticInt8Config(), context)
 
 
 def test_weights_that_are_no_numbers_are_refused_as_the_model_is_opened(tiny_folder: Path, tmp_path: Path) -> None:
@@ -168,8 +176,6 @@ def test_what_has_nothing_to_prune_is_said_to_have_nothing(context: Context) -> 
         ("scale_width", ScaleWidthConfig(round_to=1000, **FAST)),
     ):
         refused(context, name, config, NothingChanged, "round_to")
-    once = STEPS["prune_unstructured"](context.source.state, PruneUnstructuredConfig(sparsity=0.5), context).state
+    once = prune_unstructured.run(context.source.state, PruneUnstructuredConfig(sparsity=0.5), context).state
     with pytest.raises(NothingChanged, match="zero already"):
-        STEPS["prune_iterative"](
-            once, PruneIterativeConfig(method="unstructured", ratio=0.3, rounds=2, **FAST), context
-        )
+        prune_iterative.run(once, PruneIterativeConfig(method="unstructured", ratio=0.3, rounds=2, **FAST), context)

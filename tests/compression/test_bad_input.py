@@ -22,10 +22,10 @@ from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
-from edgefleet_compression.recipes.signatures import SIGNATURES
-from edgefleet_compression.recipes.step_configs import StorageQuantConfig
+from edgefleet_compression.registry import registry
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import static_int8, storage_quant
+from edgefleet_compression.steps.storage_quant import StorageQuantConfig
 
 ON_FILES = [
     "prune_unstructured", "static_int8", "accuracy_int8", "dynamic_int8", "weight_only", "fp16", "storage_quant",
@@ -60,7 +60,7 @@ def test_a_typo_in_a_step_names_the_nearest(typo: str, meant: str) -> None:
 
 
 def test_a_step_like_none_is_answered_with_all_there_are() -> None:
-    assert ", ".join(SIGNATURES) in refusal("xyz")
+    assert ", ".join(registry().steps) in refusal("xyz")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def without_weights(path: Path) -> Path:
 def test_a_graph_with_nothing_to_change_is_an_error_that_says_so(step: str, context: Context, tmp_path: Path) -> None:
     path = without_weights(tmp_path / "net.onnx")
     with pytest.raises(NothingChanged, match=rf"^{step}.*: .*(drop the step|use static_int8|put it after export|once)"):
-        STEPS[step](OnnxState(path), SIGNATURES[step].config(), context)
+        registry().named(step).run(OnnxState(path), registry().named(step).step.config(), context)
 
 
 @pytest.mark.parametrize("step", ON_FILES)
@@ -151,7 +151,11 @@ def test_a_file_that_takes_one_sample_at_a_time_is_taken_by_every_step(
         value.type.tensor_type.shape.dim[0].dim_value = 1
     onnx.save(model, tmp_path / "one.onnx")
     config: dict[str, Any] = {"accuracy_int8": {"max_drop": 1.0}}.get(step, {})
-    result = STEPS[step](OnnxState(tmp_path / "one.onnx"), SIGNATURES[step].config(**config), context)
+    result = (
+        registry()
+        .named(step)
+        .run(OnnxState(tmp_path / "one.onnx"), registry().named(step).step.config(**config), context)
+    )
     x = inputs(context.source.data.split("test").x, 1 / 255)
     assert GraphSession(result.state.path).logits(x).shape == (len(x), 3)
 
@@ -159,8 +163,8 @@ def test_a_file_that_takes_one_sample_at_a_time_is_taken_by_every_step(
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile", "mse"])
 def test_three_calibration_samples_are_enough_to_run(calibration: str, context: Context, tmp_path: Path) -> None:
     path = linear_models.perceptron(tmp_path / "net.onnx", transB=1)
-    config = SIGNATURES["static_int8"].config(calibration=calibration, samples=3)
-    assert STEPS["static_int8"](OnnxState(path), config, context).log["calibration_samples"] == 3
+    config = registry().named("static_int8").step.config(calibration=calibration, samples=3)
+    assert static_int8.run(OnnxState(path), config, context).log["calibration_samples"] == 3
 
 
 def test_a_module_whose_weights_are_not_finite_is_refused(
@@ -191,6 +195,6 @@ def test_a_missing_calib_split_is_named_where_bits_go_by_sensitivity(
     source = replace(context.source, data=Data(tmp_path / "data.npz", (1, 8, 8), 3))
     own = replace(context, source=source)
     state = OnnxState(linear_models.perceptron(tmp_path / "net.onnx"))
-    assert STEPS["storage_quant"](state, StorageQuantConfig(), own).log["bits"] == [5, 5]
+    assert storage_quant.run(state, StorageQuantConfig(), own).log["bits"] == [5, 5]
     with pytest.raises(DataError, match="holds no x_calib"):
-        STEPS["storage_quant"](state, StorageQuantConfig(mean_bits=4), own)
+        storage_quant.run(state, StorageQuantConfig(mean_bits=4), own)

@@ -12,8 +12,8 @@ from edgefleet_compression.onnx_graphs.activations import Seen, least_error, obs
 from edgefleet_compression.onnx_graphs.biases import correct_biases, give_biases
 from edgefleet_compression.onnx_graphs.int8 import quantize
 from edgefleet_compression.onnx_graphs.session import GraphSession
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import StaticInt8Config
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.steps.static_int8 import StaticInt8Config
 
 CHANNELS, SIDE, SAMPLES = 4, 8, 64
 Array = NDArray[np.float32]

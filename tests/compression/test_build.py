@@ -21,7 +21,7 @@ from edgefleet_compression.builds.messages import (
 from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.measuring.measure import Drop, drop, probe
 from edgefleet_compression.recipes.recipe import Recipe, build_order, recipe_from, shipped_recipes
-from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.metrics import Metrics
 
 Outcomes = dict[str, BuildOutcome]

@@ -13,7 +13,7 @@ from edgefleet_compression.builds.lineage import differences
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest
 from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, compare, depends_on
 from edgefleet_compression.recipes.recipe import recipe_from
-from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.registry import registry
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.lineage import Lineage
 
@@ -157,8 +157,8 @@ def test_a_step_that_means_something_else_by_now_is_told_by_its_revision(first: 
 
 
 def test_every_step_that_trains_depends_on_threads_and_torch() -> None:
-    for name, signature in SIGNATURES.items():
-        if signature.trains:
+    for name, found in registry().steps.items():
+        if found.step.trains:
             assert depends_on(name) >= {"torch", "threads", "processor"}, name
 
 

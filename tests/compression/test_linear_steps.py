@@ -15,13 +15,14 @@ from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, Nearness,
 from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.step_configs import DynamicInt8Config, StepConfig, WeightOnlyConfig
-from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.registry import registry
+from edgefleet_compression.step import Context, StepConfig, StepResult
+from edgefleet_compression.steps.dynamic_int8 import DynamicInt8Config
+from edgefleet_compression.steps.weight_only import WeightOnlyConfig
 
 
 def ran(name: str, path: Path, config: StepConfig, context: Context) -> StepResult:
-    return STEPS[name](OnnxState(path), config, context)
+    return registry().named(name).run(OnnxState(path), config, context)
 
 
 def operators(result: StepResult) -> Counter[str]:

@@ -14,16 +14,14 @@ from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
 from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.step_configs import (
-    ExportConfig,
-    Fp16Config,
-    PackConfig,
-    StaticInt8Config,
-    StepConfig,
-    StorageQuantConfig,
-)
-from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.registry import registry
+from edgefleet_compression.step import Context, StepConfig
+from edgefleet_compression.steps import export, pack
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.fp16 import Fp16Config
+from edgefleet_compression.steps.pack import PackConfig
+from edgefleet_compression.steps.static_int8 import StaticInt8Config
+from edgefleet_compression.steps.storage_quant import StorageQuantConfig
 
 STORED = {
     "w8": StorageQuantConfig(stem=8, dense=8, pointwise=8, linear=8),
@@ -46,12 +44,17 @@ def student(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactor
     context = Context(source, None, 0, folder, lambda share, text: None)
     args = {"width": 16}
     module = build("ds_cnn", args, (1, 8, 8), 3, seed=5).eval()
-    return STEPS["export"](TorchState("ds_cnn", args, (1, 8, 8), 3, module), ExportConfig(), context).state
+    return export.run(TorchState("ds_cnn", args, (1, 8, 8), 3, module), ExportConfig(), context).state
 
 
 def made(name: str, state: OnnxState, config: StepConfig, context: Context, folder: Path) -> OnnxState:
     folder.mkdir(exist_ok=True)
-    result = STEPS[name](state, config, Context(context.source, context.scheme, 0, folder, context.progress)).state
+    result = (
+        registry()
+        .named(name)
+        .run(state, config, Context(context.source, context.scheme, 0, folder, context.progress))
+        .state
+    )
     assert isinstance(result, OnnxState)
     return result
 
@@ -140,6 +143,6 @@ def test_packing_what_is_packed_is_an_error(student: OnnxState, context: Context
 
 def test_the_log_says_what_was_tried_and_saved(student: OnnxState, context: Context, tmp_path: Path) -> None:
     stored = made("storage_quant", student, STORED["w5"], context, tmp_path / "stored")
-    result = STEPS["pack"](stored, PackConfig(), context)
+    result = pack.run(stored, PackConfig(), context)
     assert result.log["encoding_bytes"] == encoded_bytes(result.state.path) < result.log["encoding_bytes_before"]
     assert result.log["layouts"] >= 9

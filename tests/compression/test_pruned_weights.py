@@ -12,15 +12,14 @@ from edgefleet_compression.measuring.measure import encoded_bytes
 from edgefleet_compression.models.states import OnnxState, TorchState
 from edgefleet_compression.networks.layers import weighted
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.step_configs import (
-    ExportConfig,
-    FinetuneConfig,
-    Fp16Config,
-    PruneUnstructuredConfig,
-    QatWeightsConfig,
-)
+from edgefleet_compression.registry import registry
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import export, fp16, prune_unstructured
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.finetune import FinetuneConfig
+from edgefleet_compression.steps.fp16 import Fp16Config
+from edgefleet_compression.steps.prune_unstructured import PruneUnstructuredConfig
+from edgefleet_compression.steps.qat_weights import QatWeightsConfig
 
 
 def zeros(state: TorchState) -> float:
@@ -35,7 +34,7 @@ def own(context: Context, folder: Path) -> Context:
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_the_smallest_weights_of_a_module_become_zero(scope: Any, context: Context) -> None:
     config = PruneUnstructuredConfig(sparsity=0.7, scope=scope)
-    result = STEPS["prune_unstructured"](context.source.state, config, context)
+    result = prune_unstructured.run(context.source.state, config, context)
     assert zeros(result.state) == pytest.approx(0.7, abs=0.01) == result.log["zeros"]
     kept = [layer.weight.detach().abs() for _, layer in weighted(result.state.module)]
     if scope == "layer":
@@ -50,38 +49,38 @@ def test_the_smallest_weights_of_a_module_become_zero(scope: Any, context: Conte
     ],
 )
 def test_what_was_pruned_stays_pruned_while_the_network_trains(name: str, config: Any, context: Context) -> None:
-    pruned = STEPS["prune_unstructured"](context.source.state, PruneUnstructuredConfig(sparsity=0.8), context).state
-    trained = STEPS[name](pruned, config, context).state
+    pruned = prune_unstructured.run(context.source.state, PruneUnstructuredConfig(sparsity=0.8), context).state
+    trained = registry().named(name).run(pruned, config, context).state
     assert zeros(trained) >= zeros(pruned) > 0.79
     assert trained.digest() != pruned.digest()
 
 
 def test_a_file_is_pruned_too_and_travels_in_fewer_bytes(context: Context, tmp_path: Path) -> None:
-    file: OnnxState = STEPS["export"](context.source.state, ExportConfig(), context).state
-    sparse = STEPS["prune_unstructured"](file, PruneUnstructuredConfig(sparsity=0.9), own(context, tmp_path)).state
+    file: OnnxState = export.run(context.source.state, ExportConfig(), context).state
+    sparse = prune_unstructured.run(file, PruneUnstructuredConfig(sparsity=0.9), own(context, tmp_path)).state
     assert encoded_bytes(sparse.path) < 0.3 * encoded_bytes(file.path)
     assert sparse.path.stat().st_size > 0.99 * file.path.stat().st_size
 
 
 def test_pruning_what_is_pruned_already_is_an_error(context: Context) -> None:
     config = PruneUnstructuredConfig(sparsity=0.5)
-    once = STEPS["prune_unstructured"](context.source.state, config, context)
+    once = prune_unstructured.run(context.source.state, config, context)
     with pytest.raises(NothingChanged, match="50% of the weights are zero already"):
-        STEPS["prune_unstructured"](once.state, config, context)
+        prune_unstructured.run(once.state, config, context)
 
 
 def test_half_floats_take_half_the_bytes_and_unfold_at_load(context: Context, tmp_path: Path) -> None:
-    file: OnnxState = STEPS["export"](context.source.state, ExportConfig(), context).state
-    half: OnnxState = STEPS["fp16"](file, Fp16Config(), own(context, tmp_path)).state
+    file: OnnxState = export.run(context.source.state, ExportConfig(), context).state
+    half: OnnxState = fp16.run(file, Fp16Config(), own(context, tmp_path)).state
     assert half.path.stat().st_size < 0.55 * file.path.stat().st_size
     x = inputs(context.source.data.split("test").x, 1 / 255)
     np.testing.assert_allclose(GraphSession(file.path).logits(x), GraphSession(half.path).logits(x), atol=0.05)
     with pytest.raises(NothingChanged, match="found no fp32 weight"):
-        STEPS["fp16"](half, Fp16Config(), own(context, tmp_path))
+        fp16.run(half, Fp16Config(), own(context, tmp_path))
 
 
 def test_a_weight_that_half_floats_cannot_hold_is_refused(context: Context, tmp_path: Path) -> None:
-    file: OnnxState = STEPS["export"](context.source.state, ExportConfig(), context).state
+    file: OnnxState = export.run(context.source.state, ExportConfig(), context).state
     model = onnx.load(file.path)
     weight = next(t for t in model.graph.initializer if len(t.dims) == 4)
     values = onnx.numpy_helper.to_array(weight).copy()
@@ -89,4 +88,4 @@ def test_a_weight_that_half_floats_cannot_hold_is_refused(context: Context, tmp_
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     onnx.save(model, tmp_path / "huge.onnx")
     with pytest.raises(Exception, match="beyond 16 bits"):
-        STEPS["fp16"](OnnxState(tmp_path / "huge.onnx"), Fp16Config(), own(context, tmp_path))
+        fp16.run(OnnxState(tmp_path / "huge.onnx"), Fp16Config(), own(context, tmp_path))

@@ -16,10 +16,13 @@ from edgefleet_compression.networks.rounding import fold, traced
 from edgefleet_compression.onnx_graphs.graph import strip
 from edgefleet_compression.onnx_graphs.ranges import ranges_of
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import ExportConfig, FinetuneConfig, QatInt8Config, StaticInt8Config
+from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import export, finetune, qat_int8, static_int8
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.finetune import FinetuneConfig
+from edgefleet_compression.steps.qat_int8 import QatInt8Config
+from edgefleet_compression.steps.static_int8 import StaticInt8Config
 
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
 SCHEMES = [Scheme("u8"), Scheme("u8", reduce_range=True), Scheme("s8")]
@@ -50,12 +53,12 @@ def weights(state: OnnxState) -> list[Any]:
 def test_the_file_rounds_on_the_grid_of_the_training(
     scheme: Scheme, calibration: Any, context: Context, tmp_path: Path
 ) -> None:
-    trained: TorchState = STEPS["qat_int8"](
+    trained: TorchState = qat_int8.run(
         context.source.state, QatInt8Config(**FAST), own(context, tmp_path / "a", scheme)
     ).state
-    file = STEPS["export"](trained, ExportConfig(), own(context, tmp_path / "b", scheme)).state
+    file = export.run(trained, ExportConfig(), own(context, tmp_path / "b", scheme)).state
     config = StaticInt8Config(calibration=calibration)
-    small = STEPS["static_int8"](file, config, own(context, tmp_path / "c", scheme)).state
+    small = static_int8.run(file, config, own(context, tmp_path / "c", scheme)).state
     spans = {(low, high) for low, high in trained.ranges.values()}
     least = 0 if scheme.activation == "u8" else -128
     wanted = sorted((high - low) / 255 for low, high in spans)
@@ -68,10 +71,10 @@ def test_the_file_rounds_on_the_grid_of_the_training(
 
 def test_the_file_answers_as_the_network_did_while_it_learned(context: Context, tmp_path: Path) -> None:
     config = FinetuneConfig(epochs=4, batch=32, rate=5e-3, flip=False)
-    source = STEPS["finetune"](context.source.state, config, context).state
-    result = STEPS["qat_int8"](source, QatInt8Config(**FAST), own(context, tmp_path / "a"))
-    file = STEPS["export"](result.state, ExportConfig(), own(context, tmp_path / "b")).state
-    small = STEPS["static_int8"](file, StaticInt8Config(), own(context, tmp_path / "c")).state
+    source = finetune.run(context.source.state, config, context).state
+    result = qat_int8.run(source, QatInt8Config(**FAST), own(context, tmp_path / "a"))
+    file = export.run(result.state, ExportConfig(), own(context, tmp_path / "b")).state
+    small = static_int8.run(file, StaticInt8Config(), own(context, tmp_path / "c")).state
     val = context.source.data.split("val")
     right = (GraphSession(small.path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean()
     assert right == pytest.approx(result.log["val"], abs=0.02)
@@ -79,9 +82,9 @@ def test_the_file_answers_as_the_network_did_while_it_learned(context: Context, 
 
 
 def test_a_weight_of_the_file_is_the_integer_that_training_left_it_on(context: Context, tmp_path: Path) -> None:
-    trained = STEPS["qat_int8"](context.source.state, QatInt8Config(per_channel=False, **FAST), context).state
-    file = STEPS["export"](trained, ExportConfig(), own(context, tmp_path / "b")).state
-    small = STEPS["static_int8"](file, StaticInt8Config(per_channel=False), own(context, tmp_path / "c")).state
+    trained = qat_int8.run(context.source.state, QatInt8Config(per_channel=False, **FAST), context).state
+    file = export.run(trained, ExportConfig(), own(context, tmp_path / "b")).state
+    small = static_int8.run(file, StaticInt8Config(per_channel=False), own(context, tmp_path / "c")).state
     stem = trained.module.stem.weight.detach().numpy()
     integers = stem / (np.abs(stem).max() / 127)
     np.testing.assert_allclose(integers, np.rint(integers), atol=1e-3)
@@ -89,8 +92,8 @@ def test_a_weight_of_the_file_is_the_integer_that_training_left_it_on(context: C
 
 
 def test_the_exported_file_is_the_float_network_and_remembers_the_ranges(context: Context, tmp_path: Path) -> None:
-    trained = STEPS["qat_int8"](context.source.state, QatInt8Config(**FAST), context).state
-    file = STEPS["export"](trained, ExportConfig(), own(context, tmp_path / "b")).state
+    trained = qat_int8.run(context.source.state, QatInt8Config(**FAST), context).state
+    file = export.run(trained, ExportConfig(), own(context, tmp_path / "b")).state
     model = onnx.load(file.path)
     assert not {"QuantizeLinear", "DequantizeLinear"} & {node.op_type for node in model.graph.node}
     assert len(ranges_of(model)) == len(trained.ranges)
@@ -99,11 +102,11 @@ def test_the_exported_file_is_the_float_network_and_remembers_the_ranges(context
 
 
 def test_ranges_come_back_from_disk_and_belong_to_just_those_weights(context: Context, tmp_path: Path) -> None:
-    trained = STEPS["qat_int8"](context.source.state, QatInt8Config(**FAST), context).state
+    trained = qat_int8.run(context.source.state, QatInt8Config(**FAST), context).state
     trained.save(tmp_path)
     back = load_state(tmp_path)
     assert isinstance(back, TorchState) and back.ranges == trained.ranges and back.digest() == trained.digest()
-    assert not STEPS["finetune"](trained, FinetuneConfig(**FAST), context).state.ranges
+    assert not finetune.run(trained, FinetuneConfig(**FAST), context).state.ranges
 
 
 @pytest.mark.parametrize("name", ["resnet_s", "ds_cnn"])
@@ -123,7 +126,7 @@ def test_folding_norms_changes_no_answer(name: str) -> None:
 
 def test_an_instruction_set_without_a_scheme_is_refused(context: Context) -> None:
     with pytest.raises(StepError, match="no int8 scheme"):
-        STEPS["qat_int8"](context.source.state, QatInt8Config(**FAST), replace(context, scheme=None))
+        qat_int8.run(context.source.state, QatInt8Config(**FAST), replace(context, scheme=None))
 
 
 def test_a_network_that_decides_as_it_runs_is_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import Recipe, build_order, parse_recipe, recipe_from, shipped_recipes
-from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.registry import registry
 
 
 def recipe(*steps: str | tuple[str, dict[str, Any]], name: str = "r") -> Recipe:
@@ -58,7 +58,7 @@ def test_text_that_is_no_toml_is_refused() -> None:
 
 
 def test_the_digest_counts_what_steps_do_and_not_how_it_is_written() -> None:
-    written_out = SIGNATURES["export"].config().model_dump()
+    written_out = registry().named("export").step.config().model_dump()
     assert recipe("export").digest == recipe(("export", written_out), name="other").digest
     assert recipe("export").digest != recipe(("export", {"opset": 20})).digest
 
@@ -66,9 +66,3 @@ def test_the_digest_counts_what_steps_do_and_not_how_it_is_written() -> None:
 def test_parallel_builds_start_with_training_and_end_with_what_the_cache_will_hold() -> None:
     assert [r.name for r in build_order(shipped_recipes().values())] == [
         "student-w5", "pruned-int8", "fp32", "int8", "w8", "pruned-w8"]  # fmt: skip
-
-
-def test_every_declared_step_can_run_and_every_step_is_declared() -> None:
-    from edgefleet_compression.steps import STEPS
-
-    assert STEPS.keys() == SIGNATURES.keys()

@@ -2,8 +2,9 @@
 
 import pytest
 
+from edgefleet_compression.recipes.applicable import recipes_for
 from edgefleet_compression.recipes.recipe import shipped_recipes
-from edgefleet_compression.recipes.schemes import Scheme, recipes_for, scheme_for
+from edgefleet_compression.schemes import Scheme, scheme_for
 from edgefleet_profiles.device_class import InstructionSet
 
 

@@ -10,16 +10,19 @@ from tests.outcomes import outcome, step
 
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.registry import registry
 from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.bounds import Bounds, judge, wanted_from
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point, order_of
 from edgefleet_compression.search.quick_trials import Trial, key_of, promising, steps_of
 from edgefleet_compression.search.rounds import Means
-from edgefleet_compression.search.space import Trunk
 from edgefleet_compression.search.storage_settings import ENUMERATED, Scores, Setting, SettingsMenu, explore, menu_for
 from edgefleet_compression.search.targets import SearchTarget, targets_of
+from edgefleet_compression.search_roles import EXPORT, Trunk
+from edgefleet_compression.search_roles import step as use
+from edgefleet_compression.steps.distill import student_trunk
+from edgefleet_compression.steps.prune_structured import pruned_trunk
 from edgefleet_contract.metrics import Metrics
 from edgefleet_profiles.catalogue import load_catalogue
 
@@ -28,7 +31,7 @@ SPACE = space.default_space()
 
 
 def recipe(name: str, *steps: str) -> Recipe:
-    return Recipe(name=name, title=name, steps=tuple(space.step(s) for s in (*steps, "export")))
+    return Recipe(name=name, title=name, steps=tuple(use(s) for s in (*steps, "export")))
 
 
 def point(name: str, accuracy: float, latency: float, size: int, rejected: str | None = None) -> Point:
@@ -68,7 +71,7 @@ def test_the_smallest_are_told_by_answers_and_bytes_in_whatever_order_they_came_
 
 def test_a_file_made_for_other_processors_is_not_rejected_by_what_it_takes_on_this_one() -> None:
     slow = Metrics(accuracy_val=0.9, latency_ratio=1.7, encoding_bytes=900, instruction_set="x86-avx2")
-    int8 = Recipe(name="int8", title="", steps=(space.EXPORT, space.step("static_int8")))
+    int8 = Recipe(name="int8", title="", steps=(EXPORT, use("static_int8")))
     elsewhere = Point(int8, "arm-dotprod", slow)
     better = replace(point("w8", 0.92, 1.0, 800), instruction_set="arm-dotprod")
     assert names(front([elsewhere, better])) == {"int8", "w8"}
@@ -88,9 +91,14 @@ def test_an_order_names_each_technique_where_it_was_applied(steps: tuple[str, ..
 
 
 def test_the_default_space_has_many_orders_and_no_recipe_twice() -> None:
-    trunks = [t.trained_for(4) for t in SPACE.networks]
+    trunks = [space.trained_for(t, 4) for t in SPACE.networks]
     tails = [*SPACE.tails, *(space.low_bits(name, 3, 1) for name, _ in SPACE.low_bits)]
-    recipes = [space.recipe(t, tail) for t in (space.SOURCE, *trunks) for tail in tails if t.epochs or not tail.trains]
+    recipes = [
+        space.recipe(t, tail)
+        for t in (space.SOURCE, *trunks)
+        for tail in tails
+        if t.epochs or not space.trainings(tail)
+    ]
     assert len({r.name for r in recipes}) == len({r.digest for r in recipes}) == len(recipes)
     assert len({order_of(r) for r in recipes}) >= 6
 
@@ -130,7 +138,8 @@ def test_a_pruned_source_is_held_against_its_own_kind_and_comes_after_the_studen
     assert [t.name for t in rounds.worth_training(found[:1])] == ["pruned50"]
 
 
-CHOSEN = [*space.students((24, 2), (48, 2)), space.pruned()]
+STUDENT, WIDE, FLAT = student_trunk(24, 2), student_trunk(48, 2), student_trunk(24, 1)
+CHOSEN = [STUDENT, WIDE, pruned_trunk(0.5)]
 PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds24x1": 20.0, "pruned50": 60.0}
 
 
@@ -143,7 +152,7 @@ def test_what_an_epoch_takes_is_told_by_the_epochs_of_a_scout_and_not_by_what_is
 
 
 def test_few_bits_are_trained_where_a_network_is_small_and_the_fewest_where_it_is_wide() -> None:
-    planned = rounds.plan(space.students((24, 2), (48, 2), (24, 1)), PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
+    planned = rounds.plan([STUDENT, WIDE, FLAT], PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
     trained = {p.trunk.name: [tail.name.partition("-")[0] for tail in p.low_bits] for p in planned}
     assert trained == {"ds24x2": ["q4", "q3"], "ds48x2": ["ternary", "binary"], "ds24x1": ["q4", "q3"]}
 
@@ -157,7 +166,7 @@ def test_a_long_budget_trains_three_networks_for_many_epochs_within_its_share() 
     spent_s = sum(PACE[name] * count for name, count in epochs.items()) / means.workers
     assert 0.8 < spent_s / (rounds.WHOLE_SHARE * means.budget_s) <= 1
     for p in planned:
-        assert {s.config["epochs"] for s in p.trunk.steps if SIGNATURES[s.step].trains} == {p.trunk.epochs}
+        assert {s.config["epochs"] for s in p.trunk.steps if registry().named(s.step).step.trains} == {p.trunk.epochs}
 
 
 def test_a_shorter_budget_trains_no_more_networks_than_there_are_workers() -> None:
@@ -182,7 +191,7 @@ def test_low_bits_keep_to_their_time_and_to_the_number_of_trainings() -> None:
         means = Means(2, minutes * MINUTES)
         planned = rounds.plan(CHOSEN, PACE, means, trained, SPACE.low_bits)
         tails = [(PACE[p.trunk.name], tail) for p in planned for tail in p.low_bits]
-        assert trained + len(planned) + sum(tail.trains for _, tail in tails) <= rounds.MOST_TRAININGS
+        assert trained + len(planned) + sum(space.trainings(tail) for _, tail in tails) <= rounds.MOST_TRAININGS
         low_s = sum(s * sum(x.config["epochs"] for x in t.steps if "epochs" in x.config) for s, t in tails) / 2
         assert low_s <= rounds.LOW_SHARE * means.budget_s
     assert not tails, "a minute trains nothing to few bits"

@@ -23,11 +23,13 @@ from edgefleet_compression.search.run import Ground, Runs, SearchStatus, Silence
 from edgefleet_compression.search.search import Found, search_folder
 from edgefleet_compression.search.space import Space
 from edgefleet_compression.search.targets import SearchTarget
+from edgefleet_compression.search_roles import PLAIN, step
+from edgefleet_compression.steps.distill import student_trunk
 
 TARGETS = (SearchTarget("x86-avx2"), SearchTarget("x86-vnni"), SearchTarget("arm-neon"))
 BUDGET_S = 170.0
-TAILS = tuple(tail for tail in space.without_training() if tail.name in ("w8", "int8"))
-SPACE = Space(tuple(space.students((16, 2))), TAILS, (("q4", 1.0),), trials=2)
+TAILS = tuple(tail for tail in space.default_space().tails if tail.name in ("w8", "int8"))
+SPACE = Space((student_trunk(16, 2),), TAILS, (("q4", 1.0),), trials=2)
 """Enough for several orders, and tried whole long before the time is up."""
 
 
@@ -126,12 +128,12 @@ def ground(tiny_files: dict[str, Path], tmp_path: Path, workers: WorkerPool) -> 
 
 
 def test_a_recipe_is_measured_for_each_class_or_says_why_not(ground: Ground) -> None:
-    tails = {tail.name: space.recipe(space.SOURCE, tail) for tail in space.without_training()}
+    tails = {tail.name: space.recipe(space.SOURCE, tail) for tail in space.default_space().tails}
     runs = Runs(ground, 200, Silence())
     for asked in (
         tails["w8"],
         tails["int8"],
-        Recipe(name="no", title="", steps=(space.step("export", tolerance=1e-12),)),
+        Recipe(name="no", title="", steps=(step("export", tolerance=1e-12),)),
     ):
         runs.add(asked, 0)
         runs.add(asked, 0)
@@ -145,7 +147,7 @@ def test_a_recipe_is_measured_for_each_class_or_says_why_not(ground: Ground) -> 
 
 
 def test_the_most_urgent_goes_first_and_what_the_time_is_too_short_for_says_so(ground: Ground) -> None:
-    tails = space.without_training()
+    tails = space.default_space().tails
     runs = Runs(ground, 0.5, Silence())
     for rank, tail in enumerate(tails[:2]):
         runs.add(space.recipe(space.SOURCE, tail), rank)
@@ -166,8 +168,8 @@ def test_a_phase_begins_nothing_once_its_share_of_the_time_is_over(ground: Groun
 def test_a_worker_killed_in_a_step_is_one_rejected_point_and_the_step_is_made_by_the_next(
     ground: Ground, tmp_path: Path
 ) -> None:
-    long = space.students((16, 2))[0].trained_for(1000)
-    doomed, other = space.recipe(long, space.PLAIN), space.recipe(space.SOURCE, space.PLAIN)
+    long = space.trained_for(student_trunk(16, 2), 1000)
+    doomed, other = space.recipe(long, PLAIN), space.recipe(space.SOURCE, PLAIN)
     runs = Runs(ground, 200, Silence())
     runs.add(doomed, 0)
     runs.add(other, 1)

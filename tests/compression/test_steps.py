@@ -16,19 +16,24 @@ from edgefleet_compression.models.states import OnnxState, TorchState
 from edgefleet_compression.networks import architectures
 from edgefleet_compression.networks.architectures import build
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import (
-    DistillConfig,
-    ExportConfig,
-    FinetuneConfig,
-    PruneStructuredConfig,
-    StaticInt8Config,
-    StorageQuantConfig,
-    TuneNormsConfig,
-)
+from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.steps import STEPS
-from edgefleet_compression.steps.export import check_parity
+from edgefleet_compression.steps import (
+    distill,
+    export,
+    finetune,
+    prune_structured,
+    static_int8,
+    storage_quant,
+    tune_norms,
+)
+from edgefleet_compression.steps.distill import DistillConfig
+from edgefleet_compression.steps.export import ExportConfig, check_parity
+from edgefleet_compression.steps.finetune import FinetuneConfig
+from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
+from edgefleet_compression.steps.static_int8 import StaticInt8Config
+from edgefleet_compression.steps.storage_quant import StorageQuantConfig
+from edgefleet_compression.steps.tune_norms import TuneNormsConfig
 from edgefleet_compression.training import distillation_loss
 
 FEW_BITS = {"stem": 8, "dense": 4, "pointwise": 3, "linear": 5}
@@ -42,7 +47,7 @@ def exported(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("exported")
     source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
-    return STEPS["export"](source.state, ExportConfig(), context)
+    return export.run(source.state, ExportConfig(), context)
 
 
 def onnx_state(result: StepResult) -> OnnxState:
@@ -79,7 +84,7 @@ def test_a_file_that_answers_otherwise_than_the_module_is_refused(exported: Step
 
 def test_pruning_takes_whole_channels_in_multiples_of_round_to(context: Context) -> None:
     source = context.source.state
-    result = STEPS["prune_structured"](source, PruneStructuredConfig(ratio=0.5, round_to=8), context)
+    result = prune_structured.run(source, PruneStructuredConfig(ratio=0.5, round_to=8), context)
     assert torch_state(result).parameters() < 0.3 * source.parameters() == 0.3 * result.log["parameters_before"]
     assert all(width % 8 == 0 for width in result.log["widths"].values())
 
@@ -103,27 +108,27 @@ def without_channels() -> Iterator[TorchState]:
 
 def test_pruning_that_removes_nothing_is_an_error(without_channels: TorchState, context: Context) -> None:
     with pytest.raises(NothingChanged, match="removed no channel"):
-        STEPS["prune_structured"](without_channels, PruneStructuredConfig(), context)
+        prune_structured.run(without_channels, PruneStructuredConfig(), context)
 
 
 def test_finetuning_that_changes_nothing_is_an_error(without_channels: TorchState, context: Context) -> None:
     config = FinetuneConfig(epochs=1, weight_decay=0.0, flip=False)
     with pytest.raises(NothingChanged, match="finetune left every weight as it was"):
-        STEPS["finetune"](without_channels, config, context)
+        finetune.run(without_channels, config, context)
 
 
 def test_a_step_leaves_the_state_it_was_given_as_it_was(context: Context) -> None:
     before = context.source.state.digest()
-    STEPS["prune_structured"](context.source.state, PruneStructuredConfig(), context)
-    STEPS["finetune"](context.source.state, FinetuneConfig(epochs=1, batch=64), context)
-    STEPS["tune_norms"](context.source.state, TuneNormsConfig(epochs=1, batch=64), context)
+    prune_structured.run(context.source.state, PruneStructuredConfig(), context)
+    finetune.run(context.source.state, FinetuneConfig(epochs=1, batch=64), context)
+    tune_norms.run(context.source.state, TuneNormsConfig(epochs=1, batch=64), context)
     assert context.source.state.digest() == before
 
 
 def test_finetuning_brings_a_pruned_model_back(context: Context) -> None:
-    pruned = torch_state(STEPS["prune_structured"](context.source.state, PruneStructuredConfig(ratio=0.7), context))
+    pruned = torch_state(prune_structured.run(context.source.state, PruneStructuredConfig(ratio=0.7), context))
     config = FinetuneConfig(epochs=4, batch=32, rate=5e-3, flip=False)
-    log = STEPS["finetune"](pruned, config, context).log
+    log = finetune.run(pruned, config, context).log
     assert log["losses"][-1] < log["losses"][0]
     assert log["val"] > log["val_before"] + 0.2
 
@@ -131,12 +136,12 @@ def test_finetuning_brings_a_pruned_model_back(context: Context) -> None:
 def test_training_that_diverges_is_refused(context: Context) -> None:
     config = FinetuneConfig(epochs=30, rate=10, batch=32, weight_decay=1e6)
     with pytest.raises(StepError, match="training diverged"):
-        STEPS["finetune"](context.source.state, config, context)
+        finetune.run(context.source.state, config, context)
 
 
 def test_a_student_learns_from_the_source_and_is_smaller(context: Context) -> None:
     config = DistillConfig(args={"width": 8}, epochs=6, batch=32, rate=0.02, flip=False)
-    result = STEPS["distill"](context.source.state, config, context)
+    result = distill.run(context.source.state, config, context)
     assert torch_state(result).architecture == "ds_cnn"
     assert result.log["parameters"] < context.source.state.parameters() / 100
     assert result.log["val"] > 0.8
@@ -144,7 +149,7 @@ def test_a_student_learns_from_the_source_and_is_smaller(context: Context) -> No
 
 def test_a_student_that_is_no_smaller_is_an_error(context: Context) -> None:
     with pytest.raises(NothingChanged, match="choose a narrower student"):
-        STEPS["distill"](context.source.state, DistillConfig(args={"width": 200}), context)
+        distill.run(context.source.state, DistillConfig(args={"width": 200}), context)
 
 
 def test_soft_labels_that_the_student_already_gives_cost_nothing() -> None:
@@ -160,7 +165,7 @@ def test_soft_labels_that_the_student_already_gives_cost_nothing() -> None:
 @pytest.mark.parametrize("scheme", [Scheme("u8"), Scheme("u8", reduce_range=True), Scheme("s8")])
 def test_int8_follows_the_scheme(exported: StepResult, context: Context, scheme: Scheme) -> None:
     own = Context(context.source, scheme, 0, context.folder, context.progress)
-    result = STEPS["static_int8"](exported.state, StaticInt8Config(), own)
+    result = static_int8.run(exported.state, StaticInt8Config(), own)
     model = onnx.load(onnx_state(result).path)
     stored = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
     weights = [a for a in stored.values() if a.dtype == np.int8 and a.ndim == 4]
@@ -173,13 +178,13 @@ def test_int8_follows_the_scheme(exported: StepResult, context: Context, scheme:
 def test_int8_without_a_scheme_is_refused(exported: StepResult, context: Context) -> None:
     own = Context(context.source, None, 0, context.folder, context.progress)
     with pytest.raises(StepError, match="no int8 scheme"):
-        STEPS["static_int8"](exported.state, StaticInt8Config(), own)
+        static_int8.run(exported.state, StaticInt8Config(), own)
 
 
 def test_stored_weights_unfold_at_load_without_any_option(
     exported: StepResult, context: Context, tmp_path: Path
 ) -> None:
-    state = onnx_state(STEPS["storage_quant"](exported.state, StorageQuantConfig(**FEW_BITS), context))
+    state = onnx_state(storage_quant.run(exported.state, StorageQuantConfig(**FEW_BITS), context))
     assert {"Cast", "Mul"} <= {node.op_type for node in onnx.load(state.path).graph.node}
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -193,7 +198,7 @@ def test_stored_weights_of_eight_bits_answer_nearly_as_before_in_a_quarter_of_th
     exported: StepResult, context: Context
 ) -> None:
     eight = StorageQuantConfig(stem=8, dense=8, pointwise=8, linear=8)
-    state = onnx_state(STEPS["storage_quant"](exported.state, eight, context))
+    state = onnx_state(storage_quant.run(exported.state, eight, context))
     x = inputs(context.source.data.split("test").x, 1 / 255)
     before, after = GraphSession(onnx_state(exported).path).logits(x), GraphSession(state.path).logits(x)
     assert np.abs(before - after).max() < 0.1
@@ -201,7 +206,7 @@ def test_stored_weights_of_eight_bits_answer_nearly_as_before_in_a_quarter_of_th
 
 
 def test_up_to_four_bits_are_packed_two_to_a_byte(exported: StepResult, context: Context) -> None:
-    state = onnx_state(STEPS["storage_quant"](exported.state, StorageQuantConfig(**FEW_BITS), context))
+    state = onnx_state(storage_quant.run(exported.state, StorageQuantConfig(**FEW_BITS), context))
     kinds: dict[int, int] = {}
     for initializer in onnx.load(state.path).graph.initializer:
         kinds[initializer.data_type] = kinds.get(initializer.data_type, 0) + len(initializer.raw_data)
@@ -215,7 +220,7 @@ def test_packed_integers_are_those_of_the_grid(exported: StepResult, context: Co
     from edgefleet_compression.grid import to_grid
 
     before = onnx.load(onnx_state(exported).path)
-    state = onnx_state(STEPS["storage_quant"](exported.state, StorageQuantConfig(**FEW_BITS), context))
+    state = onnx_state(storage_quant.run(exported.state, StorageQuantConfig(**FEW_BITS), context))
     given = {i.name: onnx.numpy_helper.to_array(i) for i in before.graph.initializer}
     dense = next(a for a in given.values() if a.ndim == 4 and a.shape[1] > 1 and a.shape[2] == 3)
     stored = [onnx.numpy_helper.to_array(i) for i in onnx.load(state.path).graph.initializer]
@@ -224,18 +229,18 @@ def test_packed_integers_are_those_of_the_grid(exported: StepResult, context: Co
 
 
 def test_storing_twice_is_an_error(exported: StepResult, context: Context, tmp_path: Path) -> None:
-    state = onnx_state(STEPS["storage_quant"](exported.state, StorageQuantConfig(), context))
+    state = onnx_state(storage_quant.run(exported.state, StorageQuantConfig(), context))
     kept = OnnxState(Path(shutil.copyfile(state.path, tmp_path / "once.onnx")))
     with pytest.raises(NothingChanged, match="found no fp32 weight to store"):
-        STEPS["storage_quant"](kept, StorageQuantConfig(), context)
+        storage_quant.run(kept, StorageQuantConfig(), context)
 
 
 def test_norm_tuning_leaves_weights_on_the_grid_that_storage_finds_again(context: Context, tmp_path: Path) -> None:
     bits: dict[str, Any] = {"stem": 7, "dense": 4, "pointwise": 4, "linear": 4}
-    tuned = STEPS["tune_norms"](context.source.state, TuneNormsConfig(**bits, epochs=1, batch=64), context)
-    file = STEPS["export"](tuned.state, ExportConfig(), context)
+    tuned = tune_norms.run(context.source.state, TuneNormsConfig(**bits, epochs=1, batch=64), context)
+    file = export.run(tuned.state, ExportConfig(), context)
     own = Context(context.source, None, 0, tmp_path, context.progress)
-    stored = STEPS["storage_quant"](file.state, StorageQuantConfig(**bits), own)
+    stored = storage_quant.run(file.state, StorageQuantConfig(**bits), own)
     x = inputs(context.source.data.split("test").x, 1 / 255)
     exact, unfolded = GraphSession(onnx_state(file).path).logits(x), GraphSession(onnx_state(stored).path).logits(x)
     assert np.abs(exact - unfolded).max() < 0.01 * np.abs(exact).max()
@@ -243,6 +248,6 @@ def test_norm_tuning_leaves_weights_on_the_grid_that_storage_finds_again(context
 
 def test_norm_tuning_of_weights_on_the_grid_is_an_error(context: Context) -> None:
     config = TuneNormsConfig(epochs=1, batch=64)
-    once = STEPS["tune_norms"](context.source.state, config, context)
+    once = tune_norms.run(context.source.state, config, context)
     with pytest.raises(NothingChanged, match="on the grid already"):
-        STEPS["tune_norms"](once.state, config, context)
+        tune_norms.run(once.state, config, context)

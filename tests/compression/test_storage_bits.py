@@ -12,10 +12,11 @@ from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
 from edgefleet_compression.recipes.recipe import recipe_from
-from edgefleet_compression.recipes.step_configs import ExportConfig, StorageQuantConfig
 from edgefleet_compression.sensitivity import sensitivity
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.steps import export, storage_quant
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.storage_quant import StorageQuantConfig
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def lopsided(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("lopsided")
     source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
-    state: OnnxState = STEPS["export"](source.state, ExportConfig(), context).state
+    state: OnnxState = export.run(source.state, ExportConfig(), context).state
     model = onnx.load(state.path)
     stem = weighted_nodes(model.graph)[0]
     values = stem.values().copy()
@@ -49,12 +50,12 @@ def unlike(state: OnnxState, stored: OnnxState, context: Context) -> float:
 
 @pytest.mark.parametrize("mean", [2.0, 3.0, 4.5])
 def test_a_weight_takes_no_more_bits_on_average_than_asked(mean: float, lopsided: OnnxState, context: Context) -> None:
-    result = STEPS["storage_quant"](lopsided, StorageQuantConfig(mean_bits=mean), context)
+    result = storage_quant.run(lopsided, StorageQuantConfig(mean_bits=mean), context)
     assert mean - 0.6 <= mean_bits(lopsided.path, result.log["bits"]) <= mean
 
 
 def test_the_layer_that_few_bits_would_ruin_keeps_the_most(lopsided: OnnxState, context: Context) -> None:
-    bits = STEPS["storage_quant"](lopsided, StorageQuantConfig(mean_bits=4), context).log["bits"]
+    bits = storage_quant.run(lopsided, StorageQuantConfig(mean_bits=4), context).log["bits"]
     assert bits[0] == max(bits) > min(bits)
 
 
@@ -63,8 +64,8 @@ def test_bits_by_sensitivity_cost_less_than_the_same_for_all(
 ) -> None:
     alike = StorageQuantConfig(stem=4, dense=4, depthwise=4, pointwise=4, linear=4)
     own = Context(context.source, None, 0, tmp_path, context.progress)
-    uniform = STEPS["storage_quant"](lopsided, alike, own).state
-    chosen = STEPS["storage_quant"](lopsided, StorageQuantConfig(mean_bits=4), context).state
+    uniform = storage_quant.run(lopsided, alike, own).state
+    chosen = storage_quant.run(lopsided, StorageQuantConfig(mean_bits=4), context).state
     assert unlike(lopsided, chosen, context) < 0.7 * unlike(lopsided, uniform, context)
     assert encoded_bytes(chosen.path) < 1.15 * encoded_bytes(uniform.path)
 
@@ -90,7 +91,7 @@ def test_weights_that_are_on_a_grid_keep_it_and_the_others_go_by_sensitivity(
     layer.replace(integers * scales.reshape(-1, 1, 1, 1))
     onnx.save(model, tmp_path / "half.onnx")
     config = StorageQuantConfig(mean_bits=4, lossless=True)
-    result = STEPS["storage_quant"](OnnxState(tmp_path / "half.onnx"), config, context)
+    result = storage_quant.run(OnnxState(tmp_path / "half.onnx"), config, context)
     assert result.log["on_grid"] == 1 and result.log["bits"][2] is None
 
 

@@ -22,17 +22,14 @@ from edgefleet_compression.networks.channels import ChannelPruner
 from edgefleet_compression.networks.layers import weighted
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.recipe import recipe_from
-from edgefleet_compression.recipes.step_configs import (
-    ExportConfig,
-    FinetuneConfig,
-    PruneIterativeConfig,
-    PruneStructuredConfig,
-    ReestimateNormsConfig,
-    ScaleWidthConfig,
-)
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
-from edgefleet_compression.steps.scale_width import forget
+from edgefleet_compression.steps import export, prune_iterative, prune_structured, reestimate_norms, scale_width
+from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps.finetune import FinetuneConfig
+from edgefleet_compression.steps.prune_iterative import PruneIterativeConfig
+from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
+from edgefleet_compression.steps.reestimate_norms import ReestimateNormsConfig
+from edgefleet_compression.steps.scale_width import ScaleWidthConfig, forget
 from edgefleet_compression.training import as_logits, corpus
 
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
@@ -44,9 +41,9 @@ def share_of_zeros(state: TorchState) -> float:
 
 
 def test_pruning_in_rounds_ends_with_as_few_channels_as_pruning_at_once(context: Context) -> None:
-    at_once = STEPS["prune_structured"](context.source.state, PruneStructuredConfig(ratio=0.5), context)
+    at_once = prune_structured.run(context.source.state, PruneStructuredConfig(ratio=0.5), context)
     config = PruneIterativeConfig(ratio=0.5, rounds=2, **FAST)
-    result = STEPS["prune_iterative"](context.source.state, config, context)
+    result = prune_iterative.run(context.source.state, config, context)
     assert result.log["parameters"] == at_once.log["parameters"] < context.source.state.parameters() / 3
     sizes = [entry["parameters"] for entry in result.log["rounds"]]
     assert len(sizes) == 2 and sizes[0] > sizes[1] == result.state.parameters()
@@ -54,27 +51,27 @@ def test_pruning_in_rounds_ends_with_as_few_channels_as_pruning_at_once(context:
 
 def test_pruning_in_rounds_keeps_the_zeros_of_every_round_and_takes_most_at_first(context: Context) -> None:
     config = PruneIterativeConfig(method="unstructured", ratio=0.8, rounds=2, **FAST)
-    result = STEPS["prune_iterative"](context.source.state, config, context)
+    result = prune_iterative.run(context.source.state, config, context)
     assert share_of_zeros(result.state) == pytest.approx(0.8, abs=0.01)
 
 
 def test_pruning_in_rounds_comes_back_from_the_cache_as_it_was(context: Context, tmp_path: Path) -> None:
     config = PruneIterativeConfig(ratio=0.5, rounds=2, **FAST)
-    state = STEPS["prune_iterative"](context.source.state, config, context).state
+    state = prune_iterative.run(context.source.state, config, context).state
     state.save(tmp_path)
     assert load_state(tmp_path).digest() == state.digest()
 
 
 def test_pruning_in_rounds_that_takes_nothing_is_an_error(context: Context) -> None:
     config = PruneIterativeConfig(ratio=0.01, round_to=1, rounds=2, **FAST)
-    narrow = STEPS["prune_structured"](context.source.state, PruneStructuredConfig(ratio=0.9, round_to=1), context)
+    narrow = prune_structured.run(context.source.state, PruneStructuredConfig(ratio=0.9, round_to=1), context)
     with pytest.raises(NothingChanged, match="prune_iterative removed nothing"):
-        STEPS["prune_iterative"](narrow.state, config.model_copy(update={"round_to": 1000}), context)
+        prune_iterative.run(narrow.state, config.model_copy(update={"round_to": 1000}), context)
 
 
 def test_scaling_the_width_keeps_a_share_of_the_channels_and_learns_anew(context: Context) -> None:
     config = ScaleWidthConfig(ratio=0.25, epochs=5, batch=32, rate=0.01, flip=False)
-    result = STEPS["scale_width"](context.source.state, config, context)
+    result = scale_width.run(context.source.state, config, context)
     assert result.log["widths"]["stem"] == 8 and result.log["widths"]["blocks.3.conv2"] == 32
     assert result.log["val"] > 0.8 and result.log["losses"][-1] < result.log["losses"][0]
 
@@ -92,12 +89,12 @@ def test_scaling_the_width_forgets_the_weights_that_it_was_given(context: Contex
 
 def test_scaling_the_width_that_keeps_every_channel_is_an_error(context: Context) -> None:
     with pytest.raises(NothingChanged, match="kept every channel"):
-        STEPS["scale_width"](context.source.state, ScaleWidthConfig(round_to=1000, **FAST), context)
+        scale_width.run(context.source.state, ScaleWidthConfig(round_to=1000, **FAST), context)
 
 
 def test_reestimated_norms_answer_for_the_data_and_no_weight_changes(context: Context) -> None:
     spoiled = TorchState(**{**vars(context.source.state), "module": spoil(context.source.state)})
-    result = STEPS["reestimate_norms"](spoiled, ReestimateNormsConfig(samples=192), context)
+    result = reestimate_norms.run(spoiled, ReestimateNormsConfig(samples=192), context)
     assert result.log["val_before"] < 0.7 < 0.85 < result.log["val"]
     before, after = spoiled.module.state_dict(), result.state.module.state_dict()
     changed = {name.rsplit(".", 1)[1] for name in before if not torch.equal(before[name], after[name])}
@@ -106,7 +103,7 @@ def test_reestimated_norms_answer_for_the_data_and_no_weight_changes(context: Co
 
 def test_reestimated_norms_are_the_mean_and_variance_of_the_samples(context: Context) -> None:
     config = ReestimateNormsConfig(samples=192)
-    module = STEPS["reestimate_norms"](context.source.state, config, context).state.module
+    module = reestimate_norms.run(context.source.state, config, context).state.module
     x = torch.from_numpy(context.source.data.split("train").x).float() / 255
     with torch.inference_mode():
         y = module.stem(x)
@@ -119,7 +116,7 @@ def test_reestimated_norms_of_a_network_without_norms_are_an_error(context: Cont
     architectures.REGISTRY["bare"] = lambda shape, classes: bare
     try:
         with pytest.raises(NothingChanged, match="no batch norm"):
-            STEPS["reestimate_norms"](TorchState("bare", {}, (1, 8, 8), 3, bare), ReestimateNormsConfig(), context)
+            reestimate_norms.run(TorchState("bare", {}, (1, 8, 8), 3, bare), ReestimateNormsConfig(), context)
     finally:
         del architectures.REGISTRY["bare"]
 
@@ -143,8 +140,8 @@ def probabilities(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPath
     source = open_source(tiny_files, Cache(folder / "cache"))
     context = Context(source, None, 0, folder, lambda share, text: None)
     # The tiny model was trained too shortly for its norms to have caught up.
-    settled = STEPS["reestimate_norms"](source.state, ReestimateNormsConfig(), context).state
-    model = onnx.load(STEPS["export"](settled, ExportConfig(), context).state.path)
+    settled = reestimate_norms.run(source.state, ReestimateNormsConfig(), context).state
+    model = onnx.load(export.run(settled, ExportConfig(), context).state.path)
     model.graph.node.append(onnx.helper.make_node("Softmax", [model.graph.output[0].name], ["probs"], axis=1))
     model.graph.output[0].name = "probs"
     onnx.save(model, folder / "probs.onnx")
@@ -223,7 +220,7 @@ def test_a_picture_and_its_mirror_image_are_taught_the_mean_of_the_answers_to_bo
 
 
 def test_pictures_are_mirrored_only_where_the_teacher_knows_them_still(context: Context) -> None:
-    settled = STEPS["reestimate_norms"](context.source.state, ReestimateNormsConfig(), context).state
+    settled = reestimate_norms.run(context.source.state, ReestimateNormsConfig(), context).state
     bars = replace(context.source, state=settled, digest="settled")
     assert not corpus(bars, FinetuneConfig()).mirrors
 

@@ -24,7 +24,8 @@ from edgefleet_compression.builds.step_reports import figures_of
 from edgefleet_compression.builds.worker_main import one_thread
 from edgefleet_compression.errors import DataError, NotApplicable
 from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_compression.recipes.schemes import NO_SCHEME, Scheme, scheme_for
+from edgefleet_compression.registry import registry
+from edgefleet_compression.schemes import NO_SCHEME, Scheme, scheme_for
 from edgefleet_contract.card import CARD_FILE, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.metrics import Metrics
@@ -156,7 +157,7 @@ def make_golden(request: GoldenRequest) -> bytes:
 
 def weights_of(recipe: Recipe) -> list[float]:
     """How long each step of a recipe is likely to take beside the others, measuring last; in no unit."""
-    return [*(1.0 + TRAINING_WEIGHT * getattr(spec.settings(), "epochs", 0) for spec in recipe.steps), 1.0]
+    return [*(1.0 + TRAINING_WEIGHT * getattr(registry().settings(spec), "epochs", 0) for spec in recipe.steps), 1.0]
 
 
 def _scheme(request: BuildRequest) -> Scheme | None:

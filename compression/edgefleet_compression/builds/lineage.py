@@ -35,16 +35,16 @@ def record(source: "Source", recipe: Recipe, seed: int, instruction_set: Instruc
     """The lineage of what is built here and now; in a worker."""
     import torch
 
-    whole = [{"step": s.step, "config": s.settings().model_dump(mode="json")} for s in recipe.steps]
+    plugins = {plugin.name: plugin.version for plugin in recipe.plugins}
     processor, own_class = host()
     return Lineage(
         source=source.digest,
         files=source.card.files,
         splits=_split_digests(source),
-        recipe={"name": recipe.name, "title": recipe.title, "steps": whole},
+        recipe={"name": recipe.name, "title": recipe.title, "steps": recipe.whole_steps()},
         seed=seed,
         instruction_set=instruction_set,
-        libraries={**library_versions(), "zstd": ZSTD_VERSION, "edgefleet": version("edgefleet")},
+        libraries={**library_versions(), "zstd": ZSTD_VERSION, "edgefleet": version("edgefleet"), **plugins},
         environment=Environment(
             processor=processor,
             instruction_set=own_class,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_compression.recipes.schemes import Scheme
+from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.variants import StepReport

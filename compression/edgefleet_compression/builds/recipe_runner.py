@@ -4,21 +4,21 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from edgefleet_compression.builds.progress import FROM_CACHE
 from edgefleet_compression.cache import Cache, step_key
-from edgefleet_compression.errors import NotApplicable
+from edgefleet_compression.errors import CompressionError, NotApplicable, NothingChanged, StepError, is_full_disk
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.source import Source
-from edgefleet_compression.models.states import OnnxState, SourceState, State, load_state
-from edgefleet_compression.recipes.recipe import Recipe, StepSpec
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.signatures import SIGNATURES
-from edgefleet_compression.step import Context
-from edgefleet_compression.steps import STEPS
+from edgefleet_compression.models.states import OnnxState, SourceState, State, TorchState, load_state
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.registry import RegisteredStep, registry
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.search_roles import StepSpec
+from edgefleet_compression.step import Context, StepConfig, StepResult
 from edgefleet_contract.variants import StepReport
 
 LOG = "log.json"
@@ -66,25 +66,26 @@ def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tupl
 def _run_step(
     spec: StepSpec, state: State | SourceState, bench: Workbench, progress: Callable[[float, str], None]
 ) -> tuple[State, StepReport]:
-    signature = SIGNATURES[spec.step]
-    config = spec.settings().model_dump(mode="json")
-    if "scheme" in signature.needs and bench.scheme is not None:
+    found, settings = registry().named(spec.step), registry().settings(spec)
+    config = settings.model_dump(mode="json")
+    if "scheme" in found.step.needs and bench.scheme is not None:
         config["scheme"] = bench.scheme.as_dict()
     key = step_key(
         input_digest=state.digest(),
         step=spec.step,
-        revision=signature.revision,
+        revision=found.step.revision,
         config=config,
         data_digest=bench.source.card.data.sha256,
         source_digest=bench.source.digest,
         seed=bench.seed,
+        plugin=None if found.plugin is None else asdict(found.plugin),
     )
 
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f"{spec.step}-", dir=bench.work_dir) as own:
             context = Context(bench.source, bench.scheme, bench.seed, Path(own), progress)
             began = time.monotonic()
-            result = STEPS[spec.step](state, spec.settings(), context)
+            result = _ran(found, state, settings, context)
             result.state.save(folder)
             log = {**result.log, "took_s": round(time.monotonic() - began, 3), "made_on": host().processor}
             (folder / LOG).write_text(json.dumps(log), encoding="utf-8")
@@ -101,6 +102,33 @@ def _run_step(
         cached=cached,
         seconds=seconds,
         log=json.loads((folder / LOG).read_text(encoding="utf-8")),
-        revision=signature.revision,
+        revision=found.step.revision,
         digest=made.digest(),
     )
+
+
+def _ran(found: RegisteredStep, state: State | SourceState, settings: StepConfig, context: Context) -> StepResult:
+    """What a step makes; one of a plug-in is held to its declaration, and named where it fails.
+
+    Raises:
+        CompressionError: it refused or failed.
+    """
+    if found.plugin is None:
+        return found.run(state, settings, context)
+    name = f"step '{found.step.name}' of plug-in {found.plugin}"
+    try:
+        result = found.run(state, settings, context)
+        json.dumps(dict(result.log))
+        unchanged = result.state.digest() == state.digest()
+    except CompressionError:
+        raise
+    except Exception as error:
+        if is_full_disk(error):
+            raise
+        raise StepError(f"{name} failed ({type(error).__name__}: {error}): report it to those who make it") from error
+    if unchanged:
+        raise NothingChanged(f"{name} left the model as it was: drop the step")
+    to_module = found.step.produces == "torch" or (found.step.produces is None and isinstance(state, TorchState))
+    if not isinstance(result.state, TorchState if to_module else OnnxState):
+        raise StepError(f"{name} gave another kind of state than it declares: report it to those who make it")
+    return result

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgefleet_compression.builds.lineage import Known, differences
-from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.registry import registry
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.operations import Verdict
 from edgefleet_contract.variants import StepReport
@@ -84,17 +84,17 @@ def compare(
 
 def depends_on(step: str) -> frozenset[str]:
     """The libraries and the properties of the host that decide the bits of what a step makes."""
-    signature = SIGNATURES.get(step)
-    if signature is None:
+    known = registry().steps.get(step)
+    if known is None:
         return ALWAYS
-    found = set(ALWAYS)
-    if "torch" in signature.consumes:
+    found = {*ALWAYS, *known.step.libraries}
+    if known.plugin is not None:
+        found.add(known.plugin.name)
+    if "torch" in known.step.consumes:
         found |= {"torch", "torch-pruning"}
-    if step == "export":
-        found |= {"onnxscript", "onnxruntime"}
-    if signature.trains:
+    if known.step.trains:
         found |= HOST
-    if signature.needs & {"calib", "val"}:
+    if known.step.needs & {"calib", "val"}:
         found |= HOST | {"onnxruntime"}
     return frozenset(found)
 

@@ -1,20 +1,23 @@
-"""The states that a model takes on its way through a recipe, and how they lie on disk without a pickle."""
+"""The states that a model takes on its way through a recipe, and how they lie on disk without a pickle.
+
+Importing this module is cheap: torch and safetensors are imported by what needs them.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import load_file, save
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from edgefleet_compression.errors import ArchitectureError
-from edgefleet_compression.models.brought import Graph
-from edgefleet_compression.networks.architectures import Args, build, resize
 from edgefleet_protocol.canonical import canonical_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgefleet_compression.models.brought import Graph
+    from edgefleet_compression.networks.architectures import Args
 
 STRUCTURE = "structure.json"
 WEIGHTS = "weights.safetensors"
@@ -30,10 +33,10 @@ class TorchState:
     """
 
     architecture: str
-    args: Args
+    args: "Args"
     input_shape: tuple[int, ...]
     classes: int
-    module: nn.Module
+    module: "nn.Module"
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def with_ranges(self, ranges: Mapping[str, tuple[float, float]]) -> "TorchState":
@@ -53,6 +56,8 @@ class TorchState:
 
     def weights(self) -> bytes:
         """The weights as safetensors, on the CPU."""
+        from safetensors.torch import save
+
         return save({name: tensor.detach().contiguous() for name, tensor in self.module.state_dict().items()})
 
     def digest(self) -> str:
@@ -90,7 +95,7 @@ class BroughtState:
     """An ONNX file as its author gave it, checked (see brought.py); only `export` takes it."""
 
     path: Path
-    graph: Graph
+    graph: "Graph"
 
     def digest(self) -> str:
         """The sha256 of the file."""
@@ -105,12 +110,18 @@ State = TorchState | OnnxState
 SourceState = TorchState | BroughtState
 
 
-def torch_state(architecture: str, args: Args, input_shape: tuple[int, ...], classes: int, weights: Path) -> TorchState:
+def torch_state(
+    architecture: str, args: "Args", input_shape: tuple[int, ...], classes: int, weights: Path
+) -> TorchState:
     """The state of a built-in architecture with the weights of a safetensors file, pruned or not.
 
     Raises:
         ArchitectureError: no such architecture, or weights that don't fit it or are not finite.
     """
+    from safetensors.torch import load_file
+
+    from edgefleet_compression.networks.architectures import build, resize
+
     module = build(architecture, args, input_shape, classes)
     tensors = load_file(weights)
     if bad := [name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
@@ -132,7 +143,9 @@ def load_state(folder: Path) -> State:
 
 def copied(state: TorchState) -> TorchState:
     """The same state with a module of its own, so that a step never changes what it was given; ranges stay behind."""
+    from edgefleet_compression.networks.architectures import build, resize
+
     module = build(state.architecture, state.args, state.input_shape, state.classes)
-    tensors: dict[str, torch.Tensor] = {k: v.detach().clone() for k, v in state.module.state_dict().items()}
+    tensors = {k: v.detach().clone() for k, v in state.module.state_dict().items()}
     resize(module, tensors)
     return TorchState(state.architecture, state.args, state.input_shape, state.classes, module)

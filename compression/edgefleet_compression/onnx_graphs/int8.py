@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import StaticInt8Config
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.step_settings import Int8Config
 
 BATCH = 64
 TAILS = ("Softmax", "LogSoftmax", "Sigmoid")
@@ -83,7 +83,7 @@ def quantize(
     source: Path,
     target: Path,
     samples: NDArray[np.float32],
-    config: StaticInt8Config,
+    config: Int8Config,
     scheme: Scheme,
     *,
     keep_activations: bool = False,

@@ -1,1 +1,1 @@
-"""What may be asked for: recipes, their steps' settings and signatures, and the scheme of each instruction set."""
+"""What may be asked for: recipes, in files and shipped, and which apply to an instruction set."""

@@ -1,47 +1,40 @@
 """A recipe: an ordered list of steps, checked for order and settings before anything runs."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipes.signatures import SIGNATURES, Need, SourceKind, StateKind
-from edgefleet_compression.recipes.step_configs import StepConfig
+from edgefleet_compression.kinds import Need, SourceKind, StateKind
+from edgefleet_compression.registry import Plugin, nearest, registry
+from edgefleet_compression.search_roles import StepSpec
+from edgefleet_compression.step import Step
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import digest_of
 
 
-class StepSpec(BaseModel):
-    """A step by name, with its settings; those left out take the step's defaults."""
+def _known(spec: StepSpec) -> StepSpec:
+    """See that there is such a step, and that the settings fit it."""
+    try:
+        step = registry().named(spec.step).step
+        step.config.model_validate(spec.config)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"]
+        if first["type"] == "extra_forbidden":
+            reason = f"there is none of that name: {nearest(where, step.config.model_fields)}"
+        raise ValueError(f"'{spec.step}', setting '{where}': {reason}") from None
+    return spec
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    step: str
-    config: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _settings_fit_the_step(self) -> "StepSpec":
-        if self.step not in SIGNATURES:
-            raise ValueError(f"there is no step '{self.step}': {_nearest(self.step, SIGNATURES)}")
-        try:
-            self.settings()
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            reason = first["msg"]
-            if first["type"] == "extra_forbidden":
-                reason = f"there is none of that name: {_nearest(where, SIGNATURES[self.step].config.model_fields)}"
-            raise ValueError(f"'{self.step}', setting '{where}': {reason}") from None
-        return self
-
-    def settings(self) -> StepConfig:
-        """The step's whole settings, defaults filled in."""
-        return SIGNATURES[self.step].config.model_validate(self.config)
+KnownStep = Annotated[StepSpec, AfterValidator(_known)]
 
 
 class Recipe(BaseModel):
@@ -51,17 +44,17 @@ class Recipe(BaseModel):
 
     name: Name
     title: str
-    steps: tuple[StepSpec, ...] = Field(min_length=1)
+    steps: tuple[KnownStep, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _each_step_takes_what_the_one_before_gives(self) -> "Recipe":
         kind: StateKind = "torch"
         giver = quantizer = "the source model"
         for spec in self.steps:
-            signature = SIGNATURES[spec.step]
-            if kind not in signature.consumes:
-                raise ValueError(_wrong_order(spec.step, kind, giver, quantizer))
-            given, kind, giver = kind, signature.gives(kind), f"'{spec.step}'"
+            step = _step(spec)
+            if kind not in step.consumes:
+                raise ValueError(_wrong_order(step, kind, giver, quantizer))
+            given, kind, giver = kind, step.gives(kind), f"'{step.name}'"
             quantizer = giver if (given, kind) == ("onnx", "quantized") else quantizer
         if kind in ("torch", "brought"):
             raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
@@ -71,10 +64,10 @@ class Recipe(BaseModel):
     def _weights_are_trained_for_the_grid_they_get(self) -> "Recipe":
         trained: bool | None = None
         for spec in self.steps:
-            per_channel = getattr(spec.settings(), "per_channel", None)
+            per_channel = getattr(registry().settings(spec), "per_channel", None)
             if spec.step == "qat_int8":
                 trained = per_channel
-            elif "scheme" in SIGNATURES[spec.step].needs and trained not in (None, per_channel):
+            elif "scheme" in _step(spec).needs and trained not in (None, per_channel):
                 raise ValueError(
                     f"'qat_int8' trains for per_channel = {str(trained).lower()}, which '{spec.step}' has not: "
                     "give both the same"
@@ -91,28 +84,42 @@ class Recipe(BaseModel):
         kind: StateKind = source
         trains = source != "brought" if train is None else train
         for spec in self.steps:
-            signature = SIGNATURES[spec.step]
-            if kind not in signature.consumes:
-                return f"not applicable: '{spec.step}' needs the module, and this model came as ONNX"
-            if "train" in signature.needs and not trains:
-                return f"not applicable: '{spec.step}' learns from samples, and this model came without x_train"
-            kind = signature.gives(kind)
+            step = _step(spec)
+            if kind not in step.consumes:
+                return f"not applicable: '{step.name}' needs the module, and this model came as ONNX"
+            if "train" in step.needs and not trains:
+                return f"not applicable: '{step.name}' learns from samples, and this model came without x_train"
+            kind = step.gives(kind)
         return None
 
     @property
     def needs(self) -> frozenset[Need]:
         """All that any of the steps needs with its settings."""
-        return frozenset().union(*(SIGNATURES[spec.step].needed(spec.settings()) for spec in self.steps))
+        return frozenset().union(*(_step(spec).needed(registry().settings(spec)) for spec in self.steps))
+
+    @property
+    def plugins(self) -> frozenset[Plugin]:
+        """The plug-ins that bring any of the steps."""
+        found = (registry().named(spec.step).plugin for spec in self.steps)
+        return frozenset(plugin for plugin in found if plugin is not None)
+
+    def whole_steps(self) -> list[dict[str, Any]]:
+        """The steps as plain values with their whole settings, defaults filled in."""
+        return [{"step": s.step, "config": registry().settings(s).model_dump(mode="json")} for s in self.steps]
 
     @property
     def digest(self) -> str:
         """The sha256 of the steps with their whole settings; name and title don't count."""
-        return digest_of([{"step": s.step, "config": s.settings().model_dump(mode="json")} for s in self.steps])
+        return digest_of(self.whole_steps())
 
 
-def _wrong_order(step: str, kind: StateKind, giver: str, quantizer: str) -> str:
+def _step(spec: StepSpec) -> Step:
+    return registry().named(spec.step).step
+
+
+def _wrong_order(declared: Step, kind: StateKind, giver: str, quantizer: str) -> str:
     """Why a step cannot take what the one before it gives, and where it belongs."""
-    consumes = SIGNATURES[step].consumes
+    step, consumes = declared.name, declared.consumes
     if kind == "packed":
         return f"'{step}' comes after {giver}, which lays out the file for good: put {giver} last"
     if kind == "torch":
@@ -125,13 +132,6 @@ def _wrong_order(step: str, kind: StateKind, giver: str, quantizer: str) -> str:
 def _named(kind: StateKind) -> str:
     names = {"onnx": "an ONNX file", "quantized": "an ONNX file with weights in fewer bits"}
     return names.get(kind, "a torch module")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """What to use instead of a word that nothing knows: the nearest, or all there are."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
 
 
 def recipe_from(value: Any) -> Recipe:
@@ -187,4 +187,4 @@ def build_order(recipes: Iterable[Recipe]) -> list[Recipe]:
 
 
 def _epochs(recipe: Recipe) -> int:
-    return sum(getattr(spec.settings(), "epochs", 0) for spec in recipe.steps)
+    return sum(getattr(registry().settings(spec), "epochs", 0) for spec in recipe.steps)

@@ -6,16 +6,18 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipes.recipe import Recipe, StepSpec, recipe_from, shipped_recipes
+from edgefleet_compression.recipes.recipe import KnownStep, Recipe, recipe_from, shipped_recipes
+from edgefleet_compression.search_roles import StepSpec
 
 MOST_BYTES = 2**20
 FIELDS = ("name", "title", "steps")
 STEP_FIELDS = ("step", "config")
 _TABLE = re.compile(r"^\s*\[\[\s*steps\s*\]\]")
 _STEP = re.compile(r"(?:^|[\s{,])step\s*=")
+_KNOWN_STEP: TypeAdapter[StepSpec] = TypeAdapter(KnownStep)
 _SETTING = re.compile(r"setting '([^']+)'")
 
 
@@ -87,7 +89,7 @@ def _check_step(path: Path, text: str, steps: list[Any], index: int, step: Any) 
             near = f"{_near(name, STEP_FIELDS)}; settings stand in config"
             raise RecipeError(f"{path}{_at(text, steps, index, name)}: there is no '{name}' in a step{near}")
     try:
-        StepSpec.model_validate(step)
+        _KNOWN_STEP.validate_python(step)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         setting = _SETTING.search(reason)

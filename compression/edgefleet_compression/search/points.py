@@ -4,27 +4,10 @@ from dataclasses import dataclass, field
 
 from edgefleet_compression.builds.messages import BuildOutcome
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.registry import registry
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.variants import StepReport
 from edgefleet_profiles.device_class import InstructionSet
-
-TECHNIQUES: dict[str, str] = {
-    "distill": "distill",
-    "scale_width": "scale",
-    "finetune": "finetune",
-    "prune_structured": "prune",
-    "prune_unstructured": "prune",
-    "prune_iterative": "prune",
-    "qat_int8": "qat",
-    "qat_weights": "qat",
-    "static_int8": "quantize",
-    "accuracy_int8": "quantize",
-    "dynamic_int8": "quantize",
-    "weight_only": "quantize",
-    "storage_quant": "quantize",
-    "fp16": "quantize",
-}
-"""What each step is an instance of; export, norms and layout are no technique of their own."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ def order_of(recipe: Recipe) -> str:
     """The techniques of a recipe in order, each named once where it is repeated at once; `none` where there is none."""
     found: list[str] = []
     for spec in recipe.steps:
-        technique = TECHNIQUES.get(spec.step)
+        technique = registry().named(spec.step).step.technique
         if technique and found[-1:] != [technique]:
             found.append(technique)
     return " > ".join(found) or "none"

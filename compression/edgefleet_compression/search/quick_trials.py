@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from edgefleet_compression.builds.messages import ModelFiles
 from edgefleet_compression.builds.refusals import refusing
-from edgefleet_compression.recipes.recipe import Recipe, StepSpec
+from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_compression.registry import registry
 from edgefleet_compression.search.storage_settings import Scores, Setting, SettingsMenu, explore, menu_for
+from edgefleet_compression.search_roles import StepSpec
 from edgefleet_protocol.canonical import digest_of
 
 if TYPE_CHECKING:
@@ -202,14 +204,13 @@ class _Network:
     def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, "Log"]:
         from edgefleet_compression.models.states import OnnxState
         from edgefleet_compression.step import Context
-        from edgefleet_compression.steps import STEPS
 
         path, log = self._plain, {}
         for number, spec in enumerate(steps):
             own = folder / str(number)
             own.mkdir()
             context = Context(self._bench.source, None, self._bench.seed, own, lambda share, text: None)
-            result = STEPS[spec.step](OnnxState(path), spec.settings(), context)
+            result = registry().named(spec.step).run(OnnxState(path), registry().settings(spec), context)
             assert isinstance(result.state, OnnxState)
             path, log = result.state.path, dict(result.log)
         return path, log

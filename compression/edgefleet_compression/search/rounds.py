@@ -12,7 +12,7 @@ from edgefleet_compression.builds.step_reports import StepFigures, figures_of
 from edgefleet_compression.search import space
 from edgefleet_compression.search.pareto import NOISE
 from edgefleet_compression.search.points import Point
-from edgefleet_compression.search.space import Tail, Trunk
+from edgefleet_compression.search_roles import Tail, Trunk
 
 SCOUT_EPOCHS, SCOUT_SAMPLES = 2, 16384
 SCOUT_SHARE, WHOLE_SHARE, LOW_SHARE = 0.10, 0.50, 0.30
@@ -53,7 +53,7 @@ class Planned:
 def scouts(networks: Sequence[Trunk], train_samples: int) -> list[Trunk]:
     """The networks, to be trained for a moment."""
     samples, epochs = min(SCOUT_SAMPLES, train_samples), SCOUT_EPOCHS * repeats(train_samples)
-    return [trunk.trained_for(epochs, samples) for trunk in networks]
+    return [space.trained_for(trunk, epochs, samples) for trunk in networks]
 
 
 def repeats(train_samples: int) -> int:
@@ -121,7 +121,7 @@ def plan(
         epochs = _epochs(chosen[:count], epoch_s, means)
         if count <= means.workers or max(epochs) >= ENOUGH_EPOCHS:
             wishes = _wishes(chosen[:count], low_bits)
-            whole = [trunk.trained_for(each * number) for trunk, number in zip(chosen, epochs, strict=False)]
+            whole = [space.trained_for(trunk, each * number) for trunk, number in zip(chosen, epochs, strict=False)]
             left = MOST_TRAININGS - trained - count
             return [Planned(trunk, _low_bits(trunk, wishes, epoch_s, means, left, each)) for trunk in whole]
     return []
@@ -159,7 +159,7 @@ def _low_bits(
         seconds = (LOW_SHARE * means.budget_s * means.workers - BUILD_S * count) / ROUNDED_COST
         unit = seconds / sum(weight * epoch_s[t.name] for t, _, weight in wishes[:count])
         tails = [(t, space.low_bits(name, *_low_epochs(unit * weight, each))) for t, name, weight in wishes[:count]]
-        if unit >= LEAST_LOW and sum(tail.trains for _, tail in tails) <= left:
+        if unit >= LEAST_LOW and sum(space.trainings(tail) for _, tail in tails) <= left:
             return tuple(tail for t, tail in tails if t.name == trunk.name)
     return ()
 

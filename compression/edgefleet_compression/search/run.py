@@ -16,7 +16,7 @@ from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
 from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_compression.recipes.schemes import NO_SCHEME, scheme_for
+from edgefleet_compression.schemes import NO_SCHEME, scheme_for
 from edgefleet_compression.search.points import Point
 from edgefleet_contract.operations import BuildProgress
 from edgefleet_profiles.device_class import InstructionSet

@@ -13,7 +13,7 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.registry import registry
 from edgefleet_compression.search import rounds, space
 from edgefleet_compression.search.bounds import Bounds, BoundsVerdict, judge
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
@@ -29,8 +29,9 @@ from edgefleet_compression.search.quick_trials import (
 )
 from edgefleet_compression.search.rounds import Means, Planned
 from edgefleet_compression.search.run import Ground, Runs, SearchListener, Silence
-from edgefleet_compression.search.space import Space, Tail, Trunk, default_space
+from edgefleet_compression.search.space import Space, default_space
 from edgefleet_compression.search.targets import SearchTarget
+from edgefleet_compression.search_roles import EXPORT, PLAIN, Tail, Trunk
 from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_profiles.device_class import InstructionSet
 
@@ -82,7 +83,8 @@ class Found:
     @property
     def trainings(self) -> int:
         """How many times a step that runs an optimizer really ran."""
-        return sum(n for step, n in self.executions.items() if SIGNATURES[step].trains)
+        steps = registry().steps
+        return sum(n for step, n in self.executions.items() if step in steps and steps[step].step.trains)
 
     @property
     def steps_cached(self) -> int:
@@ -198,7 +200,7 @@ class _Search:
     def run(self) -> None:
         """Scouts and whole networks first; then the ways to store each network, and to train it to few bits."""
         runs = self._runs
-        plain = space.recipe(space.SOURCE, space.PLAIN)
+        plain = space.recipe(space.SOURCE, PLAIN)
         runs.add(plain, SCOUT)
         if self._train_samples:
             asked = SourceRequest(self._ground.files, self._ground.cache_dir)
@@ -213,7 +215,7 @@ class _Search:
         runs.run("the source model in other forms", TAIL + 1, share * self._ask.budget_s)
         planned = self._planned() if self._train_samples else []
         for one in planned:
-            runs.add(space.recipe(one.trunk, space.PLAIN), WHOLE, partial(self._trained, one))
+            runs.add(space.recipe(one.trunk, PLAIN), WHOLE, partial(self._trained, one))
         names = ", ".join(f"{one.trunk.name} for {one.trunk.epochs} epochs" for one in planned)
         training = f"training {names}, and what becomes of them" if planned else "the source model, to the last bit"
         runs.run(training, LOW + 1)
@@ -232,7 +234,7 @@ class _Search:
         each = rounds.repeats(self._train_samples)
         planned = rounds.plan(chosen, epoch_s, self._means, trained, self._ask.space.low_bits, each)
         going_on = {p.trunk.name for p in planned}
-        reasons = {space.recipe(t, space.PLAIN).digest: _why_stopped(t, _whole_name(t) in going_on) for t, _ in known}
+        reasons = {space.recipe(t, PLAIN).digest: _why_stopped(t, _whole_name(t) in going_on) for t, _ in known}
         self._runs.points = [
             replace(p, rejected=reasons[p.recipe.digest]) if p.recipe.digest in reasons and not p.rejected else p
             for p in self.points
@@ -251,7 +253,7 @@ class _Search:
                     found.extend((trunk, point) for point in points)
                     took_s[trunk.name] = rounds.training_seconds(points[0])
 
-                self._runs.add(space.recipe(trunk, space.PLAIN), SCOUT, done)
+                self._runs.add(space.recipe(trunk, PLAIN), SCOUT, done)
             del waiting[: self._means.workers]
             self._runs.run("scouts: every network for a moment", SCOUT)
         return found
@@ -268,10 +270,10 @@ class _Search:
         """Ask for every way to store a network: the fixed ones, and those that a cheap look finds promising."""
         for tail in self._ask.space.tails:
             if self._applies(trunk, tail):
-                self._runs.add(space.recipe(trunk, tail), rank + tail.rank if tail.rank < 2 else later)
+                self._runs.add(space.recipe(trunk, tail), rank + int(tail.rank) if tail.rank < 2 else later)
         request = QuickLookRequest(
             files=self._ground.files,
-            recipe=space.recipe(trunk, space.PLAIN),
+            recipe=space.recipe(trunk, PLAIN),
             cache_dir=self._ground.cache_dir,
             work_dir=self._ground.work_dir / f"look-{trunk.name}",
             seed=self._ask.seed,
@@ -295,7 +297,7 @@ class _Search:
             if space.is_stored(point.recipe) and point.metrics and (point.metrics.encoding_bytes or 0) <= WORTH_PACKING:
                 self._runs.add(space.packed(point.recipe), PACK)
 
-    def _applies(self, trunk: Trunk, tail: Tail = space.PLAIN) -> bool:
+    def _applies(self, trunk: Trunk, tail: Tail = PLAIN) -> bool:
         recipe: Recipe = space.recipe(trunk, tail)
         return recipe.refusal(self._card.source, self._train_samples > 0) is None
 
@@ -304,7 +306,7 @@ def _tail(trial: Trial) -> Tail:
     setting = effective(trial.setting)
     name = "-".join(f"{_SHORT[knob]}{value:g}".replace(".", "_") for knob, value in setting.items() if value)
     said = ", ".join(f"{knob} {value:g}" for knob, value in setting.items() if value)
-    return Tail(f"t-{name}", f"stored with {said}", (space.EXPORT, *steps_of(setting)))
+    return Tail(f"t-{name}", f"stored with {said}", (EXPORT, *steps_of(setting)))
 
 
 _SHORT = {

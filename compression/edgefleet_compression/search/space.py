@@ -1,74 +1,98 @@
-"""The default space: which recipes a search may try, from what is known of the model and nothing else.
+"""The default space: which recipes a search may try, from what steps declare and nothing else."""
 
-A recipe is a trunk (what trains the network) followed by a tail (what makes a small file of it). Trunks cost
-minutes and are shared by all their tails through the cache; tails without training cost seconds.
-"""
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.recipes.recipe import Recipe, recipe_from
+from edgefleet_compression.registry import RegisteredStep, registry
+from edgefleet_compression.search_roles import ALPHA, EXPORT, Searched, StepSpec, Tail, Trunk, step
 
-from edgefleet_compression.recipes.recipe import Recipe, StepSpec
-from edgefleet_compression.recipes.signatures import SIGNATURES
-
-RATIO = 0.5
-RATE, WEIGHT_DECAY, ALPHA = 0.02, 0.001, 0.9
-"""The highest rate of a one-cycle training, and the soft labels' share: good for every small network tried so far."""
-EXPORT = StepSpec(step="export")
-
-Family = Literal["source", "student", "pruned"]
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """Steps that end in a network; those that train do so for `epochs`.
-
-    Networks of one `family` start alike, so that what they are worth after a moment can be compared. `patience` is the
-    share of a student's epochs that this one needs: a network that was cut knows most of it already.
-    """
-
-    name: str
-    title: str
-    steps: tuple[StepSpec, ...]
-    family: Family
-    epochs: int = 0
-    patience: float = 1.0
-
-    def trained_for(self, epochs: int, samples: int = 0) -> "Trunk":
-        """The same steps with so many epochs, over the first `samples` of train; 0 means all."""
-        steps = tuple(
-            StepSpec(step=s.step, config={**s.config, "epochs": epochs, **({"samples": samples} if samples else {})})
-            if SIGNATURES[s.step].trains
-            else s
-            for s in self.steps
-        )
-        name = f"{self.name}-scout" if samples else self.name
-        return Trunk(name, self.title, steps, self.family, epochs, self.patience)
-
-
-@dataclass(frozen=True)
-class Tail:
-    """Steps from a network, or from the source's file, to the file of a variant.
-
-    `rank` orders them where time is short, 0 first; `trains` counts the steps that run an optimizer.
-    """
-
-    name: str
-    title: str
-    steps: tuple[StepSpec, ...]
-    rank: int = 0
-
-    @property
-    def trains(self) -> int:
-        """How many of its steps run an optimizer."""
-        return sum(SIGNATURES[spec.step].trains for spec in self.steps)
-
+log = logging.getLogger(__name__)
 
 SOURCE = Trunk("source", "the source model", (), "source")
 
 
-def step(name: str, **config: Any) -> StepSpec:
-    """One step with its settings."""
-    return StepSpec(step=name, config=config)
+@dataclass(frozen=True)
+class Space:
+    """What a search may try.
+
+    `networks` are the most promising first; `low_bits` name what weights may be trained to, the surest first, with
+    the epochs that each needs beside the others; `trials` bounds the cheap looks at ways to store one network.
+    """
+
+    networks: tuple[Trunk, ...]
+    tails: tuple[Tail, ...]
+    low_bits: tuple[tuple[str, float], ...] = (("q4", 1.0), ("q3", 2.0), ("ternary", 2.0), ("binary", 2.0))
+    trials: int = 64
+
+
+def default_space() -> Space:
+    """The space of every search that names none: all trunks and tails that steps declare, by rank."""
+    return space_of(registry().steps.values())
+
+
+def space_of(steps: Iterable[RegisteredStep]) -> Space:
+    """The trunks and tails that these steps declare; one of a plug-in that cannot be tried is left out, and logged.
+
+    Args:
+        steps: ours before those of plug-ins.
+    """
+    trunks: dict[str, Trunk] = {}
+    tails: dict[str, Tail] = {}
+    for found in steps:
+        if not isinstance(role := found.step.search, Searched):
+            continue
+        trunks |= {trunk.name: trunk for trunk in role.trunks if _is_usable(found, trunk, trunks)}
+        tails |= {tail.name: tail for tail in role.tails if _is_usable(found, tail, tails)}
+    return Space(tuple(sorted(trunks.values(), key=_rank)), tuple(sorted(tails.values(), key=_rank)))
+
+
+def _rank(role: Trunk | Tail) -> float:
+    return role.rank
+
+
+def _is_usable(found: RegisteredStep, role: Trunk | Tail, known: Iterable[str]) -> bool:
+    """Whether a search can try it: ours are held by tests, those of plug-ins are looked at here."""
+    if found.plugin is None:
+        return True
+    reason = next(_faults(role, known), None)
+    if reason is not None:
+        log.warning("searches leave out '%s' of plug-in %s: %s", role.name, found.plugin, reason)
+    return reason is None
+
+
+def _faults(role: Trunk | Tail, known: Iterable[str]) -> Iterator[str]:
+    if role.name in known:
+        yield "its name is taken: rename it"
+    steps = role.steps
+    if isinstance(role, Trunk):
+        steps = (*steps, EXPORT)
+    try:
+        recipe_from({"name": role.name, "title": role.title, "steps": steps})
+    except RecipeError as error:
+        yield str(error)
+        return
+    if isinstance(role, Trunk) and not trainings(role):
+        yield "no step of it trains: declare it as a tail"
+
+
+def trainings(role: Trunk | Tail) -> int:
+    """How many of its steps run an optimizer."""
+    return sum(_trains(spec) for spec in role.steps)
+
+
+def _trains(spec: StepSpec) -> bool:
+    return registry().named(spec.step).step.trains
+
+
+def trained_for(trunk: Trunk, epochs: int, samples: int = 0) -> Trunk:
+    """The same steps with so many epochs, over the first `samples` of train; 0 means all."""
+    given = {"epochs": epochs, **({"samples": samples} if samples else {})}
+    steps = tuple(StepSpec(step=s.step, config={**s.config, **given}) if _trains(s) else s for s in trunk.steps)
+    return replace(trunk, name=f"{trunk.name}-scout" if samples else trunk.name, steps=steps, epochs=epochs)
 
 
 def recipe(trunk: Trunk, tail: Tail) -> Recipe:
@@ -90,65 +114,6 @@ def packed(recipe: Recipe) -> Recipe:
     return Recipe(name=f"{recipe.name}-pack", title=f"{recipe.title}, packed", steps=steps)
 
 
-def students(*sizes: tuple[int, int]) -> list[Trunk]:
-    """Distilled depthwise-separable students, each of a width and a depth."""
-    train = {"rate": RATE, "weight_decay": WEIGHT_DECAY, "alpha": ALPHA}
-    return [
-        Trunk(
-            f"ds{width}x{depth}",
-            f"a distilled student {width} wide and {depth} deep",
-            (step("distill", args={"width": width, "depth": depth}, **train),),
-            "student",
-        )
-        for width, depth in sizes
-    ]
-
-
-def pruned(ratio: float = RATIO) -> Trunk:
-    """The source with fewer channels, finetuned by its own soft labels."""
-    return Trunk(
-        f"pruned{round(ratio * 100)}",
-        f"{ratio:.0%} of the channels pruned and finetuned",
-        (
-            step("prune_structured", ratio=ratio, round_to=8),
-            step("finetune", rate=RATE / 4, alpha=ALPHA),
-        ),
-        "pruned",
-        patience=0.25,
-    )
-
-
-PLAIN = Tail("fp32", "as it is", (EXPORT,))
-
-
-def without_training() -> list[Tail]:
-    """What can be made of any network, or of a file that was brought, in seconds."""
-    return [
-        PLAIN,
-        *(stored(bits) for bits in (8, 6, 5)),
-        Tail("int8", "static int8", (EXPORT, step("static_int8")), rank=1),
-        Tail("int8-kept", "static int8, the worst layers in float", (EXPORT, step("accuracy_int8")), rank=1),
-        Tail(
-            "sparse-w8",
-            "half of the weights zero, stored in 8 bits",
-            (EXPORT, step("prune_unstructured", sparsity=0.5), step("storage_quant", **bits_of(8))),
-            rank=2,
-        ),
-        Tail("fp16", "weights stored in half floats", (EXPORT, step("fp16")), rank=2),
-        Tail(
-            "int8-percentile",
-            "static int8, ranges without the rarest values",
-            (EXPORT, step("static_int8", calibration="percentile")),
-            rank=2,
-        ),
-    ]
-
-
-def stored(bits: int) -> Tail:
-    """Weights stored in so many bits; the stem, which is small and sensitive, in seven at least."""
-    return Tail(f"w{bits}", f"weights stored in {bits} bits", (EXPORT, step("storage_quant", **bits_of(bits))))
-
-
 def low_bits(name: str, epochs: int, tune: int) -> Tail:
     """Weights of few bits, which a network must learn to live with, for `epochs`; its norms learn for `tune` more.
 
@@ -157,7 +122,7 @@ def low_bits(name: str, epochs: int, tune: int) -> Tail:
         epochs: of training with the weights on their grid.
         tune: of norms and biases alone, after that.
     """
-    few = {"levels": name} if name in ("ternary", "binary") else {"mean_bits": int(name[1:])}
+    few: dict[str, Any] = {"levels": name} if name in ("ternary", "binary") else {"mean_bits": int(name[1:])}
     what = f"{name} weights" if "levels" in few else f"weights of {name[1:]} bits on average"
     steps = (
         step("qat_weights", **few, epochs=epochs, alpha=ALPHA),
@@ -166,27 +131,3 @@ def low_bits(name: str, epochs: int, tune: int) -> Tail:
         step("storage_quant", lossless=True),
     )
     return Tail(f"{name}-e{epochs}", f"trained to {what}", steps)
-
-
-@dataclass(frozen=True)
-class Space:
-    """What a search may try.
-
-    `networks` are the most promising first; `low_bits` name what weights may be trained to, the surest first, with
-    the epochs that each needs beside the others; `trials` bounds the cheap looks at ways to store one network.
-    """
-
-    networks: tuple[Trunk, ...]
-    tails: tuple[Tail, ...]
-    low_bits: tuple[tuple[str, float], ...] = (("q4", 1.0), ("q3", 2.0), ("ternary", 2.0), ("binary", 2.0))
-    trials: int = 64
-
-
-def default_space() -> Space:
-    """The space of every search that names none."""
-    return Space((*students((24, 2)), pruned(), *students((48, 2), (24, 1), (16, 2))), tuple(without_training()))
-
-
-def bits_of(bits: int) -> dict[str, int]:
-    """Bits by kind of layer; stem and depthwise layers are small and sensitive."""
-    return {"stem": max(bits, 7), "dense": bits, "depthwise": max(bits, 6), "pointwise": bits, "linear": bits}

@@ -1,30 +1,64 @@
 """Accuracy-controlled int8: the layers that cost most stay in float, as few as the target needs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
+from edgefleet_compression.schemes import Scheme
+from edgefleet_compression.step import (
+    EXPORT,
+    FILE,
+    Context,
+    NothingChanged,
+    OnnxState,
+    Searched,
+    Step,
+    StepError,
+    StepResult,
+    Tail,
+    step,
+)
+from edgefleet_compression.step_settings import Calibration, Int8Config, Share
 
-from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.activations import observe
-from edgefleet_compression.onnx_graphs.biases import correct_biases, give_biases
-from edgefleet_compression.onnx_graphs.graph import saved, strip
-from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
-from edgefleet_compression.onnx_graphs.qdq import answers_in_float, in_float
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.schemes import Scheme
-from edgefleet_compression.recipes.step_configs import AccuracyInt8Config
-from edgefleet_compression.step import Context, StepResult
+if TYPE_CHECKING:
+    import onnx
+
+    from edgefleet_compression.onnx_graphs.answers import Logits
 
 SENSITIVITY_SAMPLES = 64
-Logits = NDArray[np.float32]
 
 
-def accuracy_int8(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepResult:
+class AccuracyInt8Config(Int8Config):
+    """Static int8 that keeps in float the layers that cost most, until the answers are near enough the file's own.
+
+    `max_drop` is the largest loss of top-1 on val, or of agreement with the float file where there are no labels, one
+    standard error added; `most_float` the largest share of the layers that may stay in float. With `correct_biases`
+    what rounding weights shifts on average over calib is taken out of the biases.
+    """
+
+    calibration: Calibration = "mse"
+    correct_biases: bool = True
+    max_drop: Share = 0.005
+    most_float: Share = 0.5
+
+
+STEP = Step(
+    name="accuracy_int8",
+    config=AccuracyInt8Config,
+    consumes=FILE,
+    produces="quantized",
+    technique="quantize",
+    search=Searched(
+        tails=(Tail("int8-kept", "static int8, the worst layers in float", (EXPORT, step("accuracy_int8")), rank=1.1),)
+    ),
+    needs=frozenset({"calib", "val", "scheme"}),
+    revision=3,
+)
+
+
+def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepResult:
     """Quantize all layers, rank them by what each alone costs, and give float back to the worst until val holds.
 
     Before that, biases take back what rounding weights shifts on average: of depthwise layers, whose inputs are all
@@ -37,6 +71,11 @@ def accuracy_int8(state: OnnxState, config: AccuracyInt8Config, context: Context
         StepError: the instruction set has no scheme, or the target needs more layers in float than are allowed.
         NothingChanged: nothing was found to quantize.
     """
+    from edgefleet_compression.onnx_graphs.graph import saved, strip
+    from edgefleet_compression.onnx_graphs.int8 import quantized_layers
+    from edgefleet_compression.onnx_graphs.qdq import in_float
+    from edgefleet_compression.onnx_graphs.session import inputs
+
     if context.scheme is None:
         raise StepError("accuracy_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
     scale = context.source.card.preprocessing.scale
@@ -63,9 +102,17 @@ def accuracy_int8(state: OnnxState, config: AccuracyInt8Config, context: Context
 
 
 def _quantized(
-    given: Path, path: Path, calib: Logits, config: AccuracyInt8Config, scheme: Scheme
-) -> tuple[onnx.ModelProto, onnx.ModelProto, int]:
+    given: Path, path: Path, calib: "Logits", config: AccuracyInt8Config, scheme: Scheme
+) -> "tuple[onnx.ModelProto, onnx.ModelProto, int]":
     """The float graph, all of it in 8 bits, and how many of its biases were corrected."""
+    import onnx
+
+    from edgefleet_compression.onnx_graphs.activations import observe
+    from edgefleet_compression.onnx_graphs.biases import correct_biases, give_biases
+    from edgefleet_compression.onnx_graphs.graph import saved
+    from edgefleet_compression.onnx_graphs.int8 import quantize
+    from edgefleet_compression.onnx_graphs.qdq import answers_in_float
+
     source = onnx.load(given)
     for index, node in enumerate(source.graph.node):
         node.name = f"n{index}"  # by which the layers of both graphs find each other: some files name none
@@ -94,22 +141,32 @@ class _Target:
     """What a file loses on val against the float file: right answers, or agreement where there are no labels."""
 
     def __init__(self, path: Path, context: Context) -> None:
+        from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+
         val = context.source.data.split("val")
         self._x = inputs(val.x, context.source.card.preprocessing.scale)
         top1 = GraphSession(path).logits(self._x).argmax(1)
         self._wanted = top1 if val.y is None else val.y
-        self._right = (top1 == self._wanted).astype(np.float64)
+        self._right = (top1 == self._wanted).astype("float64")
 
     def loss(self, path: Path) -> _Loss:
         """The mean of the differences by sample, with its error."""
+        from edgefleet_compression.onnx_graphs.session import GraphSession
+
         lost = self._right - (GraphSession(path).logits(self._x).argmax(1) == self._wanted)
-        return _Loss(float(lost.mean()), float(lost.std() / np.sqrt(len(lost))))
+        return _Loss(float(lost.mean()), float(lost.std()) / math.sqrt(len(lost)))
 
 
 def _by_cost(
-    source: onnx.ModelProto, quantized: onnx.ModelProto, layers: Sequence[str], x: Logits, context: Context
+    source: "onnx.ModelProto", quantized: "onnx.ModelProto", layers: Sequence[str], x: "Logits", context: Context
 ) -> list[str]:
     """The layers, first the one whose rounding alone changes the logits most."""
+    import numpy as np
+
+    from edgefleet_compression.onnx_graphs.graph import saved
+    from edgefleet_compression.onnx_graphs.qdq import in_float
+    from edgefleet_compression.onnx_graphs.session import GraphSession
+
     path = context.folder / "isolated.onnx"
     whole = GraphSession(saved(source, path)).logits(x)
     costs: dict[str, float] = {}
@@ -121,8 +178,8 @@ def _by_cost(
 
 
 def _fewest(
-    source: onnx.ModelProto,
-    quantized: onnx.ModelProto,
+    source: "onnx.ModelProto",
+    quantized: "onnx.ModelProto",
     worst: Sequence[str],
     most: int,
     max_drop: float,
@@ -134,6 +191,9 @@ def _fewest(
     First twice as many each time, then by halving: val is noisy, and a few layers too many cost more than a look at a
     few that turn out to be too few.
     """
+    from edgefleet_compression.onnx_graphs.graph import saved
+    from edgefleet_compression.onnx_graphs.qdq import in_float
+
     path = context.folder / "tried.onnx"
 
     def loss_with(count: int) -> _Loss:

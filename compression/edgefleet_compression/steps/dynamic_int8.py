@@ -1,24 +1,44 @@
 """Dynamic int8: linear and recurrent layers multiply in 8 bits, with ranges of activations taken as it runs."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-import onnx
+from edgefleet_compression.step import (
+    FILE,
+    Context,
+    NothingChanged,
+    NotSearched,
+    OnnxState,
+    Step,
+    StepConfig,
+    StepResult,
+)
 
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, check_runs
-from edgefleet_compression.onnx_graphs.graph import saved, strip
-from edgefleet_compression.onnx_graphs.int8 import quiet
-from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
-from edgefleet_compression.onnx_graphs.session import inputs
-from edgefleet_compression.recipes.step_configs import DynamicInt8Config
-from edgefleet_compression.step import Context, StepResult
+if TYPE_CHECKING:
+    import onnx
 
 EIGHT_BIT = {"MatMulInteger": "MatMul", "DynamicQuantizeMatMul": "MatMul", "DynamicQuantizeLSTM": "LSTM"}
 IN_FLOAT = ("GRU", "RNN", "LSTM", "MatMul", "Gemm")
 
 
-def dynamic_int8(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepResult:
+class DynamicInt8Config(StepConfig):
+    """Weights of MatMul, Gemm and recurrent layers in 8 bits; ranges of activations are taken as it runs."""
+
+    per_channel: bool = True
+
+
+STEP = Step(
+    name="dynamic_int8",
+    config=DynamicInt8Config,
+    consumes=FILE,
+    produces="quantized",
+    technique="quantize",
+    search=NotSearched("it pays only for networks that are mostly linear or recurrent"),
+    needs=frozenset({"val"}),
+)
+
+
+def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepResult:
     """Quantize with onnxruntime; convolutions stay in float, where 8 bits would run slower than fp32.
 
     Weights are u8 as activations are, a product that saturates on no processor: one file answers alike everywhere.
@@ -28,6 +48,14 @@ def dynamic_int8(state: OnnxState, config: DynamicInt8Config, context: Context) 
         NothingChanged: onnxruntime found nothing to quantize.
         StepError: what was made doesn't run, or answers noise.
     """
+    import onnx
+
+    from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, check_runs
+    from edgefleet_compression.onnx_graphs.graph import saved, strip
+    from edgefleet_compression.onnx_graphs.int8 import quiet
+    from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
+    from edgefleet_compression.onnx_graphs.session import inputs
+
     plain, path = context.folder / "plain.onnx", context.folder / "dynamic.onnx"
     model = onnx.load(state.path)
     gemms_to_matmuls(model)
@@ -60,7 +88,7 @@ def dynamic_int8(state: OnnxState, config: DynamicInt8Config, context: Context) 
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
 
-def _misread(graph: onnx.GraphProto) -> list[str]:
+def _misread(graph: "onnx.GraphProto") -> list[str]:
     """LSTMs whose weights another node reads too: the library would reshape these twice."""
     for index, node in enumerate(graph.node):
         node.name = node.name or f"n{index}"

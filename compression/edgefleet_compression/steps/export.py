@@ -6,33 +6,67 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import onnx
-import torch
+from pydantic import Field
 
-from edgefleet_compression.errors import StepError
-from edgefleet_compression.models.states import BroughtState, OnnxState, SourceState, TorchState
-from edgefleet_compression.networks.rounding import Mark, traced, with_points
-from edgefleet_compression.onnx_graphs.graph import strip
-from edgefleet_compression.onnx_graphs.ranges import take_out
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.step_configs import ExportConfig
-from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.steps.clean import clean
+from edgefleet_compression.search_roles import PLAIN
+from edgefleet_compression.step import (
+    SOURCE,
+    BroughtState,
+    Context,
+    OnnxState,
+    Searched,
+    SourceState,
+    Step,
+    StepConfig,
+    StepError,
+    StepResult,
+    TorchState,
+)
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
 OUTPUT = "logits"
 PARITY_SAMPLES = 64
 
 
-def export(state: SourceState, config: ExportConfig, context: Context) -> StepResult:
+class ExportConfig(StepConfig):
+    """Export to ONNX, or clean the file that was brought; `tolerance` bounds a logit's difference from the source's."""
+
+    opset: Annotated[int, Field(ge=18, le=23)] = 21
+    tolerance: Annotated[float, Field(gt=0)] = 1e-3
+
+
+STEP = Step(
+    name="export",
+    config=ExportConfig,
+    consumes=SOURCE,
+    produces="onnx",
+    technique=None,
+    search=Searched(tails=(PLAIN,)),
+    needs=frozenset({"val"}),
+    libraries=frozenset({"onnxscript", "onnxruntime"}),
+    revision=2,
+)
+
+
+def run(state: SourceState, config: ExportConfig, context: Context) -> StepResult:
     """Write a module as ONNX with any batch size, or clean the file that was brought; compare the answers.
 
     Raises:
         StepError: they differ by more than the tolerance.
     """
+    import onnx
+
+    from edgefleet_compression.cleaning import clean
+    from edgefleet_compression.onnx_graphs.graph import strip
+    from edgefleet_compression.onnx_graphs.ranges import take_out
+
     if isinstance(state, BroughtState):
-        return clean(state, config, context)
+        return clean(state, config.opset, config.tolerance, context)
     path = context.folder / "exported.onnx"
     name = context.source.card.input.name
     context.progress(0.1, "tracing")
@@ -46,7 +80,9 @@ def export(state: SourceState, config: ExportConfig, context: Context) -> StepRe
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
 
-def _traced(state: TorchState, name: str, opset: int) -> onnx.ModelProto:
+def _traced(state: TorchState, name: str, opset: int) -> "onnx.ModelProto":
+    import torch
+
     module = _marked(state) if state.ranges else state.module.eval()
     # Two samples: a batch of one would be taken for a constant.
     sample = torch.zeros(2, *state.input_shape)
@@ -67,8 +103,12 @@ def _traced(state: TorchState, name: str, opset: int) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _marked(state: TorchState) -> torch.nn.Module:
+def _marked(state: TorchState) -> "torch.nn.Module":
     """The module with a mark for the exporter where each range belongs."""
+    import torch
+
+    from edgefleet_compression.networks.rounding import Mark, traced, with_points
+
     graph = traced(state.module.eval())
     return with_points(graph, lambda name: Mark(state.ranges[name]) if name in state.ranges else torch.nn.Identity())
 
@@ -94,6 +134,11 @@ def check_parity(state: TorchState, path: Path, context: Context, tolerance: flo
     Raises:
         StepError: it is above `tolerance`.
     """
+    import numpy as np
+    import torch
+
+    from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+
     source = context.source
     x = inputs(source.data.split("val").x[:PARITY_SAMPLES], source.card.preprocessing.scale)
     with torch.inference_mode():

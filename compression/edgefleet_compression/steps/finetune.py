@@ -1,18 +1,44 @@
 """Finetuning: a changed model learns its task again, from labels and from the source model."""
 
-from edgefleet_compression import training
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.models.states import TorchState, copied
-from edgefleet_compression.recipes.step_configs import FinetuneConfig
-from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step import (
+    MODULE,
+    TRAINING,
+    Context,
+    NothingChanged,
+    Searched,
+    Step,
+    StepResult,
+    TorchState,
+    TrainConfig,
+    copied,
+)
 
 
-def finetune(state: TorchState, config: FinetuneConfig, context: Context) -> StepResult:
+class FinetuneConfig(TrainConfig):
+    """Train the model that the step was given."""
+
+
+STEP = Step(
+    name="finetune",
+    config=FinetuneConfig,
+    consumes=MODULE,
+    produces="torch",
+    technique="finetune",
+    search=Searched(),
+    needs=TRAINING,
+    trains=True,
+    revision=2,
+)
+
+
+def run(state: TorchState, config: FinetuneConfig, context: Context) -> StepResult:
     """Train the model on the train split; its accuracy on val is logged before and after.
 
     Raises:
         NothingChanged: training left every weight as it was.
     """
+    from edgefleet_compression import training
+
     source, tuned = context.source, copied(state)
     before = training.score(tuned.module, source)
     learned = training.fit_whole(tuned.module, config, context)

@@ -1,20 +1,39 @@
 """16-bit floats: half the bytes on the wire, unfolded to fp32 as the session loads."""
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-
-from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.graph import strip
-from edgefleet_compression.recipes.step_configs import Fp16Config
-from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step import (
+    ANY_FILE,
+    EXPORT,
+    Context,
+    NothingChanged,
+    OnnxState,
+    Searched,
+    Step,
+    StepConfig,
+    StepError,
+    StepResult,
+    Tail,
+    step,
+)
 
 LEAST_NUMBERS = 16
 """A smaller tensor takes less than the node that would unfold it."""
 
 
-def fp16(state: OnnxState, config: Fp16Config, context: Context) -> StepResult:
+class Fp16Config(StepConfig):
+    """Weights are stored in 16-bit floats, and unfold to fp32 as the session loads."""
+
+
+STEP = Step(
+    name="fp16",
+    config=Fp16Config,
+    consumes=ANY_FILE,
+    produces="quantized",
+    technique="quantize",
+    search=Searched(tails=(Tail("fp16", "weights stored in half floats", (EXPORT, step("fp16")), rank=2.2),)),
+)
+
+
+def run(state: OnnxState, config: Fp16Config, context: Context) -> StepResult:
     """Store each fp32 weight in 16 bits, with a `Cast` that onnxruntime folds; it runs in fp32 as before.
 
     onnxruntime's CPU provider computes in fp32 whatever the file says: 16-bit arithmetic would only add casts.
@@ -23,6 +42,12 @@ def fp16(state: OnnxState, config: Fp16Config, context: Context) -> StepResult:
         NothingChanged: the graph holds no fp32 weight.
         StepError: a weight is beyond what 16 bits hold.
     """
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from edgefleet_compression.onnx_graphs.graph import strip
+
     model = onnx.load(state.path)
     graph = model.graph
     unfold = []

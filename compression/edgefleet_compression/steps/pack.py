@@ -1,19 +1,29 @@
 """Packing: of the layouts that unfold to the very same weights, the one whose encoding is smallest."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
-
-from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
-from edgefleet_compression.onnx_graphs.graph import saved
-from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
-from edgefleet_compression.recipes.step_configs import PackConfig
-from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step import (
+    ANY_FILE,
+    Context,
+    NothingChanged,
+    OnnxState,
+    Searched,
+    Step,
+    StepConfig,
+    StepError,
+    StepResult,
+)
 from edgefleet_protocol.encoding import compress
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgefleet_compression.onnx_graphs.packing import Layout
+
+    Measure = Callable[[Layout], int]
 
 MOST_BYTES = 64 * 1024
 """Of a larger file only the order is tried: a look at one layout takes a second or two there, and saves next to none.
@@ -21,10 +31,28 @@ MOST_BYTES = 64 * 1024
 LEAST_NUMBERS = 512
 """A smaller tensor can't win back the bytes of a node, or of a block of its own."""
 
-Measure = Callable[[Layout], int]
+
+class PackConfig(StepConfig):
+    """Lay the stored integers out so that the file's encoding is smallest, by trying.
+
+    With `two_bits` weights of three levels may take two bits, in a type of opset 25: for devices whose onnxruntime
+    knows that.
+    """
+
+    two_bits: bool = False
 
 
-def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
+STEP = Step(
+    name="pack",
+    config=PackConfig,
+    consumes=ANY_FILE,
+    produces="packed",
+    technique=None,
+    search=Searched(),
+)
+
+
+def run(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
     """Try types and order of tensors, and how floats are written, and keep what takes the fewest bytes encoded.
 
     What runs is the same: the layers and constants that a session is left with are compared bit by bit.
@@ -33,6 +61,12 @@ def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
         NothingChanged: no layout is smaller than the one that was given.
         StepError: a session would be left with something else.
     """
+    import onnx
+
+    from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
+    from edgefleet_compression.onnx_graphs.graph import saved
+    from edgefleet_compression.onnx_graphs.packing import Layout, laid_out
+
     model = onnx.load(state.path)
     given_bytes = len(compress(state.path.read_bytes()))
     sizes: dict[Layout, int] = {}
@@ -65,15 +99,19 @@ def pack(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
 
-def _coarse(small: bool) -> Iterator[Layout]:
+def _coarse(small: bool) -> "Iterator[Layout]":
+    from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout
+
     for order in ORDERS:
         for floats in FLOATS_WAYS if small else FLOATS_WAYS[:1]:
             yield Layout(order=order, floats=floats)
 
 
-def _by_tensor(graph: onnx.GraphProto, best: Layout, measured: Measure) -> Layout:
+def _by_tensor(graph: "onnx.GraphProto", best: "Layout", measured: "Measure") -> "Layout":
     """Change one integer tensor after the other, the largest first, where that alone saves bytes."""
-    numbers = {name: int(np.prod(tensor.dims)) for name, tensor in stored_integers(graph).items()}
+    from edgefleet_compression.onnx_graphs.packing import stored_integers
+
+    numbers = {name: math.prod(tensor.dims) for name, tensor in stored_integers(graph).items()}
     for name in sorted(numbers, key=lambda name: -numbers[name]):
         if numbers[name] >= LEAST_NUMBERS:
             changed = (replace(best, wide=best.wide | {name}), replace(best, turned=best.turned | {name}))

@@ -1,18 +1,57 @@
 """Iterative pruning: a little goes, the network learns to do without, and again."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from edgefleet_compression import training
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.models.states import TorchState, copied
-from edgefleet_compression.networks.channels import ChannelPruner
-from edgefleet_compression.recipes.step_configs import PruneIterativeConfig, PruneUnstructuredConfig
-from edgefleet_compression.step import Context, StepResult
-from edgefleet_compression.steps.prune_unstructured import prune_unstructured
+from pydantic import Field
+
+from edgefleet_compression.step import (
+    MODULE,
+    TRAINING,
+    Context,
+    NothingChanged,
+    NotSearched,
+    Step,
+    StepResult,
+    TorchState,
+    TrainConfig,
+    copied,
+)
+from edgefleet_compression.step_settings import Epochs, Ratio
+from edgefleet_compression.steps import prune_unstructured
+from edgefleet_compression.steps.prune_unstructured import PruneUnstructuredConfig
+
+if TYPE_CHECKING:
+    from edgefleet_compression.training import Corpus
 
 
-def prune_iterative(state: TorchState, config: PruneIterativeConfig, context: Context) -> StepResult:
+class PruneIterativeConfig(TrainConfig):
+    """Prune in `rounds`, each followed by `epochs` of finetuning, up to `ratio`; zeros stay zero while it trains.
+
+    `ratio` is the share of channels (structured) or of weights (unstructured) that are gone in the end.
+    """
+
+    method: Literal["structured", "unstructured"] = "structured"
+    ratio: Ratio = 0.5
+    rounds: Annotated[int, Field(ge=2, le=20)] = 3
+    round_to: Annotated[int, Field(ge=1)] = 8
+    epochs: Epochs = 1
+
+
+STEP = Step(
+    name="prune_iterative",
+    config=PruneIterativeConfig,
+    consumes=MODULE,
+    produces="torch",
+    technique="prune",
+    search=NotSearched("with the epochs that a search has, one cut and finetuning leave more accuracy"),
+    needs=TRAINING,
+    trains=True,
+    revision=2,
+)
+
+
+def run(state: TorchState, config: PruneIterativeConfig, context: Context) -> StepResult:
     """Prune and finetune in rounds (Han et al. 2015); zeros stay zero while the network trains.
 
     Channels go in equal parts. Of single weights most go at first, while many can be spared, and few in the end (the
@@ -22,6 +61,8 @@ def prune_iterative(state: TorchState, config: PruneIterativeConfig, context: Co
         StepError: the network's graph cannot be followed, or training diverged.
         NothingChanged: nothing could go at this ratio and rounding.
     """
+    from edgefleet_compression import training
+
     before, source = training.score(state.module, context.source), context.source
     rounds = _channels(state, config) if config.method == "structured" else _weights(state, config, context)
     corpus = training.corpus(source, config)
@@ -39,9 +80,11 @@ def prune_iterative(state: TorchState, config: PruneIterativeConfig, context: Co
 
 
 def _learned(
-    pruned: TorchState, corpus: training.Corpus, config: PruneIterativeConfig, context: Context, number: int
+    pruned: TorchState, corpus: "Corpus", config: PruneIterativeConfig, context: Context, number: int
 ) -> dict[str, Any]:
     """Finetune after the round of this number, in place; what that did."""
+    from edgefleet_compression import training
+
     cut = training.score(pruned.module, context.source)
 
     def progress(share: float, text: str) -> None:
@@ -55,6 +98,8 @@ def _learned(
 
 def _channels(state: TorchState, config: PruneIterativeConfig) -> Iterator[TorchState]:
     """The network after each round that took a channel, for the caller to train before the next one is asked for."""
+    from edgefleet_compression.networks.channels import ChannelPruner
+
     pruned = copied(state)
     pruner = ChannelPruner(pruned.module, state.input_shape, config.ratio, config.round_to, config.rounds)
     for _ in range(config.rounds):
@@ -67,7 +112,7 @@ def _weights(state: TorchState, config: PruneIterativeConfig, context: Context) 
     pruned = state
     for number in range(1, config.rounds + 1):
         share = config.ratio * (1 - (1 - number / config.rounds) ** 3)
-        result = prune_unstructured(pruned, PruneUnstructuredConfig(sparsity=share), context)
+        result = prune_unstructured.run(pruned, PruneUnstructuredConfig(sparsity=share), context)
         assert isinstance(result.state, TorchState)
         pruned = result.state
         yield pruned

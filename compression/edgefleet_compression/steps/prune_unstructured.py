@@ -1,23 +1,49 @@
 """Unstructured pruning: single weights become zero, which costs nothing on the wire and saves no time."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import onnx
-import torch
-from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from edgefleet_compression.step import (
+    FILE,
+    MODULE,
+    Context,
+    NothingChanged,
+    OnnxState,
+    Searched,
+    Step,
+    StepConfig,
+    StepResult,
+    TorchState,
+    copied,
+)
+from edgefleet_compression.step_settings import Ratio
 
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.models.states import OnnxState, TorchState, copied
-from edgefleet_compression.networks.layers import weighted
-from edgefleet_compression.recipes.step_configs import PruneUnstructuredConfig
-from edgefleet_compression.step import Context, StepResult
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
 
-Weights = NDArray[np.float32]
+    Weights = NDArray[np.float32]
 
 
-def prune_unstructured(state: TorchState | OnnxState, config: PruneUnstructuredConfig, context: Context) -> StepResult:
+class PruneUnstructuredConfig(StepConfig):
+    """Set the `sparsity` share of weights that are smallest to zero, over all layers together or in each."""
+
+    sparsity: Ratio = 0.8
+    scope: Literal["global", "layer"] = "global"
+
+
+STEP = Step(
+    name="prune_unstructured",
+    config=PruneUnstructuredConfig,
+    consumes=MODULE | FILE,
+    produces=None,
+    technique="prune",
+    search=Searched(),
+)
+
+
+def run(state: TorchState | OnnxState, config: PruneUnstructuredConfig, context: Context) -> StepResult:
     """Set the smallest weights of convolutions and linear layers to zero (Han et al. 2015), in a module or a file.
 
     `finetune` and the other training steps keep these zeros.
@@ -25,14 +51,27 @@ def prune_unstructured(state: TorchState | OnnxState, config: PruneUnstructuredC
     Raises:
         NothingChanged: no weight is there to prune, or all that would go are zero already.
     """
-    if isinstance(state, TorchState):
-        pruned = copied(state)
-        layers = [layer for _, layer in weighted(pruned.module)]
-        before = [layer.weight.detach().numpy() for layer in layers]
-        after = _pruned(before, config)
-        for layer, values in zip(layers, after, strict=True):
-            layer.weight = torch.nn.Parameter(torch.from_numpy(values))
-        return StepResult(pruned, {**_log(before, after), "parameters": pruned.parameters()})
+    return _in_module(state, config) if isinstance(state, TorchState) else _in_file(state, config, context)
+
+
+def _in_module(state: TorchState, config: PruneUnstructuredConfig) -> StepResult:
+    import torch
+
+    from edgefleet_compression.networks.layers import weighted
+
+    pruned = copied(state)
+    layers = [layer for _, layer in weighted(pruned.module)]
+    before = [layer.weight.detach().numpy() for layer in layers]
+    after = _pruned(before, config)
+    for layer, values in zip(layers, after, strict=True):
+        layer.weight = torch.nn.Parameter(torch.from_numpy(values))
+    return StepResult(pruned, {**_log(before, after), "parameters": pruned.parameters()})
+
+
+def _in_file(state: OnnxState, config: PruneUnstructuredConfig, context: Context) -> StepResult:
+    import onnx
+    from onnx import numpy_helper
+
     model = onnx.load(state.path)
     found = _weights(model.graph)
     before = [numpy_helper.to_array(tensor) for tensor in found]
@@ -44,13 +83,17 @@ def prune_unstructured(state: TorchState | OnnxState, config: PruneUnstructuredC
     return StepResult(OnnxState(path), {**_log(before, after), "file_bytes": path.stat().st_size})
 
 
-def _weights(graph: onnx.GraphProto) -> list[TensorProto]:
+def _weights(graph: "onnx.GraphProto") -> "list[onnx.TensorProto]":
+    from onnx import TensorProto
+
     stored = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) > 1}
     used = dict.fromkeys(n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm", "MatMul"))
     return [stored[name] for name in used if name in stored]
 
 
-def _pruned(weights: Sequence[Weights], config: PruneUnstructuredConfig) -> list[Weights]:
+def _pruned(weights: "Sequence[Weights]", config: PruneUnstructuredConfig) -> "list[Weights]":
+    import numpy as np
+
     if not weights:
         raise NothingChanged("prune_unstructured found no fp32 weight of a convolution or linear layer: drop the step")
     sizes = [np.abs(w) for w in weights]
@@ -62,7 +105,7 @@ def _pruned(weights: Sequence[Weights], config: PruneUnstructuredConfig) -> list
     return after
 
 
-def _log(before: Sequence[Weights], after: Sequence[Weights]) -> dict[str, float]:
+def _log(before: "Sequence[Weights]", after: "Sequence[Weights]") -> dict[str, float]:
     total = sum(w.size for w in before)
     return {
         "zeros_before": round(sum(int((w == 0).sum()) for w in before) / total, 4),

@@ -1,22 +1,56 @@
 """Quantization-aware training for static int8: the network learns with the rounding that its device class will do."""
 
-import torch
+from typing import TYPE_CHECKING
 
-from edgefleet_compression import training
-from edgefleet_compression.errors import StepError
-from edgefleet_compression.models.states import TorchState, copied
-from edgefleet_compression.networks.layers import Levels, leave_on, put_on, weighted
-from edgefleet_compression.networks.rounding import Watched, fold, traced, with_points
-from edgefleet_compression.onnx_graphs.session import inputs
-from edgefleet_compression.recipes.step_configs import QatInt8Config
-from edgefleet_compression.step import Context, StepResult
+from edgefleet_compression.step import (
+    MODULE,
+    TRAINING,
+    Context,
+    NotSearched,
+    Step,
+    StepError,
+    StepResult,
+    TorchState,
+    TrainConfig,
+    copied,
+)
+from edgefleet_compression.step_settings import Epochs, Rate
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgefleet_compression.networks.rounding import Watched
 
 FULL, REDUCED = 127, 64
 """The largest integer of a weight; 64 where `reduce_range` keeps products from saturating."""
 LOOKED_AT = 256
 
 
-def qat_int8(state: TorchState, config: QatInt8Config, context: Context) -> StepResult:
+class QatInt8Config(TrainConfig):
+    """Finetune with weights and activations rounded as static int8 will round them, by the class's scheme.
+
+    `per_channel` must be that of the `static_int8` that follows; a recipe where it is not is refused.
+    """
+
+    per_channel: bool = True
+    epochs: Epochs = 1
+    rate: Rate = 5e-4
+
+
+STEP = Step(
+    name="qat_int8",
+    config=QatInt8Config,
+    consumes=MODULE,
+    produces="torch",
+    technique="qat",
+    search=NotSearched("it trains anew for every instruction set, to gain less than half a point over static int8"),
+    needs=TRAINING | {"calib", "scheme"},
+    trains=True,
+    revision=2,
+)
+
+
+def run(state: TorchState, config: QatInt8Config, context: Context) -> StepResult:
     """Finetune with rounded weights and activations and a straight-through gradient (Jacob et al. 2018).
 
     Norms are folded into the convolutions before them first, for the file's weights are the folded ones. Weights are
@@ -26,21 +60,24 @@ def qat_int8(state: TorchState, config: QatInt8Config, context: Context) -> Step
     Raises:
         StepError: the instruction set has no scheme, the network cannot be traced, or training diverged.
     """
+    from edgefleet_compression import training
+    from edgefleet_compression.networks.layers import Levels, leave_on, put_on, weighted
+    from edgefleet_compression.networks.rounding import Watched, fold, traced, with_points
+
     if context.scheme is None:
         raise StepError("qat_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
-    source, trained = context.source, copied(state)
+    source, trained, scheme = context.source, copied(state), context.scheme
     corpus = training.corpus(source, config)
     watching = config.epochs * max(1, len(corpus.x) // config.batch) // 2
     points: dict[str, Watched] = {}
 
     def watched(name: str) -> Watched:
-        assert context.scheme is not None
-        points[name] = Watched(context.scheme.activation, watching)
+        points[name] = Watched(scheme.activation, watching)
         return points[name]
 
     graph = traced(trained.module)
     with_points(graph, watched, fold(graph))
-    most = REDUCED if context.scheme.reduce_range else FULL
+    most = REDUCED if scheme.reduce_range else FULL
     grids = {name: Levels(most, config.per_channel) for name, _ in weighted(trained.module)}
     put_on(trained.module, grids)
     _look(graph, points, context)
@@ -53,8 +90,12 @@ def qat_int8(state: TorchState, config: QatInt8Config, context: Context) -> Step
     return StepResult(trained.with_ranges(ranges), {**log, "parameters": trained.parameters()})
 
 
-def _look(graph: torch.nn.Module, points: dict[str, Watched], context: Context) -> None:
+def _look(graph: "torch.nn.Module", points: "dict[str, Watched]", context: Context) -> None:
     """Let every range begin with what calib shows."""
+    import torch
+
+    from edgefleet_compression.onnx_graphs.session import inputs
+
     x = context.source.data.split("calib").first(LOOKED_AT).x
     graph.eval()
     with torch.no_grad():

@@ -1,23 +1,53 @@
 """Norm re-estimation: after weights were cut or rounded, batch norms look at the data again."""
 
-import numpy as np
-import torch
+from typing import Annotated
 
-from edgefleet_compression import training
-from edgefleet_compression.errors import DataError, NothingChanged
-from edgefleet_compression.models.states import TorchState, copied
-from edgefleet_compression.networks.norms import reestimate
-from edgefleet_compression.recipes.step_configs import ReestimateNormsConfig
-from edgefleet_compression.step import Context, StepResult
+from pydantic import Field
+
+from edgefleet_compression.errors import DataError
+from edgefleet_compression.step import (
+    MODULE,
+    Context,
+    NothingChanged,
+    NotSearched,
+    Step,
+    StepConfig,
+    StepResult,
+    TorchState,
+    copied,
+)
 
 
-def reestimate_norms(state: TorchState, config: ReestimateNormsConfig, context: Context) -> StepResult:
+class ReestimateNormsConfig(StepConfig):
+    """Take the statistics of every batch norm again, over `samples` of train, without training anything."""
+
+    samples: Annotated[int, Field(ge=2)] = 4096
+
+
+STEP = Step(
+    name="reestimate_norms",
+    config=ReestimateNormsConfig,
+    consumes=MODULE,
+    produces="torch",
+    technique=None,
+    search=NotSearched("whatever cuts or rounds weights is trained afterwards, norms included"),
+    needs=frozenset({"train", "val"}),
+)
+
+
+def run(state: TorchState, config: ReestimateNormsConfig, context: Context) -> StepResult:
     """Take the statistics of every batch norm again over samples of train, drawn by seed; nothing is trained.
 
     Raises:
         DataError: train holds fewer than two samples.
         NothingChanged: the network has no batch norm.
     """
+    import numpy as np
+    import torch
+
+    from edgefleet_compression import training
+    from edgefleet_compression.networks.norms import reestimate
+
     source, fresh = context.source, copied(state)
     x = source.data.split("train").x
     if len(x) < 2:

@@ -1,17 +1,48 @@
 """Width scaling: a fresh network of the given one's shape with fewer channels, taught by the source model."""
 
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Annotated
 
-from edgefleet_compression import training
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.models.states import TorchState, copied
-from edgefleet_compression.networks.channels import ChannelPruner, widths
-from edgefleet_compression.recipes.step_configs import ScaleWidthConfig
-from edgefleet_compression.step import Context, StepResult
+from pydantic import Field
+
+from edgefleet_compression.step import (
+    MODULE,
+    TRAINING,
+    Context,
+    NothingChanged,
+    NotSearched,
+    Step,
+    StepResult,
+    TorchState,
+    TrainConfig,
+    copied,
+)
+from edgefleet_compression.step_settings import Ratio
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def scale_width(state: TorchState, config: ScaleWidthConfig, context: Context) -> StepResult:
+class ScaleWidthConfig(TrainConfig):
+    """Train a fresh network of the given one's shape with `ratio` of its channels, in multiples of `round_to`."""
+
+    ratio: Ratio = 0.5
+    round_to: Annotated[int, Field(ge=1)] = 8
+
+
+STEP = Step(
+    name="scale_width",
+    config=ScaleWidthConfig,
+    consumes=MODULE,
+    produces="torch",
+    technique="scale",
+    search=NotSearched("it takes a whole training, and a distilled student takes no longer and is smaller"),
+    needs=TRAINING,
+    trains=True,
+    revision=2,
+)
+
+
+def run(state: TorchState, config: ScaleWidthConfig, context: Context) -> StepResult:
     """Keep the shape that pruning would leave, forget the weights and train anew (Liu et al. 2018).
 
     The width multiplier of Howard et al. 2017, for any network whose channels can be followed.
@@ -20,6 +51,9 @@ def scale_width(state: TorchState, config: ScaleWidthConfig, context: Context) -
         StepError: the network's graph cannot be followed, or training diverged.
         NothingChanged: not one channel could go at this ratio and rounding.
     """
+    from edgefleet_compression import training
+    from edgefleet_compression.networks.channels import ChannelPruner, widths
+
     source, narrow = context.source, copied(state)
     # What is kept is `ratio`; the pruner asks for what goes.
     if not ChannelPruner(narrow.module, state.input_shape, 1 - config.ratio, config.round_to).prune():
@@ -33,8 +67,10 @@ def scale_width(state: TorchState, config: ScaleWidthConfig, context: Context) -
     return StepResult(narrow, {**log, "parameters_before": state.parameters(), "parameters": narrow.parameters()})
 
 
-def forget(module: nn.Module, seed: int) -> None:
+def forget(module: "nn.Module", seed: int) -> None:
     """Initialise every layer anew from `seed`, norms' statistics too; in place."""
+    import torch
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for layer in module.modules():

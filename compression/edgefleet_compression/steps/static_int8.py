@@ -1,23 +1,60 @@
 """Static int8: weights and activations in 8 bits, in the types that the device's instruction set multiplies fast."""
 
-import onnx
+from edgefleet_compression.step import (
+    EXPORT,
+    FILE,
+    Context,
+    NothingChanged,
+    OnnxState,
+    Searched,
+    Step,
+    StepError,
+    StepResult,
+    Tail,
+    step,
+)
+from edgefleet_compression.step_settings import Int8Config
 
-from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.graph import saved, strip
-from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
-from edgefleet_compression.onnx_graphs.session import inputs
-from edgefleet_compression.recipes.step_configs import StaticInt8Config
-from edgefleet_compression.step import Context, StepResult
+
+class StaticInt8Config(Int8Config):
+    """Weights and activations in 8 bits."""
 
 
-def static_int8(state: OnnxState, config: StaticInt8Config, context: Context) -> StepResult:
+STEP = Step(
+    name="static_int8",
+    config=StaticInt8Config,
+    consumes=FILE,
+    produces="quantized",
+    technique="quantize",
+    search=Searched(
+        tails=(
+            Tail("int8", "static int8", (EXPORT, step("static_int8")), rank=1.0),
+            Tail(
+                "int8-percentile",
+                "static int8, ranges without the rarest values",
+                (EXPORT, step("static_int8", calibration="percentile")),
+                rank=2.3,
+            ),
+        )
+    ),
+    needs=frozenset({"calib", "scheme"}),
+    revision=2,
+)
+
+
+def run(state: OnnxState, config: StaticInt8Config, context: Context) -> StepResult:
     """Quantize with onnxruntime, QDQ form, ranges of activations from the calib split.
 
     Raises:
         StepError: the instruction set has no scheme.
         NothingChanged: onnxruntime found nothing to quantize.
     """
+    import onnx
+
+    from edgefleet_compression.onnx_graphs.graph import saved, strip
+    from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
+    from edgefleet_compression.onnx_graphs.session import inputs
+
     if context.scheme is None:
         raise StepError("static_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
     x = context.source.data.split("calib").first(config.samples).x

@@ -2,30 +2,78 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from edgefleet_compression.step import (
+    ANY_FILE,
+    EXPORT,
+    Context,
+    NothingChanged,
+    OnnxState,
+    Searched,
+    Step,
+    StepResult,
+    StepSpec,
+    Tail,
+    step,
+)
+from edgefleet_compression.step_settings import Bitwidths
 
-from edgefleet_compression.bitwidths import by_kind, by_sensitivity
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.grid import Weights, find_grid, short, to_grid
-from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.graph import saved, strip
-from edgefleet_compression.onnx_graphs.session import inputs
-from edgefleet_compression.onnx_graphs.storage import stored
-from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode, weighted_nodes
-from edgefleet_compression.recipes.step_configs import StorageQuantConfig
-from edgefleet_compression.sensitivity import sensitivity
-from edgefleet_compression.step import Context, StepResult
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+
+    from edgefleet_compression.grid import Weights
+    from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode
+
+    Stored = tuple[NDArray[np.int8], Weights]
 
 SENSITIVITY_SAMPLES = 64
 
-Stored = tuple[NDArray[np.int8], Weights]
+
+class StorageQuantConfig(Bitwidths):
+    """Store weights as small integers, one scale for each output channel, unfolded as the session loads.
+
+    With `lossless`, each layer takes the fewest bits whose grid its weights lie on already (after `qat_weights` or
+    `tune_norms`), and a layer that lies on none takes those of its kind.
+    """
+
+    lossless: bool = False
 
 
-def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepResult:
+def stored_in(bits: int) -> StepSpec:
+    """The step with so many bits for the large layers; stem and depthwise layers are small and sensitive."""
+    return step("storage_quant", stem=max(bits, 7), dense=bits, depthwise=max(bits, 6), pointwise=bits, linear=bits)
+
+
+SPARSE = Tail(
+    "sparse-w8",
+    "half of the weights zero, stored in 8 bits",
+    (EXPORT, step("prune_unstructured", sparsity=0.5), stored_in(8)),
+    rank=2.1,
+)
+STEP = Step(
+    name="storage_quant",
+    config=StorageQuantConfig,
+    consumes=ANY_FILE,
+    produces="quantized",
+    technique="quantize",
+    search=Searched(
+        tails=(
+            *(
+                Tail(f"w{bits}", f"weights stored in {bits} bits", (EXPORT, stored_in(bits)), rank=rank)
+                for bits, rank in ((8, 0.1), (6, 0.2), (5, 0.3))
+            ),
+            SPARSE,
+        )
+    ),
+    needs_for={"mean_bits": frozenset({"calib"})},
+    revision=2,
+)
+
+
+def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepResult:
     """Replace each weight by integers and a scale for each channel, in a form that unfolds at load.
 
     Biases keep 8 significant bits, as the scales do: their other bytes are zeros, which cost nothing on the wire.
@@ -34,6 +82,13 @@ def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context
         NothingChanged: the graph holds no fp32 weight of a convolution or a linear layer.
         DataError: bits go by sensitivity, and there is no calib split.
     """
+    import onnx
+
+    from edgefleet_compression.grid import find_grid, to_grid
+    from edgefleet_compression.onnx_graphs.graph import saved, strip
+    from edgefleet_compression.onnx_graphs.storage import stored
+    from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
+
     model = onnx.load(state.path)
     graph = model.graph
     layers = weighted_nodes(graph)
@@ -48,7 +103,7 @@ def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context
         integers, scales = on_grid.get(layer.name) or to_grid(layer.values(), bits[layer.name])
         unfold += stored(graph, layer.weight, integers, scales, layer.axis)
     # Like beside like: zstd then codes the integers by their own few levels.
-    ordered = sorted(graph.initializer, key=lambda i: i.data_type == TensorProto.FLOAT)
+    ordered = sorted(graph.initializer, key=lambda i: i.data_type == onnx.TensorProto.FLOAT)
     del graph.initializer[:]
     graph.initializer.extend(ordered)
     nodes = [*unfold, *graph.node]
@@ -66,9 +121,13 @@ def storage_quant(state: OnnxState, config: StorageQuantConfig, context: Context
 
 
 def _bits(
-    model: onnx.ModelProto, layers: Sequence[WeightedNode], config: StorageQuantConfig, context: Context
+    model: "onnx.ModelProto", layers: "Sequence[WeightedNode]", config: StorageQuantConfig, context: Context
 ) -> dict[str, int]:
     """Bits by weight, those of its kind or by what fewer would cost there."""
+    from edgefleet_compression.bitwidths import by_kind, by_sensitivity
+    from edgefleet_compression.onnx_graphs.session import inputs
+    from edgefleet_compression.sensitivity import sensitivity
+
     if config.mean_bits is None or not layers:
         return by_kind({layer.name: layer.kind for layer in layers}, config)
     x = context.source.data.split("calib").first(SENSITIVITY_SAMPLES).x
@@ -77,7 +136,11 @@ def _bits(
     return by_sensitivity(losses, {layer.name: layer.values().size for layer in layers}, config.mean_bits)
 
 
-def _shorten_biases(graph: onnx.GraphProto, layers: Sequence[WeightedNode]) -> None:
+def _shorten_biases(graph: "onnx.GraphProto", layers: "Sequence[WeightedNode]") -> None:
+    from onnx import TensorProto, numpy_helper
+
+    from edgefleet_compression.grid import short
+
     names = {layer.name for layer in layers}
     used = {node.input[2] for node in graph.node if len(node.input) > 2 and node.input[1] in names}
     for tensor in graph.initializer:
@@ -85,6 +148,6 @@ def _shorten_biases(graph: onnx.GraphProto, layers: Sequence[WeightedNode]) -> N
             tensor.CopyFrom(numpy_helper.from_array(short(numpy_helper.to_array(tensor)), tensor.name))
 
 
-def _told(layers: Sequence[WeightedNode], bits: Mapping[str, int]) -> list[int | None]:
+def _told(layers: "Sequence[WeightedNode]", bits: Mapping[str, int]) -> list[int | None]:
     """The bits of each layer in the order of the graph, None where its own grid decided."""
     return [bits.get(layer.name) for layer in layers]

@@ -1,17 +1,53 @@
 """Norm tuning: weights snap to the grid they will be stored on, norms and biases learn to live with it."""
 
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Annotated
 
-from edgefleet_compression import training
-from edgefleet_compression.errors import NothingChanged
-from edgefleet_compression.models.states import TorchState, copied
-from edgefleet_compression.networks.layers import kinds, on_grid, weighted
-from edgefleet_compression.recipes.step_configs import TuneNormsConfig
-from edgefleet_compression.step import Context, StepResult
+from pydantic import Field
+
+from edgefleet_compression.step import (
+    MODULE,
+    TRAINING,
+    Context,
+    NothingChanged,
+    Searched,
+    Step,
+    StepResult,
+    TorchState,
+    TrainConfig,
+    copied,
+)
+from edgefleet_compression.step_settings import Epochs, Rate, WeightBits
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> StepResult:
+class TuneNormsConfig(TrainConfig, WeightBits):
+    """Snap weights to the grid that they will be stored on, then train only norms and biases.
+
+    Without `snap` weights stay where they are, on the grid that `qat_weights` put them on.
+    """
+
+    snap: bool = True
+    epochs: Epochs = 2
+    rate: Rate = 5e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+STEP = Step(
+    name="tune_norms",
+    config=TuneNormsConfig,
+    consumes=MODULE,
+    produces="torch",
+    technique=None,
+    search=Searched(),
+    needs=TRAINING,
+    trains=True,
+    revision=2,
+)
+
+
+def run(state: TorchState, config: TuneNormsConfig, context: Context) -> StepResult:
     """Snap weights to the grid, then train only the norms and biases (after TENT's choice of parameters).
 
     A norm after a convolution scales whole output channels, and the export folds it into the weights: they stay
@@ -20,6 +56,8 @@ def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> 
     Raises:
         NothingChanged: no weight was off the grid.
     """
+    from edgefleet_compression import training
+
     source, tuned = context.source, copied(state)
     snapped = _snap(tuned.module, config) if config.snap else 0
     if config.snap and not snapped:
@@ -34,17 +72,23 @@ def tune_norms(state: TorchState, config: TuneNormsConfig, context: Context) -> 
     return StepResult(tuned, {**log, "parameters": tuned.parameters()})
 
 
-def _snap(module: nn.Module, config: TuneNormsConfig) -> int:
+def _snap(module: "nn.Module", config: TuneNormsConfig) -> int:
     """Put each layer's weights on its grid; returns how many layers that changed."""
+    import torch
+
+    from edgefleet_compression.networks.layers import kinds, on_grid, weighted
+
     changed, kinds_of = 0, kinds(module)
     for name, layer in weighted(module):
         grid = on_grid(layer.weight, getattr(config, kinds_of[name]))
         changed += not torch.allclose(grid, layer.weight, rtol=1e-5, atol=0)
-        layer.weight = nn.Parameter(grid)
+        layer.weight = torch.nn.Parameter(grid)
     return changed
 
 
-def _norms_and_biases(module: nn.Module) -> list[nn.Parameter]:
+def _norms_and_biases(module: "nn.Module") -> "list[nn.Parameter]":
+    from torch import nn
+
     norms = {id(p) for layer in module.modules() if isinstance(layer, nn.BatchNorm2d) for p in layer.parameters()}
     free = [p for name, p in module.named_parameters() if id(p) in norms or name.endswith(".bias")]
     for parameter in free:

@@ -7,7 +7,7 @@ import typer
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import Recipe, shipped_recipes
 from edgefleet_compression.recipes.recipe_file import find_recipe
-from edgefleet_compression.recipes.signatures import SIGNATURES
+from edgefleet_compression.registry import registry
 from edgefleet_compression.search.points import order_of
 from edgefleet_controller.cli.calling import AsJson, Json
 from edgefleet_controller.cli.ending import refuse
@@ -54,12 +54,17 @@ def check(
     )
     rows = []
     for place, spec in enumerate(recipe.steps, start=1):
-        settings = ", ".join(f"{k}={number(v)}" for k, v in spec.settings().model_dump(mode="json").items())
-        rows.append((str(place), spec.step, "yes" if SIGNATURES[spec.step].trains else "", settings or NONE))
+        settings = ", ".join(f"{k}={number(v)}" for k, v in registry().settings(spec).model_dump(mode="json").items())
+        trains = registry().named(spec.step).step.trains
+        rows.append((str(place), spec.step, "yes" if trains else "", settings or NONE))
     print_table((">", "step", "trains", "settings..."), rows, title="Steps")
 
 
 def _table(recipe: Recipe) -> Json:
     """The recipe as plain values, with every setting."""
-    steps = [{"step": s.step, "config": s.settings().model_dump(mode="json")} for s in recipe.steps]
-    return {**recipe.model_dump(mode="json"), "steps": steps, "order": order_of(recipe), "digest": recipe.digest}
+    return {
+        **recipe.model_dump(mode="json"),
+        "steps": recipe.whole_steps(),
+        "order": order_of(recipe),
+        "digest": recipe.digest,
+    }

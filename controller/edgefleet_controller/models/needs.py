@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from edgefleet_compression.kinds import SourceKind
 from edgefleet_compression.pricing.choosing import Candidate, choose
+from edgefleet_compression.recipes.applicable import recipes_for
 from edgefleet_compression.recipes.recipe import Recipe, build_order
-from edgefleet_compression.recipes.schemes import recipes_for
-from edgefleet_compression.recipes.signatures import SourceKind
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.parts import Link

@@ -1,15 +1,12 @@
-"""The int8 scheme that fits an instruction set, and which recipes that leaves.
+"""The int8 scheme that fits an instruction set.
 
 The rule is the one of onnxruntime's quantize_static (docstring of 1.31), which our own measurements bear out:
 on AVX2 without VNNI the u8 x s8 product saturates in 16 bits, so weights keep to 7 bits (`reduce_range`).
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_compression.recipes.signatures import SourceKind
 from edgefleet_profiles.device_class import InstructionSet
 
 
@@ -43,26 +40,3 @@ NO_SCHEME: dict[InstructionSet, str] = {
 def scheme_for(instruction_set: InstructionSet) -> Scheme | None:
     """The static int8 scheme for an instruction set; None where int8 must be measured first (see NO_SCHEME)."""
     return _SCHEMES[instruction_set]
-
-
-def recipes_for(
-    instruction_set: InstructionSet, recipes: Iterable[Recipe], source: SourceKind = "torch", train: bool | None = None
-) -> tuple[list[Recipe], dict[str, str]]:
-    """Which recipes apply to an instruction set and a source, and by recipe name the reason why another doesn't.
-
-    Args:
-        instruction_set: what the variants shall run on.
-        recipes: the recipes in question.
-        source: what the model comes as.
-        train: whether it brings samples to train on, see `Recipe.refusal`.
-    """
-    applicable: list[Recipe] = []
-    reasons: dict[str, str] = {}
-    for recipe in recipes:
-        if (reason := recipe.refusal(source, train)) is not None:
-            reasons[recipe.name] = reason
-        elif "scheme" in recipe.needs and scheme_for(instruction_set) is None:
-            reasons[recipe.name] = NO_SCHEME[instruction_set]
-        else:
-            applicable.append(recipe)
-    return applicable, reasons

@@ -14,7 +14,6 @@ from edgefleet_compression.models.states import BroughtState, OnnxState
 from edgefleet_compression.onnx_graphs.folding import folded
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved, strip
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-from edgefleet_compression.recipes.step_configs import ExportConfig
 from edgefleet_compression.step import Context, StepResult
 
 PARITY_SAMPLES = 64
@@ -24,7 +23,7 @@ IR_VERSION = 10
 Way = Callable[[onnx.ModelProto, int, Path], onnx.ModelProto]
 
 
-def clean(state: BroughtState, config: ExportConfig, context: Context) -> StepResult:
+def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -> StepResult:
     """Fold constants and norms, raise the opset, and strip; less of that where the tools cannot, or answers change.
 
     Raises:
@@ -37,11 +36,11 @@ def clean(state: BroughtState, config: ExportConfig, context: Context) -> StepRe
     for name, way in WAYS.items():
         context.progress(0.1, name)
         try:
-            model = way(_plain(load_brought(state.path)), config.opset, context.folder)
+            model = way(_plain(load_brought(state.path)), opset, context.folder)
             strip(model)
             onnx.checker.check_model(model, full_check=True)
             saved(model, path)
-            difference = _difference(path, expected, context, config.tolerance)
+            difference = _difference(path, expected, context, tolerance)
         except Exception as error:  # what these tools raise on a foreign graph has no common root
             if is_full_disk(error):
                 raise
