@@ -34,7 +34,7 @@ def test_a_recipe_that_ends_in_a_module_is_refused() -> None:
 
 
 def test_an_unknown_step_is_refused_with_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="there is no step 'shrink': use one of prune_structured"):
+    with pytest.raises(RecipeError, match="there is no step 'shrink': use one of accuracy_int8, distill"):
         recipe("shrink")
 
 

@@ -138,8 +138,8 @@ def test_a_pruned_source_is_held_against_its_own_kind_and_comes_after_the_studen
     assert [t.name for t in rounds.worth_training(found[:1])] == ["pruned50"]
 
 
-STUDENT, WIDE, FLAT = student_trunk(24, 2), student_trunk(48, 2), student_trunk(24, 1)
-CHOSEN = [STUDENT, WIDE, pruned_trunk(0.5)]
+DS24X2, DS48X2, DS24X1 = student_trunk(24, 2), student_trunk(48, 2), student_trunk(24, 1)
+CHOSEN = [DS24X2, DS48X2, pruned_trunk(0.5)]
 PACE = {"ds24x2": 23.0, "ds48x2": 27.0, "ds24x1": 20.0, "pruned50": 60.0}
 
 
@@ -152,7 +152,7 @@ def test_what_an_epoch_takes_is_told_by_the_epochs_of_a_scout_and_not_by_what_is
 
 
 def test_few_bits_are_trained_where_a_network_is_small_and_the_fewest_where_it_is_wide() -> None:
-    planned = rounds.plan([STUDENT, WIDE, FLAT], PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
+    planned = rounds.plan([DS24X2, DS48X2, DS24X1], PACE, Means(2, 45 * MINUTES), 5, SPACE.low_bits)
     trained = {p.trunk.name: [tail.name.partition("-")[0] for tail in p.low_bits] for p in planned}
     assert trained == {"ds24x2": ["q4", "q3"], "ds48x2": ["ternary", "binary"], "ds24x1": ["q4", "q3"]}
 
