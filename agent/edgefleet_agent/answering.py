@@ -1,4 +1,4 @@
-"""What answers for one model: the live variant, and during a trial the old one, warm behind it."""
+"""What answers for one model: the live variant and, during a trial, the old one kept warm behind it."""
 
 import math
 import threading
@@ -17,7 +17,7 @@ from edgefleet_protocol.phases import ReasonCode
 RESTART_PAUSE_S = 5.0
 QUICK_RESTARTS = 3
 MAX_DEATHS = 2
-"""How many workers one request may take with it before its client is told."""
+"""How many workers one request may crash before its client gets an error."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Trouble:
     reason: ReasonCode
     detail: str
     asked: bool
-    """Whether a request brought it up; that one counts as the variant's."""
+    """Whether a request met it; that request counts as the variant's failure."""
     not_finite: bool = False
 
 
 class NotFinite(WorkerError):  # noqa: N818
-    """The model's answer holds values that are not finite."""
+    """The model's answer contains NaN or infinity."""
 
     reason = "trial_failed"
 
@@ -53,39 +53,39 @@ class Placed:
 
     @property
     def asked_since_s(self) -> float:
-        """When the oldest request came that is not answered yet, on the monotonic clock; inf when there is none."""
+        """When the oldest unanswered request came, on the monotonic clock; inf without one."""
         return min(list(self._asked.values()), default=math.inf)
 
     @property
     def retired(self) -> bool:
-        """Whether it was ended on purpose."""
+        """Whether the worker was ended on purpose."""
         return self._retired
 
     def take(self, request: object) -> None:
-        """A request is for this slot, until it is done with, whoever answers it in the end."""
+        """Note that a request came while this slot was live, whichever slot answers it in the end."""
         self._asked[request] = time.monotonic()
 
     def done_with(self, request: object) -> None:
-        """The request that was taken is answered, or never will be; what it brought up has been dealt with."""
+        """Note that a request is over: answered, or failed with the consequences drawn."""
         del self._asked[request]
 
     def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> WorkerAnswer:
-        """Run one request; an answer that is not finite is an error.
+        """Run one request; an answer with NaN or infinity is an error.
 
         Raises:
-            RequestError: the request's values cannot be used.
+            RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
         answer = self.worker.ask(tensors, payload)
         if not answer.finite:
-            raise NotFinite("the model's answer holds values that are not finite")
+            raise NotFinite("the model's answer contains values that are not finite")
         return answer
 
     def revive(self) -> None:
-        """Start the worker again if it has died; not more than three times in quick succession.
+        """Restart the worker if it has died, at most three times in quick succession.
 
         Raises:
-            WorkerError: it does not start, or died too often just now.
+            WorkerError: it does not start, or has just died too often.
         """
         with self._lock:
             if self.worker.alive or self._retired:
@@ -101,7 +101,7 @@ class Placed:
                 self.worker.kill()
 
     def retire(self) -> None:
-        """End the worker for good, after the request in its hands."""
+        """End the worker for good, once it has answered its current request."""
         with self._lock:
             self._retired = True
             self.worker.retire()
@@ -116,7 +116,7 @@ class Answering:
     """The variants of one model that have a worker; any thread may ask.
 
     Args:
-        on_trouble: told, from the asking thread, that the trial's variant failed; by then the old one is live.
+        on_trouble: called on the asking thread when the trial's variant has failed; the old one is live by then.
     """
 
     def __init__(self, on_trouble: Callable[[Trouble], None]) -> None:
@@ -128,26 +128,26 @@ class Answering:
 
     @property
     def live(self) -> Placed | None:
-        """What answers now; None when nothing does."""
+        """What answers now, if anything does."""
         return self._live
 
     def serve(self, placed: Placed) -> None:
-        """Let `placed` answer, without a trial: the start of the agent."""
+        """Let `placed` answer without a trial, when the agent starts."""
         with self._lock:
             ended, self._live, self._old, self._on_trial = self._live, placed, None, False
         reach("answering_again")
         _retire(ended)
 
     def begin_trial(self, placed: Placed) -> None:
-        """Let `placed` answer, and keep what answered until now warm."""
+        """Let `placed` answer, and keep the old variant warm."""
         with self._lock:
             self._old, self._live, self._on_trial = self._live, placed, True
         reach("trial_begun")
 
     def end_trial(self) -> Placed | None:
-        """From here on no failure leads back; gives what answers, which is the old one if that was just decided.
+        """End the trial, so that no failure leads back; returns what answers: the old variant, if it just failed.
 
-        Called before the commit is saved: what is saved must not be undone by a request in the meantime.
+        Called before the commit is saved: no request may undo what is saved.
         """
         with self._lock:
             self._on_trial = False
@@ -155,14 +155,14 @@ class Answering:
             return self._live
 
     def commit(self) -> None:
-        """The trial was held: the old worker ends."""
+        """The trial held: end the old worker."""
         with self._lock:
             ended, self._old, self._on_trial = self._old, None, False
         _retire(ended)
         reach("old_worker_ended")
 
     def roll_back(self) -> None:
-        """The old variant answers again, if there is one; the trial's worker ends."""
+        """Let the old variant answer again, if there is one, and end the trial's worker."""
         with self._lock:
             ended, self._live, self._old = (self._live, self._old, None) if self._on_trial else (None, self._live, None)
             self._on_trial = False
@@ -170,7 +170,7 @@ class Answering:
         _retire(ended)
 
     def stop(self) -> None:
-        """Nothing answers any more; both workers end at once."""
+        """Stop answering, and end both workers at once."""
         with self._lock:
             ended = (self._live, self._old)
             self._live = self._old = None
@@ -181,7 +181,7 @@ class Answering:
         reach("answering_stopped")
 
     def drop(self, variant: str) -> None:
-        """Nothing answers any more, if that variant does, outside of a trial."""
+        """Stop answering if this variant is live and not in a trial."""
         with self._lock:
             found = self._live is not None and self._live.slot.variant == variant and not self._on_trial
             ended = self._live if found else None
@@ -189,20 +189,20 @@ class Answering:
         _retire(ended)
 
     def adopt(self, slot: Slot) -> None:
-        """The live variant answers for another generation from now on."""
+        """Let the live variant answer for another generation."""
         with self._lock:
             if self._live:
                 self._live.slot = slot
         reach("adopted")
 
     def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> tuple[WorkerAnswer, Placed]:
-        """Run one request on the live variant; if that fails in a trial, or its worker dies, once more.
+        """Run one request on the live variant, and once more if it fails in a trial or its worker dies.
 
         Inference has no side effects, so a request may run twice, and a client never notices a worker's death.
 
         Raises:
-            RequestError: the request's values cannot be used, or nothing answers.
-            WorkerError: the worker or its model failed, and so did the second try.
+            RequestError: the request's values are invalid, or nothing answers.
+            WorkerError: the worker or its model failed twice.
         """
         failed: WorkerError | None = None
         deaths = 0
@@ -226,7 +226,7 @@ class Answering:
                 failed = error
             finally:
                 live.done_with(request)
-            # A worker that was retired in this moment has not died of this request: another one is live by now.
+            # A worker that was just retired did not die of this request: another one is live by now.
             deaths += not live.retired
         raise failed or WorkerDied("no worker answered")
 
@@ -238,7 +238,7 @@ class Answering:
         except Busy:
             if old is None:
                 raise
-            # What the new one is at may never end; that is for whoever asked for it to find out.
+            # The new one may be hanging; the request that it hangs on will find out.
             old.revive()
             return old.ask(tensors, payload), old
         except WorkerError as error:
@@ -253,7 +253,7 @@ class Answering:
             old.revive()
             answer = old.ask(tensors, payload)
         except WorkerError:
-            # What both variants cannot answer is the request's doing; a crash never is.
+            # A request that both variants fail is at fault itself; a crash never is the request's fault.
             if _crashed(error) or old is None:
                 self._demote(live, error)
             raise
@@ -261,17 +261,17 @@ class Answering:
         return answer
 
     def check(self) -> None:
-        """Look after the live worker: start it again if it died, or end its trial.
+        """Restart the live worker if it died, or end its trial.
 
         Raises:
-            SlotRotten: it died, and its slot is not what it was.
+            SlotRotten: it died, and its slot has changed on disk.
         """
         with self._lock:
             live, on_trial = self._live, self._on_trial
         if live is None or live.worker.alive:
             return
         if on_trial:
-            if math.isinf(live.asked_since_s):  # whoever asked it knows better what it died of
+            if math.isinf(live.asked_since_s):  # a request under way knows better what it died of
                 self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
         else:
             try:
@@ -279,7 +279,7 @@ class Answering:
             except SlotRotten:
                 raise
             except (WorkerError, RequestError):
-                pass  # a worker that died too often just now is looked after again at the next check
+                pass  # it has just died too often: the next check tries again
 
     def _demote(self, failed: Placed, error: WorkerError, asked: bool = True) -> None:
         with self._lock:
@@ -287,7 +287,7 @@ class Answering:
                 return
             self._live, self._old, self._on_trial = self._old, None, False
         reason: ReasonCode = "trial_failed" if isinstance(error, ModelFailed) else error.reason
-        # With no old variant the request fails, and whoever asked counts it.
+        # Without an old variant the request fails and is counted where it was asked.
         asked = asked and self._live is not None
         self._on_trouble(Trouble(failed.slot, reason, str(error), asked, isinstance(error, NotFinite)))
         threading.Thread(target=failed.kill, daemon=True).start()
@@ -298,6 +298,6 @@ def _crashed(error: WorkerError) -> bool:
 
 
 def _retire(placed: Placed | None) -> None:
-    # A worker that still has a request in its hands may take a moment; nobody waits for it.
+    # A worker that is still answering may take a moment; nobody waits for it.
     if placed:
         threading.Thread(target=placed.retire, daemon=True).start()

@@ -1,8 +1,8 @@
-"""The only file that speaks MQTT: one connection, reconnected with full jitter, and a dispatcher that cannot fail.
+"""The only file that speaks MQTT: one connection, renewed with full jitter, whose callbacks never raise.
 
 MQTT 3.1.1, clean session, everything subscribed at QoS 0 at every connect. paho's thread only queues, and takes no lock
-of ours: it calls back while it holds its own. A fresh client object for every connection: nothing that broke one
-connection is sent again on the next.
+of ours: it calls back while it holds its own. Every connection gets a fresh client: nothing that broke one connection
+is sent again on the next.
 """
 
 import logging
@@ -33,7 +33,7 @@ packets = logging.getLogger("edgefleet.agent.bus.packets")
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
 STEADY_S = 10.0
-"""A connection that stood so long was none that the broker refused: the next pause is a short one again."""
+"""A connection that lasted this long did not fail: the next pause is short again."""
 CONNECT_TIMEOUT_S = 5.0
 STOP_S = 2.0
 QUIET_HEARTBEATS = 3
@@ -41,7 +41,7 @@ MIN_QUIET_S = 30.0
 
 
 def _introduce(client: Client, broker: BrokerSettings) -> None:
-    """Tell a client who we are; reads the password and the certificate anew, so that they can be changed."""
+    """Give a client our login; reads password and certificate each time, so that they can be changed."""
     client.connect_timeout = CONNECT_TIMEOUT_S
     if broker.tls:
         client.tls_set(ca_certs=str(broker.ca_file) if broker.ca_file else None)
@@ -50,12 +50,12 @@ def _introduce(client: Client, broker: BrokerSettings) -> None:
 
 
 def longest_pause_s(failures: int, heartbeat_s: float) -> float:
-    """The bound of the random pause before the next attempt to connect, in seconds.
+    """The upper limit of the random pause before the next attempt to connect, in seconds.
 
-    A whole fleet loses its broker at once: the longer its heartbeat, the wider it spreads its return.
+    A whole fleet loses its broker at once: the longer its heartbeat, the more it spreads its return.
 
     Args:
-        failures: connections in a row that did not come about, or ended within `STEADY_S`.
+        failures: attempts in a row that failed, or whose connection ended within `STEADY_S`.
         heartbeat_s: seconds between reports.
     """
     doubled: int = 2 ** min(failures, 8)
@@ -63,10 +63,10 @@ def longest_pause_s(failures: int, heartbeat_s: float) -> float:
 
 
 def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-    """Connect once and leave again.
+    """Connect once and disconnect.
 
     Raises:
-        SettingsError: the broker is not there, or does not let us in; it says what to look at.
+        SettingsError: the broker is unreachable or refuses us; says what to check.
     """
     where, answer = f"{broker.host}:{broker.port}", SimpleQueue[ReasonCode]()
     name = f"{device}-{uuid4().hex[:8]}"
@@ -79,29 +79,31 @@ def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_T
         client.connect(broker.host, broker.port)
     except OSError as error:
         raise SettingsError(
-            f"no connection to {where}: {error}; see the address, the way to it and --ca-file"
+            f"no connection to {where}: {error}; check the address, the network and --ca-file"
         ) from None
     client.loop_start()
     try:
         reason = answer.get(timeout=timeout_s)
     except Empty:
-        raise SettingsError(f"{where} took the connection and said nothing: is it an MQTT broker, with TLS?") from None
+        raise SettingsError(
+            f"{where} accepts the connection but does not answer: is it a broker, and with mqtts://?"
+        ) from None
     finally:
         client.disconnect()
         client.loop_stop()
     if reason.is_failure:
-        raise SettingsError(f"{where} refuses us ({reason}): see --username and --password-file")
+        raise SettingsError(f"{where} refuses the connection ({reason}): check --username and --password-file")
 
 
 class Bus:
     """The device's connection to its broker.
 
     Args:
-        broker: where it is.
+        broker: its address and our login.
         device: the device id.
-        presence: what is said at connect and, with `online` false, as the last will.
-        heartbeat_s: seconds between reports; their acknowledgements show that the connection lives.
-        inbox: where everything goes that happens here.
+        presence: published at connect and, with `online` false, as the last will.
+        heartbeat_s: seconds between reports, whose acknowledgements show that the connection works.
+        inbox: gets every event.
     """
 
     def __init__(
@@ -130,23 +132,23 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has accepted us and has not gone since."""
+        """Whether we are connected."""
         return self._client is not None
 
     def start(self) -> None:
-        """Connect, and go on connecting."""
+        """Connect, and reconnect whenever the connection is lost."""
         self._thread.start()
 
     def publish(self, kind: UpKind, message: BaseModel, qos: int = 0) -> int | None:
-        """Say something; gives its number, or None when there is no connection or it is too large for any broker."""
+        """Publish a message; returns its packet id, or None without a connection or if the message is too large."""
         client = self._client
         if client is None:
             return None
         payload = encode(message)
         if len(payload) > MAX_MESSAGE_BYTES:
-            # A broker closes the connection for it, each time that it is sent.
+            # A broker would close the connection for it, each time that it is sent.
             self.too_large += 1
-            log.error("%s of %d bytes is not sent: at most %d", kind, len(payload), MAX_MESSAGE_BYTES)
+            log.error("%s not sent: it has %d bytes, at most %d are allowed", kind, len(payload), MAX_MESSAGE_BYTES)
             return None
         told = client.publish(topics.up(self._device, kind), payload, qos)
         if qos:
@@ -159,7 +161,7 @@ class Bus:
             self._subscribe(client, [topic])
 
     def confirmed(self, event: Subscribed) -> list[str]:
-        """The topics that a confirmation is about; called by the loop, which is also the one that subscribes."""
+        """The topics that the broker granted; called by the loop, which also subscribes."""
         names = self._subscribing.pop((event.connection, event.mid), [])
         return [name for name, granted in zip(names, event.granted, strict=False) if granted]
 
@@ -169,26 +171,26 @@ class Bus:
             client.unsubscribe(topic)
 
     def want(self, request: ChunkRequest) -> None:
-        """Say what is missing of a blob."""
+        """Request what is missing of a blob."""
         self.publish("want", request)
 
     def introduce_as(self, presence: Presence) -> None:
-        """Connect again under another presence: a last will is fixed for as long as a connection lasts."""
+        """Reconnect with another presence: a connection's last will cannot change."""
         self._presence = presence
         self._gone.set()
 
     def check(self) -> None:
-        """Break a connection on which nothing was heard for three heartbeats: it may be dead and not know."""
+        """Drop a connection on which nothing was heard for three heartbeats: it may be dead."""
         if self._last_mid in self._acked_mids:
             self._heard_s = time.monotonic()
             self._last_mid = -1
         quiet_s = max(QUIET_HEARTBEATS * self._heartbeat_s, MIN_QUIET_S)
         if self._client and time.monotonic() - self._heard_s > quiet_s:
-            log.warning("nothing heard for %.0f s: connecting again", quiet_s)
+            log.warning("nothing heard for %.0f s: reconnecting", quiet_s)
             self._gone.set()
 
     def close(self, timeout_s: float = 0.5) -> None:
-        """Say offline, wait for its acknowledgement, and disconnect."""
+        """Publish that we are offline, wait for the acknowledgement, and disconnect."""
         self._ending.set()
         mid = self.publish("presence", self._presence.model_copy(update={"online": False}), qos=1)
         deadline_s = time.monotonic() + timeout_s
@@ -208,29 +210,29 @@ class Bus:
             failures = 0 if stood_s > STEADY_S else failures + 1
             longest_s = longest_pause_s(failures, self._heartbeat_s)
             pause_s = random.uniform(0, longest_s)
-            log.info("not connected: trying again in %.3f s (at random, at most %g s)", pause_s, longest_s)
+            log.info("not connected: next attempt in %.3f s (random, at most %g s)", pause_s, longest_s)
             self._ending.wait(pause_s)
 
     def _connect_once(self) -> float:
-        """One connection, from its beginning to its end; gives for how long it stood, in seconds."""
+        """One connection, from start to end; returns how long it lasted, in seconds."""
         self._gone.clear()
         self._accepted_s = None
         self._connections += 1
         try:
             client = self._fresh_client()
-        except Exception as error:  # a password or certificate that is not there, yet
+        except Exception as error:  # the password or certificate file may still be missing
             log.warning("no connection: %s", error)
             return 0.0
         try:
             client.connect(self._broker.host, self._broker.port, self._keepalive_s)
             client.loop_start()
             self._gone.wait()
-        except Exception as error:  # refused, unreachable, or a fault in a library: try again
+        except Exception as error:  # refused, unreachable, or a bug in a library: try again
             log.info("no connection to %s:%d: %s", self._broker.host, self._broker.port, error)
         stood_s = 0.0 if self._accepted_s is None else time.monotonic() - self._accepted_s
         self._lost(client)
         client.disconnect()
-        # A network thread that is stuck on a dead connection is left behind: nothing waits for it.
+        # A network thread that is stuck on a dead connection is left behind.
         stopping = threading.Thread(target=client.loop_stop, daemon=True)
         stopping.start()
         stopping.join(STOP_S)
@@ -269,7 +271,7 @@ class Bus:
 
     def _on_connect(self, client: Client, _: Any, __: ConnectFlags, reason: ReasonCode, ___: Properties | None) -> None:
         if reason.is_failure:
-            log.warning("the broker refuses us: %s", reason)
+            log.warning("the broker refuses the connection: %s", reason)
             self._gone.set()
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
@@ -284,7 +286,7 @@ class Bus:
     def _on_disconnect(
         self, client: Client, _: Any, __: DisconnectFlags, ___: ReasonCode, ____: Properties | None
     ) -> None:
-        # Runs twice for a connection that fell silent.
+        # Called twice for a connection that fell silent.
         if self._client in (client, None):
             self._gone.set()
 
@@ -292,7 +294,7 @@ class Bus:
         try:
             self._heard_s = time.monotonic()
             self._inbox.offer(Received(message.topic, bytes(message.payload)))
-        except Exception:  # an exception here would end paho's thread and leave a connection that never receives
+        except Exception:  # an exception would end paho's thread, and the connection would never receive again
             log.exception("a message was lost")
 
     def _on_subscribe(self, _: Client, __: Any, mid: int, reasons: list[ReasonCode], ___: Properties | None) -> None:
@@ -300,5 +302,5 @@ class Bus:
         self._inbox.put(Subscribed(self._connections, mid, tuple(not reason.is_failure for reason in reasons)))
 
     def _on_publish(self, _: Client, __: Any, mid: int, ___: ReasonCode, ____: Properties) -> None:
-        # Told also of QoS 0, once written; whoever looks for a number here has sent it at QoS 1.
+        # Also called for QoS 0, once written; only ids sent at QoS 1 are looked up.
         self._acked_mids.append(mid)

@@ -1,4 +1,4 @@
-"""What a device holds against a manifest before it spends a byte on it, and against the golden set after. Pure."""
+"""Checks of a manifest, before anything is downloaded, and of the golden set, after. Pure."""
 
 import re
 from typing import Any
@@ -11,23 +11,23 @@ from edgefleet_protocol.messages import Facts
 
 RUNTIME_PREFIX = "session."
 NAMES_A_FILE = re.compile(r"external|save|path|file|library|custom")
-"""Session entries that make onnxruntime read or write other files than the model."""
+"""Session entries that make onnxruntime read or write files other than the model."""
 DISK_MARGIN_BYTES = 32 * 1024 * 1024
 MAX_SMALL_BLOB_BYTES = 1024 * 1024
-"""Blobs without a hash list are gathered in memory: golden sets and hash lists, at most so large."""
+"""Golden sets and hash lists have no hash list themselves, and are collected in memory."""
 
 
 def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes: int) -> Encoding:
-    """Whether this device may run a variant; gives the encoding to fetch.
+    """Check that this device may run a variant; returns the encoding to fetch.
 
     Args:
-        manifest: the variant's.
-        model: the model it was named for.
+        manifest: the variant's manifest.
+        model: the model that was asked for.
         facts: what this device is.
         max_chunk_bytes: the largest chunk that its link takes.
 
     Raises:
-        Refused: with the reason.
+        Rejected: with the reason.
     """
     if manifest.model != model:
         raise Rejected("manifest_invalid", f"the manifest is of model '{manifest.model}', not of '{model}'")
@@ -48,15 +48,15 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     check_memory(manifest, facts)
     for blob in (manifest.core.golden, encoding.chunk_hashes):
         if blob and blob.size_bytes > MAX_SMALL_BLOB_BYTES:
-            raise Rejected("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes: at most 1 MB is taken")
+            raise Rejected("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes, more than 1 MB")
     return encoding
 
 
 def check_memory(manifest: Manifest, facts: Facts) -> None:
-    """Whether the variant's weights, as they are in memory, fit into that of the device.
+    """Check that the variant's weights fit into the device's memory.
 
     Raises:
-        Refused: out_of_memory, with need and have.
+        Rejected: out_of_memory, with need and have.
     """
     need = max(manifest.core.onnx.size_bytes, manifest.unfolded_bytes or 0)
     have = facts.ram_mb * 2**20
@@ -65,13 +65,13 @@ def check_memory(manifest: Manifest, facts: Facts) -> None:
 
 
 def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_bytes: int = 0) -> None:
-    """Whether the disk takes the encoding, the model beside it, and keeps a margin of 32 MB.
+    """Check that the disk has room for the encoding and the model, with a margin of 32 MB.
 
     Args:
-        manifest: the variant's.
+        manifest: the variant's manifest.
         encoding: the one to fetch.
-        free_bytes: what the disk still takes.
-        held_bytes: what the encoding's file has taken of it already.
+        free_bytes: the free space on the disk.
+        held_bytes: what the encoding's file takes already.
 
     Raises:
         NoSpace: with need and have.
@@ -84,14 +84,14 @@ def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_by
 
 
 def check_golden(expected: Expected | None, reply: dict[str, Any]) -> None:
-    """Hold a variant's answers to the golden set against the recorded ones.
+    """Compare a variant's answers to the golden set with the recorded ones.
 
     Args:
-        expected: the recorded answers; None when nothing was recorded.
+        expected: the recorded answers, if there are any.
         reply: the worker's: `finite`, `count`, `probabilities` [samples][classes].
 
     Raises:
-        Refused: self_test_failed, with how far apart they are.
+        Rejected: self_test_failed, with the difference.
     """
     if not reply["finite"]:
         raise Rejected("self_test_failed", "an answer to the golden set is not finite")
@@ -99,15 +99,15 @@ def check_golden(expected: Expected | None, reply: dict[str, Any]) -> None:
         return
     got, recorded = reply["probabilities"], expected.probabilities
     if [len(row) for row in got] != [len(row) for row in recorded]:
-        raise Rejected("self_test_failed", f"{len(got)} answers to the golden set, {len(recorded)} were recorded")
+        raise Rejected("self_test_failed", f"{len(got)} answers to the golden set; {len(recorded)} were recorded")
     same = sum(_top1(a) == _top1(b) for a, b in zip(got, recorded, strict=True))
     pairs = zip(got, recorded, strict=True)
     worst = max((abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)), default=0.0)
     if same < expected.min_same_top1 or worst > expected.max_difference:
         raise Rejected(
             "self_test_failed",
-            f"{same} of {len(got)} answers as recorded, at least {expected.min_same_top1} must be; probabilities "
-            f"differ by up to {worst:.4f}, at most {expected.max_difference:.4f} may be",
+            f"{same} of {len(got)} answers match the recorded ones, at least {expected.min_same_top1} must; "
+            f"probabilities differ by up to {worst:.4f}, at most {expected.max_difference:.4f} is allowed",
         )
 
 

@@ -13,7 +13,7 @@ from edgefleet_process.errors import ProcessError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and do what it says; 0 ended well, 1 failed, 2 wrong usage."""
+    """Run the command line; returns 0 for success, 1 for failure, 2 for wrong usage."""
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
     try:
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="whether an agent with these settings would work", description=layers)
     _add_settings(check)
     check.add_argument("--json", action="store_true", help="what was found, as JSON")
-    status = commands.add_parser("status", help="how the agent of a state folder stands")
+    status = commands.add_parser("status", help="show the state of an agent")
     status.add_argument("--state", type=Path, required=True, metavar="DIR", help="the agent's state folder")
     status.add_argument("--json", action="store_true", help="the whole report, as JSON")
     return parser
@@ -102,17 +102,17 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--heartbeat", dest="heartbeat_s", type=float, metavar="SECONDS", help="between reports (60)")
     command.add_argument("--window", dest="window_s", type=float, metavar="SECONDS", help="of telemetry (60)")
     command.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")
-    command.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be given many times")
+    command.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be repeated")
     command.add_argument("--log-format", choices=("text", "json"), help="readable lines (text), or JSON lines")
 
 
 class _Pairs(argparse.Action):
-    """Gathers KEY=VALUE flags into one table."""
+    """Collects KEY=VALUE flags into one table."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, given: Any, option: str | None = None
     ) -> None:
         key, equals, value = str(given).partition("=")
         if not equals:
-            parser.error(f"'{given}' is no KEY=VALUE")
+            parser.error(f"'{given}' is not KEY=VALUE")
         setattr(namespace, self.dest, (getattr(namespace, self.dest) or {}) | {key: value})

@@ -1,4 +1,4 @@
-"""Who may be connected to the endpoint: so many at once, and nobody for long without a whole request."""
+"""Limits on the endpoint's connections: how many, how long without a whole request, how many bytes at once."""
 
 import socket
 import threading
@@ -10,11 +10,11 @@ from edgefleet_agent.errors import RequestError
 
 
 class Connections:
-    """The open connections; each either waits for a request, or for its client to read, or is being answered.
+    """The open connections; each waits for a request, waits for its client to read, or is being answered.
 
     Args:
-        at_most: how many there may be; who has waited longest makes room for the next one.
-        patience_s: how long one may wait, in seconds, however busily it sends a byte now and then.
+        at_most: how many may be open; the one that has waited longest makes room for the next.
+        patience_s: how long one may wait, in seconds, even if it sends a byte now and then.
         clock: the monotonic clock, in seconds.
     """
 
@@ -24,7 +24,7 @@ class Connections:
         self._waits_since_s: dict[socket.socket, float | None] = {}
 
     def admit(self, connection: socket.socket) -> bool:
-        """Take a new one; false when all that there may be are being answered."""
+        """Take a new connection; False when as many as allowed are being answered."""
         with self._lock:
             if len(self._waits_since_s) >= self._at_most:
                 waiting = self._waiting()
@@ -35,20 +35,20 @@ class Connections:
             return True
 
     def waits(self, connection: socket.socket) -> None:
-        """It waits from now on."""
+        """The connection waits from now on."""
         self._set(connection, self._clock())
 
     def is_answered(self, connection: socket.socket) -> None:
-        """Its request is whole: the time that follows is ours."""
+        """The connection's request is complete: the time that follows is ours."""
         self._set(connection, None)
 
     def leaves(self, connection: socket.socket) -> None:
-        """It is closed."""
+        """The connection is closed."""
         with self._lock:
             self._waits_since_s.pop(connection, None)
 
     def tick(self) -> None:
-        """Hang up on those that have waited for too long."""
+        """Close connections that have waited for too long."""
         with self._lock:
             for since_s, _, connection in self._waiting():
                 if self._clock() - since_s > self._patience_s:
@@ -64,18 +64,18 @@ class Connections:
         return [(since_s, id(connection), connection) for connection, since_s in known if since_s is not None]
 
     def _hang_up(self, connection: socket.socket) -> None:
-        # Its own thread closes it: that one reads or writes it just now.
+        # Its own thread, which may be reading or writing, closes it.
         del self._waits_since_s[connection]
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
 
 class Budget:
-    """How many bytes of large requests may be held at once: a device's memory is small, and a request unfolds in it.
+    """Limits the bytes of large requests in memory at once: a device has little, and a parsed request takes more.
 
     Args:
-        size_bytes: how many.
-        large_bytes: smaller requests are free: a large one that comes slowly must not keep them out.
+        size_bytes: the limit.
+        large_bytes: smaller requests do not count: a slow large one must not keep them out.
     """
 
     def __init__(self, size_bytes: int, large_bytes: int) -> None:
@@ -84,10 +84,10 @@ class Budget:
 
     @contextmanager
     def lent(self, size_bytes: int) -> Iterator[None]:
-        """Hold so many bytes for a while.
+        """Hold some bytes for a while.
 
         Raises:
-            RequestError: 503, others hold them.
+            RequestError: 503, other requests hold too many.
         """
         if size_bytes < self._large_bytes:
             yield

@@ -1,4 +1,4 @@
-"""What all models on a device share: its folder, its facts, its link, and where events and reports go."""
+"""What all models on a device share: its folder, its facts, its link, and where events go."""
 
 import shutil
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from edgefleet_protocol.messages import Facts, Slot
 
 @dataclass
 class Device:
-    """One device; `post` hands an event to the loop, from any thread."""
+    """One device; `post` hands an event to the loop and may be called on any thread."""
 
     folder: Path
     facts: Facts
@@ -40,7 +40,7 @@ class Device:
 
     @property
     def free_bytes(self) -> int:
-        """How much the disk still takes; 0 where it does not even say."""
+        """The free space on the disk; 0 if it cannot be read."""
         try:
             return shutil.disk_usage(self.folder).free
         except OSError:
@@ -50,12 +50,12 @@ class Device:
         """Start a worker for a slot; takes a fraction of a second.
 
         Raises:
-            SlotRotten: the slot is not what it was.
+            SlotRotten: the slot has changed on disk.
             WorkerError: the worker does not start, or refuses the model.
         """
         manifest = self.slots.manifest(slot.variant)
         if manifest is None:
-            raise SlotRotten(f"the slot of {slot.variant} has no manifest, or another one")
+            raise SlotRotten(f"the slot of {slot.variant} has lost its manifest, or has another one")
         path = self.slots.path(slot.variant) / MODEL
         runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
         spec = WorkerSpec(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0)

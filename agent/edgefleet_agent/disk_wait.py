@@ -8,10 +8,10 @@ LONGEST_PAUSE_S = 300.0
 
 
 class DiskWait:
-    """Looks at the disk; where the room that is needed is known, that decides, and else a pause that doubles.
+    """Waits until there is as much room as needed or, if that is not known, for a pause that doubles.
 
     Args:
-        free_bytes: what the disk still takes.
+        free_bytes: returns the free space on the disk.
     """
 
     def __init__(self, free_bytes: Callable[[], int]) -> None:
@@ -23,7 +23,7 @@ class DiskWait:
         """Begin to wait.
 
         Args:
-            need_bytes: how much must be free; 0 when there seemed to be room, and a write failed.
+            need_bytes: how much must be free; 0 when a write failed although there seemed to be room.
             now_s: the monotonic clock, in seconds.
         """
         self.waiting, self._need_bytes = True, need_bytes
@@ -32,15 +32,15 @@ class DiskWait:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
     def stop(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self.waiting = False
 
     def written(self) -> None:
-        """The disk took everything: the next pause is a short one again."""
+        """A write succeeded: make the next pause short again."""
         self._pause_s = FIRST_PAUSE_S
 
     def found(self, now_s: float) -> bool:
-        """Whether it is worth another try."""
+        """Whether another try is worth it."""
         if not self.waiting or now_s < self._at_s:
             return False
         self._at_s = now_s + LOOK_EVERY_S

@@ -1,4 +1,4 @@
-"""One attempt's download: the manifest, then golden set and hash list, then the encoding; each a blob, each resumed."""
+"""One attempt's download: the manifest, then golden set and hash list, then the encoding; each can be resumed."""
 
 import shutil
 import time
@@ -26,7 +26,7 @@ Failed = Callable[[Rejected], None]
 
 
 class Download:
-    """Everything of one manifest, gathered in a scratch folder named by its digest.
+    """All blobs of one manifest, collected in a scratch folder named by its digest.
 
     Args:
         folder: the folder of all downloads.
@@ -45,9 +45,9 @@ class Download:
         self._manifest_bytes = b""
 
     def fetch_manifest(self, got: Callable[[bytes], None], failed: Failed) -> None:
-        """Get the manifest's bytes; whether they are the right ones is for the caller to verify.
+        """Fetch the manifest's bytes; the caller verifies them.
 
-        They are got even where the disk does not take them: how much room is needed stands in them.
+        A full disk does not fail this: the manifest says how much room is needed.
         """
 
         def keep(data: bytes) -> None:
@@ -59,7 +59,7 @@ class Download:
     def fetch_rest(
         self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: Failed
     ) -> None:
-        """Fetch golden set, hash list and encoding, as far as they are not here."""
+        """Fetch what is missing of golden set, hash list and encoding."""
         self._total_bytes = self._manifest.size_bytes + encoding.chunk_hashes.size_bytes + encoding.blob.size_bytes
         blobs = {HASHES: encoding.chunk_hashes}
         try:
@@ -135,7 +135,7 @@ class Download:
             failed(error)
             return
         except OSError as error:
-            failed(NoSpace(f"the encoding's file cannot be made: {error.strerror}"))
+            failed(NoSpace(f"the encoding's file cannot be created: {error.strerror}"))
             return
         self._sinks.append(file)
 
@@ -143,7 +143,7 @@ class Download:
             try:
                 file.sync(force=True)
             except OSError as error:
-                failed(NoSpace(f"what came cannot be synced: {error.strerror}"))
+                failed(NoSpace(f"the download cannot be synced: {error.strerror}"))
                 return
             reach("download_complete")
             self._seconds = file.seconds
@@ -153,7 +153,7 @@ class Download:
 
     @property
     def transfer(self) -> Transfer:
-        """How the bytes came, so far."""
+        """The progress so far."""
         seconds = self._seconds if self._seconds is not None else self._file.seconds if self._file else 0.0
         return Transfer(
             bytes_total=self._total_bytes,
@@ -164,7 +164,7 @@ class Download:
         )
 
     def stop(self) -> None:
-        """Fetch no more; what is on the disk stays, for another attempt at the same manifest."""
+        """Stop fetching; what is on the disk stays for another attempt at the same manifest."""
         self._stopped = True
         for sink in self._sinks:
             self._fetcher.stop(sink)
@@ -180,12 +180,12 @@ def _received_bytes(sink: Sink) -> int:
 
 
 def synced_chunks_of(folder: Path, manifest: str) -> int:
-    """How many chunks of an attempt's encoding are safe on the disk; 0 before the first."""
+    """How many chunks of an attempt's encoding are safe on the disk."""
     return synced_chunks(folder / manifest / ENCODING)
 
 
 def held_bytes_of(folder: Path, manifest: str) -> int:
-    """How much of the disk an attempt's encoding has taken already."""
+    """How much disk space an attempt's encoding takes already."""
     try:
         return (folder / manifest / ENCODING).stat().st_blocks * 512
     except OSError:
@@ -193,7 +193,7 @@ def held_bytes_of(folder: Path, manifest: str) -> int:
 
 
 def unpack(folder: Path, manifest: str, slots: Slots) -> None:
-    """Verify what a finished download has gathered, and make a slot of it.
+    """Verify a finished download and make a slot of it.
 
     Args:
         folder: the folder of all downloads.
@@ -201,7 +201,7 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
         slots: where the slot goes.
 
     Raises:
-        Refused: blob_corrupt or no_space.
+        Rejected: blob_corrupt or no_space.
     """
     scratch = folder / manifest
     try:
@@ -218,7 +218,7 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
 
 
 def forget(folder: Path, keep: set[str]) -> None:
-    """Remove every download that is not of a manifest in `keep`."""
+    """Remove every download except those of the manifests in `keep`."""
     for path in folder.glob("*"):
         if path.name not in keep:
             shutil.rmtree(path, ignore_errors=True)

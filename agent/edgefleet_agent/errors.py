@@ -1,16 +1,16 @@
-"""What can go wrong on a device, split by whose fault it is.
+"""What can go wrong on a device, by whose fault it is.
 
 AgentError
 ├── SettingsError      the operator's: a setting is missing or wrong
 ├── RequestError       a client's: its request cannot be answered; carries the HTTP status
-│   └── Busy               the worker is at another one
-├── Refused            the controller's: a manifest that this device must not run; carries the reason code
+│   └── Busy               the worker is answering another request
+├── Rejected           the controller's: this device must not run a manifest; carries the reason code
 │   └── NoSpace            the disk's: not enough room, for now; carries how much is needed
 ├── WorkerError        a variant's: its worker cannot answer
 │   ├── WorkerDied         the process has ended
 │   ├── WorkerTimedOut     no answer within the deadline; the process was killed
-│   ├── OutOfMemory        the model needs more memory than its worker is given
-│   ├── SlotRotten         the slot's files are not what they were
+│   ├── OutOfMemory        the model needs more memory than its worker may have
+│   ├── SlotRotten         the slot's files have changed on disk
 │   └── ModelFailed        onnxruntime refused to load or to run the model
 └── NoSuchTransition   ours: the lifecycle table has no row for this phase and event
 """
@@ -40,18 +40,18 @@ class RequestError(AgentError):
 
 
 class Busy(RequestError):  # noqa: N818 - reads as the statement it makes
-    """The worker had another request in its hands for as long as this one could wait."""
+    """The worker answered another request for as long as this one could wait."""
 
     def __init__(self) -> None:
         super().__init__(503, "the model is busy: try again")
 
 
 class Rejected(AgentError):  # noqa: N818
-    """A manifest that this device must not run, or a blob that is not what its name says.
+    """A manifest that this device must not run, or a blob that does not match its digest.
 
     Args:
         reason: the code that the controller acts on.
-        detail: what was wrong, for people.
+        detail: what is wrong, for people.
     """
 
     def __init__(self, reason: ReasonCode, detail: str) -> None:
@@ -60,11 +60,11 @@ class Rejected(AgentError):  # noqa: N818
 
 
 class NoSpace(Rejected):
-    """The disk has not enough room, for now.
+    """The disk does not have enough room, for now.
 
     Args:
-        detail: need and have, or what the disk said, for people.
-        need_bytes: how much must be free before another try; 0 when a write failed and only time can tell.
+        detail: need and have, or the disk's error, for people.
+        need_bytes: how much must be free before another try; 0 when a write failed and only time will tell.
     """
 
     def __init__(self, detail: str, need_bytes: int = 0) -> None:
@@ -83,28 +83,28 @@ class WorkerDied(WorkerError):  # noqa: N818
 
 
 class WorkerTimedOut(WorkerError):  # noqa: N818
-    """The worker did not answer within its deadline and was killed."""
+    """The worker missed its deadline and was killed."""
 
     reason = "worker_timed_out"
 
 
 class OutOfMemory(WorkerError):  # noqa: N818
-    """The model needs more memory than its worker is given; the worker lives."""
+    """The model needs more memory than its worker may have; the worker still runs."""
 
     reason = "out_of_memory"
 
 
 class SlotRotten(WorkerError):  # noqa: N818
-    """The slot's files are not what they were when the variant was installed; no worker was started."""
+    """The slot's files have changed since the variant was installed; no worker was started."""
 
     reason = "blob_corrupt"
 
 
 class ModelFailed(WorkerError):  # noqa: N818
-    """Onnxruntime refused to load or to run the model; the worker lives."""
+    """Onnxruntime refused to load or to run the model; the worker still runs."""
 
     reason = "load_failed"
 
 
 class NoSuchTransition(AgentError):  # noqa: N818
-    """The lifecycle table has no row for this phase and event: a bug of ours."""
+    """The lifecycle table has no row for this phase and event: our bug."""

@@ -1,4 +1,4 @@
-"""What reaches the session's loop: from the broker, from threads that finished something, from the system."""
+"""The events of the session's loop: from the broker, from threads that finished, from the system."""
 
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -8,7 +8,7 @@ from edgefleet_agent.errors import AgentError, Rejected
 from edgefleet_protocol.messages import Slot
 
 MAX_WAITING = 256
-"""Wire messages that may wait: at 48 KB a chunk 12 MB; what is dropped beyond that is asked for or sent again."""
+"""Messages from the broker that may wait: 12 MB of 48 KB chunks; dropped ones are requested or sent again."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Received:
-    """A message from the broker, as it came."""
+    """A message from the broker."""
 
     topic: str
     payload: bytes
@@ -40,7 +40,7 @@ class Received:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A download has become a slot, or was refused."""
+    """A download was unpacked into a slot, or refused."""
 
     model: str
     generation: int
@@ -59,7 +59,7 @@ class SelfTested:
 
 @dataclass(frozen=True)
 class Started:
-    """The answering variant's worker is there after a start of the agent, or is not."""
+    """The answering variant's worker has started, or has not."""
 
     model: str
     slot: Slot
@@ -69,7 +69,7 @@ class Started:
 
 @dataclass(frozen=True)
 class InTrouble:
-    """The trial's variant failed; the old one answers again already."""
+    """The trial's variant failed; the old one already answers again."""
 
     model: str
     trouble: Trouble
@@ -77,14 +77,14 @@ class InTrouble:
 
 @dataclass(frozen=True)
 class Ended:
-    """The system asks us to end."""
+    """The system asks the agent to end."""
 
 
 Event = Connected | Disconnected | Subscribed | Received | Unpacked | SelfTested | Started | InTrouble | Ended
 
 
 class Inbox:
-    """The one queue of the loop: our own events always get in, the wire's only while there is room."""
+    """The loop's queue: it always takes our own events, and messages from the broker while there is room."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Event] = SimpleQueue()
@@ -95,14 +95,14 @@ class Inbox:
         self._queue.put(event)
 
     def offer(self, event: Received) -> None:
-        """Add a message from the wire, or drop and count it."""
+        """Add a message from the broker, or drop and count it."""
         if self._queue.qsize() >= MAX_WAITING:
             self.dropped += 1
         else:
             self._queue.put(event)
 
     def get(self, timeout_s: float) -> Event | None:
-        """The next event; None when there is none within `timeout_s`."""
+        """The next event; None if none comes within `timeout_s`."""
         try:
             return self._queue.get(timeout=max(timeout_s, 0.0))
         except Empty:

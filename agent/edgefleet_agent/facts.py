@@ -1,4 +1,4 @@
-"""What this device is: read from the machine, or from the catalogue where the machine stands in for another."""
+"""What this device is: read from the machine or, if it simulates another, from the catalogue."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.parts import Hardware, Link, Region, is_generic
 from edgefleet_protocol.messages import Facts, HostFacts
 
-# The flags that decide which kernels run, and so the latency and the exact answers.
+# The flags that decide which kernels run, and with them latency and exact answers.
 ISA_FLAGS = frozenset(
     {"avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimd", "asimddp", "asimdhp", "i8mm", "sve", "bf16"}
 )
@@ -38,7 +38,7 @@ def describe(settings: Settings) -> Described:
     """Look the settings' names up in the catalogue and read the machine.
 
     Raises:
-        SettingsError: a name is not in the catalogue, or no hardware in it is this machine.
+        SettingsError: a name is not in the catalogue, or no entry describes this machine.
     """
     host = host_facts()
     try:
@@ -69,10 +69,10 @@ def describe(settings: Settings) -> Described:
 
 
 def recognize(catalogue: Catalogue, board: str, host: HostFacts) -> Hardware:
-    """The entry that describes this machine: its board's, else the generic class of its instruction set.
+    """The entry that describes this machine: its board or else the generic class of its instruction set.
 
     Args:
-        catalogue: where it is sought.
+        catalogue: where to look.
         board: the text of /proc/device-tree/model, empty on a machine that has none.
         host: what the machine is.
 

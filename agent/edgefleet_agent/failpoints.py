@@ -8,8 +8,8 @@ from edgefleet_process.failpoints import Failpoints
 Point = Literal[
     # start
     "waking",  # identity and boot count are read or made, and not saved
-    "endpoint_written",  # the endpoint listens and its file says where; nothing is taken up yet
-    "answering_again",  # the worker of the last run's variant is back; nobody was told
+    "endpoint_written",  # the endpoint listens and its file says where; nothing is resumed yet
+    "answering_again",  # the worker of the last run's variant is back; nothing was reported
     # every file that is replaced, by its name
     "file_written",  # the new file is synced beside the old one, which still has the name
     # every phase, by its name
@@ -19,10 +19,10 @@ Point = Literal[
     # manifest and download
     "desired_received",  # a new generation has come, and nothing of it is saved
     "small_blob_received",  # a manifest, a golden set or a hash list is in memory
-    "small_blob_stored",  # and on the disk, not looked at
-    "manifest_checked",  # it is the one that was named, for this device
+    "small_blob_stored",  # and on the disk, not checked
+    "manifest_checked",  # it is the one that was named, and fits this device
     "space_checked",  # the disk has room; nothing is reserved
-    "space_reserved",  # the encoding's file is as large as it will be, and empty
+    "space_reserved",  # the encoding's file has its final size, and no content
     "chunk_written",  # its hash matched; not synced, not in the bitmap
     "chunks_synced",  # on the disk, not in the bitmap on the disk
     "bitmap_replaced",  # the bitmap on the disk says so
@@ -30,30 +30,30 @@ Point = Literal[
     "download_complete",  # every chunk is synced; the phase is still `downloading`
     # the slot
     "encoding_verified",  # its sha256 is the manifest's
-    "model_unfolded",  # the model lies in the scratch folder and is the manifest's; the slot is not complete
+    "model_unfolded",  # the model is in the scratch folder and matches the manifest; the slot is not complete
     "slot_synced",  # the slot is complete and synced, under another name
-    "slot_cleared",  # what had its name is gone, and it has not taken it
+    "slot_cleared",  # what had its name is gone; it does not have it yet
     "slot_renamed",  # it has its name; the folder is not synced
-    "slot_placed",  # it is there for good; the phase is still `verified`
-    "manifest_renewed",  # a slot that was there already has another manifest; the phase is still `notified`
+    "slot_placed",  # it is durable; the phase is still `verified`
+    "manifest_renewed",  # an existing slot has another manifest; the phase is still `notified`
     # proof
-    "candidate_loaded",  # a worker has loaded the candidate and was not asked yet
-    "self_test_passed",  # its answers were as recorded; the loop does not know
+    "candidate_loaded",  # a worker has loaded the candidate, and was not asked yet
+    "self_test_passed",  # its answers match the recorded ones; the loop does not know yet
     "trial_begun",  # the candidate answers; the phase was saved before
     "trial_held",  # the candidate stays, and that is not saved
     "old_worker_ended",  # the commit is saved and done
     "rolled_back",  # the old variant answers again, or nothing does; that was saved before
     "adopted",  # the answering variant answers for a new generation
-    "answering_stopped",  # nothing answers any more, as was wanted
+    "answering_stopped",  # nothing answers, as was wanted
     # tidying
-    "tidying",  # an attempt has ended; what it no longer needs is all there
-    "slot_collected",  # one slot is gone that no model needs
+    "tidying",  # an attempt has ended; everything it no longer needs is still there
+    "slot_collected",  # a slot that no model needs is gone
     "downloads_collected",  # and every download that no attempt needs
     # telling
-    "report_sent",  # a report was given to the client library; it may never have left
+    "report_sent",  # a report was handed to the client library; it may never have left
     "window_inserted",  # a window is in the spool's open transaction
     "window_spooled",  # and committed there
-    "window_sent",  # a window was given to the client library
+    "window_sent",  # a window was handed to the client library
     "acked",  # the controller has a window, and it is still in the spool
     "window_forgotten",  # and no longer in the spool
 ]

@@ -1,6 +1,6 @@
-"""Fetching blobs: listen on the blob's topic, say what is missing, say it again only after silence.
+"""Fetch blobs: listen on a blob's topic, request what is missing, and repeat the request only after silence.
 
-Everything here is driven by one loop: chunks and acknowledgements come in, requests go out through `Wire`.
+One loop drives everything: chunks and acknowledgements come in, requests go out through `Wire`.
 """
 
 import random
@@ -22,16 +22,16 @@ INTERVALS_OF_SILENCE = 4
 
 
 class Wire(Protocol):
-    """How a device listens and asks; the bus is one, a test's script is another."""
+    """How a device listens and asks: the bus, or a script in tests."""
 
     def listen(self, topic: str) -> None:
-        """Subscribe; that it is done is told to `Fetcher.listening`."""
+        """Subscribe; `Fetcher.listening` is called once that is confirmed."""
 
     def leave(self, topic: str) -> None:
         """Unsubscribe."""
 
     def want(self, request: ChunkRequest) -> None:
-        """Say what is missing."""
+        """Request what is missing."""
 
 
 @dataclass
@@ -49,12 +49,12 @@ class _Fetch:
     asked_at_s: float = 0.0
     unanswered: int = 0
     wrong_before: int = 0
-    """How many wrong chunks there had been at the last progress."""
+    """The number of wrong chunks at the last progress."""
 
 
 @dataclass
 class Dropped:
-    """Chunks that were of no use, by why."""
+    """Useless chunks, by reason."""
 
     foreign: int = 0
     repeated: int = 0
@@ -70,7 +70,7 @@ class Fetcher:
         wire: how to listen and ask.
         channel: the link's name, the last part of every blob topic.
         stall_s: seconds without a chunk after which a fetch fails.
-        draw: gives numbers from 0 to 1, for the jitter.
+        draw: returns numbers from 0 to 1, for the jitter.
         clock: the monotonic clock, in seconds.
     """
 
@@ -83,7 +83,7 @@ class Fetcher:
     _fetches: dict[str, list[_Fetch]] = field(default_factory=dict)
 
     def start(self, sink: Sink, done: Callable[[], None], failed: Callable[[Rejected], None]) -> None:
-        """Fetch what `sink` misses; then call `done` or `failed`, from within one of the methods below."""
+        """Fetch what `sink` misses, then call `done` or `failed` from one of the methods below."""
         if _missing(sink) == 0:
             done()
             return
@@ -94,7 +94,7 @@ class Fetcher:
         self.wire.listen(self._topic(sink.blob.sha256))
 
     def stop(self, sink: Sink) -> None:
-        """Give one fetch up, without a word to its caller."""
+        """Cancel one fetch without calling `done` or `failed`."""
         blob = sink.blob.sha256
         left = [fetch for fetch in self._fetches.get(blob, []) if fetch.sink is not sink]
         if blob in self._fetches and not left:
@@ -104,29 +104,29 @@ class Fetcher:
             self._fetches[blob] = left
 
     def connected(self) -> None:
-        """A new connection: nothing is subscribed on it."""
+        """There is a new connection, without subscriptions."""
         for blob in self._fetches:
             self.wire.listen(self._topic(blob))
 
     def listening(self, topic: str) -> None:
-        """The broker has confirmed a subscription: only now is asking of use."""
+        """The broker has confirmed a subscription: only now does asking help."""
         for fetch in self._of(topic):
             if not fetch.listening:
                 fetch.listening, fetch.ask_at_s = True, self.clock()
 
     def disconnected(self) -> None:
-        """The connection is gone, and the subscriptions with it."""
+        """The connection and its subscriptions are gone."""
         for fetch in self._all():
             fetch.listening = False
 
     def hello(self, jitter_s: float) -> None:
-        """A controller is there and may know nothing of us: ask soon."""
+        """A controller that may not know our requests is there: ask soon."""
         for fetch in self._all():
             fetch.unanswered = 0
             fetch.ask_at_s = min(fetch.ask_at_s, self.clock() + self.draw() * jitter_s)
 
     def chunk(self, topic: str, payload: bytes) -> None:
-        """Take a chunk frame; what is of no use is counted and dropped."""
+        """Take a chunk frame; useless ones are counted and dropped."""
         try:
             index, data = parse_frame(payload)
         except MalformedFrame:
@@ -139,13 +139,13 @@ class Fetcher:
             self._take(fetch, index, data)
 
     def tick(self) -> float:
-        """Ask for what is due, sync what has gathered; gives the time of the next call, in monotonic seconds."""
+        """Send due requests and sync received chunks; returns the time of the next call, in monotonic seconds."""
         now_s = self.clock()
         for fetch in list(self._all()):
             try:
                 fetch.sink.sync()
             except OSError as error:
-                self._end(fetch, Rejected("no_space", f"what came cannot be synced: {error.strerror}"))
+                self._end(fetch, Rejected("no_space", f"the download cannot be synced: {error.strerror}"))
                 continue
             if now_s - fetch.last_progress_s > self.stall_s:
                 self._end(fetch, self._stalled(fetch))
@@ -156,7 +156,7 @@ class Fetcher:
     def _stalled(self, fetch: _Fetch) -> Rejected:
         wrong = fetch.sink.wrong - fetch.wrong_before
         if wrong:
-            return Rejected("blob_corrupt", f"in {self.stall_s:g} s {wrong} chunks came, and none was the blob's")
+            return Rejected("blob_corrupt", f"{wrong} chunks arrived in {self.stall_s:g} s; none matched the blob")
         return Rejected("download_stalled", f"nothing arrived for {self.stall_s:g} s")
 
     def _take(self, fetch: _Fetch, index: int, data: bytes) -> None:
@@ -170,12 +170,12 @@ class Fetcher:
             self._end(fetch, Rejected("no_space", f"a chunk cannot be written: {error.strerror}"))
             return
         if fate == "wrong":
-            self.dropped.wrong += 1  # whoever sends such chunks must not keep us from asking for the right ones
+            self.dropped.wrong += 1  # a sender of such chunks must not keep us from requesting the right ones
             return
         if fetch.last_chunk_s is not None:
             gap_s = now_s - fetch.last_chunk_s
             fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
-        # Also a chunk that is here already shows that the channel is being served; but not for ever.
+        # A chunk that we have shows that the channel is served, too; but not for ever.
         fetch.last_chunk_s, fetch.unanswered = now_s, 0
         fetch.ask_at_s = now_s + self._silence_s(fetch)
         if fate == "repeated":
@@ -185,7 +185,7 @@ class Fetcher:
             return
         fetch.last_progress_s, fetch.wrong_before = now_s, fetch.sink.wrong
         if len(fetch.sink.received) == 0:
-            fetch.ask_at_s = now_s  # it was complete, and another blob: begin again at once
+            fetch.ask_at_s = now_s  # it was complete and did not match: start again at once
         if _missing(fetch.sink) == 0:
             self._end(fetch, None)
 
@@ -210,7 +210,7 @@ class Fetcher:
         return min(silence_s, MAX_SILENCE_S) * (1 + 0.5 * self.draw())
 
     def _end(self, fetch: _Fetch, error: Rejected | None) -> None:
-        # What one fetch's end has led to may have stopped this one.
+        # The end of another fetch may have stopped this one.
         if not any(fetch is active for active in self._all()):
             return
         self.stop(fetch.sink)

@@ -24,10 +24,10 @@ LARGE_BODY_BYTES = 1024 * 1024
 LARGE_BODIES_BYTES = 2 * MAX_BODY_BYTES
 MAX_CONNECTIONS = 64
 IDLE_S = 120.0
-"""How long a connection may be without a whole request."""
+"""How long a connection may take for a whole request."""
 MAX_ERROR = 500
 RAW_AFTER = "Inference-Header-Content-Length"
-"""Says how many bytes of a body are JSON, where raw tensors follow."""
+"""How many bytes of a body are JSON, when raw tensors follow."""
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -35,9 +35,9 @@ _MODEL = re.compile(r"^/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer)
 
 
 class _Connection(StreamRequestHandler):
-    """One connection. Headers and body leave in one write: two would wait for each other's acknowledgement, 44 ms.
+    """One connection. Headers and body go out in one write: the second of two waits 44 ms for an acknowledgement.
 
-    Answers carry no Date: a device's clock may be wrong (RFC 9110, section 6.6.1).
+    Replies carry no Date: a device's clock may be wrong (RFC 9110, section 6.6.1).
     """
 
     timeout = IDLE_S
@@ -45,24 +45,24 @@ class _Connection(StreamRequestHandler):
     server: "_Server"
 
     def handle(self) -> None:
-        """Answer one request after the other, until either side has enough."""
+        """Answer one request after the other, until either side closes."""
         self._closes = False
         with suppress(ConnectionError, TimeoutError):
             while not self._closes:
                 self.server.connections.waits(self.connection)
-                self._closes = True  # for who is refused before the request was whole
+                self._closes = True  # stays so for a request that is refused before it was read
                 self._handle_next()
 
     def _handle_next(self) -> None:
         try:
             head = request_head.read(self.rfile)
         except HeadError as error:
-            self._send(error.status, _json({"error": f"no request that can be read: {error}"}))
+            self._send(error.status, _json({"error": f"malformed request: {error}"}))
             return
         if head is None:
             return
         if head.method not in ("GET", "POST"):
-            body = _json({"error": "only GET and POST are answered"})
+            body = _json({"error": "only GET and POST are supported"})
             self._send(405, body, "Allow: GET, POST", bodiless=head.method == "HEAD")
             return
         self._send(*self._answer(head))
@@ -74,9 +74,9 @@ class _Connection(StreamRequestHandler):
             return error.status, _json({"error": str(error)[:MAX_ERROR]})
         except (ConnectionError, TimeoutError):
             raise
-        except Exception as error:  # a fault of ours must not look like a dropped connection
-            log.exception("a request on %r could not be answered", head.path[:200])
-            return 500, _json({"error": f"a fault of the agent: {type(error).__name__}"})
+        except Exception as error:  # our bug must not look like a dropped connection
+            log.exception("a request for %r failed", head.path[:200])
+            return 500, _json({"error": f"a bug in the agent: {type(error).__name__}"})
 
     def _get(self, head: Head) -> Body:
         self._closes = head.closes or head.has_body
@@ -98,7 +98,7 @@ class _Connection(StreamRequestHandler):
                 serving.placed(match[1], match[2])
                 return _json({"name": match[1], "ready": True})
             return _json(serving.metadata(match[1], match[2]))
-        raise RequestError(404, f"there is nothing to get at {path[:200]}")
+        raise RequestError(404, f"nothing to GET at {path[:200]}")
 
     def _post(self, head: Head) -> Body:
         size_bytes = _size_bytes(head)
@@ -115,7 +115,7 @@ class _Connection(StreamRequestHandler):
     def _answer_to(self, head: Head, body: bytes) -> Body:
         path, serving = head.path, self.server.serving
         if head.fields.get("content-encoding", "identity").lower() != "identity":
-            raise RequestError(415, "compressed requests are not taken: send the body as it is")
+            raise RequestError(415, "compressed requests are not supported: send the body as it is")
         if path == "/edgefleet/v1/feedback":
             return _json(serving.feedback(_parsed(body)))
         if (match := _MODEL.match(path)) and match[3] == "infer":
@@ -123,7 +123,7 @@ class _Connection(StreamRequestHandler):
             if length is not None and not _NUMBER.fullmatch(length):
                 raise RequestError(400, f"{RAW_AFTER} must be a number")
             return serving.infer(match[1], match[2], body, None if length is None else int(length))
-        raise RequestError(404, f"there is nothing to post to at {path[:200]}")
+        raise RequestError(404, f"nothing to POST to at {path[:200]}")
 
     def _send(self, status: int, body: Body, *fields: str, bodiless: bool = False) -> None:
         self.server.connections.waits(self.connection)
@@ -150,7 +150,7 @@ class _Server(ThreadingTCPServer):
         super().__init__(address, _Connection)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a new connection on a thread of its own, if there may be one more."""
+        """Serve a new connection on a thread of its own, unless there are too many."""
         if self.connections.admit(request):
             super().process_request(request, client_address)
             return
@@ -165,18 +165,18 @@ class _Server(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Look after the connections; called ten times a second."""
+        """Close connections that wait for too long; called ten times a second."""
         self.connections.tick()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event."""
+        """Ignore clients that went away."""
 
 
 class Endpoint:
     """The listening endpoint, on threads of its own.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: it cannot listen there.
     """
 
     def __init__(self, host: str, port: int, serving: Serving) -> None:
@@ -189,7 +189,7 @@ class Endpoint:
         self._thread.start()
 
     def close(self) -> None:
-        """Take no more requests."""
+        """Stop taking requests."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -197,9 +197,9 @@ class Endpoint:
 def _size_bytes(head: Head) -> int:
     length = head.fields.get("content-length", "")
     if "transfer-encoding" in head.fields or not length.isdecimal():
-        raise RequestError(411, "the request needs a Content-Length, and no Transfer-Encoding")
+        raise RequestError(411, "send a Content-Length, and no Transfer-Encoding")
     if not _NUMBER.fullmatch(length) or int(length) > MAX_BODY_BYTES:
-        raise RequestError(413, f"the body has {length[:30]} bytes: at most {MAX_BODY_BYTES} are taken")
+        raise RequestError(413, f"the body has {length[:30]} bytes, more than the {MAX_BODY_BYTES} allowed")
     return int(length)
 
 
@@ -211,4 +211,4 @@ def _parsed(body: bytes) -> Any:
     try:
         return from_json(body)
     except ValueError:
-        raise RequestError(400, "the body is no JSON") from None
+        raise RequestError(400, "the body is not JSON") from None

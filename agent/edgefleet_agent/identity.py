@@ -1,4 +1,4 @@
-"""Who this device is: an incarnation born with the state folder, and a boot count."""
+"""Who this device is: an incarnation, created with the state folder, and a boot count."""
 
 import time
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class _Saved(BaseModel):
 class Identity:
     """One life of a device; `boot` counts the agent's starts and never goes back.
 
-    `file` is where that stands; while the disk does not take it, the next start gives the same count, and
-    `first_report` keeps its reports apart from those of this one.
+    `file` keeps both; as long as it cannot be written, the next start gets the same count, and `first_report` tells
+    its reports from those of this one.
     """
 
     incarnation: str
@@ -36,16 +36,16 @@ class Identity:
 
 
 def wake(folder: Path) -> Identity:
-    """Count this start, and give the device an incarnation at the first one.
+    """Count this start; the first one also creates the incarnation.
 
     Raises:
-        StateNotWritable: this is the first start, and the disk takes nothing.
+        StateNotWritable: this is the first start, and the folder cannot be written.
     """
     path, known = folder / "identity.json", True
     try:
         saved = _Saved.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
-        # An identity that cannot be read is a new life: an old one with a wrong count would mix up two.
+        # An unreadable identity means a new life: the old one with a wrong count would mix up two.
         saved, known = _Saved(incarnation=uuid4().hex, boot=0), False
     saved = _Saved(incarnation=saved.incarnation, boot=saved.boot + 1)
     reach("waking")
@@ -53,19 +53,19 @@ def wake(folder: Path) -> Identity:
     if file.settle():
         return Identity(saved.incarnation, saved.boot, file)
     if not known:
-        raise StateNotWritable(f"{folder} cannot be written: make room there, or give another --state")
+        raise StateNotWritable(f"{folder} cannot be written: make room, or use another --state")
     return Identity(saved.incarnation, saved.boot, file, first_report=int(time.time()))
 
 
 def is_copy(identity: Identity, reports: int, acked: Acked) -> bool:
-    """Whether the controller has heard more of this incarnation than it has ever said.
+    """Whether the controller has heard more from this incarnation than we ever sent.
 
     Then our state was copied or restored from an older image, and another life has gone on from there.
 
     Args:
         identity: who we are.
-        reports: how many reports we have made since our start.
-        acked: what the controller says.
+        reports: how many reports we have sent since our start.
+        acked: the controller's acknowledgement.
     """
     if acked.incarnation != identity.incarnation or acked.boot is None or acked.report is None:
         return False
@@ -73,7 +73,7 @@ def is_copy(identity: Identity, reports: int, acked: Acked) -> bool:
 
 
 def begin_anew(folder: Path) -> Identity:
-    """Take a new incarnation, and leave the old one to the life that has gone on with it."""
+    """Take a new incarnation, and leave the old one to the other life."""
     saved = _Saved(incarnation=uuid4().hex, boot=1)
     file = LateFile(folder / "identity.json", saved.model_dump_json().encode(), keep_room=True)
     return Identity(saved.incarnation, saved.boot, file)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2: requests to tensors and answers to replies. No I/O.
+"""The Open Inference Protocol, version 2: from requests to tensors, and from answers to replies. No I/O.
 
 JSON, and the binary tensor extension that Triton's clients use (github.com/triton-inference-server/server,
 docs/protocol/extension_binary_data.md).
@@ -16,17 +16,17 @@ from pydantic_core import from_json, to_json
 from edgefleet_agent.errors import RequestError
 from edgefleet_agent.worker_handle import WorkerAnswer
 
-# How each datatype travels to the worker: the array code, or None where Python has none.
+# The array code of each datatype on its way to the worker; None if Python has none.
 CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}
 SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
 MAX_ID = 200
 MAX_LISTS = 500_000
-"""Lists and objects in a request: an empty one is three bytes to send and seventy to hold."""
+"""Lists and objects in a request: an empty one takes three bytes on the wire and seventy in memory."""
 
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request as the worker takes it; `binary` says which outputs the client wants as raw bytes."""
+    """A request for the worker; `binary` says which outputs the client wants as raw bytes."""
 
     id: str | None
     tensors: list[dict[str, Any]]
@@ -38,16 +38,16 @@ class InferenceRequest:
 def parse(
     body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[str]
 ) -> InferenceRequest:
-    """Read an inference request and hold it against the model's inputs.
+    """Parse an inference request and check it against the model's inputs.
 
     Args:
         body: the HTTP body.
-        header_length: how many of its bytes are JSON, when raw tensors follow; None for JSON alone.
-        declared: the model's inputs: name, datatype, shape (-1 where any size goes).
+        header_length: how many of its bytes are JSON, when raw tensors follow; None for only JSON.
+        declared: the model's inputs: name, datatype, shape (-1 for any size).
         outputs: the names of the model's outputs.
 
     Raises:
-        RequestError: 400, with what is wrong and what was expected.
+        RequestError: 400, with what is wrong and what is expected.
     """
     split = len(body) if header_length is None else header_length
     if not 0 <= split <= len(body):
@@ -73,8 +73,8 @@ def reply(answer: WorkerAnswer, request: InferenceRequest, about: dict[str, Any]
     """The HTTP body of an answer, and how many of its bytes are JSON when raw tensors follow.
 
     Args:
-        answer: what the model said.
-        request: what was asked.
+        answer: the model's answer.
+        request: the request.
         about: the reply's model_name, model_version, id and parameters.
     """
     shown, raw, at = [], [], 0
@@ -96,13 +96,13 @@ def reply(answer: WorkerAnswer, request: InferenceRequest, about: dict[str, Any]
 
 def _object(text: bytes) -> dict[str, Any]:
     if text.count(b"[") + text.count(b"{") > MAX_LISTS:
-        raise RequestError(400, f"the request holds more than {MAX_LISTS:,} lists: send the values as one flat list")
+        raise RequestError(400, f"the request has more than {MAX_LISTS:,} lists: send the values as one flat list")
     try:
         value = from_json(text)
     except ValueError as error:
-        raise RequestError(400, f"the request is no JSON: {str(error)[:200]}") from None
+        raise RequestError(400, f"the request is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
-        raise RequestError(400, "the request is no JSON object")
+        raise RequestError(400, "the request is not a JSON object")
     return value
 
 
@@ -120,7 +120,7 @@ def _id(head: dict[str, Any]) -> str | None:
     if given is None or given == "":
         return None
     if not isinstance(given, str) or len(given) > MAX_ID:
-        raise RequestError(400, f"'id' must be a text of at most {MAX_ID} characters")
+        raise RequestError(400, f"'id' must be a string of at most {MAX_ID} characters")
     return given
 
 
@@ -142,7 +142,7 @@ def _raw_parts(tensors: list[dict[str, Any]], rest: memoryview) -> dict[str, byt
         parts[tensor["name"]] = bytes(rest[at : at + size])
         at += size
     if at != len(rest):
-        raise RequestError(400, f"{len(rest) - at} bytes of the body belong to no input")
+        raise RequestError(400, f"{len(rest) - at} bytes of the body do not belong to any input")
     return parts
 
 
@@ -161,9 +161,7 @@ def _tensor(given: dict[str, Any], declared: dict[str, Any], raw: bytes | None) 
     count = math.prod(shape)
     data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
     if len(data) != count * SIZES[datatype]:
-        raise RequestError(
-            400, f"input '{name}' holds {len(data) // SIZES[datatype]} values, its shape asks for {count}"
-        )
+        raise RequestError(400, f"input '{name}' has {len(data) // SIZES[datatype]} values, its shape needs {count}")
     return shape, data
 
 
@@ -173,12 +171,12 @@ def _pack(data: Any, name: str, datatype: str, count: int) -> bytes:
         raise RequestError(400, f"input '{name}' is {datatype}: send it as binary data")
     if not isinstance(data, list):
         raise RequestError(400, f"input '{name}' has no 'data' list")
-    # Most clients send one flat list; a nested one is unfolded, row by row.
+    # Most clients send one flat list; a nested one is flattened.
     flat = data if len(data) == count and not isinstance(data[0], list) else list(_flat(data))
     try:
         return _to_little_endian(array(code, flat))
     except (TypeError, OverflowError, ValueError):
-        raise RequestError(400, f"input '{name}' holds values that are no {datatype}") from None
+        raise RequestError(400, f"input '{name}' has values that do not fit {datatype}") from None
 
 
 def _flat(data: list[Any], depth: int = 0) -> Iterator[Any]:
@@ -210,7 +208,7 @@ def _wanted(head: dict[str, Any], outputs: list[str]) -> tuple[list[str] | None,
         return None, _parameters(head).get("binary_data_output") is True
     names = [tensor["name"] for tensor in asked]
     if unknown := sorted(set(names) - set(outputs)):
-        raise RequestError(400, f"there is no output {unknown}, the model has {outputs}")
+        raise RequestError(400, f"unknown output {unknown}: the model has {outputs}")
     default = _parameters(head).get("binary_data_output") is True
     binary = {t["name"] for t in asked if _parameters(t).get("binary_data", default) is True}
     return names, frozenset(binary)

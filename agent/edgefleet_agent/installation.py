@@ -1,4 +1,4 @@
-"""One model on this device: events go through the lifecycle table; the effects are carried out here."""
+"""One model on this device: the lifecycle table decides, and this carries out the effects."""
 
 import math
 import time
@@ -35,7 +35,7 @@ class Installation:
     Args:
         model: its name.
         device: what all models share.
-        on_change: told after every transition, once it is saved.
+        on_change: called after every transition, once it is saved.
     """
 
     def __init__(self, model: str, device: Device, on_change: Callable[[str, Effect], None]) -> None:
@@ -73,7 +73,7 @@ class Installation:
         }
 
     def wake(self) -> None:
-        """Take up the record that the last run left behind."""
+        """Resume from the record of the last run."""
         if self.record is None:
             return
         self._worker_restart.start()
@@ -81,26 +81,26 @@ class Installation:
         if not on_the_way(attempt.phase):
             self._make_good()
         elif attempt.phase in ("self_test", "trial"):
-            detail = f"the agent was ended in {attempt.phase}, and this generation is not tried again"
+            detail = f"the agent ended during {attempt.phase}; this generation is not tried again"
             self._apply("restarted", reason="interrupted", detail=detail)
         else:
             self._resume(self.record)
 
     def _resume(self, record: InstalledModel) -> None:
         attempt = record.attempt
-        # A slow link and frequent power cuts are no loop: tries are counted from the last progress of a download.
+        # A slow link with frequent power cuts is not a loop: a download that progressed starts counting anew.
         synced = record.synced_chunks
         if attempt.phase == "downloading" and attempt.manifest:
             synced = synced_chunks_of(self._device.downloads, attempt.manifest)
         waited = attempt.reason == "no_space"
         tries = 1 if waited or synced > record.synced_chunks else attempt.tries + 1
         if tries > MAX_TRIES:
-            self._apply("looping", reason="looping", detail=f"{attempt.tries} tries came to nothing")
+            self._apply("looping", reason="looping", detail=f"gave up after {attempt.tries} tries")
         else:
             self._apply("restarted", attempt={"tries": tries}, synced_chunks=synced)
 
     def desire(self, desired: DesiredModel) -> None:
-        """Take what the controller wants; what is old or has been dealt with changes nothing."""
+        """Take what the controller wants; a generation that is old or done changes nothing."""
         known = self.record
         if known and desired.generation <= known.desired.generation and not self._transitions.stuck:
             if known.is_activated_by(desired):
@@ -115,7 +115,7 @@ class Installation:
         self._apply("desired", before=begun(self.record, desired))
 
     def unpacked(self, event: Unpacked) -> None:
-        """The download has become a slot, or not."""
+        """The download has been unpacked into a slot, or was refused."""
         if not self._awaits(event.generation, "verified"):
             return
         if event.refused:
@@ -125,7 +125,7 @@ class Installation:
             self._apply("unpacked", slots=self._now.slots | {manifest.variant: slot_of(manifest, self._now.attempt)})
 
     def self_tested(self, event: SelfTested) -> None:
-        """The candidate has answered the golden set, or not."""
+        """The candidate has passed its self-test, or was refused."""
         if not self._awaits(event.generation, "self_test"):
             if event.placed:
                 event.placed.kill()
@@ -138,20 +138,20 @@ class Installation:
             self._apply("passed")
 
     def in_trouble(self, trouble: Trouble) -> None:
-        """The variant failed in its trial; whoever asked has been answered by the old one already."""
+        """The variant failed in its trial; the old one has already answered the request."""
         if self._awaits(trouble.slot.generation, "trial"):
             event: Event = "failed" if self._now.answering else "failed_alone"
             self._apply(event, reason=trouble.reason, detail=trouble.detail)
 
     def started(self, event: Started) -> None:
-        """The answering variant's worker is there after a start of the agent, or is not."""
+        """The answering variant's worker has started, or has not."""
         if isinstance(event.error, SlotRotten):
             self._lose(event.slot.variant, event.error)
         elif self._worker_restart.started(event):
             self._on_change(self.model, "adopt")
 
     def _lose(self, variant: str, error: SlotRotten) -> None:
-        """The slot that should answer has rotted: what ran before answers, and the lost one is fetched again."""
+        """The answering slot has rotted: the previous variant answers, and the lost one is fetched again."""
         if self._transitions.stuck:
             self._transitions.behind(lambda: self._lose(variant, error))
         elif variant == self._now.answering:
@@ -168,13 +168,13 @@ class Installation:
         self._make_good()
 
     def _make_good(self) -> None:
-        """Remove what is not needed, and fetch again what should be here and is not."""
+        """Remove what is not needed, and fetch what is missing."""
         self._device.tidy()
         if again := fetched_again(self._now):
             self._apply("desired", before=again)
 
     def tick(self, now_s: float) -> float:
-        """What time brings: the end of a trial, room on the disk, a dead worker; gives the next such time."""
+        """Handle what is due: the end of a trial, room on the disk, a dead worker. Returns the next such time."""
         self._worker_restart.tick(now_s)
         self._transitions.tick()
         if self._transitions.stuck:
@@ -199,12 +199,12 @@ class Installation:
 
     @property
     def trouble(self) -> str | None:
-        """What the disk said when it did not take the state; None while it does."""
+        """The error of the last save; None once the state is saved."""
         return self._transitions.trouble
 
     @property
     def transfer(self) -> Transfer | None:
-        """How the bytes of the attempt arrived, so far."""
+        """The progress of the attempt's download."""
         if self._download:
             return self._download.transfer
         return self.record.attempt.transfer if self.record else None
@@ -218,7 +218,7 @@ class Installation:
         before: InstalledModel | None = None,
         **changes: Any,
     ) -> None:
-        """One transition: look it up, save it, write it down, and only then act."""
+        """Make one transition: look it up, save it, note it in the journal, and only then act."""
         before = before or self._now
         if self._transitions.stuck:
             at = (before.attempt.generation, before.attempt.phase)
@@ -236,7 +236,7 @@ class Installation:
         self._transitions.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
 
     def _act(self, after: InstalledModel, effect: Effect) -> None:
-        """The record is on the disk: now it counts."""
+        """Act on a record that is on the disk."""
         self.record = after
         self._device.journal.append(self.model, after.attempt)
         self._effects[effect]()
@@ -251,7 +251,7 @@ class Installation:
         self._apply(event, reason=refused.reason, detail=str(refused)[:2000])
 
     def _awaits(self, generation: int, phase: Phase) -> bool:
-        """Whether an event belongs to what is going on now; a superseded attempt's threads finish late."""
+        """Whether an event belongs to the current attempt; threads of a superseded one finish late."""
         record = self.record
         return bool(record and record.attempt.generation == generation and record.attempt.phase == phase)
 
@@ -322,7 +322,7 @@ class Installation:
         self._download.fetch_rest(manifest, encoding, self._device.slots, lambda: self._apply("downloaded"), self._fail)
 
     def _pick_up(self) -> None:
-        """Go on with a download of the last run: its manifest lies in its folder, and was judged then."""
+        """Resume a download of the last run; its manifest is in its folder and was checked then."""
         blob = BlobRef(sha256=self._now.attempt.manifest or "", size_bytes=self._now.desired.manifest_bytes)
         self._download = Download(self._device.downloads, blob, self._device.fetcher)
         self._download.fetch_manifest(self._plan_again, self._fail)
@@ -365,9 +365,9 @@ class Installation:
     def _end_trial(self) -> None:
         live = self.answering.live
         if live is None or not live.worker.alive:
-            return  # its failure is in the inbox already, or is found at the next look
+            return  # its failure is already in the inbox, or the next check finds it
         if live.asked_since_s < self._trial_ends_s:
-            return  # what it was asked in its trial belongs to it: one that hangs has not held
+            return  # a request that came in the trial belongs to it: a variant that hangs has not held
         live = self.answering.end_trial()
         if live and live.slot.variant == self._now.attempt.variant:
             before = self._now.answering or self._now.previous
@@ -387,7 +387,7 @@ class Installation:
             self._testing.cancel()
             self._testing = None
         if self._candidate:
-            self._candidate.kill()  # it had passed, and that could not be saved before it was superseded
+            self._candidate.kill()  # it passed, but was superseded before that could be saved
             self._candidate = None
         self._disk_wait.stop()
 
@@ -400,8 +400,8 @@ class Installation:
         self.answering.stop()
 
     def _candidate_manifest(self) -> Manifest | None:
-        """The manifest in the candidate's slot, which was made; None, and the attempt has failed, if it rotted."""
+        """The manifest in the candidate's slot; if it has rotted, fails the attempt and returns None."""
         manifest = self._device.slots.manifest(self._now.attempt.variant or "")
         if manifest is None:
-            self._fail(Rejected("blob_corrupt", "the slot's manifest is not what it was"))
+            self._fail(Rejected("blob_corrupt", "the slot's manifest has changed on disk"))
         return manifest

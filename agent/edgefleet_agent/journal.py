@@ -1,4 +1,4 @@
-"""The journal: one line of JSON for every transition, for people and for tests; the state file is the truth."""
+"""The journal: one line of JSON per transition, for people and tests; the state file is the truth."""
 
 import errno
 import json
@@ -16,13 +16,13 @@ MAX_BYTES = 1024 * 1024
 
 
 class Journal:
-    """`journal.jsonl` in the state folder; beyond 1 MB it starts anew and the old one is kept as `.1`."""
+    """`journal.jsonl` in the state folder; beyond 1 MB it becomes `.1` and a new one starts."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "journal.jsonl"
 
     def append(self, model: str, attempt: Attempt) -> None:
-        """Write down how an attempt stands now."""
+        """Note the current state of an attempt."""
         line = {
             "ms": wall_ms(),
             "model": model,
@@ -34,8 +34,8 @@ class Journal:
         try:
             self._append(json.dumps(line).encode() + b"\n")
         except OSError as error:
-            # Nobody acts on the journal: a line that the disk does not take is no reason to stand still.
-            log.warning("the journal has lost a line: %s", error)
+            # Nothing acts on the journal: a lost line must not stop the agent.
+            log.warning("the journal lost a line: %s", error)
         reach("journaled", attempt.phase)
 
     def _append(self, line: bytes) -> None:
@@ -43,7 +43,7 @@ class Journal:
         try:
             before_bytes = os.fstat(descriptor).st_size
             if os.write(descriptor, line) < len(line):
-                os.ftruncate(descriptor, before_bytes)  # half a line would spoil the next one, too
+                os.ftruncate(descriptor, before_bytes)  # half a line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)

@@ -1,7 +1,7 @@
 """The lifecycle of one attempt at one generation: a table, and nothing else.
 
-A row says: in this phase, on this event, the attempt is in that phase, and the agent does this. The phase is on the
-disk before the effect begins. A row that is missing cannot happen; if it does, that is a bug and raises.
+A row says: in this phase, this event moves the attempt to that phase and has that effect. The phase is on the disk
+before the effect begins. A missing row is a bug and raises.
 """
 
 from typing import Literal
@@ -12,42 +12,42 @@ from edgefleet_protocol.phases import ENDED, ON_THE_WAY, Phase
 Event = Literal[
     "desired",  # a generation that is new to this device
     "nothing_wanted",  # its manifest is None
-    "already_answering",  # the variant that is wanted answers already
-    "on_disk",  # the variant lies in a slot
+    "already_answering",  # the wanted variant answers already
+    "on_disk",  # the variant has a slot
     "accepted",  # the manifest fits this device, and the bytes are to be fetched
     "refused",  # the manifest does not fit this device
-    "no_space",  # the disk has not enough room, for now
-    "room",  # it is worth another try
-    "downloaded",  # every byte is there and is what its digest says
+    "no_space",  # the disk is full, for now
+    "room",  # another try is worth it
+    "downloaded",  # every byte is there and matches its digest
     "unpacked",  # the variant is in a slot of its own
     "activate",  # the controller wants it to answer
     "passed",  # the golden set came out as recorded
-    "held",  # answered live for the whole trial
+    "held",  # it answered for the whole trial
     "failed",
-    "failed_alone",  # failed in the trial, and there is no old variant
+    "failed_alone",  # it failed in the trial, without an old variant
     "superseded",  # a higher generation has come
-    "restarted",  # the agent was started and found the attempt in this phase
-    "looping",  # the same, once too often
+    "restarted",  # the agent started and found the attempt in this phase
+    "looping",  # the same, too often
 ]
 Effect = Literal[
     "none",
-    "inspect",  # get the manifest and judge it
-    "wait",  # keep what is here, and look now and then whether there is room
+    "inspect",  # fetch the manifest and check it
+    "wait",  # keep what is here, and check now and then for room
     "stop_answering",
-    "adopt",  # the answering variant answers for this generation from now on
+    "adopt",  # the answering variant now answers for this generation
     "download",
     "unpack",
     "settle",  # wait in the slot until activation is asked for
     "self_test",
     "start_trial",
     "commit",  # the old worker ends
-    "clear",  # stop whatever this attempt had begun; the old variant goes on answering
+    "clear",  # stop what this attempt has begun; the old variant goes on answering
     "roll_back",  # the old variant answers again
-    "fall_silent",  # the trial's variant is stopped and nothing answers
+    "fall_silent",  # stop the trial's variant; nothing answers
 ]
 
 ASSIGNED: Phase = "assigned"
-"""Where every attempt begins: the device has not read it yet."""
+"""Where every attempt begins: the device does not know of it yet."""
 
 # fmt: off
 _TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
@@ -82,7 +82,7 @@ _TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
     ("trial",       "failed"):            ("failed_rolled_back", "roll_back"),
     ("trial",       "failed_alone"):      ("failed_unsafe",      "fall_silent"),
 
-    # A higher generation always wins; what this attempt had begun is undone.
+    # A higher generation always wins; what this attempt has begun is undone.
     ("notified",    "superseded"):        ("superseded",         "clear"),
     ("downloading", "superseded"):        ("superseded",         "clear"),
     ("verified",    "superseded"):        ("superseded",         "clear"),
@@ -90,7 +90,7 @@ _TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
     ("self_test",   "superseded"):        ("superseded",         "clear"),
     ("trial",       "superseded"):        ("superseded",         "roll_back"),
 
-    # After a power cut: what harms nobody goes on; what may have been the cause does not happen twice.
+    # After a power cut: harmless work goes on; what may have caused it is not done twice.
     ("notified",    "restarted"):         ("notified",           "inspect"),
     ("downloading", "restarted"):         ("downloading",        "download"),
     ("verified",    "restarted"):         ("verified",           "unpack"),
@@ -107,10 +107,10 @@ _TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
 
 
 def step(phase: Phase, event: Event) -> tuple[Phase, Effect]:
-    """The next phase, and what to do once it is saved.
+    """The next phase, and the effect once it is saved.
 
     Raises:
-        NoSuchTransition: the table has no such row.
+        NoSuchTransition: the table has no row for them.
     """
     try:
         return _TABLE[phase, event]
@@ -119,12 +119,12 @@ def step(phase: Phase, event: Event) -> tuple[Phase, Effect]:
 
 
 def on_the_way(phase: Phase) -> bool:
-    """Whether an attempt in this phase is still going on."""
+    """Whether an attempt in this phase is under way."""
     return phase in ON_THE_WAY and phase not in ENDED
 
 
 def is_last_word(phase: Phase) -> bool:
-    """Whether nothing follows this end; a superseded attempt has a successor that looks after what it has left."""
+    """Whether nothing follows this phase; a superseded attempt has a successor that cleans up after it."""
     return phase in ENDED and phase != "superseded"
 
 

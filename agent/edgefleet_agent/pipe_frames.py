@@ -13,12 +13,12 @@ MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 _LENGTHS = struct.Struct(">II")
 _READ_BYTES = 64 * 1024
 _SAME_S = 0.05
-"""Timeouts that differ by less are one: setting a timeout is a system call."""
+"""Timeouts that differ by less count as equal: setting one is a system call."""
 _KNOWN_HEADER_BYTES = 4096
 
 
 class FrameError(Exception):
-    """The other end has gone, or speaks something else."""
+    """The other end has closed, or sent something other than a frame."""
 
 
 def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s: float | None) -> None:
@@ -26,12 +26,12 @@ def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s:
 
     Raises:
         TimeoutError: the other end did not read it within `timeout_s`.
-        FrameError: the other end has gone, or the header holds what JSON cannot say.
+        FrameError: the other end has closed, or the header cannot be written as JSON.
     """
     try:
         text = to_json(header)
     except ValueError as error:
-        raise FrameError(f"a header that is no JSON: {error}") from None
+        raise FrameError(f"the header cannot be written as JSON: {error}") from None
     _allow(pipe, timeout_s)
     try:
         pipe.sendall(_LENGTHS.pack(len(text), len(payload)) + text + payload)
@@ -51,9 +51,9 @@ def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) 
 
     Raises:
         TimeoutError: nothing came in time.
-        FrameError: the other end has gone, or what came is no frame.
+        FrameError: the other end has closed, or sent something other than a frame.
     """
-    # One request is under way at a time, so that nothing follows a frame: most come whole, in one read.
+    # One request is under way at a time, so nothing follows a frame, and most arrive in one read.
     data = _read(pipe, 0, 1, None if timeout_s is None else time.monotonic() + timeout_s)
     deadline = time.monotonic() + rest_s
     if len(data) < _LENGTHS.size:
@@ -74,18 +74,18 @@ def _header(text: bytes) -> dict[str, Any]:
     try:
         header = from_json(text)
     except ValueError:
-        raise FrameError("a frame whose header is no JSON") from None
+        raise FrameError("the header of a frame is not JSON") from None
     if not isinstance(header, dict):
-        raise FrameError("a frame whose header is no object")
+        raise FrameError("the header of a frame is not an object")
     return header
 
 
 _known_header = lru_cache(maxsize=64)(_header)
-"""One request is described as the next: whoever receives a header must not change it."""
+"""Requests repeat their headers. The result is shared: never change it."""
 
 
 def _allow(pipe: socket.socket, timeout_s: float | None) -> None:
-    """Bound what the pipe may take from here on."""
+    """Set the pipe's timeout, unless it is about the same already."""
     wanted = None if timeout_s is None else max(timeout_s, 0.001)
     now = pipe.gettimeout()
     if now != wanted and (now is None or wanted is None or abs(now - wanted) > min(_SAME_S, wanted / 2)):
@@ -93,7 +93,7 @@ def _allow(pipe: socket.socket, timeout_s: float | None) -> None:
 
 
 def _read(pipe: socket.socket, have: int, need: int, deadline: float | None) -> bytes:
-    """What brings `have` bytes to at least `need`."""
+    """Read until there are at least `need` bytes, of which `have` are there."""
     parts = []
     while have < need:
         _allow(pipe, None if deadline is None else deadline - time.monotonic())

@@ -1,4 +1,4 @@
-"""`edgefleet-agent check`: whether an agent with these settings would work here; changes nothing that runs."""
+"""`edgefleet-agent check`: whether an agent with these settings would work here; safe beside a running one."""
 
 import base64
 import json
@@ -16,9 +16,9 @@ from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_profiles.parts import is_generic
 
 ENOUGH_MB = 100
-"""Room for a few variants of small models, each twice, and the telemetry spool."""
+"""Room for a few small models, two variants of each, and the telemetry spool."""
 MB = 1024 * 1024
-# y = x + x for one float: the smallest graph that shows that onnxruntime runs here (opset 13).
+# y = x + x for one float (opset 13): the smallest graph that shows that onnxruntime works.
 TINY_MODEL = base64.b64decode(
     "CAcSADo1Cg4KAXgKAXgSAXkiA0FkZBIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0="
 )
@@ -27,7 +27,7 @@ ONE, TWO = b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found; `text` says what is there, or what to do."""
+    """The result of one check; `text` says what was found, or what to do."""
 
     check: str
     ok: bool
@@ -35,7 +35,7 @@ class CheckResult:
 
 
 def run_checks(settings: Settings) -> list[CheckResult]:
-    """Check everything, also after a failure."""
+    """Run every check, also after a failure."""
     checks: dict[str, Callable[[Settings], str]] = {
         "disk": _disk,
         "profile": _profile,
@@ -46,7 +46,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
 
 
 def show_checks(settings: Settings, as_json: bool) -> int:
-    """Print what was found; 0 when everything is as it should be, 1 otherwise."""
+    """Print the results; returns 0 if every check passed, else 1."""
     found = run_checks(settings)
     if as_json:
         ready = all(finding.ok for finding in found)
@@ -70,7 +70,7 @@ def _disk(settings: Settings) -> str:
         pass
     free_mb = shutil.disk_usage(settings.state).free // MB
     if free_mb < ENOUGH_MB:
-        raise AgentError(f"{free_mb} MB are free for {settings.state}: make room, {ENOUGH_MB} MB at least")
+        raise AgentError(f"only {free_mb} MB are free for {settings.state}: make room for at least {ENOUGH_MB} MB")
     return f"{free_mb} MB are free for {settings.state}"
 
 
@@ -97,5 +97,5 @@ def _inference(settings: Settings) -> str:
         finally:
             worker.kill()
     if answer.payload != TWO:
-        raise AgentError("onnxruntime adds one and one to something else: reinstall it for this processor")
+        raise AgentError("onnxruntime computes 1 + 1 wrong: reinstall it for this processor")
     return f"onnxruntime {onnxruntime_version()} answers in a worker of its own"

@@ -1,4 +1,4 @@
-"""What the agent remembers of each model, saved before it is acted on."""
+"""What the agent knows of each model, saved before it acts on it."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +17,11 @@ STATE_VERSION = 1
 
 
 class InstalledModel(BaseModel):
-    """One model on this device: what is wanted, how the attempt at it stands, and what lies on the disk.
+    """One model on this device: what is wanted, the state of the attempt, and what is on the disk.
 
-    `answering` and `previous` are variants with a slot; during a trial `answering` is still the old one, because
-    that is where a power cut leads back to. `synced_chunks` is how far the download was at the last start. `lost` is
-    the variant that answered and whose slot has rotted, until another one is committed.
+    `answering` and `previous` are variants with a slot; during a trial `answering` is still the old one, to which a
+    power cut leads back. `synced_chunks` is the progress of the download at the last start. `lost` is the variant
+    that answered until its slot rotted; it stays until another one is committed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,14 +40,14 @@ class InstalledModel(BaseModel):
         return self.slots.get(self.answering) if self.answering else None
 
     def is_activated_by(self, desired: DesiredModel) -> bool:
-        """Whether `desired` lets the attempt that is under way go on to answer, and changes nothing else."""
+        """Whether `desired` only activates the attempt that is under way."""
         mine = self.desired
         same = desired.generation == mine.generation and desired.manifest == mine.manifest
         return same and desired.activate and not mine.activate and on_the_way(self.attempt.phase)
 
 
 def begun(record: InstalledModel | None, desired: DesiredModel) -> InstalledModel:
-    """A record at the beginning of an attempt."""
+    """A record at the start of an attempt."""
     attempt = Attempt(generation=desired.generation, rollout=desired.rollout, manifest=desired.manifest, phase=ASSIGNED)
     fresh = {"desired": desired, "attempt": attempt, "synced_chunks": 0}
     return record.model_copy(update=fresh) if record else InstalledModel.model_validate(fresh)
@@ -73,7 +73,7 @@ class Records(BaseModel):
 
 
 class RecordFile:
-    """The state file of a device: read once at start, replaced at every change."""
+    """The state file of a device: read once at the start, replaced at every change."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "state.json"
@@ -86,22 +86,22 @@ class RecordFile:
         except FileNotFoundError:
             return Records()
         except (ValidationError, ValueError) as error:
-            # A device in the field must come back: the controller tells it again what to run.
+            # A device in the field must come back; the controller will tell it again what to run.
             self.set_aside = f"state.json cannot be read and was set aside as state.json.broken: {str(error)[:200]}"
             with suppress(OSError):
                 self._path.replace(self._path.with_name("state.json.broken"))
             return Records()
 
     def save(self, model: str, record: InstalledModel) -> None:
-        """Put one model's record on the disk; when this returns, it is there.
+        """Save one model's record durably.
 
         Raises:
-            OSError: the disk did not take it, and what was there stands.
+            OSError: it cannot be saved; the old record stays.
         """
         reach("saving", record.attempt.phase)
         models = self.models | {model: record}
         told = Records(models=models).model_dump_json(exclude_none=True).encode()
-        # A direction to go back must be taken on a full disk, too.
+        # An order to roll back must work on a full disk, too.
         replace_file(self._path, told, keep_room=True)
         self.models = models
         reach("saved", record.attempt.phase)

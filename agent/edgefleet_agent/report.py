@@ -1,4 +1,4 @@
-"""The report: a complete snapshot of the device, made from the installations. No I/O."""
+"""The models' part of a report. No I/O."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from edgefleet_protocol.messages import ReportedModel
 
 
 def report_models(installations: Mapping[str, Installation]) -> dict[str, ReportedModel]:
-    """What is reported of every model: what answers this moment, what lies on disk, and the last attempt."""
+    """The report of every model: what answers now, what is on disk, and the last attempt."""
     return {name: shown for name, one in installations.items() if (shown := _model(one))}
 
 

@@ -1,7 +1,7 @@
-"""The head of an HTTP/1.1 request, as far as an endpoint for applications needs it (RFC 9112, sections 3 and 5).
+"""The head of an HTTP/1.1 request, as far as the endpoint needs it (RFC 9112, sections 3 and 5).
 
-The standard library hands headers to its mail parser: that takes ten times as long on a device, and what follows a
-line that is no header it takes for the body.
+The standard library parses headers as mail: that takes ten times as long on a device, and treats everything after a
+malformed header as the body.
 """
 
 import re
@@ -16,7 +16,7 @@ _VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 
 
 class HeadError(Exception):
-    """A request that cannot be read; `status` is what its client is told."""
+    """A malformed request; `status` is the HTTP status of the reply."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -25,7 +25,7 @@ class HeadError(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """What is asked: the path without its query, and headers by lower-case name, values of one name joined."""
+    """A request's head: the path without its query, and headers by lower-case name, repeated ones joined."""
 
     method: str
     path: str
@@ -34,12 +34,12 @@ class Head:
 
     @property
     def has_body(self) -> bool:
-        """Whether something follows that would be read as the next request."""
+        """Whether a body follows, which would be read as the next request."""
         return "content-length" in self.fields or "transfer-encoding" in self.fields
 
     @property
     def waits(self) -> bool:
-        """Whether the client waits to be told that its body is wanted."""
+        """Whether the client waits for `100 Continue`."""
         return self.fields.get("expect", "").lower() == "100-continue"
 
 
@@ -47,11 +47,11 @@ def read(stream: BufferedIOBase) -> Head | None:
     """Read the head of the next request; None when the client has left.
 
     Raises:
-        HeadError: it cannot be read.
+        HeadError: it is malformed.
     """
     line = stream.readline(MAX_LINE_BYTES + 1)
     if len(line) > MAX_LINE_BYTES:
-        raise HeadError(414, f"the first line takes more than {MAX_LINE_BYTES} bytes")
+        raise HeadError(414, f"the request line is longer than {MAX_LINE_BYTES} bytes")
     if not line:
         return None
     method, path, older = _request_line(line)
@@ -63,30 +63,30 @@ def read(stream: BufferedIOBase) -> Head | None:
 
 
 def _request_line(line: bytes) -> tuple[str, str, bool]:
-    """Method, path, and whether HTTP/1.0 is spoken."""
+    """Method, path, and whether the client speaks HTTP/1.0."""
     words = line.decode("latin-1").split()
     version = _VERSION.fullmatch(words[2]) if len(words) == 3 else None
     if version is None:
-        raise HeadError(400, "a request begins with a method, a path and HTTP/1.1")
+        raise HeadError(400, "a request line is METHOD PATH HTTP/1.1")
     if version[1] != "1":
-        raise HeadError(505, "HTTP/1.1 is spoken here")
+        raise HeadError(505, "only HTTP/1.1 is supported")
     return words[0], words[1].partition("?")[0], version[2] == "0"
 
 
 def _fields(stream: BufferedIOBase) -> dict[str, str] | None:
-    """The headers, up to the empty line; None when the client left in the middle of them."""
+    """The headers, up to the empty line; None when the client left before it."""
     found: dict[str, str] = {}
     for _ in range(MAX_HEADERS + 1):
         line = stream.readline(MAX_LINE_BYTES + 1)
         if line in (b"\r\n", b"\n"):
             return found
         if len(line) > MAX_LINE_BYTES:
-            raise HeadError(431, f"a header takes more than {MAX_LINE_BYTES} bytes")
+            raise HeadError(431, f"a header is longer than {MAX_LINE_BYTES} bytes")
         if not line.endswith(b"\n"):
             return None
         name, colon, value = line.decode("latin-1").partition(":")
         name, value = name.lower(), value.strip()
         if not colon or not _NAME.fullmatch(name):
-            raise HeadError(400, "a line of the headers is none")
+            raise HeadError(400, "a header line is malformed: write NAME: VALUE")
         found[name] = f"{found[name]}, {value}" if name in found else value
-    raise HeadError(431, f"there are more than {MAX_HEADERS} headers")
+    raise HeadError(431, f"the request has more than {MAX_HEADERS} headers")

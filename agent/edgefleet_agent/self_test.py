@@ -1,4 +1,4 @@
-"""A candidate's self-test: load it in a worker of its own, and hold its golden answers against the recorded ones."""
+"""A candidate's self-test: load it in a worker of its own and compare its golden answers with the recorded ones."""
 
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.checks import check_golden
@@ -12,7 +12,7 @@ from edgefleet_protocol.phases import ReasonCode
 
 
 class SelfTest:
-    """One self-test; `run` blocks, so it belongs on a thread; its outcome is posted as `SelfTested`."""
+    """One self-test; `run` blocks, so it needs a thread, and posts `SelfTested`."""
 
     def __init__(self, model: str, slot: Slot, device: Device) -> None:
         self._model, self._slot, self._device = model, slot, device
@@ -20,7 +20,7 @@ class SelfTest:
         self._cancelled = False
 
     def run(self) -> None:
-        """Test the candidate; when it passes, its worker is warm and goes with the event."""
+        """Test the candidate; if it passes, the event carries its warm worker."""
         refused = None
         try:
             self._test()
@@ -32,7 +32,7 @@ class SelfTest:
         self._device.post(SelfTested(self._model, self._slot.generation, placed, refused))
 
     def cancel(self) -> None:
-        """End the worker; what `run` posts then is of no interest any more."""
+        """End the worker; ignore what `run` posts afterwards."""
         self._cancelled = True
         if self._placed:
             self._placed.kill()
@@ -40,7 +40,7 @@ class SelfTest:
     def _test(self) -> None:
         slots, variant = self._device.slots, self._slot.variant
         if not slots.intact(variant):
-            raise Rejected("blob_corrupt", "the slot's files are not what its manifest says")
+            raise Rejected("blob_corrupt", "the slot's files do not match its manifest")
         self._placed = placed = self._device.start(self._slot)
         reach("candidate_loaded")
         if self._cancelled:

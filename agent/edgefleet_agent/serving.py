@@ -1,4 +1,4 @@
-"""Requests of applications, whatever carries them: inference, metadata, readiness and labels."""
+"""Requests of applications: inference, metadata, readiness and labels. Independent of the transport."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from edgefleet_agent.telemetry import Key, Recorder
 
 @dataclass(frozen=True)
 class Body:
-    """A reply: its bytes, and how many of them are JSON when raw tensors follow."""
+    """The body of a reply: its bytes, and how many of them are JSON when raw tensors follow."""
 
     data: bytes
     header_length: int | None = None
@@ -25,8 +25,8 @@ class Serving:
     """What applications may ask of this device; any thread may call.
 
     Args:
-        recorder: where every answer is counted.
-        status: gives the device's report, as JSON.
+        recorder: counts every answer.
+        status: returns the device's report, as JSON.
     """
 
     def __init__(self, recorder: Recorder, status: Callable[[], bytes]) -> None:
@@ -36,12 +36,12 @@ class Serving:
         self.status = status
 
     def add(self, model: str, answering: Answering) -> None:
-        """Let applications ask for a model."""
+        """Make a model available."""
         with self._lock:
             self._models = self._models | {model: answering}
 
     def ready(self) -> bool:
-        """Whether at least one model answers, and none is waited for."""
+        """Whether there is a model, and every model answers."""
         models = self._models.values()
         return bool(models) and all(answering.live for answering in models)
 
@@ -49,11 +49,11 @@ class Serving:
         """What answers for a model.
 
         Raises:
-            RequestError: 503 when no variant answers yet, 404 for another model or version.
+            RequestError: 503 when no variant answers yet, 404 for an unknown model or version.
         """
         answering = self._models.get(model)
         if answering is None and self._models:
-            raise RequestError(404, f"there is no model '{model[:100]}' here: the models are {sorted(self._models)}")
+            raise RequestError(404, f"unknown model '{model[:100]}': the models here are {sorted(self._models)}")
         live = answering.live if answering else None
         if live is None:
             raise RequestError(503, f"model '{model[:100]}' is not ready: no variant answers yet")
@@ -62,7 +62,7 @@ class Serving:
         return live
 
     def metadata(self, model: str, version: str | None) -> dict[str, Any]:
-        """The model's metadata, as the protocol has it; `parameters` say which variant answers."""
+        """The model's metadata, as the protocol defines it; `parameters` say which variant answers."""
         live = self.placed(model, version)
         core = live.manifest.core
         return {
@@ -83,7 +83,7 @@ class Serving:
         """Answer an inference request.
 
         Raises:
-            RequestError: the request is wrong (400), unknown (404), or cannot be answered now (500, 503).
+            RequestError: the request is invalid (400), names an unknown model (404), or cannot be answered (500, 503).
         """
         began_s = time.monotonic()
         live = self.placed(model, version)
@@ -110,17 +110,17 @@ class Serving:
         return Body(data, json_bytes)
 
     def feedback(self, given: Any) -> dict[str, Any]:
-        """Count the truth about an earlier request: {"model", "id", "label" or "labels"}.
+        """Count the true labels of an earlier request: {"model", "id", "label" or "labels"}.
 
         Raises:
-            RequestError: 404 for an id that is not known, 400 for anything else that is wrong.
+            RequestError: 404 for an unknown id, 400 for anything else.
         """
         if not isinstance(given, dict):
-            raise RequestError(400, "feedback is an object with model, id, and label or labels")
+            raise RequestError(400, "feedback must be an object with model, id, and label or labels")
         model, request_id = given.get("model"), given.get("id")
         labels = given["labels"] if "labels" in given else [given.get("label")]
         if not isinstance(model, str) or not isinstance(request_id, str):
-            raise RequestError(400, "feedback needs 'model' and 'id' as texts")
+            raise RequestError(400, "feedback needs 'model' and 'id' as strings")
         if not isinstance(labels, list) or not all(_is_label(label) for label in labels):
             raise RequestError(
                 400, "feedback needs 'label', a class index or a label text, or 'labels', a list of them"
@@ -130,7 +130,7 @@ class Serving:
         except ValueError as error:
             raise RequestError(400, str(error)) from None
         if counted is None:
-            raise RequestError(404, f"no answer with id '{request_id[:100]}' is remembered for model '{model[:100]}'")
+            raise RequestError(404, f"no recent answer of model '{model[:100]}' has the id '{request_id[:100]}'")
         return {"counted": counted}
 
 

@@ -1,4 +1,4 @@
-"""The session: one loop that owns all state. Events come in, effects go out; everything else is elsewhere."""
+"""The session: one loop that owns all state and turns events into effects."""
 
 import logging
 import random
@@ -57,7 +57,7 @@ from edgefleet_protocol.messages import (
 log = logging.getLogger("edgefleet.agent")
 
 SWITCHES: frozenset[Effect] = frozenset({"start_trial", "roll_back", "fall_silent", "stop_answering", "adopt"})
-"""Effects after which another variant, or none, answers: the open windows end there."""
+"""Effects that change which variant answers, if any: the open windows end there."""
 POLL_S = 0.5
 RESEND_HEARTBEATS = 0.5
 
@@ -66,9 +66,9 @@ class Session:
     """One run of the agent on one device.
 
     Args:
-        settings: the operator's.
+        settings: the operator's settings.
         described: what the device is.
-        identity: which life and boot of it this is.
+        identity: which life and boot this is.
     """
 
     def __init__(self, settings: Settings, described: Described, identity: Identity) -> None:
@@ -94,7 +94,7 @@ class Session:
         self._report_at_s, self._window_at_s = now_s + heartbeat_s, now_s + settings.window_s
 
     def run(self) -> None:
-        """Wake up, connect, and turn events into effects until the system asks us to end."""
+        """Resume, connect, and handle events until the system asks the agent to end."""
         self._listen()
         self._wake()
         self._bus.start()
@@ -183,10 +183,10 @@ class Session:
 
     def _desired(self, payload: bytes) -> None:
         if not payload:
-            return  # a retained message that was cleared: the controller has forgotten us, and we go on as we are
+            return  # the retained message was cleared: the controller has forgotten us, and nothing changes
         wanted = decode(DesiredState, payload).models
         if len(self._installations.keys() | wanted.keys()) > MAX_MODELS:
-            raise MalformedMessage(f"more than {MAX_MODELS} models are too many for one device")
+            raise MalformedMessage(f"more than {MAX_MODELS} models on one device")
         for model, desired in wanted.items():
             reach("desired_received")
             self._installation(model).desire(desired)
@@ -194,7 +194,7 @@ class Session:
     def _acked(self, payload: bytes) -> None:
         acked = decode(Acked, payload)
         if is_copy(self._identity, self._reports, acked):
-            self._begin_anew("the state folder was copied or restored, and has gone on without us", acked.through)
+            self._begin_anew("the state folder was copied or restored, and another life goes on with it", acked.through)
         else:
             self._spool.acked(acked.incarnation, acked.through)
 
@@ -203,11 +203,11 @@ class Session:
         return Presence(online=True, incarnation=self._identity.incarnation, boot=self._identity.boot)
 
     def _begin_anew(self, why: str, through: int = 0) -> None:
-        """Go on under another incarnation: the numbers that this one has given are not ours to go on from."""
+        """Go on under another incarnation: this one's numbers are no longer ours to continue."""
         left = self._identity.incarnation
         self._identity, self._reports = begin_anew(self._settings.state), 0
         self._late = [self._identity.file]
-        log.warning("%s: incarnation %s is left, ours is %s from now on", why, left, self._identity.incarnation)
+        log.warning("%s: leaving incarnation %s, going on as %s", why, left, self._identity.incarnation)
         self._spool.begin_anew(self._identity.incarnation, through)
         self._bus.introduce_as(self._presence)
 
@@ -232,7 +232,7 @@ class Session:
     # ---- time ----------------------------------------------------------------------------------------------------
 
     def _tick(self) -> float:
-        """Do what is due; gives the seconds until something may be due again."""
+        """Do what is due; returns the seconds until something may be due again."""
         now_s = time.monotonic()
         if self._spool.lost:
             self._begin_anew(self._spool.lost)
@@ -256,7 +256,7 @@ class Session:
                 self._spool.add(left)
 
     def _say(self, now_s: float) -> None:
-        """Report the whole of it; the next one is due after a heartbeat, a tenth more or less."""
+        """Send a complete report; the next is due after a heartbeat, give or take a tenth."""
         self._changed = False
         self._report_at_s = now_s + self._settings.heartbeat_s * random.uniform(0.9, 1.1)
         self._settle()
@@ -266,7 +266,7 @@ class Session:
         reach("report_sent")
 
     def _settle(self) -> None:
-        """Write what a full disk has not taken before."""
+        """Write what could not be written before."""
         for file in self._late:
             file.settle()
         if self._spool.trouble:
@@ -294,7 +294,7 @@ class Session:
         )
 
     def _end(self) -> None:
-        """End within two seconds: the workers, the endpoint, a last word to the broker, the files."""
+        """End within two seconds: workers, connection, endpoint and files."""
         self._watchdog.stopping()
         for installation in self._installations.values():
             installation.stop()

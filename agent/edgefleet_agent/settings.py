@@ -1,4 +1,4 @@
-"""What the operator decides: a TOML file, over it EDGEFLEET_* variables, over these the command line."""
+"""Settings: from a TOML file, overridden by EDGEFLEET_* variables, overridden by the command line."""
 
 import os
 import tomllib
@@ -17,7 +17,7 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
 class BrokerSettings(BaseModel):
-    """Where the broker is, and how it knows us; the password is read from its file at every connect."""
+    """The broker's address and our login; the password is read from its file at every connect."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,7 +29,7 @@ class BrokerSettings(BaseModel):
     password_file: Path | None = None
 
     def password(self) -> str | None:
-        """The password, when there is a file for it."""
+        """The password, if there is a file with it."""
         return self.password_file.read_text().strip() if self.password_file else None
 
 
@@ -68,10 +68,10 @@ class Settings(BaseModel):
 
     @property
     def broker_settings(self) -> BrokerSettings:
-        """The broker's address, taken apart.
+        """The parts of the broker's address.
 
         Raises:
-            SettingsError: it is no mqtt:// or mqtts:// address.
+            SettingsError: it is not an mqtt:// or mqtts:// address.
         """
         try:
             url = urlsplit(self.broker)
@@ -79,7 +79,7 @@ class Settings(BaseModel):
         except ValueError:
             url, port = urlsplit(""), None
         if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
-            raise SettingsError(f"broker '{self.broker}' is no address: write mqtt://HOST:PORT or mqtts://HOST:PORT")
+            raise SettingsError(f"invalid broker '{self.broker}': write mqtt://HOST:PORT or mqtts://HOST:PORT")
         tls = url.scheme == "mqtts"
         return BrokerSettings(
             host=url.hostname,
@@ -95,35 +95,35 @@ class Settings(BaseModel):
         """Host and port of the endpoint.
 
         Raises:
-            SettingsError: not HOST:PORT.
+            SettingsError: it is not HOST:PORT.
         """
         host, _, port = self.http.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
-            raise SettingsError(f"http '{self.http}' is no address: write HOST:PORT, such as 127.0.0.1:8080")
+            raise SettingsError(f"invalid http '{self.http}': write HOST:PORT, such as 127.0.0.1:8080")
         return host, int(port)
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
-    """Lay the layers over each other and check the whole.
+    """Merge the layers and validate the result.
 
     Args:
-        flags: what the command line gave, by setting; `config` names the file.
+        flags: the command line, by setting; `config` names the file.
         environment: EDGEFLEET_DEVICE and so on: the setting's name in capitals.
 
     Raises:
-        SettingsError: in one line, what is missing or wrong.
+        SettingsError: what is missing or wrong, in one line.
     """
     fields = Settings.model_fields
     variables = {name: environment[PREFIX + name.upper()] for name in fields if PREFIX + name.upper() in environment}
     config = flags.get("config") or environment.get(PREFIX + "CONFIG")
     merged: dict[str, Any] = {}
     for layer in (_read(Path(config)) if config else {}, variables, {k: v for k, v in flags.items() if k != "config"}):
-        # The two ways to name the hardware replace each other.
+        # Each of the two ways to name the hardware replaces the other.
         if layer.keys() & {"hardware", "simulate_hardware"}:
             merged = {k: v for k, v in merged.items() if k not in ("hardware", "simulate_hardware")}
         merged |= layer
     if merged.get("hardware") and merged.get("simulate_hardware"):
-        raise SettingsError("hardware and simulate_hardware are both given: name one")
+        raise SettingsError("hardware and simulate_hardware exclude each other: set one")
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
@@ -146,5 +146,5 @@ def _first_fault(error: ValidationError) -> str:
         flag = "--" + name.replace("_", "-")
         return f"'{name}' is not set: give {flag}, {PREFIX}{name.upper()}, or {name} = ... in the --config file"
     if fault["type"] == "extra_forbidden":
-        return f"there is no setting '{name}': correct its spelling or remove it"
+        return f"unknown setting '{name}': correct its spelling or remove it"
     return f"'{name}' is {str(fault['input'])[:100]!r}: {fault['msg']}"

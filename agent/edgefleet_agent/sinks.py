@@ -1,4 +1,4 @@
-"""Where the chunks of one blob gather: small blobs in memory, encodings in a file that survives a power cut."""
+"""Collect the chunks of one blob: a small blob in memory, an encoding in a file that survives a power cut."""
 
 import base64
 import json
@@ -26,44 +26,44 @@ from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.manifest import BlobRef, Encoding
 
 SYNC_EVERY_S = 0.5
-SYNC_EVERY_BYTES = 4_000_000  # on the fastest links; each sync costs as much as some chunks do
+SYNC_EVERY_BYTES = 4_000_000  # for fast links; a sync costs as much as several chunks
 MAX_WRONG_BLOBS = 3
 
 
 Fate = Literal["stored", "repeated", "wrong"]
-"""What became of a chunk: new and kept, here already, or none of this blob's."""
+"""What became of a chunk: new and kept, already here, or not of this blob."""
 
 
 class Sink(Protocol):
-    """One blob on its way in."""
+    """One blob that is being received."""
 
     blob: BlobRef
     chunk_bytes: int
     wants: int
-    """How often it was asked for."""
+    """How often it was requested."""
     wrong: int
-    """How many chunks came that were not this blob's."""
+    """How many chunks did not belong to this blob."""
 
     @property
     def received(self) -> Bitmap:
-        """The chunks that are here."""
+        """The chunks received so far."""
 
     def put(self, index: int, data: bytes) -> Fate:
         """Take a chunk.
 
         Raises:
-            Refused: blob_corrupt, the whole blob is not what its name says.
+            Rejected: blob_corrupt, the whole blob does not match its digest.
         """
 
     def sync(self, force: bool = False) -> None:
-        """Put what has gathered on the disk, when it is time or when `force` says so."""
+        """Sync received chunks when it is time, or now with `force`."""
 
 
 class MemorySink:
-    """A blob of at most 1 MB without a hash list: gathered in memory and verified whole.
+    """A blob of at most 1 MB without a hash list: collected in memory and verified as a whole.
 
     Raises:
-        Refused: manifest_invalid, the blob is too large for this way.
+        Rejected: manifest_invalid, the blob is too large.
     """
 
     def __init__(self, blob: BlobRef, chunk_bytes: int = SMALL_BLOB_CHUNK_BYTES) -> None:
@@ -78,7 +78,7 @@ class MemorySink:
         self._wrong_blobs = 0
 
     def put(self, index: int, data: bytes) -> Fate:
-        """Take a chunk of the right size; when all are here and are not the blob, all are asked for again."""
+        """Take a chunk of the right size; a complete blob with the wrong digest starts anew."""
         if index in self.received:
             return "repeated"
         if index >= self.received.count or len(data) != chunk_size(index, self.blob.size_bytes, self.chunk_bytes):
@@ -92,12 +92,12 @@ class MemorySink:
             self._wrong_blobs += 1
             if self._wrong_blobs >= MAX_WRONG_BLOBS:
                 raise Rejected(
-                    "blob_corrupt", f"blob {self.blob.sha256} came {self._wrong_blobs} times and was another"
+                    "blob_corrupt", f"blob {self.blob.sha256} arrived {self._wrong_blobs} times with another digest"
                 )
         return "stored"
 
     def sync(self, force: bool = False) -> None:
-        """Nothing of this is kept."""
+        """Nothing is on the disk to sync."""
 
     def data(self) -> bytes:
         """The whole blob, once it is complete."""
@@ -107,16 +107,16 @@ class MemorySink:
 class FileSink:
     """An encoding: chunks whose hash matches go to a preallocated file, then into the bitmap beside it.
 
-    The bitmap on the disk never claims more than is synced: first the data is synced, then the bitmap replaced.
+    The bitmap on the disk never claims more than is synced: the data is synced first, then the bitmap replaced.
 
     Args:
-        path: the file; `path` + `.bitmap` is the bitmap, with the seconds and requests spent so far.
-        encoding: what is fetched.
+        path: the file; `path` + `.bitmap` is the bitmap, with the seconds and requests used so far.
+        encoding: what to fetch.
         hashes: its hash list.
-        began_s: when this run of the agent began to download for the attempt, on the monotonic clock.
+        began_s: when this run of the agent began the download, on the monotonic clock.
 
     Raises:
-        Refused: manifest_invalid, the hash list has another length; no_space, the file cannot be made.
+        Rejected: manifest_invalid, the hash list has the wrong length; no_space, the file cannot be created.
     """
 
     def __init__(self, path: Path, encoding: Encoding, hashes: bytes, began_s: float) -> None:
@@ -138,11 +138,11 @@ class FileSink:
 
     @property
     def seconds(self) -> float:
-        """How long the attempt has been downloading, earlier runs of the agent included."""
+        """How long the attempt has been downloading, including earlier runs of the agent."""
         return self.seconds_before + time.monotonic() - self._began_s
 
     def put(self, index: int, data: bytes) -> Fate:
-        """Take a chunk whose hash is the one in the list, whatever came under this number before."""
+        """Take a chunk whose hash matches the list."""
         own = index < self.received.count and len(data) == chunk_size(index, self.blob.size_bytes, self.chunk_bytes)
         if not own or chunk_hash(data) != self._hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]:
             self.wrong += 1
@@ -176,7 +176,7 @@ class FileSink:
         self._unsynced, self._synced_at_s = 0, time.monotonic()
 
     def close(self) -> None:
-        """Put what is here on the disk, if it takes it, and close the file: what is not synced is fetched again."""
+        """Sync if possible, and close the file; chunks that were not synced are fetched again."""
         with suppress(OSError):
             self.sync(force=True)
         os.close(self._descriptor)
@@ -195,7 +195,7 @@ class FileSink:
         return received
 
     def _reserve(self) -> None:
-        # Reserved now, so that a full disk is found before the download and not in the middle of it.
+        # Reserve now, to find a full disk before the download and not in the middle of it.
         try:
             os.posix_fallocate(self._descriptor, 0, max(self.blob.size_bytes, 1))
             os.ftruncate(self._descriptor, self.blob.size_bytes)
@@ -208,7 +208,7 @@ class FileSink:
 
 
 def bitmap_path(path: Path) -> Path:
-    """Where the bitmap of a partial file lies."""
+    """The path of a partial file's bitmap."""
     return path.with_name(f"{path.name}.bitmap")
 
 

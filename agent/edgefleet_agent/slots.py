@@ -1,4 +1,4 @@
-"""Slots: variants on the disk, `slots/VARIANT/{model.onnx,manifest.json,golden.npz}`; they appear by one rename."""
+"""Slots: variants on disk, `slots/VARIANT/{model.onnx,manifest.json,golden.npz}`; each appears by one rename."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,7 @@ MODEL, MANIFEST, GOLDEN = "model.onnx", "manifest.json", "golden.npz"
 
 
 class Slots:
-    """The slots of one device, whichever model they belong to."""
+    """The slots of one device, of all its models."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "slots"
@@ -29,7 +29,7 @@ class Slots:
         return self._folder / variant
 
     def manifest(self, variant: str) -> Manifest | None:
-        """The manifest of a variant that lies here; None when it does not, or is not what it was."""
+        """The manifest of a variant; None if the slot is missing or its manifest has changed on disk."""
         try:
             data = (self.path(variant) / MANIFEST).read_bytes()
             manifest = verify(data, digest(data))
@@ -38,7 +38,7 @@ class Slots:
         return manifest if manifest.variant == variant else None
 
     def intact(self, variant: str) -> bool:
-        """Whether a variant lies here and its file is still what its manifest says."""
+        """Whether a variant has a slot whose files still match its manifest."""
         manifest = self.manifest(variant)
         if manifest is None:
             return False
@@ -48,7 +48,7 @@ class Slots:
         )
 
     def golden(self, sha256: str) -> bytes | None:
-        """A golden set that a slot holds: all variants of a model share one."""
+        """A golden set from any slot: all variants of a model share one."""
         for path in self._folder.glob(f"*/{GOLDEN}"):
             if digest(data := path.read_bytes()) == sha256:
                 return data
@@ -58,13 +58,13 @@ class Slots:
         """Unfold an encoding, verify the model, and make a slot of it.
 
         Args:
-            manifest_bytes: the variant's manifest as it came, already verified.
+            manifest_bytes: the variant's verified manifest.
             golden: its golden set.
-            encoding: the file with the zstd frame, already verified; it is never wholly in memory.
-            scratch: a folder on the same disk where the slot is made ready.
+            encoding: the verified file with the zstd frame; it is never wholly in memory.
+            scratch: a folder on the same disk, to prepare the slot in.
 
         Raises:
-            Refused: blob_corrupt, the model is not what the manifest says; no_space.
+            Rejected: blob_corrupt, the model does not match its manifest; no_space.
         """
         manifest = decode(Manifest, manifest_bytes)
         onnx = manifest.core.onnx
@@ -93,17 +93,17 @@ class Slots:
             raise Rejected("no_space", f"the slot cannot be written: {error.strerror}") from None
 
     def renew_manifest(self, variant: str, manifest_bytes: bytes) -> None:
-        """Keep another manifest of a variant that lies here already; the same one asks nothing of the disk.
+        """Replace the manifest in a variant's slot; the same manifest is not written again.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the manifest cannot be written.
         """
         if self.manifest_bytes(variant) != manifest_bytes:
             replace_file(self.path(variant) / MANIFEST, manifest_bytes)
         reach("manifest_renewed")
 
     def manifest_bytes(self, variant: str) -> bytes:
-        """The manifest of a variant that lies here, as it came."""
+        """The manifest in a variant's slot, byte by byte."""
         return (self.path(variant) / MANIFEST).read_bytes()
 
     def collect(self, keep: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""The spool: telemetry windows wait on the disk until the controller says that it has stored them."""
+"""The spool: telemetry windows wait on the disk until the controller acknowledges that they are stored."""
 
 import logging
 import sqlite3
@@ -14,7 +14,7 @@ log = logging.getLogger("edgefleet.agent")
 
 MAX_WINDOWS = 10_000
 MAX_IN_MEMORY = 1_000
-"""Windows that wait for a disk which takes no more: sixteen hours of one model, two or three MB."""
+"""Windows that may wait for a full disk: sixteen hours of one model, two or three MB."""
 MAX_IN_FLIGHT = 32
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SCHEMA = """
@@ -29,21 +29,21 @@ INSERT OR IGNORE INTO counts VALUES ('dropped', 0);
 class Spool:
     """A bounded queue in `spool.db`; its numbers rise for ever, also over restarts.
 
-    Beyond its bound the oldest windows are dropped and counted. While the disk takes nothing, windows gather in
-    memory, without a number and unsent, and acknowledgements are remembered: a number that was sent once must never
-    come back with another content. Nothing here raises for want of a disk. Used by one thread.
+    Beyond its bound it drops and counts the oldest windows. While the disk cannot be written, windows wait in memory,
+    unnumbered and unsent, and acknowledgements are remembered: a number that was sent must never come back with other
+    content. A bad disk raises nothing here. Used by one thread.
 
-    A file that is damaged is set aside as `spool.db.broken`, and with it the numbers that were given: `lost` says so,
-    and until `begin_anew` windows wait in memory.
+    A damaged file is set aside as `spool.db.broken`, and its numbers with it: `lost` says so, and until `begin_anew`
+    windows wait in memory.
 
     Args:
         folder: the state folder.
         incarnation: the device's, stamped on every window.
-        resend_s: seconds after which a window that was not acknowledged is sent again.
+        resend_s: seconds until an unacknowledged window is sent again.
         max_windows: how many may wait on the disk.
         max_in_memory: how many may wait for the disk.
-        patience_s: how long another program may hold the file before it counts as a disk that takes nothing.
-        expected: whether an earlier start of this incarnation may have given numbers.
+        patience_s: how long to wait for another program that locks the file, in seconds.
+        expected: whether an earlier start of this incarnation may have used numbers.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class Spool:
         self._on_disk = self._dropped = self._lost = self._acked = self._found = 0
         self._db: sqlite3.Connection | None = None
         self.trouble: str | None = None
-        """What the disk said when it did not take what is here; None while it does."""
+        """Why the disk cannot be written; None while it can."""
         self.lost: str | None = None
-        """Why it is not known any more which numbers were given; None while it is."""
+        """Why the numbers used so far are unknown; None while they are known."""
         if expected and not self._path.exists():
-            self.lost = "spool.db is gone, and with it the numbers of the windows until now"
+            self.lost = "spool.db is gone, and the numbers used so far with it"
         self.settle()
 
     def add(self, window: TelemetryWindow) -> int | None:
-        """Keep a window; gives its number, or None when the disk takes no more: then it waits in memory."""
+        """Keep a window; returns its number, or None if it waits in memory for the disk."""
         self._in_memory.append(window)
         while len(self._in_memory) > self._max_in_memory:
             self._in_memory.popleft()
@@ -79,7 +79,7 @@ class Spool:
         return self.settle()
 
     def settle(self) -> int | None:
-        """Write down what the disk did not take before; gives the number of the last window that it takes now."""
+        """Write what waits in memory; returns the number of the last window written."""
         seq = None
         try:
             self._forget_acked()
@@ -90,12 +90,12 @@ class Spool:
             self._troubled(error)
             return None
         if self.trouble:
-            log.warning("the telemetry spool is written again")
+            log.warning("the telemetry spool can be written again")
             self.trouble = None
         return seq
 
     def due(self, now_s: float) -> list[TelemetryWindow]:
-        """The windows to send now, oldest first, at most 32 in flight; they count as sent.
+        """The windows to send now, oldest first, at most 32 in flight; marks them as sent.
 
         Args:
             now_s: the monotonic clock, in seconds.
@@ -117,7 +117,7 @@ class Spool:
         return [here[seq].model_copy(update=stamp | {"seq": seq}) for seq in due]
 
     def forget_sent(self) -> None:
-        """What is in flight may be lost, the connection is: send it again at the next one."""
+        """The connection is lost, and maybe the windows in flight: send them again on the next one."""
         self._sent.clear()
 
     def acked(self, incarnation: str, through: int) -> None:
@@ -134,10 +134,10 @@ class Spool:
         reach("window_forgotten")
 
     def begin_anew(self, incarnation: str, through: int) -> None:
-        """Go on under another incarnation, since the one until now is another life's, too.
+        """Go on under another incarnation, since another life uses the current one, too.
 
-        What is here from before this start and has a number that is stored was that life's as well, and is stored.
-        What was recorded since is ours, whatever its number: it follows under the new incarnation.
+        Windows from before this start whose numbers are stored belonged to that life as well, and are stored. Those
+        recorded since are ours, whatever their numbers, and follow under the new incarnation.
         """
         self.lost = None
         try:
@@ -151,7 +151,7 @@ class Spool:
 
     @property
     def dropped(self) -> int:
-        """How many windows were lost for want of room, ever."""
+        """How many windows were ever lost for lack of room."""
         return self._dropped + self._lost
 
     def __len__(self) -> int:
@@ -163,7 +163,7 @@ class Spool:
             self._db.close()
 
     def _opened(self) -> sqlite3.Connection:
-        """The file; opened now where the disk did not let it be opened before."""
+        """The file, opened if it is not yet."""
         if self.lost:
             raise sqlite3.OperationalError(self.lost)
         if self._db is None:
@@ -213,11 +213,11 @@ class Spool:
         self.trouble = str(error)
 
     def _set_aside(self) -> bool:
-        """Make way for a new file, and count what was on this one as lost, as far as that is known."""
+        """Set the file aside and count its windows as lost, as far as they are known."""
         self.close()
         self._db = None
         try:
-            for suffix in ("-wal", "-shm", ""):  # the file itself last: while it is there, no new one begins at 1
+            for suffix in ("-wal", "-shm", ""):  # the file itself last: as long as it is there, no new one starts at 1
                 path = self._path.with_name(f"{self._path.name}{suffix}")
                 if path.exists():
                     path.replace(path.with_name(f"{self._path.name}.broken{suffix}"))
@@ -230,7 +230,7 @@ class Spool:
 
 
 def _window(body: str) -> TelemetryWindow | None:
-    """A window as it was written; None where bits have rotted, which the file itself does not notice."""
+    """A window from its text; None if bits have rotted, which SQLite does not notice."""
     try:
         return TelemetryWindow.model_validate_json(body)
     except ValidationError:

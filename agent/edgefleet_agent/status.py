@@ -1,4 +1,4 @@
-"""`edgefleet-agent status`: how a device stands, asked of its agent, or read from its files when none runs."""
+"""`edgefleet-agent status`: the state of a device, from its agent or, if none runs, from its files."""
 
 import json
 import urllib.error
@@ -17,7 +17,7 @@ ASK_S = 3.0
 
 
 def show_status(folder: Path, as_json: bool) -> int:
-    """Print how a device stands.
+    """Print the state of a device.
 
     Args:
         folder: the agent's state folder.
@@ -27,10 +27,10 @@ def show_status(folder: Path, as_json: bool) -> int:
         0 with an agent running, 1 without.
 
     Raises:
-        SettingsError: the folder is no agent's.
+        SettingsError: the folder is not an agent's.
     """
     if not (folder / "identity.json").exists():
-        raise SettingsError(f"{folder} is no state folder of an agent: give the --state that `run` was given")
+        raise SettingsError(f"{folder} is not the state folder of an agent: use the --state of `run`")
     report = _ask(folder)
     running = report is not None
     models = report["models"] if report is not None else _read(folder)
@@ -48,7 +48,7 @@ def _ask(folder: Path) -> dict[str, Any] | None:
             told: dict[str, Any] = json.load(reply)
     except (OSError, ValueError):
         return None
-    # Another program may have the port by now; an agent of this folder knows its incarnation.
+    # Another program may have the port by now; only this folder's agent knows its incarnation.
     mine = json.loads((folder / "identity.json").read_bytes())["incarnation"]
     return told if told.get("incarnation") == mine else None
 
@@ -75,7 +75,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _headline(report: dict[str, Any] | None) -> str:
     if report is None:
-        return "no agent runs in this folder; as it was left:"
+        return "no agent runs in this folder; its last state:"
     facts = report["facts"]
     simulated = " (simulated)" if facts["simulated"] else ""
     generic = " (generic class)" if is_generic(facts["hardware"]) else ""

@@ -1,4 +1,4 @@
-"""A finished download becomes a slot, beside the loop."""
+"""Makes a slot of a finished download, on a thread of its own."""
 
 from edgefleet_agent.device import Device
 from edgefleet_agent.download import unpack
@@ -8,7 +8,7 @@ from edgefleet_protocol.messages import Attempt
 
 
 class Unpacking:
-    """One unpacking; `run` blocks, so it belongs on a thread; its outcome is posted as `Unpacked`."""
+    """One unpacking; `run` blocks, so it needs a thread, and posts `Unpacked`."""
 
     def __init__(self, model: str, attempt: Attempt, device: Device) -> None:
         self._model, self._attempt, self._device = model, attempt, device

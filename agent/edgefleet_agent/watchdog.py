@@ -1,4 +1,4 @@
-"""Tell systemd that we are ready, alive and stopping; without systemd nothing happens."""
+"""Tell systemd that the agent is ready, alive or stopping; without systemd, do nothing."""
 
 import os
 import socket
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 class Watchdog:
-    """Speaks sd_notify's protocol: one datagram for each word (see sd_notify(3)); never fails.
+    """Speaks the sd_notify(3) protocol, one datagram per message; never fails.
 
     Args:
-        environment: where `NOTIFY_SOCKET` names systemd's socket, if it waits for words.
+        environment: its `NOTIFY_SOCKET` names systemd's socket.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -20,11 +20,11 @@ class Watchdog:
         self._say("READY=1")
 
     def alive(self) -> None:
-        """The loop goes round; without this for WatchdogSec the agent is killed and started again."""
+        """The loop runs; after WatchdogSec without this, systemd restarts the agent."""
         self._say("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """The agent was asked to end."""
+        """The agent is ending."""
         self._say("STOPPING=1")
 
     def _say(self, word: str) -> None:

@@ -25,7 +25,7 @@ from edgefleet_process.reading import digest_of_file
 LOAD_TIMEOUT_S = 60.0
 SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
-# A library that opens an arena per thread, or a pool per core, takes address space that the limit counts.
+# An arena per thread or a pool per core would take address space that the limit counts.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
@@ -33,8 +33,8 @@ _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARE
 class WorkerSpec:
     """What a worker runs: the ONNX file, session configuration entries, and how many threads it may use.
 
-    With `sha256`, the file is read and must be that at every start: bits rot, and a wrong weight answers, too.
-    `unfolded_bytes` is what the manifest says of the weights in memory.
+    With `sha256`, the file is checked at every start: bits rot, and a wrong weight answers, too. `unfolded_bytes` is
+    the size of the weights in memory, by the manifest.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """One answer: `outputs` describe what lies in `payload` one after the other; `top1` is one class per row."""
+    """One answer: `outputs` describe the tensors in `payload`, in order; `top1` is one class per row."""
 
     outputs: list[dict[str, Any]]
     payload: bytes
@@ -60,17 +60,17 @@ def _check(spec: WorkerSpec) -> None:
     except OSError as error:
         raise SlotRotten(f"{spec.path.name} of the slot cannot be read: {error.strerror}") from None
     if rotten:
-        raise SlotRotten(f"{spec.path.name} of the slot is not what its manifest says")
+        raise SlotRotten(f"{spec.path.name} of the slot does not match its manifest")
 
 
 class Worker:
-    """One worker process; created with a loaded model, or not at all.
+    """One worker process with a loaded model.
 
     Raises:
-        SlotRotten: the file is not what it was.
+        SlotRotten: the file has changed on disk.
         ModelFailed: onnxruntime refused the model.
-        OutOfMemory: it needs more memory than the worker is given.
-        WorkerDied: the process ended while it loaded.
+        OutOfMemory: the model needs more memory than the worker may have.
+        WorkerDied: the process ended during the load.
         WorkerTimedOut: it did not load within 60 s.
     """
 
@@ -110,14 +110,14 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process has not ended."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> WorkerAnswer:
         """Run one request.
 
         Raises:
-            RequestError: the request's values cannot be used.
+            RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
         reply, data = self._exchange({"op": "infer", "inputs": tensors}, payload, self._ask_timeout_s)
@@ -128,7 +128,7 @@ class Worker:
     def self_test(self, golden: Path, scale: float) -> dict[str, Any]:
         """Answer the golden set: `finite`, `count`, and, if finite, `probabilities` [samples][classes] and `correct`.
 
-        A sample must be answered within the time that a client would wait for it.
+        Each sample must be answered within a client's timeout.
 
         Raises:
             WorkerError: the worker or its model failed.
@@ -156,7 +156,7 @@ class Worker:
         self._pipe.close()
 
     def retire(self, patience_s: float = 1.0) -> None:
-        """End the process once the request in its hands is answered, within `patience_s`."""
+        """End the process once its current request is answered, or after `patience_s`."""
         held = self._lock.acquire(timeout=patience_s)
         try:
             self.kill()
@@ -168,7 +168,7 @@ class Worker:
         if not self._lock.acquire(timeout=timeout_s):
             raise Busy
         try:
-            deadline = time.monotonic() + timeout_s  # from here on: who has waited in line has it whole
+            deadline = time.monotonic() + timeout_s  # waiting in line does not count
             header["cpu_s"] = int(timeout_s * self._threads) + 1
             pipe_frames.send(self._pipe, header, payload, timeout_s)
             reply, data = pipe_frames.receive(self._pipe, deadline - time.monotonic())

@@ -1,4 +1,4 @@
-"""The worker: a process that owns one onnxruntime session, under limits, and that anyone may kill.
+"""The worker: a process with one onnxruntime session, under resource limits, that may be killed at any time.
 
 `worker_handle.py` starts `python -m edgefleet_agent.worker_main FD` with one end of a socket pair as descriptor FD. The
 worker ends when the other end closes, even in the middle of a run.
@@ -26,12 +26,12 @@ HEADROOM_BYTES = 64 * 1024 * 1024
 BYTES_PER_THREAD = 16 * 1024 * 1024
 WEIGHT_COPIES = 4  # loading, unfolding and optimizing takes about 3 times the weights
 SHARE_OF_RAM = 0.5
-"""How much of the machine's memory a manifest's own figure may claim for one worker."""
+"""The share of the machine's memory that a manifest may claim for one worker."""
 SLICE_S = 1.0
-"""How long the worker answers golden samples before it says how far it is."""
+"""How long the worker answers golden samples before it reports its progress."""
 NO_MEMORY = re.compile(r"bad_alloc|(failed|unable) to allocate", re.IGNORECASE)
 RENEW_S = 0.5
-"""How long a limit of CPU time counts as fresh: to renew it takes two system calls, which not every request pays."""
+"""How long a limit of CPU time stays fresh: renewing it takes two system calls, too many for every request."""
 
 Reply = tuple[dict[str, Any], bytes]
 
@@ -76,14 +76,14 @@ class Model:
         options.log_severity_level = 3
         for key, value in order["runtime"].items():
             options.add_session_config_entry(key, value)
-        # No custom-op library is ever registered, and the slot's folder holds no file that external data could use.
+        # No custom-op library is ever registered, and a slot has no file that external data could name.
         self._session = ort.InferenceSession(order["path"], options, providers=["CPUExecutionProvider"])
         self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
         self._names = [tensor["name"] for tensor in self.outputs]
 
     def answer(self, tensors: list[dict[str, Any]], payload: bytes) -> Reply:
-        """Run one request; `tensors` name, shape and type what lies in `payload` one after the other."""
+        """Run one request; `tensors` give the name, type and shape of each tensor in `payload`, in order."""
         feed, at = {}, 0
         for tensor in tensors:
             dtype = DTYPES[tensor["datatype"]]
@@ -91,7 +91,7 @@ class Model:
             array = np.frombuffer(payload, dtype, count, at).reshape(tensor["shape"])
             at += count * dtype.itemsize
             if not _finite(array):
-                raise BadInput(f"input '{tensor['name']}' holds values that are not finite")
+                raise BadInput(f"input '{tensor['name']}' contains values that are not finite")
             feed[tensor["name"]] = array
         results = self._session.run(self._names, feed)
         told = {
@@ -104,8 +104,7 @@ class Model:
     def self_test(self, golden: str, scale: float, first: int) -> Reply:
         """Answer golden samples from `first` on, one at a time, as a device does, for about a second.
 
-        Gives `count`, how many there are, and of those that were answered now `probabilities`, `correct` and whether
-        all was `finite`.
+        Returns `count`, the number of samples, and for those answered now `probabilities`, `correct` and `finite`.
         """
         if self._golden is None:
             with np.load(Path(golden), allow_pickle=False) as archive:
@@ -134,7 +133,7 @@ class Model:
 
 def _describe(tensor: Any) -> dict[str, Any]:
     if tensor.type not in DATATYPES:
-        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which is not served")
+        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which the agent does not serve")
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
     return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
 
@@ -145,7 +144,7 @@ def _softmax(logits: Any) -> Any:
 
 
 def _finite(array: Any) -> bool:
-    # One value that is not finite leaves no finite sum of squares; values that are may exceed it, too.
+    # NaN or infinity makes the sum of squares so, too; large finite values may overflow it.
     return array.dtype.kind != "f" or math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
@@ -154,12 +153,12 @@ def _top1(result: Any) -> list[int]:
 
 
 def limit_memory(file_bytes: int, unfolded_bytes: int, threads: int) -> None:
-    """Bound the address space: what the imports took, and what a model of this size may need.
+    """Limit the address space to what the imports took plus what a model of this size may need.
 
-    What the file's own size allows is always given; what a manifest claims beyond that, as far as the machine has it.
+    What the file's size implies is always granted; what a manifest claims beyond that, up to a share of the memory.
     """
     statm = Path("/proc/self/statm")
-    if not statm.exists():  # macOS keeps no such count, and has no such limit
+    if not statm.exists():  # macOS has neither the count nor the limit
         return
     used = int(statm.read_text().split()[0]) * resource.getpagesize()
     ram_bytes = os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()
@@ -169,13 +168,13 @@ def limit_memory(file_bytes: int, unfolded_bytes: int, threads: int) -> None:
 
 
 class CpuLimit:
-    """The CPU time that one request may take: a worker's life has no limit."""
+    """Limits the CPU time of one request; a worker as a whole has no limit."""
 
     def __init__(self) -> None:
         self._seconds, self._renewed_s = 0, -math.inf
 
     def renew(self, seconds: int) -> None:
-        """Allow `seconds` more, or up to two more than that."""
+        """Allow `seconds` more, plus two at most."""
         now_s = time.monotonic()
         if seconds == self._seconds and now_s - self._renewed_s < RENEW_S:
             return
@@ -184,7 +183,7 @@ class CpuLimit:
 
 
 def end_with_supervisor(descriptor: int) -> None:
-    """End this process when the other end of the pipe closes, whatever the model is doing."""
+    """End this process when the other end of the pipe closes, even in the middle of a run."""
     poll = select.poll()
     poll.register(descriptor, getattr(select, "POLLRDHUP", select.POLLHUP))
     poll.poll()
@@ -209,7 +208,7 @@ class WorkerLoop:
             self._cpu.renew(int(header["cpu_s"]))
             reply, data = self._reply(header, payload)
             try:
-                pipe_frames.send(self._pipe, reply, data, None)  # whoever does not read it any more closes, or kills
+                pipe_frames.send(self._pipe, reply, data, None)  # a supervisor that stops reading closes or kills
             except pipe_frames.FrameError:
                 return
 
@@ -224,7 +223,7 @@ class WorkerLoop:
             return self._model.answer(header["inputs"], payload)
         except BadInput as error:
             return {"error": str(error), "bad_input": True}, b""
-        except Exception as error:  # whatever a model does, the supervisor learns of it
+        except Exception as error:  # whatever the model does, the supervisor gets an answer
             told = f"{type(error).__name__}: {error}"[:1000]
             return {"error": told, "memory": isinstance(error, MemoryError) or bool(NO_MEMORY.search(told))}, b""
 
@@ -237,7 +236,7 @@ class WorkerLoop:
 
 def main() -> None:
     """Serve the descriptor named on the command line."""
-    # Ctrl-C reaches the whole group: the supervisor decides. Onnxruntime prints to stdout: that is now stderr.
+    # Ctrl-C reaches the whole process group: ending is up to the supervisor. Onnxruntime's prints go to stderr.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
     pipe = socket.socket(fileno=int(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The worker of the variant that answers: started with the agent, and again when it dies between two requests."""
+"""Starts the answering variant's worker with the agent, and again when it dies between requests."""
 
 import threading
 import time
@@ -20,8 +20,8 @@ class WorkerRestart:
     Args:
         model: its name.
         device: what all models share.
-        answering: where the worker answers.
-        slot: the variant that should answer, by the record; None when nothing should.
+        answering: uses the worker.
+        slot: returns the slot that should answer, if any, by the record.
     """
 
     def __init__(self, model: str, device: Device, answering: Answering, slot: Callable[[], Slot | None]) -> None:
@@ -31,7 +31,7 @@ class WorkerRestart:
         self._pause_s = START_AGAIN_S
 
     def start(self) -> None:
-        """Start the worker of the variant that should answer; `Started` follows."""
+        """Start the worker of the slot that should answer; posts `Started`."""
         self._start_at_s = None
         slot = self._slot()
         if slot is None or self._answering.live is not None:
@@ -48,7 +48,7 @@ class WorkerRestart:
         in_background(work)
 
     def started(self, event: Started) -> bool:
-        """The worker is there, or is not; whether it answers from now on."""
+        """Take the outcome of a start; whether the worker answers from now on."""
         slot = self._slot()
         if event.placed and slot and event.placed.slot.variant == slot.variant and self._answering.live is None:
             event.placed.slot = slot
@@ -63,11 +63,11 @@ class WorkerRestart:
         return False
 
     def stop(self) -> None:
-        """Nothing should answer: start nothing again."""
+        """Cancel a restart: nothing should answer."""
         self._start_at_s = None
 
     def tick(self, now_s: float) -> None:
-        """Look after a worker that died, in a trial too; start one whose pause is over."""
+        """Check a worker that died, in a trial too, and start one whose pause is over."""
         if self._start_at_s is not None and now_s >= self._start_at_s:
             self.start()
         live = self._answering.live
@@ -85,7 +85,7 @@ class WorkerRestart:
 
 
 def in_background(work: Callable[[], None]) -> threading.Thread:
-    """Run something beside the loop; it posts what came of it."""
+    """Run work on a thread of its own; it posts its outcome to the loop."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread

@@ -94,5 +94,5 @@ def test_a_golden_set_that_is_too_large_is_refused_before_the_download(make_vari
     manifest = make_variant().manifest
     large = manifest.core.golden.model_copy(update={"size_bytes": 2**20 + 1})
     core = manifest.core.model_copy(update={"golden": large})
-    with pytest.raises(Rejected, match="at most 1 MB"):
+    with pytest.raises(Rejected, match="more than 1 MB"):
         check_manifest(manifest.model_copy(update={"core": core}), "pets", FACTS, 48 * 1024)

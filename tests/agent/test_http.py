@@ -71,26 +71,26 @@ def test_nested_rows_mean_the_same_as_a_flat_list_and_a_batch_is_answered_row_by
 
 
 BAD = [
-    (b"", "no JSON"),
-    (b"[]", "no JSON object"),
+    (b"", "not JSON"),
+    (b"[]", "not a JSON object"),
     (b"{}", "no inputs"),
     (b'{"inputs": 3}', "must be a list"),
     (b'{"inputs": [{"name": 3}]}', "must be a list"),
-    (b"[" * 100_000, "no JSON"),
+    (b"[" * 100_000, "not JSON"),
     (body(name="y"), r"\['y'\], expected \['x'\]"),
     (body(datatype="INT8"), "INT8, expected FP32"),
     (body(shape=[16]), r"\[16\], expected \[-1, 16\]"),
     (body(shape=[0, 16]), "positive integers"),
     (body(shape=[1, 15]), r"expected \[-1, 16\]"),
-    (body(shape=[2**40, 16]), "values, its shape asks for"),
-    (body(data=[1.0] * 15), "15 values, its shape asks for 16"),
-    (body(data=["a"] * 16), "no FP32"),
+    (body(shape=[2**40, 16]), "values, its shape needs"),
+    (body(data=[1.0] * 15), "15 values, its shape needs 16"),
+    (body(data=["a"] * 16), "do not fit FP32"),
     (body(data=None), "no 'data' list"),
     (body(data=[]), "0 values"),
     (body(parameters=3), "must be an object"),
     (body(parameters={"binary_data_size": 64}), "does not fit"),
     (body()[:-1] + b', "id": 5}', "'id' must be"),
-    (body()[:-1] + b', "outputs": [{"name": "z"}]}', r"no output \['z'\]"),
+    (body()[:-1] + b', "outputs": [{"name": "z"}]}', r"unknown output \['z'\]"),
     (body(data=[float("nan")] * 16), "not finite"),
 ]
 

@@ -39,8 +39,8 @@ def test_a_simulated_hardware_of_a_higher_layer_replaces_the_real_one() -> None:
     [
         ({"device": "Not A Name"}, "'device' is 'Not A Name'"),
         ({"heartbeat_s": 0}, "'heartbeat_s' is '0'"),
-        ({"colour": "red"}, "there is no setting 'colour'"),
-        ({"hardware": "rpi4", "simulate_hardware": "rpi5"}, "name one"),
+        ({"colour": "red"}, "unknown setting 'colour'"),
+        ({"hardware": "rpi4", "simulate_hardware": "rpi5"}, "exclude each other: set one"),
         ({"labels": {"k": "No!"}}, "'labels.k'"),
     ],
 )
@@ -155,7 +155,7 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     [
         (["run"], "edgefleet-agent: 'state' is not set"),
         (["run", "--config", "/nowhere.toml"], "edgefleet-agent: /nowhere.toml cannot be read"),
-        (["status", "--state", "/nowhere"], "edgefleet-agent: /nowhere is no state folder"),
+        (["status", "--state", "/nowhere"], "edgefleet-agent: /nowhere is not the state folder"),
     ],
 )
 def test_a_mistake_costs_one_line(

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.fleet, pytest.mark.broker]
 LINE = "eu/x86-avx2/line"  # takes some seconds for a variant
 DOWN_S = 1.5
 LONGEST_PAUSE_S = 60.0  # docs/protocol.md
-PAUSE = re.compile(r"trying again in ([0-9.]+) s \(at random, at most ([0-9.]+) s\)")
+PAUSE = re.compile(r"next attempt in ([0-9.]+) s \(random, at most ([0-9.]+) s\)")
 ATTEMPT = re.compile(r"connected to|no connection to")
 
 

@@ -110,7 +110,7 @@ def test_without_the_password_nothing_joins_and_without_the_token_nothing_answer
     added = guarded.api.post("/devices", {"profile": LAB})
     (tmp_path / "edgefleet.password").write_text("guessed")
     agent = run(re.sub(r"mqtt://[^:]+:", "mqtt://127.0.0.1:", added["command"]))
-    wait(lambda: "refuses us" in agent.log(), "the broker's refusal")
+    wait(lambda: "refuses the connection" in agent.log(), "the broker's refusal")
     assert guarded.device(added["id"]) is None
     assert httpx.get(f"{guarded.url}/metrics").status_code == 401
     assert httpx.get(f"{guarded.url}/metrics", headers={"Authorization": f"Bearer {guarded.token}"}).is_success
