@@ -1,8 +1,6 @@
 """The controller's clock: one for the whole process, fit for deadlines."""
 
-import time
-
-from edgefleet_process.clocks import SteadyClock
+from edgefleet_process.clocks import SteadyClock, wall_ms
 
 _CLOCK = SteadyClock()
 
@@ -14,7 +12,7 @@ def now_ms() -> int:
 
 def file_ms() -> int:
     """Milliseconds UTC that no file of this moment is dated before: files carry the machine's own clock."""
-    return min(now_ms(), time.time_ns() // 1_000_000)
+    return min(now_ms(), wall_ms())
 
 
 def not_before(ms: int) -> None:

@@ -199,9 +199,7 @@ class EmbeddedBroker:
             )
         self._pid_file.unlink(missing_ok=True)
         config = self._folder / CONFIG_FILE
-        config.touch(mode=0o600)
-        config.chmod(0o600)
-        config.write_text(self._config(), encoding="utf-8")
+        replace_file(config, self._config().encode(), private=True)
         with self._log.open("ab") as log:
             # In a session of its own, so that Ctrl-C in a terminal ends the controller and not the broker under it.
             process = subprocess.Popen(
