@@ -1,11 +1,14 @@
 """Virtual environments with a wheel of ours."""
 
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
@@ -28,6 +31,33 @@ def environment_with(wheel: Path, folder: Path) -> Path:
     if broker.exists():
         (programs / broker.name).symlink_to(broker)
     return programs
+
+
+def bundle_installed(folder: Path, python: Path, arch: str, *build_options: str) -> Path:
+    """Make a bundle and install it by its own instruction, without a network.
+
+    Args:
+        folder: a new one for all of this.
+        python: the interpreter that takes it.
+        arch: of that interpreter.
+        build_options: what else `scripts/build` is told.
+
+    Returns:
+        The folder of the new environment's programs.
+    """
+    build = [ROOT / "scripts" / "build", "--bundle", arch, "--out", folder, *build_options]
+    subprocess.run(build, check=True, timeout=600)
+    (archive,) = folder.glob(f"edgefleet-*-{arch}.tar")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    environment = folder / "venv"
+    subprocess.run([python, "-m", "venv", environment], check=True, timeout=600)
+    told = (folder / archive.stem / "INSTALL.md").read_text().splitlines()
+    (install,) = (line for line in told if "pip install" in line)
+    command = shlex.split(install.replace("/opt/edgefleet", str(environment)))
+    assert "--no-index" in command
+    subprocess.run(command, check=True, timeout=900, env=bare_environment(), cwd=folder)
+    return environment / "bin"
 
 
 def _purelib(python: Path) -> Path:

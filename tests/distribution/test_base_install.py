@@ -2,17 +2,15 @@
 
 import json
 import platform
-import shlex
 import subprocess
 import sys
-import tarfile
 import threading
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 from distribution.target import ARCHITECTURES
-from tests.environments import bare_environment
+from tests.environments import bare_environment, bundle_installed
 from tests.once import once
 
 from edgefleet_profiles.catalogue import load_catalogue
@@ -20,7 +18,6 @@ from edgefleet_protocol.topics import up
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 CONTROLLER_ONLY = {"torch", "torchao", "onnx", "fastapi", "uvicorn", "sqlite-utils", "typer", "rich", "httpx"}
 
 
@@ -33,17 +30,7 @@ def base(wheel: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) 
         pytest.skip(f"there is no bundle for {arch}")
 
     def make(folder: Path) -> None:
-        build = [ROOT / "scripts" / "build", "--bundle", arch, "--python", python, "--out", folder]
-        subprocess.run(build, check=True, timeout=600)
-        (archive,) = folder.glob(f"edgefleet-*-{arch}.tar")
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-        told = (folder / archive.stem / "INSTALL.md").read_text().splitlines()
-        (install,) = (line for line in told if "pip install" in line)
-        command = shlex.split(install.replace("/opt/edgefleet", str(folder / "venv")))
-        assert "--no-index" in command
-        subprocess.run(command, check=True, timeout=220, env=bare_environment(), cwd=folder)
+        bundle_installed(folder, Path(sys.executable), arch, "--python", python)
 
     return once(tmp_path_factory, worker_id, "base-install", make) / "venv" / "bin"
 
