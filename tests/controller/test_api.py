@@ -193,6 +193,15 @@ def test_every_profile_of_the_catalogue_is_shown_with_its_sources(api: httpx.Cli
     assert_problem(api.get("/profiles/eu/rpi4/lt"), 404, "lte")
 
 
+def test_a_device_of_a_generic_class_is_classed_by_its_own_memory(
+    api: httpx.Client, service: Service, reported
+) -> None:
+    named = {"hardware": "generic-x86-avx2", "region": "eu", "link": "lte"}
+    facts = Facts(**named, arch="x86_64", isa=frozenset({"avx2"}), cores=8, ram_mb=15_900)
+    service.store.devices.put_report("pc", reported(facts=facts), 1)
+    assert api.get("/devices/pc").json()["device_class"] == "x86-avx2.cpu.16384mb"
+
+
 def test_health_says_whether_the_broker_is_heard(api: httpx.Client, service: Service) -> None:
     assert api.get("/health").json()["broker"] == service.access.url
 

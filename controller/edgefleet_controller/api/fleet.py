@@ -20,7 +20,10 @@ from edgefleet_controller.fleet.joining import accept_device, add_device, forget
 from edgefleet_controller.fleet.selection import labels, select
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store import Store
+from edgefleet_profiles.catalogue import Catalogue
+from edgefleet_profiles.device_class import device_class
 from edgefleet_profiles.errors import ProfileError, SelectorError
+from edgefleet_profiles.parts import is_generic
 from edgefleet_profiles.selector import compile_selector
 
 router = APIRouter(tags=["fleet"])
@@ -46,18 +49,25 @@ def _view(service: TheService, device: DeviceRecord) -> DeviceView:
 
 def _show(service: TheService, known: _Known, lost_windows: int) -> DeviceView:
     device = known.device
-    try:
-        device_class: str | None = str(service.catalogue.profile(device.profile).device_class)
-    except ProfileError:
-        device_class = None
     return device_view(
         device,
         known.generations,
         dict(labels(device, service.catalogue)),
-        device_class,
+        _class_of(device, service.catalogue),
         conflict=known.conflict,
         lost_windows=lost_windows,
     )
+
+
+def _class_of(device: DeviceRecord, catalogue: Catalogue) -> str | None:
+    try:
+        profile = catalogue.profile(device.profile)
+    except ProfileError:
+        return None
+    facts = device.facts
+    if is_generic(facts.hardware):  # its memory in the catalogue is an estimate for any such machine
+        return str(device_class(facts.arch, facts.isa, facts.providers, facts.ram_mb))
+    return str(profile.device_class)
 
 
 @router.get("/devices")
