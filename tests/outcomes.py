@@ -7,6 +7,7 @@ from typing import Any
 from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
 from edgefleet_contract.lineage import Environment, Lineage
 from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.recipes import RecipeTable, StepTable
 from edgefleet_contract.variants import StepReport
 
 ENVIRONMENT = Environment(processor="a processor", instruction_set="x86-vnni", threads=1, python="3.11.7")
@@ -14,7 +15,7 @@ LINEAGE = Lineage(
     source="s" * 64,
     files={"data.npz": "d" * 64},
     splits={"val": "v" * 64},
-    recipe={"name": "fp32", "title": "as it is", "steps": [{"step": "export", "config": {}}]},
+    recipe=RecipeTable(name="fp32", title="as it is", steps=(StepTable(step="export"),)),
     seed=0,
     instruction_set="x86-vnni",
     libraries={"torch": "2.9.0"},

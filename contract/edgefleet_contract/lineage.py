@@ -1,8 +1,7 @@
 """What a variant was made of and with: enough to make it again, and to say why it came out otherwise."""
 
-from typing import Any
-
 from edgefleet_contract.base import Shape
+from edgefleet_contract.recipes import RecipeTable
 from edgefleet_profiles.device_class import InstructionSet
 
 
@@ -27,7 +26,7 @@ class Lineage(Shape):
     source: str
     files: dict[str, str]
     splits: dict[str, str]
-    recipe: dict[str, Any]
+    recipe: RecipeTable
     seed: int
     instruction_set: InstructionSet
     libraries: dict[str, str]

@@ -1,15 +1,17 @@
 """Operations: long work that was accepted, how far it is, and what came of it."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from edgefleet_contract.base import Shape, Sparse
 
+Value = str | int | float | None
+"""A version, a property of a host, a digest or a figure; null where it was not recorded."""
 Verdict = Literal["equal", "equal_answers", "different"]
 
 
-class BuildProgress(Shape):
+class BuildProgress(Sparse):
     """How far something is that is being built.
 
     `fraction` is the share of the whole that is done, `cached` the part of it that did not run. `step_index` counts
@@ -17,7 +19,7 @@ class BuildProgress(Shape):
     """
 
     recipe: str
-    fraction: float = 0.0
+    fraction: float
     text: str
     step: str | None = None
     step_index: int | None = None
@@ -49,8 +51,8 @@ class BuildResult(Sparse):
 class Change(Shape):
     """A value when a variant was built, and now that it was made again."""
 
-    then: Any
-    now: Any
+    then: Value
+    now: Value
 
 
 class StepChange(Shape):
@@ -61,8 +63,8 @@ class StepChange(Shape):
     now: str | None
 
 
-class AnswersView(Shape):
-    """What two files of a variant answer to all samples of test."""
+class AnswerComparison(Shape):
+    """How far two files of a variant answer alike to all samples of test; the largest difference is one of logits."""
 
     samples: int
     same_top1: int
@@ -81,7 +83,7 @@ class RebuildResult(Shape):
     reasons: list[str]
     changed: dict[str, Change]
     steps: list[StepChange]
-    answers: AnswersView | None
+    answers: AnswerComparison | None
     onnx: Change
     encoding: Change
     figures: dict[str, Change]

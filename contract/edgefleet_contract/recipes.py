@@ -1,8 +1,6 @@
 """Recipes as tables: what a file of one's own holds, and what a search and a lineage show."""
 
-from typing import Any
-
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from edgefleet_contract.base import Shape
 
@@ -11,7 +9,7 @@ class StepTable(Shape):
     """A step by name, with its settings."""
 
     step: str
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class RecipeTable(Shape):

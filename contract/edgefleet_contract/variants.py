@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from edgefleet_contract.base import Shape
+from edgefleet_contract.base import Shape, Sparse
 from edgefleet_contract.lineage import Lineage
 
 
-class StepReport(Shape):
+class StepReport(Sparse):
     """What one step did; `seconds` are those of this run, next to none where it was cached.
 
     `log` is what the step says of itself, in keys of its own. `revision` is the step's when it ran, `digest` that of

@@ -15,8 +15,9 @@ from tests.service import api_of, running_service
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import shipped_recipes
+from edgefleet_contract.errors import CardError
 from edgefleet_controller.client import ApiError, Client
-from edgefleet_controller.models.needs import needed_variants
+from edgefleet_controller.models.needs import needs_of
 from edgefleet_profiles.catalogue import load_catalogue
 
 HEAVY = {"torch", "onnx", "onnxruntime"}
@@ -62,7 +63,7 @@ def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service
     data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
     with pytest.raises(CompressionError, match="takes 4 samples at once"):
         client.add_onnx(written(classifier(batch=4), tmp_path), data)
-    with pytest.raises(CompressionError, match="loading this format runs code"):
+    with pytest.raises(CardError, match="loading this format runs code"):
         client.add_onnx(tmp_path / "net.pt", data)
     bad, good = written(classifier(batch=4), tmp_path / "bad"), written(classifier(), tmp_path / "good")
     client.add_onnx(good, data)
@@ -103,14 +104,14 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
 
 def test_what_is_left_out_is_told_once_for_a_door_and_for_each_processor_it_concerns() -> None:
     profiles = [load_catalogue().profile(name) for name in ("eu/rpi4/lte", "eu/rpi-zero-2w/lte")]
-    needs, left_out = needed_variants(profiles, list(shipped_recipes().values()), "brought")
-    assert [need.label for need in needs] == ["fp32", "w8"]
-    assert sorted(left_out) == ["int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"]
-    assert needed_variants(profiles, [shipped_recipes()["fp32"]], "torch")[1] == {}
+    needs = needs_of(profiles, list(shipped_recipes().values()), "brought")
+    assert [need.label for need in needs.variants] == ["fp32", "w8"]
+    assert sorted(needs.left_out) == ["int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"]
+    assert needs_of(profiles, [shipped_recipes()["fp32"]], "torch").left_out == {}
 
 
 def test_a_file_that_brings_samples_to_learn_from_gets_a_student() -> None:
     profiles = [load_catalogue().profile("eu/rpi4/lte")]
-    needs, left_out = needed_variants(profiles, list(shipped_recipes().values()), "brought", train=True)
-    assert [need.label for need in needs] == ["student-w5", "fp32", "w8"]
-    assert "student-w5" not in left_out
+    needs = needs_of(profiles, list(shipped_recipes().values()), "brought", train=True)
+    assert [need.label for need in needs.variants] == ["student-w5", "fp32", "w8"]
+    assert "student-w5" not in needs.left_out

@@ -11,11 +11,12 @@ from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.lineage import differences
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest
-from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, compare, depends_on
+from edgefleet_compression.builds.reproduction import BuiltFile, are_equal, compare, depends_on
 from edgefleet_compression.recipes.recipe import recipe_from
 from edgefleet_compression.registry import registry
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.operations import AnswerComparison, Change
 
 RECIPE = recipe_from(
     {
@@ -62,7 +63,7 @@ def test_everything_that_decides_a_variant_is_recorded(first: BuildOutcome, tiny
     assert lineage.files == tiny_card.files
     assert lineage.splits.keys() == {"train", "calib", "val", "test"}
     assert len({*lineage.splits.values()}) == 4
-    assert lineage.recipe["steps"][0]["config"] == {"ratio": 0.5, "round_to": 8}, "whole settings, defaults as well"
+    assert lineage.recipe.steps[0].config == {"ratio": 0.5, "round_to": 8}, "whole settings, defaults as well"
     assert (lineage.seed, lineage.instruction_set, lineage.environment.threads) == (0, "x86-avx2", 1)
     assert lineage.libraries.keys() >= {"torch", "onnxruntime", "zstd", "edgefleet"}
     assert all(len(s.digest or "") == 64 and (s.revision or 0) >= 1 and s.log["made_on"] for s in first.steps)
@@ -92,7 +93,7 @@ def test_another_seed_trains_another_network_and_the_first_step_that_differs_is_
 def test_a_file_answers_as_its_copy_does(first: BuildOutcome, tiny_files: dict[str, Path], tmp_path: Path) -> None:
     copy = shutil.copyfile(first.onnx_path, tmp_path / "copy")
     found = compare_answers(CompareRequest(tiny_files, tmp_path, first.onnx_path, copy, {}))
-    assert (found.same_top1, found.largest_difference, found.are_equal) == (64, 0.0, True)
+    assert (found.same_top1, found.largest_difference, are_equal(found)) == (64, 0.0, True)
 
 
 # The rule, by hand.
@@ -116,13 +117,19 @@ def three(*digests: str, onnx: str, encoding: str = "e", revision: int = 1) -> B
 
 
 BEFORE = three("a", "b", "c", onnx="c")
-SAME = AnswerComparison(64, 64, 1e-6)
+SAME = AnswerComparison(samples=64, same_top1=64, largest_difference=1e-6)
 
 
 def test_training_on_another_number_of_threads_is_said_to_be_why(first: BuildOutcome) -> None:
     then, now = lineage_of(first), lineage_of(first, threads=2)
-    found = compare(then, BEFORE, now, three("x", "y", "z", onnx="z"), AnswerComparison(64, 63, 0.1))
-    assert found.verdict == "different" and found.changed == {"threads": (1, 2)}
+    found = compare(
+        then,
+        BEFORE,
+        now,
+        three("x", "y", "z", onnx="z"),
+        AnswerComparison(samples=64, same_top1=63, largest_difference=0.1),
+    )
+    assert found.verdict == "different" and found.changed == {"threads": Change(then=1, now=2)}
     assert found.reasons == [
         "step 1, finetune, made something else, and depends on what has changed: threads was 1, and is 2"
     ]
@@ -163,4 +170,6 @@ def test_every_step_that_trains_depends_on_threads_and_torch() -> None:
 
 
 def test_libraries_that_one_side_did_not_have_are_a_difference(first: BuildOutcome) -> None:
-    assert differences(lineage_of(first), lineage_of(first, libraries={"other": "1"})) == {"other": ("none", "1")}
+    assert differences(lineage_of(first), lineage_of(first, libraries={"other": "1"})) == {
+        "other": Change(then="none", now="1")
+    }

@@ -19,6 +19,7 @@ from edgefleet_compression.builds.messages import (
 )
 from edgefleet_compression.builds.refusals import refusal_of, refusing, settled
 from edgefleet_compression.recipes.recipe import shipped_recipes
+from edgefleet_contract.errors import CardError
 
 FILES = {"model.toml": Path("/models/model.toml")}
 CACHE = Path("/cache")
@@ -46,7 +47,7 @@ def test_a_message_comes_out_of_a_pipe_as_it_went_in(message: object) -> None:
         (errors.StepError("s"), "step_failed", "s"),
         (errors.NotApplicable("s"), "not_applicable", "s"),
         (errors.RecipeError("s"), "bad_recipe", "s"),
-        (errors.CardError("s"), "bad_model", "s"),
+        (CardError("s"), "bad_model", "s"),
         (errors.GraphError("s"), "bad_model", "s"),
         (errors.ArchitectureError("s"), "bad_model", "s"),
         (errors.DataError("s"), "bad_data", "s"),

@@ -11,7 +11,8 @@ import pytest
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
-from edgefleet_contract.operations import AnswersView, RebuildResult
+from edgefleet_contract.operations import AnswerComparison, RebuildResult
+from edgefleet_contract.recipes import StepTable
 from edgefleet_controller.cli import app
 from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.records import VariantRecord
@@ -90,7 +91,7 @@ def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Clie
     assert isinstance(result, RebuildResult) and result.variant == variant.id
     assert result.verdict == "equal" and result.changed == {} and result.reasons == []
     assert result.encoding.then == result.encoding.now
-    assert result.answers == AnswersView(samples=64, same_top1=64, largest_difference=0.0)
+    assert result.answers == AnswerComparison(samples=64, same_top1=64, largest_difference=0.0)
     assert len(service.store.registry.variants()) == before, "nothing that came out was published"
 
 
@@ -130,7 +131,7 @@ def test_what_cannot_be_made_again_is_refused_with_what_to_do(
     assert "not recorded" in types(client, "variant", "show", variant.id).stdout
     assert "compress tiny@1 again" in types(client, "variant", "rebuild", variant.id, code=1).stderr
     assert variant.lineage is not None
-    gone = {**variant.lineage.recipe, "steps": [{"step": "hypnotize"}]}
+    gone = variant.lineage.recipe.model_copy(update={"steps": (StepTable(step="hypnotize"),)})
     remembered_otherwise(variant, lineage=variant.lineage.model_copy(update={"recipe": gone}))
     assert "no step 'hypnotize'" in types(client, "variant", "rebuild", variant.id, code=1).stderr
     with pytest.raises(ApiError, match="no variant"):

@@ -16,7 +16,7 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.search import space
 from edgefleet_compression.search.bounds import Bounds
-from edgefleet_compression.search.plots import draw
+from edgefleet_compression.search.plots import PlotRequest, draw
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import Ground, Runs, SearchStatus, Silence
@@ -25,6 +25,7 @@ from edgefleet_compression.search.space import Space
 from edgefleet_compression.search.targets import SearchTarget
 from edgefleet_compression.search_roles import PLAIN, step
 from edgefleet_compression.steps.distill import student_trunk
+from edgefleet_contract.searches import SearchReport
 
 TARGETS = (SearchTarget("x86-avx2"), SearchTarget("x86-vnni"), SearchTarget("arm-neon"))
 BUDGET_S = 170.0
@@ -102,16 +103,17 @@ def test_a_second_search_runs_no_step_and_finds_the_same(found: Found, tiny_fold
 
 
 @pytest.mark.slow
-def test_the_report_is_json_and_the_fronts_are_pictures(found: Found, tmp_path: Path) -> None:
-    said = report(found).model_dump(mode="json")
-    assert said["fronts"].keys() == {t.instruction_set for t in TARGETS}
-    assert len(said["points"]) == len({p.recipe.name for p in found.points})
-    assert said["constraints"]["arm-neon"]["met_by"] == []
-    assert "encoding_bytes" in said["constraints"]["arm-neon"]["nearest"][0]["broken"]
-    pictures = draw(said, str(tmp_path))
+def test_the_report_comes_out_of_json_as_it_went_in_and_the_fronts_are_pictures(found: Found, tmp_path: Path) -> None:
+    said = report(found)
+    assert SearchReport.model_validate_json(said.model_dump_json()) == said
+    assert said.fronts.keys() == {t.instruction_set for t in TARGETS}
+    assert len(said.points) == len({p.recipe.name for p in found.points})
+    assert said.constraints["arm-neon"].met_by == []
+    assert "encoding_bytes" in said.constraints["arm-neon"].nearest[0].broken
+    pictures = draw(PlotRequest(said, tmp_path))
     assert ElementTree.parse(pictures["x86-vnni"]).getroot().tag.endswith("svg")
-    assert draw(said, str(tmp_path / "again")).keys() == pictures.keys()
-    assert Path(pictures["x86-vnni"]).read_bytes() == (tmp_path / "again" / "front-x86-vnni.svg").read_bytes()
+    again = draw(PlotRequest(said, tmp_path / "again"))
+    assert pictures["x86-vnni"].read_bytes() == again["x86-vnni"].read_bytes()
 
 
 @pytest.fixture
@@ -156,7 +158,8 @@ def test_the_most_urgent_goes_first_and_what_the_time_is_too_short_for_says_so(g
 
 
 def test_a_phase_begins_nothing_once_its_share_of_the_time_is_over(ground: Ground) -> None:
-    runs, ended = Runs(ground, 200, Silence()), []
+    runs = Runs(ground, 200, Silence())
+    ended: list[None] = []
     for number in range(4):
         runs.call("sleep", number, time.sleep, 0.8, ended.append)
     runs.run("a phase of a second", most_s=1.0)

@@ -1,8 +1,8 @@
 """The entry point of a worker that lets two files of a variant answer the same samples."""
 
 from edgefleet_compression.builds.messages import CompareRequest
-from edgefleet_compression.builds.reproduction import AnswerComparison
 from edgefleet_compression.builds.worker_main import one_thread
+from edgefleet_contract.operations import AnswerComparison
 
 
 def compare_answers(request: CompareRequest) -> AnswerComparison:

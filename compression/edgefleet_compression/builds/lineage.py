@@ -13,6 +13,8 @@ from edgefleet_compression.errors import DataError
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_contract.lineage import Environment, Lineage
+from edgefleet_contract.operations import Change
+from edgefleet_contract.recipes import RecipeTable
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_protocol.canonical import canonical_json, digest_of
 from edgefleet_protocol.encoding import ZSTD_VERSION
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from edgefleet_compression.models.data import Split, SplitName
     from edgefleet_compression.models.source import Source
 
-Known = str | int
-"""What a lineage knows of a library or of the host."""
 SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
 DIGESTS = "splits.json"
 SPLIT_REVISION = 1
@@ -36,18 +36,17 @@ def record(source: "Source", recipe: Recipe, seed: int, instruction_set: Instruc
     import torch
 
     plugins = {plugin.name: plugin.version for plugin in recipe.plugins}
-    processor, own_class = host()
     return Lineage(
         source=source.digest,
         files=source.card.files,
         splits=_split_digests(source),
-        recipe={"name": recipe.name, "title": recipe.title, "steps": recipe.whole_steps()},
+        recipe=RecipeTable(name=recipe.name, title=recipe.title, steps=recipe.whole_steps()),
         seed=seed,
         instruction_set=instruction_set,
         libraries={**library_versions(), "zstd": ZSTD_VERSION, "edgefleet": version("edgefleet"), **plugins},
         environment=Environment(
-            processor=processor,
-            instruction_set=own_class,
+            processor=host().processor,
+            instruction_set=host().instruction_set,
             threads=torch.get_num_threads(),
             python=platform.python_version(),
         ),
@@ -88,12 +87,10 @@ def _digest(split: "Split") -> str:
     return digest.hexdigest()
 
 
-def differences(then: Lineage, now: Lineage) -> dict[str, tuple[Known, Known]]:
-    """What of libraries and host is another than it was, by name: (then, now)."""
-    names = then.libraries.keys() | now.libraries.keys()
-    found: dict[str, tuple[Known, Known]] = {
-        name: (then.libraries.get(name, "none"), now.libraries.get(name, "none")) for name in sorted(names)
-    }
+def differences(then: Lineage, now: Lineage) -> dict[str, Change]:
+    """What of libraries and host is another than it was, by name."""
+    names = sorted(then.libraries.keys() | now.libraries.keys())
+    found = {name: Change(then=then.libraries.get(name, "none"), now=now.libraries.get(name, "none")) for name in names}
     for name in Environment.model_fields:
-        found[name] = (getattr(then.environment, name), getattr(now.environment, name))
-    return {name: (old, new) for name, (old, new) in found.items() if old != new}
+        found[name] = Change(then=getattr(then.environment, name), now=getattr(now.environment, name))
+    return {name: change for name, change in found.items() if change.then != change.now}

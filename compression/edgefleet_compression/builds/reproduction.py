@@ -7,30 +7,16 @@ such step is named, with what of its libraries and its host is another than it w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgefleet_compression.builds.lineage import Known, differences
+from edgefleet_compression.builds.lineage import differences
 from edgefleet_compression.registry import registry
 from edgefleet_contract.lineage import Lineage
-from edgefleet_contract.operations import Verdict
+from edgefleet_contract.operations import AnswerComparison, Change, StepChange, Verdict
 from edgefleet_contract.variants import StepReport
 
 NEAR = 1e-3
 """Logits that differ by less than this are the same answer, as they are where a model is exported."""
 ALWAYS = frozenset({"numpy", "onnx", "edgefleet"})
 HOST = frozenset({"processor", "instruction_set", "threads"})
-
-
-@dataclass(frozen=True)
-class AnswerComparison:
-    """What both files answer to all samples of test."""
-
-    samples: int
-    same_top1: int
-    largest_difference: float
-
-    @property
-    def are_equal(self) -> bool:
-        """Whether a device could not tell one from the other."""
-        return self.same_top1 == self.samples and self.largest_difference <= NEAR
 
 
 @dataclass(frozen=True)
@@ -44,14 +30,11 @@ class BuiltFile:
 
 @dataclass(frozen=True)
 class RebuildComparison:
-    """The verdict, each step's digests, what is another than it was, and why there is a difference, if there is one.
-
-    `steps` are (step, then, now), digests of what it made; None where none was recorded.
-    """
+    """The verdict, each step's digests, what is another than it was, and why there is a difference, if there is one."""
 
     verdict: Verdict
-    steps: list[tuple[str, str | None, str | None]]
-    changed: dict[str, tuple[Known, Known]]
+    steps: list[StepChange]
+    changed: dict[str, Change]
     reasons: list[str]
     answers: AnswerComparison | None
 
@@ -69,7 +52,8 @@ def compare(
         answers: of both files; None where the former file is not there any more.
     """
     changed = differences(recorded, lineage)
-    steps = [(a.step, a.digest, b.digest) for a, b in zip(then.steps, now.steps, strict=True)]
+    pairs = zip(then.steps, now.steps, strict=True)
+    steps = [StepChange(step=a.step, then=a.digest, now=b.digest) for a, b in pairs]
     reasons = []
     if then.onnx == now.onnx:
         verdict: Verdict = "equal"
@@ -77,9 +61,14 @@ def compare(
             verdict = "equal_answers"
             reasons.append(_because("the encoding has other bytes", {"zstd", "edgefleet"}, changed))
     else:
-        verdict = "equal_answers" if answers is not None and answers.are_equal else "different"
+        verdict = "equal_answers" if answers is not None and are_equal(answers) else "different"
         reasons.append(_first_difference(then, now, changed))
     return RebuildComparison(verdict, steps, changed, reasons, answers)
+
+
+def are_equal(answers: AnswerComparison) -> bool:
+    """Whether a device could not tell one file from the other."""
+    return answers.same_top1 == answers.samples and answers.largest_difference <= NEAR
 
 
 def depends_on(step: str) -> frozenset[str]:
@@ -99,7 +88,7 @@ def depends_on(step: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, tuple[Known, Known]]) -> str:
+def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, Change]) -> str:
     for number, (a, b) in enumerate(zip(then.steps, now.steps, strict=True), start=1):
         what = f"step {number}, {a.step}, made something else"
         if a.revision is not None and a.revision != b.revision:
@@ -109,9 +98,9 @@ def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, tup
     return _because("the steps made the same, and the file has other bytes", set(changed), changed)
 
 
-def _because(what: str, names: "frozenset[str] | set[str]", changed: Mapping[str, tuple[Known, Known]]) -> str:
+def _because(what: str, names: "frozenset[str] | set[str]", changed: Mapping[str, Change]) -> str:
     """A difference with what it may come from."""
-    found = [f"{name} was {old}, and is {new}" for name, (old, new) in changed.items() if name in names]
+    found = [f"{name} was {change.then}, and is {change.now}" for name, change in changed.items() if name in names]
     if found:
         return f"{what}, and depends on what has changed: {'; '.join(found)}"
     return f"{what}, though nothing that it is known to depend on has changed: it is not repeatable"

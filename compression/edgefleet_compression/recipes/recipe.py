@@ -13,6 +13,7 @@ from edgefleet_compression.kinds import Need, SourceKind, StateKind
 from edgefleet_compression.registry import Plugin, nearest, registry
 from edgefleet_compression.search_roles import StepSpec
 from edgefleet_compression.step import Step
+from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import digest_of
 
@@ -103,14 +104,14 @@ class Recipe(BaseModel):
         found = (registry().named(spec.step).plugin for spec in self.steps)
         return frozenset(plugin for plugin in found if plugin is not None)
 
-    def whole_steps(self) -> list[dict[str, Any]]:
-        """The steps as plain values with their whole settings, defaults filled in."""
-        return [{"step": s.step, "config": registry().settings(s).model_dump(mode="json")} for s in self.steps]
+    def whole_steps(self) -> tuple[StepTable, ...]:
+        """The steps with their whole settings as plain values, defaults filled in."""
+        return tuple(StepTable(step=s.step, config=registry().settings(s).model_dump(mode="json")) for s in self.steps)
 
     @property
     def digest(self) -> str:
         """The sha256 of the steps with their whole settings; name and title don't count."""
-        return digest_of(self.whole_steps())
+        return digest_of([step.model_dump(mode="json") for step in self.whole_steps()])
 
 
 def _step(spec: StepSpec) -> Step:

@@ -5,75 +5,89 @@ python -m edgefleet_compression.search.plots search.json FOLDER
 
 import json
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from edgefleet_contract.searches import Figures, FrontPoint, SearchReport
+from edgefleet_profiles.device_class import InstructionSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
 LABELLED = 12
 
 
-def draw(report: Mapping[str, Any], folder: str) -> dict[str, str]:
-    """Draw the front of each class.
+@dataclass(frozen=True)
+class PlotRequest:
+    """The front of each class is to be drawn into `folder`, made where it is missing."""
 
-    Args:
-        report: of a search, as `report.report` gives it.
-        folder: where `front-CLASS.svg` are written; made where it is missing.
+    report: SearchReport
+    folder: Path
 
-    Returns:
-        The path of each picture, by class.
-    """
-    Path(folder).mkdir(parents=True, exist_ok=True)
+
+def draw(request: PlotRequest) -> dict[InstructionSet, Path]:
+    """Draw the front of each class as `front-CLASS.svg`; the path of each, by class."""
+    request.folder.mkdir(parents=True, exist_ok=True)
     found = {}
-    for name in report["fronts"]:
-        path = Path(folder) / f"front-{name}.svg"
-        path.write_bytes(picture(report, name))
-        found[name] = str(path)
+    for name in request.report.fronts:
+        found[name] = request.folder / f"front-{name}.svg"
+        found[name].write_bytes(picture(request.report, name))
     return found
 
 
-def picture(report: Mapping[str, Any], name: str) -> bytes:
+def picture(report: SearchReport, name: InstructionSet) -> bytes:
     """The front of one class as SVG; the same report gives the same bytes."""
     import io
 
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
-    quality = "accuracy_val" if any(row.get("accuracy_val") is not None for row in _rows(report, name)) else None
-    quality = quality or "agreement_val"
+    tried = [recipe.classes[name] for recipe in report.points if name in recipe.classes]
+    labelled = any(figures.accuracy_val is not None for figures in tried)
     with mpl.rc_context({"svg.hashsalt": "edgefleet", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(9, 5.5), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        others = [row for row in _rows(report, name) if row["rejected"] and row.get(quality) is not None]
+        drawing = Drawing(figsize=(9, 5.5), layout="constrained")
+        FigureCanvasSVG(drawing)
+        axes = drawing.add_subplot()
+        others = [f for f in tried if f.rejected and _quality(f, labelled) is not None]
         axes.scatter(
-            [row["encoding_bytes"] for row in others], [row[quality] * 100 for row in others], s=14, c="0.75",
+            [_bytes(f) for f in others], [100 * (_quality(f, labelled) or 0.0) for f in others], s=14, c="0.75",
             label="beaten, or stopped early",
         )  # fmt: skip
-        front = sorted(report["fronts"][name], key=lambda row: row["encoding_bytes"])
+        front = sorted(report.fronts[name], key=_bytes)
         if front:
-            _draw_front(figure, axes, front, quality)
-        axes.set(xscale="log", xlabel="encoding, bytes", ylabel=f"{quality.partition('_')[0]} on val, %", title=name)
+            _draw_front(drawing, axes, front, labelled)
+        quality = "accuracy" if labelled else "agreement"
+        axes.set(xscale="log", xlabel="encoding, bytes", ylabel=f"{quality} on val, %", title=name)
         axes.grid(visible=True, alpha=0.3)
         axes.legend(loc="lower right")
         out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
+        drawing.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
 
 
-def _draw_front(figure: Any, axes: Any, front: list[dict[str, Any]], quality: str) -> None:
-    sizes = [row["encoding_bytes"] for row in front]
-    shares = [row[quality] * 100 for row in front]
-    ratios = [row["latency_ratio"] if row["latency_ratio"] is not None else 1.0 for row in front]
-    dots = axes.scatter(sizes, shares, c=ratios, s=42, cmap="viridis_r", edgecolors="black", label="front", zorder=3)
-    figure.colorbar(dots, ax=axes, label="CPU time by that of the source in fp32, on the measuring host")
-    for row, size, share in list(zip(front, sizes, shares, strict=True))[:: max(1, len(front) // LABELLED)]:
-        axes.annotate(row["recipe"], (size, share), xytext=(4, -9), textcoords="offset points", fontsize=6)
+def _draw_front(drawing: "Drawing", axes: "Axes", front: list[FrontPoint], labelled: bool) -> None:
+    shares = [100 * (_quality(point, labelled) or 0.0) for point in front]
+    ratios = [1.0 if point.latency_ratio is None else point.latency_ratio for point in front]
+    dots = axes.scatter(
+        [_bytes(point) for point in front], shares, c=ratios, s=42, cmap="viridis_r", edgecolors="black",
+        label="front", zorder=3,
+    )  # fmt: skip
+    drawing.colorbar(dots, ax=axes, label="CPU time by that of the source in fp32, on the measuring host")
+    for point, share in list(zip(front, shares, strict=True))[:: max(1, len(front) // LABELLED)]:
+        axes.annotate(point.recipe, (_bytes(point), share), xytext=(4, -9), textcoords="offset points", fontsize=6)
 
 
-def _rows(report: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    return [point["classes"][name] for point in report["points"] if name in point["classes"]]
+def _quality(figures: Figures, labelled: bool) -> float | None:
+    return figures.accuracy_val if labelled else figures.agreement_val
+
+
+def _bytes(figures: Figures) -> float:
+    return float("nan") if figures.encoding_bytes is None else figures.encoding_bytes
 
 
 if __name__ == "__main__":
-    print(json.dumps(draw(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2])))
+    drawn = draw(PlotRequest(SearchReport.model_validate_json(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2])))
+    print(json.dumps({name: str(path) for name, path in drawn.items()}))

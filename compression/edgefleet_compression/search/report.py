@@ -1,7 +1,5 @@
 """What a search found, as the API shows it; a recipe stands once, with what each class says of it."""
 
-from typing import Any
-
 from edgefleet_compression.search.bounds import BoundsVerdict
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.search import Found
@@ -25,10 +23,7 @@ def report(found: Found) -> SearchReport:
         executions=found.executions,
         trainings=found.trainings,
         steps=StepCounts(run=sum(found.executions.values()), cached=found.steps_cached),
-        fronts={
-            one: [FrontPoint(recipe=p.recipe.name, order=p.order, **_figures(p, targets[one])) for p in points]
-            for one, points in found.fronts.items()
-        },
+        fronts={one: [_front_point(p, targets[one]) for p in points] for one, points in found.fronts.items()},
         orders={
             order: {one: BestOfOrder(recipe=p.recipe.name, quality=p.quality) for one, p in row.items()}
             for order, row in found.orders().items()
@@ -59,24 +54,43 @@ def _tried(found: Found, targets: Targets) -> list[TriedRecipe]:
             title=points[0].recipe.title,
             order=points[0].order,
             steps=[StepTable(step=s.step, config=s.config) for s in points[0].recipe.steps],
-            classes={p.instruction_set: Figures(**_figures(p, targets[p.instruction_set])) for p in points},
+            classes={p.instruction_set: _figures(p, targets[p.instruction_set]) for p in points},
         )
         for name, points in by_recipe.items()
     ]
 
 
-def _figures(point: Point, target: SearchTarget) -> dict[str, Any]:
+def _figures(point: Point, target: SearchTarget) -> Figures:
     """What is known of a point: why it is out, and its figures where it was measured."""
-    if point.metrics is None:
-        return {"rejected": point.rejected}
-    latency_ms, latency_is = target.latency_ms(point.metrics)
-    energy_mj, energy_is = target.energy_mj(point.metrics)
-    shown = Figures.model_fields.keys() & type(point.metrics).model_fields.keys()
-    return {
-        "rejected": point.rejected,
-        **point.metrics.model_dump(include=shown),
-        "latency_ms": latency_ms,
-        "latency_is": latency_is,
-        "energy_mj": energy_mj,
-        "energy_is": energy_is,
-    }
+    m = point.metrics
+    if m is None:
+        return Figures(rejected=point.rejected)
+    latency_ms, latency_is = target.latency_ms(m)
+    energy_mj, energy_is = target.energy_mj(m)
+    return Figures(
+        rejected=point.rejected,
+        accuracy_val=m.accuracy_val,
+        accuracy_test=m.accuracy_test,
+        accuracy_test_ci=m.accuracy_test_ci,
+        drop_val=m.drop_val,
+        drop_val_ci=m.drop_val_ci,
+        drop_test=m.drop_test,
+        drop_test_ci=m.drop_test_ci,
+        agreement_val=m.agreement_val,
+        agreement=m.agreement,
+        latency_ratio=m.latency_ratio,
+        p50_ms=m.p50_ms,
+        encoding_bytes=m.encoding_bytes,
+        file_bytes=m.file_bytes,
+        parameters=m.parameters,
+        peak_rss_mb=m.peak_rss_mb,
+        measured_on=m.measured_on,
+        latency_ms=latency_ms,
+        latency_is=latency_is,
+        energy_mj=energy_mj,
+        energy_is=energy_is,
+    )
+
+
+def _front_point(point: Point, target: SearchTarget) -> FrontPoint:
+    return FrontPoint(recipe=point.recipe.name, order=point.order, **dict(_figures(point, target)))

@@ -109,7 +109,7 @@ class _Wish(Generic[Request, Outcome]):
     def progress(self) -> BuildProgress:
         """How far it is."""
         known = self.progress_path and read_progress(self.progress_path)
-        return known or BuildProgress(recipe=self.name, text="starting")
+        return known or BuildProgress(recipe=self.name, fraction=0.0, text="starting")
 
 
 _Flying = dict[Future[Any], tuple[_Wish[Any, Any], float]]

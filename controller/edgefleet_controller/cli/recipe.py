@@ -64,7 +64,7 @@ def _table(recipe: Recipe) -> Json:
     """The recipe as plain values, with every setting."""
     return {
         **recipe.model_dump(mode="json"),
-        "steps": recipe.whole_steps(),
+        "steps": [step.model_dump(mode="json") for step in recipe.whole_steps()],
         "order": order_of(recipe),
         "digest": recipe.digest,
     }

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.builds.entry_points import build_variant, weights_of
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles, WorkRefused
 from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.cache import Cache
-from edgefleet_contract.operations import BuildProgress, OperationRecord
-from edgefleet_controller.models.needs import NeededVariant
+from edgefleet_contract.operations import BuildProgress, BuildResult, OperationRecord, StepCounts
+from edgefleet_controller.models.needs import NeededVariant, Needs
 from edgefleet_controller.models.pace import BuildShare, in_words, seconds_left, share_done
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord
@@ -35,7 +34,7 @@ class RunningBuild:
 
     def progress(self) -> BuildProgress:
         """How far it is, under its label; it is done when its outcome is there, not with its last step."""
-        known = read_progress(self.progress_path) or BuildProgress(recipe=self.need.label, text="waiting")
+        known = read_progress(self.progress_path) or BuildProgress(recipe=self.need.label, fraction=0.0, text="waiting")
         return known.model_copy(update={"recipe": self.need.label, "text": self._ended_badly() or known.text})
 
     def _ended_badly(self) -> str | None:
@@ -54,14 +53,10 @@ def compress(
     shop: Workshop,
     operation: OperationRecord,
     model: ModelRecord,
-    needs: Sequence[NeededVariant],
+    needs: Needs,
     profiles: Sequence[DeviceProfile],
-) -> dict[str, Any]:
+) -> BuildResult:
     """Golden set, builds, publication, and a choice for each profile.
-
-    Returns:
-        The operation's result: variants by id, the reason for each build that failed, and how many steps ran and how
-        many came from the cache.
 
     Raises:
         RuntimeError: not one variant could be built.
@@ -70,7 +65,7 @@ def compress(
     before = len(cache.ledger())
     files = shop.files(model)
     golden = shop.golden(files)
-    outcomes = _build_all(shop, operation, files, needs)
+    outcomes = _build_all(shop, operation, files, needs.variants)
     made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
     failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
     if not made:
@@ -88,11 +83,12 @@ def compress(
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
     run = len(cache.ledger()) - before
     steps = sum(len(outcome.steps) for _, outcome in made)
-    return {
-        "variants": [v.id for v in variants],
-        "failed": failed,
-        "steps": {"run": run, "cached": max(0, steps - run)},
-    }
+    return BuildResult(
+        variants=[v.id for v in variants],
+        failed=failed,
+        steps=StepCounts(run=run, cached=max(0, steps - run)),
+        not_applicable=needs.left_out,
+    )
 
 
 def _build_all(

@@ -1,21 +1,19 @@
 """Compress a model by a search: what it finds on the fronts is published, and all of it is kept as a report."""
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.search.bounds import Bounds
-from edgefleet_compression.search.plots import draw
+from edgefleet_compression.search.plots import PlotRequest, draw
 from edgefleet_compression.search.points import Point
 from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import SearchStatus
 from edgefleet_compression.search.search import Ask, Found, SearchFolders, search
 from edgefleet_compression.search.targets import SearchTarget
-from edgefleet_contract.operations import BuildProgress, OperationRecord
+from edgefleet_contract.operations import BuildProgress, BuildResult, OperationRecord
 from edgefleet_contract.searches import SearchReport
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, VariantRecord
@@ -41,12 +39,8 @@ class Quest:
 
 def compress_by_search(
     shop: Workshop, operation: OperationRecord, model: ModelRecord, profiles: Sequence[DeviceProfile], quest: Quest
-) -> dict[str, Any]:
+) -> BuildResult:
     """Search, publish the fronts, choose for each profile, and keep the report with its pictures.
-
-    Returns:
-        The operation's result: variants by id, the recipes that could not be built with their reasons, how many steps
-        ran, and where a set of constraints cannot be met, what comes nearest.
 
     Raises:
         RuntimeError: not one variant could be built.
@@ -61,14 +55,15 @@ def compress_by_search(
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
         raise RuntimeError(f"no variant could be built: {why}")
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
-    said = report(found).model_dump(mode="json")
+    said = report(found)
     _keep(shop, operation.id, said)
-    return {
-        "variants": [v.id for v in variants],
-        "failed": {p.recipe.name: str(p.rejected) for p in found.points if p.metrics is None and p.rejected},
-        "steps": said["steps"],
-        "constraints": {one: verdict["sentence"] for one, verdict in said["constraints"].items()},
-    }
+    return BuildResult(
+        variants=[v.id for v in variants],
+        failed={p.recipe.name: p.rejected for p in found.points if p.metrics is None and p.rejected},
+        steps=said.steps,
+        not_applicable={},
+        constraints={one: bounds.sentence for one, bounds in said.constraints.items()},
+    )
 
 
 def read_report(searches: Path, operation_id: str) -> SearchReport | None:
@@ -102,11 +97,11 @@ def _published(shop: Workshop, model: ModelRecord, found: Found, golden: BlobRef
     ]
 
 
-def _keep(shop: Workshop, operation_id: str, said: dict[str, Any]) -> None:
+def _keep(shop: Workshop, operation_id: str, said: SearchReport) -> None:
     folder = shop.folders.searches / operation_id
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT).write_text(json.dumps(said), encoding="utf-8")
-    shop.workers.submit(draw, said, str(folder)).result()
+    (folder / REPORT).write_text(said.model_dump_json(), encoding="utf-8")
+    shop.workers.submit(draw, PlotRequest(said, folder)).result()
     kept = sorted(shop.folders.searches.iterdir(), key=lambda path: path.name)  # ids rise with time
     for old in kept[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)

@@ -27,16 +27,23 @@ class NeededVariant:
         return f"{self.recipe.name} ({self.only_for})" if self.only_for else self.recipe.name
 
 
-def needed_variants(
+@dataclass(frozen=True)
+class Needs:
+    """The variants that profiles need, and for each recipe that is not built for some processor, or at all, why."""
+
+    variants: list[NeededVariant]
+    left_out: dict[str, str]
+
+
+def needs_of(
     profiles: Iterable[DeviceProfile],
     recipes: Sequence[Recipe],
     source: SourceKind = "torch",
     train: bool | None = None,
-) -> tuple[list[NeededVariant], dict[str, str]]:
+) -> Needs:
     """The variants that serve these profiles: one for each recipe, and one for each scheme where numerics differ.
 
-    Beside them, for each recipe that is not built for some processor, or not at all, the reason. `train` says whether
-    the model brings samples to train on.
+    `train` says whether the model brings samples to train on.
     """
     left_out: dict[str, str] = {}
     found: dict[tuple[str, InstructionSet | None], NeededVariant] = {}
@@ -49,7 +56,7 @@ def needed_variants(
             only_for = instruction_set if "scheme" in recipe.needs else None
             found.setdefault((recipe.name, only_for), NeededVariant(recipe, instruction_set, only_for))
     places = {recipe.name: place for place, recipe in enumerate(build_order(recipes))}
-    return sorted(found.values(), key=lambda build: (places[build.recipe.name], build.label)), left_out
+    return Needs(sorted(found.values(), key=lambda need: (places[need.recipe.name], need.label)), left_out)
 
 
 def choose_for(

@@ -4,14 +4,12 @@ import logging
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_contract.card import ModelCard
-from edgefleet_contract.operations import OperationRecord
+from edgefleet_contract.operations import BuildResult, OperationRecord, RebuildResult
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreUnavailable
@@ -19,7 +17,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
 from edgefleet_controller.models.by_recipes import compress
 from edgefleet_controller.models.by_search import Quest, compress_by_search
-from edgefleet_controller.models.needs import needed_variants
+from edgefleet_controller.models.needs import needs_of
 from edgefleet_controller.models.rebuild import Original, rebuild
 from edgefleet_controller.models.workshop import Folders, Workshop
 from edgefleet_controller.records import ModelRecord
@@ -31,7 +29,7 @@ log = logging.getLogger(__name__)
 
 CLOSE_AGAIN_S = 1.0
 
-Work = Callable[[OperationRecord], dict[str, Any]]
+Result = BuildResult | RebuildResult
 
 
 class Operations:
@@ -62,27 +60,21 @@ class Operations:
     ) -> OperationRecord:
         """Begin to compress a model by these recipes for these profiles."""
         card = ModelCard.model_validate(model.card)
-        trains = samples_in(Path(self._shop.files(model)[card.data.file]), "train") > 0
-        needs, left_out = needed_variants(profiles, recipes, card.source, trains)
-
-        def work(operation: OperationRecord) -> dict[str, Any]:
-            return {**compress(self._shop, operation, model, needs, profiles), "not_applicable": left_out}
-
-        return self._begin(model, work)
+        trains = samples_in(self._shop.files(model)[card.data.file], "train") > 0
+        needs = needs_of(profiles, recipes, card.source, trains)
+        return self._begin("compress", model, lambda operation: compress(self._shop, operation, model, needs, profiles))
 
     def search(self, model: ModelRecord, profiles: Sequence[DeviceProfile], quest: Quest) -> OperationRecord:
         """Begin to search variants of a model, and to choose for these profiles among what is found."""
-
-        def work(operation: OperationRecord) -> dict[str, Any]:
-            return {**compress_by_search(self._shop, operation, model, profiles, quest), "not_applicable": {}}
-
-        return self._begin(model, work, kind="search")
+        return self._begin(
+            "search", model, lambda operation: compress_by_search(self._shop, operation, model, profiles, quest)
+        )
 
     def rebuild(self, original: Original) -> OperationRecord:
         """Begin to make a variant again, and to compare it with what it was."""
-        return self._begin(original.model, lambda operation: rebuild(self._shop, operation, original), kind="rebuild")
+        return self._begin("rebuild", original.model, lambda operation: rebuild(self._shop, operation, original))
 
-    def _begin(self, model: ModelRecord, work: Work, kind: str = "compress") -> OperationRecord:
+    def _begin(self, kind: str, model: ModelRecord, work: Callable[[OperationRecord], Result]) -> OperationRecord:
         now = now_ms()
         operation = OperationRecord(id=new_id(), kind=kind, target=model.ref, created_ms=now, changed_ms=now)
         self._store.registry.put_operation(operation)
@@ -90,7 +82,7 @@ class Operations:
         self._queue.submit(self._run, operation, work)
         return operation
 
-    def _run(self, operation: OperationRecord, work: Work) -> None:
+    def _run(self, operation: OperationRecord, work: Callable[[OperationRecord], Result]) -> None:
         stopped = self._shop.stopped
         try:
             result = work(operation)
@@ -106,20 +98,21 @@ class Operations:
             if not stopped.is_set():
                 shutil.rmtree(self._folders.work / operation.id, ignore_errors=True)
 
-    def _close_at_last(self, operation: OperationRecord, **how: Any) -> None:
+    def _close_at_last(
+        self, operation: OperationRecord, *, result: Result | None = None, error: str | None = None
+    ) -> None:
         """Close an operation as soon as the disk takes it: one left open would keep blobs from being collected."""
         while True:
             try:
-                return self._close(operation, **how)
+                return self._close(operation, result=result, error=error)
             except StoreUnavailable:
                 if self._shop.stopped.wait(CLOSE_AGAIN_S):
                     raise
 
-    def _close(self, operation: OperationRecord, *, result: Any = None, error: str | None = None) -> None:
+    def _close(self, operation: OperationRecord, *, result: Result | None = None, error: str | None = None) -> None:
         latest = self._store.registry.operation(operation.id)
-        state = "failed" if error else "succeeded"
-        closed = {**latest.model_dump(), "state": state, "result": result, "error": error, "changed_ms": now_ms()}
-        self._store.registry.put_operation(OperationRecord.model_validate(closed))
+        changes = {"state": "failed" if error else "succeeded", "result": result, "error": error}
+        self._store.registry.put_operation(latest.model_copy(update={**changes, "changed_ms": now_ms()}))
         reach("operation_closed")
 
 

@@ -1,20 +1,18 @@
 """Makes a variant again from its lineage, in a worker with an empty cache, and compares what comes out."""
 
-from collections.abc import Mapping
 from concurrent.futures import wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest, WorkRefused
 from edgefleet_compression.builds.progress import read_progress
-from edgefleet_compression.builds.reproduction import AnswerComparison, BuiltFile, RebuildComparison, compare
+from edgefleet_compression.builds.reproduction import BuiltFile, compare
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
 from edgefleet_contract.lineage import Lineage
-from edgefleet_contract.operations import BuildProgress, OperationRecord
+from edgefleet_contract.operations import AnswerComparison, BuildProgress, Change, OperationRecord, RebuildResult
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
@@ -57,7 +55,7 @@ def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Or
     if missing := [name for name, sha256 in model.files.items() if not blobs.path(sha256).is_file()]:
         raise Refused(f"'{missing[0]}' of {model.ref} is not there any more: register its folder again")
     try:
-        recipe = recipe_from(variant.lineage.recipe)
+        recipe = recipe_from(variant.lineage.recipe.model_dump())
         manifest = verify(blobs.read(variant.manifest), variant.manifest)
     except RecipeError as error:
         raise Refused(f"this version of edgefleet cannot make it again: {error}") from None
@@ -68,11 +66,8 @@ def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Or
     return Original(variant, variant.lineage, recipe, model, made, former if former.is_file() else None)
 
 
-def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> dict[str, Any]:
+def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> RebuildResult:
     """Make a variant again and compare; nothing that comes out is published.
-
-    Returns:
-        The operation's result: variant, verdict, reasons, what has changed since, digests and figures then and now.
 
     Raises:
         RuntimeError: it could not be made.
@@ -92,7 +87,7 @@ def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> d
     future = shop.workers.submit(build_variant, request)
     while wait([future], timeout=POLL_S).not_done and not shop.stopped.is_set():
         known = read_progress(folder / "progress.json")
-        shop.show(operation, [known or BuildProgress(recipe=original.variant.recipe, text="waiting")])
+        shop.show(operation, [known or BuildProgress(recipe=original.variant.recipe, fraction=0.0, text="waiting")])
     outcome = future.result()
     if isinstance(outcome, WorkRefused):
         raise RuntimeError(f"it could not be made again: {outcome.sentence}")
@@ -106,29 +101,19 @@ def _answers(shop: Workshop, original: Original, build: BuildRequest, rebuilt: P
     return shop.workers.submit(compare_answers, request).result()
 
 
-def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison | None) -> dict[str, Any]:
+def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison | None) -> RebuildResult:
     onnx = outcome.onnx_path.read_bytes()
     then, now = original.made, BuiltFile(outcome.steps, digest(onnx), digest(compress(onnx)))
     found = compare(original.lineage, then, outcome.lineage, now, answers)
-    before, after = original.variant.metrics.model_dump(), outcome.metrics.model_dump()
-    return {
-        "variant": original.variant.id,
-        **_shown(found),
-        "onnx": {"then": then.onnx, "now": now.onnx},
-        "encoding": {"then": then.encoding, "now": now.encoding},
-        "figures": _pairs({name: (before[name], after[name]) for name in FIGURES}),
-    }
-
-
-def _shown(found: RebuildComparison) -> dict[str, Any]:
-    return {
-        "verdict": found.verdict,
-        "reasons": found.reasons,
-        "changed": _pairs(found.changed),
-        "steps": [{"step": step, "then": old, "now": new} for step, old, new in found.steps],
-        "answers": asdict(found.answers) if found.answers else None,
-    }
-
-
-def _pairs(values: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: {"then": old, "now": new} for name, (old, new) in values.items()}
+    before, after = original.variant.metrics, outcome.metrics
+    return RebuildResult(
+        variant=original.variant.id,
+        verdict=found.verdict,
+        reasons=found.reasons,
+        changed=found.changed,
+        steps=found.steps,
+        answers=found.answers,
+        onnx=Change(then=then.onnx, now=now.onnx),
+        encoding=Change(then=then.encoding, now=now.encoding),
+        figures={name: Change(then=getattr(before, name), now=getattr(after, name)) for name in FIGURES},
+    )
