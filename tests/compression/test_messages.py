@@ -47,6 +47,7 @@ def test_a_message_comes_out_of_a_pipe_as_it_went_in(message: object) -> None:
         (errors.StepError("s"), "step_failed", "s"),
         (errors.NotApplicable("s"), "not_applicable", "s"),
         (errors.RecipeError("s"), "bad_recipe", "s"),
+        (errors.DeclarationError("s"), "bad_step", "s"),
         (CardError("s"), "bad_model", "s"),
         (errors.GraphError("s"), "bad_model", "s"),
         (errors.ArchitectureError("s"), "bad_model", "s"),

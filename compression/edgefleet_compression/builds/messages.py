@@ -23,6 +23,7 @@ RefusalReason = Literal[
     "bad_model",
     "bad_data",
     "bad_recipe",
+    "bad_step",
     "not_applicable",
     "nothing_changed",
     "step_failed",

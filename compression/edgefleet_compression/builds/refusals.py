@@ -19,6 +19,7 @@ REASONS: tuple[tuple[type[Exception], RefusalReason], ...] = (
     (errors.DataError, "bad_data"),
     (errors.NotApplicable, "not_applicable"),
     (errors.RecipeError, "bad_recipe"),
+    (errors.DeclarationError, "bad_step"),
     (errors.NothingChanged, "nothing_changed"),
     (errors.StepError, "step_failed"),
     (errors.MeasureError, "not_measured"),
