@@ -117,8 +117,9 @@ def readable(latency: str | None) -> LatencyHistogram:
 
     Ingest looks at the text from outside only, since it takes thousands a second.
     """
-    with suppress(MalformedMessage):
-        return LatencyHistogram.decode(latency) if latency else LatencyHistogram()
+    if latency is not None:
+        with suppress(MalformedMessage):
+            return LatencyHistogram.decode(latency)
     return LatencyHistogram()
 
 

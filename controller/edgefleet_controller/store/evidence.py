@@ -1,5 +1,6 @@
 """Evidence for the gate, gathered from telemetry windows: each is read once, however long a rollout takes."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from edgefleet_controller.records import Evidence
 from edgefleet_controller.store.columns import from_row, selected, summed
 from edgefleet_controller.store.database import Database, Row, Snapshot
 from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_protocol.counters import Counters
+from edgefleet_protocol.counters import Counters, readable
 
 LATE_MS = 10_000
 """A window may be committed so long after the moment with which it is stamped."""
@@ -55,9 +56,9 @@ class Gathering:
         self._db, self._model = db, model
         self._since_ms = self._through_ms = since_ms
         self._seen: dict[tuple[str, str, int], int] = {}
-        self._new: dict[Of, Counters] = {}
-        self._control: dict[Of, Counters] = {}
-        self._ever: dict[Of, Counters] | None = None
+        self._new: defaultdict[Of, Counters] = defaultdict(Counters)
+        self._control: defaultdict[Of, Counters] = defaultdict(Counters)
+        self._ever: defaultdict[Of, Counters] | None = None
 
     def of(self, compared: Mapping[str, Compared]) -> list[Evidence]:
         """Evidence for each of these profiles, by all that has arrived until now."""
@@ -65,7 +66,7 @@ class Gathering:
             for row in self._arrived(snapshot):
                 self._take(row, compared.get(row["profile"]))
             if self._ever is None:
-                self._ever = {}
+                self._ever = defaultdict(Counters)
                 for row in snapshot.rows(_EVER, [self._model]):
                     self._ever[row["profile"], row["variant"]] = from_row(row)
         return [self._evidence(profile, which) for profile, which in sorted(compared.items())]
@@ -83,14 +84,21 @@ class Gathering:
 
     def _take(self, row: Row, compared: Compared | None) -> None:
         of = (row["profile"], row["variant"])
+        # A histogram is most of what a row costs: it is read where latency is compared.
+        told = from_row({**row, "latency": None})
         if self._ever is not None:
-            self._ever.setdefault(of, Counters()).add(from_row({**row, "latency": None}))
-        if compared is None:
-            return
+            self._ever[of].add(told)
+        known = self._side(row, compared) if compared else None
+        if known is not None:
+            known[of].add(told)
+            known[of].serving.latency.add(readable(row["latency"]))
+
+    def _side(self, row: Row, compared: Compared) -> defaultdict[Of, Counters] | None:
+        """Where a window counts beside what ever ran: as the new variant's, as a control's, or nowhere."""
         if row["variant"] == compared.new:
-            self._new.setdefault(of, Counters()).add(from_row(row))
-        elif row["variant"] in compared.before and row["device"] not in compared.exposed:
-            self._control.setdefault(of, Counters()).add(from_row(row))
+            return self._new
+        is_control = row["variant"] in compared.before and row["device"] not in compared.exposed
+        return self._control if is_control else None
 
     def _evidence(self, profile: str, compared: Compared) -> Evidence:
         before = [(profile, variant) for variant in sorted(compared.before)]
