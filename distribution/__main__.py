@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _build(options: argparse.Namespace) -> None:
-    # Refused before the build, which takes half a minute.
+    # Refused before the build, which takes a while.
     wanted = targets(options.bundle, options.python or list(PYTHONS), needs()) if options.bundle is not None else []
     built = build(options.out)
     print(f"{_kb(built.wheel.size_bytes)} {built.wheel.path}\n{_kb(built.sdist.stat().st_size)} {built.sdist}")
