@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from edgefleet_controller.client import Client
+from edgefleet_operator.client import Client
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion"
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Controller(Child):
         self.state = folder / "controller"
         super().__init__(
             folder / "controller.log",
-            *("edgefleet_controller", "serve", "--state", str(self.state), "--accept-all"),
+            *("edgefleet_operator", "serve", "--state", str(self.state), "--accept-all"),
             *("--tick", "0.1", "--hello-jitter", "0.1", *options),
         )
         self.api = Client("http://127.0.0.1:1")

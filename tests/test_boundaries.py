@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 AGENT_NEVER = ("torch", "onnx", "fastapi", "uvicorn", "sqlite_utils", "typer", "rich", "httpx")
-OURS_NEVER = ("edgefleet_contract", "edgefleet_compression", "edgefleet_controller")
+OURS_NEVER = ("edgefleet_contract", "edgefleet_compression", "edgefleet_controller", "edgefleet_operator")
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -38,9 +38,15 @@ def test_the_contract_loads_pydantic_and_the_two_packages_below_it() -> None:
     assert loaded.isdisjoint({*AGENT_NEVER, "numpy", "onnxruntime", "paho", "psutil"})
 
 
+def test_the_operators_side_loads_neither_a_server_nor_what_computes() -> None:
+    loaded = loaded_by("import edgefleet_operator.cli, edgefleet_operator.client")
+    server = {"fastapi", "starlette", "uvicorn", "sqlite_utils", "paho", "torch", "onnx", "onnxruntime", "numpy"}
+    assert loaded.isdisjoint({*server, "edgefleet_controller", "edgefleet_compression", "edgefleet_agent"})
+
+
 @pytest.mark.parametrize(
     "module",
-    ["edgefleet_controller.cli", "edgefleet_controller.service", "edgefleet_controller.serve"],
+    ["edgefleet_controller.commands", "edgefleet_controller.service", "edgefleet_controller.serve"],
 )
 def test_the_controllers_process_never_loads_torch(module: str) -> None:
     loaded = loaded_by(f"import {module}")
@@ -50,9 +56,22 @@ def test_the_controllers_process_never_loads_torch(module: str) -> None:
 def test_a_base_install_names_the_extra_that_the_operators_command_needs() -> None:
     code = (
         "import importlib.util as u, sys; real = u.find_spec\n"
-        "u.find_spec = lambda name, package=None: None if name in ('typer', 'torch') else real(name, package)\n"
-        "from edgefleet_controller.__main__ import main; main()"
+        "u.find_spec = lambda name, package=None: None if name == 'typer' else real(name, package)\n"
+        "from edgefleet_operator.__main__ import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "pip install 'edgefleet[controller,compression]'" in done.stderr
+    assert "for the command line: pip install 'edgefleet[operator]'" in done.stderr
+    assert "for a controller: pip install 'edgefleet[controller,compression]'" in done.stderr
+
+
+def test_serve_names_the_extras_that_the_controller_needs() -> None:
+    code = (
+        "import importlib.util as u, sys; real = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'torch' else real(name, package)\n"
+        "sys.argv[1:] = ['serve', '--state', '/nowhere']\n"
+        "from edgefleet_operator.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "edgefleet: this install has no controller: pip install 'edgefleet[compression]'\n"

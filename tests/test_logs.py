@@ -35,7 +35,7 @@ def start(*words: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_controllers_log(tmp_path: Path, form: str) -> None:
-    process = start("edgefleet_controller", "serve", "--state", str(tmp_path), "--log-format", form)
+    process = start("edgefleet_operator", "serve", "--state", str(tmp_path), "--log-format", form)
     wait_for(tmp_path / "controller.json", process)
     said, seconds = end(process)
     assert seconds < 8

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.reporting import MODEL, Reporters
 from benchmarks.result import Bar, Result, Row, at_most
-from edgefleet_controller.client import Client
+from edgefleet_operator.client import Client
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 REGIONS, HARDWARE, LINKS = (
@@ -122,7 +122,7 @@ class MeasuredController:
 def _controller(folder: Path) -> Iterator[MeasuredController]:
     state = folder / "controller"
     (state / "controller.json").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "edgefleet_controller", "serve", "--state", str(state), "--accept-all"]
+    command = [sys.executable, "-m", "edgefleet_operator", "serve", "--state", str(state), "--accept-all"]
     with (folder / "controller.log").open("ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

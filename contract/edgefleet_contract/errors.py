@@ -1,7 +1,8 @@
 """What can be wrong with what the contract describes.
 
 ContractError
-└── CardError  the model card or a file it names cannot be used
+├── CardError    the model card or a file it names cannot be used
+└── FileRefused  a file of this machine is not what it was given for
 """
 
 
@@ -11,3 +12,7 @@ class ContractError(Exception):
 
 class CardError(ContractError):
     """The model card or a file it names cannot be used."""
+
+
+class FileRefused(ContractError):  # noqa: N818 - reads as the statement it makes
+    """A file of this machine is not what it was given for."""

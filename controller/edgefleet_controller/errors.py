@@ -14,10 +14,7 @@ ControllerError
     └── StoreFault        a damaged file, or a fault of ours
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
-
-from edgefleet_profiles.names import NAME_PATTERN
+from typing import ClassVar
 
 
 class ControllerError(Exception):
@@ -83,15 +80,3 @@ class TooManyFiles(StoreUnavailable):
     """This process may open no more files."""
 
     what_to_do = "too many files are open: raise the limit of open files"
-
-
-def first_fault(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first of pydantic's errors in one line: where, and what is wrong there."""
-    first = errors[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"there is no {where}: remove it or correct its spelling"
-    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == NAME_PATTERN:
-        given = str(first["input"])[:100]
-        return f"{where}: '{given}' is no name: small letters, digits, '-' and '_', at most 64"
-    return f"{where}: {first['msg']}"

@@ -9,8 +9,8 @@ import pytest
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
-from edgefleet_controller.cli import app
-from edgefleet_controller.client import Client
+from edgefleet_operator.cli import app
+from edgefleet_operator.client import Client
 
 PROFILE = ("--profile", "eu/rpi4/lte")
 RECIPE = """name = "mine"

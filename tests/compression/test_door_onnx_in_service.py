@@ -13,11 +13,11 @@ import pytest
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 from tests.service import api_of, running_service
 
-from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.recipes.recipe import shipped_recipes
-from edgefleet_contract.errors import CardError
-from edgefleet_controller.client import ApiError, Client
+from edgefleet_contract.errors import FileRefused
 from edgefleet_controller.models.needs import needs_of
+from edgefleet_operator.client import Client
+from edgefleet_operator.errors import ApiError
 from edgefleet_profiles.catalogue import load_catalogue
 
 HEAVY = {"torch", "onnx", "onnxruntime"}
@@ -61,9 +61,9 @@ def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service
     client: Client, tmp_path: Path
 ) -> None:
     data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
-    with pytest.raises(CompressionError, match="takes 4 samples at once"):
+    with pytest.raises(FileRefused, match="takes 4 samples at once"):
         client.add_onnx(written(classifier(batch=4), tmp_path), data)
-    with pytest.raises(CardError, match="loading this format runs code"):
+    with pytest.raises(FileRefused, match="loading this format runs code"):
         client.add_onnx(tmp_path / "net.pt", data)
     bad, good = written(classifier(batch=4), tmp_path / "bad"), written(classifier(), tmp_path / "good")
     client.add_onnx(good, data)
@@ -93,7 +93,7 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
     data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
     code = (
         "import sys; from pathlib import Path; "
-        "import edgefleet_controller.client, edgefleet_controller.models.registration; "
+        "import edgefleet_operator.client, edgefleet_controller.models.registration; "
         "from edgefleet_compression.models.inspection import card_for_onnx; "
         f"card_for_onnx(Path({str(model)!r}), Path({str(data)!r}), name=None, version=1); "
         f"print(*{HEAVY!r} & sys.modules.keys())"

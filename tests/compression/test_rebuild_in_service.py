@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from edgefleet_contract.operations import AnswerComparison, RebuildResult
 from edgefleet_contract.recipes import StepTable
-from edgefleet_controller.cli import app
-from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.records import VariantRecord
 from edgefleet_controller.service import Service
+from edgefleet_operator.cli import app
+from edgefleet_operator.client import ApiError, Client
 from edgefleet_protocol.manifest import BlobRef, Manifest, verify
 
 

@@ -12,7 +12,7 @@ from edgefleet_compression.errors import SearchError
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry
 from edgefleet_compression.search import rounds, space
-from edgefleet_compression.search.bounds import Bounds, judge, wanted_from
+from edgefleet_compression.search.bounds import Bounds, judge
 from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point, order_of
 from edgefleet_compression.search.quick_trials import Trial, key_of, promising, steps_of
@@ -309,13 +309,6 @@ def test_a_figure_that_was_not_measured_meets_nothing() -> None:
     verdict = judge([point("blind", 0.9, 0.2, 900)], Bounds(peak_rss_mb=100))
     assert "peak_rss_mb was not measured" in verdict.sentence
     assert judge([], Bounds(peak_rss_mb=100)).sentence == "nothing was measured"
-
-
-def test_constraints_are_read_from_words() -> None:
-    assert wanted_from(["max_drop=0.01", "encoding_bytes=15665"]) == Bounds(max_drop=0.01, encoding_bytes=15665)
-    for text, reason in (("max_dorp=1", "no bound 'max_dorp'"), ("max_drop=low", "max_drop=NUMBER")):
-        with pytest.raises(SearchError, match=reason):
-            wanted_from([text])
 
 
 def test_classes_follow_from_profiles_and_the_slowest_hardware_stands_for_each() -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reports import report_with
 
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import ExecutionRecord, Gate, RolloutSpec, Timers, WaveRecord
 from edgefleet_controller.records import RolloutRecord, VariantRecord
 from edgefleet_controller.store import Store
-from edgefleet_protocol.messages import Facts, ReportedState
+from edgefleet_protocol.messages import ReportedState
 
 
 @pytest.fixture
@@ -62,12 +63,7 @@ def rollout() -> Callable[..., RolloutRecord]:
 
 @pytest.fixture
 def reported() -> Callable[..., ReportedState]:
-    def make(**fields: Any) -> ReportedState:
-        facts = Facts(hardware="rpi4", region="eu", link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
-        given = {"incarnation": "0" * 32, "boot": 1, "report": 1, "agent_version": "0.1.0", "facts": facts}
-        return ReportedState.model_validate({**given, **fields})
-
-    return make
+    return report_with
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.service import api_of, running_service
 
-from edgefleet_controller.client import ApiError, Client
 from edgefleet_controller.credentials import (
     Credentials,
     CredentialsError,
@@ -28,6 +27,7 @@ from edgefleet_controller.fleet.broker import EmbeddedBroker
 from edgefleet_controller.fleet.bus import Bus, UnusableAddress
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings, parse_listen
+from edgefleet_operator.client import ApiError, Client
 from edgefleet_protocol import topics
 
 WAIT_S = 30
@@ -78,7 +78,7 @@ def test_a_broker_of_ones_own_needs_a_password_beyond_loopback(tmp_path: Path) -
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edgefleet_controller", "serve", "--state", str(tmp_path), "--listen", "0.0.0.0"]
+    command = [sys.executable, "-m", "edgefleet_operator", "serve", "--state", str(tmp_path), "--listen", "0.0.0.0"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert refused.returncode == 1
     assert re.fullmatch(r"edgefleet: .*--make-credentials.*\n", refused.stderr)

@@ -18,8 +18,8 @@ from tests.service import api_of, running_service
 from typer.testing import CliRunner
 
 from edgefleet_contract.formats import RUNS_CODE, refuse_pickles
-from edgefleet_controller.cli import app
 from edgefleet_controller.service import Service
+from edgefleet_operator.cli import app
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 TORCH = """

@@ -102,7 +102,7 @@ class Controller:
     def __init__(self, state: Path) -> None:
         self.log = state.with_suffix(".log")
         with self.log.open("wb") as log:
-            command = [sys.executable, "-m", "edgefleet_controller", "serve", "--state", str(state)]
+            command = [sys.executable, "-m", "edgefleet_operator", "serve", "--state", str(state)]
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until = time.monotonic() + 60
         while not (note := state / "controller.json").exists():

@@ -15,7 +15,7 @@ import pytest
 from tests.environments import bare_environment, environment_with
 
 from edgefleet_agent.facts import DEVICE_TREE
-from edgefleet_controller.client import ApiError, Client
+from edgefleet_operator.client import ApiError, Client
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(path.parent for path in ROOT.glob("[!.]*/edgefleet_*/__init__.py"))

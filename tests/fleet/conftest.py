@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.once import once
 
-from edgefleet_controller.client import ApiError, Client
+from edgefleet_operator.client import ApiError, Client
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 LAB_LINK = """title = "a thin line of the lab"
@@ -132,7 +132,7 @@ class Fleet:
         (self.catalogue / "link" / "line.toml").write_text(LAB_LINK.replace("down_kbps = 250", "down_kbps = 600"))
         self.controller = Process(
             folder / "controller.log",
-            *("edgefleet_controller", "serve", "--state", str(self.state), "--profiles", str(self.catalogue)),
+            *("edgefleet_operator", "serve", "--state", str(self.state), "--profiles", str(self.catalogue)),
             *("--tick", "0.1", "--hello-jitter", "0.1", "--accept-all"),
             *options,
         )

@@ -15,7 +15,7 @@ from tests.fleet import invariants
 from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import Agent, Fleet
 
-from edgefleet_controller.client import ApiError, Client
+from edgefleet_operator.client import ApiError, Client
 from edgefleet_protocol import topics
 from edgefleet_protocol.phases import ENDED
 

@@ -18,8 +18,8 @@ from tests.fleet.meddling import Meddler
 from tests.fleet.publishing import model_of, press_in
 from typer.testing import CliRunner, Result
 
-from edgefleet_controller.cli import app
-from edgefleet_controller.client import ApiError
+from edgefleet_operator.cli import app
+from edgefleet_operator.client import ApiError
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.manifest import Manifest
 

@@ -13,7 +13,7 @@ from tests.fleet.conftest import Fleet, running_fleet
 from tests.fleet.hostile import HOSTILE, Hostile, publish_all, version_of
 from typer.testing import CliRunner
 
-from edgefleet_controller.cli import app
+from edgefleet_operator.cli import app
 
 pytestmark = pytest.mark.fleet
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.fleet.conftest import Fleet, Process
 
-from edgefleet_controller.client import ApiError, Client
+from edgefleet_operator.client import ApiError, Client
 
 pytestmark = pytest.mark.fleet
 
@@ -35,7 +35,7 @@ class Guarded:
         self.state, self._log = folder / "controller", folder / "controller.log"
         self.process = Process(
             self._log,
-            *("edgefleet_controller", "serve", "--state", str(self.state), "--listen", "0.0.0.0"),
+            *("edgefleet_operator", "serve", "--state", str(self.state), "--listen", "0.0.0.0"),
             *("--make-credentials", "--tick", "0.1", "--hello-jitter", "0.1"),
         )
         self.process.start()

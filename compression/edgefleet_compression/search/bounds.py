@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from edgefleet_compression.errors import SearchError
 from edgefleet_compression.search.points import Point
 from edgefleet_contract.metrics import Metrics
 
@@ -55,27 +54,6 @@ class BoundsVerdict:
             return "nothing was measured"
         near = "; ".join(f"{p.recipe.name}: {', '.join(m.sentence for m in misses)}" for p, misses in self.nearest)
         return f"no point meets everything; nearest: {near}"
-
-
-def wanted_from(given: Sequence[str]) -> Bounds:
-    """The bounds written as `NAME=NUMBER`.
-
-    Raises:
-        SearchError: no such bound, or no positive number.
-    """
-    known = [field.name for field in fields(Bounds)]
-    found: dict[str, float] = {}
-    for text in given:
-        name, _, number = text.partition("=")
-        if name not in known:
-            raise SearchError(f"there is no bound '{name}': use one of {', '.join(known)}")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            found[name] = math.nan
-        if not 0 <= found[name] < math.inf:
-            raise SearchError(f"'{text}' is no bound: write {name}=NUMBER, 0 or more")
-    return Bounds(**found)
 
 
 def cautious_drop(metrics: Metrics) -> float | None:

@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from edgefleet_contract.faults import first_fault
 from edgefleet_contract.problems import MEDIA_TYPE, Problem
-from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, StoreError, first_fault
+from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, StoreError
 from edgefleet_controller.trouble import why_unavailable
 
 _STATUS: dict[type[ControllerError], HTTPStatus] = {

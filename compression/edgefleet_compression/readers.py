@@ -1,0 +1,33 @@
+"""Files of the operator's machine as the API takes them: the entry points of `edgefleet.readers`."""
+
+from pathlib import Path
+
+from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.models.inspection import card_for_onnx
+from edgefleet_compression.recipes.recipe_file import read_recipe
+from edgefleet_contract.errors import ContractError, FileRefused
+from edgefleet_contract.recipes import RecipeTable
+
+
+def onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None) -> str:
+    """The text of a model.toml for an ONNX file and its samples, as `card_for_onnx` makes it.
+
+    Raises:
+        FileRefused: the file or the data cannot be taken; one line says why.
+    """
+    try:
+        return card_for_onnx(onnx, data, name=name, version=version, scale=scale)
+    except (CompressionError, ContractError) as error:
+        raise FileRefused(str(error)) from None
+
+
+def recipe(path: Path) -> RecipeTable:
+    """The recipe of a file: every step is known, and gets what it takes.
+
+    Raises:
+        FileRefused: it is wrong; one line says where.
+    """
+    try:
+        return RecipeTable.model_validate(read_recipe(path).model_dump(mode="json"))
+    except CompressionError as error:
+        raise FileRefused(str(error)) from None

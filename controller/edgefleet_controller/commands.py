@@ -1,0 +1,117 @@
+"""`edgefleet serve`: the one command that is the controller; the operator's command line mounts it."""
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgefleet_controller.credentials import load_credentials
+from edgefleet_controller.credentials import make_credentials as make
+from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.settings import BUILD_S, BUILD_WORKERS, CONFLICT_S, Settings, parse_listen
+from edgefleet_process.errors import ProcessError
+from edgefleet_process.logs import LogFormat
+from edgefleet_profiles.errors import ProfileError
+
+NEEDED = {"controller": ("fastapi", "sqlite_utils"), "compression": ("torch", "onnx")}
+
+
+def serve(
+    state: Annotated[Path, typer.Option(help="folder of everything the controller keeps")] = Path(
+        ".edgefleet/controller"
+    ),
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS[:PORT]", help="where API and broker listen; beyond loopback by credentials")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port of the API; 0 takes a free one and keeps it")] = 0,
+    make_credentials: Annotated[
+        bool, typer.Option("--make-credentials", help="make them, if there are none, and print them once")
+    ] = False,
+    broker_port: Annotated[int, typer.Option(help="port of the embedded broker; 0 as for the API")] = 0,
+    broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT of your own broker; default: embedded")] = None,
+    broker_user: Annotated[str | None, typer.Option(help="our user at your own broker")] = None,
+    broker_password_file: Annotated[Path | None, typer.Option(help="a file with that user's password")] = None,
+    broker_ca_file: Annotated[Path | None, typer.Option(help="the authority of an mqtts:// broker")] = None,
+    profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
+    tick: Annotated[float, typer.Option(help="seconds between looks at the rollouts", min=0.05, max=60)] = 1.0,
+    hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
+    telemetry_keep: Annotated[float, typer.Option(metavar="HOURS", help="telemetry windows are kept", min=1)] = 48,
+    rollups_keep: Annotated[float, typer.Option(metavar="DAYS", help="their hourly sums are kept", min=1)] = 90,
+    conflict_window: Annotated[
+        float, typer.Option(metavar="SECONDS", help="within which two agents with one id are found", min=1)
+    ] = CONFLICT_S,
+    build_workers: Annotated[int, typer.Option(help="builds side by side", min=1, max=256)] = BUILD_WORKERS,
+    build_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="after which a build is ended", min=1)
+    ] = BUILD_S,
+    build_memory: Annotated[
+        float | None,
+        typer.Option(metavar="MB", help="beyond which a build is ended; default: a share of the host's", min=64),
+    ] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
+) -> None:
+    """Run the controller: broker, rollouts, delivery, telemetry and the REST API."""
+    _check_extras()
+    from edgefleet_controller.serve import serve as run
+
+    try:
+        host, listen_port = parse_listen(listen, port)
+        if make_credentials:
+            _print_credentials(state)
+    except (ControllerError, OSError) as error:
+        raise _refusal(error) from None
+    settings = Settings(
+        state=state,
+        host=host,
+        port=listen_port,
+        broker_port=broker_port,
+        broker_url=broker,
+        broker_username=broker_user,
+        broker_password_file=broker_password_file,
+        broker_ca_file=broker_ca_file,
+        profiles=profiles,
+        accept_all=accept_all,
+        tick_s=tick,
+        hello_jitter_s=hello_jitter,
+        telemetry_keep_h=telemetry_keep,
+        rollups_keep_days=rollups_keep,
+        conflict_s=conflict_window,
+        build_workers=build_workers,
+        build_s=build_timeout,
+        build_mb=build_memory,
+    )
+    try:
+        run(settings, log_format)
+    except (ControllerError, ProcessError, ProfileError, OSError) as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: Exception) -> typer.TyperException:
+    return typer.TyperException(" ".join(str(error).split()))
+
+
+def _check_extras() -> None:
+    """See that everything is installed that the controller and its builds need.
+
+    Raises:
+        typer.TyperException: something is not; names the extras.
+    """
+    missing = [extra for extra, modules in NEEDED.items() if not all(map(importlib.util.find_spec, modules))]
+    if missing:
+        extras = ",".join(missing)
+        raise typer.TyperException(f"this install has no controller: pip install 'edgefleet[{extras}]'")
+
+
+def _print_credentials(state: Path) -> None:
+    """Make the credentials of a state folder that has none, and say them; they are not said again."""
+    if load_credentials(state):
+        typer.echo("credentials are there already: their passwords and token are not printed again", err=True)
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    made, token = make(state)
+    typer.echo("This is printed once; only a hash of the token is kept.")
+    typer.echo(f"API token (EDGEFLEET_TOKEN):             {token}")
+    typer.echo(f"broker user of devices:                  {made.device.username}")
+    typer.echo(f"broker password of devices (in a file):  {made.device.password}")

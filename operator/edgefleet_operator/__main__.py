@@ -1,0 +1,22 @@
+"""`edgefleet`, the operator's command; on a base install it says what is missing."""
+
+import importlib.util
+import sys
+
+NEEDED = ("typer", "rich", "httpx")
+
+
+def main() -> None:
+    """Run the command line."""
+    if not all(map(importlib.util.find_spec, NEEDED)):
+        sys.exit(
+            "this install has only the agent; for the command line: pip install 'edgefleet[operator]', "
+            "for a controller: pip install 'edgefleet[controller,compression]'"
+        )
+    from edgefleet_operator.cli import app
+
+    app(prog_name="edgefleet")
+
+
+if __name__ == "__main__":
+    main()

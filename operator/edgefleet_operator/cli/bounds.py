@@ -1,0 +1,34 @@
+"""The bounds of a search, as they are typed."""
+
+import math
+from collections.abc import Sequence
+
+import typer
+from pydantic import ValidationError
+
+from edgefleet_contract.builds import NewConstraints
+from edgefleet_contract.faults import first_fault
+
+
+def bounds_from(given: Sequence[str]) -> NewConstraints:
+    """The bounds written as `NAME=NUMBER`.
+
+    Raises:
+        typer.BadParameter: no such bound, or no number that one can be.
+    """
+    known = list(NewConstraints.model_fields)
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in known:
+            raise typer.BadParameter(f"there is no bound '{name}': use one of {', '.join(known)}")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = math.nan
+        if not 0 <= found[name] < math.inf:
+            raise typer.BadParameter(f"'{text}' is no bound: write {name}=NUMBER, 0 or more")
+    try:
+        return NewConstraints.model_validate(found)
+    except ValidationError as error:
+        raise typer.BadParameter(first_fault(error.errors())) from None

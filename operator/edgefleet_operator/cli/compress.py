@@ -1,0 +1,134 @@
+"""`edgefleet compress`: from a model to a variant for every profile, by recipes or by a search."""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from edgefleet_operator.cli.bounds import bounds_from
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Timeout, at, calling, listing
+from edgefleet_operator.cli.choices import print_choices
+from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.cli.explaining import explain_choice
+from edgefleet_operator.cli.printing import console, print_json
+from edgefleet_operator.cli.progress import follow
+from edgefleet_operator.cli.searching import print_search, write_search
+from edgefleet_operator.client import Client
+from edgefleet_operator.errors import OperatorError
+from edgefleet_operator.readers import recipe_reader
+from edgefleet_profiles.device_class import InstructionSet
+
+
+def compress(
+    model: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")],
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGION/HARDWARE/LINK", help="for this profile; again for more; default: the fleet's"),
+    ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE", help="by this recipe, or that of a file; again for more; default: all"),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="search variants for so long in place of given recipes", min=0.1),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of a search", min=0)] = 0,
+    device_class: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="CLASS", help="search for it; again for more; default: those of the profiles"),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBER", help="max_drop, latency_ratio, encoding_bytes or peak_rss_mb at most"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write what a search found here: search.json, front-CLASS.svg")
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="REGION/HARDWARE/LINK", help="build nothing: say what this profile gets, and why"),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="don't wait: print the operation and end")] = False,
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a model's variants, measure them, and choose one for each profile."""
+    if explain is not None and (profile or recipe or detach or budget):
+        raise typer.BadParameter("--explain builds nothing: leave --profile, --recipe, --budget and --detach out")
+    if budget is None and (device_class or constraint or out or seed):
+        raise typer.BadParameter("--class, --constraint, --out and --seed are of a search: add --budget MINUTES")
+    if budget is not None and recipe:
+        raise typer.BadParameter("a search finds its recipes itself: leave --recipe or --budget out")
+    asked = None if budget is None else _search(budget, seed, device_class, constraint)
+    with calling(api) as client:
+        if explain is not None:
+            explain_choice(client, model, explain, as_json)
+            return
+        body = {"model": model, "profiles": profile or None, "recipes": _recipes(recipe), "search": asked}
+        operation: Json = client.post("/builds", {k: v for k, v in body.items() if v is not None})
+        if not detach:
+            operation = follow(client, operation, timeout)
+            found = _found(client, operation, out) if asked else None
+            choices = listing(client, f"/models/{model}/choices", None)
+            variants = listing(client, "/variants", None, model=model)
+    if detach and as_json:
+        print_json(operation)
+    elif detach:
+        console().print(f"operation {operation['id']} runs: `edgefleet operation show {operation['id']} --watch`")
+    else:
+        _print_end(operation, choices, variants, found, as_json)
+
+
+def _search(budget: float, seed: int, classes: list[str] | None, constraints: list[str] | None) -> Json:
+    """The search as the API takes it.
+
+    Raises:
+        typer.BadParameter: there is no such class or constraint.
+    """
+    known = get_args(InstructionSet)
+    for one in classes or []:
+        if one not in known:
+            raise typer.BadParameter(f"there is no class '{one}': use one of {', '.join(known)}")
+    bounds = bounds_from(constraints or []).model_dump(exclude_none=True)
+    asked: Json = {"budget_min": budget, "seed": seed, "constraints": bounds}
+    return {**asked, "classes": classes} if classes else asked
+
+
+def _recipes(given: list[str] | None) -> list[str | Json] | None:
+    """Names stay names; a file is read and checked here, and goes as a table."""
+    if not given:
+        return None
+    files = {one for one in given if one.endswith(".toml") or Path(one).is_file()}
+    return [recipe_reader()(Path(one)).model_dump(mode="json") if one in files else one for one in given]
+
+
+def _found(client: Client, operation: Json, out: Path | None) -> Json | None:
+    """What a search found, written down where that was asked for."""
+    if operation["state"] != "succeeded":
+        return None
+    found: Json = client.get(at("/operations", operation["id"]) + "/search")
+    if out is not None:
+        write_search(client, operation["id"], found, out)
+    return found
+
+
+def _print_end(operation: Json, choices: list[Json], variants: list[Json], found: Json | None, as_json: bool) -> None:
+    if as_json:
+        said = {"operation": operation, "choices": choices}
+        print_json(said if found is None else {**said, "search": found})
+    if operation["state"] == "failed":
+        refuse(OperatorError(str(operation["error"])))
+    if as_json:
+        return
+    out = console()
+    if found is not None:
+        print_search(found)
+    else:
+        for label, reason in operation["result"]["failed"].items():
+            out.print(f"{label} was not built: {reason}")
+    if choices:
+        print_choices(choices, variants)
+    if steps := operation["result"].get("steps"):
+        out.print(f"{steps['run']} steps run, {steps['cached']} from the cache")

@@ -1,0 +1,38 @@
+"""`edgefleet demo`: the whole loop on one machine."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from edgefleet_contract.errors import ContractError
+from edgefleet_operator.cli.ending import INTERRUPTED, refuse
+from edgefleet_operator.errors import OperatorError
+
+FILE_COLUMNS = 140
+REPOSITORY = Path(__file__).parents[3]
+
+
+def demo(
+    state: Annotated[Path, typer.Option(help="folder for the demo's state, logs and report.json")] = Path(
+        ".edgefleet/demo"
+    ),
+    keep: Annotated[bool, typer.Option("--keep", help="leave everything running and print the URLs")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="end what --keep left running")] = False,
+    examples: Annotated[Path, typer.Option(help="the examples folder of a clone")] = REPOSITORY / "examples",
+) -> None:
+    """Show the whole loop: compress for six profiles, roll out in waves, measure on the devices."""
+    from edgefleet_operator.demo.run import DemoSettings, run_demo, stop_demo  # what damages a model needs numpy
+
+    console = Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
+    try:
+        if stop:
+            raise typer.Exit(stop_demo(state, console))
+        status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), console)
+    except (OperatorError, ContractError) as error:
+        refuse(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(status)

@@ -1,0 +1,74 @@
+"""How a command ends: exit codes, and one line for what went wrong."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from edgefleet_operator.cli.mounting import mounted, why_missing
+
+OK, REFUSED, USAGE, ROLLOUT_FAILED, TIMED_OUT = range(5)
+INTERRUPTED = 130
+
+
+def refuse(error: Exception, status: int = REFUSED) -> NoReturn:
+    """Say on one line of stderr what was refused, and end.
+
+    Raises:
+        typer.Exit: always.
+    """
+    typer.echo(one_line(error), err=True)
+    raise typer.Exit(status)
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, as it is printed."""
+    return f"edgefleet: {' '.join(str(error).split())}"
+
+
+class OneLine(TyperGroup):
+    """All commands, those of other packages among them; what is wrong is told on one line, to be read in a log."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own class of contexts
+        """Ours, in the order that they were added, then the mounted ones."""
+        self._mount()
+        return list(self.commands)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        """The command that is typed; others are loaded only where it is none of ours."""
+        if args[0] not in self.commands:
+            self._mount()
+        return super().resolve_command(ctx, args)
+
+    def _mount(self) -> None:
+        for name, command in mounted().items():
+            self.commands.setdefault(name, command)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command that is typed, and end."""
+        try:
+            status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.TyperException as error:
+            if message := " ".join(error.format_message().split()):  # empty where the help was asked for
+                at = getattr(getattr(error, "ctx", None), "command_path", "edgefleet")
+                usage = f"{message.rstrip('.')}; see {at} --help"
+                typer.echo(f"edgefleet: {usage if error.exit_code == USAGE else message}", err=True)
+            sys.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if (why := why_missing(error)) is None:
+                raise
+            typer.echo(f"edgefleet: {why}", err=True)
+            sys.exit(REFUSED)
+        except typer.Abort:
+            sys.exit(REFUSED)
+        sys.exit(status if isinstance(status, int) else OK)

@@ -1,0 +1,98 @@
+"""`edgefleet model`: registered models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
+from edgefleet_operator.cli.choices import print_choices
+from edgefleet_operator.cli.figures import count, when
+from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Register models and look at them.")
+Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")]
+
+
+@app.command()
+def add(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR|FILE.onnx", help="a folder with a model.toml, or an ONNX file")
+    ],
+    data: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="samples for an ONNX file")] = None,
+    name: Annotated[str | None, typer.Option(help="of an ONNX file's model; default: the file's name")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="of an ONNX file's model; default: 1")] = None,
+    scale: Annotated[float | None, typer.Option(help="what an ONNX file's samples are multiplied by")] = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a model and register it; the same files again change nothing."""
+    is_file = source.suffix == ".onnx"
+    if not source.exists():
+        raise typer.BadParameter(f"there is no {source}")
+    if is_file and data is None:
+        raise typer.BadParameter("an ONNX file comes with its samples: --data FILE.npz")
+    if not is_file and {data, name, version, scale} != {None}:
+        raise typer.BadParameter("--data, --name, --version and --scale are for an ONNX file: a folder's card has them")
+    with calling(api) as client:
+        if is_file and data is not None:
+            model = client.add_onnx(source, data, name, version or 1, scale=scale)
+        else:
+            model = client.add_model(source)
+    if as_json:
+        print_json(model)
+    else:
+        console().print(f"{model['model']} is registered: compress it with `edgefleet compress {model['model']}`")
+
+
+@app.command()
+def remove(model: Ref, api: Api = None) -> None:
+    """Remove a model version that nothing needs any more, with its variants."""
+    with calling(api) as client:
+        client.delete(at("/models", model))
+    console().print(f"{model} is removed")
+
+
+@app.command("list")
+def list_models(
+    name: Annotated[str | None, typer.Option(help="only versions of this model")] = None,
+    limit: Limit = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Registered model versions."""
+    with calling(api) as client:
+        found = listing(client, "/models", limit, None if name is None else lambda m: m["name"] == name)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (m["model"], m["task"], count(len(m["labels"])), count(len(m["files"])), when(m["created_ms"])) for m in found
+    ]
+    columns = ("model", "task", ">labels", ">files", "registered")
+    print_table(columns, rows, nothing="no model is registered: `edgefleet model add DIR`")
+
+
+@app.command()
+def show(model: Ref, api: Api = None, as_json: AsJson = False) -> None:
+    """A model version, its files, and what each profile gets of it."""
+    with calling(api) as client:
+        found: Json = client.get(at("/models", model))
+        choices = listing(client, f"{at('/models', model)}/choices", None)
+        variants = listing(client, "/variants", None, model=model)
+    if as_json:
+        print_json({**found, "choices": choices})
+        return
+    files = [(f"file {name}", f"sha256 {sha256}") for name, sha256 in sorted(found["files"].items())]
+    print_facts(
+        [
+            ("model", found["model"]),
+            ("task", found["task"]),
+            ("labels", ", ".join(found["labels"])),
+            ("registered", when(found["created_ms"])),
+            ("variants", count(len(variants))),
+            *files,
+        ]
+    )
+    if choices:
+        print_choices(choices, variants)

@@ -1,0 +1,65 @@
+"""`edgefleet operation`: long work that the controller does in the background."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, listing, one
+from edgefleet_operator.cli.ending import OK, REFUSED
+from edgefleet_operator.cli.figures import NONE, when
+from edgefleet_operator.cli.printing import print_facts, print_json, print_table
+from edgefleet_operator.cli.progress import follow
+
+app = typer.Typer(no_args_is_help=True, help="Look at long work, finished or not.")
+
+
+@app.command("list")
+def list_operations(
+    state: Annotated[
+        Literal["running", "succeeded", "failed"] | None, typer.Option(help="only those in this state")
+    ] = None,
+    limit: Limit = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Operations, the oldest first."""
+    with calling(api) as client:
+        found = listing(client, "/operations", limit, None if state is None else lambda o: o["state"] == state)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(o["id"], f"{o['kind']} {o['target']}", o["state"], when(o["created_ms"])) for o in found]
+    print_table(("operation", "what", "state", "started"), rows, nothing="no operation")
+
+
+@app.command()
+def show(
+    operation: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
+    watch: Annotated[bool, typer.Option("--watch", help="follow it to its end")] = False,
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """How far an operation is, and how it ended; with --watch the exit code says which."""
+    with calling(api) as client:
+        found = one(client, "/operations", operation)
+        if watch:
+            found = follow(client, found, timeout)
+    if as_json:
+        print_json(found)
+    else:
+        bars = [(f"  {entry['recipe']}", f"{entry['fraction']:.0%} {entry['text']}") for entry in found["progress"]]
+        failed = [(f"  {recipe}", reason) for recipe, reason in (found["result"] or {}).get("failed", {}).items()]
+        print_facts(
+            [
+                ("operation", found["id"]),
+                ("what", f"{found['kind']} {found['target']}"),
+                ("state", found["state"]),
+                ("started", when(found["created_ms"])),
+                ("changed", when(found["changed_ms"])),
+                ("error", found["error"] or NONE),
+                *([("progress", ""), *bars] if bars else ()),
+                *([("not built", ""), *failed] if failed else ()),
+            ]
+        )
+    raise typer.Exit(REFUSED if watch and found["state"] == "failed" else OK)

@@ -1,0 +1,132 @@
+"""`edgefleet profile`: kinds of device, and where each figure about them comes from."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
+from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.cli.figures import number
+from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_profiles.catalogue import PARTS, Catalogue, load_catalogue, look_up
+from edgefleet_profiles.check import Figure, figures
+from edgefleet_profiles.errors import ProfileError, UnknownName
+from edgefleet_profiles.profile import DeviceProfile
+
+app = typer.Typer(no_args_is_help=True, help="Look at device profiles: region x hardware x link.")
+
+UNITS = {
+    **{"down_kbps": "kbit/s", "rtt_ms": "ms", "usd_per_mb": "USD/MB", "joule_per_mb": "J/MB", "monthly_cap_mb": "MB"},
+    **{"ram_mb": "MB", "storage_mb": "MB", "idle_w": "W", "active_w": "W", "cores": "cores", "loss": "of packets"},
+    **{"usd_per_kwh": "USD/kWh", "g_co2_per_kwh": "g CO2/kWh", "latency_factor": "x"},
+}
+
+
+@app.command("list")
+def list_profiles(
+    region: Annotated[str | None, typer.Option(help="only in this region")] = None,
+    hardware: Annotated[str | None, typer.Option(help="only this kind of hardware")] = None,
+    link: Annotated[str | None, typer.Option(help="only over this kind of link")] = None,
+    limit: Limit = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every profile of the catalogue; figures are the catalogue's, not measured."""
+    wanted = {"region": region, "hardware": hardware, "link": link}
+
+    def keep(shown: Json) -> bool:
+        return all(name in (None, shown["profile"][part]["name"]) for part, name in wanted.items())
+
+    with calling(api) as client:
+        found = listing(client, "/profiles", limit, keep)
+        if not found:
+            catalogue = _catalogue(listing(client, "/profiles", None))
+            for part, name in wanted.items():
+                if name is not None:
+                    look_up(getattr(catalogue, part), part, name)
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for shown in found:
+        board, line = shown["profile"]["hardware"], shown["profile"]["link"]
+        rate, price = number(line["down_kbps"], "kbit/s"), number(line["usd_per_mb"], "USD/MB")
+        rows.append((shown["name"], shown["device_class"], number(board["ram_mb"], "MB"), rate, price))
+    columns = ("profile", "device class", ">memory", ">link", ">traffic")
+    print_table(columns, rows, nothing="no such profile: `edgefleet profile list` shows all")
+
+
+@app.command()
+def show(
+    profile: Annotated[str, typer.Argument(metavar="REGION/HARDWARE/LINK", help="as in eu/rpi4/lte")],
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """A profile: every figure with its unit and its source."""
+    with calling(api) as client:
+        parts = profile.split("/")
+        if len(parts) != len(PARTS):
+            raise UnknownName(f"'{profile}' is not a profile: write region/hardware/link, as in eu/rpi4/lte")
+        found = client.get(at("/profiles", *parts))
+    if as_json:
+        print_json(found)
+        return
+    whole = DeviceProfile.model_validate(found["profile"])
+    titles = [(part, getattr(whole, part).title) for part in PARTS]
+    print_facts([("profile", found["name"]), ("class", found["device_class"]), *titles])
+    _print_figures(list(figures(_catalogue([found]))))
+
+
+@app.command()
+def check(
+    only: Annotated[
+        Literal["cited", "estimated"] | None, typer.Option(help="only figures that were read, or only estimates")
+    ] = None,
+    profiles: Annotated[
+        Path | None, typer.Option(help="check this folder of entries instead of a controller's", exists=True)
+    ] = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which figures of the catalogue were read at an address, and which are estimates."""
+    with calling(api) if profiles is None else nullcontext() as client:
+        catalogue = _catalogue(listing(client, "/profiles", None)) if client else _own(profiles)
+    found = list(figures(catalogue))
+    shown = [f for f in found if only is None or f.estimated is (only == "estimated")]
+    if as_json:
+        print_json([vars(f) for f in shown])
+        return
+    _print_figures(shown)
+    estimated = sum(f.estimated for f in found)
+    console().print(f"{len(found)} figures: {len(found) - estimated} cited, {estimated} estimated")
+
+
+def _own(folder: Path | None) -> Catalogue:
+    try:
+        return load_catalogue(folder)
+    except ProfileError as error:
+        refuse(error)
+
+
+def _catalogue(shown: Iterable[Json]) -> Catalogue:
+    """The catalogue that profiles are made of."""
+    whole = [DeviceProfile.model_validate(entry["profile"]) for entry in shown]
+    return Catalogue(
+        hardware={p.hardware.name: p.hardware for p in whole},
+        link={p.link.name: p.link for p in whole},
+        region={p.region.name: p.region for p in whole},
+    )
+
+
+def _print_figures(found: Sequence[Figure]) -> None:
+    rows = [
+        (
+            *(f"{f.part} {f.name}", f.field, number(f.value, UNITS.get(f.field, ""))),
+            *("estimated" if f.estimated else "cited", f.source),
+        )
+        for f in found
+    ]
+    print_table(("entry", "figure", ">value", "kind", "source..."), rows, nothing="no such figure")

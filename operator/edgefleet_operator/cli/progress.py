@@ -1,0 +1,73 @@
+"""Progress bars of an operation; into a pipe, a line whenever a build has come a good way further."""
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from edgefleet_operator.cli.calling import Json
+from edgefleet_operator.cli.printing import console
+from edgefleet_operator.cli.waiting import looks
+from edgefleet_operator.client import Client
+
+STEP = 0.25
+
+
+def follow(client: Client, operation: Json, timeout_s: float | None) -> Json:
+    """Show an operation's progress on stderr until it has ended; how it ended.
+
+    Raises:
+        ApiError: the controller is gone.
+        typer.Exit: the time is up.
+    """
+    shown: _Bars | _Lines = _Bars() if console(stderr=True).is_terminal else _Lines()
+    latest = operation
+    with shown:
+        for latest in looks(client, f"/operations/{operation['id']}", _ended, timeout_s):
+            for entry in latest["progress"]:
+                shown.show(entry["recipe"], entry["fraction"], entry["text"])
+    return latest
+
+
+def _ended(operation: Json) -> bool:
+    return bool(operation["state"] != "running")
+
+
+class _Bars:
+    """A bar for each build."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=console(stderr=True)
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "_Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, name: str, fraction: float, text: str) -> None:
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task("", name=name, total=1.0)
+        self._progress.update(self._bars[name], completed=fraction, description=text)
+
+
+class _Lines:
+    """A line for each quarter of a build."""
+
+    def __init__(self) -> None:
+        self._out = console(stderr=True)
+        self._told: dict[str, int] = {}
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, name: str, fraction: float, text: str) -> None:
+        quarter = int(fraction / STEP)
+        if self._told.get(name, -1) < quarter:
+            self._told[name] = quarter
+            self._out.print(f"{name}: {fraction:.0%} {text}")

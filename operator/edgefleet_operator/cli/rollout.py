@@ -1,0 +1,136 @@
+"""`edgefleet rollout`: plan, start and watch; what is ordered afterwards is in orders.py."""
+
+from typing import Annotated
+
+import typer
+
+from edgefleet_contract.rollouts import RolloutPhase
+from edgefleet_operator.cli import spec as options
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, listing, one
+from edgefleet_operator.cli.ending import OK
+from edgefleet_operator.cli.figures import ago, now_ms
+from edgefleet_operator.cli.printing import console, print_json, print_table
+from edgefleet_operator.cli.rollout_tables import print_devices, print_plan, print_rollout
+from edgefleet_operator.cli.watch import status_of, watch
+from edgefleet_operator.cli.waves import Tally
+from edgefleet_protocol.phases import PHASES
+
+app = typer.Typer(no_args_is_help=True, help="Roll models out in waves; watch, stop and roll back.")
+Rollout = Annotated[str, typer.Argument(help="its id, or the beginning of it")]
+Watch = Annotated[bool, typer.Option("--watch", help="follow it until it has ended or stands still")]
+
+
+@app.command()
+def plan(
+    model: options.Ref,
+    segment: options.Segment = None,
+    selector: options.Selector = None,
+    everyone: options.Everyone = False,
+    waves: options.Waves = None,
+    concurrency: options.Concurrency = None,
+    on_failure: options.OnFailure = None,
+    gate: options.GateOption = None,
+    timer: options.TimerOption = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print exactly what `start` would do with the same options; change nothing."""
+    to = (segment, selector, everyone)
+    asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
+    with calling(api) as client:
+        planned = client.post("/rollouts/plan", asked.model_dump(mode="json", exclude_unset=True))
+        if as_json:
+            print_json(planned)
+        else:
+            print_plan(client, planned, asked)
+
+
+@app.command()
+def start(
+    model: options.Ref,
+    segment: options.Segment = None,
+    selector: options.Selector = None,
+    everyone: options.Everyone = False,
+    waves: options.Waves = None,
+    concurrency: options.Concurrency = None,
+    on_failure: options.OnFailure = None,
+    gate: options.GateOption = None,
+    timer: options.TimerOption = None,
+    follow: Watch = False,
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a rollout; with --watch the exit code says how it ended."""
+    to = (segment, selector, everyone)
+    asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
+    status = OK
+    with calling(api) as client:
+        found = client.post("/rollouts", asked.model_dump(mode="json", exclude_unset=True))
+        if follow:
+            found = watch(client, found["id"], console(stderr=as_json), timeout)
+            status = status_of(found)
+        if as_json:
+            print_json(found)
+        elif not follow:
+            console().print(
+                f"rollout {found['id']} is {found['state']}: `edgefleet rollout show {found['id']} --watch`"
+            )
+    raise typer.Exit(status)
+
+
+@app.command("list")
+def list_rollouts(
+    model: Annotated[str | None, typer.Option(metavar="MODEL@VERSION", help="only of this model version")] = None,
+    state: Annotated[RolloutPhase | None, typer.Option(help="only those in this state")] = None,
+    limit: Limit = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rollouts, the oldest first."""
+    with calling(api) as client:
+        keep = (lambda r: model in (None, r["model"]) and state in (None, r["state"])) if model or state else None
+        found = listing(client, "/rollouts", limit, keep)
+    if as_json:
+        print_json(found)
+        return
+    rows, now = [], now_ms()
+    for r in found:
+        tally = Tally.of(r["counts"])
+        to = r["segment"] or r["selector"] or "everyone"
+        rows.append(
+            (r["id"], r["model"], to, r["state"], f"{tally.committed} of {tally.total}", ago(r["created_ms"], now))
+        )
+    columns = ("rollout", "model", "to...", "state", ">committed", ">started")
+    print_table(columns, rows, nothing="no such rollout: `edgefleet rollout start MODEL@VERSION --segment NAME`")
+
+
+@app.command()
+def show(
+    rollout: Rollout,
+    follow: Watch = False,
+    devices: Annotated[bool, typer.Option("--devices", help="its devices too, each with its phase")] = False,
+    phase: Annotated[str | None, typer.Option(help="only devices in this phase, as in trial")] = None,
+    limit: Limit = None,
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """A rollout, wave by wave; with --watch the exit code says how it ended."""
+    if phase not in (None, *PHASES):
+        raise typer.BadParameter(f"'{phase}' is no phase: choose one of {', '.join(sorted(PHASES))}")
+    with calling(api) as client:
+        found = one(client, "/rollouts", rollout)
+        if follow:
+            found = watch(client, found["id"], console(stderr=as_json), timeout)
+        executions = None
+        if devices or phase:
+            keep = None if phase is None else lambda e: e["phase"] == phase
+            executions = listing(client, f"/rollouts/{found['id']}/executions", limit, keep)
+        if as_json:
+            print_json(found if executions is None else {**found, "executions": executions})
+        else:
+            print_rollout(found)
+            if executions is not None:
+                print_devices(client, found["selector"], executions)
+    raise typer.Exit(status_of(found) if follow else OK)

@@ -1,0 +1,114 @@
+"""`edgefleet variant`: what compression made of a model."""
+
+from typing import Annotated
+
+import typer
+
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, Timeout, at, calling, listing, one
+from edgefleet_operator.cli.ending import OK, REFUSED, refuse
+from edgefleet_operator.cli.figures import NONE, count, ms, number, quality, share, short, size
+from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
+from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_operator.cli.progress import follow
+from edgefleet_operator.errors import OperatorError
+
+app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
+
+
+@app.command("list")
+def list_variants(
+    model: Annotated[str | None, typer.Option(metavar="MODEL@VERSION", help="only of this model version")] = None,
+    recipe: Annotated[str | None, typer.Option(help="only by this recipe")] = None,
+    limit: Limit = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Variants with accuracy (test split), latency and bytes."""
+    keep = None if recipe is None else lambda v: v["recipe"] == recipe
+    with calling(api) as client:
+        found = listing(client, "/variants", limit, keep, model=model)
+        if not found and (others := sorted({v["recipe"] for v in listing(client, "/variants", None, model=model)})):
+            raise OperatorError(f"no variant by recipe '{recipe}': there are those by {', '.join(others)}")
+    if as_json:
+        print_json(found)
+        return
+    good = quality(found)
+    rows = [
+        (
+            *(short(v["id"]), v["model"], v["recipe"], ", ".join(v["instruction_sets"]) or "any"),
+            *(share(v[good]), ms(v["p95_ms"]), size(v["file_bytes"]), size(v["delivery_bytes"])),
+        )
+        for v in found
+    ]
+    hosts = sorted({v["measured_on"] for v in found if v["measured_on"]})
+    columns = ("variant", "model", "recipe", "made for", f">{good}", ">p95", ">file", ">delivery")
+    caption = f"latency measured on {'; '.join(hosts)}" if hosts else ""
+    print_table(columns, rows, caption=caption, nothing="no variant yet: `edgefleet compress MODEL@VERSION`")
+
+
+@app.command()
+def show(
+    variant: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """A variant: every figure with its unit, the steps that made it, and what they were made of and with."""
+    with calling(api) as client:
+        found = one(client, "/variants", variant)
+    if as_json:
+        print_json(found)
+        return
+    print_facts(_facts(found))
+    print_steps(found["steps"])
+    print_lineage(found["lineage"])
+
+
+@app.command()
+def rebuild(
+    variant: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
+    detach: Annotated[bool, typer.Option("--detach", help="don't wait: print the operation and end")] = False,
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a variant again from its lineage, without a cache, and compare; exit code 1 if it comes out different."""
+    with calling(api) as client:
+        found = one(client, "/variants", variant)
+        operation: Json = client.post(at("/variants", found["id"]) + "/rebuilds", None)
+        if not detach:
+            operation = follow(client, operation, timeout)
+    if as_json:
+        print_json(operation)
+    if operation["state"] == "failed":
+        refuse(OperatorError(str(operation["error"])))
+    if detach:
+        if not as_json:
+            console().print(f"operation {operation['id']} runs: `edgefleet operation show {operation['id']} --watch`")
+        return
+    if not as_json:
+        print_rebuilt(operation["result"])
+    raise typer.Exit(REFUSED if operation["result"]["verdict"] == "different" else OK)
+
+
+def _facts(v: Json) -> list[tuple[str, str]]:
+    low, high = v["accuracy_ci"] or (None, None)
+    return [
+        ("variant", v["id"]),
+        ("model", v["model"]),
+        ("recipe", f"{v['recipe']}: {v['title']}"),
+        ("made for", ", ".join(v["instruction_sets"]) or "any processor"),
+        (
+            "accuracy",
+            f"{share(v['accuracy'])} (95 % from {share(low)} to {share(high)}, {count(v['test_samples'])} samples)",
+        ),
+        ("agreement", f"{share(v['agreement'])} with the source model"),
+        ("latency", f"p50 {ms(v['p50_ms'])}, p95 {ms(v['p95_ms'])}, measured on {v['measured_on'] or NONE}"),
+        ("parameters", count(v["parameters"])),
+        ("file", size(v["file_bytes"])),
+        ("encoding", size(v["encoding_bytes"])),
+        ("delivery", f"{size(v['delivery_bytes'])}, everything that a device downloads"),
+        ("peak memory", number(v["peak_rss_mb"], "MB")),
+        ("energy", number(v["mj_per_inference"], "mJ per inference")),
+        ("manifest", v["manifest"]),
+        ("runtime", ", ".join(f"{k}={w}" for k, w in v["runtime"].items()) or "no options"),
+    ]

@@ -1,0 +1,96 @@
+"""How far the waves of a rollout are, and how long the rest may take: pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from edgefleet_operator.cli.calling import Json
+from edgefleet_protocol.phases import ENDED_OTHERWISE, FAILED
+
+BAR = 30
+ENDED_STATES = ("paused", "completed", "cancelled", "rolled_back", "rollback_incomplete")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The devices of a wave, or of a rollout, by how they stand."""
+
+    committed: int
+    under_way: int
+    failed: int
+    waiting: int
+    passed_over: int
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> "Tally":
+        """Sort the counts of phases."""
+        failed = sum(n for phase, n in counts.items() if phase in FAILED)
+        passed_over = sum(n for phase, n in counts.items() if phase in ENDED_OTHERWISE)
+        committed, waiting = counts.get("committed", 0), counts.get("assigned", 0)
+        under_way = sum(counts.values()) - failed - passed_over - committed - waiting
+        return cls(committed, under_way, failed, waiting, passed_over)
+
+    @property
+    def total(self) -> int:
+        """All devices."""
+        return self.committed + self.under_way + self.failed + self.waiting + self.passed_over
+
+    @property
+    def ended(self) -> int:
+        """Those that will not move again."""
+        return self.committed + self.failed + self.passed_over
+
+    def __str__(self) -> str:
+        more = (f", {self.waiting} waiting" if self.waiting else "") + (
+            f", {self.passed_over} passed over" if self.passed_over else ""
+        )
+        return f"{self.committed} committed, {self.under_way} under way, {self.failed} failed{more}, of {self.total}"
+
+
+def bar(tally: Tally, width: int = BAR) -> Iterator[tuple[str, str]]:
+    """The pieces of a bar with their colours; readable without colours too."""
+    numbers = (tally.committed, tally.failed, tally.under_way)
+    lengths = [max(round(width * n / max(1, tally.total)), 1 if n else 0) for n in numbers]
+    while sum(lengths) > width:
+        lengths[lengths.index(max(lengths))] -= 1
+    for length, sign, colour in zip(lengths, "█×▒", ("green", "red", "yellow"), strict=True):
+        yield sign * length, colour
+    yield "·" * (width - sum(lengths)), "dim"
+
+
+def phases(counts: Mapping[str, int]) -> str:
+    """`2 staged, 1 trial`."""
+    return ", ".join(f"{n} {phase}" for phase, n in counts.items() if n)
+
+
+def eta_s(rollout: Json, now_ms: int) -> float | None:
+    """Seconds that the rest may take, if it goes on as the waves did so far; None while nothing tells.
+
+    Every wave soaks for as long as the gate asks; how long its devices take before that is known from the waves
+    that have passed, or from the share of this one's that are done.
+    """
+    if rollout["state"] != "running":
+        return None
+    soak_s = float(rollout["spec"]["gate"]["soak_s"])
+    active: list[float] = []
+    left = 0.0
+    for wave in rollout["waves"]:
+        if wave["state"] == "passed":
+            active.append(max(0.0, _span_s(wave, wave["since_ms"]) - soak_s))
+            continue
+        tally = Tally.of(wave["counts"])
+        spent_s = 0.0 if wave["state"] == "pending" else _span_s(wave, now_ms)
+        if wave["state"] == "soaking":
+            left += max(0.0, soak_s - (now_ms - wave["since_ms"]) / 1000)
+            active.append(max(0.0, _span_s(wave, wave["since_ms"])))
+            continue
+        if spent_s and tally.ended:
+            active.append(spent_s * tally.total / tally.ended)
+        if not active:
+            return None
+        left += max(0.0, sum(active) / len(active) - spent_s) + soak_s
+    return left
+
+
+def _span_s(wave: Json, until_ms: int) -> float:
+    started_ms = wave["started_ms"] if wave["started_ms"] is not None else wave["since_ms"]
+    return float(until_ms - started_ms) / 1000

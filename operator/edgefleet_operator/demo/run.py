@@ -1,0 +1,337 @@
+"""The acts of the demo, one after the other; everything it shows comes from the public REST API."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from edgefleet_operator.client import Client
+from edgefleet_operator.demo import fleet
+from edgefleet_operator.demo.processes import DemoProcesses, end_kept, kept
+from edgefleet_operator.demo.report import choice_lines, device_table, faults, make_report, variant_table
+from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
+from edgefleet_operator.errors import ApiError, OperatorError
+
+Json = dict[str, Any]
+
+POLL_S = 0.25
+BUILD_S, ROLLOUT_S, LABELS_S = 600, 240, 90
+OK, ROLLOUT_FAILED = 0, 3
+ENDED = ("completed", "paused", "cancelled", "rolled_back", "rollback_incomplete")
+MISSED = ("fell silent", "no answer", "wrong status", "label refused")
+WEIGHTS, HEAD = "weights.safetensors", "head"
+QUICK = ["fp32", "int8", "w8"]
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Where the demo keeps its state and finds its model; `keep` leaves everything running."""
+
+    state: Path
+    examples: Path
+    keep: bool
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, settings: DemoSettings, processes: DemoProcesses, console: Console) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._console = console
+        self._controller = settings.state / "controller"
+        self._client: Client | None = None
+        self._wanted: dict[str, str] = {}
+        self._faults: list[str] = []
+
+    def run(self) -> int:
+        """Play every act; the exit status."""
+        started = time.monotonic()
+        try:
+            return self._play(started)
+        finally:
+            if self._client:
+                self._client.close()
+
+    def _play(self, started: float) -> int:
+        self._say("1. A broker, a controller and six agents, each a process of its own")
+        self._start_controller()
+        self._start_agents()
+        self._say("2. Register the model, and compress it for every profile of the fleet")
+        first = self._api.add_model(self._example)["model"]
+        self._watch_build(self._build(first))
+        self._tell_choices(first)
+        damaged, damaged_build = self._next_version(2, damage((self._example / WEIGHTS).read_bytes(), HEAD), QUICK)
+        finetuned, finetuned_build = self._next_version(3, (self._example / FINETUNED).read_bytes())
+        self._console.print("  fashion@2 and fashion@3 are built while the fleet gets to work")
+        self._say("3. An application beside every agent, and two rollouts of fashion@1 by segment, in waves")
+        self._start_workload()
+        for name, selector in fleet.SEGMENTS:
+            self._api.put(f"/segments/{name}", selector=selector)
+            self._roll_out(first, "completed", segment=name)
+        self._wait_for_labels()
+        self._say("4. fashion@2 is damaged: it answers its golden set as it always did, and confuses classes")
+        self._watch_build(damaged_build)
+        before = self._answering()
+        self._roll_out(damaged, "rolled_back", soak_s=fleet.LONG_SOAK_S)
+        self._unchanged_since(before)
+        self._say("5. fashion@3, finetuned, goes to everyone")
+        self._watch_build(finetuned_build)
+        self._roll_out(finetuned, "completed")
+        self._wait_for_labels()
+        self._say("6. What the fleet reports")
+        report = self._report(finetuned)
+        self._console.print(variant_table(report))
+        self._console.print(device_table(report))
+        return self._conclude(report, time.monotonic() - started)
+
+    @property
+    def _example(self) -> Path:
+        return self._settings.examples / "fashion"
+
+    @property
+    def _api(self) -> Client:
+        if self._client is None:
+            raise OperatorError("the controller is not up yet")
+        return self._client
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"\n[bold]{text}[/bold]")
+
+    def _start_controller(self) -> None:
+        (self._controller / "controller.json").unlink(missing_ok=True)
+        arguments = ("serve", "--state", str(self._controller), "--tick", "0.25", "--hello-jitter", "0.2")
+        self._processes.start("controller", "-m", "edgefleet_operator", *arguments)
+        where = self._wait("the controller", 30, lambda: _read_json(self._controller / "controller.json"))
+        self._client = Client(where["api"])
+        self._client.wait_until_up(15)
+        self._console.print(f"controller {where['api']}, broker {where['broker']}")
+        self._broker = where["broker"]
+
+    def _start_agents(self) -> None:
+        for device in fleet.FLEET:
+            self._processes.start(
+                device.id,
+                *("-m", "edgefleet_agent", "run", "--state", str(self._settings.state / "agents" / device.id)),
+                *("--device", device.id, "--broker", self._broker, "--http", "127.0.0.1:0"),
+                *("--region", device.region, "--link", device.link, "--simulate-hardware", device.hardware),
+                *("--heartbeat", str(fleet.HEARTBEAT_S), "--window", str(fleet.WINDOW_S)),
+            )
+        self._wait("six agents", 30, lambda: len(self._devices()) == len(fleet.FLEET))
+        for d in self._devices():
+            self._api.post(f"/devices/{d['id']}/accept", {})
+            self._console.print(f"  {d['id']:<12} {d['profile']:<28} (simulated) {d['endpoint']}")
+
+    def _devices(self) -> list[dict[str, Any]]:
+        wanted = {device.id for device in fleet.FLEET}
+        return [d for d in self._api.items("/devices") if d["id"] in wanted and d["online"] and d["endpoint"]]
+
+    def _next_version(self, version: int, weights: bytes, recipes: list[str] | None = None) -> tuple[str, Json]:
+        folder = make_version(self._example, self._settings.state / "models" / str(version), version, weights)
+        model = str(self._api.add_model(folder)["model"])
+        return model, self._build(model, recipes)
+
+    def _build(self, model: str, recipes: list[str] | None = None) -> Json:
+        profiles = sorted({device.profile for device in fleet.FLEET})
+        return dict(self._api.post("/builds", {"model": model, "profiles": profiles, "recipes": recipes}))
+
+    def _tell_choices(self, model: str) -> None:
+        variants = list(self._api.items("/variants", model=model))
+        for line in choice_lines(self._api.items(f"/models/{model}/choices"), variants):
+            self._console.print(f"  {line}", highlight=False)
+
+    def _watch_build(self, operation: Json) -> None:
+        columns = (TextColumn("  {task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
+        bars: Json = {}
+        with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=self._console) as shown:
+            until = time.monotonic() + BUILD_S
+            while operation["state"] == "running":
+                if time.monotonic() > until:
+                    raise OperatorError(f"the builds did not end within {BUILD_S} s: see the controller's log")
+                time.sleep(POLL_S)
+                self._processes.check()
+                operation = self._api.get(f"/operations/{operation['id']}")
+                for entry in operation["progress"]:
+                    name = entry["recipe"]
+                    if name not in bars:
+                        bars[name] = shown.add_task("", name=name, total=1.0)
+                    shown.update(bars[name], completed=entry["fraction"], description=entry["text"])
+        if operation["state"] != "succeeded":
+            raise OperatorError(f"compression failed: {operation['error']}")
+        for recipe, error in operation["result"]["failed"].items():
+            self._console.print(f"  [red]{recipe} could not be built: {error}[/red]")
+
+    def _start_workload(self) -> None:
+        endpoints = [f"--endpoint={d['id']}={d['endpoint']}" for d in self._devices()]
+        examples = self._settings.examples
+        data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
+        self._processes.start("workload", str(examples / "workload.py"), *data, *endpoints)
+
+    def _roll_out(self, model: str, wanted: str, *, segment: str | None = None, soak_s: float | None = None) -> None:
+        name, version = model.split("@")
+        spec = {
+            "model": name,
+            "version": int(version),
+            "segment": segment,
+            "waves": fleet.WAVES,
+            "gate": {**fleet.GATE, "soak_s": soak_s or fleet.GATE["soak_s"]},
+            "timers": fleet.TIMERS,
+        }
+        rollout = self._api.post("/rollouts", spec)
+        self._wanted[rollout["id"]] = wanted
+        self._console.print(f"  rollout {rollout['id']} of {model} to {rollout['selector'] or 'everyone'}")
+        told: set[tuple[int, str]] = set()
+
+        def ended() -> bool:
+            now = self._api.get(f"/rollouts/{rollout['id']}")
+            for wave in now["waves"]:
+                if wave["state"] != "pending" and (wave["number"], wave["state"]) not in told:
+                    told.add((wave["number"], wave["state"]))
+                    self._console.print(f"    wave {wave['number']} {wave['state']:<10} {wave['reason']}")
+            return now["state"] in ENDED
+
+        self._wait(f"the rollout of {model}", ROLLOUT_S, ended)
+        ended_as = self._api.get(f"/rollouts/{rollout['id']}")
+        self._console.print(f"    {ended_as['state']}: {ended_as['reason']}")
+
+    def _answering(self) -> dict[str, str | None]:
+        return {d["id"]: _answering(d) for d in self._devices()}
+
+    def _unchanged_since(self, before: dict[str, str | None]) -> None:
+        now = self._answering()
+        for device, variant in before.items():
+            if now.get(device) != variant:
+                self._faults.append(f"{device} does not run what it ran before fashion@2")
+        self._console.print(
+            "    every device answers as before" if now == before else "    [red]not everyone is back[/red]"
+        )
+
+    def _wait_for_labels(self) -> None:
+        """Until every device has reported enough labelled answers from what it runs now, or the time is up."""
+
+        def enough() -> bool:
+            labelled = {
+                (t["group"]["device"], t["group"]["variant"]): t["labelled"]
+                for t in self._api.items("/telemetry", group_by=["device", "variant"])
+            }
+            answering = [(d["id"], _answering(d)) for d in self._devices()]
+            return all(labelled.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)
+
+        try:
+            self._wait("labelled answers", LABELS_S, enough)
+        except OperatorError as error:
+            self._console.print(f"  [yellow]{error}[/yellow]")
+
+    def _report(self, model: str) -> Json:
+        self._faults += self._missed_answers()
+        rollouts = list(self._api.items("/rollouts"))
+        executions = {r["id"]: list(self._api.items(f"/rollouts/{r['id']}/executions")) for r in rollouts}
+        choices = {c["profile"]: c for c in self._api.items(f"/models/{model}/choices")}
+        telemetry = self._api.items("/telemetry", model=model, group_by=["device", "variant"])
+        wanted = {device.id for device in fleet.FLEET}
+        devices = [d for d in self._api.items("/devices") if d["id"] in wanted]
+        latest = {e["device"]: e for e in executions[rollouts[-1]["id"]]}
+        variants = list(self._api.items("/variants"))
+        report = make_report(rollouts, executions, variants, choices, devices, latest, telemetry)
+        path = self._settings.state / "report.json"
+        path.write_text(json.dumps(report, indent=1))
+        self._console.print(f"  written to {path}")
+        return report
+
+    def _missed_answers(self) -> list[str]:
+        """What the application missed: once an agent has answered, every later question must be answered too."""
+        if self._settings.keep:
+            return []
+        self._processes.stop("workload")
+        counts = json.loads(self._processes.log("workload"))
+        answered = sum(of.get("answered", 0) for of in counts.values())
+        missed = {f"{name}: {what}": n for name, of in counts.items() for what, n in of.items() if what in MISSED}
+        self._console.print(f"  the application asked {answered:,} times and missed {sum(missed.values())} answers")
+        return [f"the application missed answers: {what} ({n})" for what, n in missed.items()]
+
+    def _conclude(self, report: dict[str, Any], seconds: float) -> int:
+        found = [*self._faults, *faults(report, self._wanted)]
+        for fault in found:
+            self._console.print(f"[red]  {fault}[/red]")
+        self._console.print(
+            f"\n{'Not everything went as it should' if found else 'The loop closed'}, in {seconds:.0f} s."
+        )
+        if self._settings.keep:
+            self._console.print(f"Everything runs on: API {self._api.url}/docs, broker {self._broker}")
+            for device in self._devices():
+                self._console.print(f"  {device['id']:<12} {device['endpoint']}/v2/models/fashion")
+        return ROLLOUT_FAILED if found else OK
+
+    def _wait(self, what: str, seconds: float, condition: Callable[[], Any]) -> Any:
+        """Wait for something that is true; every process is watched meanwhile."""
+        until = time.monotonic() + seconds
+        while True:
+            self._processes.check()
+            try:
+                if found := condition():
+                    return found
+            except ApiError as error:
+                if error.status is not None:
+                    raise
+            if time.monotonic() > until:
+                raise OperatorError(f"waited {seconds:.0f} s in vain for {what}: see {self._settings.state}/logs")
+            time.sleep(POLL_S)
+
+
+def run_demo(settings: DemoSettings, console: Console) -> int:
+    """Run the demo in its state folder; the exit status.
+
+    Raises:
+        OperatorError: a part did not start or did not answer in time.
+    """
+    if not (settings.examples / "fashion" / "model.toml").exists():
+        raise OperatorError(f"no example at {settings.examples}/fashion: run this in a clone, or name --examples")
+    _begin_anew(settings.state)
+    with DemoProcesses(settings.state) as processes:
+        status = Demo(settings, processes, console).run()
+        if settings.keep:
+            processes.leave()
+    return status
+
+
+def stop_demo(state: Path, console: Console) -> int:
+    """End what a run with --keep left running."""
+    ended = end_kept(state)
+    console.print(f"ended {', '.join(ended)}" if ended else f"nothing of {state} is running")
+    return OK
+
+
+def _begin_anew(state: Path) -> None:
+    """Forget the run before, but not what it built: finished steps are in the cache.
+
+    Raises:
+        OperatorError: that run is still going on.
+    """
+    if running := kept(state):
+        raise OperatorError(f"{', '.join(running)} of {state} still run: end them with `edgefleet demo --stop`")
+    controller = state / "controller"
+    for path in controller.iterdir() if (controller / "controller.lock").exists() else ():
+        if path.name != "cache":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for device in fleet.FLEET:
+        shutil.rmtree(state / "agents" / device.id, ignore_errors=True)
+    shutil.rmtree(state / "logs", ignore_errors=True)
+    (state / "report.json").unlink(missing_ok=True)
+
+
+def _answering(device: dict[str, Any]) -> str | None:
+    models = device["models"].values()
+    return next((m["answering"]["variant"] for m in models if m["answering"]), None)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

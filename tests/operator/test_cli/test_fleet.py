@@ -1,0 +1,164 @@
+"""Devices, segments, telemetry, and the doctor."""
+
+import pytest
+
+from edgefleet_controller.clock import now_ms
+from edgefleet_controller.fleet.identities import Identities
+from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_operator.cli import doctor
+from edgefleet_operator.cli.telemetry import simulated
+from edgefleet_protocol.messages import Facts, TelemetryWindow
+
+
+def test_devices_are_marked_as_simulated_and_named_with_what_answers(operator, join, published: str) -> None:
+    join("a", runs="b" * 64)
+    join("b")
+    first, second = [line for line in operator.types("device", "list").stdout.splitlines() if line[:2] in ("a ", "b ")]
+    assert "eu/rpi4/lte (sim)" in first and "fashion@1 fp32" in first
+    assert "not ready" in second
+
+
+def test_devices_are_chosen_by_selector_or_segment(operator, join) -> None:
+    join("a")
+    join("b", region="na")
+    operator.types("segment", "save", "america", "region=na")
+    assert [d["id"] for d in operator.reads("device", "list", "--selector", "region=eu")] == ["a"]
+    assert [d["id"] for d in operator.reads("device", "list", "--segment", "america")] == ["b"]
+    assert "selector" in operator.types("device", "list", "--selector", "region in", code=1).stderr.lower()
+
+
+def test_a_device_is_shown_with_facts_and_slots(operator, join, published: str) -> None:
+    join("a", runs="b" * 64)
+    shown = operator.types("device", "show", "a").stdout
+    for words in ("eu/rpi4/lte (sim)", "arm-neon", "4,096 MB", "variant bbbbbbbbbbbb", "generation 1"):
+        assert words in shown
+    assert operator.types("device", "show", "nobody", code=1).stderr
+
+
+def test_a_device_is_added_accepted_and_removed(operator, join) -> None:
+    shown = operator.types("device", "add", "--profile", "eu/rpi4/lte", "--id", "kiosk").stdout
+    assert "edgefleet-agent run" in shown and "--device kiosk" in shown
+    join("stranger", admitted=False)
+    assert [d["id"] for d in operator.reads("device", "list", "--status", "pending")] == ["stranger"]
+    assert "online, pending" in operator.types("device", "list").stdout
+    assert "accepted" in operator.types("device", "accept", "stranger").stdout
+    operator.types("device", "remove", "stranger")
+    assert operator.reads("device", "list") == []
+    assert operator.types("device", "remove", "stranger", code=1).stderr
+
+
+def test_a_segment_is_saved_listed_and_shown_with_its_devices(operator, join) -> None:
+    join("a", "b")
+    assert "region=eu, 2 devices" in operator.types("segment", "save", "europe", "region = eu").stdout
+    assert operator.reads("segment", "list")[0]["selector"] == "region=eu"
+    assert operator.reads("segment", "show", "europe")["members"] == ["a", "b"]
+    assert "eu/rpi4/lte (sim)" in operator.types("segment", "show", "europe").stdout
+    assert "Europe!" in operator.types("segment", "save", "Europe!", "", code=1).stderr
+
+
+def window(device: str, link: str) -> StoredWindow:
+    given = {
+        **{"incarnation": "0" * 32, "seq": 1, "first_kept_seq": 1, "duration_ms": 1000, "started_ms": None},
+        **{"model": "fashion", "model_version": 1, "variant": "b" * 64, "generation": 1, "requests": 1234, "errors": 1},
+        **{"labelled": 100, "correct": 91},
+    }
+    facts = Facts(hardware="rpi4", region="eu", link=link, arch="aarch64", cores=4, ram_mb=4096, simulated=True)
+    return StoredWindow(device, TelemetryWindow.model_validate(given), facts, now_ms())
+
+
+def test_telemetry_is_shown_by_variant_and_by_what_is_asked(operator, service, join, published: str) -> None:
+    join("a", runs="b" * 64)
+    service.store.telemetry.put([window("a", "lte"), window("b", "wifi")])
+    shown = operator.types("telemetry", "--model", published).stdout
+    assert "fp32 bbbbbbbb" in shown and "2,468" in shown and "91.0 %" in shown
+    by_link = operator.reads("telemetry", "--by", "link", "--by", "hardware", "--since", "1h")
+    assert [entry["group"] for entry in by_link] == [{"link": n, "hardware": "rpi4"} for n in ("lte", "wifi")]
+    assert "from (UTC)" in operator.types("telemetry", "--over", "hour").stdout
+    assert max(map(len, operator.types("telemetry", "--by", "hardware", columns=100).stdout.splitlines())) <= 100
+
+
+def test_figures_of_simulated_devices_are_marked() -> None:
+    held = {"fashion": {"slots": [{"variant": "v"}]}}
+    devices = [
+        {"id": "a", "hardware": "rpi4", "region": "eu", "link": "lte", "simulated": True, "models": held},
+        {"id": "b", "hardware": "rpi5", "region": "eu", "link": "lte", "simulated": False, "models": {}},
+    ]
+    assert simulated({"hardware": "rpi4"}, devices) == "yes"
+    assert simulated({"hardware": "rpi5"}, devices) == "no"
+    assert simulated({"region": "eu"}, devices) == "some"
+    assert simulated({"variant": "v"}, devices) == "yes"
+    assert simulated({"device": "gone"}, devices) == "–"
+
+
+def test_the_doctor_finds_a_sound_controller_well(connected, operator, join) -> None:
+    join("a", admitted=False)
+    checks = {check["name"]: check for check in operator.reads("doctor")}
+    looked_at = {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
+    assert set(checks) == looked_at | {"identities", "generations"}
+    assert all(check["ok"] for check in checks.values())
+    assert "device accept a" in operator.types("doctor").stdout
+
+
+def test_the_doctor_says_what_to_do_about_a_controller_that_does_not_answer(operator) -> None:
+    assert "edgefleet serve" in operator.types("doctor", "--api", "http://127.0.0.1:9", code=1).stdout
+
+
+def test_the_doctor_names_messages_that_were_set_aside(operator, service) -> None:
+    service.ingest.offer("edgefleet/v1/up/00/a/reported", b"nonsense")
+    while not service.ingest.set_aside:
+        pass
+    found = {c["name"]: c for c in operator.reads("doctor", code=1)}["messages"]
+    assert not found["ok"]
+    assert "up/00/a/reported" in found["do"]
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (doctor.check_broker({"status": "no broker", "broker": "mqtt://x"}), "not heard"),
+        (doctor.check_state({"state": {"writable": False, "free_bytes": 9_000_000_000}}), "not writable"),
+        (doctor.check_state({"state": {"writable": True, "free_bytes": 5_000_000}}), "5.0 MB free"),
+        (doctor.check_clock({"now_ms": 60_000}, 1_000), "59 s"),
+        (doctor.check_version("0.1.0", "0.2.0"), "0.1.0"),
+        (doctor.check_identities([{"id": "kiosk", "conflict": {"since_ms": 1}}]), "kiosk"),
+        (
+            doctor.check_generations(
+                [{"id": "till", "status": "accepted", "models": {"m": {"generation": 2, "desired_generation": 1}}}]
+            ),
+            "till",
+        ),
+    ],
+)
+def test_whatever_is_wrong_comes_with_what_to_do(check: doctor.Check, said: str) -> None:
+    assert not check.ok
+    assert said in check.found
+    assert check.do
+
+
+@pytest.fixture
+def in_conflict(service, join, reported) -> str:
+    """A device under whose id two agents report."""
+    join("kiosk")
+    now, identities = now_ms(), Identities(service.store, 900)
+    for report, incarnation in enumerate(("a" * 32, "b" * 32, "a" * 32), start=2):
+        identities.hear("kiosk", incarnation, now + report)
+        told = reported(incarnation=incarnation, report=report)
+        service.store.devices.put_report("kiosk", told, now + report)
+    return "kiosk"
+
+
+def test_two_agents_with_one_id_are_listed_shown_and_found_by_the_doctor(operator, in_conflict: str) -> None:
+    assert "online, conflict" in operator.types("device", "list").stdout
+    shown = operator.types("device", "show", in_conflict).stdout
+    assert "a" * 32 in shown
+    assert "b" * 32 in shown
+    found = operator.reads("device", "show", in_conflict)["conflict"]
+    assert [heard["incarnation"] for heard in found["incarnations"]] == ["a" * 32, "b" * 32]
+    check = {c["name"]: c for c in operator.reads("doctor", code=1)}["identities"]
+    assert (check["ok"], in_conflict in check["found"]) == (False, True)
+
+
+def test_a_plan_names_a_device_in_conflict_with_the_reason(operator, in_conflict: str, published: str) -> None:
+    said = operator.types("rollout", "plan", published, "--all", columns=200).stdout
+    assert "two agents report under this id" in said
+    assert in_conflict in said

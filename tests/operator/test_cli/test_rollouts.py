@@ -1,0 +1,150 @@
+"""Plan, start, watch, and give orders."""
+
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from edgefleet_operator.cli.watch import picture, status_of
+from edgefleet_operator.cli.waves import Tally, bar, eta_s
+
+QUICK = ("--all", "--waves", "100%", "--gate", "soak_s=0", "--concurrency", "5")
+NEVER_HEARD = ("--timer", "unreachable_s=0.1", "--timer", "wave_s=0.2", "--on-failure", "pause")
+
+
+def test_a_plan_prints_the_waves_with_device_profile_variant_and_recipe(operator, join, published: str) -> None:
+    join("a", "b")
+    join("c", runs="b" * 64)
+    join("z", region="na")
+    words = ("rollout", "plan", published, "--all", "--waves", "50%,100%", "--gate", "soak_s=7")
+    shown = operator.types(*words).stdout
+    rows = {line.split()[1]: line for line in shown.splitlines() if line.split()[1:2] and line.split()[1] in "abcz"}
+    assert "fp32" in rows["a"] and "bbbbbbbbbbbb" in rows["a"] and "eu/rpi4/lte (sim)" in rows["a"]
+    assert "runs it already" in rows["c"]
+    assert "nothing" in rows["z"]
+    assert "soak_s 7" in shown
+    planned = operator.reads(*words)
+    started = operator.reads("rollout", "start", *words[2:])
+    executions = operator.reads("rollout", "show", started["id"], "--devices")["executions"]
+    waves = {e["device"]: number for number, wave in enumerate(planned["waves"], start=1) for e in wave}
+    assert {e["device"]: e["wave"] for e in executions} == waves
+
+
+def test_a_started_rollout_is_listed_and_shown_wave_by_wave(operator, join, published: str) -> None:
+    join("a", "b", "c")
+    operator.types("segment", "save", "europe", "region=eu")
+    shown = operator.types("rollout", "start", published, "--segment", "europe", "--waves", "0.4,1").stdout
+    assert "is running" in shown
+    found = operator.reads("rollout", "list", "--state", "running", "--model", published)[0]
+    assert found["segment"] == "europe"
+    assert operator.reads("rollout", "list", "--state", "completed") == []
+    shown = operator.types("rollout", "show", found["id"][:30], "--devices").stdout
+    assert f"rollout {found['id']} of fashion@1 to europe is running" in shown
+    assert "eu/rpi4/lte (sim)" in shown
+    assert "0 committed, 0 under way, 0 failed, 3 waiting, of 3" in shown
+
+
+def test_a_rollout_that_ends_well_is_watched_to_its_end(operator, join, published: str) -> None:
+    join("a", runs="b" * 64)
+    shown = operator.types("rollout", "start", published, *QUICK, "--watch").stdout
+    assert "is completed" in shown
+    assert "wave 1 passed because:" in shown
+    found = operator.reads("rollout", "list")[0]
+    assert operator.reads("rollout", "show", found["id"], "--watch")["state"] == "completed"
+
+
+def test_a_rollout_that_stands_still_ends_the_watch_with_its_own_code(operator, join, published: str) -> None:
+    join("a")
+    shown = operator.types("rollout", "start", published, *QUICK, *NEVER_HEARD, "--watch", code=3).stdout
+    assert "is paused" in shown
+    rollout = operator.reads("rollout", "list")[0]["id"]
+    operator.types("rollout", "show", rollout, "--watch", code=3)
+    operator.types("rollout", "show", rollout)
+
+
+def test_watching_ends_with_the_time_and_the_rollout_goes_on(operator, join, published: str) -> None:
+    join("a")
+    done = operator.types("rollout", "start", published, *QUICK, "--watch", "--timeout", "0.2", code=4)
+    assert "it goes on" in done.stderr
+    assert operator.reads("rollout", "list")[0]["state"] == "running"
+
+
+def test_orders_are_given_and_refused(operator, join, published: str) -> None:
+    join("a")
+    rollout = operator.reads("rollout", "start", published, *QUICK)["id"]
+    assert operator.reads("rollout", "pause", rollout)["state"] == "paused"
+    assert "is paused" in operator.types("rollout", "pause", rollout, code=1).stderr
+    assert "is running" in operator.types("rollout", "resume", rollout).stdout
+    assert "is cancelled" in operator.types("rollout", "abort", rollout).stdout
+    operator.types("rollout", "resume", rollout, code=1)
+
+
+def test_a_rollback_is_watched_to_its_end(operator, join, published: str) -> None:
+    join("a", runs="b" * 64)
+    rollout = operator.reads("rollout", "start", published, *QUICK, "--watch")["id"]
+    done = operator.types("rollout", "rollback", rollout, "--watch", "--timeout", "20")
+    assert "is rolled_back" in done.stdout
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled", "rolled_back", "rollback_incomplete"])
+def test_only_a_completed_rollout_ends_a_watch_well(state: str) -> None:
+    assert status_of({"state": state}) == 3
+    assert status_of({"state": "completed"}) == 0
+
+
+def wave(number: int, state: str, started_ms: int | None, since_ms: int, **counts: int) -> dict:
+    given = {"number": number, "state": state, "started_ms": started_ms, "since_ms": since_ms}
+    return {**given, "counts": counts, "reason": None, "evidence": []}
+
+
+@pytest.fixture
+def rollout() -> Callable[..., dict]:
+    def make(*waves: dict, soak_s: float = 10) -> dict:
+        names = {"id": "01", "model": "fashion@1", "segment": "europe", "selector": "region=eu"}
+        spec = {"gate": {"soak_s": soak_s}}
+        return {**names, "state": "running", "reason": None, "spec": spec, "waves": list(waves), "counts": {}}
+
+    return make
+
+
+def test_the_time_left_is_unknown_before_the_first_device_is_done(rollout) -> None:
+    assert eta_s(rollout(wave(1, "staging", 0, 0, downloading=4)), 5_000) is None
+
+
+def test_the_time_left_follows_from_the_share_that_is_done_and_the_soak(rollout) -> None:
+    half = rollout(wave(1, "activating", 0, 0, committed=2, trial=2), wave(2, "pending", None, 0, assigned=4))
+    assert eta_s(half, 20_000) == pytest.approx(20 + 10 + 40 + 10)
+
+
+def test_the_time_left_follows_from_the_waves_that_have_passed(rollout) -> None:
+    second = rollout(wave(1, "passed", 0, 40_000, committed=4), wave(2, "staging", 40_000, 40_000, staged=4))
+    assert eta_s(second, 45_000) == pytest.approx(25 + 10)
+    soaking = rollout(wave(1, "soaking", 0, 30_000, committed=4))
+    assert eta_s(soaking, 34_000) == pytest.approx(6)
+
+
+def test_nothing_is_promised_while_a_rollout_stands_still(rollout) -> None:
+    assert eta_s({**rollout(wave(1, "passed", 0, 1, committed=1)), "state": "paused"}, 2) is None
+
+
+def test_every_device_of_a_wave_is_counted_once() -> None:
+    tally = Tally.of({"committed": 3, "trial": 1, "failed_unsafe": 1, "assigned": 2, "no_variant": 1})
+    assert str(tally) == "3 committed, 1 under way, 1 failed, 2 waiting, 1 passed over, of 8"
+    assert "".join(piece for piece, _ in bar(tally, 16)) == "██████××▒▒······"
+
+
+def test_a_single_failure_among_thousands_is_seen_in_the_bar() -> None:
+    pieces = [piece for piece, _ in bar(Tally.of({"committed": 9_999, "timed_out": 1}), 30)]
+    assert len("".join(pieces)) == 30
+    assert pieces[1] == "×"
+
+
+def test_the_live_picture_shows_bars_phases_evidence_and_the_time_left(rollout) -> None:
+    first = {**wave(1, "activating", 0, 0, committed=2, trial=2), "evidence": ["eu/rpi4/lte: 412 labels, 91 %"]}
+    out = Console(width=100, record=True, file=StringIO())
+    out.print(picture(rollout(first), "going back: 1 of 2 devices are back", 20_000))
+    shown = out.export_text()
+    for words in ("wave 1", "█", "▒", "2 committed, 2 trial", "412 labels", "ETA: about 30 s", "1 of 2 devices"):
+        assert words in shown
+    assert max(map(len, shown.splitlines())) <= 100

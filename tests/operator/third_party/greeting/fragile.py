@@ -1,0 +1,3 @@
+"""A module that breaks while it is loaded."""
+
+raise RuntimeError("out of glue")
