@@ -8,13 +8,19 @@ import pytest
 from edgefleet_compression.pricing.quantities import QUANTITIES
 from edgefleet_compression.recipes.recipe import parse_recipe
 from edgefleet_compression.registry import own_steps, registry
+from edgefleet_compression.step import NotSearched
 from edgefleet_compression.step_settings import Bitwidths, TrainConfig, WeightBits
 from edgefleet_contract.card import DOORS
 from edgefleet_profiles.profile import Constraints
 
 PAGE = (Path(__file__).parents[1] / "docs" / "compression.md").read_text()
+PLUGIN = Path(__file__).parent / "compression" / "plugin"
 SECTIONS = dict(re.findall(r"^### `([a-z_0-9]+)`\n(.*?)(?=^##|\Z)", PAGE, flags=re.M | re.S))
 LINES = ["Does", "Pays", "Costs", "Paper", "Measured"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.M | re.S)
 
 
 def section(heading: str) -> str:
@@ -48,8 +54,19 @@ def test_every_setting_of_a_step_is_named(step: str) -> None:
 
 
 def test_the_recipe_on_the_page_is_one() -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.S)
-    assert parse_recipe(text).name == "student-w5"
+    recipe, _ = blocks("toml")
+    assert parse_recipe(recipe).name == "student-w5"
+
+
+def test_the_plugin_on_the_page_is_the_one_that_is_tested() -> None:
+    assert blocks("python") == [(PLUGIN / "short_floats.py").read_text()]
+    assert blocks("toml")[1] == (PLUGIN / "pyproject.toml").read_text()
+
+
+def test_the_page_says_why_a_step_is_not_searched() -> None:
+    told = dict(re.findall(r"^- `([a-z_0-9]+)`: (.*)\.$", section("## How a search spends its budget"), flags=re.M))
+    steps = [one.step for one in own_steps()]
+    assert told == {step.name: step.search.because for step in steps if isinstance(step.search, NotSearched)}
 
 
 def test_every_constraint_is_named() -> None:

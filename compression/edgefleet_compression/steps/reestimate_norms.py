@@ -30,7 +30,7 @@ STEP = Step(
     consumes=MODULE,
     produces="torch",
     technique=None,
-    search=NotSearched("whatever cuts or rounds weights is trained afterwards, norms included"),
+    search=NotSearched("searches train whatever they cut, after which it changes nothing"),
     needs=frozenset({"train", "val"}),
 )
 
