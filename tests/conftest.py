@@ -11,12 +11,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import without_torch
 from tests.once import once
 
 ROOT = Path(__file__).parents[1]
@@ -195,6 +197,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
     (built,) = once(tmp_path_factory, worker_id, "wheel", make).glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def needs_torch() -> None:
+    """What a fixture asks for if it needs torch: tests that use it are left out where there is none."""
+
+
+@pytest.fixture(scope="session")
+def torch_python(pytestconfig: pytest.Config) -> str:
+    """The Python that builds what fleets run: this one, or another if this one has no torch."""
+    return str(pytestconfig.option.torch_python or sys.executable)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The suite's own options."""
+    without_torch.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Obey them."""
+    without_torch.configure(config)
 
 
 @pytest.hookimpl(trylast=True)

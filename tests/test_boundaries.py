@@ -68,7 +68,7 @@ def test_a_base_install_names_the_extra_that_the_operators_command_needs() -> No
 def test_serve_names_the_extras_that_the_controller_needs() -> None:
     code = (
         "import importlib.util as u, sys; real = u.find_spec\n"
-        "u.find_spec = lambda name, package=None: None if name == 'torch' else real(name, package)\n"
+        "u.find_spec = lambda name, package=None: None if name == 'onnx' else real(name, package)\n"
         "sys.argv[1:] = ['serve', '--state', '/nowhere']\n"
         "from edgefleet_operator.__main__ import main; main()"
     )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ def test_the_controllers_log(tmp_path: Path, form: str) -> None:
     assert seconds < 8
     line = said.splitlines()[0]
     assert "the API answers on" in (json.loads(line)["message"] if form == "json" else line)
+    assert ("torch is not installed" in said) == (find_spec("torch") is None)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import uvicorn
@@ -23,6 +24,7 @@ from edgefleet_process.logs import LogFormat
 
 log = logging.getLogger(__name__)
 
+WITHOUT_TORCH = "only models that came as ONNX files are compressed; for others pip install 'edgefleet[compression]'"
 COLLECT_AFTER = 20_000
 """New objects, before cycles are looked for among them."""
 
@@ -61,6 +63,8 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
         with server.capture_signals():  # before anybody can know whom to send one
             announce(settings.state, url, service.access.local_url)
             log.info("the API answers on %s, the broker on %s", url, service.access.url)
+            if find_spec("torch") is None:
+                log.warning("torch is not installed: %s", WITHOUT_TORCH)
             server.run(sockets=[listener])
     finally:
         service.stop()

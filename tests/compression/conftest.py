@@ -39,7 +39,7 @@ def pictures(count: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[An
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, needs_torch: None) -> Path:
     """The folder of the tiny model, its source trained for a moment."""
     import torch
     from safetensors.torch import save_file

@@ -22,6 +22,8 @@ from edgefleet_compression.step import Context
 from edgefleet_compression.steps import prune_structured
 from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
 
+pytestmark = pytest.mark.torch
+
 
 def parameters(name: str, **args: int | str) -> int:
     return sum(p.numel() for p in build(name, args, (1, 28, 28), 10).parameters())

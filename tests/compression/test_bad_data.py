@@ -38,6 +38,9 @@ from edgefleet_compression.steps.scale_width import ScaleWidthConfig
 from edgefleet_compression.steps.static_int8 import StaticInt8Config
 from edgefleet_compression.steps.tune_norms import TuneNormsConfig
 
+pytestmark = pytest.mark.torch
+
+
 Arrays = dict[str, Any]
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
 TRAINING: dict[str, Any] = {

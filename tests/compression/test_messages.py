@@ -61,6 +61,11 @@ def test_a_message_comes_out_of_a_pipe_as_it_went_in(message: object) -> None:
             "full_disk",
             "the disk is full: make room for the controller's state folder, then compress again",
         ),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            "not_installed",
+            "torch is not installed: pip install 'edgefleet[compression]', then compress again",
+        ),
         (MemoryError(), "out_of_memory", "unexpected MemoryError (): report it with the recipe and the model card"),
         (
             KeyError("w"),

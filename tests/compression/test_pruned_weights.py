@@ -21,6 +21,8 @@ from edgefleet_compression.steps.fp16 import Fp16Config
 from edgefleet_compression.steps.prune_unstructured import PruneUnstructuredConfig
 from edgefleet_compression.steps.qat_weights import QatWeightsConfig
 
+pytestmark = pytest.mark.torch
+
 
 def zeros(state: TorchState) -> float:
     weights = [layer.weight.detach() for _, layer in weighted(state.module)]

@@ -24,6 +24,9 @@ from edgefleet_compression.steps.finetune import FinetuneConfig
 from edgefleet_compression.steps.qat_int8 import QatInt8Config
 from edgefleet_compression.steps.static_int8 import StaticInt8Config
 
+pytestmark = pytest.mark.torch
+
+
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
 SCHEMES = [Scheme("u8"), Scheme("u8", reduce_range=True), Scheme("s8")]
 Grids = dict[str, tuple[float, int]]

@@ -20,6 +20,9 @@ from edgefleet_compression.steps.qat_weights import QatWeightsConfig
 from edgefleet_compression.steps.storage_quant import StorageQuantConfig
 from edgefleet_compression.steps.tune_norms import TuneNormsConfig
 
+pytestmark = pytest.mark.torch
+
+
 FAST: dict[str, Any] = {"epochs": 1, "batch": 64, "flip": False}
 
 

@@ -36,6 +36,9 @@ from edgefleet_compression.steps.storage_quant import StorageQuantConfig
 from edgefleet_compression.steps.tune_norms import TuneNormsConfig
 from edgefleet_compression.training import distillation_loss
 
+pytestmark = pytest.mark.torch
+
+
 FEW_BITS = {"stem": 8, "dense": 4, "pointwise": 3, "linear": 5}
 
 

@@ -32,6 +32,9 @@ from edgefleet_compression.steps.reestimate_norms import ReestimateNormsConfig
 from edgefleet_compression.steps.scale_width import ScaleWidthConfig, forget
 from edgefleet_compression.training import as_logits, corpus
 
+pytestmark = pytest.mark.torch
+
+
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
 
 

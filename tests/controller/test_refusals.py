@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), sys.argv[3])
 """
 
 
+OF_TORCH = ("zip.pt", "legacy.pt", "script.pt")
+
+
 class Trap:
     """Leaves a file behind when it is unpickled."""
 
@@ -45,14 +49,19 @@ def sprung(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("trap") / "sprung"
 
 
-@pytest.fixture(scope="module")
-def dangerous(sprung: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Files by what they are."""
-    folder = tmp_path_factory.mktemp("dangerous")
-    names = ["zip.pt", "legacy.pt", "script.pt"]
+@cache
+def of_torch(folder: Path) -> dict[str, bytes]:
     # Its modules warn on import and stay loaded: in a process of its own.
-    subprocess.run([sys.executable, "-W", "ignore", "-c", TORCH, *(str(folder / name) for name in names)], check=True)
-    found = {name: (folder / name).read_bytes() for name in names}
+    files = [str(folder / name) for name in OF_TORCH]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", TORCH, *files], check=True)
+    return {name: (folder / name).read_bytes() for name in OF_TORCH}
+
+
+@pytest.fixture(scope="module")
+def dangerous(sprung: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
+    """A file by what it is; torch makes its own when a test first asks for one."""
+    folder = tmp_path_factory.mktemp("dangerous")
+    found = {}
     for protocol in range(6):
         found[f"pickle {protocol}"] = pickle.dumps({"w": Trap(sprung)}, protocol)
     objects, fields, member = io.BytesIO(), io.BytesIO(), io.BytesIO()
@@ -63,11 +72,12 @@ def dangerous(sprung: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     found["objects in an npz"] = objects.getvalue()
     found["objects in the fields of an npz"] = fields.getvalue()
     found["a pickle in an npz"] = member.getvalue()
-    return found
+    return lambda kind: found[kind] if kind in found else of_torch(folder)[kind]
 
 
 KINDS = [
-    *("zip.pt", "legacy.pt", "script.pt", *(f"pickle {protocol}" for protocol in range(6))),
+    *(pytest.param(name, marks=pytest.mark.torch) for name in OF_TORCH),
+    *(f"pickle {protocol}" for protocol in range(6)),
     *("objects in an npz", "objects in the fields of an npz", "a pickle in an npz"),
 ]
 
@@ -99,7 +109,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 
 
 @pytest.fixture
-def disguised(tmp_path: Path, dangerous: dict[str, bytes]) -> Callable[[str, str], Path]:
+def disguised(tmp_path: Path, dangerous: Callable[[str], bytes]) -> Callable[[str, str], Path]:
     """A model's folder in which `part` (weights or data) is something dangerous, with its right digest in the card."""
 
     def make(kind: str, part: str) -> Path:
@@ -107,7 +117,7 @@ def disguised(tmp_path: Path, dangerous: dict[str, bytes]) -> Callable[[str, str
         named = tomllib.loads(card)
         for each in ("weights", "data"):
             file = named[each]["file"]
-            data = dangerous[kind] if each == part else (EXAMPLE / file).read_bytes()
+            data = dangerous(kind) if each == part else (EXAMPLE / file).read_bytes()
             (tmp_path / file).write_bytes(data)
             card = card.replace(named[each]["sha256"], sha256(data).hexdigest())
         (tmp_path / "model.toml").write_text(card)
@@ -152,7 +162,7 @@ def test_a_disguised_pickle_is_refused_by_the_api_and_becomes_no_model(
 def test_what_is_called_a_pickle_is_refused_in_a_card_as_a_model_and_as_data(
     controller: Controller, disguised: Callable[[str, str], Path], tmp_path: Path, suffix: str
 ) -> None:
-    folder = disguised("zip.pt", "weights")
+    folder = disguised("pickle 2", "weights")
     card = folder / "model.toml"
     card.write_text(card.read_text().replace("weights.safetensors", f"weights{suffix}"))
     (folder / "weights.safetensors").rename(folder / f"weights{suffix}")
@@ -179,10 +189,10 @@ def test_what_is_called_a_pickle_is_refused_in_a_card_as_a_model_and_as_data(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pickle_that_is_called_onnx_is_refused_with_the_reason(
-    controller: Controller, tmp_path: Path, dangerous: dict[str, bytes], sprung: Path, kind: str
+    controller: Controller, tmp_path: Path, dangerous: Callable[[str], bytes], sprung: Path, kind: str
 ) -> None:
     onnx, data = tmp_path / "net.onnx", tmp_path / "data.npz"
-    onnx.write_bytes(dangerous[kind])
+    onnx.write_bytes(dangerous(kind))
     np.savez(data, x=np.zeros((20, 4), np.float32))
     code, said = controller.types("model", "add", str(onnx), "--data", str(data))
     assert (code, said.count("\n")) == (1, 1)

@@ -29,7 +29,7 @@ def pins(card: ModelCard) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def model(card: ModelCard) -> Any:
+def model(card: ModelCard, needs_torch: None) -> Any:
     import torch
 
     from edgefleet_compression.models.states import torch_state
@@ -106,6 +106,7 @@ def test_the_card_is_shipped_as_it_is_read(card: ModelCard) -> None:
     assert ModelCard.model_validate(tomllib.loads((FOLDER / "model.toml").read_text())) == card
 
 
+@pytest.mark.torch
 def test_the_finetuned_weights_are_the_pinned_ones_and_no_worse(pins: dict[str, Any], card: ModelCard) -> None:
     from edgefleet_compression.models.states import torch_state
 

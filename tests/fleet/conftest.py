@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ class Agent(Process):
 class Fleet:
     """The controller, its API, and agents to come."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, python: str = sys.executable) -> None:
         self.folder = folder
         self.state = folder / "controller"
         self.catalogue = folder / "catalogue"
@@ -135,6 +136,7 @@ class Fleet:
             *("edgefleet_operator", "serve", "--state", str(self.state), "--profiles", str(self.catalogue)),
             *("--tick", "0.1", "--hello-jitter", "0.1", "--accept-all"),
             *options,
+            python=python,
         )
         self.agents: list[Agent] = []
         self.api = Client("http://127.0.0.1:1")
@@ -229,13 +231,13 @@ def _second_version(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str, torch_python: str) -> Path:
     """A controller's state with fashion@1 (fp32) and fashion@2 (static int8) built for the lab's profiles."""
-    return once(tmp_path_factory, worker_id, "built", _build) / "controller"
+    return once(tmp_path_factory, worker_id, "built", partial(_build, python=torch_python)) / "controller"
 
 
-def _build(folder: Path) -> None:
-    fleet = Fleet(folder)
+def _build(folder: Path, python: str) -> None:
+    fleet = Fleet(folder, python=python)
     fleet.start_controller()
     try:
         profiles = ["eu/x86-avx2/ethernet", "eu/x86-avx2/lab", "eu/x86-avx2/line", "na/x86-avx2/wifi"]

@@ -6,6 +6,7 @@ Importing this module is cheap; what reads data and torch is imported by `record
 import hashlib
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edgefleet_compression.cache import library_versions
@@ -33,8 +34,6 @@ SPLIT_REVISION = 1
 
 def record(source: "Source", recipe: Recipe, seed: int, instruction_set: InstructionSet) -> Lineage:
     """The lineage of what is built here and now; in a worker."""
-    import torch
-
     plugins = {plugin.name: plugin.version for plugin in recipe.plugins}
     return Lineage(
         source=source.digest,
@@ -47,10 +46,18 @@ def record(source: "Source", recipe: Recipe, seed: int, instruction_set: Instruc
         environment=Environment(
             processor=host().processor,
             instruction_set=host().instruction_set,
-            threads=torch.get_num_threads(),
+            threads=_threads(),
             python=platform.python_version(),
         ),
     )
+
+
+def _threads() -> int:
+    if find_spec("torch") is None:
+        return 1
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _split_digests(source: "Source") -> dict[str, str]:

@@ -29,6 +29,7 @@ RefusalReason = Literal[
     "step_failed",
     "not_measured",
     "full_disk",
+    "not_installed",
     "timed_out",
     "out_of_memory",
     "worker_lost",

@@ -61,6 +61,9 @@ def refusal_of(error: Exception) -> WorkRefused:
     elif errors.is_full_disk(error):
         reason = "full_disk"
         sentence = "the disk is full: make room for the controller's state folder, then compress again"
+    elif isinstance(error, ModuleNotFoundError):
+        reason = "not_installed"
+        sentence = f"{error.name} is not installed: pip install 'edgefleet[compression]', then compress again"
     else:
         sentence = f"unexpected {type(error).__name__} ({error}): report it with the recipe and the model card"
     return WorkRefused(reason, " ".join(sentence.split()))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -98,7 +99,12 @@ def keep_freed_memory() -> None:
 
 
 def one_thread() -> None:
-    """Let torch compute on one thread: workers share the host's cores by being several."""
+    """Let torch compute on one thread: workers share the host's cores by being several.
+
+    Without torch, models brought as files are compressed all the same, by steps that need none.
+    """
+    if find_spec("torch") is None:
+        return
     import torch
 
     torch.set_num_threads(1)

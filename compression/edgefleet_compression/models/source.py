@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -64,6 +63,8 @@ class Source:
 
     def _runtime(self) -> dict[str, Any]:
         if isinstance(self.state, TorchState):
+            import torch
+
             return {"torch": torch.__version__}
         return {"onnxruntime": onnxruntime.__version__}
 
@@ -71,6 +72,8 @@ class Source:
         scale = self.card.preprocessing.scale
         if not isinstance(self.state, TorchState):
             return GraphSession(self.state.path).logits(inputs(x[..., ::-1] if mirrored else x, scale))
+        import torch  # models brought as files do without
+
         answers = []
         with torch.inference_mode():
             for start in range(0, len(x), BATCH):

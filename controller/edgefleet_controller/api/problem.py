@@ -22,6 +22,9 @@ _STATUS: dict[type[ControllerError], HTTPStatus] = {
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
+# Renamed in Python 3.13: what we answer doesn't depend on the Python that we run on.
+_PHRASES = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
+
 MAX_DETAIL = 2000
 RETRY_AFTER_S = 10
 METHODS = ("GET", "PUT", "POST", "DELETE")
@@ -31,13 +34,17 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
     """An RFC 9457 answer."""
     # What a caller sent may be quoted in it: half a surrogate pair has no UTF-8.
     readable = detail[:MAX_DETAIL].encode("utf-8", "backslashreplace").decode()
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=readable)
+    body = Problem(title=_phrase(status), status=status, detail=readable)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _phrase(status: int) -> str:
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare that an operation may answer these errors."""
-    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses}
+    return {status: {"model": Problem, "description": _phrase(status)} for status in statuses}
 
 
 def describe_problems(description: dict[str, Any]) -> None:
@@ -47,7 +54,7 @@ def describe_problems(description: dict[str, Any]) -> None:
         for operation in path.values():
             for status, answer in operation["responses"].items():
                 if status >= "400":
-                    answer |= {"description": HTTPStatus(int(status)).phrase, "content": content}
+                    answer |= {"description": _phrase(int(status)), "content": content}
     for unused in ("HTTPValidationError", "ValidationError"):
         description["components"]["schemas"].pop(unused, None)
 
