@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.controller.asking import aggregated
+from tests.controller.asking import evidence as evidence_of
 from tests.service import api_of
 
 from edgefleet_agent.policy import permitted
@@ -16,8 +18,8 @@ from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
-from edgefleet_controller.store.evidence import Compared
-from edgefleet_controller.store.merging import FOREVER_MS
+from edgefleet_controller.store.contract.aggregates import FOREVER_MS
+from edgefleet_controller.store.contract.evidence import Compared
 from edgefleet_protocol import topics
 from edgefleet_protocol.counters import Counters, Moments
 from edgefleet_protocol.latency import LatencyHistogram
@@ -38,8 +40,8 @@ RIGHT = 11
 def service(tmp_path: Path) -> Iterator[Service]:
     """Not started but for what takes messages: nothing here needs a broker."""
     opened = Service(Settings(state=tmp_path / "state", broker_url="mqtt://127.0.0.1:9"))
-    opened.store.devices.admit(AdmissionRecord(device="d", accepted_ms=1))
-    opened.store.devices.put_report("d", REPORT, 1)
+    opened.store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=1))
+    opened.store.fleet.devices.put_report("d", REPORT, 1)
     opened.ingest.start()
     yield opened
     opened.ingest.stop()
@@ -85,7 +87,7 @@ def stored(service: Service, window: TelemetryWindow) -> dict[str, Any]:
     """The window's row, once it was taken."""
     service.ingest.offer(topics.up("d", "telemetry"), encode(window))
     until = time.monotonic() + 30
-    while not service.store.telemetry.count("d"):
+    while not service.store.telemetry.windows.count("d"):
         assert time.monotonic() < until, "it was not stored in time"
         time.sleep(0.01)
     row = service.store.telemetry._db.row("SELECT * FROM windows")
@@ -121,8 +123,8 @@ def test_what_a_device_counted_is_what_the_page_shows(service: Service, api: htt
         **{"labelled": 17, "correct": 11, "accuracy": 11 / 17, "predicted": {"coat": 13, "shirt": 16}},
     }
     assert api.get("/telemetry").json()["items"] == [shown]
-    assert service.store.rollups.roll_up(FOREVER_MS, 10) == 1
-    assert service.store.rollups.forget_windows(FOREVER_MS, 0, 10) == 1
+    assert service.store.telemetry.rollups.roll_up(FOREVER_MS, 10) == 1
+    assert service.store.telemetry.rollups.forget_windows(FOREVER_MS, 0, 10) == 1
     assert api.get("/telemetry").json()["items"] == [shown]
 
 
@@ -136,9 +138,9 @@ def test_scores_between_right_and_wrong_arrive_as_they_are(service: Service, tmp
     assert len({SCORED.n, SCORED.sum, SCORED.sum2}) == 3
     stored(service, sent(recorded().with_counters(counters), tmp_path))
     if rolled:
-        service.store.rollups.roll_up(FOREVER_MS, 10)
-        service.store.rollups.forget_windows(FOREVER_MS, 0, 10)
-    (merged,) = service.store.telemetry.aggregate(())
+        service.store.telemetry.rollups.roll_up(FOREVER_MS, 10)
+        service.store.telemetry.rollups.forget_windows(FOREVER_MS, 0, 10)
+    (merged,) = aggregated(service.store.telemetry, ())
     assert merged.counters == counters
     assert merged.counters.serving.latency == latency()
 
@@ -149,11 +151,11 @@ def test_the_gate_is_shown_what_a_device_counted(service: Service, tmp_path: Pat
     counters.scored = SCORED
     stored(service, sent(recorded().with_counters(counters), tmp_path))
     if rolled:
-        service.store.rollups.roll_up(FOREVER_MS, 10)
+        service.store.telemetry.rollups.roll_up(FOREVER_MS, 10)
 
     def evidence(new: str, before: str) -> tuple[Counters, ...]:
         compared = {"jp/rpi4/lte": Compared(new, frozenset({before}), frozenset())}
-        (found,) = service.store.evidence.of("fashion", compared, 0)
+        (found,) = evidence_of(service.store.telemetry, "fashion", compared, 0)
         return found.new, found.before, found.control
 
     counters.categories = {}  # no test asks for them

@@ -35,7 +35,7 @@ from benchmarks.serving import relay, serve_files
 from benchmarks.timing import spread
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.chunks import hash_list
 
 SIZE_BYTES = 5_000_000
@@ -202,11 +202,11 @@ def _catalogue(folder: Path) -> Path:
 
 def _publish(state: Path, names: list[str], blobs: list[bytes]) -> None:
     """What devices may ask for, and who may ask."""
-    store, kept = Store(state), BlobFolder(state / "blobs")
+    store, kept = open_store(state), BlobFolder(state / "blobs")
     for blob in blobs:
-        store.registry.put_blob(kept.put(blob), len(blob), deliverable=True)
+        store.fleet.registry.put_blob(kept.put(blob), len(blob), deliverable=True)
     for name in names:
-        store.devices.admit(AdmissionRecord(device=name, accepted_ms=0))
+        store.fleet.devices.admit(AdmissionRecord(device=name, accepted_ms=0))
     store.close()
 
 

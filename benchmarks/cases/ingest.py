@@ -28,7 +28,7 @@ from benchmarks.processes import Controller, quiet, wait
 from benchmarks.result import Bar, Result, Row, at_least, at_most
 from benchmarks.timing import spread
 from edgefleet_contract.devices import AdmissionRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.messages import Facts, ReportedState
 
 SHARE = 0.4
@@ -298,12 +298,12 @@ def _rows(state: Path, life: str, through: dict[str, int] | None = None) -> dict
 
 def _admit(state: Path, devices: int) -> None:
     """A fleet that has reported already, so that only telemetry is measured."""
-    store = Store(state)
-    with store.rollouts.transaction():
+    store = open_store(state)
+    with store.fleet.transaction():
         for number, device in enumerate(_names(devices)):
             region, hardware, link = PROFILES[number % len(PROFILES)]
             facts = Facts(hardware=hardware, region=region, link=link, arch="aarch64", cores=4, ram_mb=4096)
             said = ReportedState(incarnation="0" * 32, boot=1, report=1, agent_version="1", facts=facts)
-            store.devices.put_report(device, said, 0)
-            store.devices.admit(AdmissionRecord(device=device, accepted_ms=0))
+            store.fleet.devices.put_report(device, said, 0)
+            store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=0))
     store.close()

@@ -15,7 +15,7 @@ from typing import Any
 from edgefleet_controller.clock import file_ms, now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.merging import HOUR_MS
+from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.trouble import log_failure
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
 
@@ -151,7 +151,7 @@ class Housekeeping:
 
     def telemetry(self) -> None:
         """Roll up the hours that are over, and delete what is older than it is kept."""
-        lines, rollups = cutoffs(self._retention, self._clock()), self._store.rollups
+        lines, rollups = cutoffs(self._retention, self._clock()), self._store.telemetry.rollups
         self._in_slices(lambda: rollups.roll_up(lines.roll_up_ms, SLICE))
         self._in_slices(lambda: rollups.forget_windows(lines.windows_ms, lines.rollups_ms, SLICE))
         rollups.forget_rollups(lines.rollups_ms)
@@ -166,7 +166,7 @@ class Housekeeping:
 
         Nothing goes while something is built, since what that will name is not written down yet.
         """
-        lines, references = cutoffs(self._retention, self._file_clock()), self._store.references
+        lines, references = cutoffs(self._retention, self._file_clock()), self._store.fleet.references
         if references.building():
             return []
         written, known = dict(self._blobs.written_ms()), references.blobs()
@@ -184,8 +184,8 @@ class Housekeeping:
 
     def _named(self) -> set[str] | None:
         """Everything that must stay; None if that cannot be known, since a manifest cannot be read."""
-        ours, reported = self._store.references.manifests(), self._store.references.reported_manifests()
-        named = self._store.references.model_files() | ours | reported
+        ours, reported = self._store.fleet.references.manifests(), self._store.fleet.references.reported_manifests()
+        named = self._store.fleet.references.model_files() | ours | reported
         for name in ours | reported:
             inside = self._named_in(name)
             # A device may report what was never ours: only what we gave out ourselves is a reason to hold back.

@@ -19,7 +19,7 @@ from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.undeliverable import UndeliverableHold
 from edgefleet_controller.settings import Settings
-from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_process.locks import own_folder
 from edgefleet_profiles.catalogue import load_catalogue
 
@@ -38,13 +38,13 @@ class Service:
         self._lock = own_folder(settings.state, "controller", "controller.lock")
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)
-        self.store = Store(settings.state)
-        not_before(self.store.newest_ms())
+        self.store = open_store(settings.state)
+        not_before(self.store.fleet.newest_ms())
         self.blobs = BlobFolder(settings.state / "blobs")
         self.access = open_access(settings)
         self.bus = Bus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
         self.desired = DesiredPublisher(self.store, self.bus)
-        self.delivery = Delivery(self.store.registry, self.blobs, self.catalogue.link, self.bus)
+        self.delivery = Delivery(self.store.fleet.registry, self.blobs, self.catalogue.link, self.bus)
         self.ingest = Ingest(
             self.store,
             self.desired,
@@ -52,16 +52,16 @@ class Service:
             accept_all=settings.accept_all,
             conflict_s=settings.conflict_s,
         )
-        self._presence = PresenceSweep(self.store.devices, self.desired.hello, self.bus, settings.hello_jitter_s)
+        self._presence = PresenceSweep(self.store.fleet.devices, self.desired.hello, self.bus, settings.hello_jitter_s)
         self.conductor = Conductor(
             self.store,
             self.desired.desire,
-            LateJoiners(self.store, self.catalogue),
+            LateJoiners(self.store.fleet, self.catalogue),
             tick_s=settings.tick_s,
             connected=lambda: self.bus.connected,
         )
         folders = _folders(settings)
-        self.operations = Operations(self.store, self.blobs, folders, _workers(settings))
+        self.operations = Operations(self.store.fleet, self.blobs, folders, _workers(settings))
         kept = Retention(windows_h=settings.telemetry_keep_h, rollups_days=settings.rollups_keep_days)
         self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 
@@ -89,7 +89,7 @@ class Service:
 
     def _watches(self) -> list[Callable[[], None]]:
         """What is looked at before every tick."""
-        hold = UndeliverableHold(self.store, self.delivery, self.conductor.halt)
+        hold = UndeliverableHold(self.store.fleet, self.delivery, self.conductor.halt)
         broker = self.access.broker
         watched = [BrokerWatch(broker, self.settings.state).tick] if broker else []
         return [self._presence.tick, *watched, hold.tick]

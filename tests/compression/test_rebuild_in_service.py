@@ -51,7 +51,7 @@ def types(client: Client, *words: str, code: int = 0) -> Result:
 
 
 def built(service: Service, recipe: str) -> VariantRecord:
-    return next(v for v in service.store.registry.variants("tiny", 1) if v.recipe == recipe)
+    return next(v for v in service.store.fleet.registry.variants("tiny", 1) if v.recipe == recipe)
 
 
 def rebuilt(client: Client, variant: str) -> dict[str, Any]:
@@ -66,10 +66,10 @@ def remembered_otherwise(service: Service) -> Iterator[Any]:
 
     def change(variant: VariantRecord, **fields: Any) -> None:
         kept.append(variant)
-        service.store.registry.put_variants([variant.model_copy(update=fields)], [])
+        service.store.fleet.registry.put_variants([variant.model_copy(update=fields)], [])
 
     yield change
-    service.store.registry.put_variants(kept, [])
+    service.store.fleet.registry.put_variants(kept, [])
 
 
 def test_a_variant_shows_what_it_was_made_of_and_with(client: Client, service: Service) -> None:
@@ -84,15 +84,15 @@ def test_a_variant_shows_what_it_was_made_of_and_with(client: Client, service: S
 
 
 def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Client, service: Service) -> None:
-    variant, before = built(service, "pruned-w8"), len(service.store.registry.variants())
+    variant, before = built(service, "pruned-w8"), len(service.store.fleet.registry.variants())
     shown = types(client, "variant", "rebuild", variant.id[:12]).stdout
     assert "equal: the same bytes" in shown and "differs" not in shown.replace("p50_ms", "")[: shown.index("p50_ms")]
-    result = service.store.registry.operations()[-1].result
+    result = service.store.fleet.operations.all()[-1].result
     assert isinstance(result, RebuildResult) and result.variant == variant.id
     assert result.verdict == "equal" and result.changed == {} and result.reasons == []
     assert result.encoding.then == result.encoding.now
     assert result.answers == AnswerComparison(samples=64, same_top1=64, largest_difference=0.0)
-    assert len(service.store.registry.variants()) == before, "nothing that came out was published"
+    assert len(service.store.fleet.registry.variants()) == before, "nothing that came out was published"
 
 
 def test_another_training_comes_out_different_and_the_step_is_named(

@@ -11,12 +11,13 @@ from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import ExecutionRecord, Gate, RolloutSpec, Timers, WaveRecord
 from edgefleet_controller.records import RolloutRecord, VariantRecord
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.messages import ReportedState
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "state")
+    opened = open_store(tmp_path / "state")
     yield opened
     opened.close()
 

@@ -44,8 +44,8 @@ def upload(api: httpx.Client, folder: Path = EXAMPLE) -> dict[str, str]:
 def register(service: Service, reported, *devices: str, region: str = "eu") -> None:
     for device in devices:
         facts = Facts(hardware="rpi4", region=region, link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
-        service.store.devices.put_report(device, reported(facts=facts), 1)
-        service.store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+        service.store.fleet.devices.put_report(device, reported(facts=facts), 1)
+        service.store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def published(service: Service, api: httpx.Client, variant) -> None:
     api.post("/models", json={"files": upload(api)}).raise_for_status()
     built = variant(delivery_bytes={49152: 100, 4096: 110})
     choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant="b" * 64, reasons={"b" * 64: "ok"})
-    service.store.registry.put_variants([built], [choice])
+    service.store.fleet.registry.put_variants([built], [choice])
 
 
 def assert_problem(answer, status: int, *words: str) -> None:
@@ -158,7 +158,7 @@ def test_a_second_rollout_that_wants_the_same_device_is_refused_with_the_firsts_
     api: httpx.Client, service: Service, reported
 ) -> None:
     register(service, reported, "a", "b")
-    service.store.devices.put_segment(SegmentRecord(name="europe", selector="region=eu"))
+    service.store.fleet.segments.put(SegmentRecord(name="europe", selector="region=eu"))
     first = api.post("/rollouts", json={"model": "fashion", "version": 1, "segment": "europe"}).json()
     again = api.post("/rollouts", json={"model": "fashion", "version": 1})
     assert_problem(again, 409, first["id"])
@@ -198,7 +198,7 @@ def test_a_device_of_a_generic_class_is_classed_by_its_own_memory(
 ) -> None:
     named = {"hardware": "generic-x86-avx2", "region": "eu", "link": "lte"}
     facts = Facts(**named, arch="x86_64", isa=frozenset({"avx2"}), cores=8, ram_mb=15_900)
-    service.store.devices.put_report("pc", reported(facts=facts), 1)
+    service.store.fleet.devices.put_report("pc", reported(facts=facts), 1)
     assert api.get("/devices/pc").json()["device_class"] == "x86-avx2.cpu.16384mb"
 
 
@@ -212,9 +212,9 @@ def test_a_model_is_removed_unless_a_rollout_needs_it(api: httpx.Client, service
     rollout = api.post("/rollouts", json={"model": "fashion", "version": 1}).json()
     assert_problem(api.delete("/models/fashion@1"), 409, rollout["id"])
     service.conductor.stop()
-    kept = service.store.rollouts.get(rollout["id"])
-    service.store.rollouts.put(kept.model_copy(update={"state": "cancelled"}))
-    service.store.devices.forget("a", 2)  # the rollout may have told it already
+    kept = service.store.fleet.rollouts.get(rollout["id"])
+    service.store.fleet.rollouts.put(kept.model_copy(update={"state": "cancelled"}))
+    service.store.fleet.devices.forget("a", 2)  # the rollout may have told it already
     assert api.delete("/models/fashion@1").status_code == 204
     assert api.get("/variants").json()["items"] == []
     assert_problem(api.delete("/models/fashion@1"), 404, "fashion@1")

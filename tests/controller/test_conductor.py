@@ -47,16 +47,16 @@ def desired(rollout: str, generation: int) -> DesiredRecord:
 def test_a_rollback_leaves_a_device_alone_that_a_later_rollout_has_moved(
     store: Store, conductor: Conductor, rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
-    store.rollouts.put_executions([execution("a", "committed", generation=1, previous_manifest="d" * 64)])
+    store.fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    store.fleet.rollouts.put_executions([execution("a", "committed", generation=1, previous_manifest="d" * 64)])
     later = desired("02", 5)
-    store.devices.put_desired(later)
+    store.fleet.desired.put(later)
     conductor.order("rollback", "01")
     conductor.tick(1)
     conductor.tick(2)
-    assert store.devices.desired("a") == [later]
-    assert store.rollouts.get("01").state == "rolled_back"
-    assert store.rollouts.counts_back("01") == {"superseded": 1}
+    assert store.fleet.desired.of("a") == [later]
+    assert store.fleet.rollouts.get("01").state == "rolled_back"
+    assert store.fleet.rollouts.counts_back("01") == {"superseded": 1}
 
 
 def test_a_device_at_the_last_generation_holds_up_nobody_else(
@@ -64,23 +64,23 @@ def test_a_device_at_the_last_generation_holds_up_nobody_else(
 ) -> None:
     for device, generation in (("liar", MAX_GENERATION), ("a", 3)):
         said = reported(models={"fashion": {"generation": generation}})
-        store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
-        store.devices.put_report(device, said, 1)
-    store.rollouts.put(rollout("pending"))
-    store.rollouts.put_executions([execution("a"), execution("liar")])
+        store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+        store.fleet.devices.put_report(device, said, 1)
+    store.fleet.rollouts.put(rollout("pending"))
+    store.fleet.rollouts.put_executions([execution("a"), execution("liar")])
     conductor.tick(1)
-    assert [store.devices.desired(device)[0].generation for device in ("a", "liar")] == [4, MAX_GENERATION]
+    assert [store.fleet.desired.of(device)[0].generation for device in ("a", "liar")] == [4, MAX_GENERATION]
 
 
 def test_a_rollback_of_the_latest_rollout_goes_to_what_ran_before_at_a_higher_generation(
     store: Store, conductor: Conductor, told: list[str], rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
-    store.rollouts.put_executions([execution("a", "committed", generation=1, previous_manifest="d" * 64)])
-    store.devices.put_desired(desired("01", 1))
+    store.fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    store.fleet.rollouts.put_executions([execution("a", "committed", generation=1, previous_manifest="d" * 64)])
+    store.fleet.desired.put(desired("01", 1))
     conductor.order("rollback", "01")
     conductor.tick(1)
-    (now,) = store.devices.desired("a")
+    (now,) = store.fleet.desired.of("a")
     assert (now.generation, now.manifest, now.rollout, now.activate) == (2, "d" * 64, "01", True)
     assert told == ["a"]
 
@@ -89,17 +89,17 @@ def test_a_fault_in_one_rollout_does_not_hold_up_the_others(
     store: Store, conductor: Conductor, rollout, execution
 ) -> None:
     for name in ("00", "01"):
-        store.rollouts.put(rollout("pending").model_copy(update={"id": name}))
-        store.rollouts.put_executions([execution(f"device-of-{name}", rollout=name)])
+        store.fleet.rollouts.put(rollout("pending").model_copy(update={"id": name}))
+        store.fleet.rollouts.put_executions([execution(f"device-of-{name}", rollout=name)])
     conductor.tick(10_000)
-    assert [store.rollouts.get(name).waves[0].state for name in ("00", "01")] == ["pending", "staging"]
+    assert [store.fleet.rollouts.get(name).waves[0].state for name in ("00", "01")] == ["pending", "staging"]
 
 
 def test_a_conductor_that_starts_says_again_what_a_pause_took_back(
     store: Store, conductor: Conductor, told: list[str], rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("activating").model_copy(update={"state": "paused"}))
-    store.rollouts.put_executions(
+    store.fleet.rollouts.put(rollout("activating").model_copy(update={"state": "paused"}))
+    store.fleet.rollouts.put_executions(
         [
             execution("held", "staged", generation=1, directive="stage"),
             execution("switched", "committed", generation=1, directive="activate"),
@@ -116,10 +116,10 @@ def test_what_ran_before_is_what_the_device_has_committed_to(
 ) -> None:
     slots = {name: {"variant": name * 64, "manifest": name * 64, "model_version": 1, "generation": 1} for name in "de"}
     said = {"generation": 2, "committed": slots["d"], "answering": slots["e"] if answering else None}
-    store.devices.admit(AdmissionRecord(device="a", accepted_ms=1))
-    store.devices.put_report("a", reported(models={"fashion": said}), 1)
-    store.rollouts.put(rollout("pending"))
-    store.rollouts.put_executions([execution("a")])
+    store.fleet.devices.admit(AdmissionRecord(device="a", accepted_ms=1))
+    store.fleet.devices.put_report("a", reported(models={"fashion": said}), 1)
+    store.fleet.rollouts.put(rollout("pending"))
+    store.fleet.rollouts.put_executions([execution("a")])
     conductor.tick(1)
-    (staged,) = store.rollouts.executions("01")
+    (staged,) = store.fleet.rollouts.executions("01")
     assert staged.previous_manifest == "d" * 64

@@ -1,6 +1,7 @@
 """Two agents with one device id: found, told apart, passed over, and forgotten again."""
 
 import pytest
+from tests.controller.asking import aggregated
 
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import Gate, RolloutSpec
@@ -10,7 +11,7 @@ from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, plan
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.messages import TelemetryWindow
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -23,7 +24,7 @@ class Heard:
 
     def __init__(self, store: Store, reported) -> None:
         self.store, self._reported, self._reports = store, reported, 0
-        self._identities = Identities(store, WINDOW_S)
+        self._identities = Identities(store.fleet, WINDOW_S)
 
     def hear(self, minute: float, incarnation: str) -> None:
         self._reports += 1
@@ -31,18 +32,18 @@ class Heard:
         self._identities.hear("d", incarnation, now)
         follow_up(self.store)
         said = self._reported(incarnation=incarnation, report=self._reports)
-        assert self.store.devices.put_report("d", said, now)
+        assert self.store.fleet.devices.put_report("d", said, now)
 
     @property
     def between(self) -> dict[str, int] | None:
         """The minute at which each of the incarnations in conflict was heard last."""
-        found = self.store.conflicts.find("d")
+        found = self.store.fleet.conflicts.find("d")
         return {h.incarnation: h.last_seen_ms // MINUTE for h in found.incarnations} if found else None
 
 
 @pytest.fixture
 def heard(store: Store, reported) -> Heard:
-    store.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
+    store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
     return Heard(store, reported)
 
 
@@ -58,7 +59,7 @@ def test_one_that_is_heard_again_after_another_is_in_conflict_with_it(heard: Hea
     assert heard.between == {A: 2, B: 1}
     heard.hear(3, B)
     assert heard.between == {A: 2, B: 3}
-    assert [what for _, what, _ in heard.store.rollouts.audit("d")] == ["conflict"], "told of once"
+    assert [what for _, what, _ in heard.store.fleet.audit.of("d")] == ["conflict"], "told of once"
 
 
 def test_one_that_comes_back_much_later_is_no_conflict(heard: Heard) -> None:
@@ -81,13 +82,13 @@ def test_it_is_over_when_only_one_was_heard_for_the_window(heard: Heard) -> None
     assert heard.between is not None, "the other one was heard at minute 1"
     heard.hear(16.1, A)
     assert heard.between is None
-    assert [what for _, what, _ in heard.store.rollouts.audit("d")] == ["conflict", "conflict over"]
+    assert [what for _, what, _ in heard.store.fleet.audit.of("d")] == ["conflict", "conflict over"]
 
 
 def test_it_is_over_when_the_device_is_removed(heard: Heard) -> None:
     for minute, who in enumerate([A, B, A]):
         heard.hear(minute, who)
-    heard.store.devices.forget("d", 3 * MINUTE)
+    heard.store.fleet.devices.forget("d", 3 * MINUTE)
     assert heard.between is None
     heard.hear(4, B)
     assert heard.between is None, "nothing is remembered of before"
@@ -102,11 +103,11 @@ def test_the_window_is_counted_from_when_it_was_heard_before(last_ms: int, found
 
 
 def test_what_was_under_way_ends_as_deferred_and_what_had_ended_stays(heard: Heard, execution, rollout) -> None:
-    heard.store.rollouts.put(rollout("activating"))
-    heard.store.rollouts.put_executions([execution("d", "trial"), execution("other", "trial")])
+    heard.store.fleet.rollouts.put(rollout("activating"))
+    heard.store.fleet.rollouts.put_executions([execution("d", "trial"), execution("other", "trial")])
     for minute, who in enumerate([A, B, A]):
         heard.hear(minute, who)
-    ended = {e.device: (e.phase, e.detail) for e in heard.store.rollouts.executions("01")}
+    ended = {e.device: (e.phase, e.detail) for e in heard.store.fleet.rollouts.executions("01")}
     assert ended["other"] == ("trial", None)
     phase, detail = ended["d"]
     assert phase == "deferred"
@@ -142,8 +143,8 @@ def test_windows_of_both_are_kept_and_are_no_profiles(heard: Heard) -> None:
     store = heard.store
 
     def send(minute: float, incarnation: str, seq: int) -> None:
-        place = store.devices.senders(["d"])["d"]
-        store.telemetry.put([StoredWindow("d", window(incarnation, seq), place, round(minute * MINUTE))])
+        place = store.fleet.devices.senders(["d"])["d"]
+        store.telemetry.windows.put([StoredWindow("d", window(incarnation, seq), place, round(minute * MINUTE))])
 
     heard.hear(0, A)
     send(0.5, A, 1)
@@ -152,7 +153,7 @@ def test_windows_of_both_are_kept_and_are_no_profiles(heard: Heard) -> None:
     send(21.5, B, 1)
     heard.hear(22, A)
     send(22.5, A, 2)
-    by_region = {a.group["region"]: a.windows for a in store.telemetry.aggregate(("region",))}
+    by_region = {a.group["region"]: a.windows for a in aggregated(store.telemetry, ("region",))}
     assert by_region == {"eu": 1, None: 2}
-    assert store.telemetry.count("d") == 3
-    assert (store.telemetry.through("d", A), store.telemetry.through("d", B)) == (2, 1)
+    assert store.telemetry.windows.count("d") == 3
+    assert (store.telemetry.windows.through("d", A), store.telemetry.windows.through("d", B)) == (2, 1)

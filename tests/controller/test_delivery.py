@@ -182,10 +182,10 @@ def test_a_rollout_is_paused_when_its_devices_wait_for_a_blob_that_cannot_be_sen
     store: Store, rollout, execution
 ) -> None:
     halted: list[tuple[str, str]] = []
-    hold = UndeliverableHold(store, Damage(), lambda *told: halted.append(told))
-    store.rollouts.put(rollout("staging"))
+    hold = UndeliverableHold(store.fleet, Damage(), lambda *told: halted.append(told))
+    store.fleet.rollouts.put(rollout("staging"))
     hold.tick()
-    store.rollouts.put_executions([execution("a", "notified", generation=1)])
+    store.fleet.rollouts.put_executions([execution("a", "notified", generation=1)])
     hold.tick()
     [(name, reason)] = halted
     assert name == "01"

@@ -1,10 +1,12 @@
 """What the gate is shown of telemetry."""
 
+from tests.controller.asking import evidence as evidence_of
+
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.evidence import LATE_MS, Compared
-from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.evidence import LATE_MS, Compared
+from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, TelemetryWindow
 
@@ -30,11 +32,11 @@ def put(store: Store, device: str, seq: int, variant: str, at_ms: int, labelled:
         correct=correct,
         latency=latency.encode(),
     )
-    store.telemetry.put([StoredWindow(device, window, FACTS, at_ms)])
+    store.telemetry.windows.put([StoredWindow(device, window, FACTS, at_ms)])
 
 
 def evidence(store: Store, *, exposed: frozenset[str] = frozenset({"switched"})):
-    (found,) = store.evidence.of("fashion", {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), exposed)}, NOW)
+    (found,) = evidence_of(store.telemetry, "fashion", {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), exposed)}, NOW)
     return found
 
 
@@ -59,7 +61,7 @@ def test_new_before_and_control_are_kept_apart(store: Store) -> None:
 def test_what_has_been_rolled_up_still_counts_as_before_and_only_once(store: Store) -> None:
     put(store, "switched", 1, OLD, NOW - 5 * HOUR_MS, 10, 9)
     put(store, "switched", 2, OLD, NOW + 1000, 5, 5)
-    while store.rollups.roll_up(NOW - HOUR_MS, 100):
+    while store.telemetry.rollups.roll_up(NOW - HOUR_MS, 100):
         pass
     assert (evidence(store).before.scored.n, evidence(store).before.scored.hits) == (15, 14)
 
@@ -70,7 +72,7 @@ def test_a_profile_that_nobody_reported_on_is_no_evidence(store: Store) -> None:
 
 def test_what_arrives_later_is_added_and_nothing_is_counted_twice(store: Store) -> None:
     compared = {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), frozenset({"switched"}))}
-    gathering = store.evidence.gather("fashion", NOW)
+    gathering = store.telemetry.evidence.gather("fashion", NOW)
     put(store, "waiting", 1, OLD, NOW - 60_000, 2, 2)
     put(store, "waiting", 2, OLD, NOW + 1000, 3, 3)
     put(store, "switched", 1, NEW, NOW + 20_000, 7, 1)
@@ -88,10 +90,10 @@ def test_what_arrives_later_is_added_and_nothing_is_counted_twice(store: Store) 
 
 def test_a_look_at_evidence_reads_only_what_has_arrived_since_the_last_one(store: Store) -> None:
     compared = {"eu/rpi4/lte": Compared(NEW, frozenset({OLD}), frozenset({"switched"}))}
-    gathering = store.evidence.gather("fashion", NOW)
+    gathering = store.telemetry.evidence.gather("fashion", NOW)
     for seq in range(1, 200):
         put(store, "switched", seq, NEW, NOW + seq * 1000, 1, 1)
     assert gathering.of(compared)[0].new.scored.n == 199
-    with store.evidence._db.snapshot() as snapshot:
+    with store.telemetry.evidence.snapshot() as snapshot:
         assert list(gathering._arrived(snapshot)) == []
         assert len(gathering._seen) <= LATE_MS / 1000 + 1, "and remembers no more than may still come late"

@@ -32,8 +32,8 @@ class Heard:
 @pytest.fixture
 def join(store: Store, reported: Callable[..., ReportedState]) -> Callable[[str, frozenset[str]], None]:
     def report(device: str, features: frozenset[str], number: int = 1) -> None:
-        store.devices.put_report(device, reported(features=features, report=number), 0)
-        store.devices.admit(AdmissionRecord(device=device, accepted_ms=0))
+        store.fleet.devices.put_report(device, reported(features=features, report=number), 0)
+        store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=0))
 
     return report
 
@@ -41,12 +41,12 @@ def join(store: Store, reported: Callable[..., ReportedState]) -> Callable[[str,
 @pytest.fixture
 def built(store: Store, variant: Callable[..., VariantRecord]) -> None:
     """A variant for the profile of all devices here that needs two features."""
-    store.registry.put_model(
+    store.fleet.registry.put_model(
         ModelRecord(name="fashion", version=1, files={}, card={"task": "classification", "labels": []}, created_ms=0)
     )
     needing = variant(manifest=MANIFEST, needs=("pairs", "tasks"))
     choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant=needing.id, reasons={})
-    store.registry.put_variants([needing], [choice])
+    store.fleet.registry.put_variants([needing], [choice])
 
 
 def spec() -> RolloutSpec:
@@ -56,7 +56,7 @@ def spec() -> RolloutSpec:
 def test_a_plan_defers_the_device_and_says_what_its_agent_lacks(store: Store, join, built) -> None:
     join("old", OLD)
     join("new", NEW)
-    _, planned = plan_rollout(store, load_catalogue(), spec())
+    _, planned = plan_rollout(store.fleet, load_catalogue(), spec())
     found = {e.device: (e.phase, e.detail) for e in planned.executions}
     assert found["new"] == ("assigned", None)
     assert found["old"] == ("deferred", "its agent lacks pairs, tasks, which the variant needs: upgrade the agent")
@@ -68,22 +68,25 @@ def test_a_device_that_was_downgraded_after_the_plan_is_deferred_at_the_next_ste
 ) -> None:
     join("a", NEW)
     join("b", NEW)
-    rollout = start_rollout(store, load_catalogue(), spec())
+    rollout = start_rollout(store.fleet, load_catalogue(), spec())
     join("b", OLD, 2)
-    executions = store.rollouts.executions(rollout.id)
-    with store.rollouts.transaction():
-        getattr(Directions(store), step)(rollout, executions, 5)
-    assert {e.device: e.phase for e in store.rollouts.executions(rollout.id)} == {"a": "assigned", "b": "deferred"}
-    assert [record.device for device in "ab" for record in store.devices.desired(device)] == ["a"]
+    executions = store.fleet.rollouts.executions(rollout.id)
+    with store.fleet.transaction():
+        getattr(Directions(store.fleet), step)(rollout, executions, 5)
+    assert {e.device: e.phase for e in store.fleet.rollouts.executions(rollout.id)} == {
+        "a": "assigned",
+        "b": "deferred",
+    }
+    assert [record.device for device in "ab" for record in store.fleet.desired.of(device)] == ["a"]
 
 
 def test_a_way_back_to_what_a_downgraded_agent_cannot_run_is_not_told(store: Store, join, built, execution) -> None:
     join("a", OLD)
-    rollout = start_rollout(store, load_catalogue(), spec())
-    with store.rollouts.transaction():
-        Directions(store).send_back(rollout, [execution("a", rollout=rollout.id, previous_manifest=MANIFEST)], 5)
-    assert store.devices.desired("a") == []
-    (kept,) = store.rollouts.executions(rollout.id)
+    rollout = start_rollout(store.fleet, load_catalogue(), spec())
+    with store.fleet.transaction():
+        Directions(store.fleet).send_back(rollout, [execution("a", rollout=rollout.id, previous_manifest=MANIFEST)], 5)
+    assert store.fleet.desired.of("a") == []
+    (kept,) = store.fleet.rollouts.executions(rollout.id)
     assert (kept.back_phase, kept.is_back) == ("superseded", True)
     assert "its agent lacks pairs, tasks" in (kept.back_reason or "")
 
@@ -100,7 +103,7 @@ def test_what_was_told_to_an_agent_before_its_downgrade_is_not_told_again(store:
         trial_s=1,
     )
     other = record.model_copy(update={"model": "speech", "manifest": "e" * 64})
-    store.devices.put_desired(record, other)
+    store.fleet.desired.put(record, other)
     heard = Heard()
     join("a", NEW)
     DesiredPublisher(store, heard).desire(["a"])

@@ -41,7 +41,7 @@ def desired(store: Store, bus: Published) -> DesiredPublisher:
 
 @pytest.fixture
 def ingest(store: Store, desired: DesiredPublisher) -> Ingest:
-    store.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
+    store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
     return Ingest(store, desired, lambda request: None)
 
 
@@ -68,7 +68,7 @@ def test_a_device_that_is_removed_while_its_windows_are_on_the_way_leaves_none(
     windows, _ = ingest._take_batch([told(2)], 5)
     forget_device(store, desired, "d")
     assert ingest._store_windows(windows, 5) == {}
-    assert store.telemetry.count("d") == 0
+    assert store.telemetry.windows.count("d") == 0
     assert ingest.counts["of_pending"] == 1
 
 
@@ -78,26 +78,26 @@ def test_a_removal_whose_telemetry_cannot_be_written_is_done_before_anything_new
     ingest._commit([told(1)])
     with holding(tmp_path, "telemetry.db"):
         forget_device(store, desired, "d")
-    assert store.devices.admission("d") is None
-    assert store.telemetry.count("d") == 1
+    assert store.fleet.devices.admission("d") is None
+    assert store.telemetry.windows.count("d") == 1
     assert "the telemetry of d is still there: another program holds the store" in caplog.text
-    store.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
+    store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
     ingest._commit([told(7)])
-    assert (store.telemetry.count("d"), store.telemetry.through("d", "0" * 32)) == (1, 0)
+    assert (store.telemetry.windows.count("d"), store.telemetry.windows.through("d", "0" * 32)) == (1, 0)
 
 
 def test_a_removal_that_was_killed_half_way_is_done_at_the_next_start(
     ingest: Ingest, store: Store, bus: Published
 ) -> None:
     ingest._commit([told(1)])
-    with store.rollouts.transaction():
-        store.devices.forget("d", 1)
-        store.follow_ups.remove("d")
-    assert store.telemetry.count("d") == 1
+    with store.fleet.transaction():
+        store.fleet.devices.forget("d", 1)
+        store.fleet.follow_ups.remove("d")
+    assert store.telemetry.windows.count("d") == 1
     ingest.start()
     ingest.stop()
-    assert store.telemetry.count("d") == 0
-    assert store.follow_ups.all() == []
+    assert store.telemetry.windows.count("d") == 0
+    assert store.fleet.follow_ups.all() == []
 
 
 def test_a_removal_that_cannot_be_written_down_changes_nothing(
@@ -106,8 +106,8 @@ def test_a_removal_that_cannot_be_written_down_changes_nothing(
     ingest._commit([told(1)])
     with holding(tmp_path, "fleet.db"), pytest.raises(Exception, match="another program holds the store"):
         forget_device(store, desired, "d")
-    assert store.devices.admission("d") is not None
-    assert store.telemetry.count("d") == 1
+    assert store.fleet.devices.admission("d") is not None
+    assert store.telemetry.windows.count("d") == 1
 
 
 def test_windows_that_cannot_be_stored_keep_no_device_from_being_told(
@@ -117,36 +117,36 @@ def test_windows_that_cannot_be_stored_keep_no_device_from_being_told(
         **{"device": "d", "model": "fashion", "generation": 4, "manifest": "c" * 64, "manifest_bytes": 1},
         **{"rollout": None, "activate": True, "trial_s": 1},
     )
-    store.devices.put_desired(wanted)
+    store.fleet.desired.put(wanted)
     with holding(tmp_path, "telemetry.db"):
         ingest._commit([(topics.up("d", "reported"), encode(reported())), told(1)])
     assert [topic for topic, _ in bus.said] == [topics.desired("d")], "and no acknowledgement"
     assert ingest.counts["not_stored"] == 1
-    assert store.devices.find("d")
+    assert store.fleet.devices.find("d")
     ingest._commit([told(1)])
     assert decode(Acked, bus.said[-1][1]).through == 1
 
 
 def test_to_follow_up_twice_changes_nothing(store: Store) -> None:
-    store.follow_ups.remove("d")
-    store.follow_ups.unplace("e", 5)
-    owed = store.follow_ups.all()
+    store.fleet.follow_ups.remove("d")
+    store.fleet.follow_ups.unplace("e", 5)
+    owed = store.fleet.follow_ups.all()
     assert [(one.device, one.what, one.since_ms) for one in owed] == [("d", "remove", 0), ("e", "unplace", 5)]
     follow_up(store)
     follow_up(store)
-    assert store.follow_ups.all() == []
-    store.follow_ups.done(owed)
+    assert store.fleet.follow_ups.all() == []
+    store.fleet.follow_ups.done(owed)
 
 
 def test_what_was_decided_half_way_is_not_followed(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.rollouts.transaction():
-        store.follow_ups.remove("d")
+    with pytest.raises(RuntimeError), store.fleet.transaction():
+        store.fleet.follow_ups.remove("d")
         raise RuntimeError("killed in between")
-    assert store.follow_ups.all() == []
+    assert store.fleet.follow_ups.all() == []
 
 
 def test_telemetry_is_not_asked_within_a_transaction_of_the_fleet(store: Store) -> None:
-    with store.rollouts.transaction(), pytest.raises(StoreFault, match="kept apart"):
-        store.telemetry.count()
+    with store.fleet.transaction(), pytest.raises(StoreFault, match="kept apart"):
+        store.telemetry.windows.count()
     with store.telemetry.transaction():
-        assert store.devices.find("d") is None, "the other way round may be asked"
+        assert store.fleet.devices.find("d") is None, "the other way round may be asked"

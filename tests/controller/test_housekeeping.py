@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.controller.asking import aggregated
 
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_controller.clock import now_ms
@@ -24,8 +25,8 @@ from edgefleet_controller.housekeeping import (
 from edgefleet_controller.models.removal import remove_model
 from edgefleet_controller.records import ChoiceRecord, DesiredRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Manifest
 from edgefleet_protocol.messages import Attempt, ReportedModel, Slot, TelemetryWindow
 
@@ -50,7 +51,7 @@ class House:
 
     def put(self, data: bytes, *, deliverable: bool = True) -> BlobRef:
         name = self.blobs.put(data)
-        self.store.registry.put_blob(name, len(data), deliverable=deliverable)
+        self.store.fleet.registry.put_blob(name, len(data), deliverable=deliverable)
         return BlobRef(sha256=name, size_bytes=len(data))
 
     def add_model(self, version: int = 1) -> dict[str, str]:
@@ -65,7 +66,9 @@ class House:
             encodings=(Encoding(kind="zstd", blob=named["zstd"], chunk_bytes=4096, chunk_hashes=named["hash"]),),
         )
         files = {"model.toml": named["card"].sha256, "data.npz": named["data"].sha256}
-        self.store.registry.put_model(ModelRecord(name="fashion", version=version, files=files, card={}, created_ms=1))
+        self.store.fleet.registry.put_model(
+            ModelRecord(name="fashion", version=version, files=files, card={}, created_ms=1)
+        )
         ref = self.put(manifest.to_bytes())
         variant = VariantRecord(
             id=manifest.variant,
@@ -83,11 +86,11 @@ class House:
             created_ms=1,
         )
         choice = ChoiceRecord(model="fashion", version=version, profile="eu/rpi4/lte", variant=variant.id, reasons={})
-        self.store.registry.put_variants([variant], [choice])
+        self.store.fleet.registry.put_variants([variant], [choice])
         return {**{part: ref.sha256 for part, ref in named.items()}, "onnx": onnx, "manifest": ref.sha256}
 
     def desire(self, device: str, manifest: str) -> None:
-        self.store.devices.put_desired(
+        self.store.fleet.desired.put(
             DesiredRecord(
                 device=device,
                 model="fashion",
@@ -122,7 +125,7 @@ def test_blobs_that_nothing_names_go_from_disk_and_from_the_store(house: House) 
     house.now += 2 * HOUR_MS
     assert house.keeping.collect() == [orphan]
     assert house.on_disk() == set(named.values())
-    assert house.store.registry.deliverable_bytes(orphan) is None
+    assert house.store.fleet.registry.deliverable_bytes(orphan) is None
 
 
 def test_an_upload_in_progress_stays(house: House) -> None:
@@ -144,24 +147,24 @@ def test_an_old_blob_that_is_uploaded_again_stays(house: House) -> None:
 
 def test_a_blob_that_is_put_while_it_is_to_be_removed_stays(house: House) -> None:
     orphan = house.put(b"old").sha256
-    assert not house.blobs.remove(orphan, house.now - 1000, house.store.references.forget_blob)
-    assert house.store.registry.deliverable_bytes(orphan) == 3
+    assert not house.blobs.remove(orphan, house.now - 1000, house.store.fleet.references.forget_blob)
+    assert house.store.fleet.registry.deliverable_bytes(orphan) == 3
 
 
 def test_nothing_goes_while_something_is_built(house: House) -> None:
     orphan = house.put(b"golden set of a build under way").sha256
     house.now += 9 * HOUR_MS
     operation = OperationRecord(id="1", kind="compress", target="fashion@1", created_ms=1, changed_ms=1)
-    house.store.registry.put_operation(operation)
+    house.store.fleet.operations.put(operation)
     assert house.keeping.collect() == []
-    house.store.registry.put_operation(operation.model_copy(update={"state": "failed"}))
+    house.store.fleet.operations.put(operation.model_copy(update={"state": "failed"}))
     assert house.keeping.collect() == [orphan]
 
 
 def test_what_a_device_should_run_stays_with_all_that_its_manifest_names(house: House) -> None:
     named = house.add_model()
     house.desire("d", named["manifest"])
-    house.store.references.remove_model("fashion", 1)
+    house.store.fleet.references.remove_model("fashion", 1)
     house.now += 2 * HOUR_MS
     assert set(house.keeping.collect()) == {named["card"], named["data"]}
 
@@ -172,8 +175,8 @@ def test_what_a_device_says_it_holds_or_fetches_stays(house: House, reported, ho
     slot = Slot(variant="b" * 64, manifest=named["manifest"], model_version=1, generation=1)
     attempt = Attempt(generation=1, manifest=named["manifest"], phase="downloading")
     model = ReportedModel(slots=(slot,)) if how == "slot" else ReportedModel(attempt=attempt)
-    house.store.devices.put_report("d", reported(models={"fashion": model}), 1)
-    house.store.references.remove_model("fashion", 1)
+    house.store.fleet.devices.put_report("d", reported(models={"fashion": model}), 1)
+    house.store.fleet.references.remove_model("fashion", 1)
     house.now += 2 * HOUR_MS
     assert set(house.keeping.collect()) == {named["card"], named["data"]}
 
@@ -181,7 +184,7 @@ def test_what_a_device_says_it_holds_or_fetches_stays(house: House, reported, ho
 def test_a_device_that_reports_what_was_never_ours_holds_nothing_up(house: House, reported) -> None:
     orphan = house.put(b"old").sha256
     slot = Slot(variant="b" * 64, manifest="e" * 64, model_version=1, generation=1)
-    house.store.devices.put_report("d", reported(models={"fashion": ReportedModel(slots=(slot,))}), 1)
+    house.store.fleet.devices.put_report("d", reported(models={"fashion": ReportedModel(slots=(slot,))}), 1)
     house.now += 2 * HOUR_MS
     assert house.keeping.collect() == [orphan]
 
@@ -283,14 +286,14 @@ def test_a_blob_is_read_chunk_by_chunk(blobs: BlobFolder) -> None:
 
 def test_a_model_that_nobody_needs_is_removed_and_its_blobs_follow(house: House) -> None:
     first, second = house.add_model(1), house.add_model(2)
-    remove_model(house.store, "fashion", 1)
-    assert [m.version for m in house.store.registry.models()] == [2]
-    assert [v.version for v in house.store.registry.variants()] == [2]
-    assert house.store.registry.choices("fashion", 1) == []
+    remove_model(house.store.fleet, "fashion", 1)
+    assert [m.version for m in house.store.fleet.registry.models()] == [2]
+    assert [v.version for v in house.store.fleet.registry.variants()] == [2]
+    assert house.store.fleet.registry.choices("fashion", 1) == []
     house.now += 2 * HOUR_MS
     assert set(house.keeping.collect()) == set(first.values()) - set(second.values())
     with pytest.raises(NotFound):
-        remove_model(house.store, "fashion", 1)
+        remove_model(house.store.fleet, "fashion", 1)
 
 
 def test_a_model_that_devices_should_run_is_not_removed(house: House) -> None:
@@ -298,35 +301,35 @@ def test_a_model_that_devices_should_run_is_not_removed(house: House) -> None:
     house.desire("d1", named["manifest"])
     house.desire("d2", named["manifest"])
     with pytest.raises(Refused, match="d1 and 1 more should run fashion@1"):
-        remove_model(house.store, "fashion", 1)
+        remove_model(house.store.fleet, "fashion", 1)
 
 
 @pytest.mark.parametrize("state", ["draft", "scheduled", "running", "paused", "rolling_back"])
 def test_a_model_of_a_rollout_in_progress_is_not_removed(house: House, rollout, state: str) -> None:
     house.add_model()
-    house.store.rollouts.put(rollout("staging").model_copy(update={"state": state}))
+    house.store.fleet.rollouts.put(rollout("staging").model_copy(update={"state": state}))
     with pytest.raises(Refused, match="rollout 01"):
-        remove_model(house.store, "fashion", 1)
-    house.store.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
-    remove_model(house.store, "fashion", 1)
+        remove_model(house.store.fleet, "fashion", 1)
+    house.store.fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    remove_model(house.store.fleet, "fashion", 1)
 
 
 def test_a_model_that_a_rollout_may_go_back_to_is_not_removed(house: House, rollout, execution) -> None:
     named = house.add_model(1)
     house.add_model(2)
     going = rollout("staging")
-    house.store.rollouts.put(going.model_copy(update={"spec": going.spec.model_copy(update={"version": 2})}))
-    house.store.rollouts.put_executions([execution("d", previous_manifest=named["manifest"])])
+    house.store.fleet.rollouts.put(going.model_copy(update={"spec": going.spec.model_copy(update={"version": 2})}))
+    house.store.fleet.rollouts.put_executions([execution("d", previous_manifest=named["manifest"])])
     with pytest.raises(Refused, match="rollout 01"):
-        remove_model(house.store, "fashion", 1)
+        remove_model(house.store.fleet, "fashion", 1)
 
 
 def test_a_model_that_is_being_compressed_is_not_removed(house: House) -> None:
     house.add_model()
     operation = OperationRecord(id="1", kind="compress", target="fashion@1", created_ms=1, changed_ms=1)
-    house.store.registry.put_operation(operation)
+    house.store.fleet.operations.put(operation)
     with pytest.raises(Refused, match="being compressed"):
-        remove_model(house.store, "fashion", 1)
+        remove_model(house.store.fleet, "fashion", 1)
 
 
 def window(seq: int) -> TelemetryWindow:
@@ -345,19 +348,19 @@ def window(seq: int) -> TelemetryWindow:
 
 def test_windows_go_after_two_days_and_roll_ups_after_ninety(house: House) -> None:
     start = house.now
-    house.store.telemetry.put([StoredWindow("d", window(seq), None, start) for seq in range(1, 601)])
+    house.store.telemetry.windows.put([StoredWindow("d", window(seq), None, start) for seq in range(1, 601)])
 
     def after(ms: int) -> tuple[int, int]:
         house.now = start + ms
         house.keeping.telemetry()
-        return house.store.telemetry.count(), sum(
-            a.counters.serving.requests for a in house.store.telemetry.aggregate(())
+        return house.store.telemetry.windows.count(), sum(
+            a.counters.serving.requests for a in aggregated(house.store.telemetry, ())
         )
 
     assert after(0) == (600, 600)
-    assert house.store.rollups.count() == 0
+    assert house.store.telemetry.rollups.count() == 0
     assert after(2 * HOUR_MS) == (600, 600)
-    assert house.store.rollups.count() == 2
+    assert house.store.telemetry.rollups.count() == 2
     assert after(48 * HOUR_MS - 1) == (600, 600)
     assert after(48 * HOUR_MS + 1) == (0, 600)
     assert after(90 * DAY_MS - 1) == (0, 600)

@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.controller.asking import aggregated
 
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import Point
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.messages import TelemetryWindow
 
 POINTS: tuple[Point, ...] = (
@@ -27,11 +29,12 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import arm
 from edgefleet_controller.housekeeping import Housekeeping
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 
 folder, at_ms, point = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 arm(point[0] if point else None)
 time = lambda: at_ms
-house = Housekeeping(Store(folder), BlobFolder(folder / "blobs"), clock=time, file_clock=time)
+house = Housekeeping(open_store(folder), BlobFolder(folder / "blobs"), clock=time, file_clock=time)
 house.telemetry()
 house.collect()
 """
@@ -50,33 +53,35 @@ def keep_house(folder: Path, at_ms: int, *point: str) -> int:
 
 
 def counted(store: Store) -> list[tuple[int, int, int]]:
-    return [(a.windows, a.counters.serving.requests, a.counters.scored.n) for a in store.telemetry.aggregate()]
+    return [(a.windows, a.counters.serving.requests, a.counters.scored.n) for a in aggregated(store.telemetry)]
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_any_step_it_goes_on_where_it_was(tmp_path: Path, point: Point, record_property) -> None:
     now = now_ms()
-    store, blobs = Store(tmp_path), BlobFolder(tmp_path / "blobs")
+    store, blobs = open_store(tmp_path), BlobFolder(tmp_path / "blobs")
     received = now - 2 * HOUR_MS
     windows = [StoredWindow("d1", window(seq), None, received) for seq in range(1, WINDOWS + 1)]
-    store.telemetry.put(windows)
+    store.telemetry.windows.put(windows)
     names = [blobs.put(bytes([number]) * 100) for number in range(3)]
     for name in names:
-        store.registry.put_blob(name, 100, deliverable=True)
+        store.fleet.registry.put_blob(name, 100, deliverable=True)
     store.close()
     # Three days later the windows are rolled up and deleted, and the blobs, which nothing names, are collected.
     later = now + 72 * HOUR_MS
     assert keep_house(tmp_path, later, point) == -signal.SIGKILL, f"{point} was not reached"
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     assert counted(store) == [(WINDOWS, 10 * WINDOWS, 2 * WINDOWS)]
-    assert all(blobs.path(name).exists() for name in store.references.blobs()), "a row promises a blob that is gone"
+    assert all(blobs.path(name).exists() for name in store.fleet.references.blobs()), (
+        "a row promises a blob that is gone"
+    )
     # What comes again after the kill is no news, whether its row is still there or not.
-    store.telemetry.put(windows)
+    store.telemetry.windows.put(windows)
     store.close()
     assert keep_house(tmp_path, later) == 0
-    store = Store(tmp_path)
+    store = open_store(tmp_path)
     assert counted(store) == [(WINDOWS, 10 * WINDOWS, 2 * WINDOWS)]
-    assert store.telemetry.count() == 0
-    assert not store.references.blobs() and not list(blobs.written_ms())
+    assert store.telemetry.windows.count() == 0
+    assert not store.fleet.references.blobs() and not list(blobs.written_ms())
     store.close()
     record_property("failpoint", f"controller {point}")

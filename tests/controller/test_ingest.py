@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.controller.asking import aggregated
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher, must_be_told
@@ -46,7 +47,7 @@ def wanted() -> list[ChunkRequest]:
 
 @pytest.fixture
 def ingest(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[Ingest]:
-    store.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
+    store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
     running = Ingest(store, DesiredPublisher(store, bus), wanted.append)
     running.start()
     yield running
@@ -93,7 +94,7 @@ def window(seq: int) -> TelemetryWindow:
 def test_telemetry_is_acknowledged_once_it_is_stored(ingest: Ingest, store: Store, bus: Published) -> None:
     for seq in (1, 2, 2, 3):
         ingest.offer(topics.up("d", "telemetry"), encode(window(seq)))
-    settle(lambda: store.telemetry.count("d") == 3)
+    settle(lambda: store.telemetry.windows.count("d") == 3)
     settle(lambda: bus.said and decode(Acked, bus.said[-1][1]).through == 3)
     assert {topic for topic, _ in bus.said} == {topics.acked("d")}
 
@@ -101,16 +102,16 @@ def test_telemetry_is_acknowledged_once_it_is_stored(ingest: Ingest, store: Stor
 def test_a_window_with_a_histogram_that_cannot_be_read_is_set_aside(ingest: Ingest, store: Store) -> None:
     ingest.offer(topics.up("d", "telemetry"), encode(window(1).model_copy(update={"latency": "bm8gaGlzdG9ncmFt"})))
     ingest.offer(topics.up("d", "telemetry"), encode(window(2)))
-    settle(lambda: store.telemetry.count("d") == 1)
+    settle(lambda: store.telemetry.windows.count("d") == 1)
     assert ingest.counts["set_aside"] == 1
 
 
 def test_windows_are_stored_with_the_profile_that_their_sender_reported(ingest: Ingest, store: Store, reported) -> None:
     ingest.offer(topics.up("d", "reported"), encode(reported()))
     ingest.offer(topics.up("d", "telemetry"), encode(window(1)))
-    settle(lambda: store.telemetry.count("d") == 1)
+    settle(lambda: store.telemetry.windows.count("d") == 1)
     facts = reported().facts
-    found = store.telemetry.aggregate(("region", "hardware", "link"))
+    found = aggregated(store.telemetry, ("region", "hardware", "link"))
     assert [one.group for one in found] == [{"region": facts.region, "hardware": facts.hardware, "link": facts.link}]
 
 
@@ -130,14 +131,14 @@ def test_a_topic_that_is_none_of_ours_is_set_aside(ingest: Ingest) -> None:
 def test_a_message_beside_rubbish_is_still_taken(ingest: Ingest, store: Store, reported) -> None:
     ingest.offer(topics.up("d", "reported"), b"rubbish")
     ingest.offer(topics.up("d", "reported"), encode(reported()))
-    settle(lambda: store.devices.find("d"))
+    settle(lambda: store.fleet.devices.find("d"))
     assert ingest.counts["set_aside"] == 1
 
 
 def test_a_device_whose_snapshot_is_behind_is_told_again(
     ingest: Ingest, store: Store, bus: Published, reported
 ) -> None:
-    store.devices.put_desired(desired(4))
+    store.fleet.desired.put(desired(4))
     ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": model(3)})))
     settle(lambda: bus.said)
     topic, data = bus.said[0]
@@ -163,53 +164,55 @@ def test_who_must_be_told(asked, said, told, reported) -> None:
 def test_a_report_moves_the_execution_of_its_generation_and_rollout(
     ingest: Ingest, store: Store, reported, rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
-    store.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4, directive="stage")])
+    store.fleet.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4, directive="stage")])
     said = model(4, "rejected", rollout="a" * 32, reason="no_space", detail="need 9 MB, have 1 MB")
     ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": said})))
-    settle(lambda: store.rollouts.executions("a" * 32)[0].phase == "rejected")
-    moved = store.rollouts.executions("a" * 32)[0]
+    settle(lambda: store.fleet.rollouts.executions("a" * 32)[0].phase == "rejected")
+    moved = store.fleet.rollouts.executions("a" * 32)[0]
     assert (moved.reason, moved.detail) == ("no_space", "need 9 MB, have 1 MB")
 
 
 def test_a_report_of_another_generation_moves_nothing(
     ingest: Ingest, store: Store, reported, rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
-    store.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4)])
+    store.fleet.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4)])
     said = model(3, "committed", rollout="a" * 32)
     ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": said})))
-    settle(lambda: store.devices.find("d"))
-    assert store.rollouts.executions("a" * 32)[0].phase == "assigned"
+    settle(lambda: store.fleet.devices.find("d"))
+    assert store.fleet.rollouts.executions("a" * 32)[0].phase == "assigned"
 
 
 def test_a_phase_that_only_a_newer_agent_knows_shows_that_the_device_is_there_and_moves_nothing(
     ingest: Ingest, store: Store, reported, rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
-    store.rollouts.put_executions([execution("d", "downloading", rollout="a" * 32, generation=4, directive="stage")])
+    store.fleet.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions(
+        [execution("d", "downloading", rollout="a" * 32, generation=4, directive="stage")]
+    )
     said = encode(reported(models={"fashion": model(4, "verified", rollout="a" * 32)}))
     ingest.offer(topics.up("d", "reported"), said.replace(b'"verified"', b'"asking_the_owner"'))
     settle(lambda: ingest.counts["newer_phases"] == 1)
-    settle(lambda: store.rollouts.executions("a" * 32)[0].heard_ms)
-    assert store.rollouts.executions("a" * 32)[0].phase == "downloading"
-    assert store.devices.get("d").reported.models["fashion"].attempt is None
+    settle(lambda: store.fleet.rollouts.executions("a" * 32)[0].heard_ms)
+    assert store.fleet.rollouts.executions("a" * 32)[0].phase == "downloading"
+    assert store.fleet.devices.get("d").reported.models["fashion"].attempt is None
     assert ingest.counts["set_aside"] == 0
 
 
 def test_a_higher_generation_supersedes_an_open_execution(
     ingest: Ingest, store: Store, reported, rollout, execution
 ) -> None:
-    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
-    store.rollouts.put_executions([execution("d", "downloading", rollout="a" * 32, generation=4)])
+    store.fleet.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions([execution("d", "downloading", rollout="a" * 32, generation=4)])
     ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": model(5, "downloading")})))
-    settle(lambda: store.rollouts.executions("a" * 32)[0].phase == "superseded")
+    settle(lambda: store.fleet.rollouts.executions("a" * 32)[0].phase == "superseded")
 
 
 def test_a_last_will_marks_the_device_as_gone(ingest: Ingest, store: Store, reported) -> None:
     ingest.offer(topics.up("d", "reported"), encode(reported()))
     ingest.offer(topics.up("d", "presence"), encode(Presence(online=False, incarnation="0" * 32, boot=1)))
-    settle(lambda: (found := store.devices.find("d")) and not found.online)
+    settle(lambda: (found := store.fleet.devices.find("d")) and not found.online)
 
 
 def test_a_want_goes_to_delivery(ingest: Ingest, wanted: list[ChunkRequest]) -> None:
@@ -230,20 +233,20 @@ def test_a_device_that_reports_less_than_is_known_of_it_is_told_how_far_it_had_c
     topic, said = bus.said[-1]
     assert topic == topics.acked("d")
     assert decode(Acked, said) == Acked(incarnation="0" * 32, through=1, boot=7, report=40)
-    assert store.devices.get("d").reported.boot == 7
+    assert store.fleet.devices.get("d").reported.boot == 7
 
 
 def test_what_a_later_rollout_gave_that_the_store_knows_nothing_of_is_left_alone(
     ingest: Ingest, store: Store, reported, execution, rollout
 ) -> None:
     ours, later = "01890000-0000-7000-8000-000000000001", "01890000-0000-7000-8000-000000000002"
-    store.rollouts.put(rollout("activating").model_copy(update={"id": ours}))
-    store.rollouts.put_executions([execution("d", rollout=ours)])
+    store.fleet.rollouts.put(rollout("activating").model_copy(update={"id": ours}))
+    store.fleet.rollouts.put_executions([execution("d", rollout=ours)])
     ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": model(7, rollout=later)})))
-    settle(lambda: store.rollouts.executions(ours)[0].phase == "superseded")
+    settle(lambda: store.fleet.rollouts.executions(ours)[0].phase == "superseded")
     going_back = execution("d", "committed", rollout=ours, generation=2, back_generation=3, back_phase="assigned")
-    store.rollouts.put_executions([going_back])
+    store.fleet.rollouts.put_executions([going_back])
     ingest.offer(topics.up("d", "reported"), encode(reported(report=2, models={"fashion": model(7, rollout=later)})))
-    settle(lambda: store.rollouts.executions(ours)[0].is_back)
-    assert store.members.given_later(["d", "e"], "fashion", ours) == {"d"}
-    assert store.members.given_later(["d"], "fashion", later) == set()
+    settle(lambda: store.fleet.rollouts.executions(ours)[0].is_back)
+    assert store.fleet.members.given_later(["d", "e"], "fashion", ours) == {"d"}
+    assert store.fleet.members.given_later(["d"], "fashion", later) == set()

@@ -14,6 +14,7 @@ from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.rollouts.rollout import MoveRollout, advance
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import ChunkRequest, TelemetryWindow, encode
@@ -84,27 +85,27 @@ def test_a_device_that_nobody_added_waits_as_pending_and_is_given_nothing(
     ingest.offer(topics.up("d", "telemetry"), encode(window()))
     ingest.offer(topics.up("d", "want"), encode(want()))
     settle(lambda: ingest.counts["of_pending"] == 2)
-    assert store.devices.get("d").status == "pending"
-    assert store.telemetry.count() == 0
+    assert store.fleet.devices.get("d").status == "pending"
+    assert store.telemetry.windows.count() == 0
     assert (bus.said, wanted) == ([], [])
-    assert select(store, CATALOGUE, "") == []
+    assert select(store.fleet, CATALOGUE, "") == []
 
 
 def test_once_accepted_its_telemetry_is_stored_and_acknowledged(start, store: Store, bus: Published, reported) -> None:
     ingest = start()
     ingest.offer(topics.up("d", "reported"), encode(reported()))
-    settle(lambda: store.devices.find("d"))
-    assert accept_device(store, "d").status == "accepted"
+    settle(lambda: store.fleet.devices.find("d"))
+    assert accept_device(store.fleet, "d").status == "accepted"
     ingest.offer(topics.up("d", "telemetry"), encode(window()))
     settle(lambda: bus.said)
-    assert store.telemetry.count("d") == 1
-    assert [device.id for device in select(store, CATALOGUE, "region=eu")] == ["d"]
+    assert store.telemetry.windows.count("d") == 1
+    assert [device.id for device in select(store.fleet, CATALOGUE, "region=eu")] == ["d"]
 
 
 def test_where_everyone_is_let_in_nobody_waits(start, store: Store, reported) -> None:
     start(accept_all=True).offer(topics.up("d", "reported"), encode(reported()))
-    settle(lambda: store.devices.find("d"))
-    assert store.devices.get("d").status == "accepted"
+    settle(lambda: store.fleet.devices.find("d"))
+    assert store.fleet.devices.get("d").status == "accepted"
 
 
 def test_strangers_beyond_a_limit_are_set_aside(start, store: Store, reported) -> None:
@@ -112,28 +113,31 @@ def test_strangers_beyond_a_limit_are_set_aside(start, store: Store, reported) -
     for device in ("a", "b", "c"):
         ingest.offer(topics.up(device, "reported"), encode(reported()))
     settle(lambda: ingest.counts["set_aside"] == 1)
-    assert [device.id for device in store.devices.all()] == ["a", "b"]
+    assert [device.id for device in store.fleet.devices.all()] == ["a", "b"]
     ingest.offer(topics.up("a", "reported"), encode(reported(report=2)))
-    settle(lambda: store.devices.get("a").reported.report == 2)
+    settle(lambda: store.fleet.devices.get("a").reported.report == 2)
 
 
 def test_a_device_that_was_added_is_accepted_when_it_first_reports(start, store: Store, reported) -> None:
-    device, _ = add_device(store, CATALOGUE, "eu/rpi4/lte", None)
-    assert [admission.device for admission in store.devices.expected()] == [device]
+    device, _ = add_device(store.fleet, CATALOGUE, "eu/rpi4/lte", None)
+    assert [admission.device for admission in store.fleet.devices.expected()] == [device]
     start().offer(topics.up(device, "reported"), encode(reported()))
-    settle(lambda: store.devices.find(device))
-    assert (store.devices.get(device).status, store.devices.get(device).added_as) == ("accepted", "eu/rpi4/lte")
-    assert store.devices.expected() == []
+    settle(lambda: store.fleet.devices.find(device))
+    assert (store.fleet.devices.get(device).status, store.fleet.devices.get(device).added_as) == (
+        "accepted",
+        "eu/rpi4/lte",
+    )
+    assert store.fleet.devices.expected() == []
 
 
 def test_adding_twice_is_adding_once_but_not_for_another_profile(store: Store) -> None:
-    add_device(store, CATALOGUE, "eu/rpi4/lte", "d")
-    add_device(store, CATALOGUE, "eu/rpi4/lte", "d")
+    add_device(store.fleet, CATALOGUE, "eu/rpi4/lte", "d")
+    add_device(store.fleet, CATALOGUE, "eu/rpi4/lte", "d")
     with pytest.raises(Refused, match="eu/rpi4/lte"):
-        add_device(store, CATALOGUE, "eu/rpi5/lte", "d")
+        add_device(store.fleet, CATALOGUE, "eu/rpi5/lte", "d")
     with pytest.raises(Invalid, match="rpi9"):
-        add_device(store, CATALOGUE, "eu/rpi9/lte", "e")
-    assert [what for _, what, _ in store.rollouts.audit("d")] == ["device added"]
+        add_device(store.fleet, CATALOGUE, "eu/rpi9/lte", "e")
+    assert [what for _, what, _ in store.fleet.audit.of("d")] == ["device added"]
 
 
 def test_the_line_to_run_names_files_and_never_a_password() -> None:
@@ -149,31 +153,33 @@ def test_a_removed_device_is_forgotten_in_both_stores_and_at_the_broker(
     store: Store, bus: Published, reported, rollout, execution
 ) -> None:
     for device in ("d", "other"):
-        add_device(store, CATALOGUE, "eu/rpi4/lte", device)
-        store.devices.put_report(device, reported(), 1)
-        store.devices.put_desired(desired(device))
-    store.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
-    store.rollouts.put_executions([execution(d, "downloading", rollout="a" * 32) for d in ("d", "other")])
+        add_device(store.fleet, CATALOGUE, "eu/rpi4/lte", device)
+        store.fleet.devices.put_report(device, reported(), 1)
+        store.fleet.desired.put(desired(device))
+    store.fleet.rollouts.put(rollout("staging").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions([execution(d, "downloading", rollout="a" * 32) for d in ("d", "other")])
     forget_device(store, DesiredPublisher(store, bus), "d")
-    assert store.devices.find("d") is None
-    assert store.devices.admission("d") is None
-    assert store.devices.desired("d") == []
+    assert store.fleet.devices.find("d") is None
+    assert store.fleet.devices.admission("d") is None
+    assert store.fleet.desired.of("d") == []
     assert bus.said == [(topics.desired("d"), b"", True)]
-    phases = {e.device: e.phase for e in store.rollouts.executions("a" * 32)}
+    phases = {e.device: e.phase for e in store.fleet.rollouts.executions("a" * 32)}
     assert phases == {"d": "removed", "other": "downloading"}
-    assert store.rollouts.open_devices("fashion") == {"other": "a" * 32}
+    assert store.fleet.rollouts.open_devices("fashion") == {"other": "a" * 32}
     with pytest.raises(NotFound):
         forget_device(store, DesiredPublisher(store, bus), "d")
 
 
 def test_a_rollback_does_not_wait_for_a_removed_device(store: Store, bus: Published, rollout, execution) -> None:
-    add_device(store, CATALOGUE, "eu/rpi4/lte", "d")
-    store.rollouts.put(rollout("soaking").model_copy(update={"id": "a" * 32}))
-    store.rollouts.put_executions([execution("d", "committed", rollout="a" * 32, directive="activate", generation=4)])
-    assert not store.rollouts.executions("a" * 32)[0].is_back
+    add_device(store.fleet, CATALOGUE, "eu/rpi4/lte", "d")
+    store.fleet.rollouts.put(rollout("soaking").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions(
+        [execution("d", "committed", rollout="a" * 32, directive="activate", generation=4)]
+    )
+    assert not store.fleet.rollouts.executions("a" * 32)[0].is_back
     forget_device(store, DesiredPublisher(store, bus), "d")
-    returning = store.rollouts.get("a" * 32).model_copy(update={"state": "rolling_back"})
-    (decision,) = advance(returning, store.rollouts.executions("a" * 32), 1)
+    returning = store.fleet.rollouts.get("a" * 32).model_copy(update={"state": "rolling_back"})
+    (decision,) = advance(returning, store.fleet.rollouts.executions("a" * 32), 1)
     assert isinstance(decision, MoveRollout)
     assert decision.state == "rolled_back"
 
@@ -181,30 +187,30 @@ def test_a_rollback_does_not_wait_for_a_removed_device(store: Store, bus: Publis
 def test_a_removed_device_that_comes_back_waits_again_and_its_history_stays(
     start, store: Store, bus: Published, reported
 ) -> None:
-    add_device(store, CATALOGUE, "eu/rpi4/lte", "d")
+    add_device(store.fleet, CATALOGUE, "eu/rpi4/lte", "d")
     ingest = start()
     ingest.offer(topics.up("d", "reported"), encode(reported()))
     ingest.offer(topics.up("d", "telemetry"), encode(window()))
-    settle(lambda: store.telemetry.count("d") == 1)
+    settle(lambda: store.telemetry.windows.count("d") == 1)
     forget_device(store, DesiredPublisher(store, bus), "d")
-    assert store.telemetry.count("d") == 0
+    assert store.telemetry.windows.count("d") == 0
     ingest.offer(topics.up("d", "reported"), encode(reported(report=2)))
-    settle(lambda: store.devices.find("d"))
-    assert store.devices.get("d").status == "pending"
-    whats = [what for _, what, _ in store.rollouts.audit("d")]
+    settle(lambda: store.fleet.devices.find("d"))
+    assert store.fleet.devices.get("d").status == "pending"
+    whats = [what for _, what, _ in store.fleet.audit.of("d")]
     assert whats == ["device added", "device removed"]
 
 
 def test_devices_of_a_store_from_before_there_was_a_question_are_accepted(tmp_path: Path, reported) -> None:
     import sqlite_utils
 
-    from edgefleet_controller.store.migrations import FLEET
+    from edgefleet_controller.store.sqlite.migrations import FLEET
 
     older = sqlite_utils.Database(tmp_path / "fleet.db")
     FLEET.apply(older, stop_before="m002_device_status")
     row = {"id": "d", "incarnation": "0" * 32, "online": 1, "last_seen_ms": 1, "first_seen_ms": 1}
     older["devices"].insert({**row, "reported": reported().model_dump_json()})
     older.close()
-    opened = Store(tmp_path)
-    assert opened.devices.get("d").status == "accepted"
+    opened = open_store(tmp_path)
+    assert opened.fleet.devices.get("d").status == "accepted"
     opened.close()

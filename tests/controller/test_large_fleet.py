@@ -16,7 +16,8 @@ from edgefleet_controller.rollouts.conductor import DECISIONS_PER_TICK, Conducto
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, TelemetryWindow, encode
@@ -36,14 +37,14 @@ class Silent:
 @pytest.fixture
 def built(store: Store) -> Store:
     """A store with one model, built for one profile."""
-    store.registry.put_model(ModelRecord(name="fashion", version=1, files={}, card={}, created_ms=1))
+    store.fleet.registry.put_model(ModelRecord(name="fashion", version=1, files={}, card={}, created_ms=1))
     variant = {
         **{"id": VARIANT, "model": "fashion", "version": 1, "recipe": "fp32", "title": "fp32", "created_ms": 1},
         **{"instruction_sets": [], "manifest": MANIFEST, "manifest_bytes": 10, "delivery_bytes": {}, "metrics": {}},
         **{"runtime": {}, "steps": []},
     }
     choice = {"model": "fashion", "version": 1, "profile": PROFILE, "variant": VARIANT, "reasons": {}}
-    store.registry.put_variants([VariantRecord.model_validate(variant)], [ChoiceRecord.model_validate(choice)])
+    store.fleet.registry.put_variants([VariantRecord.model_validate(variant)], [ChoiceRecord.model_validate(choice)])
     return store
 
 
@@ -52,13 +53,13 @@ def enlist(built: Store, reported: Callable[..., ReportedState]) -> Callable[...
     """Devices that have reported and belong to the fleet."""
 
     def make(*devices: str, accepted: bool = True, **labels: str) -> None:
-        with built.rollouts.transaction():
+        with built.fleet.transaction():
             for device in devices:
-                known = built.devices.find(device)
+                known = built.fleet.devices.find(device)
                 report = known.reported.report + 1 if known else 1
-                built.devices.put_report(device, reported(labels=labels, report=report), 1)
+                built.fleet.devices.put_report(device, reported(labels=labels, report=report), 1)
                 if accepted:
-                    built.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+                    built.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
 
     return make
 
@@ -70,7 +71,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def conductor(built: Store, told: list[str]) -> Conductor:
-    return Conductor(built, told.extend, LateJoiners(built, CATALOGUE), tick_s=60)
+    return Conductor(built, told.extend, LateJoiners(built.fleet, CATALOGUE), tick_s=60)
 
 
 def names(count: int) -> list[str]:
@@ -79,16 +80,16 @@ def names(count: int) -> list[str]:
 
 def start(store: Store, selector: str = "", *waves: float) -> RolloutRecord:
     return start_rollout(
-        store, CATALOGUE, RolloutSpec(model="fashion", version=1, selector=selector, waves=waves or (1.0,))
+        store.fleet, CATALOGUE, RolloutSpec(model="fashion", version=1, selector=selector, waves=waves or (1.0,))
     )
 
 
 def devices(store: Store, rollout: RolloutRecord) -> list[str]:
-    return sorted(e.device for e in store.rollouts.executions(rollout.id))
+    return sorted(e.device for e in store.fleet.rollouts.executions(rollout.id))
 
 
 def connection(store: Store) -> sqlite3.Connection:
-    return store.rollouts._db._db.conn
+    return store.fleet.rollouts._db._db.conn
 
 
 @contextmanager
@@ -121,7 +122,7 @@ def test_a_quiet_tick_asks_the_store_no_more_of_a_large_fleet_than_of_a_small_on
         rollout = start(built, f"fleet={fleet}")
         for tick in range(1000 // DECISIONS_PER_TICK + 3):
             conductor.tick(1000 + tick)
-        assert built.rollouts.get(rollout.id).waves[0].state == "staging"
+        assert built.fleet.rollouts.get(rollout.id).waves[0].state == "staging"
         with counted(built) as cost:
             conductor.tick(2000)
         costs.append(cost)
@@ -141,16 +142,18 @@ def test_a_heartbeat_that_says_nothing_new_costs_the_same_in_every_fleet_and_mov
     for size in (1, 500):
         enlist(*names(size))
         rollout = start(built).model_copy(update={"id": "a" * 32, "state": "completed"})
-        conductor = Conductor(built, lambda who: None, LateJoiners(built, CATALOGUE), tick_s=60)
-        conductor.order("abort", built.rollouts.all("running")[0].id)
-        built.rollouts.put(rollout)
-        built.rollouts.put_executions([execution("d0000", rollout="a" * 32, generation=1, phase="assigned")])
+        conductor = Conductor(built, lambda who: None, LateJoiners(built.fleet, CATALOGUE), tick_s=60)
+        conductor.order("abort", built.fleet.rollouts.all("running")[0].id)
+        built.fleet.rollouts.put(rollout)
+        built.fleet.rollouts.put_executions([execution("d0000", rollout="a" * 32, generation=1, phase="assigned")])
         for report in (10, 11, 12):
             data = encode(reported(models={"fashion": said}, report=report, boot=size))
-            before = built.rollouts.executions("a" * 32)
+            before = built.fleet.rollouts.executions("a" * 32)
             with counted(built) as cost:
                 ingest._commit([(topics.up("d0000", "reported"), data)])
-        assert built.rollouts.executions("a" * 32) == before, "that an ended one is still heard of is not written down"
+        assert built.fleet.rollouts.executions("a" * 32) == before, (
+            "that an ended one is still heard of is not written down"
+        )
         costs.append(cost)
     assert costs[1]["statements"] <= costs[0]["statements"]
     assert costs[1]["steps"] <= costs[0]["steps"] + 5, "in hundreds: no scan"
@@ -168,7 +171,7 @@ def test_a_large_wave_is_told_in_ticks_of_a_bounded_size_and_everyone_once(
         sizes.append(len(told) - before)
     assert sizes == [DECISIONS_PER_TICK - 1, DECISIONS_PER_TICK, 1, 0], "the first decision moves the wave"
     assert sorted(told) == names(DECISIONS_PER_TICK * 2)
-    assert {e.directive for e in built.rollouts.executions(rollout.id)} == {"stage"}
+    assert {e.directive for e in built.fleet.rollouts.executions(rollout.id)} == {"stage"}
 
 
 def test_a_pause_takes_the_word_to_switch_back_from_everyone(
@@ -177,13 +180,13 @@ def test_a_pause_takes_the_word_to_switch_back_from_everyone(
     enlist("a", "b")
     rollout = start(built)
     conductor.tick(1)
-    staged = [e.model_copy(update={"phase": "staged"}) for e in built.rollouts.executions(rollout.id)]
-    built.rollouts.put_executions(staged)
+    staged = [e.model_copy(update={"phase": "staged"}) for e in built.fleet.rollouts.executions(rollout.id)]
+    built.fleet.rollouts.put_executions(staged)
     conductor.tick(2)
     conductor.tick(3)
-    assert {d.activate for name in ("a", "b") for d in built.devices.desired(name)} == {True}
+    assert {d.activate for name in ("a", "b") for d in built.fleet.desired.of(name)} == {True}
     conductor.order("pause", rollout.id)
-    assert {d.activate for name in ("a", "b") for d in built.devices.desired(name)} == {False}
+    assert {d.activate for name in ("a", "b") for d in built.fleet.desired.of(name)} == {False}
 
 
 def test_who_appears_is_labelled_or_accepted_later_joins_at_the_next_tick(
@@ -199,7 +202,7 @@ def test_who_appears_is_labelled_or_accepted_later_joins_at_the_next_tick(
     conductor.tick(2)
     assert devices(built, rollout) == ["first", "second"]
     enlist("elsewhere", tier="field")
-    built.devices.admit(AdmissionRecord(device="stranger", accepted_ms=3))
+    built.fleet.devices.admit(AdmissionRecord(device="stranger", accepted_ms=3))
     conductor.tick(3)
     assert devices(built, rollout) == ["elsewhere", "first", "second", "stranger"]
 
@@ -208,7 +211,7 @@ def test_who_appeared_while_the_controller_was_away_joins_too(built: Store, enli
     enlist("first")
     rollout = start(built)
     enlist("second")
-    conductor = Conductor(built, lambda who: None, LateJoiners(built, CATALOGUE), tick_s=60)
+    conductor = Conductor(built, lambda who: None, LateJoiners(built.fleet, CATALOGUE), tick_s=60)
     conductor.tick(1)
     assert devices(built, rollout) == ["first", "second"]
 
@@ -222,11 +225,11 @@ def test_a_device_that_another_rollout_wants_or_two_agents_claim_joins_once_it_i
     rollout, other = start(built, "tier=field"), start(built, "tier=lab")
     conductor.tick(1)
     enlist("taken", "doubled", tier="field")
-    built.conflicts.begin("doubled", "two agents", 2)
+    built.fleet.conflicts.begin("doubled", "two agents", 2)
     conductor.tick(2)
     assert devices(built, rollout) == ["first"]
     conductor.order("abort", other.id)
-    built.conflicts.end("doubled")
+    built.fleet.conflicts.end("doubled")
     conductor.tick(3)
     assert devices(built, rollout) == ["doubled", "first", "taken"]
 
@@ -236,17 +239,17 @@ def test_what_is_in_memory_is_what_is_written_whoever_wrote_it(built: Store, enl
     rollout = start(built)
 
     def live() -> list[ExecutionRecord]:
-        return sorted(built.rollouts.live.of(rollout.id), key=lambda e: e.device)
+        return sorted(built.fleet.rollouts.live.of(rollout.id), key=lambda e: e.device)
 
-    assert live() == built.rollouts.executions(rollout.id)
-    built.devices.forget("a", 5)
-    built.conflicts.begin("b", "two agents", 6)
+    assert live() == built.fleet.rollouts.executions(rollout.id)
+    built.fleet.devices.forget("a", 5)
+    built.fleet.conflicts.begin("b", "two agents", 6)
     assert [e.phase for e in live()] == ["removed", "deferred", "assigned"]
-    assert live() == built.rollouts.executions(rollout.id)
-    with pytest.raises(RuntimeError), built.rollouts.transaction():
-        built.devices.forget("c", 7)
+    assert live() == built.fleet.rollouts.executions(rollout.id)
+    with pytest.raises(RuntimeError), built.fleet.transaction():
+        built.fleet.devices.forget("c", 7)
         raise RuntimeError("killed in between")
-    assert live() == built.rollouts.executions(rollout.id)
+    assert live() == built.fleet.rollouts.executions(rollout.id)
 
 
 def test_a_turn_that_could_not_be_written_leaves_nothing_in_memory(
@@ -263,8 +266,8 @@ def test_a_turn_that_could_not_be_written_leaves_nothing_in_memory(
     connection(built).execute("DROP TRIGGER full")
     conductor.tick(2)
     assert (sorted(told), devices(built, rollout)) == (["a", "b", "late"], ["a", "b", "late"])
-    in_memory = {e.device: e for e in built.rollouts.live.of(rollout.id)}
-    assert in_memory == {e.device: e for e in built.rollouts.executions(rollout.id)}
+    in_memory = {e.device: e for e in built.fleet.rollouts.live.of(rollout.id)}
+    assert in_memory == {e.device: e for e in built.fleet.rollouts.executions(rollout.id)}
 
 
 def test_what_a_device_in_conflict_had_measured_counts_no_longer(
@@ -276,27 +279,29 @@ def test_what_a_device_in_conflict_had_measured_counts_no_longer(
             **{"incarnation": "0" * 32, "seq": received_ms, "first_kept_seq": 1, "model": "fashion"},
             **{"model_version": 1, "variant": variant, **counts},
         )
-        built.telemetry.put([StoredWindow(device, window, reported().facts, received_ms)])
+        built.telemetry.windows.put([StoredWindow(device, window, reported().facts, received_ms)])
 
     enlist("a", "b", "c")
     rollout = start(built)
     conductor.tick(1)
     told = {"phase": "staged", "previous_variant": "9" * 64}
-    built.rollouts.put_executions([e.model_copy(update=told) for e in built.rollouts.executions(rollout.id)])
+    built.fleet.rollouts.put_executions(
+        [e.model_copy(update=told) for e in built.fleet.rollouts.executions(rollout.id)]
+    )
     conductor.tick(2)
     conductor.tick(3)
     for seq in (4, 5):
         measured("c", "9" * 64, 30, seq)
     measured("a", VARIANT, 0, 6)
     conductor.tick(7)
-    built.conflicts.begin("a", "two agents", 8)
-    built.telemetry.forget_place("a", 0)
+    built.fleet.conflicts.begin("a", "two agents", 8)
+    built.telemetry.windows.unplace("a", 0)
     measured("b", VARIANT, 0, 9)
     conductor.tick(10)
-    assert built.rollouts.get(rollout.id).waves[0].state == "activating", "30 labels are too few to judge by"
+    assert built.fleet.rollouts.get(rollout.id).waves[0].state == "activating", "30 labels are too few to judge by"
     measured("b", VARIANT, 0, 11)
     conductor.tick(12)
-    assert built.rollouts.get(rollout.id).waves[0].state == "failed"
+    assert built.fleet.rollouts.get(rollout.id).waves[0].state == "failed"
 
 
 def test_two_spellings_of_a_selector_give_the_same_waves(built: Store, enlist: Callable[..., None]) -> None:
@@ -304,7 +309,7 @@ def test_two_spellings_of_a_selector_give_the_same_waves(built: Store, enlist: C
     waves = []
     for selector in ("tier=field,region in (eu,na)", " region in ( na , eu ),tier == field "):
         spec, planned = plan_rollout(
-            built, CATALOGUE, RolloutSpec(model="fashion", version=1, selector=selector, waves=(0.1, 1))
+            built.fleet, CATALOGUE, RolloutSpec(model="fashion", version=1, selector=selector, waves=(0.1, 1))
         )
         waves.append([(e.device, e.wave) for e in planned.executions])
         assert spec.selector == "region in (eu,na),tier=field"
@@ -316,7 +321,7 @@ def test_the_fleet_of_an_older_file_is_known_at_a_glance(
 ) -> None:
     import sqlite_utils
 
-    from edgefleet_controller.store.migrations import FLEET
+    from edgefleet_controller.store.sqlite.migrations import FLEET
     from edgefleet_protocol.messages import Slot
 
     slot = Slot(variant=VARIANT, manifest=MANIFEST, model_version=3, generation=7)
@@ -328,10 +333,10 @@ def test_the_fleet_of_an_older_file_is_known_at_a_glance(
     older["devices"].insert({**row, "reported": said.model_dump_json()})
     older["admissions"].insert({"device": "d", "accepted_ms": 1})
     older.close()
-    opened = Store(tmp_path)
-    (member,) = opened.members.all("fashion")
+    opened = open_store(tmp_path)
+    (member,) = opened.fleet.members.all("fashion")
     assert (member.profile, dict(member.labels)) == (PROFILE, {"tier": "field"})
     assert (member.generation, member.variant, member.manifest) == (7, VARIANT, MANIFEST)
-    assert opened.devices.count_models()[0][0] == ("fashion", "3", VARIANT, "rpi4", "committed")
-    assert not opened.devices.put_report("d", said, 2), "what was heard last is known"
+    assert ("fashion", "3", VARIANT, "rpi4", "committed") in opened.fleet.devices.count_models()
+    assert not opened.fleet.devices.put_report("d", said, 2), "what was heard last is known"
     opened.close()

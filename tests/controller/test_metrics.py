@@ -36,11 +36,11 @@ def test_devices_are_counted_by_what_they_are_and_by_what_answers(service: Servi
     slot = Slot(variant=VARIANT, manifest="b" * 64, model_version=1, generation=2)
     model = ReportedModel(generation=2, answering=slot, attempt=Attempt(generation=2, phase="committed"))
     for device in ("one", "two", "stranger"):
-        service.store.devices.put_report(device, reported(models={"fashion": model}), 1)
+        service.store.fleet.devices.put_report(device, reported(models={"fashion": model}), 1)
     for device in ("one", "two"):
-        service.store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
-    service.store.devices.put_report("new", reported(models={"fashion": ReportedModel()}), 1)
-    service.store.devices.admit(AdmissionRecord(device="new", accepted_ms=1))
+        service.store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+    service.store.fleet.devices.put_report("new", reported(models={"fashion": ReportedModel()}), 1)
+    service.store.fleet.devices.admit(AdmissionRecord(device="new", accepted_ms=1))
     read = samples(service)
     assert read["edgefleet_devices"] == {
         ("rpi4", "lte", "true", "eu", "accepted"): 3,
@@ -61,6 +61,6 @@ def test_traffic_is_counted(service: Service) -> None:
 
 
 def test_rollouts_are_counted_by_state(service: Service, rollout) -> None:
-    service.store.rollouts.put(rollout("staging"))
-    service.store.rollouts.put(rollout("passed").model_copy(update={"id": "02", "state": "completed"}))
+    service.store.fleet.rollouts.put(rollout("staging"))
+    service.store.fleet.rollouts.put(rollout("passed").model_copy(update={"id": "02", "state": "completed"}))
     assert samples(service)["edgefleet_rollouts"] == {("completed",): 1, ("running",): 1}

@@ -22,11 +22,11 @@ def test_nobody_is_given_up_while_the_broker_is_away_nor_as_soon_as_it_is_back(
     broker_is_there = False
     parts = {"tick_s": 60, "connected": lambda: broker_is_there}
     conductor = Conductor(store, lambda _: None, NoJoiners(), **parts)
-    store.rollouts.put(rollout("activating", timers=Timers(silent_s=10)))
-    store.rollouts.put_executions([execution("a", "trial", directive="activate", directed_ms=0, heard_ms=0)])
+    store.fleet.rollouts.put(rollout("activating", timers=Timers(silent_s=10)))
+    store.fleet.rollouts.put_executions([execution("a", "trial", directive="activate", directed_ms=0, heard_ms=0)])
     phases = []
     for now_ms in (100_000, 101_000, 110_000, 111_000, 111_001):
         conductor.tick(now_ms)
-        phases.append(store.rollouts.executions("01")[0].phase)
+        phases.append(store.fleet.rollouts.executions("01")[0].phase)
         broker_is_there = True
     assert phases == ["trial", "trial", "trial", "trial", "timed_out"]

@@ -14,7 +14,7 @@ class Call:
 
     def __init__(self, store: Store) -> None:
         self.connected, self.now_ms, self.said = True, ASKED_MS, []
-        self.sweep = PresenceSweep(store.devices, self.said.append, self, jitter_s=2, clock=lambda: self.now_ms)
+        self.sweep = PresenceSweep(store.fleet.devices, self.said.append, self, jitter_s=2, clock=lambda: self.now_ms)
 
     def tick(self, now_ms: int, connected: bool) -> None:
         self.now_ms, self.connected = now_ms, connected
@@ -25,15 +25,15 @@ class Call:
 def call(store: Store, reported) -> Call:
     """Hello has been said; `gone` was heard before and never after, `here` has answered."""
     for device in ("gone", "here"):
-        store.devices.put_report(device, reported(), ASKED_MS - 1)
+        store.fleet.devices.put_report(device, reported(), ASKED_MS - 1)
     made = Call(store)
     made.sweep.begin()
-    store.devices.put_report("here", reported(report=2), ASKED_MS)
+    store.fleet.devices.put_report("here", reported(report=2), ASKED_MS)
     return made
 
 
 def online(store: Store) -> list[str]:
-    return [device for device in ("gone", "here") if store.devices.get(device).online]
+    return [device for device in ("gone", "here") if store.fleet.devices.get(device).online]
 
 
 def test_who_does_not_answer_hello_in_time_is_gone(store: Store, call: Call) -> None:

@@ -98,7 +98,7 @@ class Controller:
         return {name for name, _ in self.service.blobs.written_ms()}
 
     def keeps_nothing(self) -> None:
-        assert self.service.store.registry.models() == []
+        assert self.service.store.fleet.registry.models() == []
         assert httpx.get(f"{self.url}/api/v1/models", timeout=60).json()["items"] == []
 
 

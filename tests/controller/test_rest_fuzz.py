@@ -32,7 +32,7 @@ from edgefleet_controller.models.registration import register_model
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.rollouts.launch import start_rollout
 from edgefleet_controller.service import Service
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow
 
@@ -104,20 +104,20 @@ class Live:
         files = {}
         for name in ("model.toml", "weights.safetensors", "data.npz"):
             files[name] = blobs.put((EXAMPLE / name).read_bytes())
-        register_model(store, blobs, files)
-        store.registry.put_variants([VARIANT_RECORD], [CHOICE])
+        register_model(store.fleet, blobs, files)
+        store.fleet.registry.put_variants([VARIANT_RECORD], [CHOICE])
         for device in ("a", "b"):
-            store.devices.admit(AdmissionRecord(device=device, profile="eu/rpi4/lte", accepted_ms=1))
+            store.fleet.devices.admit(AdmissionRecord(device=device, profile="eu/rpi4/lte", accepted_ms=1))
         for device in ("a", "b", "pending"):
-            store.devices.put_report(device, REPORT.model_copy(update={"report": time.monotonic_ns()}), 1)
-        store.devices.put_segment(SegmentRecord(name="europe", selector="region=eu"))
-        store.registry.put_operation(
+            store.fleet.devices.put_report(device, REPORT.model_copy(update={"report": time.monotonic_ns()}), 1)
+        store.fleet.segments.put(SegmentRecord(name="europe", selector="region=eu"))
+        store.fleet.operations.put(
             OperationRecord(id="01", kind="compress", target="fashion@1", created_ms=1, changed_ms=2)
         )
-        store.telemetry.put([StoredWindow("a", WINDOW, REPORT.facts, 1_700_000_000_000)])
-        if not store.rollouts.open_devices("fashion"):
+        store.telemetry.windows.put([StoredWindow("a", WINDOW, REPORT.facts, 1_700_000_000_000)])
+        if not store.fleet.rollouts.open_devices("fashion"):
             spec = RolloutSpec(model="fashion", version=1, segment="europe")
-            Live.rollout = start_rollout(store, self.service.catalogue, spec).id
+            Live.rollout = start_rollout(store.fleet, self.service.catalogue, spec).id
 
 
 FACTS = Facts(hardware="rpi4", region="eu", link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
@@ -148,10 +148,10 @@ class NoBuilds:
         self.searches = service.settings.state / "searches"
 
     def submit(self, *_: object) -> OperationRecord:
-        return self._service.store.registry.operation("01")
+        return self._service.store.fleet.operations.get("01")
 
     def search(self, *_: object) -> OperationRecord:
-        return self._service.store.registry.operation("01")
+        return self._service.store.fleet.operations.get("01")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 import sqlite_utils
+from tests.controller.asking import aggregated
 
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.merging import FOREVER_MS, HOUR_MS, Origin, Span, spans
-from edgefleet_controller.store.migrations import TELEMETRY
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.aggregates import FOREVER_MS, Origin
+from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_controller.store.merging import Span, spans
+from edgefleet_controller.store.sqlite import open_store
+from edgefleet_controller.store.sqlite.migrations import TELEMETRY
 from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, TelemetryWindow
@@ -60,13 +64,13 @@ def fleet(hours: int = 30) -> list[StoredWindow]:
 
 def roll_up(store: Store, before_ms: int = FOREVER_MS, slice_of: int = 17) -> int:
     total = 0
-    while done := store.rollups.roll_up(before_ms, slice_of):
+    while done := store.telemetry.rollups.roll_up(before_ms, slice_of):
         total += done
     return total
 
 
 def requests_by_hour(store: Store) -> list[tuple[int | None, int]]:
-    return [(a.bucket_ms, a.counters.serving.requests) for a in store.telemetry.aggregate((), bucket="hour")]
+    return [(a.bucket_ms, a.counters.serving.requests) for a in aggregated(store.telemetry, (), bucket="hour")]
 
 
 QUESTIONS: list[dict[str, Any]] = [
@@ -91,107 +95,107 @@ QUESTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: "-".join(question))
 def test_every_answer_is_the_same_before_and_after_a_roll_up(store: Store, question: dict[str, Any]) -> None:
     windows = fleet()
-    store.telemetry.put(windows)
-    before = store.telemetry.aggregate(**question)
+    store.telemetry.windows.put(windows)
+    before = aggregated(store.telemetry, **question)
     assert roll_up(store, T0 + 2 * HOUR_MS) > 0
-    assert store.telemetry.aggregate(**question) == before
+    assert aggregated(store.telemetry, **question) == before
     roll_up(store)
-    assert store.telemetry.aggregate(**question) == before
+    assert aggregated(store.telemetry, **question) == before
     assert before or question.get("version") == 2
 
 
 def test_what_is_deleted_after_a_roll_up_still_counts(store: Store) -> None:
     windows = fleet()
-    store.telemetry.put(windows)
-    before = store.telemetry.aggregate(("variant", "region"), bucket="hour")
+    store.telemetry.windows.put(windows)
+    before = aggregated(store.telemetry, ("variant", "region"), bucket="hour")
     roll_up(store)
-    assert store.rollups.forget_windows(FOREVER_MS, 0, 1000) == len(windows)
-    assert store.telemetry.count() == 0
-    assert store.telemetry.aggregate(("variant", "region"), bucket="hour") == before
+    assert store.telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000) == len(windows)
+    assert store.telemetry.windows.count() == 0
+    assert aggregated(store.telemetry, ("variant", "region"), bucket="hour") == before
 
 
 def test_rolling_up_again_changes_nothing(store: Store) -> None:
-    store.telemetry.put(fleet())
+    store.telemetry.windows.put(fleet())
     roll_up(store)
-    once = (store.telemetry.aggregate(()), store.rollups.count())
+    once = (aggregated(store.telemetry, ()), store.telemetry.rollups.count())
     assert roll_up(store) == 0
-    assert (store.telemetry.aggregate(()), store.rollups.count()) == once
+    assert (aggregated(store.telemetry, ()), store.telemetry.rollups.count()) == once
 
 
 def test_a_window_that_comes_late_is_added_to_its_hour(store: Store) -> None:
-    store.telemetry.put([window(1, T0, requests=3)])
+    store.telemetry.windows.put([window(1, T0, requests=3)])
     roll_up(store)
-    store.telemetry.put([window(2, T0 + 5 * HOUR_MS, started_ms=T0 + 60_000, clock_trusted=True, requests=4)])
+    store.telemetry.windows.put([window(2, T0 + 5 * HOUR_MS, started_ms=T0 + 60_000, clock_trusted=True, requests=4)])
     assert requests_by_hour(store) == [(T0, 7)]
     assert roll_up(store) == 1
     assert requests_by_hour(store) == [(T0, 7)]
-    assert store.rollups.count() == 2  # an hour and its day
+    assert store.telemetry.rollups.count() == 2  # an hour and its day
 
 
 @pytest.mark.parametrize("deleted", [False, True])
 def test_a_window_sent_again_after_the_roll_up_counts_once(store: Store, deleted: bool) -> None:
     windows = [window(seq, requests=1) for seq in range(1, 6)]
-    store.telemetry.put(windows)
+    store.telemetry.windows.put(windows)
     roll_up(store)
     if deleted:
-        assert store.rollups.forget_windows(FOREVER_MS, 0, 1000) == 5
-    assert store.telemetry.put(windows) == {("d", INCARNATION): 5}
+        assert store.telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000) == 5
+    assert store.telemetry.windows.put(windows) == {("d", INCARNATION): 5}
     roll_up(store)
-    assert store.telemetry.aggregate(())[0].counters.serving.requests == 5
+    assert aggregated(store.telemetry, ())[0].counters.serving.requests == 5
 
 
 def test_what_comes_after_deleted_windows_is_acknowledged(store: Store) -> None:
-    store.telemetry.put([window(1), window(2)])
+    store.telemetry.windows.put([window(1), window(2)])
     roll_up(store)
-    store.rollups.forget_windows(FOREVER_MS, 0, 1000)
-    assert store.telemetry.put([window(3)]) == {("d", INCARNATION): 3}
+    store.telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000)
+    assert store.telemetry.windows.put([window(3)]) == {("d", INCARNATION): 3}
 
 
 def test_a_window_is_deleted_only_once_it_is_acknowledged_or_abandoned(store: Store) -> None:
-    store.telemetry.put([window(1), window(3)])
+    store.telemetry.windows.put([window(1), window(3)])
     roll_up(store)
-    assert store.rollups.forget_windows(FOREVER_MS, 0, 1000) == 1
-    assert store.telemetry.count() == 1
-    assert store.telemetry.put([window(2)]) == {("d", INCARNATION): 3}
-    store.telemetry.put([window(5, device="gone")])
+    assert store.telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000) == 1
+    assert store.telemetry.windows.count() == 1
+    assert store.telemetry.windows.put([window(2)]) == {("d", INCARNATION): 3}
+    store.telemetry.windows.put([window(5, device="gone")])
     roll_up(store)
-    assert store.rollups.forget_windows(FOREVER_MS, FOREVER_MS, 1000) == 3
+    assert store.telemetry.rollups.forget_windows(FOREVER_MS, FOREVER_MS, 1000) == 3
 
 
 def test_a_window_that_is_in_no_roll_up_is_never_deleted(store: Store) -> None:
-    store.telemetry.put([window(1)])
-    assert store.rollups.forget_windows(FOREVER_MS, FOREVER_MS, 1000) == 0
+    store.telemetry.windows.put([window(1)])
+    assert store.telemetry.rollups.forget_windows(FOREVER_MS, FOREVER_MS, 1000) == 0
 
 
 def test_half_a_roll_up_is_never_kept(tmp_path: Path) -> None:
-    first = Store(tmp_path)
-    first.telemetry.put(fleet())
-    before = first.telemetry.aggregate(("variant",))
-    first.rollups.roll_up(FOREVER_MS, 20)
-    with pytest.raises(RuntimeError), first.telemetry._db.transaction():
-        first.rollups.roll_up(FOREVER_MS, 20)
+    first = open_store(tmp_path)
+    first.telemetry.windows.put(fleet())
+    before = aggregated(first.telemetry, ("variant",))
+    first.telemetry.rollups.roll_up(FOREVER_MS, 20)
+    with pytest.raises(RuntimeError), first.telemetry.transaction():
+        first.telemetry.rollups.roll_up(FOREVER_MS, 20)
         raise RuntimeError("killed before COMMIT")
     first.close()
-    second = Store(tmp_path)
+    second = open_store(tmp_path)
     assert roll_up(second) == len(fleet()) - 20
-    assert second.telemetry.aggregate(("variant",)) == before
+    assert aggregated(second.telemetry, ("variant",)) == before
     second.close()
 
 
 def test_windows_of_a_device_that_had_not_reported_are_rolled_up_as_of_nowhere(store: Store) -> None:
     told = window(1).window
-    store.telemetry.put([StoredWindow("d", told, None, T0)])
+    store.telemetry.windows.put([StoredWindow("d", told, None, T0)])
     roll_up(store)
-    assert [a.group for a in store.telemetry.aggregate(("region", "link"))] == [{"region": None, "link": None}]
+    assert [a.group for a in aggregated(store.telemetry, ("region", "link"))] == [{"region": None, "link": None}]
 
 
 def test_old_days_go_with_their_hours(store: Store) -> None:
-    store.telemetry.put([window(1, T0), window(2, T0 + HOUR_MS), window(3, T0 + DAY_MS)])
+    store.telemetry.windows.put([window(1, T0), window(2, T0 + HOUR_MS), window(3, T0 + DAY_MS)])
     roll_up(store)
-    assert store.rollups.forget_rollups(T0 + DAY_MS - 1) == 0
-    assert store.rollups.forget_rollups(T0 + DAY_MS) == 3
-    assert [a.bucket_ms for a in store.telemetry.aggregate((), bucket="hour")] == [T0 + DAY_MS]
-    assert [a.bucket_ms for a in store.telemetry.aggregate((), bucket="day")] == [T0 + DAY_MS]
+    assert store.telemetry.rollups.forget_rollups(T0 + DAY_MS - 1) == 0
+    assert store.telemetry.rollups.forget_rollups(T0 + DAY_MS) == 3
+    assert [a.bucket_ms for a in aggregated(store.telemetry, (), bucket="hour")] == [T0 + DAY_MS]
+    assert [a.bucket_ms for a in aggregated(store.telemetry, (), bucket="day")] == [T0 + DAY_MS]
 
 
 @pytest.mark.parametrize(
@@ -219,9 +223,9 @@ def test_huge_counts_overflow_nothing(store: Store) -> None:
     for round_ in range(3):
         first = round_ * 10 + 1
         fields: dict[str, Any] = {**counts, "latency": huge.encode(), "predicted": {"0": most}}
-        store.telemetry.put([window(seq, **fields) for seq in range(first, first + 10)])
+        store.telemetry.windows.put([window(seq, **fields) for seq in range(first, first + 10)])
         roll_up(store)
-    (merged,) = store.telemetry.aggregate(())
+    (merged,) = aggregated(store.telemetry, ())
     assert merged.counters.serving.requests == 30 * most
     assert merged.counters.scored == Moments.of_hits(30 * most, 30 * most)
     assert merged.counters.categories["0"] == 30 * most
@@ -231,20 +235,20 @@ def test_huge_counts_overflow_nothing(store: Store) -> None:
 
 
 def test_a_histogram_that_cannot_be_read_leaves_the_counts(store: Store) -> None:
-    store.telemetry.put([window(1, requests=2, latency="rubbish"), window(2, requests=3, latency=latency(5))])
+    store.telemetry.windows.put([window(1, requests=2, latency="rubbish"), window(2, requests=3, latency=latency(5))])
     roll_up(store)
-    (merged,) = store.telemetry.aggregate(())
+    (merged,) = aggregated(store.telemetry, ())
     assert (merged.counters.serving.requests, merged.counters.serving.latency.count) == (5, 1)
 
 
 def test_reading_sees_one_moment_while_windows_are_rolled_up(store: Store) -> None:
-    store.telemetry.put(fleet())
+    store.telemetry.windows.put(fleet())
 
     def roll_up_meanwhile(_: Origin) -> bool:
-        store.rollups.roll_up(FOREVER_MS, 1000)
+        store.telemetry.rollups.roll_up(FOREVER_MS, 1000)
         return True
 
-    (merged,) = store.telemetry.aggregate((), selects=roll_up_meanwhile)
+    (merged,) = aggregated(store.telemetry, (), selects=roll_up_meanwhile)
     assert merged.windows == len(fleet())
 
 
@@ -331,7 +335,7 @@ def test_windows_of_the_first_schema_are_rolled_up_like_any(tmp_path: Path) -> N
     )
     older.execute("INSERT INTO acked VALUES ('d', ?, 1)", [INCARNATION])
     older.close()
-    opened = Store(tmp_path)
+    opened = open_store(tmp_path)
     assert roll_up(opened) == 1
     assert requests_by_hour(opened) == [(T0, 9)]
     opened.close()

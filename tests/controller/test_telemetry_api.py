@@ -13,8 +13,8 @@ from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings
-from edgefleet_controller.store.merging import HOUR_MS
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, TelemetryWindow
 
@@ -52,8 +52,8 @@ def fleet(service: Service, reported) -> None:
     for number, (device, (region, hardware, link)) in enumerate(DEVICES.items(), start=1):
         facts = Facts(hardware=hardware, region=region, link=link, arch="aarch64", cores=4, ram_mb=4096)
         labels = {"site": "lab"} if device == "c" else {}
-        service.store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
-        service.store.devices.put_report(device, reported(facts=facts, labels=labels), 1)
+        service.store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+        service.store.fleet.devices.put_report(device, reported(facts=facts, labels=labels), 1)
         latency = LatencyHistogram()
         for _ in range(10):
             latency.record(number / 100)
@@ -72,9 +72,9 @@ def fleet(service: Service, reported) -> None:
                 labelled=2,
                 correct=number % 2,
             )
-            service.store.telemetry.put([StoredWindow(device, told, facts, T0 + hour * HOUR_MS + 5)])
+            service.store.telemetry.windows.put([StoredWindow(device, told, facts, T0 + hour * HOUR_MS + 5)])
     for name, selector in (("europe", "region=eu"), ("metered", "metered"), ("all", "")):
-        service.store.devices.put_segment(SegmentRecord(name=name, selector=selector))
+        service.store.fleet.segments.put(SegmentRecord(name=name, selector=selector))
 
 
 def requests_by(answer: httpx.Response, column: str) -> dict[object, int]:
@@ -86,9 +86,9 @@ def requests_by(answer: httpx.Response, column: str) -> dict[object, int]:
 def kept(request: pytest.FixtureRequest, service: Service) -> str:
     """Windows as they came; all in roll-ups; all deleted after that."""
     if request.param != "windows":
-        service.store.rollups.roll_up(T0 + 9 * HOUR_MS, 1000)
+        service.store.telemetry.rollups.roll_up(T0 + 9 * HOUR_MS, 1000)
     if request.param == "deleted":
-        service.store.rollups.forget_windows(T0 + 9 * HOUR_MS, 0, 1000)
+        service.store.telemetry.rollups.forget_windows(T0 + 9 * HOUR_MS, 0, 1000)
     return str(request.param)
 
 
@@ -166,7 +166,7 @@ def test_questions_about_devices_are_answered_from_windows_and_say_so(
 def test_a_segment_by_a_devices_own_label_counts_the_devices_that_have_it_now(
     api: httpx.Client, service: Service
 ) -> None:
-    service.store.devices.put_segment(SegmentRecord(name="lab", selector="site=lab"))
+    service.store.fleet.segments.put(SegmentRecord(name="lab", selector="site=lab"))
     answer = api.get("/telemetry", params={"group_by": "segment"})
     assert requests_by(answer, "segment") == {"all": 90, "europe": 60, "lab": 30, "metered": 30}
     assert answer.json()["reads"] == "windows"
@@ -201,7 +201,7 @@ def test_a_page_over_time_goes_on_after_a_time_without_telemetry(
         duration_ms=1,
         requests=7,
     )
-    service.store.telemetry.put([StoredWindow("a", told, None, later)])
+    service.store.telemetry.windows.put([StoredWindow("a", told, None, later)])
     for bucket, expected in (
         ("hour", [*((T0 + hour * HOUR_MS, 30) for hour in range(3)), (later, 7)]),
         ("day", [(T0, 90), (later, 7)]),

@@ -18,6 +18,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ChoiceRecord
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.sqlite import open_store
 from edgefleet_profiles.parts import CHUNK_BYTES
 from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
@@ -51,7 +52,7 @@ class Press:
     def __init__(self, store: Store, blobs: BlobFolder, scratch: Path) -> None:
         self._store, self._blobs, self._scratch = store, blobs, scratch
         self._publisher = Publisher(store, blobs)
-        self._base = store.registry.variants("fashion", 1)[0]
+        self._base = store.fleet.registry.variants("fashion", 1)[0]
         core = verify(blobs.read(self._base.manifest), self._base.manifest).core
         assert core.golden
         self._golden = core.golden
@@ -72,8 +73,8 @@ class Press:
     ) -> Manifest:
         """Publish a version; `changes` are made to its manifest, `packed` stands in for its encoding."""
         store = self._store
-        model = store.registry.model("fashion", 1).model_copy(update={"version": version})
-        store.registry.put_model(model)
+        model = store.fleet.registry.model("fashion", 1).model_copy(update={"version": version})
+        store.fleet.registry.put_model(model)
         path = self._scratch / f"{version}.onnx"
         path.write_bytes(onnx)
         recorded = self._answers if right_answers else self._answers[:, ::-1]
@@ -95,7 +96,7 @@ class Press:
             variant = variant.model_copy(update={"manifest": ref.sha256, "manifest_bytes": ref.size_bytes})
         reasons = {variant.id: "a test wants it"}
         choice = ChoiceRecord(model="fashion", version=version, profile=profile, variant=variant.id, reasons=reasons)
-        store.registry.put_variants([variant], [choice])
+        store.fleet.registry.put_variants([variant], [choice])
         return written
 
     def _encoding(self, packed: bytes) -> Encoding:
@@ -107,7 +108,7 @@ class Press:
 @contextmanager
 def press_in(state: Path, scratch: Path) -> Iterator[Press]:
     """A press for the state folder of a controller that does not run."""
-    store = Store(state)
+    store = open_store(state)
     try:
         yield Press(store, BlobFolder(state / "blobs"), scratch)
     finally:

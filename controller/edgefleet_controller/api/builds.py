@@ -28,8 +28,8 @@ router = APIRouter(tags=["builds"])
 @router.post("/builds", status_code=202, responses=problems(400, 404, 413))
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background: see the operation that is answered."""
-    model = service.store.registry.model(*model_ref(new.model))
-    profiles = _profiles(service, new.profiles or service.store.members.profiles())
+    model = service.store.fleet.registry.model(*model_ref(new.model))
+    profiles = _profiles(service, new.profiles or service.store.fleet.members.profiles())
     if new.search is not None:
         if new.recipes:
             raise Invalid("a search finds its recipes itself: leave out either recipes or search")
@@ -74,19 +74,19 @@ def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) ->
 @router.get("/operations/{operation_id}", responses=problems(404))
 def get_operation(service: TheService, operation_id: str) -> OperationRecord:
     """How far long work is."""
-    return service.store.registry.operation(operation_id)
+    return service.store.fleet.operations.get(operation_id)
 
 
 @router.get("/operations")
 def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
     """Long work, finished or not."""
-    return page(service.store.registry.operations(), lambda o: o.id, lambda o: o, limit, cursor)
+    return page(service.store.fleet.operations.all(), lambda o: o.id, lambda o: o, limit, cursor)
 
 
 @router.get("/operations/{operation_id}/search", responses=problems(404))
 def get_search(service: TheService, operation_id: str) -> SearchReport:
     """What a search found: the front of each class, the table of orders, and every point with its reason."""
-    known = service.store.registry.operation(operation_id)
+    known = service.store.fleet.operations.get(operation_id)
     found = read_report(service.operations.searches, known.id)
     if found is None:
         raise NotFound(f"operation {known.id} has no report: only the latest searches that ended have one")
@@ -100,7 +100,7 @@ def get_search(service: TheService, operation_id: str) -> SearchReport:
 )
 def get_picture(service: TheService, operation_id: str, device_class: InstructionSet) -> Response:
     """The front of one class as a picture."""
-    known = service.store.registry.operation(operation_id)
+    known = service.store.fleet.operations.get(operation_id)
     found = read_picture(service.operations.searches, known.id, device_class)
     if found is None:
         raise NotFound(f"operation {known.id} has no picture for {device_class}")

@@ -19,17 +19,17 @@ router = APIRouter(tags=["registry"])
 @router.get("/models/{ref}/choices", responses=problems(404))
 def list_choices(service: TheService, ref: ModelRef, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
     """What each profile gets of a model version, and why."""
-    model = service.store.registry.model(*model_ref(ref))
-    found = service.store.registry.choices(model.name, model.version)
+    model = service.store.fleet.registry.model(*model_ref(ref))
+    found = service.store.fleet.registry.choices(model.name, model.version)
     return page(found, lambda c: c.profile, choice_view, limit, cursor)
 
 
 @router.get("/models/{ref}/choices/{region}/{hardware}/{link}", responses=problems(404, 409))
 def get_choice(service: TheService, ref: ModelRef, region: str, hardware: str, link: str) -> ExplanationView:
     """Why one profile gets what it gets of a model version, and what would flip it; from what was measured so far."""
-    model = service.store.registry.model(*model_ref(ref))
+    model = service.store.fleet.registry.model(*model_ref(ref))
     try:
         profile = service.catalogue.profile(f"{region}/{hardware}/{link}")
     except ProfileError as error:
         raise NotFound(str(error)) from None
-    return explanation_view(model.ref, explain_choice(service.store, model, profile))
+    return explanation_view(model.ref, explain_choice(service.store.fleet, model, profile))

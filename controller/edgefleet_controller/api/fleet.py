@@ -19,7 +19,7 @@ from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.fleet.selection import labels, select
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.device_class import device_class
 from edgefleet_profiles.errors import ProfileError, SelectorError
@@ -38,13 +38,13 @@ class _Known:
     conflict: ConflictRecord | None
 
 
-def _known(store: Store, device: DeviceRecord) -> _Known:
-    generations = {d.model: d.generation for d in store.devices.desired(device.id)}
-    return _Known(device, generations, store.conflicts.find(device.id))
+def _known(fleet: FleetStore, device: DeviceRecord) -> _Known:
+    generations = {d.model: d.generation for d in fleet.desired.of(device.id)}
+    return _Known(device, generations, fleet.conflicts.find(device.id))
 
 
 def _view(service: TheService, device: DeviceRecord) -> DeviceView:
-    return _show(service, _known(service.store, device), service.store.telemetry.lost(device.id))
+    return _show(service, _known(service.store.fleet, device), service.store.telemetry.windows.lost(device.id))
 
 
 def _show(service: TheService, known: _Known, lost_windows: int) -> DeviceView:
@@ -80,17 +80,17 @@ def list_devices(
 ) -> Page[DeviceView]:
     """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
     store = service.store
-    with store.rollouts.transaction():  # one turn at the store for the whole page
-        found = select(store, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
-        known = [_known(store, record) for member in found if (record := store.devices.find(member.id))]
-    lost = store.telemetry.lost_by(one.device.id for one in known)
+    with store.fleet.transaction():  # one turn at the store for the whole page
+        found = select(store.fleet, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
+        known = [_known(store.fleet, record) for member in found if (record := store.fleet.devices.find(member.id))]
+    lost = store.telemetry.windows.lost_by(one.device.id for one in known)
     return page(known, lambda k: k.device.id, lambda k: _show(service, k, lost.get(k.device.id, 0)), limit, cursor)
 
 
 @router.post("/devices", status_code=201, responses=problems(400, 409, 413))
 def post_device(service: TheService, request: Request, new: NewDevice) -> AddedDevice:
     """Add a device; the answer says what to run on it."""
-    device, profile = add_device(service.store, service.catalogue, new.profile, new.id)
+    device, profile = add_device(service.store.fleet, service.catalogue, new.profile, new.id)
     broker_url = _reachable(service.access.url, request.url.hostname)
     command = join_command(device, profile, broker_url, service.access.device_username)
     return AddedDevice(id=device, profile=new.profile, command=command)
@@ -99,13 +99,13 @@ def post_device(service: TheService, request: Request, new: NewDevice) -> AddedD
 @router.get("/expected-devices")
 def list_expected(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[AdmissionRecord]:
     """Devices that were added and have not reported yet."""
-    return page(service.store.devices.expected(), lambda a: a.device, lambda a: a, limit, cursor)
+    return page(service.store.fleet.devices.expected(), lambda a: a.device, lambda a: a, limit, cursor)
 
 
 @router.post("/devices/{device}/accept", responses=problems(404))
 def post_accept(service: TheService, device: str) -> DeviceView:
     """Accept a pending device; an accepted one stays as it is."""
-    return _view(service, accept_device(service.store, device))
+    return _view(service, accept_device(service.store.fleet, device))
 
 
 @router.delete("/devices/{device}", status_code=204, responses=problems(404))
@@ -128,7 +128,7 @@ def _reachable(broker_url: str, asked: str | None) -> str:
 @router.get("/devices/{device}", responses=problems(404))
 def get_device(service: TheService, device: str) -> DeviceView:
     """One device."""
-    return _view(service, service.store.devices.get(device))
+    return _view(service, service.store.fleet.devices.get(device))
 
 
 @router.put("/segments/{name}")
@@ -141,24 +141,24 @@ def put_segment(service: TheService, name: NameText, selector: SelectorText) -> 
         raise Invalid(str(error)) from None
     except ValueError:
         raise Invalid(f"'{name}' is no name: small letters, digits, '-' and '_', at most 64") from None
-    service.store.devices.put_segment(segment)
+    service.store.fleet.segments.put(segment)
     return _segment(service, segment)
 
 
 @router.get("/segments")
 def list_segments(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[SegmentView]:
     """Saved segments."""
-    return page(service.store.devices.segments(), lambda s: s.name, lambda s: _segment(service, s), limit, cursor)
+    return page(service.store.fleet.segments.all(), lambda s: s.name, lambda s: _segment(service, s), limit, cursor)
 
 
 @router.get("/segments/{name}", responses=problems(404))
 def get_segment(service: TheService, name: str) -> SegmentView:
     """One segment."""
-    return _segment(service, service.store.devices.segment(name))
+    return _segment(service, service.store.fleet.segments.get(name))
 
 
 def _segment(service: TheService, segment: SegmentRecord) -> SegmentView:
-    devices = select(service.store, service.catalogue, segment.selector)
+    devices = select(service.store.fleet, service.catalogue, segment.selector)
     return SegmentView(**segment.model_dump(), devices=len(devices))
 
 

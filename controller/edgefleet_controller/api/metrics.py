@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.service import Service
+from edgefleet_controller.store.contract.devices import DeviceGroup, ModelGroup
 
 router = APIRouter(tags=["metrics"])
 
@@ -37,22 +38,21 @@ class Fleet(Collector):
         yield from self._service.conductor.tick_seconds.collect()
 
     def _of_the_fleet(self) -> Iterator[Metric]:
-        store = self._service.store
-        columns = ("status", "online", "region", "hardware", "link")
-        devices = GaugeMetricFamily("edgefleet_devices", "Devices that have reported.", labels=columns)
-        for values, count in store.devices.count_devices():
-            devices.add_metric(values, count)
+        fleet = self._service.store.fleet
+        text = "Devices that have reported."
+        devices = GaugeMetricFamily("edgefleet_devices", text, labels=DeviceGroup._fields)
+        for device_group, count in fleet.devices.count_devices().items():
+            devices.add_metric(device_group, count)
         yield devices
         text = "Device ids under which two agents report in turn."
-        yield GaugeMetricFamily("edgefleet_device_conflicts", text, store.conflicts.count())
-        columns = ("model", "version", "variant", "hardware", "phase")
+        yield GaugeMetricFamily("edgefleet_device_conflicts", text, fleet.conflicts.count())
         text = "Accepted devices by what they are committed to and the phase of their last attempt; empty for none."
-        answering = GaugeMetricFamily("edgefleet_device_models", text, labels=columns)
-        for values, count in store.devices.count_models():
-            answering.add_metric(values, count)
+        answering = GaugeMetricFamily("edgefleet_device_models", text, labels=ModelGroup._fields)
+        for model_group, count in fleet.devices.count_models().items():
+            answering.add_metric(model_group, count)
         yield answering
         rollouts = GaugeMetricFamily("edgefleet_rollouts", "Rollouts by state.", labels=("state",))
-        for state, count in sorted(Counter(rollout.state for rollout in store.rollouts.all()).items()):
+        for state, count in sorted(Counter(rollout.state for rollout in fleet.rollouts.all()).items()):
             rollouts.add_metric((state,), count)
         yield rollouts
 
@@ -73,7 +73,7 @@ class Fleet(Collector):
         yield CounterMetricFamily("edgefleet_newer_phases", text, counts["newer_phases"])
         yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows taken.", counts["windows"])
         text = "Telemetry windows that a device no longer had when we missed them."
-        yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.lost())
+        yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.windows.lost())
         sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by channel.", labels=("channel",))
         for channel, size_bytes in sorted(service.delivery.delivered_bytes().items()):
             sent.add_metric((channel,), size_bytes)

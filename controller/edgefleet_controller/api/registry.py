@@ -30,30 +30,30 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
         async for block in request.stream():
             await run_in_threadpool(upload.write, block)
         await run_in_threadpool(upload.finish)
-    await run_in_threadpool(take_upload, service.store, service.blobs, sha256, upload.size_bytes)
+    await run_in_threadpool(take_upload, service.store.fleet, service.blobs, sha256, upload.size_bytes)
 
 
 @router.post("/models", status_code=201, responses=problems(400, 404, 409, 413))
 def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
     service.blobs.keep(new.files.values())
-    return model_view(register_model(service.store, service.blobs, new.files))
+    return model_view(register_model(service.store.fleet, service.blobs, new.files))
 
 
 @router.get("/models")
 def list_models(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[ModelView]:
     """Registered model versions."""
-    found = service.store.registry.models()
+    found = service.store.fleet.registry.models()
     return page(found, lambda m: f"{m.name}@{m.version:09d}", model_view, limit, cursor)
 
 
 @router.get("/models/{ref}", responses=problems(404))
 def get_model(service: TheService, ref: ModelRef) -> ModelView:
     """A model version, written `fashion@1`."""
-    return model_view(service.store.registry.model(*model_ref(ref)))
+    return model_view(service.store.fleet.registry.model(*model_ref(ref)))
 
 
 @router.delete("/models/{ref}", status_code=204, responses=problems(404, 409))
 def delete_model(service: TheService, ref: ModelRef) -> None:
     """Remove a model version that no rollout in progress, no device and no build needs; its blobs go later."""
-    remove_model(service.store, *model_ref(ref))
+    remove_model(service.store.fleet, *model_ref(ref))

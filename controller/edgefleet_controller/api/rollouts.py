@@ -16,14 +16,14 @@ router = APIRouter(tags=["rollouts"])
 
 
 def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
-    store = service.store.rollouts
+    store = service.store.fleet.rollouts
     return rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
 
 
 @router.post("/rollouts/plan", responses=problems(400, 404, 409, 413))
 def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     """What starting this rollout would do now."""
-    spec, planned = plan_rollout(service.store, service.catalogue, spec)
+    spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
     waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
     return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, waves=waves)
 
@@ -32,13 +32,13 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
 def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
     service.delivery.check(spec.model, spec.version)
-    return _view(service, start_rollout(service.store, service.catalogue, spec))
+    return _view(service, start_rollout(service.store.fleet, service.catalogue, spec))
 
 
 def _ordered(service: TheService, verb: Verb, rollout: str) -> RolloutView:
     for manifest in service.conductor.order(verb, rollout):
         service.delivery.withdraw(manifest)
-    return _view(service, service.store.rollouts.get(rollout))
+    return _view(service, service.store.fleet.rollouts.get(rollout))
 
 
 @router.post("/rollouts/{rollout}/pause", responses=problems(404, 409))
@@ -68,13 +68,13 @@ def rollback(service: TheService, rollout: str) -> RolloutView:
 @router.get("/rollouts")
 def list_rollouts(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[RolloutView]:
     """All rollouts, the oldest first."""
-    return page(service.store.rollouts.all(), lambda r: r.id, lambda r: _view(service, r), limit, cursor)
+    return page(service.store.fleet.rollouts.all(), lambda r: r.id, lambda r: _view(service, r), limit, cursor)
 
 
 @router.get("/rollouts/{rollout}", responses=problems(404))
 def get_rollout(service: TheService, rollout: str) -> RolloutView:
     """One rollout, wave by wave."""
-    return _view(service, service.store.rollouts.get(rollout))
+    return _view(service, service.store.fleet.rollouts.get(rollout))
 
 
 @router.get("/rollouts/{rollout}/executions", responses=problems(404))
@@ -82,7 +82,7 @@ def list_executions(
     service: TheService, rollout: str, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ExecutionRecord]:
     """The devices of a rollout, each with its phase."""
-    store = service.store.rollouts
+    store = service.store.fleet.rollouts
     store.get(rollout)
     found = store.page_of_executions(rollout, after=cursor or "", at_most=limit + 1)
     return page(found, lambda e: e.device, lambda e: e, limit, cursor)

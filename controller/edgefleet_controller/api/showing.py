@@ -10,7 +10,7 @@ from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
 from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
-from edgefleet_controller.store.merging import Aggregate
+from edgefleet_controller.store.contract.aggregates import Aggregate
 from edgefleet_profiles.parts import CHUNK_BYTES
 from edgefleet_protocol.counters import COUNTS
 

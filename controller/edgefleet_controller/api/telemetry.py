@@ -16,14 +16,8 @@ from edgefleet_controller.api.showing import telemetry_view
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.service import Service
-from edgefleet_controller.store.merging import (
-    DAY_MS,
-    FOREVER_MS,
-    Aggregate,
-    Origin,
-    Question,
-    floor,
-)
+from edgefleet_controller.store.contract.aggregates import FOREVER_MS, Aggregate, Origin, Question
+from edgefleet_controller.store.contract.rollups import DAY_MS, floor
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.names import NAME_PATTERN
 from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
@@ -77,22 +71,22 @@ def telemetry(
         items=found.items,
         next=found.next,
         reads="windows" if question.windows_only else "windows and roll-ups",
-        windows_from_ms=service.store.telemetry.windows_from_ms(),
+        windows_from_ms=service.store.telemetry.aggregates.windows_from_ms(),
     )
 
 
 def _answer(service: Service, question: Question, limit: int, cursor: str | None) -> list[Aggregate]:
     """What was asked; over time only as much of it as the page after the cursor shows, which is ordered by time."""
-    store = service.store.telemetry
+    aggregates = service.store.telemetry.aggregates
     if question.bucket == "none":
-        return store.answer(question)
-    first_ms, last_ms = store.extent()
+        return aggregates.answer(question)
+    first_ms, last_ms = aggregates.extent()
     shown_ms = int(cursor[:15]) if cursor and re.match("[0-9]{15}", cursor) else 0
     since_ms, until_ms = max(question.since_ms, floor(first_ms, DAY_MS), shown_ms), min(question.until_ms, last_ms + 1)
     found: list[Aggregate] = []
     while since_ms < until_ms and len(found) <= limit:
         piece_ms = min(floor(since_ms, DAY_MS) + _PIECE_MS[question.bucket], until_ms)
-        answered = store.answer(replace(question, since_ms=since_ms, until_ms=piece_ms))
+        answered = aggregates.answer(replace(question, since_ms=since_ms, until_ms=piece_ms))
         found += [aggregate for aggregate in answered if cursor is None or aggregate.key > cursor]
         since_ms = piece_ms
     return found
@@ -132,12 +126,12 @@ class Scope:
         if all(requirement.key in PROFILE_LABELS for requirement in selector.requirements):
             return lambda source: self._matches(selector, source)
         self.by_device = True
-        devices = {device.id for device in select(self._service.store, self._service.catalogue, text)}
+        devices = {device.id for device in select(self._service.store.fleet, self._service.catalogue, text)}
         return lambda source: source.device in devices
 
     def segments(self) -> Callable[[Origin], tuple[str, ...]]:
         """The segments that a source belongs to."""
-        saved = {s.name: self.selects(s.selector) for s in self._service.store.devices.segments()}
+        saved = {s.name: self.selects(s.selector) for s in self._service.store.fleet.segments.all()}
         return lambda source: tuple(name for name, matches in saved.items() if matches(source))
 
     def _matches(self, selector: Selector, source: Origin) -> bool:

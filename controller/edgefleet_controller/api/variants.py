@@ -23,7 +23,7 @@ def list_variants(
     service: TheService, model: ModelRef | None = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[VariantView]:
     """Variants, of one model version or of all."""
-    registry = service.store.registry
+    registry = service.store.fleet.registry
     if model is None:
         found = registry.variants()
     else:
@@ -41,12 +41,12 @@ def get_variant(service: TheService, variant: str) -> VariantView:
 @router.post("/variants/{variant}/rebuilds", status_code=202, responses=problems(404, 409))
 def start_rebuild(service: TheService, variant: str) -> OperationRecord:
     """Make a variant again from its lineage, without a cache, and compare: see the result of the operation."""
-    original = find_original(service.store, service.blobs, _variant(service, variant))
+    original = find_original(service.store.fleet, service.blobs, _variant(service, variant))
     return service.operations.rebuild(original)
 
 
 def _variant(service: Service, variant: str) -> VariantRecord:
-    found = next((v for v in service.store.registry.variants() if v.id == variant), None)
+    found = next((v for v in service.store.fleet.registry.variants() if v.id == variant), None)
     if found is None:
         raise NotFound(f"no variant {variant}")
     return found

@@ -37,7 +37,7 @@ class DesiredPublisher:
             some, left = left[:TOLD_AT_ONCE], left[TOLD_AT_ONCE:]
             # One thread at a time: nobody may say what it read before another has changed and said it.
             with self._speaking:
-                records = self._only_what_agents_can_do(self._store.devices.desired_by(some))
+                records = self._only_what_agents_can_do(self._store.fleet.desired.of_each(some))
                 for device in some:
                     state = desired_state(records.get(device, ()))
                     self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
@@ -47,10 +47,10 @@ class DesiredPublisher:
         self, records: Mapping[str, Sequence[DesiredRecord]]
     ) -> dict[str, list[DesiredRecord]]:
         """Leave out manifests that need what a device's agent lacks: it goes on with what it has."""
-        needs = self._store.registry.needs({r.manifest for of_device in records.values() for r in of_device})
+        needs = self._store.fleet.registry.needs({r.manifest for of_device in records.values() for r in of_device})
         if not needs:
             return {device: list(of_device) for device, of_device in records.items()}
-        features = {member.id: member.features for member in self._store.members.some(records)}
+        features = {member.id: member.features for member in self._store.fleet.members.some(records)}
         return {
             device: [r for r in of_device if not lacking(needs.get(r.manifest or "", ()), features.get(device, ()))]
             for device, of_device in records.items()
@@ -67,11 +67,11 @@ class DesiredPublisher:
 
     def correct(self, device: str) -> None:
         """Tell a device that reported an older snapshot than we have how far its incarnation has come."""
-        known = self._store.devices.find(device)
+        known = self._store.fleet.devices.find(device)
         if known is None:
             return
         said = known.reported
-        through = self._store.telemetry.through(device, said.incarnation)
+        through = self._store.telemetry.windows.through(device, said.incarnation)
         acked = Acked(incarnation=said.incarnation, through=through, boot=said.boot, report=said.report)
         self._bus.publish(topics.acked(device), encode(acked))
 

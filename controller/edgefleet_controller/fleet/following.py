@@ -9,14 +9,14 @@ def follow_up(store: Store) -> None:
     Within telemetry's transaction: of two threads that do this at once the second one finds nothing left, or what the
     first one did, and nothing that came since.
     """
-    if not store.follow_ups.all():
+    if not store.fleet.follow_ups.all():
         return
     with store.telemetry.transaction():
-        owed = store.follow_ups.all()
+        owed = store.fleet.follow_ups.all()
         for one in owed:
             match one.what:
                 case "remove":
-                    store.telemetry.forget(one.device)
+                    store.telemetry.windows.remove(one.device)
                 case "unplace":
-                    store.telemetry.forget_place(one.device, one.since_ms)
-    store.follow_ups.done(owed)
+                    store.telemetry.windows.unplace(one.device, one.since_ms)
+    store.fleet.follow_ups.done(owed)

@@ -3,7 +3,7 @@
 import logging
 
 from edgefleet_controller.fleet.conflict import alternates, is_over, told
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 
 log = logging.getLogger(__name__)
 
@@ -12,17 +12,17 @@ class Identities:
     """Told of every report before it is kept; the caller owns the transaction.
 
     Args:
-        store: where it is kept.
+        fleet: where it is kept.
         window_s: who is heard again within it after another was heard is in conflict; one that only a single
             incarnation is heard of for as long is no longer.
     """
 
-    def __init__(self, store: Store, window_s: float) -> None:
-        self._store, self._window_ms = store, round(window_s * 1000)
+    def __init__(self, fleet: FleetStore, window_s: float) -> None:
+        self._fleet, self._window_ms = fleet, round(window_s * 1000)
 
     def hear(self, device: str, incarnation: str, now: int) -> None:
         """Note who reports under a device id."""
-        conflicts = self._store.conflicts
+        conflicts = self._fleet.conflicts
         current = conflicts.current(device)
         if current is None:
             return
@@ -38,13 +38,13 @@ class Identities:
             conflicts.keep(device, current, forget_before_ms=now - self._window_ms)
 
     def _begin(self, device: str, words: str, now: int) -> None:
-        self._store.conflicts.begin(device, words, now)
+        self._fleet.conflicts.begin(device, words, now)
         # What both measured since the first change is nobody's: no gate may count it for a profile.
-        self._store.follow_ups.unplace(device, now - self._window_ms)
-        self._store.rollouts.note(now, "conflict", device, words)
+        self._fleet.follow_ups.unplace(device, now - self._window_ms)
+        self._fleet.audit.note(now, "conflict", device, words)
         log.warning("%s is in conflict: %s", device, words)
 
     def _end(self, device: str, now: int) -> None:
-        self._store.conflicts.end(device)
-        self._store.rollouts.note(now, "conflict over", device)
+        self._fleet.conflicts.end(device)
+        self._fleet.audit.note(now, "conflict over", device)
         log.info("%s is no longer in conflict", device)

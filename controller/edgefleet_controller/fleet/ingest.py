@@ -17,7 +17,7 @@ from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_controller.trouble import log_failure
 from edgefleet_protocol import latency, topics
 from edgefleet_protocol.errors import ProtocolError
@@ -77,7 +77,11 @@ class Ingest:
         self._thread = threading.Thread(target=self._run, name="writer")
         self.counts: Counter[str] = Counter()
         self._reports = Reports(
-            store, Identities(store, conflict_s), self.counts, accept_all=accept_all, max_pending=max_pending
+            store.fleet,
+            Identities(store.fleet, conflict_s),
+            self.counts,
+            accept_all=accept_all,
+            max_pending=max_pending,
         )
         self.set_aside: deque[SetAside] = deque(maxlen=50)
 
@@ -146,7 +150,7 @@ class Ingest:
         told: list[ToldWindow] = []
         reports: dict[str, ReportedState] = {}
         to_tell: set[str] = set()
-        with self._store.rollouts.transaction():
+        with self._store.fleet.transaction():
             for topic, data in batch:
                 try:
                     sender = topics.parse_up(topic)
@@ -171,7 +175,7 @@ class Ingest:
             # Within the transaction: who is removed meanwhile is no longer there, or its removal waits for us.
             with self._store.telemetry.transaction():
                 windows = self._of_the_fleet(told, now)
-                stored = self._store.telemetry.put(windows) if windows else {}
+                stored = self._store.telemetry.windows.put(windows) if windows else {}
         except Exception as error:
             # The reports are committed, and whoever must be told because of them is.
             log_failure(log, error, f"{len(told)} windows were not stored")
@@ -199,7 +203,7 @@ class Ingest:
     def _take_reports(self, reports: dict[str, ReportedState], now: int, to_tell: set[str]) -> None:
         """Take the reports that have gathered, all at once, or one by one where that shows a fault of ours."""
         try:
-            with self._store.rollouts.transaction():
+            with self._store.fleet.transaction():
                 taken = [self._reports.take(reports, now)] if reports else []
         except StoreError:
             raise
@@ -207,7 +211,7 @@ class Ingest:
             taken = []
             for device, reported in reports.items():
                 try:
-                    with self._store.rollouts.transaction():
+                    with self._store.fleet.transaction():
                         taken.append(self._reports.take({device: reported}, now))
                 except Exception as error:
                     self._set_aside_for(topics.up(device, "reported"), error)
@@ -223,7 +227,7 @@ class Ingest:
         match sender.kind:
             case "presence":
                 presence = decode(Presence, data)
-                self._store.devices.put_presence(device, presence.incarnation, presence.online, now)
+                self._store.fleet.devices.put_presence(device, presence.incarnation, presence.online, now)
             case "telemetry":
                 window = decode(TelemetryWindow, data)
                 if window.latency is not None:
@@ -231,14 +235,14 @@ class Ingest:
                 told.append((device, window))
             case "want":
                 request = decode(ChunkRequest, data)
-                if self._store.devices.admission(device) is None:
+                if self._store.fleet.devices.admission(device) is None:
                     self.counts["of_pending"] += 1
                 else:
                     self._want(request)
 
     def _of_the_fleet(self, told: list[ToldWindow], now: int) -> list[StoredWindow]:
         """Windows of devices that belong to the fleet; the others are counted and left alone."""
-        senders = self._store.devices.senders({device for device, _ in told}) if told else {}
+        senders = self._store.fleet.devices.senders({device for device, _ in told}) if told else {}
         windows = [StoredWindow(device, window, senders[device], now) for device, window in told if device in senders]
         self.counts["of_pending"] += len(told) - len(windows)
         return windows

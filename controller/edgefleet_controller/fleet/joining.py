@@ -11,7 +11,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore, Store
 from edgefleet_controller.trouble import log_failure
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError
@@ -23,11 +23,11 @@ PASSWORD_FILE = "edgefleet.password"  # noqa: S105 - the name of a file
 CA_FILE = "edgefleet-ca.pem"
 
 
-def add_device(store: Store, catalogue: Catalogue, profile: str, device: str | None) -> tuple[str, DeviceProfile]:
+def add_device(fleet: FleetStore, catalogue: Catalogue, profile: str, device: str | None) -> tuple[str, DeviceProfile]:
     """Take a device into the fleet before, or after, it reports for the first time.
 
     Args:
-        store: where it is kept.
+        fleet: where it is kept.
         catalogue: where the profile's parts are looked up.
         profile: `eu/rpi4/lte`.
         device: its id; None makes one.
@@ -44,29 +44,29 @@ def add_device(store: Store, catalogue: Catalogue, profile: str, device: str | N
     except ProfileError as error:
         raise Invalid(str(error)) from None
     name = device or f"{found.hardware.name}-{secrets.token_hex(3)}"
-    with store.rollouts.transaction():
-        known = store.devices.admission(name)
+    with fleet.transaction():
+        known = fleet.devices.admission(name)
         if known and known.profile not in (None, profile):
             raise Refused(f"{name} was added as {known.profile}: choose another id, or remove that device first")
         now = now_ms()
-        store.devices.admit(known or AdmissionRecord(device=name, profile=profile, accepted_ms=now))
+        fleet.devices.admit(known or AdmissionRecord(device=name, profile=profile, accepted_ms=now))
         if known is None:
-            store.rollouts.note(now, "device added", name, profile)
+            fleet.audit.note(now, "device added", name, profile)
     return name, found
 
 
-def accept_device(store: Store, device: str) -> DeviceRecord:
+def accept_device(fleet: FleetStore, device: str) -> DeviceRecord:
     """Take a pending device into the fleet; one that belongs to it already stays as it is.
 
     Raises:
         NotFound: it never reported.
     """
-    with store.rollouts.transaction():
-        if store.devices.get(device).status == "pending":
+    with fleet.transaction():
+        if fleet.devices.get(device).status == "pending":
             now = now_ms()
-            store.devices.admit(AdmissionRecord(device=device, accepted_ms=now))
-            store.rollouts.note(now, "device accepted", device)
-        return store.devices.get(device)
+            fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=now))
+            fleet.audit.note(now, "device accepted", device)
+        return fleet.devices.get(device)
 
 
 def forget_device(store: Store, desired: DesiredPublisher, device: str) -> None:
@@ -76,11 +76,11 @@ def forget_device(store: Store, desired: DesiredPublisher, device: str) -> None:
         NotFound: it was never added and never reported.
     """
     now = now_ms()
-    with store.rollouts.transaction():
-        if not store.devices.forget(device, now):
+    with store.fleet.transaction():
+        if not store.fleet.devices.forget(device, now):
             raise NotFound(f"no device {device} was added or has reported")
-        store.follow_ups.remove(device)
-        store.rollouts.note(now, "device removed", device)
+        store.fleet.follow_ups.remove(device)
+        store.fleet.audit.note(now, "device removed", device)
         # Before COMMIT: a kill in between leaves a device that is told again, not one that nobody can remove.
         desired.forget(device)
         reach("device_removed")

@@ -12,9 +12,9 @@ from edgefleet_controller.fleet.desired_publisher import must_be_told
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
 from edgefleet_controller.rollouts.superseding import after_another
-from edgefleet_controller.store import Store
-from edgefleet_controller.store.devices import KnownSender
-from edgefleet_controller.store.rollouts import Said
+from edgefleet_controller.store import FleetStore
+from edgefleet_controller.store.contract.devices import KnownSender
+from edgefleet_controller.store.contract.rollouts import Said
 from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
 
@@ -34,7 +34,7 @@ class Reports:
     """Keeps snapshots and moves executions; the caller owns the transaction.
 
     Args:
-        store: where both are kept.
+        fleet: where both are kept.
         identities: told of every device whose incarnation is not the one that reported last.
         accept_all: whether every device belongs to the fleet that reports.
         max_pending: how many may wait to be accepted.
@@ -42,14 +42,14 @@ class Reports:
     """
 
     def __init__(
-        self, store: Store, identities: Identities, counts: Counter[str], *, accept_all: bool, max_pending: int
+        self, fleet: FleetStore, identities: Identities, counts: Counter[str], *, accept_all: bool, max_pending: int
     ) -> None:
-        self._store, self._identities, self._counts = store, identities, counts
+        self._fleet, self._identities, self._counts = fleet, identities, counts
         self._accept_all, self._max_pending = accept_all, max_pending
 
     def take(self, reports: Mapping[str, ReportedState], now: int) -> TakenReports:
         """Take one snapshot of each of these devices."""
-        devices = self._store.devices
+        devices = self._fleet.devices
         taken, new = TakenReports(), dict(reports)
         known = devices.standings(reports)
         accepted = self._admit(known, taken, now)
@@ -65,7 +65,7 @@ class Reports:
         devices.put_reports(new, now)
         ours = {device: reported for device, reported in new.items() if device in accepted}
         self._move(ours, now)
-        asked = devices.desired_by(ours)
+        asked = self._fleet.desired.of_each(ours)
         taken.to_tell = {device for device, reported in ours.items() if must_be_told(asked.get(device, ()), reported)}
         for _ in ours:
             reach("report_taken")
@@ -73,7 +73,7 @@ class Reports:
 
     def _admit(self, known: Mapping[str, KnownSender], taken: TakenReports, now: int) -> set[str]:
         """Who of them belongs to the fleet; a stranger for whom there is no room is refused."""
-        devices = self._store.devices
+        devices = self._fleet.devices
         outside = [device for device, standing in known.items() if not standing.accepted]
         if self._accept_all:
             for device in outside:
@@ -90,18 +90,18 @@ class Reports:
         said: list[Said] = []
         for device, reported in reports.items():
             for name, model in reported.models.items():
-                said.append((device, name, model.attempt.rollout if model.attempt else None))
+                said.append(Said(device, name, model.attempt.rollout if model.attempt else None))
                 if model.newer_phase:
                     self._counts["newer_phases"] += 1
                     log.warning("%s is in a phase that only a newer agent knows: %s", device, model.newer_phase)
-        found = self._store.rollouts.concerned(said)
+        found = self._fleet.rollouts.concerned(said)
         changed = [
             new
             for (device, name), executions in found.items()
             for old, new in _changed(executions, reports[device].models[name], now)
             if _is_news(old, new)
         ]
-        self._store.rollouts.put_executions(changed)
+        self._fleet.rollouts.put_executions(changed)
 
 
 def _changed(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.rollouts.matching import Matcher
-from edgefleet_controller.store import Store
-from edgefleet_controller.store.members import Member
+from edgefleet_controller.store import FleetStore
+from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
 
 READ_AT_ONCE = 1000
@@ -19,7 +19,7 @@ def labels(device: DeviceRecord, catalogue: Catalogue) -> Mapping[str, str]:
 
 
 def select(
-    store: Store,
+    fleet: FleetStore,
     catalogue: Catalogue,
     selector: str,
     status: DeviceStatus | None = "accepted",
@@ -30,7 +30,7 @@ def select(
     """The devices that a selector matches, by id.
 
     Args:
-        store: the fleet.
+        fleet: the fleet.
         catalogue: what follows from a profile.
         selector: which devices.
         status: only of this status; None for any.
@@ -42,10 +42,10 @@ def select(
     """
     matches = Matcher(catalogue, selector).matches
     if at_most is None:
-        return [device for device in store.members.all(status=status, after=after) if matches(device)]
+        return [device for device in fleet.members.all(status=status, after=after) if matches(device)]
     found: list[Member] = []
     while len(found) < at_most:
-        read = store.members.all(status=status, after=after, at_most=READ_AT_ONCE)
+        read = fleet.members.all(status=status, after=after, at_most=READ_AT_ONCE)
         found += [device for device in read if matches(device)]
         if len(read) < READ_AT_ONCE:
             break

@@ -9,7 +9,7 @@ from edgefleet_contract.card import ModelCard
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.models.needs import candidate
 from edgefleet_controller.records import ModelRecord, VariantRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.parts import Link
 from edgefleet_profiles.profile import DeviceProfile, constraints_for
 
@@ -22,13 +22,13 @@ class Explained:
     made_for_others: dict[str, str]
 
 
-def explain_choice(store: Store, model: ModelRecord, profile: DeviceProfile) -> Explained:
+def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile) -> Explained:
     """Explain what `profile` gets of `model`, whether or not it was compressed for this profile.
 
     Raises:
         Refused: the model has no variants yet.
     """
-    variants = store.registry.variants(model.name, model.version)
+    variants = fleet.registry.variants(model.name, model.version)
     if not variants:
         raise Refused(f"{model.ref} has no variants yet: `edgefleet compress {model.ref}` builds them")
     instruction_set = profile.device_class.instruction_set

@@ -21,7 +21,7 @@ from edgefleet_controller.models.needs import needs_of
 from edgefleet_controller.models.rebuild import Original, rebuild
 from edgefleet_controller.models.workshop import Folders, Workshop
 from edgefleet_controller.records import ModelRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_controller.trouble import why_unavailable
 from edgefleet_profiles.profile import DeviceProfile
 
@@ -35,17 +35,17 @@ Result = BuildResult | RebuildResult
 class Operations:
     """The operations that compress models, one after the other."""
 
-    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
-        self._store = store
+    def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
+        self._fleet = fleet
         self._folders = folders
-        self._shop = Workshop(store, blobs, folders, workers)
+        self._shop = Workshop(fleet, blobs, folders, workers)
         self._queue = ThreadPoolExecutor(max_workers=1, thread_name_prefix="builder")
         self.searches = folders.searches
 
     def start(self) -> None:
         """Mark what a former process left unfinished; its finished steps are in the cache."""
         shutil.rmtree(self._folders.work, ignore_errors=True)
-        for operation in self._store.registry.operations():
+        for operation in self._fleet.operations.all():
             if operation.state == "running":
                 self._close(operation, error="the controller was restarted: start it again, finished steps are kept")
 
@@ -77,7 +77,7 @@ class Operations:
     def _begin(self, kind: str, model: ModelRecord, work: Callable[[OperationRecord], Result]) -> OperationRecord:
         now = now_ms()
         operation = OperationRecord(id=new_id(), kind=kind, target=model.ref, created_ms=now, changed_ms=now)
-        self._store.registry.put_operation(operation)
+        self._fleet.operations.put(operation)
         reach("operation_accepted")
         self._queue.submit(self._run, operation, work)
         return operation
@@ -110,9 +110,9 @@ class Operations:
                     raise
 
     def _close(self, operation: OperationRecord, *, result: Result | None = None, error: str | None = None) -> None:
-        latest = self._store.registry.operation(operation.id)
+        latest = self._fleet.operations.get(operation.id)
         changes = {"state": "failed" if error else "succeeded", "result": result, "error": error}
-        self._store.registry.put_operation(latest.model_copy(update={**changes, "changed_ms": now_ms()}))
+        self._fleet.operations.put(latest.model_copy(update={**changes, "changed_ms": now_ms()}))
         reach("operation_closed")
 
 

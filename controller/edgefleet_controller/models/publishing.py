@@ -8,7 +8,7 @@ from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ModelRecord, VariantRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
 from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress
@@ -22,14 +22,14 @@ MAX_DIFFERENCE = 0.25
 class Publisher:
     """Puts variants where devices can ask for them."""
 
-    def __init__(self, store: Store, blobs: BlobFolder) -> None:
-        self._store = store
+    def __init__(self, fleet: FleetStore, blobs: BlobFolder) -> None:
+        self._fleet = fleet
         self._blobs = blobs
 
     def deliver(self, data: bytes) -> BlobRef:
         """Make `data` a blob that devices may ask for."""
         name = self._blobs.put(data)
-        self._store.registry.put_blob(name, len(data), deliverable=True)
+        self._fleet.registry.put_blob(name, len(data), deliverable=True)
         return BlobRef(sha256=name, size_bytes=len(data))
 
     def publish(

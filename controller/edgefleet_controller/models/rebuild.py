@@ -17,7 +17,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, VariantRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.encoding import compress
 from edgefleet_protocol.errors import ProtocolError
@@ -42,13 +42,13 @@ class Original:
     former: Path | None
 
 
-def find_original(store: Store, blobs: BlobFolder, variant: VariantRecord) -> Original:
+def find_original(fleet: FleetStore, blobs: BlobFolder, variant: VariantRecord) -> Original:
     """What there is of a variant.
 
     Raises:
         Refused: its lineage was not recorded, is no recipe any more, or what it was made from is not there.
     """
-    model = store.registry.model(variant.model, variant.version)
+    model = fleet.registry.model(variant.model, variant.version)
     again = f"compress {model.ref} again"
     if variant.lineage is None:
         raise Refused(f"variant {variant.id} was built before lineages were kept: {again}")

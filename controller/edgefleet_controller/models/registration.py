@@ -11,33 +11,33 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import Invalid, Refused, StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ModelRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 
 
-def take_upload(store: Store, blobs: BlobFolder, name: str, size_bytes: int) -> None:
+def take_upload(fleet: FleetStore, blobs: BlobFolder, name: str, size_bytes: int) -> None:
     """Write down a file that was uploaded; one that cannot be written down is gone again, and its room with it.
 
     Args:
-        store: where it is written down.
+        fleet: where it is written down.
         blobs: where it lies.
         name: its sha256.
         size_bytes: how large it is.
     """
     lies_since_ms = blobs.since_ms(name)
     try:
-        store.registry.put_blob(name, size_bytes, deliverable=False)
+        fleet.registry.put_blob(name, size_bytes, deliverable=False)
     except StoreError:
         # It stays where somebody else has written it down, or has put it since.
-        if not store.registry.knows_blob(name):
+        if not fleet.registry.knows_blob(name):
             blobs.remove(name, lies_since_ms + 1, lambda _: None)
         raise
 
 
-def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) -> ModelRecord:
+def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str]) -> ModelRecord:
     """Register a model version from the digests of its files.
 
     Args:
-        store: where to keep it.
+        fleet: where to keep it.
         blobs: where its files lie.
         files: the sha256 of each file, by its name in the model's folder; model.toml is one of them.
 
@@ -58,7 +58,7 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
         raise Invalid(str(error)) from None
     reach("model_checked")
     wanted = {CARD_FILE: files[CARD_FILE], **card.files}
-    known = store.registry.find_model(card.name, card.version)
+    known = fleet.registry.find_model(card.name, card.version)
     if known:
         if known.files != wanted:
             raise Refused(f"{known.ref} is registered with other files: raise the version in {CARD_FILE}")
@@ -70,6 +70,6 @@ def register_model(store: Store, blobs: BlobFolder, files: Mapping[str, str]) ->
         card=card.model_dump(mode="json"),
         created_ms=now_ms(),
     )
-    store.registry.put_model(model)
+    fleet.registry.put_model(model)
     reach("model_registered")
     return model

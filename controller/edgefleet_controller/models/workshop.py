@@ -18,7 +18,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.models.needs import choose_for
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, VariantRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_protocol.manifest import BlobRef
 
@@ -35,12 +35,12 @@ class Folders:
 class Workshop:
     """Store, blobs and workers, as one operation uses them."""
 
-    def __init__(self, store: Store, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
+    def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
         self.folders = folders
         self.workers = workers
-        self.publisher = Publisher(store, blobs)
+        self.publisher = Publisher(fleet, blobs)
         self.stopped = threading.Event()
-        self._store = store
+        self._fleet = fleet
         self._blobs = blobs
 
     def files(self, model: ModelRecord) -> ModelFiles:
@@ -65,13 +65,13 @@ class Workshop:
     ) -> None:
         """Choose among what was built now and before, and publish both together."""
         table = ModelCard.model_validate(model.card).constraints
-        known = {v.id: v for v in [*self._store.registry.variants(model.name, model.version), *variants]}
+        known = {v.id: v for v in [*self._fleet.registry.variants(model.name, model.version), *variants]}
         choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
-        self._store.registry.put_variants(list(variants), choices)
+        self._fleet.registry.put_variants(list(variants), choices)
         reach("variants_published")
 
     def show(self, operation: OperationRecord, progress: list[BuildProgress]) -> None:
         """Write down how far an operation is."""
         changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
         with contextlib.suppress(StoreError):  # how far it is, is no reason to give it up
-            self._store.registry.put_operation(changed)
+            self._fleet.operations.put(changed)

@@ -29,7 +29,7 @@ from edgefleet_controller.rollouts.rollout import (
     advance,
 )
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.evidence import Compared, Gathering
+from edgefleet_controller.store.contract.evidence import Compared, Gathering
 from edgefleet_controller.trouble import log_failure
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Conductor:
         self._store = store
         self._tell = tell
         self._joiners = joiners
-        self._directions = Directions(store)
+        self._directions = Directions(store.fleet)
         self._gathered: dict[str, Gathering] = {}
         self._in_conflict: frozenset[str] = frozenset()
         self._tick_s = tick_s
@@ -108,8 +108,8 @@ class Conductor:
         """
         now = now_ms()
         with self._turn(rollout_id):
-            rollout = self._store.rollouts.get(rollout_id)
-            executions = self._store.rollouts.live.of(rollout_id)
+            rollout = self._store.fleet.rollouts.get(rollout_id)
+            executions = self._store.fleet.rollouts.live.of(rollout_id)
             decisions = orders.decide(verb, rollout, executions)
             to_tell = self._carry_out(rollout, decisions, now)
             reach("order_written", verb)
@@ -121,7 +121,7 @@ class Conductor:
     def halt(self, rollout_id: str, reason: str) -> None:
         """Pause a rollout that cannot go on, for a reason of the controller's own."""
         with self._turn(rollout_id):
-            rollout = self._store.rollouts.get(rollout_id)
+            rollout = self._store.fleet.rollouts.get(rollout_id)
             if rollout.state == "running":
                 self._carry_out(rollout, [MoveRollout("paused", reason)], now_ms())
 
@@ -130,8 +130,8 @@ class Conductor:
         reach("tick_begun")
         was_deaf = self._listening_since_ms is None
         self._listening_since_ms = self._own_silence.at(now, self._connected())
-        with self._store.rollouts.transaction():
-            active = self._store.rollouts.all(*ACTIVE)
+        with self._store.fleet.transaction():
+            active = self._store.fleet.rollouts.all(*ACTIVE)
             self._forget_all_but({rollout.id for rollout in active})
             self._regard_conflicts()
         if was_deaf and self._listening_since_ms is not None:
@@ -149,7 +149,7 @@ class Conductor:
         Everything else that was not said heals by itself: it is a generation that the device's report is behind.
         """
         for rollout_id in paused:
-            executions = self._store.rollouts.live.of(rollout_id)
+            executions = self._store.fleet.rollouts.live.of(rollout_id)
             self._tell([e.device for e in executions if e.directive == "stage" and e.phase == "staged"])
 
     def _move(self, rollout: RolloutRecord, now: int, at_most: int) -> None:
@@ -158,8 +158,8 @@ class Conductor:
         rollout_id = rollout.id
         with self._turn(rollout_id):
             reach("turn_begun")
-            rollout = self._store.rollouts.get(rollout_id)
-            executions = self._store.rollouts.live.of(rollout_id)
+            rollout = self._store.fleet.rollouts.get(rollout_id)
+            executions = self._store.fleet.rollouts.live.of(rollout_id)
             executions += self._joined(rollout)
             decisions = advance(rollout, executions, now, findings, self._listening_since_ms)[:at_most]
             if decisions:
@@ -175,25 +175,25 @@ class Conductor:
     def _turn(self, rollout_id: str) -> Iterator[None]:
         """One transaction; when it fails, what was learnt of the rollout in it is forgotten with it."""
         try:
-            with self._store.rollouts.transaction():
+            with self._store.fleet.transaction():
                 yield
         except (NotFound, Refused):
             raise  # said before anything was written
         except BaseException:
-            self._store.rollouts.live.drop(rollout_id)
+            self._store.fleet.rollouts.live.drop(rollout_id)
             self._joiners.drop(rollout_id)
             raise
 
     def _forget_all_but(self, active: set[str]) -> None:
-        self._store.rollouts.live.keep_only(active)
+        self._store.fleet.rollouts.live.keep_only(active)
         for rollout_id in self._gathered.keys() - active:
             del self._gathered[rollout_id]
 
     def _regard_conflicts(self) -> None:
         """Gather anew once a device is found in conflict: what it measured before has become nobody's."""
-        if self._store.follow_ups.all():
+        if self._store.fleet.follow_ups.all():
             return  # not yet in telemetry: at the next tick
-        in_conflict = frozenset(self._store.conflicts.all())
+        in_conflict = frozenset(self._store.fleet.conflicts.all())
         if in_conflict - self._in_conflict:
             self._gathered.clear()
         self._in_conflict = in_conflict
@@ -213,7 +213,7 @@ class Conductor:
         if rollout.state != "running":
             return []
         joined = self._joiners.look(rollout)
-        self._store.rollouts.put_executions(joined)
+        self._store.fleet.rollouts.put_executions(joined)
         if joined:
             reach("joined")
         return joined
@@ -222,12 +222,12 @@ class Conductor:
         """How the new variant behaves on the profiles where it answers; read before the turn, so that nobody waits."""
         if rollout.state != "running" or not any(w.state in ("activating", "soaking") for w in rollout.waves):
             return []
-        exposed = [e for e in self._store.rollouts.live.of(rollout.id) if e.exposed]
+        exposed = [e for e in self._store.fleet.rollouts.live.of(rollout.id) if e.exposed]
         if not exposed:
             return []
         if rollout.id not in self._gathered:
             since_ms = min(e.directed_ms or rollout.created_ms for e in exposed)
-            self._gathered[rollout.id] = self._store.evidence.gather(rollout.spec.model, since_ms)
+            self._gathered[rollout.id] = self._store.telemetry.evidence.gather(rollout.spec.model, since_ms)
         evidence = self._gathered[rollout.id].of(_compared(exposed))
         return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
 
@@ -241,7 +241,7 @@ class Conductor:
         for kind, alike in by_kind.items():
             self._direct(rollout, alike, now)
             reach("carried_out", kind.__name__)
-        self._store.rollouts.put(moved)
+        self._store.fleet.rollouts.put(moved)
         return [d.execution.device for d in decisions if isinstance(d, Stage | Activate | Hold | Return)]
 
     def _moved(self, rollout: RolloutRecord, decision: Decision, now: int) -> RolloutRecord:
@@ -249,10 +249,10 @@ class Conductor:
         match decision:
             case MoveRollout(state, reason):
                 rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
-                self._store.rollouts.note(now, f"rollout {state}", rollout.id, reason)
+                self._store.fleet.audit.note(now, f"rollout {state}", rollout.id, reason)
             case MoveWave(number, state, reason, evidence):
                 rollout = _with_wave(rollout, number, state, reason, evidence, now)
-                self._store.rollouts.note(now, f"wave {number} {state}", rollout.id, reason)
+                self._store.fleet.audit.note(now, f"wave {number} {state}", rollout.id, reason)
         return rollout
 
     def _direct(self, rollout: RolloutRecord, alike: Sequence[Decision], now: int) -> None:
@@ -268,7 +268,7 @@ class Conductor:
             case Return():
                 directions.send_back(rollout, [d.execution for d in alike if isinstance(d, Return)], now)
             case End():
-                self._store.rollouts.put_executions(_ended(d, now) for d in alike if isinstance(d, End))
+                self._store.fleet.rollouts.put_executions(_ended(d, now) for d in alike if isinstance(d, End))
 
 
 def _ended(decision: End, now: int) -> ExecutionRecord:

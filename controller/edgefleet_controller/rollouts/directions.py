@@ -6,8 +6,8 @@ from typing import Any
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.plan import agent_lacks
-from edgefleet_controller.store import Store
-from edgefleet_controller.store.members import Member
+from edgefleet_controller.store import FleetStore
+from edgefleet_controller.store.contract.members import Member
 from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import MAX_GENERATION
 
@@ -18,8 +18,8 @@ RETURN_TRIAL_S = 2.0
 class Directions:
     """Writes desired states and the executions that they belong to, many at a time; the caller owns the transaction."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, fleet: FleetStore) -> None:
+        self._fleet = fleet
 
     def stage(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices fetch their variant, and remember what they run until then."""
@@ -45,7 +45,7 @@ class Directions:
         """
         members = self._members(rollout, executions)
         given = self._given(rollout, executions)
-        needs = self._store.registry.needs({e.previous_manifest for e in executions})
+        needs = self._fleet.registry.needs({e.previous_manifest for e in executions})
         told: list[DesiredRecord] = []
         changed: list[ExecutionRecord] = []
         for execution in executions:
@@ -60,8 +60,8 @@ class Directions:
                 told.append(_return(rollout, execution, generation))
                 changes = {"back_generation": generation, "back_phase": "assigned", "changed_ms": now}
             changed.append(execution.model_copy(update=changes))
-        self._store.devices.put_desired(*told)
-        self._store.rollouts.put_executions(changed)
+        self._fleet.desired.put(*told)
+        self._fleet.rollouts.put_executions(changed)
 
     def _direct(
         self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], *, activate: bool, now: int
@@ -91,8 +91,8 @@ class Directions:
                 "changed_ms": now,
             }
             changed.append(execution.model_copy(update=changes))
-        self._store.devices.put_desired(*told)
-        self._store.rollouts.put_executions(changed)
+        self._fleet.desired.put(*told)
+        self._fleet.rollouts.put_executions(changed)
 
     def _able(
         self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int
@@ -101,7 +101,7 @@ class Directions:
 
         A plan has looked at this already, and an agent may have been downgraded since.
         """
-        needs = self._store.registry.needs({e.manifest for e in executions})
+        needs = self._fleet.registry.needs({e.manifest for e in executions})
         if not needs:
             return executions
         members = self._members(rollout, executions)
@@ -113,21 +113,21 @@ class Directions:
                 deferred.append(execution.model_copy(update=changes))
             else:
                 able.append(execution)
-        self._store.rollouts.put_executions(deferred)
+        self._fleet.rollouts.put_executions(deferred)
         return able
 
     def _members(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, Member]:
         """What these devices reported of the rollout's model."""
         asked = [e.device for e in executions]
-        return {m.id: m for m in self._store.members.some(asked, rollout.spec.model)} if asked else {}
+        return {m.id: m for m in self._fleet.members.some(asked, rollout.spec.model)} if asked else {}
 
     def _given(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, DesiredRecord]:
         """What these devices were last told of the rollout's model."""
         asked = [e.device for e in executions]
-        return self._store.devices.desired_of(rollout.spec.model, asked) if asked else {}
+        return self._fleet.desired.of_model(rollout.spec.model, asked) if asked else {}
 
     def _deliverable_bytes(self, manifest: str | None) -> int:
-        return (self._store.registry.deliverable_bytes(manifest) or 0) if manifest else 0
+        return (self._fleet.registry.deliverable_bytes(manifest) or 0) if manifest else 0
 
 
 def _missing(needs: Mapping[str, tuple[str, ...]], manifest: str | None, member: Member | None) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import assigned, target
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import join
-from edgefleet_controller.store import Store
-from edgefleet_controller.store.members import Member
+from edgefleet_controller.store import FleetStore
+from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
 
 
@@ -19,15 +19,15 @@ class LateJoiners:
     A device that another rollout wants, or that is in conflict, is asked again at every look until it is free.
     """
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
-        self._store, self._catalogue = store, catalogue
+    def __init__(self, fleet: FleetStore, catalogue: Catalogue) -> None:
+        self._fleet, self._catalogue = fleet, catalogue
         self._matchers: dict[str, Matcher] = {}
         self._revisions: dict[str, int] = {}
         self._waiting: dict[str, frozenset[str]] = {}
 
     def look(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
         """Executions for devices that have appeared; the caller owns the transaction."""
-        spec, members = rollout.spec, self._store.members
+        spec, members = rollout.spec, self._fleet.members
         revision = members.revision()
         found = self._new(rollout, revision)
         self._revisions[rollout.id] = revision
@@ -36,7 +36,7 @@ class LateJoiners:
             return []
         taken = self._taken(spec.model)
         self._waiting[rollout.id] = frozenset(device.id for device in found if device.id in taken)
-        choices, now = assigned(self._store, spec), now_ms()
+        choices, now = assigned(self._fleet, spec), now_ms()
         return [join(rollout, target(device), choices, now) for device in found if device.id not in taken]
 
     def drop(self, rollout: str) -> None:
@@ -45,7 +45,7 @@ class LateJoiners:
             known.pop(rollout, None)
 
     def _new(self, rollout: RolloutRecord, revision: int) -> list[Member]:
-        members, model, seen = self._store.members, rollout.spec.model, self._revisions.get(rollout.id)
+        members, model, seen = self._fleet.members, rollout.spec.model, self._revisions.get(rollout.id)
         waiting = self._waiting.get(rollout.id, frozenset())
         found = [] if seen == revision else members.newcomers(rollout.id, model, seen)
         if waiting:
@@ -58,4 +58,4 @@ class LateJoiners:
         return [device for device in fitting if device.id not in later]
 
     def _taken(self, model: str) -> Collection[str]:
-        return self._store.rollouts.open_devices(model).keys() | self._store.conflicts.all().keys()
+        return self._fleet.rollouts.open_devices(model).keys() | self._fleet.conflicts.all().keys()

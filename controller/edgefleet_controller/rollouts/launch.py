@@ -8,38 +8,38 @@ from edgefleet_controller.ids import new_id
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import Assigned, Plan, PlannedDevice, plan
-from edgefleet_controller.store import Store
-from edgefleet_controller.store.members import Member
+from edgefleet_controller.store import FleetStore
+from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
 
 
-def plan_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> tuple[RolloutSpec, Plan]:
+def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> tuple[RolloutSpec, Plan]:
     """What `start` would do, with the selector of the named segment filled in.
 
     Raises:
         NotFound: no such model or segment.
         Refused: nothing was built for the model, or another rollout wants one of the devices.
     """
-    store.registry.model(spec.model, spec.version)
-    selector = store.devices.segment(spec.segment).selector if spec.segment else spec.selector
+    fleet.registry.model(spec.model, spec.version)
+    selector = fleet.segments.get(spec.segment).selector if spec.segment else spec.selector
     matcher = Matcher(catalogue, selector)
     # In its canonical form: who is in which wave must not depend on how a selector is written.
     spec = spec.model_copy(update={"selector": str(matcher.selector)})
-    devices = [device for device in store.members.all(spec.model) if matcher.matches(device)]
+    devices = [device for device in fleet.members.all(spec.model) if matcher.matches(device)]
     if not devices:
         raise Refused(f"no device matches '{spec.selector or spec.segment or 'everything'}'")
-    taken = store.rollouts.open_devices(spec.model)
+    taken = fleet.rollouts.open_devices(spec.model)
     if clash := next((d.id for d in devices if d.id in taken), None):
         raise Refused(f"{clash} is part of rollout {taken[clash]} for '{spec.model}': wait for it or abort it first")
-    conflicts = store.conflicts.all()
+    conflicts = fleet.conflicts.all()
     targets = [target(device, in_conflict=device.id in conflicts) for device in devices]
-    return spec, plan(new_id(), spec, targets, assigned(store, spec), now_ms())
+    return spec, plan(new_id(), spec, targets, assigned(fleet, spec), now_ms())
 
 
-def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:
+def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:
     """Plan a rollout and set it running; raises as `plan_rollout` does."""
-    with store.rollouts.transaction():
-        spec, planned = plan_rollout(store, catalogue, spec)
+    with fleet.transaction():
+        spec, planned = plan_rollout(fleet, catalogue, spec)
         now = now_ms()
         rollout = RolloutRecord(
             id=planned.executions[0].rollout,
@@ -49,11 +49,11 @@ def start_rollout(store: Store, catalogue: Catalogue, spec: RolloutSpec) -> Roll
             created_ms=now,
             changed_ms=now,
         )
-        store.rollouts.put(rollout)
+        fleet.rollouts.put(rollout)
         reach("rollout_written")
-        store.rollouts.put_executions(planned.executions)
+        fleet.rollouts.put_executions(planned.executions)
         reach("executions_written")
-        store.rollouts.note(now, "rollout running", rollout.id, f"{len(planned.executions)} devices")
+        fleet.audit.note(now, "rollout running", rollout.id, f"{len(planned.executions)} devices")
     reach("rollout_committed")
     return rollout
 
@@ -63,18 +63,18 @@ def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
     return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features)
 
 
-def assigned(store: Store, spec: RolloutSpec) -> dict[str, Assigned]:
+def assigned(fleet: FleetStore, spec: RolloutSpec) -> dict[str, Assigned]:
     """The variant chosen for each profile.
 
     Raises:
         Refused: nothing was built for the model.
     """
-    variants = {v.id: v for v in store.registry.variants(spec.model, spec.version)}
+    variants = {v.id: v for v in fleet.registry.variants(spec.model, spec.version)}
     if not variants:
         raise Refused(f"nothing was built for {spec.model}@{spec.version}: compress it first")
     chosen = [
         (choice.profile, variants[choice.variant])
-        for choice in store.registry.choices(spec.model, spec.version)
+        for choice in fleet.registry.choices(spec.model, spec.version)
         if choice.variant
     ]
     return {profile: Assigned(v.id, v.manifest, v.manifest_bytes, v.needs) for profile, v in chosen}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from edgefleet_controller.errors import Invalid
-from edgefleet_controller.store.members import Member
+from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.selector import PROFILE_LABELS, compile_selector, labels_of

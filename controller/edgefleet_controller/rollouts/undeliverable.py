@@ -5,7 +5,7 @@ from typing import Protocol
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.delivery.blob_checks import advice
-from edgefleet_controller.store import Store
+from edgefleet_controller.store import FleetStore
 from edgefleet_protocol.phases import Phase
 
 BEFORE_VERIFIED: tuple[Phase, ...] = ("assigned", "notified", "downloading")
@@ -26,20 +26,20 @@ class UndeliverableHold:
     """Looks at every running rollout while there is a damaged blob.
 
     Args:
-        store: the rollouts.
+        fleet: the rollouts.
         delivery: what cannot be sent.
         halt: pauses a rollout, for a reason.
     """
 
-    def __init__(self, store: Store, delivery: DamageSource, halt: Callable[[str, str], None]) -> None:
-        self._store, self._delivery, self._halt = store, delivery, halt
+    def __init__(self, fleet: FleetStore, delivery: DamageSource, halt: Callable[[str, str], None]) -> None:
+        self._fleet, self._delivery, self._halt = fleet, delivery, halt
 
     def tick(self) -> None:
         """Pause what cannot go on."""
         if not self._delivery.damaged():
             return
-        for rollout in self._store.rollouts.all("running"):
-            waiting = manifests_waited_for(self._store.rollouts.executions(rollout.id))
+        for rollout in self._fleet.rollouts.all("running"):
+            waiting = manifests_waited_for(self._fleet.rollouts.executions(rollout.id))
             if blob := self._delivery.first_damaged(waiting):
                 told = advice(blob, rollout.spec.model, rollout.spec.version)
                 self._halt(rollout.id, f"{told}, then resume")

@@ -58,3 +58,24 @@ class FairLock:
                 return
             self._owner, gate = self._waiting.popleft()
             gate.release()
+
+
+class Turns:
+    """Whose turn it is at the two stores, which are kept apart.
+
+    Telemetry is never asked within a turn at the fleet's store. The fleet's store may be asked within a turn at
+    telemetry's, and no transaction of its begins there.
+    """
+
+    def __init__(self) -> None:
+        self.fleet = FairLock()
+        self.telemetry = FairLock(never_within=self.fleet)
+
+    def begin(self, lock: FairLock) -> None:
+        """Refuse a transaction that would span both.
+
+        Raises:
+            StoreFault: it is one of the fleet's, and this thread holds telemetry's lock.
+        """
+        if lock is self.fleet and self.telemetry.is_mine:
+            raise StoreFault("a transaction of the fleet's store begins within one of telemetry's")

@@ -1,47 +1,63 @@
 """Executions of rollouts under way, kept in memory: each look reads from the store only what has changed since."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from edgefleet_contract.rollouts import ExecutionRecord
-from edgefleet_controller.store.database import Database
-
-_OF = "SELECT * FROM executions WHERE rollout = ? ORDER BY wave, device"
-_TOUCHED = """SELECT e.* FROM touched t JOIN executions e ON e.rollout = t.rollout AND e.device = t.device
-    WHERE t.rollout = ? ORDER BY e.wave, e.device"""
+from edgefleet_controller.store.contract.rollouts import LiveExecutions
 
 
-class LiveExecutions:
-    """For one reader, the conductor. The store stays the truth: nothing is in memory that is not written there.
+class TouchedExecutions(Protocol):
+    """Notes of which executions have changed, taken by the store whoever changes them, and undone with a rollback."""
 
-    What is read within a transaction that fails must be dropped: it may have been written by that transaction.
+    def of(self, rollout: str) -> list[ExecutionRecord]:
+        """Those of a rollout, as they are now; by wave and device."""
+
+    def clear(self, rollout: str) -> None:
+        """Forget the notes about a rollout."""
+
+    def rollouts(self) -> list[str]:
+        """Rollouts about which there are notes."""
+
+
+class KnownExecutions(LiveExecutions):
+    """Reads a rollout as a whole once, and then what was touched.
+
+    Args:
+        transaction: of the store.
+        read: all executions of a rollout, by wave and device.
+        touched: the store's notes.
     """
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(
+        self,
+        transaction: Callable[[], AbstractContextManager[None]],
+        read: Callable[[str], list[ExecutionRecord]],
+        touched: TouchedExecutions,
+    ) -> None:
+        self._transaction, self._read, self._touched = transaction, read, touched
         self._known: dict[str, dict[str, ExecutionRecord]] = {}
 
     def of(self, rollout: str) -> list[ExecutionRecord]:
-        """The executions of a rollout: by wave and device, late joiners last."""
-        with self._db.transaction():
+        with self._transaction():
             known = self._known.get(rollout)
-            rows = self._db.rows(_OF if known is None else _TOUCHED, [rollout])
-            if rows:
-                self._db.execute("DELETE FROM touched WHERE rollout = ?", [rollout])
+            found = self._read(rollout) if known is None else self._touched.of(rollout)
+            if found:
+                self._touched.clear(rollout)
             if known is None:
                 known = self._known[rollout] = {}
-            known.update((row["device"], ExecutionRecord.model_validate(row)) for row in rows)
+            known.update((execution.device, execution) for execution in found)
             return list(known.values())
 
     def drop(self, rollout: str) -> None:
-        """Read everything anew at the next look."""
-        with self._db.transaction():
+        with self._transaction():
             self._known.pop(rollout, None)
 
     def keep_only(self, rollouts: Collection[str]) -> None:
-        """Forget rollouts that have ended."""
-        with self._db.transaction():
+        with self._transaction():
             for rollout in self._known.keys() - set(rollouts):
                 del self._known[rollout]
-            for row in self._db.rows("SELECT DISTINCT rollout FROM touched"):
-                if row["rollout"] not in self._known:
-                    self._db.execute("DELETE FROM touched WHERE rollout = ?", [row["rollout"]])
+            for rollout in self._touched.rollouts():
+                if rollout not in self._known:
+                    self._touched.clear(rollout)

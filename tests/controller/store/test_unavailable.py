@@ -14,15 +14,16 @@ from fastapi import FastAPI
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.problem import add_problems
 from edgefleet_controller.errors import DiskFull, ReadOnly, StoreFault, StoreUnavailable, Taken, TooManyFiles
-from edgefleet_controller.store.database import Database
-from edgefleet_controller.store.devices import DeviceStore
-from edgefleet_controller.store.migrations import FLEET
+from edgefleet_controller.store.fair_lock import FairLock
+from edgefleet_controller.store.sqlite.database import Database
+from edgefleet_controller.store.sqlite.migrations import FLEET
+from edgefleet_controller.store.sqlite.segments import SqliteSegments
 from edgefleet_controller.trouble import why_unavailable
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "fleet.db", "FULL", FLEET)
+    opened = Database(tmp_path / "fleet.db", "FULL", FLEET, FairLock())
     yield opened
     opened.close()
 
@@ -48,34 +49,34 @@ def large(name: str) -> SegmentRecord:
 
 def test_a_full_disk(tmp_path: Path, db: Database) -> None:
     with full(tmp_path, db), pytest.raises(DiskFull, match=r"make room there \(database or disk is full\)"):
-        DeviceStore(db).put_segment(large("eu"))
-    assert DeviceStore(db).segments() == []
-    DeviceStore(db).put_segment(large("eu"))
+        SqliteSegments(db).put(large("eu"))
+    assert SqliteSegments(db).all() == []
+    SqliteSegments(db).put(large("eu"))
 
 
 def test_a_full_disk_within_a_transaction_leaves_nothing_of_it(tmp_path: Path, db: Database) -> None:
     with full(tmp_path, db), pytest.raises(DiskFull), db.transaction():
-        DeviceStore(db).put_segment(SegmentRecord(name="small", selector=""))
-        DeviceStore(db).put_segment(large("eu"))
-    assert DeviceStore(db).segments() == []
+        SqliteSegments(db).put(SegmentRecord(name="small", selector=""))
+        SqliteSegments(db).put(large("eu"))
+    assert SqliteSegments(db).all() == []
 
 
 def test_a_store_that_another_program_holds(tmp_path: Path, db: Database) -> None:
     with held(tmp_path), pytest.raises(Taken, match="end it, if it is a backup"):
-        DeviceStore(db).put_segment(large("eu"))
-    assert DeviceStore(db).segments() == []
+        SqliteSegments(db).put(large("eu"))
+    assert SqliteSegments(db).all() == []
 
 
 def test_a_store_that_cannot_be_written(db: Database) -> None:
     db.execute("PRAGMA query_only = 1")
     with pytest.raises(ReadOnly, match="mount its disk for writing"):
-        DeviceStore(db).put_segment(large("eu"))
+        SqliteSegments(db).put(large("eu"))
 
 
 def test_a_damaged_file_and_a_statement_of_ours_that_is_wrong_are_faults(tmp_path: Path, db: Database) -> None:
     (tmp_path / "other.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreFault, match="file is not a database"):
-        Database(tmp_path / "other.db", "FULL", FLEET)
+        Database(tmp_path / "other.db", "FULL", FLEET, FairLock())
     for ask in (db.rows, db.tuples, db.execute, db.committed):
         with pytest.raises(StoreFault, match="no such table: nowhere"):
             ask("SELECT * FROM nowhere")

@@ -85,7 +85,7 @@ def published(service: Service, operator: Operator) -> str:
     ]
     reasons = {"b" * 64: "the most accurate", "d" * 64: "not measured"}
     choice = ChoiceRecord(model="fashion", version=1, profile=PROFILE, variant="b" * 64, reasons=reasons)
-    service.store.registry.put_variants(variants, [choice])
+    service.store.fleet.registry.put_variants(variants, [choice])
     return "fashion@1"
 
 
@@ -104,7 +104,7 @@ def join(service: Service, reported) -> Callable[..., None]:
         models = {"fashion": ReportedModel(generation=1, answering=slot, slots=(slot,))} if slot else {}
         for device in devices:
             if admitted:
-                service.store.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
-            service.store.devices.put_report(device, reported(facts=facts, models=models), 1)
+                service.store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+            service.store.fleet.devices.put_report(device, reported(facts=facts, models=models), 1)
 
     return joined

@@ -13,7 +13,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 @pytest.fixture
 def front(service, published: str) -> str:
     """fashion@1 with an accurate variant, a small one, and one for other processors; its card asks 15 s of nb-2g."""
-    whole = service.store.registry.variants("fashion", 1)[0]
+    whole = service.store.fleet.registry.variants("fashion", 1)[0]
 
     def variant(name: str, right: float, size: int, **fields) -> VariantRecord:
         metrics = {"accuracy_val": right, "drop_val": 0.92 - right, "p50_ms": 0.4, "p95_ms": 0.5, "peak_rss_mb": 4.0}
@@ -22,7 +22,7 @@ def front(service, published: str) -> str:
         return VariantRecord.model_validate({**whole.model_dump(), **changes, "metrics": metrics})
 
     built = [variant("large", 0.919, 300_000), variant("small", 0.89, 20_000)]
-    service.store.registry.put_variants([*built, variant("vnni", 0.92, 9, instruction_sets=("x86-vnni",))], [])
+    service.store.fleet.registry.put_variants([*built, variant("vnni", 0.92, 9, instruction_sets=("x86-vnni",))], [])
     return published
 
 
@@ -33,7 +33,7 @@ def test_winner_runner_up_rejections_and_flips_are_told_without_a_build(operator
     broken = {o["recipe"]: [b["constraint"] for b in o["broken"]] for o in found["candidates"]}
     assert broken["large"] == ["transfer_s"] and "max_drop" in broken["ternary"]
     assert "x86-vnni" in found["made_for_others"]["v" * 64]
-    assert service.store.registry.operations() == []
+    assert service.store.fleet.operations.all() == []
 
 
 def test_the_link_speed_that_is_said_to_flip_it_does(operator, service, front: str) -> None:
@@ -64,6 +64,6 @@ def test_what_cannot_be_explained_is_refused_in_one_line(operator, front: str) -
 
 
 def test_a_model_of_which_nothing_was_built_is_told_how_to_begin(operator, published: str, service) -> None:
-    service.store.references.remove_model("fashion", 1)
+    service.store.fleet.references.remove_model("fashion", 1)
     operator.types("model", "add", str(EXAMPLE))
     assert "has no variants yet" in operator.types("compress", published, "--explain", "eu/rpi4/lte", code=1).stderr

@@ -4,7 +4,7 @@ import pytest
 
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.fleet.identities import Identities
-from edgefleet_controller.store.telemetry import StoredWindow
+from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_operator.cli import doctor
 from edgefleet_operator.cli.telemetry import simulated
 from edgefleet_protocol.messages import Facts, TelemetryWindow
@@ -68,7 +68,7 @@ def window(device: str, link: str) -> StoredWindow:
 
 def test_telemetry_is_shown_by_variant_and_by_what_is_asked(operator, service, join, published: str) -> None:
     join("a", runs="b" * 64)
-    service.store.telemetry.put([window("a", "lte"), window("b", "wifi")])
+    service.store.telemetry.windows.put([window("a", "lte"), window("b", "wifi")])
     shown = operator.types("telemetry", "--model", published).stdout
     assert "fp32 bbbbbbbb" in shown and "2,468" in shown and "91.0 %" in shown
     by_link = operator.reads("telemetry", "--by", "link", "--by", "hardware", "--since", "1h")
@@ -139,11 +139,11 @@ def test_whatever_is_wrong_comes_with_what_to_do(check: doctor.Check, said: str)
 def in_conflict(service, join, reported) -> str:
     """A device under whose id two agents report."""
     join("kiosk")
-    now, identities = now_ms(), Identities(service.store, 900)
+    now, identities = now_ms(), Identities(service.store.fleet, 900)
     for report, incarnation in enumerate(("a" * 32, "b" * 32, "a" * 32), start=2):
         identities.hear("kiosk", incarnation, now + report)
         told = reported(incarnation=incarnation, report=report)
-        service.store.devices.put_report("kiosk", told, now + report)
+        service.store.fleet.devices.put_report("kiosk", told, now + report)
     return "kiosk"
 
 

@@ -90,9 +90,9 @@ def test_every_listing_gives_a_json_list_and_an_empty_one_says_so(operator) -> N
 
 def test_a_listing_goes_through_all_pages_or_ends_at_the_limit(operator, service) -> None:
     names = [f"s{n:04d}" for n in range(PAGE + 1)]
-    with service.store.rollouts.transaction():
+    with service.store.fleet.transaction():
         for name in names:
-            service.store.devices.put_segment(SegmentRecord(name=name, selector=""))
+            service.store.fleet.segments.put(SegmentRecord(name=name, selector=""))
     assert [s["name"] for s in operator.reads("segment", "list")] == names
     assert [s["name"] for s in operator.reads("segment", "list", "--limit", "4")] == names[:4]
 

@@ -33,7 +33,7 @@ def builds(service) -> Iterator[Callable[[OperationRecord], None]]:
     real = service.operations
 
     def be(shown: OperationRecord) -> None:
-        service.store.registry.put_operation(shown)
+        service.store.fleet.operations.put(shown)
         service.operations = FakeBuilder(shown)
 
     yield be
@@ -92,8 +92,8 @@ def test_a_variant_is_found_by_the_beginning_of_its_id(operator, published: str)
 
 
 def test_a_beginning_that_fits_two_things_is_refused_with_both(operator, service) -> None:
-    service.store.registry.put_operation(operation("running"))
-    service.store.registry.put_operation(operation("failed"))
+    service.store.fleet.operations.put(operation("running"))
+    service.store.fleet.operations.put(operation("failed"))
     assert "op-failed, op-running" in operator.types("operation", "show", "op-", code=1).stderr
 
 
@@ -137,8 +137,8 @@ def test_what_cannot_be_compressed_is_refused(operator, published: str) -> None:
 def test_an_operation_tells_how_it_ended_and_what_was_not_built(operator, service) -> None:
     progress = [{"recipe": "int8", "fraction": 0.5, "text": "calibrating"}]
     result = {"variants": [], "failed": {"ternary": "params before = after"}}
-    service.store.registry.put_operation(operation("succeeded", progress=progress, result=result))
-    service.store.registry.put_operation(operation("failed", error="no variant could be built"))
+    service.store.fleet.operations.put(operation("succeeded", progress=progress, result=result))
+    service.store.fleet.operations.put(operation("failed", error="no variant could be built"))
     shown = operator.types("operation", "show", "op-succeeded", "--watch")
     assert "ternary" in shown.stdout and "params before = after" in shown.stdout
     assert "int8: 50% calibrating" in shown.stderr
@@ -147,7 +147,7 @@ def test_an_operation_tells_how_it_ended_and_what_was_not_built(operator, servic
 
 
 def test_waiting_for_an_operation_ends_with_the_time(operator, service) -> None:
-    service.store.registry.put_operation(operation("running"))
+    service.store.fleet.operations.put(operation("running"))
     done = operator.types("operation", "show", "op-running", "--watch", "--timeout", "0.2", code=4)
     assert "0.2 s" in done.stderr
 

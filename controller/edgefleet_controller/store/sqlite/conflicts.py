@@ -1,7 +1,8 @@
-"""Incarnations of one device that were heard in turn, and devices that are in conflict for it."""
+"""Conflicts in SQLite."""
 
 from edgefleet_contract.devices import ConflictRecord, HeardRecord
-from edgefleet_controller.store.database import Database
+from edgefleet_controller.store.contract.conflicts import Conflicts
+from edgefleet_controller.store.sqlite.database import Database
 from edgefleet_protocol.phases import ENDED
 
 _HEARD = """SELECT c.device, c.since_ms, h.incarnation, h.last_seen_ms FROM conflicts c JOIN (
@@ -11,34 +12,29 @@ _HEARD = """SELECT c.device, c.since_ms, h.incarnation, h.last_seen_ms FROM conf
     WHERE ?1 IS NULL OR c.device = ?1 ORDER BY c.device, h.last_seen_ms DESC"""
 
 
-class ConflictStore:
-    """Who reported under an id beside the one that reported last."""
+class SqliteConflicts(Conflicts):
+    """The incarnation that reported last stands in `devices`, the others in a table of their own."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def current(self, device: str) -> HeardRecord | None:
-        """The incarnation that reported last."""
         row = self._db.row("SELECT incarnation, last_seen_ms FROM devices WHERE id = ?", [device])
         return HeardRecord.model_validate(row) if row else None
 
     def others(self, device: str) -> list[HeardRecord]:
-        """Incarnations that another one had followed, and when each was heard last."""
         rows = self._db.rows("SELECT incarnation, last_seen_ms FROM incarnations WHERE device = ?", [device])
         return [HeardRecord.model_validate(row) for row in rows]
 
     def keep(self, device: str, heard: HeardRecord, forget_before_ms: int) -> None:
-        """Remember an incarnation that another one follows; older ones go."""
         self._db.execute("DELETE FROM incarnations WHERE device = ? AND last_seen_ms < ?", [device, forget_before_ms])
         self._db.put("incarnations", {"device": device, **heard.model_dump()})
 
     def since_ms(self, device: str) -> int | None:
-        """Since when a device is in conflict; None when it is not."""
         row = self._db.row("SELECT since_ms FROM conflicts WHERE device = ?", [device])
         return int(row["since_ms"]) if row else None
 
     def begin(self, device: str, words: str, now_ms: int) -> None:
-        """A device is in conflict; what was under way there ends as deferred."""
         marks = ", ".join("?" for _ in ENDED)
         self._db.put("conflicts", {"device": device, "since_ms": now_ms})
         self._db.execute(
@@ -48,19 +44,15 @@ class ConflictStore:
         )
 
     def end(self, device: str) -> None:
-        """A device is no longer in conflict."""
         self._db.execute("DELETE FROM conflicts WHERE device = ?", [device])
 
     def find(self, device: str) -> ConflictRecord | None:
-        """The conflict that a device is in."""
         return self._read(device).get(device)
 
     def all(self) -> dict[str, ConflictRecord]:
-        """Every device in conflict."""
         return self._read(None)
 
     def count(self) -> int:
-        """How many devices are in conflict."""
         row = self._db.row("SELECT count(*) AS n FROM conflicts")
         return int(row["n"]) if row else 0
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
@@ -49,9 +49,16 @@ def _moments_text(moments: Mapping[str, Moments]) -> str:
     return f"{{{','.join(parts)}}}"
 
 
-def from_row(row: Mapping[str, Any]) -> Counters:
-    """What `COLUMNS` of a row say."""
-    counters = Counters(ServingCounts(readable(row["latency"]), *_count_columns(row)))
+class ByColumn(Protocol):
+    """A row whose values are found by the names of their columns."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """The value of a column."""
+
+
+def from_row(row: ByColumn, *, latency: bool = True) -> Counters:
+    """What `COLUMNS` of a row say; a histogram costs more to read than all the rest."""
+    counters = Counters(ServingCounts(readable(row["latency"] if latency else None), *_count_columns(row)))
     if row["moments"] != _NO_ENTRIES:
         for name, parts in from_json(row["moments"]).items():
             if name in MOMENTS:

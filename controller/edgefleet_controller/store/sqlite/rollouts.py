@@ -1,45 +1,34 @@
-"""Rollouts, their waves and executions, and the audit trail."""
+"""Rollouts, their waves and executions in SQLite."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from edgefleet_contract.rollouts import BACK, ExecutionRecord, RolloutPhase
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.store.database import Database, Into, Row
-from edgefleet_controller.store.live import LiveExecutions
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, Rollouts, Said
+from edgefleet_controller.store.live import KnownExecutions
+from edgefleet_controller.store.sqlite.database import Database, Into, Row
+from edgefleet_controller.store.sqlite.notes import SqliteTouched
 from edgefleet_protocol.phases import ENDED
 
-IN_PROGRESS: tuple[RolloutPhase, ...] = ("building", "scheduled", "running", "paused", "rolling_back")
 _COLUMNS = tuple(ExecutionRecord.model_fields)
 _VALUES = attrgetter(*_COLUMNS)
 _EXECUTIONS = Into("executions", _COLUMNS, key=("rollout", "device"))
 _ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
 _BACK = ", ".join(f"'{phase}'" for phase in BACK)
 
-Said = tuple[str, str, str | None]
-"""A device, a model, and the rollout that the device names."""
 
-
-class RolloutStore:
-    """What was decided, and how far each device is."""
+class SqliteRollouts(Rollouts):
+    """A row for each rollout, wave and execution."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._models: dict[str, str] = {}
-        self.live = LiveExecutions(db)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that one decision changes, or nothing of it."""
-        with self._db.transaction():
-            yield
+        self.live = KnownExecutions(db.transaction, self.executions, SqliteTouched(db))
 
     def put(self, rollout: RolloutRecord) -> None:
-        """Keep a rollout and its waves."""
         with self._db.transaction():
             row = rollout.model_dump(mode="json", exclude={"waves"})
             self._db.put("rollouts", row)
@@ -47,18 +36,12 @@ class RolloutStore:
                 self._db.put("waves", {"rollout": rollout.id, **wave.model_dump()})
 
     def get(self, rollout_id: str) -> RolloutRecord:
-        """A rollout by its id.
-
-        Raises:
-            NotFound: there is none.
-        """
         row = self._db.row("SELECT * FROM rollouts WHERE id = ?", [rollout_id])
         if row is None:
             raise NotFound(f"no rollout {rollout_id}")
         return self._rollout(row)
 
     def all(self, *states: RolloutPhase) -> list[RolloutRecord]:
-        """Rollouts in these states, or all of them, the oldest first."""
         marks = f"WHERE state IN ({', '.join('?' for _ in states)})" if states else ""
         rows = self._db.rows(f"SELECT * FROM rollouts {marks} ORDER BY id", states)  # noqa: S608 - only question marks
         return [self._rollout(row) for row in rows]
@@ -69,16 +52,13 @@ class RolloutStore:
         return RolloutRecord.model_validate({**row, "spec": json.loads(row["spec"]), "waves": waves})
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:
-        """Keep executions."""
         self._db.put_all(_EXECUTIONS, list(map(_VALUES, executions)))
 
     def executions(self, rollout_id: str) -> list[ExecutionRecord]:
-        """The executions of a rollout, by wave and device."""
         rows = self._db.rows("SELECT * FROM executions WHERE rollout = ? ORDER BY wave, device", [rollout_id])
         return [ExecutionRecord.model_validate(row) for row in rows]
 
     def page_of_executions(self, rollout_id: str, *, after: str, at_most: int) -> list[ExecutionRecord]:
-        """Some executions of a rollout, by device: those after one, and no more than so many."""
         rows = self._db.rows(
             "SELECT * FROM executions WHERE rollout = ? AND device > ? ORDER BY device LIMIT ?",
             [rollout_id, after, at_most],
@@ -86,10 +66,6 @@ class RolloutStore:
         return [ExecutionRecord.model_validate(row) for row in rows]
 
     def concerned(self, said: Sequence[Said]) -> dict[tuple[str, str], list[ExecutionRecord]]:
-        """By device and model, the executions that a device's word may move.
-
-        That of the rollout which it names, open ones, and those on their way back.
-        """
         rows = self._db.rows(
             f"""SELECT e.*, asked.value ->> 1 AS model FROM json_each(?) asked
                 JOIN executions e ON e.device = asked.value ->> 0
@@ -113,25 +89,23 @@ class RolloutStore:
         return self._models[rollout]
 
     def counts(self, rollout_id: str) -> dict[int, dict[str, int]]:
-        """How many devices of each wave are in which phase."""
-        counts: dict[int, Counter[str]] = {}
-        for row in self._db.committed(
-            "SELECT wave, phase, count(*) AS n FROM executions WHERE rollout = ? GROUP BY wave, phase", [rollout_id]
+        counts: dict[int, dict[str, int]] = {}
+        for wave, phase, count in self._db.committed(
+            "SELECT wave, phase, count(*) FROM executions WHERE rollout = ? GROUP BY wave, phase ORDER BY wave, phase",
+            [rollout_id],
         ):
-            counts.setdefault(row["wave"], Counter())[row["phase"]] = row["n"]
-        return {wave: dict(counter) for wave, counter in sorted(counts.items())}
+            counts.setdefault(wave, {})[phase] = count
+        return counts
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
-        """How many devices that have to go back are in which phase of their way."""
         rows = self._db.committed(
-            """SELECT back_phase, count(*) AS n FROM executions WHERE rollout = ? AND back_phase IS NOT NULL
-               GROUP BY back_phase""",
+            """SELECT back_phase, count(*) FROM executions WHERE rollout = ? AND back_phase IS NOT NULL
+               GROUP BY back_phase ORDER BY back_phase""",
             [rollout_id],
         )
-        return {row["back_phase"]: row["n"] for row in rows}
+        return dict(rows)
 
     def open_devices(self, model: str) -> dict[str, str]:
-        """Devices that a rollout in progress wants for this model, with that rollout's id."""
         # While a rollout goes back, how it had ended on a device says nothing of whether the device is done.
         rows = self._db.tuples(
             f"""SELECT e.device, e.rollout FROM rollouts r JOIN executions e ON e.rollout = r.id
@@ -140,14 +114,3 @@ class RolloutStore:
             [*IN_PROGRESS, model],
         )
         return dict(rows)
-
-    def note(self, at_ms: int, what: str, subject: str, detail: str | None = None) -> None:
-        """Add to the audit trail."""
-        self._db.execute(
-            "INSERT INTO audit (at_ms, what, subject, detail) VALUES (?, ?, ?, ?)", [at_ms, what, subject, detail]
-        )
-
-    def audit(self, subject: str) -> list[tuple[int, str, str | None]]:
-        """The audit trail of one subject: (ms, what, detail), the oldest first."""
-        rows = self._db.rows("SELECT at_ms, what, detail FROM audit WHERE subject = ? ORDER BY id", [subject])
-        return [(row["at_ms"], row["what"], row["detail"]) for row in rows]

@@ -1,25 +1,24 @@
-"""Who names which blob and which model: what must stay, and what may go."""
+"""References in SQLite."""
 
 import json
 
-from edgefleet_controller.store.database import Database
+from edgefleet_controller.store.contract.references import References
+from edgefleet_controller.store.sqlite.database import Database
 
 _IN_PROGRESS = "r.state NOT IN ('completed', 'cancelled', 'rolled_back', 'rollback_incomplete')"
 _OF_MODEL = "(SELECT manifest FROM variants WHERE model = ?1 AND version = ?2)"
 
 
-class ReferenceStore:
-    """Reads across models, variants, rollouts and devices."""
+class SqliteReferences(References):
+    """Reads across the tables."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def model_files(self) -> set[str]:
-        """The source files of every registered model."""
         return {name for row in self._db.rows("SELECT files FROM models") for name in json.loads(row["files"]).values()}
 
     def manifests(self) -> set[str]:
-        """Every manifest that is built, that a device should run, or that a rollout in progress goes from or to."""
         rows = self._db.rows(
             f"""SELECT manifest FROM variants UNION SELECT manifest FROM desired
                 UNION SELECT e.manifest FROM executions e JOIN rollouts r ON r.id = e.rollout WHERE {_IN_PROGRESS}
@@ -29,7 +28,6 @@ class ReferenceStore:
         return {row["manifest"] for row in rows if row["manifest"]}
 
     def reported_manifests(self) -> set[str]:
-        """Every manifest that a device says it holds or is fetching: it may have to mend its copy."""
         rows = self._db.rows("""SELECT m.value AS model FROM devices d, json_each(d.reported, '$.models') m""")
         found: set[str | None] = set()
         for row in rows:
@@ -39,20 +37,16 @@ class ReferenceStore:
         return {name for name in found if name}
 
     def blobs(self) -> set[str]:
-        """Every blob that the store knows of."""
         return {row["sha256"] for row in self._db.rows("SELECT sha256 FROM blobs")}
 
     def forget_blob(self, sha256: str) -> None:
-        """Devices may no longer ask for this blob."""
         self._db.execute("DELETE FROM blobs WHERE sha256 = ?", [sha256])
 
     def building(self, target: str | None = None) -> bool:
-        """Whether variants of a model, or of any, are being built: what they will name is not written down yet."""
         row = self._db.row("SELECT 1 FROM operations WHERE state = 'running' AND (?1 IS NULL OR target = ?1)", [target])
         return row is not None
 
     def rollout_of(self, model: str, version: int) -> str | None:
-        """A rollout in progress that brings this model version, or that may have to go back to it."""
         row = self._db.row(
             f"""SELECT r.id FROM rollouts r WHERE {_IN_PROGRESS}
                 AND json_extract(r.spec, '$.model') = ?1 AND (json_extract(r.spec, '$.version') = ?2
@@ -63,7 +57,6 @@ class ReferenceStore:
         return str(row["id"]) if row else None
 
     def devices_of(self, model: str, version: int) -> list[str]:
-        """The devices that should run this model version."""
         rows = self._db.rows(
             f"SELECT device FROM desired WHERE manifest IN {_OF_MODEL} ORDER BY device",  # noqa: S608 - words of ours
             [model, version],
@@ -71,7 +64,6 @@ class ReferenceStore:
         return [str(row["device"]) for row in rows]
 
     def remove_model(self, model: str, version: int) -> None:
-        """Remove a model version, its variants and what was chosen among them."""
         with self._db.transaction():
             self._db.execute("DELETE FROM choices WHERE model = ? AND version = ?", [model, version])
             self._db.execute("DELETE FROM variants WHERE model = ? AND version = ?", [model, version])

@@ -12,7 +12,7 @@ import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
 from edgefleet_controller.store.fair_lock import FairLock
-from edgefleet_controller.store.translation import translated
+from edgefleet_controller.store.sqlite.translation import translated
 
 Row = dict[str, Any]
 PATIENCE_S = 1.0
@@ -41,22 +41,16 @@ class Database:
         path: the file.
         synchronous: FULL, where what was committed survives a power cut; NORMAL, where the last of it need not.
         migrations: what makes its schema.
-        never_within: a file that a transaction of this one may ask, but that must not have one under way on the same
-            thread when this one is asked.
+        lock: what threads take in turn.
 
     Raises:
         StoreError: here and in every method, whatever SQLite has to say.
     """
 
     def __init__(
-        self,
-        path: Path,
-        synchronous: Literal["FULL", "NORMAL"],
-        migrations: Migrations,
-        never_within: "Database | None" = None,
+        self, path: Path, synchronous: Literal["FULL", "NORMAL"], migrations: Migrations, lock: FairLock
     ) -> None:
-        self._path = path
-        self._lock: FairLock = FairLock(never_within._lock if never_within else None)
+        self._path, self._lock = path, lock
         try:
             connection = sqlite3.connect(path, timeout=PATIENCE_S, check_same_thread=False, isolation_level=None)
             self._db = sqlite_utils.Database(connection)
@@ -111,10 +105,10 @@ class Database:
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    def committed(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
+    def committed(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """What a SELECT finds in what is committed, without waiting for a turn: for counts over everything."""
         with self.snapshot() as snapshot:
-            return list(snapshot.rows(sql, values))
+            return [tuple(row) for row in snapshot.rows(sql, values)]
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
         """What a SELECT finds."""
@@ -172,9 +166,9 @@ class Snapshot:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[Row]:
+    def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[sqlite3.Row]:
         """What a SELECT finds, never all of it in memory."""
-        return (dict(row) for row in self._connection.execute(sql, list(values)))
+        return self._connection.execute(sql, list(values))
 
 
 @cache
@@ -191,6 +185,11 @@ def _replace(table: str, row: Row) -> str:
     marks = ", ".join("?" for _ in row)
     # The names are our own record fields, never input.
     return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
+
+
+def unfolded(row: Row, columns: Iterable[str]) -> Row:
+    """A row with these columns read from JSON."""
+    return {k: json.loads(v) if k in columns and v is not None else v for k, v in row.items()}
 
 
 def _plain(value: Any) -> Any:

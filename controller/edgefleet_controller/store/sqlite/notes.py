@@ -1,6 +1,8 @@
 """What has changed since somebody last looked: noted by SQLite itself, whoever writes, and undone with a rollback."""
 
-from edgefleet_controller.store.database import Database
+from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_controller.store.live import TouchedExecutions
+from edgefleet_controller.store.sqlite.database import Database
 
 # Of this connection alone, in memory: after a restart everything is looked at once anyway.
 _TABLES = (
@@ -31,3 +33,24 @@ def take_notes(db: Database) -> None:
     """Note from now on which executions are touched, and which devices a selector may match anew."""
     for statement in (*_TABLES, *_TRIGGERS):
         db.execute(statement)
+
+
+class SqliteTouched(TouchedExecutions):
+    """Reads what the triggers noted."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def of(self, rollout: str) -> list[ExecutionRecord]:
+        rows = self._db.rows(
+            """SELECT e.* FROM touched t JOIN executions e ON e.rollout = t.rollout AND e.device = t.device
+               WHERE t.rollout = ? ORDER BY e.wave, e.device""",
+            [rollout],
+        )
+        return [ExecutionRecord.model_validate(row) for row in rows]
+
+    def clear(self, rollout: str) -> None:
+        self._db.execute("DELETE FROM touched WHERE rollout = ?", [rollout])
+
+    def rollouts(self) -> list[str]:
+        return [rollout for (rollout,) in self._db.tuples("SELECT DISTINCT rollout FROM touched")]

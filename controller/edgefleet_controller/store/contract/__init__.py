@@ -1,0 +1,7 @@
+"""What every store keeps and how: Protocols, and the values that they give and take."""
+
+from edgefleet_controller.store.contract.fleet import FleetStore
+from edgefleet_controller.store.contract.store import Store
+from edgefleet_controller.store.contract.telemetry import TelemetryStore
+
+__all__ = ["FleetStore", "Store", "TelemetryStore"]

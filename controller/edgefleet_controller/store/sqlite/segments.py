@@ -1,0 +1,25 @@
+"""Segments in SQLite."""
+
+from edgefleet_contract.segments import SegmentRecord
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.store.contract.segments import Segments
+from edgefleet_controller.store.sqlite.database import Database
+
+
+class SqliteSegments(Segments):
+    """A row for each."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put(self, segment: SegmentRecord) -> None:
+        self._db.put("segments", segment.model_dump())
+
+    def all(self) -> list[SegmentRecord]:
+        return [SegmentRecord.model_validate(row) for row in self._db.rows("SELECT * FROM segments ORDER BY name")]
+
+    def get(self, name: str) -> SegmentRecord:
+        row = self._db.row("SELECT * FROM segments WHERE name = ?", [name])
+        if row is None:
+            raise NotFound(f"no segment '{name}': save it first, with its selector")
+        return SegmentRecord.model_validate(row)

@@ -1,0 +1,133 @@
+"""Telemetry windows in SQLite."""
+
+from collections.abc import Iterable
+from functools import cache
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from edgefleet_controller.store.contract.windows import StoredWindow, Windows
+from edgefleet_controller.store.sqlite.columns import COLUMNS, of_window
+from edgefleet_controller.store.sqlite.database import Database
+
+_TOLD: dict[str, str] = {
+    "device": "device",
+    "incarnation": "window.incarnation",
+    "seq": "window.seq",
+    "received_ms": "received_ms",
+    "started_ms": "window.started_ms",
+    "duration_ms": "window.duration_ms",
+    "model": "window.model",
+    "model_version": "window.model_version",
+    "variant": "window.variant",
+    "generation": "window.generation",
+    "at_ms": "at_ms",
+}
+"""Columns that tell which window it is, and what of a `StoredWindow` each one holds."""
+_PLACE = ("region", "hardware", "link")
+_COLUMNS = (*_TOLD, *_PLACE, *COLUMNS)
+_told, _place, _nowhere = attrgetter(*_TOLD.values()), attrgetter(*_PLACE), (None,) * len(_PLACE)
+# Many rows a statement: SQLite lets go of the interpreter once for each, and to take it back from the bus's thread,
+# which receives meanwhile, costs more than a row.
+_ROWS = 100
+# How far each acknowledgement can move, and how many windows were lost on the way. What a device no longer has never
+# holds it up; of an incarnation that is new to us nothing is known as lost.
+_MOVED = """WITH asked AS (SELECT value ->> 0 AS device, value ->> 1 AS incarnation, value ->> 2 AS first_kept
+        FROM json_each(?)),
+    known AS (SELECT asked.*, acked.through AS known, max(coalesce(acked.through, 0), first_kept - 1) AS base
+        FROM asked LEFT JOIN acked USING (device, incarnation))
+    SELECT json_group_array(json_array(k.device, k.incarnation,
+        CASE WHEN EXISTS (SELECT 1 FROM windows f
+                WHERE f.device = k.device AND f.incarnation = k.incarnation AND f.seq = k.base + 1)
+            THEN (SELECT w.seq FROM windows w
+                WHERE w.device = k.device AND w.incarnation = k.incarnation AND w.seq > k.base
+                AND NOT EXISTS (SELECT 1 FROM windows n
+                    WHERE n.device = w.device AND n.incarnation = w.incarnation AND n.seq = w.seq + 1)
+                ORDER BY w.seq LIMIT 1)
+            ELSE k.base END,
+        CASE WHEN k.base > k.known THEN k.base - k.known - (SELECT count(*) FROM windows b
+            WHERE b.device = k.device AND b.incarnation = k.incarnation
+            AND b.seq > k.known AND b.seq < k.first_kept) ELSE 0 END)) AS moved
+    FROM known k"""
+_ADVANCE = """INSERT INTO acked (device, incarnation, through, lost)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
+    ON CONFLICT (device, incarnation) DO UPDATE SET through = excluded.through, lost = lost + excluded.lost"""
+_THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
+
+
+def _row(stored: StoredWindow) -> tuple[Any, ...]:
+    """The values of `_COLUMNS`."""
+    place = _place(stored.place) if stored.place else _nowhere
+    return (*_told(stored), *place, *of_window(stored.window))
+
+
+@cache
+def _insert(count: int) -> str:
+    """So many windows, each stored once: not when it is there, or was deleted after it had gone into a roll-up."""
+    row = f"({', '.join('?' for _ in _COLUMNS)})"
+    return f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)})
+        SELECT * FROM (VALUES {", ".join([row] * count)})
+        WHERE NOT EXISTS (SELECT 1 FROM acked
+            WHERE device = column1 AND incarnation = column2 AND forgotten >= column3)"""  # noqa: S608 - names of ours
+
+
+def _json(values: Any) -> str:
+    return to_json(values).decode()
+
+
+class SqliteWindows(Windows):
+    """A row for each window, and one for each incarnation that says how far its windows are stored."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
+        oldest: dict[tuple[str, str], int] = {}
+        rows = []
+        for stored in batch:
+            rows.append(_row(stored))
+            key = (stored.device, stored.window.incarnation)
+            oldest[key] = max(oldest.get(key, 0), stored.window.first_kept_seq)
+        asked = [(*key, first_kept) for key, first_kept in oldest.items()]
+        with self._db.together():
+            for at in range(0, len(rows), _ROWS):
+                block = rows[at : at + _ROWS]
+                self._db.execute(_insert(len(block)), chain.from_iterable(block))
+            row = self._db.row(_MOVED, [_json(asked)]) or {}
+            self._db.execute(_ADVANCE, [row["moved"]])
+        return {(device, incarnation): through for device, incarnation, through, _ in from_json(row["moved"])}
+
+    def through(self, device: str, incarnation: str) -> int:
+        row = self._db.row(_THROUGH, [device, incarnation])
+        return int(row["through"]) if row else 0
+
+    def lost(self, device: str | None = None) -> int:
+        only, asked = ("WHERE device = ?", [device]) if device else ("", [])
+        row = self._db.row(f"SELECT sum(lost) AS n FROM acked {only}", asked)  # noqa: S608 - words of ours
+        return int(row["n"] or 0) if row else 0
+
+    def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
+        rows = self._db.tuples(
+            """SELECT device, sum(lost) FROM acked WHERE device IN (SELECT value FROM json_each(?))
+               GROUP BY device HAVING sum(lost) > 0""",
+            [_json(list(devices))],
+        )
+        return dict(rows)
+
+    def unplace(self, device: str, since_ms: int) -> None:
+        self._db.execute(
+            """UPDATE windows SET region = NULL, hardware = NULL, link = NULL
+               WHERE device = ? AND received_ms >= ? AND NOT rolled""",
+            [device, since_ms],
+        )
+
+    def remove(self, device: str) -> None:
+        with self._db.together():
+            for table in ("windows", "acked"):
+                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - two names of ours
+
+    def count(self, device: str | None = None) -> int:
+        row = self._db.row("SELECT count(*) AS n FROM windows WHERE ?1 IS NULL OR device = ?1", [device])
+        return int(row["n"]) if row else 0
