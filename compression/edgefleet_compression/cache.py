@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "none"
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """A step that really ran, by its name and its key in the cache."""
+
+    step: str
+    key: str
+    seconds: float
 
 
 class Cache:
@@ -101,21 +111,22 @@ class Cache:
                 return found, True
             return self.put(key, fill), False
 
-    def note(self, line: dict[str, Any]) -> None:
+    def note(self, line: LedgerLine) -> None:
         """Write down that a step really ran, in the ledger that all workers share."""
         with (self._folder / LEDGER).open("ab") as ledger:  # appended in one write: lines of two workers never mix
-            ledger.write(canonical_json(line) + b"\n")
+            ledger.write(canonical_json(asdict(line)) + b"\n")
 
-    def ledger(self) -> list[dict[str, Any]]:
-        """Every step that really ran with this cache, oldest first: {step, key, seconds}."""
+    def ledger(self) -> list[LedgerLine]:
+        """Every step that really ran with this cache, oldest first."""
         try:
             lines = (self._folder / LEDGER).read_bytes().splitlines()
         except FileNotFoundError:
             return []
         found = []
         for line in lines:
-            with suppress(ValueError):  # the last one, of a worker that was killed as it wrote
-                found.append(json.loads(line))
+            with suppress(ValueError, KeyError, TypeError):  # the last one, of a worker that was killed as it wrote
+                known = json.loads(line)
+                found.append(LedgerLine(known["step"], known["key"], known["seconds"]))
         return found
 
     @contextmanager

@@ -1,10 +1,10 @@
 """What the store keeps: our own types, never rows."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from edgefleet_contract.card import ModelCard
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.metrics import Metrics
@@ -27,7 +27,7 @@ class ModelRecord(Record):
     name: Name
     version: int
     files: dict[str, str]
-    card: dict[str, Any]
+    card: ModelCard
     created_ms: int
 
     @property

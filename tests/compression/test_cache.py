@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.cache import Cache, step_key
+from edgefleet_compression.cache import Cache, LedgerLine, step_key
 
 KEY = "a" * 64
 
@@ -124,7 +124,7 @@ def test_a_worker_killed_half_way_leaves_neither_an_entry_nor_a_lock(tmp_path: P
 def test_the_ledger_keeps_what_ran_and_passes_over_a_torn_line(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     assert cache.ledger() == []
-    cache.note({"step": "export", "key": "a", "seconds": 1.5})
+    cache.note(LedgerLine("export", "a", 1.5))
     with (tmp_path / "ledger.jsonl").open("ab") as ledger:
         ledger.write(b'{"step": "dis')
-    assert cache.ledger() == [{"step": "export", "key": "a", "seconds": 1.5}]
+    assert cache.ledger() == [LedgerLine("export", "a", 1.5)]

@@ -79,7 +79,7 @@ def test_every_point_is_on_a_front_or_has_its_reason(found: Found, heard: Heard)
 @pytest.mark.slow
 def test_several_orders_are_tried_and_trainings_are_counted_from_the_ledger(found: Found, state: Path) -> None:
     assert {"none", "quantize", "distill", "distill > quantize"} <= found.orders().keys()
-    ledger = [line["step"] for line in Cache(state / "cache").ledger()]
+    ledger = [line.step for line in Cache(state / "cache").ledger()]
     assert found.executions == {step: ledger.count(step) for step in set(ledger)}
     assert 1 <= found.trainings <= 20
 
@@ -183,7 +183,7 @@ def test_a_worker_killed_in_a_step_is_one_rejected_point_and_the_step_is_made_by
     found = {(p.recipe.name, p.instruction_set): p for p in runs.points}
     assert "was killed by SIGKILL" in str(found[doomed.name, "x86-avx2"].rejected)
     assert found[other.name, "x86-avx2"].metrics is not None
-    ran = [line["step"] for line in Cache(ground.cache_dir).ledger()]
+    ran = [line.step for line in Cache(ground.cache_dir).ledger()]
     assert ran == ["export"], "what was killed half way is in no ledger and in no cache"
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from tests.cards import card
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import RolloutSpec
@@ -41,9 +42,7 @@ def join(store: Store, reported: Callable[..., ReportedState]) -> Callable[[str,
 @pytest.fixture
 def built(store: Store, variant: Callable[..., VariantRecord]) -> None:
     """A variant for the profile of all devices here that needs two features."""
-    store.fleet.registry.put_model(
-        ModelRecord(name="fashion", version=1, files={}, card={"task": "classification", "labels": []}, created_ms=0)
-    )
+    store.fleet.registry.put_model(ModelRecord(name="fashion", version=1, files={}, card=card(), created_ms=0))
     needing = variant(manifest=MANIFEST, needs=("pairs", "tasks"))
     choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant=needing.id, reasons={})
     store.fleet.registry.put_variants([needing], [choice])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cards import card
 from tests.controller.asking import aggregated
 
 from edgefleet_contract.operations import OperationRecord
@@ -67,7 +68,7 @@ class House:
         )
         files = {"model.toml": named["card"].sha256, "data.npz": named["data"].sha256}
         self.store.fleet.registry.put_model(
-            ModelRecord(name="fashion", version=version, files=files, card={}, created_ms=1)
+            ModelRecord(name="fashion", version=version, files=files, card=card(), created_ms=1)
         )
         ref = self.put(manifest.to_bytes())
         variant = VariantRecord(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.cards import card
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec
@@ -37,7 +38,7 @@ class Silent:
 @pytest.fixture
 def built(store: Store) -> Store:
     """A store with one model, built for one profile."""
-    store.fleet.registry.put_model(ModelRecord(name="fashion", version=1, files={}, card={}, created_ms=1))
+    store.fleet.registry.put_model(ModelRecord(name="fashion", version=1, files={}, card=card(), created_ms=1))
     variant = {
         **{"id": VARIANT, "model": "fashion", "version": 1, "recipe": "fp32", "title": "fp32", "created_ms": 1},
         **{"instruction_sets": [], "manifest": MANIFEST, "manifest_bytes": 10, "delivery_bytes": {}, "metrics": {}},

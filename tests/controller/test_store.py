@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlite_utils
+from tests.cards import card
 from tests.controller.asking import aggregated, evidence
 
 from edgefleet_contract.segments import SegmentRecord
@@ -125,7 +126,9 @@ def test_what_was_kept_is_read_back_by_the_next_process(tmp_path: Path) -> None:
     )
     first.fleet.desired.put(desired)
     first.fleet.segments.put(SegmentRecord(name="eu", selector="region=eu"))
-    first.fleet.registry.put_model(ModelRecord(name="m", version=1, files={"model.toml": "x"}, card={}, created_ms=1))
+    first.fleet.registry.put_model(
+        ModelRecord(name="m", version=1, files={"model.toml": "x"}, card=card(), created_ms=1)
+    )
     first.close()
     second = open_store(tmp_path)
     assert second.fleet.desired.of("d") == [desired]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from edgefleet_compression.builds.progress import FROM_CACHE
-from edgefleet_compression.cache import Cache, step_key
+from edgefleet_compression.cache import Cache, LedgerLine, step_key
 from edgefleet_compression.errors import CompressionError, NotApplicable, NothingChanged, StepError, is_full_disk
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.source import Source
@@ -94,7 +94,7 @@ def _run_step(
     folder, cached = bench.cache.get_or_put(key, fill, lambda: progress(0.0, "another worker runs this step"))
     seconds = round(time.monotonic() - started, 3)
     if not cached:
-        bench.cache.note({"step": spec.step, "key": key, "seconds": seconds})
+        bench.cache.note(LedgerLine(spec.step, key, seconds))
     made = load_state(folder)
     return made, StepReport(
         step=spec.step,

@@ -1,6 +1,8 @@
 """A first look at a model that is brought as ONNX, in a process of its own and under limits, and a card made of it.
 
-    python -m edgefleet_compression.models.inspection '{"onnx": ..., "data": ..., "shape": null, "scale": null}'
+    python -m edgefleet_compression.models.inspection REQUEST
+
+The request is the JSON of an InspectionRequest, the last line of the output that of an InspectionAnswer.
 
 Importing this module brings neither onnx nor onnxruntime, so that the controller and its command line can.
 """
@@ -12,7 +14,6 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -50,6 +51,32 @@ class Findings(BaseModel):
     labelled: bool
 
 
+class FileRefused(BaseModel):
+    """What is wrong with a file or its data, and what to do, in one line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sentence: str
+
+
+class InspectionRequest(BaseModel):
+    """An ONNX file and its data are to be looked at; `card` says what they must be, None asks only what they are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    onnx: Path
+    data: Path
+    card: ModelCard | None
+
+
+class InspectionAnswer(BaseModel):
+    """What the process that looked has to say, as the last line of its output."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answer: Findings | FileRefused
+
+
 def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Findings:
     """Check an ONNX file and its data without loading either into this process.
 
@@ -61,19 +88,19 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
     """
-    given = {"onnx": str(onnx), "data": str(data), "card": None if card is None else card.model_dump(mode="json")}
+    request = InspectionRequest(onnx=onnx, data=data, card=card)
     # -P: a folder named `compression` where the service was started must not shadow the standard library's.
-    command = [sys.executable, "-P", "-m", "edgefleet_compression.models.inspection", json.dumps(given)]
+    command = [sys.executable, "-P", "-m", "edgefleet_compression.models.inspection", request.model_dump_json()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answer = InspectionAnswer.model_validate_json(done.stdout.splitlines()[-1]).answer
     except (subprocess.SubprocessError, ValueError, IndexError):
         raise GraphError(
             f"looking at the ONNX file took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
         ) from None
-    if not answer["ok"]:
-        raise GraphError(answer["error"])
-    return Findings.model_validate(answer["findings"])
+    if isinstance(answer, FileRefused):
+        raise GraphError(answer.sentence)
+    return answer
 
 
 def check_card(card: ModelCard, input_name: str, input_type: str, sample: tuple[int | None, ...], classes: int) -> None:
@@ -224,22 +251,18 @@ def _limit(file_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
 
 
-def _main(given: dict[str, Any]) -> dict[str, Any]:
-    onnx, data = Path(given["onnx"]), Path(given["data"])
-    _limit(onnx.stat().st_size)
+def _looked(request: InspectionRequest) -> Findings | FileRefused:
+    _limit(request.onnx.stat().st_size)
     try:
-        card = None if given["card"] is None else ModelCard.model_validate(given["card"])
-        return {"ok": True, "findings": _look(onnx, data, card).model_dump(mode="json")}
+        return _look(request.onnx, request.data, request.card)
     except (CompressionError, ContractError) as error:
-        return {"ok": False, "error": " ".join(str(error).split())}
+        sentence = " ".join(str(error).split())
     except ModuleNotFoundError as error:
-        return {"ok": False, "error": f"'{error.name}' is missing: install edgefleet[controller,compression] here"}
+        sentence = f"'{error.name}' is missing: install edgefleet[controller,compression] here"
     except MemoryError:
-        return {
-            "ok": False,
-            "error": f"the model or its data need more than {MEMORY_BYTES // 2**30} GB: give smaller ones",
-        }
+        sentence = f"the model or its data need more than {MEMORY_BYTES // 2**30} GB: give smaller ones"
+    return FileRefused(sentence=sentence)
 
 
 if __name__ == "__main__":
-    print(json.dumps(_main(json.loads(sys.argv[1]))))
+    print(InspectionAnswer(answer=_looked(InspectionRequest.model_validate_json(sys.argv[1]))).model_dump_json())

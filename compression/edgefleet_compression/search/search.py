@@ -133,7 +133,7 @@ def search(ask: Ask, place: SearchFolders, workers: WorkerPool, listener: Search
         ask=ask,
         fronts=fronts,
         points=points,
-        executions=dict(Counter(str(line["step"]) for line in cache.ledger()[before:])),
+        executions=dict(Counter(line.step for line in cache.ledger()[before:])),
         steps=_steps(points),
         seconds=going.elapsed_s,
         verdicts={one: judge(fronts[one], ask.wanted) for one in classes} if ask.wanted else {},

@@ -17,8 +17,15 @@ from edgefleet_protocol.counters import COUNTS
 
 def model_view(record: ModelRecord) -> ModelView:
     """Show a record."""
-    card = record.card
-    return ModelView(model=record.ref, task=card["task"], labels=card["labels"], **record.model_dump(exclude={"card"}))
+    return ModelView(
+        model=record.ref,
+        name=record.name,
+        version=record.version,
+        task=record.card.task,
+        labels=list(record.card.labels),
+        files=record.files,
+        created_ms=record.created_ms,
+    )
 
 
 def variant_view(record: VariantRecord) -> VariantView:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from edgefleet_compression.pricing.explain import Explanation, Situation, explain
 from edgefleet_compression.pricing.prices import Candidate
-from edgefleet_contract.card import ModelCard
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.models.needs import candidate
 from edgefleet_controller.records import ModelRecord, VariantRecord
@@ -37,7 +36,7 @@ def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile
     def offered(link: Link) -> list[Candidate]:
         return [candidate(v, link) for v in running]
 
-    table = ModelCard.model_validate(model.card).constraints
+    table = model.card.constraints
     situation = Situation(profile, constraints_for(str(profile), table), source_accuracy(variants), offered)
     others = {
         v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}"

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
-from edgefleet_contract.card import ModelCard
 from edgefleet_contract.operations import BuildResult, OperationRecord, RebuildResult
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -59,7 +58,7 @@ class Operations:
         self, model: ModelRecord, profiles: Sequence[DeviceProfile], recipes: Sequence[Recipe]
     ) -> OperationRecord:
         """Begin to compress a model by these recipes for these profiles."""
-        card = ModelCard.model_validate(model.card)
+        card = model.card
         trains = samples_in(self._shop.files(model)[card.data.file], "train") > 0
         needs = needs_of(profiles, recipes, card.source, trains)
         return self._begin("compress", model, lambda operation: compress(self._shop, operation, model, needs, profiles))

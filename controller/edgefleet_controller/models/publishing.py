@@ -58,9 +58,9 @@ class Publisher:
             core=Core(
                 onnx=BlobRef(sha256=self._blobs.put(onnx), size_bytes=len(onnx)),
                 runtime=outcome.runtime,
-                preprocessing=Preprocessing(scale=model.card["preprocessing"]["scale"]),
-                task=model.card["task"],
-                labels=tuple(model.card["labels"]),
+                preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
+                task=model.card.task,
+                labels=model.card.labels,
                 golden=golden,
             ),
             expected=_expected(outcome.expected),

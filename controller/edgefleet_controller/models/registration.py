@@ -67,7 +67,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
         name=card.name,
         version=card.version,
         files=wanted,
-        card=card.model_dump(mode="json"),
+        card=card,
         created_ms=now_ms(),
     )
     fleet.registry.put_model(model)

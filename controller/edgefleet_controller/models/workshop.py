@@ -9,7 +9,6 @@ from pathlib import Path
 from edgefleet_compression.builds.entry_points import make_golden, source_metrics
 from edgefleet_compression.builds.messages import GoldenRequest, ModelFiles, SourceRequest, WorkRefused
 from edgefleet_compression.builds.worker_pool import WorkerPool
-from edgefleet_contract.card import ModelCard
 from edgefleet_contract.operations import BuildProgress, OperationRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -64,7 +63,7 @@ class Workshop:
         source_accuracy: float | None,
     ) -> None:
         """Choose among what was built now and before, and publish both together."""
-        table = ModelCard.model_validate(model.card).constraints
+        table = model.card.constraints
         known = {v.id: v for v in [*self._fleet.registry.variants(model.name, model.version), *variants]}
         choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
         self._fleet.registry.put_variants(list(variants), choices)
