@@ -51,7 +51,7 @@ class Findings(BaseModel):
     labelled: bool
 
 
-class FileRefused(BaseModel):
+class InspectionRefused(BaseModel):
     """What is wrong with a file or its data, and what to do, in one line."""
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +74,7 @@ class InspectionAnswer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    answer: Findings | FileRefused
+    answer: Findings | InspectionRefused
 
 
 def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Findings:
@@ -88,9 +88,9 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
     """
-    request = InspectionRequest(onnx=onnx, data=data, card=card)
+    request = json.dumps(InspectionRequest(onnx=onnx, data=data, card=card).model_dump(mode="json"))
     # -P: a folder named `compression` where the service was started must not shadow the standard library's.
-    command = [sys.executable, "-P", "-m", "edgefleet_compression.models.inspection", request.model_dump_json()]
+    command = [sys.executable, "-P", "-m", "edgefleet_compression.models.inspection", request]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
         answer = InspectionAnswer.model_validate_json(done.stdout.splitlines()[-1]).answer
@@ -98,7 +98,7 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
         raise GraphError(
             f"looking at the ONNX file took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
         ) from None
-    if isinstance(answer, FileRefused):
+    if isinstance(answer, InspectionRefused):
         raise GraphError(answer.sentence)
     return answer
 
@@ -251,7 +251,7 @@ def _limit(file_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
 
 
-def _looked(request: InspectionRequest) -> Findings | FileRefused:
+def _looked(request: InspectionRequest) -> Findings | InspectionRefused:
     _limit(request.onnx.stat().st_size)
     try:
         return _look(request.onnx, request.data, request.card)
@@ -261,8 +261,9 @@ def _looked(request: InspectionRequest) -> Findings | FileRefused:
         sentence = f"'{error.name}' is missing: install edgefleet[controller,compression] here"
     except MemoryError:
         sentence = f"the model or its data need more than {MEMORY_BYTES // 2**30} GB: give smaller ones"
-    return FileRefused(sentence=sentence)
+    return InspectionRefused(sentence=sentence)
 
 
 if __name__ == "__main__":
-    print(InspectionAnswer(answer=_looked(InspectionRequest.model_validate_json(sys.argv[1]))).model_dump_json())
+    found = InspectionAnswer(answer=_looked(InspectionRequest.model_validate_json(sys.argv[1])))
+    print(json.dumps(found.model_dump(mode="json")))  # in ASCII, whatever the locale
