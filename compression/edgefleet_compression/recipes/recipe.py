@@ -63,14 +63,16 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _weights_are_trained_for_the_grid_they_get(self) -> "Recipe":
-        trained: bool | None = None
+        trained: tuple[str, bool] | None = None
         for spec in self.steps:
-            per_channel = getattr(registry().settings(spec), "per_channel", None)
-            if spec.step == "qat_int8":
-                trained = per_channel
-            elif "scheme" in _step(spec).needs and trained not in (None, per_channel):
+            step, per_channel = _step(spec), getattr(registry().settings(spec), "per_channel", None)
+            if "scheme" not in step.needs or per_channel is None:
+                continue
+            if step.trains:
+                trained = step.name, per_channel
+            elif trained is not None and trained[1] != per_channel:
                 raise ValueError(
-                    f"'qat_int8' trains for per_channel = {str(trained).lower()}, which '{spec.step}' has not: "
+                    f"'{trained[0]}' trains for per_channel = {str(trained[1]).lower()}, which '{step.name}' has not: "
                     "give both the same"
                 )
         return self

@@ -1,8 +1,5 @@
 """Accuracy-controlled int8: the layers that cost most stay in float, as few as the target needs."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     import onnx
 
     from edgefleet_compression.onnx_graphs.answers import Logits
-
-SENSITIVITY_SAMPLES = 64
 
 
 class AccuracyInt8Config(Int8Config):
@@ -71,6 +66,7 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
         StepError: the instruction set has no scheme, or the target needs more layers in float than are allowed.
         NothingChanged: nothing was found to quantize.
     """
+    from edgefleet_compression.float_layers import SENSITIVITY_SAMPLES, FileLoss, by_cost, fewest
     from edgefleet_compression.onnx_graphs.graph import saved, strip
     from edgefleet_compression.onnx_graphs.int8 import quantized_layers
     from edgefleet_compression.onnx_graphs.qdq import in_float
@@ -86,13 +82,13 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     layers = quantized_layers(quantized)
     if not layers:
         raise NothingChanged("accuracy_int8 found nothing to quantize in the graph: drop the step")
-    target = _Target(state.path, context)
+    target = FileLoss(state.path, context)
     most = int(config.most_float * len(layers))
     kept, loss, worst = 0, target.loss(saved(in_float(quantized, source, []), path)), []
     all_int8 = loss
     if not loss.within(config.max_drop):
-        worst = _by_cost(source, quantized, layers, calib[:SENSITIVITY_SAMPLES], context)
-        kept, loss = _fewest(source, quantized, worst, most, config.max_drop, target, context)
+        worst = by_cost(source, quantized, layers, calib[:SENSITIVITY_SAMPLES], context)
+        kept, loss = fewest(source, quantized, worst, most, config.max_drop, target, context)
     model = in_float(quantized, source, worst[:kept])
     strip(model)
     saved(model, path)
@@ -123,97 +119,3 @@ def _quantized(
     quantized = onnx.load(path)
     answers_in_float(quantized)
     return source, quantized, correct_biases(quantized, source, seen) if config.correct_biases else 0
-
-
-@dataclass(frozen=True)
-class _Loss:
-    """What a file loses on val, as a share of its samples, and the standard error of that."""
-
-    drop: float
-    error: float
-
-    def within(self, max_drop: float) -> bool:
-        """Whether it is allowed with one standard error to spare: of files that are tried the luckiest is taken."""
-        return self.drop + self.error <= max_drop
-
-
-class _Target:
-    """What a file loses on val against the float file: right answers, or agreement where there are no labels."""
-
-    def __init__(self, path: Path, context: Context) -> None:
-        from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
-
-        val = context.source.data.split("val")
-        self._x = inputs(val.x, context.source.card.preprocessing.scale)
-        top1 = GraphSession(path).logits(self._x).argmax(1)
-        self._wanted = top1 if val.y is None else val.y
-        self._right = (top1 == self._wanted).astype("float64")
-
-    def loss(self, path: Path) -> _Loss:
-        """The mean of the differences by sample, with its error."""
-        from edgefleet_compression.onnx_graphs.session import GraphSession
-
-        lost = self._right - (GraphSession(path).logits(self._x).argmax(1) == self._wanted)
-        return _Loss(float(lost.mean()), float(lost.std()) / math.sqrt(len(lost)))
-
-
-def _by_cost(
-    source: "onnx.ModelProto", quantized: "onnx.ModelProto", layers: Sequence[str], x: "Logits", context: Context
-) -> list[str]:
-    """The layers, first the one whose rounding alone changes the logits most."""
-    import numpy as np
-
-    from edgefleet_compression.onnx_graphs.graph import saved
-    from edgefleet_compression.onnx_graphs.qdq import in_float
-    from edgefleet_compression.onnx_graphs.session import GraphSession
-
-    path = context.folder / "isolated.onnx"
-    whole = GraphSession(saved(source, path)).logits(x)
-    costs: dict[str, float] = {}
-    for number, layer in enumerate(layers):
-        context.progress(0.1 + 0.5 * number / len(layers), f"layer {number + 1} of {len(layers)} alone in 8 bits")
-        alone = in_float(quantized, source, set(layers) - {layer})
-        costs[layer] = float(np.square(GraphSession(saved(alone, path)).logits(x) - whole).mean())
-    return sorted(layers, key=lambda layer: -costs[layer])
-
-
-def _fewest(
-    source: "onnx.ModelProto",
-    quantized: "onnx.ModelProto",
-    worst: Sequence[str],
-    most: int,
-    max_drop: float,
-    target: _Target,
-    context: Context,
-) -> tuple[int, _Loss]:
-    """How many of the worst layers must stay in float, and what is lost then.
-
-    First twice as many each time, then by halving: val is noisy, and a few layers too many cost more than a look at a
-    few that turn out to be too few.
-    """
-    from edgefleet_compression.onnx_graphs.graph import saved
-    from edgefleet_compression.onnx_graphs.qdq import in_float
-
-    path = context.folder / "tried.onnx"
-
-    def loss_with(count: int) -> _Loss:
-        context.progress(0.6, f"{count} layers in float")
-        return target.loss(saved(in_float(quantized, source, worst[:count]), path))
-
-    low, high = 0, min(1, most)
-    while not (reached := loss_with(high)).within(max_drop):
-        if high == most:
-            raise StepError(
-                f"accuracy_int8: with {most} of {len(worst)} layers in float {reached.drop * 100:.2f} points are still "
-                f"lost, give or take {reached.error * 100:.2f}, and {max_drop * 100:.2f} are allowed: raise max_drop "
-                "or most_float"
-            )
-        low, high = high, min(2 * high, most)
-    while high - low > 1:
-        middle = (low + high) // 2
-        loss = loss_with(middle)
-        if loss.within(max_drop):
-            high, reached = middle, loss
-        else:
-            low = middle
-    return high, reached

@@ -1,0 +1,98 @@
+"""Which layers of an 8-bit file stay in float: those that cost most, and as few as a target on val needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgefleet_compression.errors import StepError
+from edgefleet_compression.onnx_graphs.answers import Logits
+from edgefleet_compression.onnx_graphs.graph import saved
+from edgefleet_compression.onnx_graphs.qdq import in_float
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.step import Context
+
+SENSITIVITY_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a file loses on val, as a share of its samples, and the standard error of that."""
+
+    drop: float
+    error: float
+
+    def within(self, max_drop: float) -> bool:
+        """Whether it is allowed with one standard error to spare: of files that are tried the luckiest is taken."""
+        return self.drop + self.error <= max_drop
+
+
+class FileLoss:
+    """What a file loses on val against the float file: right answers, or agreement where there are no labels."""
+
+    def __init__(self, path: Path, context: Context) -> None:
+        val = context.source.data.split("val")
+        self._x = inputs(val.x, context.source.card.preprocessing.scale)
+        top1 = GraphSession(path).logits(self._x).argmax(1)
+        self._wanted = top1 if val.y is None else val.y
+        self._right = (top1 == self._wanted).astype(np.float64)
+
+    def loss(self, path: Path) -> Loss:
+        """The mean of the differences by sample, with its error."""
+        lost = self._right - (GraphSession(path).logits(self._x).argmax(1) == self._wanted)
+        return Loss(float(lost.mean()), float(lost.std() / np.sqrt(len(lost))))
+
+
+def by_cost(
+    source: onnx.ModelProto, quantized: onnx.ModelProto, layers: Sequence[str], x: Logits, context: Context
+) -> list[str]:
+    """The layers, first the one whose rounding alone changes the logits most."""
+    path = context.folder / "isolated.onnx"
+    whole = GraphSession(saved(source, path)).logits(x)
+    costs: dict[str, float] = {}
+    for number, layer in enumerate(layers):
+        context.progress(0.1 + 0.5 * number / len(layers), f"layer {number + 1} of {len(layers)} alone in 8 bits")
+        alone = in_float(quantized, source, set(layers) - {layer})
+        costs[layer] = float(np.square(GraphSession(saved(alone, path)).logits(x) - whole).mean())
+    return sorted(layers, key=lambda layer: -costs[layer])
+
+
+def fewest(
+    source: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    worst: Sequence[str],
+    most: int,
+    max_drop: float,
+    target: FileLoss,
+    context: Context,
+) -> tuple[int, Loss]:
+    """How many of the worst layers must stay in float, and what is lost then.
+
+    First twice as many each time, then by halving: val is noisy, and a few layers too many cost more than a look at a
+    few that turn out to be too few.
+    """
+    path = context.folder / "tried.onnx"
+
+    def loss_with(count: int) -> Loss:
+        context.progress(0.6, f"{count} layers in float")
+        return target.loss(saved(in_float(quantized, source, worst[:count]), path))
+
+    low, high = 0, min(1, most)
+    while not (reached := loss_with(high)).within(max_drop):
+        if high == most:
+            raise StepError(
+                f"accuracy_int8: with {most} of {len(worst)} layers in float {reached.drop * 100:.2f} points are still "
+                f"lost, give or take {reached.error * 100:.2f}, and {max_drop * 100:.2f} are allowed: raise max_drop "
+                "or most_float"
+            )
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        loss = loss_with(middle)
+        if loss.within(max_drop):
+            high, reached = middle, loss
+        else:
+            low = middle
+    return high, reached
