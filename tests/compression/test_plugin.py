@@ -21,6 +21,7 @@ from edgefleet_compression.registry import registry
 from edgefleet_compression.search.points import order_of
 from edgefleet_compression.search.space import SOURCE, default_space, recipe
 from edgefleet_compression.search_roles import EXPORT, StepSpec, step
+from edgefleet_contract.operations import Change
 
 PLUGIN = ("edgefleet-short-floats", "1.0")
 RECIPE = """
@@ -96,7 +97,7 @@ def test_a_spawned_worker_runs_it_and_the_lineage_names_it(
     assert (outcome.metrics.encoding_bytes or 0) < 0.8 * (plain.metrics.encoding_bytes or 0)
     lineage, without = outcome.lineage, plain.lineage
     assert PLUGIN in lineage.libraries.items() and PLUGIN[0] not in without.libraries
-    assert differences(lineage, without) == {PLUGIN[0]: ("1.0", "none")}
+    assert differences(lineage, without) == {PLUGIN[0]: Change(then="1.0", now="none")}
     assert PLUGIN[0] in depends_on("short_floats") and PLUGIN[0] not in depends_on("export")
 
 
