@@ -101,3 +101,8 @@ class OperationRecord(Shape):
     error: str | None = None
     created_ms: int
     changed_ms: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state != "running"

@@ -20,6 +20,8 @@ RolloutPhase = Literal[
     "rolled_back",
     "rollback_incomplete",
 ]
+RESTING: frozenset[RolloutPhase] = frozenset({"paused", "completed", "cancelled", "rolled_back", "rollback_incomplete"})
+"""A rollout in one of these goes on only where somebody orders it."""
 WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "failed", "inconclusive"]
 Directive = Literal["none", "stage", "activate"]
 
@@ -153,6 +155,11 @@ class RolloutView(Shape):
     spec: RolloutSpec
     created_ms: int
     changed_ms: int
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing more happens unless somebody orders it."""
+        return self.state in RESTING
 
 
 class PlanView(Shape):

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import httpx
 import typer
@@ -16,6 +15,7 @@ from edgefleet_contract.errors import ContractError
 from edgefleet_operator.cli.ending import INTERRUPTED, USAGE, refuse
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import ApiError, OperatorError
+from edgefleet_operator.http import at
 from edgefleet_profiles.errors import ProfileError
 
 Json = dict[str, Any]
@@ -74,19 +74,6 @@ def listing(
     """The items of a listing that are wanted, through all its pages."""
     page = min(limit or PAGE, PAGE) if keep is None else PAGE
     return list(islice(filter(keep, client.items(path, limit=page, **query)), limit))
-
-
-def at(path: str, *names: str) -> str:
-    """The path of something that an operator has named, whatever they have typed.
-
-    Raises:
-        ApiError: a name is empty, or nothing can have it.
-    """
-    if not all(names):
-        raise ApiError(f"a name is empty: say which of {path} you mean")
-    if slashed := next((name for name in names if "/" in name), None):
-        raise ApiError(f"there is no '{slashed}': write the name alone, without '/'")
-    return "/".join([path, *(quote(name, safe="@") for name in names)])
 
 
 def one(client: Client, path: str, given: str) -> Json:

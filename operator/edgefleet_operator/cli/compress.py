@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from edgefleet_operator.cli.bounds import bounds_from
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Timeout, at, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Timeout, calling, listing
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explaining import explain_choice
@@ -15,6 +15,7 @@ from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import OperatorError
+from edgefleet_operator.http import at
 from edgefleet_operator.readers import recipe_reader
 from edgefleet_profiles.device_class import InstructionSet
 

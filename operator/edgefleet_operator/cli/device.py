@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
 from edgefleet_operator.cli.figures import NONE, ago, marked, now_ms, number, size, span, when
 from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.client import Client
+from edgefleet_operator.http import at
 
 app = typer.Typer(no_args_is_help=True, help="Let devices join, look at them, and remove them.")
 

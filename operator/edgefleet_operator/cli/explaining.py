@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from edgefleet_operator.cli.calling import Json, at
+from edgefleet_operator.cli.calling import Json
 from edgefleet_operator.cli.figures import NONE, ms, number, share, short, size, span
 from edgefleet_operator.cli.printing import console, print_json, print_table
 from edgefleet_operator.client import Client
+from edgefleet_operator.http import at
 from edgefleet_profiles.catalogue import PARTS
 from edgefleet_profiles.errors import UnknownName
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.figures import count, when
 from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_operator.http import at
 
 app = typer.Typer(no_args_is_help=True, help="Register models and look at them.")
 Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")]

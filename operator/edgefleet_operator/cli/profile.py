@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.figures import number
 from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_operator.http import at
 from edgefleet_profiles.catalogue import PARTS, Catalogue, load_catalogue, look_up
 from edgefleet_profiles.check import Figure, figures
 from edgefleet_profiles.errors import ProfileError, UnknownName

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgefleet_operator.cli.calling import Json, at
+from edgefleet_operator.cli.calling import Json
 from edgefleet_operator.cli.figures import NONE, ms, number, share, size
 from edgefleet_operator.cli.printing import console, print_table
 from edgefleet_operator.client import Client
+from edgefleet_operator.http import at
 
 REPORT = "search.json"
 PREDICTED = "*"

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, at, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, listing
 from edgefleet_operator.cli.device import print_devices
 from edgefleet_operator.cli.figures import count
 from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_operator.http import at
 
 app = typer.Typer(no_args_is_help=True, help="Name parts of the fleet by selectors.")
 Name = Annotated[str, typer.Argument(help="the segment's name")]

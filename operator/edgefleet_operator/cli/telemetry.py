@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, at, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
 from edgefleet_operator.cli.figures import NONE, count, ms, now_ms, share, when
 from edgefleet_operator.cli.printing import print_json, print_table
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import ApiError
+from edgefleet_operator.http import at
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])

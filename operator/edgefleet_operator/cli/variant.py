@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, Timeout, at, calling, listing, one
+from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, Timeout, calling, listing, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
 from edgefleet_operator.cli.figures import NONE, count, ms, number, quality, share, short, size
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
 from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
+from edgefleet_operator.http import at
 
 app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
 

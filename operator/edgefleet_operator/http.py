@@ -1,0 +1,151 @@
+"""How the client asks: a request, and its answer as a shape of the contract, or an error of ours."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from edgefleet_contract.faults import first_fault
+from edgefleet_contract.pages import Page
+from edgefleet_operator.errors import Invalid, NoAnswer, NotUnderstood, error_of
+
+BASE = "/api/v1"
+MOST_ITEMS = 1000
+"""Of a page."""
+
+AnyShape = TypeVar("AnyShape", bound=BaseModel)
+AnyPage = TypeVar("AnyPage", bound=Page[Any])
+Item = TypeVar("Item")
+
+
+class Http:
+    """A connection to one controller."""
+
+    def __init__(self, url: str, token: str | None, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers, transport=transport)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """What the controller answers to a request that it grants.
+
+        Args:
+            method: as in GET.
+            path: after the controller's address.
+            query: values of the query; those that are None are left out.
+            body: of plain values, sent as JSON.
+            content: a body of bytes in place of that.
+            headers: beside our own.
+            timeout_s: None takes the client's.
+
+        Raises:
+            ApiError: it refuses, or there is no answer.
+        """
+        asked: dict[str, Any] = {"params": {k: v for k, v in (query or {}).items() if v is not None}}
+        if body is not None:
+            asked["json"] = body
+        if content is not None:
+            asked["content"] = content
+        if timeout_s is not None:
+            asked["timeout"] = timeout_s
+        try:
+            answer = self._http.request(method, path, headers=dict(headers or {}), **asked)
+        except httpx.HTTPError as error:
+            raise NoAnswer(f"no answer from {self.url}: {error or type(error).__name__}") from None
+        if answer.is_success:
+            return answer
+        raise error_of(answer.status_code, self._detail(answer), answer.headers.get("Retry-After"))
+
+    def shape(self, shape: type[AnyShape], method: str, path: str, **how: Any) -> AnyShape:
+        """An answer as a shape of the contract; what only a newer controller says is passed over.
+
+        Args:
+            shape: what the answer is.
+            method: as in GET.
+            path: after `/api/v1`.
+            how: as in `answer`; a body may be a shape, of which only what was set is sent.
+
+        Raises:
+            ApiError: it refuses, there is no answer, or it is none of that shape.
+        """
+        if isinstance(body := how.get("body"), BaseModel):
+            how["body"] = body.model_dump(mode="json", exclude_unset=True)
+        answer = self.answer(method, f"{BASE}{path}", **how)
+        try:
+            return shape.model_validate_json(answer.content, extra="ignore")
+        except ValidationError as error:
+            fault = first_fault(error.errors())
+            raise NotUnderstood(
+                f"{method} {path} of {self.url} is no {shape.__name__} of this version ({fault})", answer.status_code
+            ) from None
+
+    def pages(self, page: type[AnyPage], path: str, size: int = MOST_ITEMS, **query: Any) -> Iterator[AnyPage]:
+        """The pages of a listing, each asked for as it is wanted.
+
+        Raises:
+            ApiError: as `shape` does.
+        """
+        cursor = None
+        while True:
+            found = self.shape(page, "GET", path, query={**query, "limit": size, "cursor": cursor})
+            yield found
+            if (cursor := found.next) is None:
+                return
+
+    def items(self, page: type[Page[Item]], path: str, limit: int | None, **query: Any) -> Iterator[Item]:
+        """The items of a listing through all its pages, at most `limit` of them; None is all.
+
+        Raises:
+            ApiError: as `shape` does.
+        """
+        pages = self.pages(page, path, min(limit or MOST_ITEMS, MOST_ITEMS), **query)
+        return islice((item for found in pages for item in found.items), limit)
+
+    def _detail(self, answer: httpx.Response) -> str:
+        """What a refusal says was wrong: that of a problem, else as much of it as can be read."""
+        try:
+            return str(answer.json()["detail"])
+        except (ValueError, KeyError, TypeError):
+            return answer.text[:200] or f"{self.url} answers {answer.status_code} {answer.reason_phrase}"
+
+
+def at(path: str, *names: str) -> str:
+    """The path of something that somebody has named, whatever they have typed.
+
+    Raises:
+        Invalid: a name is empty, or nothing can have it.
+    """
+    if not all(names):
+        raise Invalid(f"a name is empty: say which of {path} you mean")
+    if slashed := next((name for name in names if "/" in name), None):
+        raise Invalid(f"there is no '{slashed}': write the name alone, without '/'")
+    return "/".join([path, *(quote(name, safe="@") for name in names)])
+
+
+def at_profile(path: str, profile: str) -> str:
+    """The path of what is about a profile.
+
+    Raises:
+        Invalid: it is not written REGION/HARDWARE/LINK.
+    """
+    parts = profile.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise Invalid(f"'{profile}' is not a profile: write region/hardware/link, as in eu/rpi4/lte")
+    return at(path, *parts)
