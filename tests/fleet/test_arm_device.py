@@ -19,10 +19,10 @@ SAMPLES = 20
 
 
 @pytest.fixture(scope="session")
-def device_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def device_python(tmp_path_factory: pytest.TempPathFactory, worker_id: str, request: pytest.FixtureRequest) -> Path:
     """The Python of an ARM environment, into which a bundle was installed as its instruction says."""
     system = arm_python(tmp_path_factory, worker_id)
-    assert wheel, "scripts/build has its environment: two that make it at once would meet"
+    assert request.getfixturevalue("wheel"), "scripts/build has its environment: two that make it at once would meet"
 
     def make(folder: Path) -> None:
         version = system.name.removeprefix("python")
@@ -32,7 +32,7 @@ def device_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory, worker_
 
 
 def test_the_agent_of_a_bundle_goes_through_a_whole_rollout_as_an_arm_process(
-    fleet: Fleet, device_python: Path, tmp_path: Path
+    device_python: Path, fleet: Fleet, tmp_path: Path
 ) -> None:
     fleet.build(EXAMPLE, [PROFILE], ["w8"])
     region, _, link = PROFILE.split("/")
