@@ -1,0 +1,70 @@
+"""Evidence in memory."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgefleet_controller.store.contract.evidence import EvidenceSource
+from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.gathering import ArrivedWindow, EvidenceSnapshot, GatheredEvidence, Of
+from edgefleet_controller.store.memory.telemetry_tables import KeptWindow, Rollup, TelemetryTables, WindowKey
+from edgefleet_controller.store.merging import RollupKey
+from edgefleet_protocol.counters import Counters, ServingCounts
+
+
+class MemoryEvidence(EvidenceSource):
+    """Reads copies of the tables as they are committed."""
+
+    def __init__(self, tables: TelemetryTables) -> None:
+        self._tables = tables
+
+    def gather(self, model: str, since_ms: int) -> GatheredEvidence:
+        return GatheredEvidence(self.snapshot, model, since_ms)
+
+    @contextmanager
+    def snapshot(self) -> Iterator["MemoryEvidenceSnapshot"]:
+        """What is committed, at one moment."""
+        windows, rollups = self._tables.changes.committed(self._tables.windows, self._tables.rollups)
+        yield MemoryEvidenceSnapshot(windows, rollups)
+
+
+class MemoryEvidenceSnapshot(EvidenceSnapshot):
+    """Two tables as they were."""
+
+    def __init__(self, windows: dict[WindowKey, KeptWindow], rollups: dict[RollupKey, Rollup]) -> None:
+        self._windows, self._rollups = windows, rollups
+
+    def arrived(self, model: str, since_ms: int) -> Iterator[ArrivedWindow]:
+        for (device, incarnation, seq), kept in self._windows.items():
+            if kept.stored.window.model == model and kept.stored.received_ms >= since_ms:
+                yield _arrived((device, incarnation, seq), kept)
+
+    def ever(self, model: str) -> dict[Of, Counters]:
+        found: defaultdict[Of, Counters] = defaultdict(Counters)
+        for kept in self._windows.values():
+            window = kept.stored.window
+            if window.model == model and not kept.rolled:
+                found[_profile(kept), window.variant].add(_counted(window.counters))
+        for key, rollup in self._rollups.items():
+            if key.model == model and key.width_ms == HOUR_MS:
+                profile = f"{key.region}/{key.hardware}/{key.link}"
+                found[profile, key.variant].add(_counted(rollup.counters))
+        return found
+
+
+def _arrived(key: WindowKey, kept: KeptWindow) -> ArrivedWindow:
+    window = kept.stored.window
+    of = (kept.stored.received_ms, _profile(kept), window.variant)
+    return ArrivedWindow(*key, *of, lambda: _counted(window.counters), window.latency)
+
+
+def _profile(kept: KeptWindow) -> str | None:
+    region, hardware, link = kept.place
+    return None if region is None or hardware is None or link is None else f"{region}/{hardware}/{link}"
+
+
+def _counted(counters: Counters) -> Counters:
+    """A sum without its histogram and its categories."""
+    serving = counters.serving
+    counted = ServingCounts(requests=serving.requests, errors=serving.errors, not_finite=serving.not_finite)
+    return Counters(counted, counters.scored)

@@ -1,0 +1,114 @@
+"""Rollouts and executions in memory."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, Rollouts, Said
+from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
+from edgefleet_controller.store.memory.fleet_tables import FleetTables
+from edgefleet_protocol.phases import ENDED
+
+
+class MemoryRollouts(Rollouts):
+    """Rollouts by id, with their waves; executions by rollout and device."""
+
+    def __init__(self, tables: FleetTables) -> None:
+        self._tables = tables
+        self.live = KnownExecutions(tables.changes.transaction, self.executions, MemoryTouched(tables))
+
+    def put(self, rollout: RolloutRecord) -> None:
+        with self._tables.changes.turn:
+            known = self._tables.rollouts.get(rollout.id)
+            waves = {wave.number: wave for wave in (*(known.waves if known else ()), *rollout.waves)}
+            in_order = tuple(waves[number] for number in sorted(waves))
+            self._tables.rollouts.put(rollout.id, rollout.model_copy(update={"waves": in_order}))
+
+    def get(self, rollout_id: str) -> RolloutRecord:
+        with self._tables.changes.turn:
+            found = self._tables.rollouts.get(rollout_id)
+        if found is None:
+            raise NotFound(f"no rollout {rollout_id}")
+        return found
+
+    def all(self, *states: RolloutPhase) -> list[RolloutRecord]:
+        with self._tables.changes.turn:
+            return [rollout for rollout in self._tables.rollouts.by_key() if not states or rollout.state in states]
+
+    def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:
+        with self._tables.changes.transaction():
+            for execution in executions:
+                self._tables.put_execution(execution)
+
+    def executions(self, rollout_id: str) -> list[ExecutionRecord]:
+        return sorted(self._of(rollout_id), key=lambda execution: (execution.wave, execution.device))
+
+    def page_of_executions(self, rollout_id: str, *, after: str, at_most: int) -> list[ExecutionRecord]:
+        found = sorted(self._of(rollout_id), key=lambda execution: execution.device)
+        return [execution for execution in found if execution.device > after][:at_most]
+
+    def _of(self, rollout_id: str) -> list[ExecutionRecord]:
+        with self._tables.changes.turn:
+            executions = self._tables.executions
+            return executions.values_at(executions.where("rollout", rollout_id))
+
+    def concerned(self, said: Sequence[Said]) -> dict[tuple[str, str], list[ExecutionRecord]]:
+        found: dict[tuple[str, str], list[ExecutionRecord]] = {}
+        with self._tables.changes.turn:
+            for device, model, named in said:
+                for execution in self._tables.executions_of(device):
+                    if _may_move(execution, named) and self._brings(execution.rollout, model):
+                        found.setdefault((device, model), []).append(execution)
+        return found
+
+    def _brings(self, rollout_id: str, model: str) -> bool:
+        rollout = self._tables.rollouts.get(rollout_id)
+        return rollout is not None and rollout.spec.model == model
+
+    def counts(self, rollout_id: str) -> dict[int, dict[str, int]]:
+        counts: dict[int, Counter[str]] = {}
+        for execution in self._committed(rollout_id):
+            counts.setdefault(execution.wave, Counter())[execution.phase] += 1
+        return {wave: dict(counter) for wave, counter in sorted(counts.items())}
+
+    def counts_back(self, rollout_id: str) -> dict[str, int]:
+        return dict(Counter(e.back_phase for e in self._committed(rollout_id) if e.back_phase))
+
+    def _committed(self, rollout_id: str) -> list[ExecutionRecord]:
+        (executions,) = self._tables.changes.committed(self._tables.executions)
+        return [execution for (rollout, _), execution in executions.items() if rollout == rollout_id]
+
+    def open_devices(self, model: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with self._tables.changes.turn:
+            for rollout in self.all(*IN_PROGRESS):
+                for execution in self._of(rollout.id) if rollout.spec.model == model else ():
+                    # While a rollout goes back, how it had ended on a device does not say that the device is done.
+                    if rollout.state == "rolling_back" or execution.phase not in ENDED:
+                        found[execution.device] = rollout.id
+        return found
+
+
+class MemoryTouched(TouchedExecutions):
+    """Notes that are taken with every change."""
+
+    def __init__(self, tables: FleetTables) -> None:
+        self._tables = tables
+
+    def of(self, rollout: str) -> list[ExecutionRecord]:
+        found = self._tables.executions.values_at(self._tables.touched.where("rollout", rollout))
+        return sorted(found, key=lambda execution: (execution.wave, execution.device))
+
+    def clear(self, rollout: str) -> None:
+        for key in self._tables.touched.where("rollout", rollout):
+            self._tables.touched.pop(key)
+
+    def rollouts(self) -> list[str]:
+        return sorted({rollout for (rollout, _), _ in self._tables.touched.items()})
+
+
+def _may_move(execution: ExecutionRecord, named: str | None) -> bool:
+    on_its_way_back = execution.back_phase is not None and not execution.is_back
+    return execution.rollout == named or execution.phase not in ENDED or on_its_way_back

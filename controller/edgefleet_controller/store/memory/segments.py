@@ -1,0 +1,28 @@
+"""Segments in memory."""
+
+from edgefleet_contract.segments import SegmentRecord
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.store.contract.segments import Segments
+from edgefleet_controller.store.memory.fleet_tables import FleetTables
+
+
+class MemorySegments(Segments):
+    """By their names."""
+
+    def __init__(self, tables: FleetTables) -> None:
+        self._tables = tables
+
+    def put(self, segment: SegmentRecord) -> None:
+        with self._tables.changes.turn:
+            self._tables.segments.put(segment.name, segment)
+
+    def all(self) -> list[SegmentRecord]:
+        with self._tables.changes.turn:
+            return self._tables.segments.by_key()
+
+    def get(self, name: str) -> SegmentRecord:
+        with self._tables.changes.turn:
+            found = self._tables.segments.get(name)
+        if found is None:
+            raise NotFound(f"no segment '{name}': save it first, with its selector")
+        return found

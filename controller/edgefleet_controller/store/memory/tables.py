@@ -1,0 +1,167 @@
+"""Dictionaries that change in transactions: what is changed within one is put back when it fails."""
+
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from edgefleet_controller.store.fair_lock import FairLock
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class _Absent:
+    """Stands for no value."""
+
+
+_ABSENT = _Absent()
+
+
+class _Change(NamedTuple):
+    """What stood under a key of a table before it was changed."""
+
+    table: "Table[Any, Any]"
+    key: Hashable
+    before: Any
+
+
+class Changes:
+    """The transactions of a store's tables; one thread at a time.
+
+    Args:
+        lock: what threads take in turn.
+    """
+
+    def __init__(self, lock: FairLock) -> None:
+        self.turn = lock
+        self._depth = 0
+        self._undo: list[_Change] = []
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; nests."""
+        with self.turn:
+            began = len(self._undo)
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                with self._mutex:
+                    while len(self._undo) > began:
+                        table, key, before = self._undo.pop()
+                        table._set(key, before)
+                raise
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    with self._mutex:
+                        self._undo.clear()
+
+    def committed(self, *tables: "Table[Any, Any]") -> list[dict[Any, Any]]:
+        """Copies of tables without what the transaction under way has changed; waits for nobody's turn."""
+        with self._mutex:
+            found = {id(table): dict(table._rows) for table in tables}
+            for table, key, before in reversed(self._undo):
+                if (rows := found.get(id(table))) is None:
+                    continue
+                if before is _ABSENT:
+                    rows.pop(key, None)
+                else:
+                    rows[key] = before
+        return [found[id(table)] for table in tables]
+
+    def change(self, table: "Table[Any, Any]", key: Hashable, value: Any) -> None:
+        """Set a value, or remove it, and remember what stood there."""
+        with self._mutex:
+            before = table._set(key, value)
+            if self._depth:
+                self._undo.append(_Change(table, key, before))
+
+
+class Table(Generic[K, V]):
+    """Values by their keys; values are never changed, only replaced.
+
+    Args:
+        changes: whose transactions it takes part in.
+        by: parts of the key by which `where` finds keys.
+    """
+
+    def __init__(self, changes: Changes, **by: Callable[[K], Hashable]) -> None:
+        self._changes, self._by = changes, by
+        self._rows: dict[K, V] = {}
+        self._found: dict[str, dict[Hashable, dict[K, None]]] = {name: {} for name in by}
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, key: K) -> V | None:
+        """The value under a key."""
+        return self._rows.get(key)
+
+    def items(self) -> list[tuple[K, V]]:
+        """Everything, in any order."""
+        return list(self._rows.items())
+
+    def where(self, part: str, value: Hashable) -> list[K]:
+        """The keys of which a part has this value, in any order."""
+        return list(self._found[part].get(value, ()))
+
+    def values(self) -> list[V]:
+        """Everything without its keys, in any order."""
+        return list(self._rows.values())
+
+    def by_key(self) -> list[V]:
+        """Everything, in the order of the keys."""
+        return [self._rows[key] for key in sorted(self._rows)]  # type: ignore[type-var]
+
+    def values_at(self, keys: Iterable[K]) -> list[V]:
+        """What stands under these keys, in their order."""
+        return [self._rows[key] for key in keys if key in self._rows]
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value, in place of the one that was there."""
+        self._changes.change(self, key, value)
+
+    def pop(self, key: K) -> V | None:
+        """Remove what is under a key."""
+        before = self._rows.get(key)
+        if before is not None:
+            self._changes.change(self, key, _ABSENT)
+        return before
+
+    def _set(self, key: K, value: Any) -> Any:
+        before: Any = self._rows.get(key, _ABSENT)
+        if value is _ABSENT:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = value
+        if (before is _ABSENT) != (value is _ABSENT):
+            for name, part in self._by.items():
+                keys = self._found[name].setdefault(part(key), {})
+                if value is _ABSENT:
+                    keys.pop(key)
+                else:
+                    keys[key] = None
+        return before
+
+
+class Counter:
+    """A number that only rises, unless a transaction fails."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._table: Table[str, int] = Table(changes)
+
+    @property
+    def value(self) -> int:
+        """How far it has come."""
+        return self._table.get("") or 0
+
+    def next(self) -> int:
+        """The next number, from 1."""
+        self._table.put("", self.value + 1)
+        return self.value

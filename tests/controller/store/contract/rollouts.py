@@ -1,0 +1,150 @@
+"""Rollouts, their executions, and what is looked at again and again."""
+
+from collections.abc import Callable
+
+from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.store import FleetStore
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, Said
+
+
+def devices(executions: list[ExecutionRecord]) -> list[str]:
+    return [execution.device for execution in executions]
+
+
+class RolloutsContract:
+    """What every kind of store must do with what was decided."""
+
+    def test_rollouts_are_by_id_and_the_last_put_counts(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord]
+    ) -> None:
+        first, second = rollout("staging"), rollout("pending").model_copy(update={"id": "02"})
+        fleet.rollouts.put(second)
+        fleet.rollouts.put(first)
+        assert fleet.rollouts.all() == [first, second]
+        paused = first.model_copy(update={"state": "paused", "reason": "by hand"})
+        fleet.rollouts.put(paused)
+        assert fleet.rollouts.get("01") == paused
+        assert fleet.rollouts.all("paused", "completed") == [paused]
+        assert fleet.rollouts.all("completed") == []
+
+    def test_waves_are_by_number_and_one_that_is_not_put_stays(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord]
+    ) -> None:
+        before = rollout("staging", "pending")
+        fleet.rollouts.put(before)
+        evidence = ("2 of 3 committed", "p95 5 ms")
+        moved = before.waves[1].model_copy(update={"state": "failed", "reason": "why", "evidence": evidence})
+        fleet.rollouts.put(before.model_copy(update={"waves": (moved,)}))
+        assert fleet.rollouts.get("01").waves == (before.waves[0], moved)
+
+    def test_executions_are_by_wave_and_device_and_the_last_put_counts(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        full = execution(
+            "a",
+            "committed",
+            **{"wave": 2, "generation": 4, "directive": "activate", "reason": "r", "detail": "d", "transfer_s": 1.5},
+            **{"transfer_bytes": 9, "directed_ms": 1, "heard_ms": 2, "changed_ms": 3, "previous_variant": "e" * 64},
+            **{"previous_manifest": "f" * 64, "previous_manifest_bytes": 7, "back_generation": 5},
+            **{"back_phase": "trial", "back_reason": "worse"},
+        )
+        fleet.rollouts.put_executions([execution("a", wave=2), execution("c"), execution("b")])
+        fleet.rollouts.put_executions(iter([full, execution("a", rollout="02")]))
+        assert fleet.rollouts.executions("01") == [execution("b"), execution("c"), full]
+        assert fleet.rollouts.executions("03") == []
+
+    def test_pages_of_executions_are_by_device(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        fleet.rollouts.put_executions([execution("b", wave=1), execution("a", wave=2), execution("c", wave=1)])
+        fleet.rollouts.put_executions([execution("d", rollout="02")])
+        assert devices(fleet.rollouts.page_of_executions("01", after="", at_most=2)) == ["a", "b"]
+        assert devices(fleet.rollouts.page_of_executions("01", after="b", at_most=2)) == ["c"]
+
+    def test_a_devices_word_concerns_the_rollout_that_it_names_open_ones_and_ways_back(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        other = rollout("staging").spec.model_copy(update={"model": "other"})
+        for number in range(1, 7):
+            spec = {"spec": other} if number == 6 else {}
+            fleet.rollouts.put(rollout("staging").model_copy(update={"id": f"0{number}", **spec}))
+        fleet.rollouts.put_executions(
+            [
+                execution("d", "committed", rollout="01"),
+                execution("d", "committed", rollout="02"),
+                execution("d", "trial", rollout="03"),
+                execution("d", "committed", rollout="04", back_phase="downloading"),
+                execution("d", "committed", rollout="05", back_phase="committed"),
+                execution("d", rollout="06"),
+                execution("e", rollout="03"),
+            ]
+        )
+        found = fleet.rollouts.concerned(
+            [Said("d", "fashion", "02"), Said("d", "other", None), Said("f", "fashion", None)]
+        )
+        assert {of: [e.rollout for e in executions] for of, executions in found.items()} == {
+            ("d", "fashion"): ["02", "03", "04"],
+            ("d", "other"): ["06"],
+        }
+        assert fleet.rollouts.concerned([]) == {}
+
+    def test_an_execution_of_a_rollout_that_is_not_there_concerns_nobody(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        fleet.rollouts.put_executions([execution("d")])
+        assert fleet.rollouts.concerned([Said("d", "fashion", None)]) == {}
+
+    def test_counts_are_the_sum_of_the_executions(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        fleet.rollouts.put_executions([execution("c", "trial", wave=2), execution("a"), execution("b", "trial")])
+        fleet.rollouts.put_executions([execution("d", "trial", back_phase="trial"), execution("e", rollout="02")])
+        assert fleet.rollouts.counts("01") == {1: {"assigned": 1, "trial": 2}, 2: {"trial": 1}}
+        assert list(fleet.rollouts.counts("01")) == [1, 2]
+        assert fleet.rollouts.counts_back("01") == {"trial": 1}
+        assert (fleet.rollouts.counts("03"), fleet.rollouts.counts_back("03")) == ({}, {})
+
+    def test_open_devices_are_those_of_rollouts_in_progress(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        fleet.rollouts.put_executions([execution("a"), execution("b", "committed")])
+        for state in IN_PROGRESS[:-1]:
+            fleet.rollouts.put(rollout("staging").model_copy(update={"state": state}))
+            assert fleet.rollouts.open_devices("fashion") == {"a": "01"}, state
+        assert fleet.rollouts.open_devices("other") == {}
+        fleet.rollouts.put(rollout("failed").model_copy(update={"state": "rolling_back"}))
+        assert fleet.rollouts.open_devices("fashion") == {"a": "01", "b": "01"}, "while it goes back nobody is free"
+        fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+        assert fleet.rollouts.open_devices("fashion") == {}
+
+    def test_live_executions_are_as_they_are_now_whoever_changed_them(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        live = fleet.rollouts.live
+        fleet.rollouts.put_executions(
+            [execution("b"), execution("a", wave=2), execution("c"), execution("x", rollout="02")]
+        )
+        assert devices(live.of("01")) == ["b", "c", "a"]
+        fleet.rollouts.put_executions([execution("c", "trial"), execution("late"), execution("early")])
+        assert devices(live.of("01")) == ["b", "c", "a", "early", "late"], "who came since is behind"
+        fleet.devices.forget("a", 5)
+        fleet.conflicts.begin("b", "two agents", 6)
+        assert [e.phase for e in live.of("01")][:3] == ["deferred", "trial", "removed"]
+        by_device = {e.device: e for e in live.of("01")}
+        assert by_device == {e.device: e for e in fleet.rollouts.executions("01")}
+        live.of("01").clear()
+        assert len(live.of("01")) == 5, "the list is the caller's"
+
+    def test_live_executions_of_rollouts_that_ended_are_read_anew(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        live = fleet.rollouts.live
+        fleet.rollouts.put_executions([execution("b"), execution("c", rollout="02")])
+        assert (devices(live.of("01")), devices(live.of("02"))) == (["b"], ["c"])
+        fleet.rollouts.put_executions([execution("a"), execution("a", rollout="02")])
+        live.keep_only(["02"])
+        assert devices(live.of("01")) == ["a", "b"], "by device again"
+        assert devices(live.of("02")) == ["c", "a"]
+        live.drop("02")
+        assert devices(live.of("02")) == ["a", "c"]

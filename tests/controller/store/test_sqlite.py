@@ -1,0 +1,180 @@
+"""SQLite keeps the contract, and its files outlive the process: what was kept is read back, older files still open."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+from tests.cards import card
+from tests.controller.asking import aggregated, evidence
+from tests.controller.store.contract.fleet import FleetStoreContract
+from tests.controller.store.contract.rollups import requests_by_hour, roll_up
+from tests.controller.store.contract.telemetry import TelemetryStoreContract
+from tests.controller.store.making import INCARNATION, T0, of_a_fleet
+
+from edgefleet_contract.segments import SegmentRecord
+from edgefleet_controller.errors import StateUnusable
+from edgefleet_controller.records import DesiredRecord, ModelRecord
+from edgefleet_controller.store import Store
+from edgefleet_controller.store.contract.aggregates import FOREVER_MS
+from edgefleet_controller.store.contract.evidence import Compared
+from edgefleet_controller.store.merging import WIDTHS_MS
+from edgefleet_controller.store.sqlite import open_store
+from edgefleet_controller.store.sqlite.migrations import FLEET, TELEMETRY
+from edgefleet_protocol.counters import Counters, Moments, ServingCounts
+
+
+class Sqlite:
+    @pytest.fixture(autouse=True)
+    def _new_files(self, tmp_path: Path, new_files: Path) -> None:
+        shutil.copytree(new_files, tmp_path, dirs_exist_ok=True)
+
+    def make_store(self, folder: Path) -> Store:
+        return open_store(folder)
+
+
+class TestSqliteFleet(Sqlite, FleetStoreContract):
+    pass
+
+
+class TestSqliteTelemetry(Sqlite, TelemetryStoreContract):
+    pass
+
+
+def test_what_was_kept_is_read_back_by_the_next_process(tmp_path: Path) -> None:
+    first = open_store(tmp_path)
+    desired = DesiredRecord(
+        device="d", model="m", generation=3, manifest=None, manifest_bytes=0, rollout=None, activate=True, trial_s=1
+    )
+    first.fleet.desired.put(desired)
+    first.fleet.segments.put(SegmentRecord(name="eu", selector="region=eu"))
+    first.fleet.registry.put_model(
+        ModelRecord(name="m", version=1, files={"model.toml": "x"}, card=card(), created_ms=1)
+    )
+    first.close()
+    second = open_store(tmp_path)
+    assert second.fleet.desired.of("d") == [desired]
+    assert second.fleet.segments.get("eu").selector == "region=eu"
+    assert second.fleet.registry.model("m", 1).files == {"model.toml": "x"}
+    second.close()
+
+
+@pytest.mark.parametrize("name", ["fleet", "telemetry"])
+def test_a_file_of_every_older_schema_opens(tmp_path: Path, name: str) -> None:
+    migrations = {"fleet": FLEET, "telemetry": TELEMETRY}[name]
+    steps = [m.name for m in migrations.pending(sqlite_utils.Database(memory=True))]
+    for kept in range(len(steps) + 1):
+        folder = tmp_path / str(kept)
+        folder.mkdir()
+        older = sqlite_utils.Database(folder / f"{name}.db")
+        migrations.apply(older, stop_before=steps[kept] if kept < len(steps) else None)
+        older.close()
+        open_store(folder).close()
+
+
+WINDOW = {
+    **{"device": "d", "incarnation": INCARNATION, "received_ms": 5, "duration_ms": 1, "model": "fashion"},
+    **{"model_version": 1, "variant": "a" * 64, "generation": 1, "region": "eu", "hardware": "rpi4", "link": "lte"},
+    **{"requests": 3, "errors": 5, "not_finite": 7, "latency": None, "labelled": 13, "correct": 11},
+    "predicted": '{"cat":17}',
+}
+MANY = 2**50  # as millionths they pass 63 bits
+ROLLUP = {
+    **{name: WINDOW[name] for name in ("model", "model_version", "variant", "hardware", "region", "link")},
+    **{
+        "start_ms": 0,
+        "windows": 2,
+        "requests": 19,
+        "errors": 23,
+        "not_finite": 29,
+        "labelled": MANY,
+        "correct": MANY - 1,
+    },
+    **{"predicted": '{"cat":31,"dog":37}', "latency": None},
+}
+
+
+@pytest.mark.parametrize("migration", ["m002_rollups", "m003_lost_windows", "m004_moments"])
+def test_what_an_older_schema_counted_is_still_told(tmp_path: Path, migration: str) -> None:
+    older = sqlite_utils.Database(tmp_path / "telemetry.db")
+    TELEMETRY.apply(older, stop_before=migration)
+    older["windows"].insert_all([{**WINDOW, "seq": seq} for seq in (1, 2)])
+    told = Counters(
+        ServingCounts(requests=6, errors=10, not_finite=14), Moments.of_hits(26, 22), categories={"cat": 34}
+    )
+    if migration != "m002_rollups":
+        older["rollups"].insert_all([{**ROLLUP, "width_ms": width_ms} for width_ms in WIDTHS_MS])
+        rolled = ServingCounts(requests=19, errors=23, not_finite=29)
+        told.add(Counters(rolled, Moments.of_hits(MANY, MANY - 1), categories={"cat": 31, "dog": 37}))
+    older.close()
+    opened = open_store(tmp_path)
+    (merged,) = aggregated(opened.telemetry, ())
+    assert merged.counters == told
+    (found,) = evidence(
+        opened.telemetry, "fashion", {"eu/rpi4/lte": Compared("b" * 64, frozenset({"a" * 64}), frozenset())}, 9
+    )
+    assert (found.before.serving, found.before.scored.n) == (told.serving, told.scored.n)
+    assert found.before.scored.mean == pytest.approx(told.scored.mean)
+    opened.close()
+
+
+def test_a_store_that_another_program_holds_is_refused_in_one_line_at_the_start(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "fleet.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StateUnusable, match="another program holds the store: end it"):
+            open_store(tmp_path)
+
+
+def test_half_a_roll_up_is_never_kept(tmp_path: Path) -> None:
+    first = open_store(tmp_path)
+    first.telemetry.windows.put(of_a_fleet())
+    before = aggregated(first.telemetry, ("variant",))
+    first.telemetry.rollups.roll_up(FOREVER_MS, 20)
+    with pytest.raises(RuntimeError), first.telemetry.transaction():
+        first.telemetry.rollups.roll_up(FOREVER_MS, 20)
+        raise RuntimeError("killed before COMMIT")
+    first.close()
+    second = open_store(tmp_path)
+    assert roll_up(second.telemetry) == len(of_a_fleet()) - 20
+    assert aggregated(second.telemetry, ("variant",)) == before
+    second.close()
+
+
+def test_windows_of_the_first_schema_are_rolled_up_like_any(tmp_path: Path) -> None:
+    older = sqlite_utils.Database(tmp_path / "telemetry.db")
+    TELEMETRY.apply(older, stop_before="m002_rollups")
+    older.execute(
+        f"INSERT INTO windows VALUES ({', '.join('?' * 20)})",
+        [
+            "d",
+            INCARNATION,
+            1,
+            T0 + 5,
+            None,
+            1,
+            "fashion",
+            1,
+            "a" * 64,
+            1,
+            "eu",
+            "rpi4",
+            "lte",
+            9,
+            0,
+            0,
+            None,
+            0,
+            0,
+            "{}",
+        ],
+    )
+    older.execute("INSERT INTO acked VALUES ('d', ?, 1)", [INCARNATION])
+    older.close()
+    opened = open_store(tmp_path)
+    assert roll_up(opened.telemetry) == 1
+    assert requests_by_hour(opened.telemetry) == [(T0, 9)]
+    opened.close()
