@@ -6,7 +6,13 @@ from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.memory import new_store
 from edgefleet_protocol.messages import MAX_GENERATION
+
+
+@pytest.fixture
+def store() -> Store:
+    return new_store()
 
 
 @pytest.fixture

@@ -12,11 +12,17 @@ from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, plan
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_controller.store.memory import new_store
 from edgefleet_protocol.messages import TelemetryWindow
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 WINDOW_S = 900
 MINUTE = 60_000
+
+
+@pytest.fixture
+def store() -> Store:
+    return new_store()
 
 
 class Heard:

@@ -13,11 +13,17 @@ from edgefleet_controller.records import ChoiceRecord, DesiredRecord, ModelRecor
 from edgefleet_controller.rollouts.directions import Directions
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.memory import new_store
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol.messages import ReportedState
 
 MANIFEST = "c" * 64
 NEW, OLD = frozenset({"pairs", "tasks"}), frozenset[str]()
+
+
+@pytest.fixture
+def store() -> Store:
+    return new_store()
 
 
 class Heard:

@@ -1,9 +1,17 @@
 """A silence that is the controller's own: it may have been without its broker, and then it has heard nobody."""
 
+import pytest
+
 from edgefleet_contract.rollouts import Timers
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.memory import new_store
+
+
+@pytest.fixture
+def store() -> Store:
+    return new_store()
 
 
 class NoJoiners:

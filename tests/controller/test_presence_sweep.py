@@ -4,9 +4,15 @@ import pytest
 
 from edgefleet_controller.fleet.presence_sweep import ANSWER_S, PresenceSweep
 from edgefleet_controller.store import Store
+from edgefleet_controller.store.memory import new_store
 
 ASKED_MS = 1_000_000
 LATE_MS = ASKED_MS + int((ANSWER_S + 2) * 1000) + 1
+
+
+@pytest.fixture
+def store() -> Store:
+    return new_store()
 
 
 class Call:
