@@ -51,7 +51,7 @@ class ModelGroup(NamedTuple):
     phase: str
 
 
-class Devices(Protocol):
+class DeviceRecords(Protocol):
     """A device is there once it has reported; it belongs to the fleet once it is admitted, before or after that."""
 
     def put_report(self, device: str, reported: ReportedState, now_ms: int) -> bool:

@@ -6,14 +6,14 @@ from typing import Protocol
 from edgefleet_controller.store.contract.audit import Audit
 from edgefleet_controller.store.contract.conflicts import Conflicts
 from edgefleet_controller.store.contract.desired import DesiredStates
-from edgefleet_controller.store.contract.devices import Devices
+from edgefleet_controller.store.contract.devices import DeviceRecords
 from edgefleet_controller.store.contract.follow_ups import FollowUps
 from edgefleet_controller.store.contract.members import Members
 from edgefleet_controller.store.contract.operations import OperationRecords
 from edgefleet_controller.store.contract.references import References
 from edgefleet_controller.store.contract.registry import ModelRegistry
-from edgefleet_controller.store.contract.rollouts import Rollouts
-from edgefleet_controller.store.contract.segments import Segments
+from edgefleet_controller.store.contract.rollouts import RolloutRecords
+from edgefleet_controller.store.contract.segments import SegmentRecords
 
 
 class FleetStore(Protocol):
@@ -31,12 +31,12 @@ class FleetStore(Protocol):
 
     registry: ModelRegistry
     operations: OperationRecords
-    devices: Devices
+    devices: DeviceRecords
     members: Members
-    segments: Segments
+    segments: SegmentRecords
     desired: DesiredStates
     conflicts: Conflicts
-    rollouts: Rollouts
+    rollouts: RolloutRecords
     references: References
     audit: Audit
     follow_ups: FollowUps

@@ -39,7 +39,7 @@ class LiveExecutions(Protocol):
         """Forget what was read of all other rollouts."""
 
 
-class Rollouts(Protocol):
+class RolloutRecords(Protocol):
     """What was decided."""
 
     live: LiveExecutions

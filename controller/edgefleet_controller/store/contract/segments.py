@@ -5,7 +5,7 @@ from typing import Protocol
 from edgefleet_contract.segments import SegmentRecord
 
 
-class Segments(Protocol):
+class SegmentRecords(Protocol):
     """One selector for each name."""
 
     def put(self, segment: SegmentRecord) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_controller.store.contract.devices import DeviceGroup, Devices, KnownSender, ModelGroup, Sender
+from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
 from edgefleet_controller.store.glance import labels_text, model_at_a_glance
 from edgefleet_controller.store.memory.fleet_tables import FleetTables, Report
 from edgefleet_protocol.messages import ReportedState
 from edgefleet_protocol.phases import ENDED
 
 
-class MemoryDevices(Devices):
+class MemoryDevices(DeviceRecords):
     """Reports by device, and admissions by device."""
 
     def __init__(self, tables: FleetTables) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, Rollouts, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 from edgefleet_protocol.phases import ENDED
 
 
-class MemoryRollouts(Rollouts):
+class MemoryRollouts(RolloutRecords):
     """Rollouts by id, with their waves; executions by rollout and device."""
 
     def __init__(self, tables: FleetTables) -> None:

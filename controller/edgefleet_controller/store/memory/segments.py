@@ -2,11 +2,11 @@
 
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.store.contract.segments import Segments
+from edgefleet_controller.store.contract.segments import SegmentRecords
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
 
-class MemorySegments(Segments):
+class MemorySegments(SegmentRecords):
     """By their names."""
 
     def __init__(self, tables: FleetTables) -> None:

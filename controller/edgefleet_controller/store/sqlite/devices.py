@@ -7,7 +7,7 @@ from typing import Any
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_controller.store.contract.devices import DeviceGroup, Devices, KnownSender, ModelGroup, Sender
+from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
 from edgefleet_controller.store.glance import ModelAtAGlance, features_text, labels_text, model_at_a_glance
 from edgefleet_controller.store.sqlite.database import Database, Into, Row
 from edgefleet_protocol.messages import ReportedState
@@ -46,7 +46,7 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
     ]
 
 
-class SqliteDevices(Devices):
+class SqliteDevices(DeviceRecords):
     """A row for each device, and one for each model on it."""
 
     def __init__(self, db: Database) -> None:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from edgefleet_contract.rollouts import BACK, ExecutionRecord, RolloutPhase
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, Rollouts, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
 from edgefleet_controller.store.sqlite.database import Database, Into, Row
 from edgefleet_controller.store.sqlite.notes import SqliteTouched
@@ -20,7 +20,7 @@ _ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
 _BACK = ", ".join(f"'{phase}'" for phase in BACK)
 
 
-class SqliteRollouts(Rollouts):
+class SqliteRollouts(RolloutRecords):
     """A row for each rollout, wave and execution."""
 
     def __init__(self, db: Database) -> None:

@@ -2,11 +2,11 @@
 
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.store.contract.segments import Segments
+from edgefleet_controller.store.contract.segments import SegmentRecords
 from edgefleet_controller.store.sqlite.database import Database
 
 
-class SqliteSegments(Segments):
+class SqliteSegments(SegmentRecords):
     """A row for each."""
 
     def __init__(self, db: Database) -> None:
