@@ -12,23 +12,11 @@ from edgefleet_controller.store.contract.windows import StoredWindow, Windows
 from edgefleet_controller.store.sqlite.columns import COLUMNS, of_window
 from edgefleet_controller.store.sqlite.database import Database
 
-_TOLD: dict[str, str] = {
-    "device": "device",
-    "incarnation": "window.incarnation",
-    "seq": "window.seq",
-    "received_ms": "received_ms",
-    "started_ms": "window.started_ms",
-    "duration_ms": "window.duration_ms",
-    "model": "window.model",
-    "model_version": "window.model_version",
-    "variant": "window.variant",
-    "generation": "window.generation",
-    "at_ms": "at_ms",
-}
-"""Columns that tell which window it is, and what of a `StoredWindow` each one holds."""
+# Columns of what the device says of its window, and of its place: each is named as the field that it holds.
+_WINDOW = ("incarnation", "seq", "started_ms", "duration_ms", "model", "model_version", "variant", "generation")
 _PLACE = ("region", "hardware", "link")
-_COLUMNS = (*_TOLD, *_PLACE, *COLUMNS)
-_told, _place, _nowhere = attrgetter(*_TOLD.values()), attrgetter(*_PLACE), (None,) * len(_PLACE)
+_COLUMNS = ("device", *_WINDOW, "received_ms", "at_ms", *_PLACE, *COLUMNS)
+_window, _place, _nowhere = attrgetter(*_WINDOW), attrgetter(*_PLACE), (None,) * len(_PLACE)
 # Many rows a statement: SQLite lets go of the interpreter once for each, and to take it back from the bus's thread,
 # which receives meanwhile, costs more than a row.
 _ROWS = 100
@@ -59,8 +47,15 @@ _THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
 
 def _row(stored: StoredWindow) -> tuple[Any, ...]:
     """The values of `_COLUMNS`."""
-    place = _place(stored.place) if stored.place else _nowhere
-    return (*_told(stored), *place, *of_window(stored.window))
+    device, window, place, received_ms = stored
+    return (
+        device,
+        *_window(window),
+        received_ms,
+        stored.at_ms,
+        *(_place(place) if place else _nowhere),
+        *of_window(window),
+    )
 
 
 @cache
