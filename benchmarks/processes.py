@@ -1,6 +1,5 @@
 """The real controller and the real agent, each a process of its own, as an operator starts them."""
 
-import json
 import os
 import shutil
 import signal
@@ -9,10 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 
+from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
+from edgefleet_contract.operations import BuildResult
+from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers
 from edgefleet_operator.client import Client
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion"
@@ -99,44 +101,30 @@ class Controller(Child):
 
     def start(self) -> None:
         """Start it and wait until its API answers."""
-        told = self.state / "controller.json"
+        told = self.state / ANNOUNCED_IN
         told.unlink(missing_ok=True)
         super().start()
         wait(lambda: told.exists() or self.ended(), "the controller")
-        where = json.loads(told.read_text())
-        self.api, self.broker_url = Client(where["api"]), where["broker"]
+        where = Announcement.model_validate_json(told.read_bytes())
+        self.api, self.broker_url = Client(where.api), where.broker
         self.api.wait_until_up(60)
 
     def build(self, folder: Path, profile: str, recipe: str) -> str:
         """Register a model and build one recipe for one profile; gives the model, as `fashion@1`."""
-        model = str(self.api.add_model(folder)["model"])
-        operation = self.api.post("/builds", {"model": model, "profiles": [profile], "recipes": [recipe]})["id"]
-        done = wait(lambda: self._ended(operation), "the build", 300, 0.2)
-        if done["state"] != "succeeded" or done["result"]["failed"]:
+        model = self.api.models.add(folder).model
+        operation = self.api.builds.start(model, profiles=[profile], recipes=[recipe])
+        done = self.api.operations.wait(operation.id, timeout_s=300)
+        if not isinstance(done.result, BuildResult) or done.result.failed:
             raise RuntimeError(f"{recipe} of {model} was not built: {done}")
         return model
 
     def roll_out(self, version: int, device: str) -> None:
         """Roll a version of the example out to everyone, and wait until `device` has committed it."""
-        spec = {
-            "model": "fashion",
-            "version": version,
-            "waves": [1.0],
-            "gate": {"soak_s": 0.2, "failure_threshold": 0.0, "success_threshold": 1.0},
-            "timers": {"trial_s": 0.5},
-        }
-        rollout = self.api.post("/rollouts", spec)["id"]
-        done = wait(lambda: self._came_out(rollout), f"fashion@{version} on {device}", 90)
-        if done["state"] != "completed":
+        gate = Gate(soak_s=0.2, failure_threshold=0.0, success_threshold=1.0)
+        spec = RolloutSpec(model="fashion", version=version, waves=(1.0,), gate=gate, timers=Timers(trial_s=0.5))
+        done = self.api.rollouts.wait(self.api.rollouts.start(spec).id, timeout_s=90)
+        if done.state != "completed":
             raise RuntimeError(f"fashion@{version} on {device}: {done}")
-
-    def _came_out(self, rollout: str) -> dict[str, Any] | None:
-        found = dict(self.api.get(f"/rollouts/{rollout}"))
-        return None if found["state"] in ("scheduled", "running") else found
-
-    def _ended(self, operation: str) -> dict[str, Any] | None:
-        found = dict(self.api.get(f"/operations/{operation}"))
-        return found if found["state"] != "running" else None
 
 
 class Agent(Child):

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> Result:
         try:
             _build(controller, Path(folder))
             agent.start()
-            wait(lambda: controller.api.get("/devices")["items"], "the agent to report")
+            wait(lambda: list(controller.api.devices.all()), "the agent to report")
             result = _measure(controller, agent, options)
         finally:
             agent.stop()

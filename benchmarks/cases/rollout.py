@@ -5,7 +5,6 @@ MQTT. Ticks are read from the controller's own histogram in `/metrics`, as an op
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.reporting import MODEL, Reporters
 from benchmarks.result import Bar, Result, Row, at_most
+from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_operator.client import Client
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
@@ -102,12 +102,12 @@ class MeasuredController:
 
     def reports(self) -> int:
         """How many reports were taken so far."""
-        return int(self.client.get("/health")["messages"].get("reported", 0))
+        return self.client.health().messages.get("reported", 0)
 
     def dropped(self) -> int:
         """How many messages were dropped because the queue was full, or not stored."""
-        counts = self.client.get("/health")["messages"]
-        return int(counts.get("dropped", 0)) + int(counts.get("not_stored", 0))
+        counts = self.client.health().messages
+        return counts.get("dropped", 0) + counts.get("not_stored", 0)
 
     def ticks(self) -> tuple[int, float]:
         """How many ticks there were, and their seconds in all."""
@@ -121,14 +121,15 @@ class MeasuredController:
 @contextmanager
 def _controller(folder: Path) -> Iterator[MeasuredController]:
     state = folder / "controller"
-    (state / "controller.json").unlink(missing_ok=True)
+    announced = state / ANNOUNCED_IN
+    announced.unlink(missing_ok=True)
     command = [sys.executable, "-m", "edgefleet_operator", "serve", "--state", str(state), "--accept-all"]
     with (folder / "controller.log").open("ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        _until(lambda: (state / "controller.json").exists(), "the controller", 60)
-        where = json.loads((state / "controller.json").read_text())
-        controller = MeasuredController(child.pid, where["api"], where["broker"])
+        _until(announced.exists, "the controller", 60)
+        where = Announcement.model_validate_json(announced.read_bytes())
+        controller = MeasuredController(child.pid, where.api, where.broker)
         controller.client.wait_until_up(30)
         try:
             yield controller
@@ -143,13 +144,11 @@ def _controller(folder: Path) -> Iterator[MeasuredController]:
 
 
 def _build(client: Client, profiles: Sequence[str]) -> None:
-    model = client.add_model(EXAMPLE)["model"]
-    asked = {"model": model, "profiles": list(profiles), "recipes": ["fp32", "w8"]}
-    operation = client.post("/builds", asked)["id"]
-    _until(lambda: client.get(f"/operations/{operation}")["state"] != "running", "the build", 600)
-    done = client.get(f"/operations/{operation}")
-    if done["state"] != "succeeded":
-        raise RuntimeError(f"the build failed: {done['error']}")
+    model = client.models.add(EXAMPLE).model
+    operation = client.builds.start(model, profiles=profiles, recipes=["fp32", "w8"])
+    done = client.operations.wait(operation.id, timeout_s=600)
+    if done.state != "succeeded":
+        raise RuntimeError(f"the build failed: {done.error}")
 
 
 def _measure(controller: MeasuredController, fleet: Reporters, options: argparse.Namespace) -> Result:

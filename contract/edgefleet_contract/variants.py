@@ -56,3 +56,9 @@ class VariantView(Shape):
     steps: tuple[StepReport, ...]
     lineage: Lineage | None
     needs: list[str]
+
+    @property
+    def label(self) -> str:
+        """`int8 for arm-neon`."""
+        made_for = ", ".join(self.instruction_sets)
+        return f"{self.recipe} for {made_for}" if made_for else self.recipe

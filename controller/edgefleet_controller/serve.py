@@ -1,7 +1,6 @@
 """The service process: one controller and its REST API."""
 
 import gc
-import json
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.failpoints import arm
 from edgefleet_controller.fleet.broker import WILDCARDS
@@ -72,8 +72,8 @@ def serve(settings: Settings, log_format: LogFormat = "text") -> None:
 
 def announce(state: Path, api_url: str, broker_url: str) -> None:
     """Write down where this controller is reached, for the commands of the same machine."""
-    where = {"api": api_url, "broker": broker_url, "pid": os.getpid()}
-    replace_file(state / "controller.json", json.dumps(where).encode())
+    where = Announcement(api=api_url, broker=broker_url, pid=os.getpid())
+    replace_file(state / ANNOUNCED_IN, where.model_dump_json().encode())
 
 
 def _collect_seldom() -> None:

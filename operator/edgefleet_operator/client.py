@@ -18,12 +18,11 @@ from edgefleet_operator.api.telemetry import Telemetry
 from edgefleet_operator.api.variants import Variants
 from edgefleet_operator.errors import ApiError, NoAnswer
 from edgefleet_operator.http import Http
-from edgefleet_operator.untyped import Untyped
 
 POLL_S = 0.1
 
 
-class Client(Untyped):
+class Client:
     """Speaks HTTP with one controller; a context manager, which closes the connection.
 
     Methods answer shapes of `edgefleet_contract`, listings are iterators that ask for a page as it is wanted, and

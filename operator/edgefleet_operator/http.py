@@ -126,6 +126,18 @@ class Http:
             return answer.text[:200] or f"{self.url} answers {answer.status_code} {answer.reason_phrase}"
 
 
+def asking(shape: type[AnyShape], **fields: Any) -> AnyShape:
+    """What is asked for, as a shape of the contract; fields that are None are left out.
+
+    Raises:
+        Invalid: it cannot be meant so.
+    """
+    try:
+        return shape.model_validate({name: value for name, value in fields.items() if value is not None})
+    except ValidationError as error:
+        raise Invalid(first_fault(error.errors())) from None
+
+
 def at(path: str, *names: str) -> str:
     """The path of something that somebody has named, whatever they have typed.
 

@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.plain import PlainClient
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
 from edgefleet_operator.cli import app
-from edgefleet_operator.client import Client
 
 PROFILE = ("--profile", "eu/rpi4/lte")
 RECIPE = """name = "mine"
@@ -29,7 +29,7 @@ STRICT = RECIPE.replace("mine", "strict").replace('step = "export"', 'step = "ex
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[str]:
     with running_service(tmp_path_factory.mktemp("service") / "state") as service, api_of(service) as address:
-        with closing(Client(address)) as client:
+        with closing(PlainClient(address)) as client:
             client.add_model(tiny_folder)
         yield address
 

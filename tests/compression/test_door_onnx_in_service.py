@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
+from tests.plain import PlainClient
 from tests.service import api_of, running_service
 
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.errors import FileRefused
 from edgefleet_controller.models.needs import needs_of
-from edgefleet_operator.client import Client
 from edgefleet_operator.errors import ApiError
 from edgefleet_profiles.catalogue import load_catalogue
 
@@ -24,12 +24,16 @@ HEAVY = {"torch", "onnx", "onnxruntime"}
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
-    with running_service(tmp_path / "state") as service, api_of(service) as address, closing(Client(address)) as opened:
+def client(tmp_path: Path) -> Iterator[PlainClient]:
+    with (
+        running_service(tmp_path / "state") as service,
+        api_of(service) as address,
+        closing(PlainClient(address)) as opened,
+    ):
         yield opened
 
 
-def compressed(client: Client, model: str, profiles: list[str]) -> dict[str, Any]:
+def compressed(client: PlainClient, model: str, profiles: list[str]) -> dict[str, Any]:
     operation = client.post("/builds", {"model": model, "profiles": profiles})
     while operation["state"] == "running":
         time.sleep(0.2)
@@ -38,7 +42,7 @@ def compressed(client: Client, model: str, profiles: list[str]) -> dict[str, Any
     return operation["result"]
 
 
-def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: Client, tmp_path: Path) -> None:
+def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: PlainClient, tmp_path: Path) -> None:
     x = np.random.RandomState(0).randint(0, 256, (12, 3, 224, 224)).astype(np.uint8)
     data = data_file(tmp_path, x=x)
     added = client.add_onnx(LIGHT / "light_shufflenet.onnx", data, "shufflenet", 2)
@@ -58,7 +62,7 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
 
 
 def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service(
-    client: Client, tmp_path: Path
+    client: PlainClient, tmp_path: Path
 ) -> None:
     data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
     with pytest.raises(FileRefused, match="takes 4 samples at once"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 import pytest
+from tests.plain import PlainClient
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
@@ -16,7 +17,7 @@ from edgefleet_contract.recipes import StepTable
 from edgefleet_controller.records import VariantRecord
 from edgefleet_controller.service import Service
 from edgefleet_operator.cli import app
-from edgefleet_operator.client import ApiError, Client
+from edgefleet_operator.errors import ApiError
 from edgefleet_protocol.manifest import BlobRef, Manifest, verify
 
 
@@ -27,16 +28,16 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def client(service: Service, tiny_folder: Path) -> Iterator[Client]:
+def client(service: Service, tiny_folder: Path) -> Iterator[PlainClient]:
     """A controller that has compressed the tiny model by a recipe that trains."""
-    with api_of(service) as address, closing(Client(address)) as opened:
+    with api_of(service) as address, closing(PlainClient(address)) as opened:
         opened.add_model(tiny_folder)
         body = {"model": "tiny@1", "profiles": ["eu/rpi4/lte"], "recipes": ["pruned-w8"]}
         ended(opened, opened.post("/builds", body))
         yield opened
 
 
-def ended(client: Client, operation: dict[str, Any]) -> dict[str, Any]:
+def ended(client: PlainClient, operation: dict[str, Any]) -> dict[str, Any]:
     while operation["state"] == "running":
         time.sleep(0.1)
         operation = client.get(f"/operations/{operation['id']}")
@@ -44,7 +45,7 @@ def ended(client: Client, operation: dict[str, Any]) -> dict[str, Any]:
     return operation
 
 
-def types(client: Client, *words: str, code: int = 0) -> Result:
+def types(client: PlainClient, *words: str, code: int = 0) -> Result:
     done = CliRunner().invoke(app, words, env={"EDGEFLEET_API": client.url, "COLUMNS": "300"})
     assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
     return done
@@ -54,7 +55,7 @@ def built(service: Service, recipe: str) -> VariantRecord:
     return next(v for v in service.store.fleet.registry.variants("tiny", 1) if v.recipe == recipe)
 
 
-def rebuilt(client: Client, variant: str) -> dict[str, Any]:
+def rebuilt(client: PlainClient, variant: str) -> dict[str, Any]:
     result: dict[str, Any] = ended(client, client.post(f"/variants/{variant}/rebuilds", None))["result"]
     return result
 
@@ -72,7 +73,7 @@ def remembered_otherwise(service: Service) -> Iterator[Any]:
     service.store.fleet.registry.put_variants(kept, [])
 
 
-def test_a_variant_shows_what_it_was_made_of_and_with(client: Client, service: Service) -> None:
+def test_a_variant_shows_what_it_was_made_of_and_with(client: PlainClient, service: Service) -> None:
     variant = built(service, "pruned-w8")
     shown = types(client, "variant", "show", variant.id).stdout
     assert variant.lineage is not None
@@ -83,7 +84,7 @@ def test_a_variant_shows_what_it_was_made_of_and_with(client: Client, service: S
         assert word in shown
 
 
-def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Client, service: Service) -> None:
+def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: PlainClient, service: Service) -> None:
     variant, before = built(service, "pruned-w8"), len(service.store.fleet.registry.variants())
     shown = types(client, "variant", "rebuild", variant.id[:12]).stdout
     assert "equal: the same bytes" in shown and "differs" not in shown.replace("p50_ms", "")[: shown.index("p50_ms")]
@@ -96,7 +97,7 @@ def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Clie
 
 
 def test_another_training_comes_out_different_and_the_step_is_named(
-    client: Client, service: Service, remembered_otherwise: Any
+    client: PlainClient, service: Service, remembered_otherwise: Any
 ) -> None:
     variant = built(service, "pruned-w8")
     assert variant.lineage is not None
@@ -107,7 +108,7 @@ def test_another_training_comes_out_different_and_the_step_is_named(
 
 
 def test_other_bytes_that_answer_the_same_are_told_apart_from_another_model(
-    client: Client, service: Service, remembered_otherwise: Any
+    client: PlainClient, service: Service, remembered_otherwise: Any
 ) -> None:
     variant = built(service, "pruned-w8")
     manifest = verify(service.blobs.read(variant.manifest), variant.manifest)
@@ -124,7 +125,7 @@ def test_other_bytes_that_answer_the_same_are_told_apart_from_another_model(
 
 
 def test_what_cannot_be_made_again_is_refused_with_what_to_do(
-    client: Client, service: Service, remembered_otherwise: Any
+    client: PlainClient, service: Service, remembered_otherwise: Any
 ) -> None:
     variant = built(service, "pruned-w8")
     remembered_otherwise(variant, lineage=None)

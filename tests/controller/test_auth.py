@@ -13,6 +13,7 @@ import httpx
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.plain import PlainClient
 from tests.service import api_of, running_service
 
 from edgefleet_controller.credentials import (
@@ -27,7 +28,7 @@ from edgefleet_controller.fleet.broker import EmbeddedBroker
 from edgefleet_controller.fleet.bus import Bus, UnusableAddress
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import Settings, parse_listen
-from edgefleet_operator.client import ApiError, Client
+from edgefleet_operator.errors import ApiError
 from edgefleet_protocol import topics
 
 WAIT_S = 30
@@ -122,7 +123,7 @@ def test_the_page_that_explains_the_api_is_open_and_asks_for_the_token(url: str)
 
 
 def test_with_the_token_the_controller_answers_and_hears_its_own_broker(url: str, token: str) -> None:
-    client = Client(url, token)
+    client = PlainClient(url, token)
     client.wait_until_up(WAIT_S)
     added = client.post("/devices", {"profile": "eu/rpi4/lte"})
     assert "--username device --password-file" in added["command"]
@@ -130,7 +131,7 @@ def test_with_the_token_the_controller_answers_and_hears_its_own_broker(url: str
     client.delete(f"/devices/{added['id']}")
     assert list(client.items("/expected-devices")) == []
     client.close()
-    stranger = Client(url)
+    stranger = PlainClient(url)
     with pytest.raises(ApiError, match="token"):
         stranger.get("/devices")
     stranger.close()

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from tests.environments import bare_environment, environment_with
+from tests.plain import PlainClient
 
 from edgefleet_agent.facts import DEVICE_TREE
-from edgefleet_operator.client import ApiError, Client
+from edgefleet_operator.errors import ApiError
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(path.parent for path in ROOT.glob("[!.]*/edgefleet_*/__init__.py"))
@@ -62,7 +63,7 @@ def test_a_controller_and_an_agent_of_the_wheel_find_each_other(programs: Path, 
     serve = (programs / "edgefleet", "serve", "--state", "controller", "--accept-all", "--tick", "0.1")
     with started(tmp_path, *serve) as controller:
         where = controller.wait(lambda: read(tmp_path / "controller" / "controller.json"))
-        api = Client(where["api"])
+        api = PlainClient(where["api"])
         api.wait_until_up(30)
         join = ("run", "--state", "agent", "--device", "d", "--broker", where["broker"], "--region", "eu")
         with started(tmp_path, programs / "edgefleet-agent", *join, "--link", "lte", "--heartbeat", "1") as agent:
@@ -122,7 +123,7 @@ def read(file: Path) -> Any:
         return None
 
 
-def device(api: Client, name: str) -> Any:
+def device(api: PlainClient, name: str) -> Any:
     try:
         return api.get(f"/devices/{name}")
     except ApiError as error:

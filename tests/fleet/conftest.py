@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from tests.once import once
+from tests.plain import PlainClient
 
-from edgefleet_operator.client import ApiError, Client
+from edgefleet_operator.errors import ApiError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 LAB_LINK = """title = "a thin line of the lab"
@@ -139,7 +140,7 @@ class Fleet:
             python=python,
         )
         self.agents: list[Agent] = []
-        self.api = Client("http://127.0.0.1:1")
+        self.api = PlainClient("http://127.0.0.1:1")
 
     def start_controller(self, **environment: str) -> None:
         (self.state / "controller.json").unlink(missing_ok=True)
@@ -147,7 +148,7 @@ class Fleet:
         where = self.wait(lambda: _read(self.state / "controller.json"), "the controller")
         self.broker = where["broker"]
         self.api.close()
-        self.api = Client(where["api"])
+        self.api = PlainClient(where["api"])
         self.api.wait_until_up(30)
 
     def add_agent(

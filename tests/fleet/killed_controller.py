@@ -14,8 +14,9 @@ import paho.mqtt.client as mqtt
 from tests.fleet import invariants
 from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import Agent, Fleet
+from tests.plain import PlainClient
 
-from edgefleet_operator.client import ApiError, Client
+from edgefleet_operator.errors import ApiError
 from edgefleet_protocol import topics
 from edgefleet_protocol.phases import ENDED
 
@@ -125,7 +126,7 @@ class Scene:
             if where.exists():
                 break
         fleet.api.close()
-        fleet.api = Client(json.loads(where.read_text())["api"])
+        fleet.api = PlainClient(json.loads(where.read_text())["api"])
         with self._while_it_lives():
             fleet.api.wait_until_up(30)
 

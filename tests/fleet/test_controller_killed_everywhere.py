@@ -18,7 +18,7 @@ from tests.fleet.conftest import EXAMPLE, mostly_slow, running_fleet
 from tests.fleet.killed_controller import FOR_EVER_S, Scene, everyone_has_it, retained
 
 from edgefleet_controller.failpoints import POINTS
-from edgefleet_operator.client import ApiError
+from edgefleet_operator.errors import ApiError
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
 

@@ -19,7 +19,7 @@ from tests.fleet.publishing import model_of, press_in
 from typer.testing import CliRunner, Result
 
 from edgefleet_operator.cli import app
-from edgefleet_operator.client import ApiError
+from edgefleet_operator.errors import ApiError
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.manifest import Manifest
 

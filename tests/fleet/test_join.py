@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.fleet.conftest import Fleet, Process
+from tests.plain import PlainClient
 
-from edgefleet_operator.client import ApiError, Client
+from edgefleet_operator.errors import ApiError
 
 pytestmark = pytest.mark.fleet
 
@@ -43,7 +44,7 @@ class Guarded:
         self.token = self._printed("API token")
         self.password = self._printed("broker password")
         self.url = where["api"]
-        self.api = Client(self.url, self.token)
+        self.api = PlainClient(self.url, self.token)
         self.api.wait_until_up(10)
 
     def _where(self) -> Any:

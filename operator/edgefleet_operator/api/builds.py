@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgefleet_contract.builds import NewBuild, NewSearch
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.recipes import RecipeTable
-from edgefleet_operator.http import Http
+from edgefleet_operator.http import Http, asking
 
 
 class Builds:
@@ -34,6 +34,11 @@ class Builds:
             ApiError: it is refused, or there is no answer.
         """
         given = [r if isinstance(r, str) else r.model_dump(mode="json") for r in recipes or ()]
-        asked = {"profiles": profiles and list(profiles), "recipes": given or None, "search": search}
-        new = NewBuild.model_validate({"model": model, **{k: v for k, v in asked.items() if v is not None}})
+        new = asking(
+            NewBuild,
+            model=model,
+            profiles=list(profiles) if profiles else None,
+            recipes=given or None,
+            search=search,
+        )
         return self._http.shape(OperationRecord, "POST", "/builds", body=new)

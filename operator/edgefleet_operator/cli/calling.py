@@ -1,28 +1,23 @@
 """How commands reach the controller, and what they have in common."""
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Protocol, TypeVar
 
 import httpx
 import typer
 
+from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_contract.errors import ContractError
-from edgefleet_operator.cli.ending import INTERRUPTED, USAGE, refuse
+from edgefleet_operator.cli.ending import INTERRUPTED, TIMED_OUT, USAGE, refuse
 from edgefleet_operator.client import Client
-from edgefleet_operator.errors import ApiError, OperatorError
-from edgefleet_operator.http import at
+from edgefleet_operator.errors import Invalid, NotFound, OperatorError, WaitTimeout
 from edgefleet_profiles.errors import ProfileError
 
-Json = dict[str, Any]
-
 TOKEN = "EDGEFLEET_TOKEN"  # noqa: S105 - the name of a variable
-NOTE = Path(".edgefleet/controller/controller.json")
-PAGE = 1000
+NOTE = Path(".edgefleet/controller") / ANNOUNCED_IN
 
 Api = Annotated[
     str | None,
@@ -42,10 +37,10 @@ def find_api(given: str | None) -> str:
         typer.Exit: there is none, or it is no URL; with the exit code for wrong usage.
     """
     try:
-        url = given or str(json.loads(NOTE.read_text(encoding="utf-8"))["api"])
+        url = given or Announcement.model_validate_json(NOTE.read_bytes()).api
         if httpx.URL(url).scheme not in ("http", "https"):
             raise httpx.InvalidURL("it begins neither with http:// nor with https://")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         refuse(OperatorError(f"no {NOTE} here: name the controller with --api URL or EDGEFLEET_API"), USAGE)
     except httpx.InvalidURL as error:
         refuse(OperatorError(f"'{url}' is no URL of a controller: {error}"), USAGE)
@@ -60,6 +55,8 @@ def calling(api: str | None) -> Iterator[Client]:
         yield client
     except BrokenPipeError:
         raise
+    except WaitTimeout as error:
+        refuse(error, TIMED_OUT)
     except (OperatorError, ContractError, ProfileError, OSError) as error:
         refuse(error)
     except KeyboardInterrupt:
@@ -68,28 +65,40 @@ def calling(api: str | None) -> Iterator[Client]:
         client.close()
 
 
-def listing(
-    client: Client, path: str, limit: int | None, keep: Callable[[Json], bool] | None = None, **query: Any
-) -> list[Json]:
-    """The items of a listing that are wanted, through all its pages."""
-    page = min(limit or PAGE, PAGE) if keep is None else PAGE
-    return list(islice(filter(keep, client.items(path, limit=page, **query)), limit))
+class HasId(Protocol):
+    """What is named by an id."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
 
 
-def one(client: Client, path: str, given: str) -> Json:
-    """An item by its id, or by the beginning of it if that is enough.
+Found = TypeVar("Found", bound=HasId)
+Found_co = TypeVar("Found_co", bound=HasId, covariant=True)
+
+
+class Listed(Protocol[Found_co]):
+    """A part of the client that has things by their ids."""
+
+    def get(self, name: str, /) -> Found_co:
+        """One of them, by its whole id."""
+
+    def all(self) -> Iterator[Found_co]:
+        """All of them."""
+
+
+def one(listed: Listed[Found], given: str) -> Found:
+    """One of what is listed, by its id, or by the beginning of it if that is enough.
 
     Raises:
         ApiError: there is none, or there are several.
     """
     try:
-        return dict(client.get(at(path, given)))
-    except ApiError as error:
-        if error.status != httpx.codes.NOT_FOUND:
-            raise
-        found = [item for item in listing(client, path, None) if item["id"].startswith(given)]
+        return listed.get(given)
+    except NotFound:
+        found = [item for item in listed.all() if item.id.startswith(given)]
         if not found:
             raise
     if len(found) > 1:
-        raise ApiError(f"'{given}' could be {', '.join(item['id'] for item in found[:3])}: write more of it")
+        raise Invalid(f"'{given}' could be {', '.join(item.id for item in found[:3])}: write more of it")
     return found[0]

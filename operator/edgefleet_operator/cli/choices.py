@@ -2,38 +2,33 @@
 
 from collections.abc import Sequence
 
-from edgefleet_operator.cli.calling import Json
-from edgefleet_operator.cli.figures import NONE, ms, quality, share, short, size
+from edgefleet_contract.choices import ChoiceView
+from edgefleet_contract.variants import VariantView
+from edgefleet_operator.cli.figures import NONE, ms, quality, score, share, short, size
 from edgefleet_operator.cli.printing import console, print_table
 
 NOTE = "Latency was measured on {host}; for other hardware it is predicted with the catalogue's factor."
 
 
-def variant_name(variant: Json) -> str:
-    """`int8 for arm-neon`."""
-    made_for = ", ".join(variant["instruction_sets"])
-    return f"{variant['recipe']} for {made_for}" if made_for else str(variant["recipe"])
-
-
-def print_choices(choices: Sequence[Json], variants: Sequence[Json]) -> None:
+def print_choices(choices: Sequence[ChoiceView], variants: Sequence[VariantView]) -> None:
     """Print the variant of every profile with its figures, then the reason against each of the others."""
-    known = {v["id"]: v for v in variants}
+    known = {v.id: v for v in variants}
     good = quality(variants)
     rows = []
     for choice in choices:
-        chosen = known.get(choice["variant"] or "")
+        chosen = known.get(choice.variant or "")
         if chosen is None:
-            rows.append((choice["profile"], "nothing", NONE, NONE, NONE, NONE))
+            rows.append((choice.profile, "nothing", NONE, NONE, NONE, NONE))
             continue
-        figures = (share(chosen[good]), ms(chosen["p95_ms"]), size(chosen["delivery_bytes"]))
-        rows.append((choice["profile"], variant_name(chosen), short(chosen["id"]), *figures))
-    host = next((v["measured_on"] for v in variants if v["measured_on"]), None)
+        figures = (share(score(chosen, good)), ms(chosen.p95_ms), size(chosen.delivery_bytes))
+        rows.append((choice.profile, chosen.label, short(chosen.id), *figures))
+    host = next((v.measured_on for v in variants if v.measured_on), None)
     columns = ("profile", "gets", "variant", f">{good}", ">p95", ">delivery")
     print_table(columns, rows, title="What each profile gets", caption=NOTE.format(host=host) if host else "")
     out = console()
     for choice in choices:
-        because = choice["reasons"].get(choice["variant"] or "", "no variant meets its constraints")
-        out.print(f"{choice['profile']}: {because}")
-        for variant, reason in choice["reasons"].items():
-            if variant != choice["variant"] and variant in known:
-                out.print(f"    not {variant_name(known[variant])}: {reason}")
+        because = choice.reasons.get(choice.variant or "", "no variant meets its constraints")
+        out.print(f"{choice.profile}: {because}")
+        for variant, reason in choice.reasons.items():
+            if variant != choice.variant and variant in known:
+                out.print(f"    not {known[variant].label}: {reason}")

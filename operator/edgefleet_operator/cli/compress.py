@@ -4,9 +4,17 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
+from pydantic import ValidationError
 
+from edgefleet_contract.builds import NewSearch
+from edgefleet_contract.choices import ChoiceView
+from edgefleet_contract.faults import first_fault
+from edgefleet_contract.operations import BuildResult, OperationRecord
+from edgefleet_contract.recipes import RecipeTable
+from edgefleet_contract.searches import SearchReport
+from edgefleet_contract.variants import VariantView
 from edgefleet_operator.cli.bounds import bounds_from
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Timeout, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Timeout, calling
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explaining import explain_choice
@@ -15,7 +23,6 @@ from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import OperatorError
-from edgefleet_operator.http import at
 from edgefleet_operator.readers import recipe_reader
 from edgefleet_profiles.device_class import InstructionSet
 
@@ -67,22 +74,21 @@ def compress(
         if explain is not None:
             explain_choice(client, model, explain, as_json)
             return
-        body = {"model": model, "profiles": profile or None, "recipes": _recipes(recipe), "search": asked}
-        operation: Json = client.post("/builds", {k: v for k, v in body.items() if v is not None})
+        operation = client.builds.start(model, profiles=profile or None, recipes=_recipes(recipe), search=asked)
         if not detach:
             operation = follow(client, operation, timeout)
             found = _found(client, operation, out) if asked else None
-            choices = listing(client, f"/models/{model}/choices", None)
-            variants = listing(client, "/variants", None, model=model)
+            choices = list(client.models.choices(model))
+            variants = list(client.variants.all(model))
     if detach and as_json:
         print_json(operation)
     elif detach:
-        console().print(f"operation {operation['id']} runs: `edgefleet operation show {operation['id']} --watch`")
+        console().print(f"operation {operation.id} runs: `edgefleet operation show {operation.id} --watch`")
     else:
         _print_end(operation, choices, variants, found, as_json)
 
 
-def _search(budget: float, seed: int, classes: list[str] | None, constraints: list[str] | None) -> Json:
+def _search(budget: float, seed: int, classes: list[str] | None, constraints: list[str] | None) -> NewSearch:
     """The search as the API takes it.
 
     Raises:
@@ -92,44 +98,58 @@ def _search(budget: float, seed: int, classes: list[str] | None, constraints: li
     for one in classes or []:
         if one not in known:
             raise typer.BadParameter(f"there is no class '{one}': use one of {', '.join(known)}")
-    bounds = bounds_from(constraints or []).model_dump(exclude_none=True)
-    asked: Json = {"budget_min": budget, "seed": seed, "constraints": bounds}
-    return {**asked, "classes": classes} if classes else asked
+    asked = {
+        "budget_min": budget,
+        "seed": seed,
+        "constraints": bounds_from(constraints or []),
+        "classes": classes or None,
+    }
+    try:
+        return NewSearch.model_validate(asked)
+    except ValidationError as error:
+        raise typer.BadParameter(first_fault(error.errors())) from None
 
 
-def _recipes(given: list[str] | None) -> list[str | Json] | None:
+def _recipes(given: list[str] | None) -> list[str | RecipeTable] | None:
     """Names stay names; a file is read and checked here, and goes as a table."""
     if not given:
         return None
     files = {one for one in given if one.endswith(".toml") or Path(one).is_file()}
-    return [recipe_reader()(Path(one)).model_dump(mode="json") if one in files else one for one in given]
+    return [recipe_reader()(Path(one)) if one in files else one for one in given]
 
 
-def _found(client: Client, operation: Json, out: Path | None) -> Json | None:
+def _found(client: Client, operation: OperationRecord, out: Path | None) -> SearchReport | None:
     """What a search found, written down where that was asked for."""
-    if operation["state"] != "succeeded":
+    if operation.state != "succeeded":
         return None
-    found: Json = client.get(at("/operations", operation["id"]) + "/search")
+    found = client.operations.search_report(operation.id)
     if out is not None:
-        write_search(client, operation["id"], found, out)
+        write_search(client, operation.id, found, out)
     return found
 
 
-def _print_end(operation: Json, choices: list[Json], variants: list[Json], found: Json | None, as_json: bool) -> None:
+def _print_end(
+    operation: OperationRecord,
+    choices: list[ChoiceView],
+    variants: list[VariantView],
+    found: SearchReport | None,
+    as_json: bool,
+) -> None:
     if as_json:
         said = {"operation": operation, "choices": choices}
-        print_json(said if found is None else {**said, "search": found})
-    if operation["state"] == "failed":
-        refuse(OperatorError(str(operation["error"])))
-    if as_json:
+        print_json(said if found is None else said | {"search": found})
+    if operation.state == "failed":
+        refuse(OperatorError(str(operation.error)))
+    result = operation.result
+    if as_json or not isinstance(result, BuildResult):
         return
     out = console()
     if found is not None:
         print_search(found)
     else:
-        for label, reason in operation["result"]["failed"].items():
+        for label, reason in result.failed.items():
             out.print(f"{label} was not built: {reason}")
     if choices:
         print_choices(choices, variants)
-    if steps := operation["result"].get("steps"):
-        out.print(f"{steps['run']} steps run, {steps['cached']} from the cache")
+    if steps := result.steps:
+        out.print(f"{steps.run} steps run, {steps.cached} from the cache")

@@ -1,15 +1,17 @@
 """`edgefleet device`: the fleet, as its devices last reported themselves."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
+from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.figures import NONE, ago, marked, now_ms, number, size, span, when
 from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.client import Client
-from edgefleet_operator.http import at
+from edgefleet_protocol.messages import Facts, HostFacts
 
 app = typer.Typer(no_args_is_help=True, help="Let devices join, look at them, and remove them.")
 
@@ -26,30 +28,30 @@ def add(
 ) -> None:
     """Let a device join: prints the one line to run on it."""
     with calling(api) as client:
-        added = client.post("/devices", {"profile": profile, **({"id": name} if name else {})})
+        added = client.devices.add(profile, name)
     if as_json:
         print_json(added)
     else:
-        typer.echo(f"# {added['id']} is expected as {added['profile']}; run this on it:")
-        typer.echo(added["command"])
+        typer.echo(f"# {added.id} is expected as {added.profile}; run this on it:")
+        typer.echo(added.command)
 
 
 @app.command()
 def accept(device: Device, api: Api = None, as_json: AsJson = False) -> None:
     """Accept a device that reported without having been added."""
     with calling(api) as client:
-        accepted = client.post(f"{at('/devices', device)}/accept", None)
+        accepted = client.devices.accept(device)
     if as_json:
         print_json(accepted)
     else:
-        typer.echo(f"{accepted['id']} is {accepted['status']}")
+        typer.echo(f"{accepted.id} is {accepted.status}")
 
 
 @app.command()
 def remove(device: Device, api: Api = None) -> None:
     """Forget a device wholly; if it reports again, it is pending."""
     with calling(api) as client:
-        client.delete(at("/devices", device))
+        client.devices.remove(device)
     typer.echo(f"{device} is forgotten")
 
 
@@ -68,34 +70,34 @@ def list_devices(
     """Devices: what they are, whether they are heard, and what answers there."""
     if selector is not None and segment is not None:
         raise typer.BadParameter("give --selector or --segment, not both")
-    keep = None if online is None else lambda d: d["online"] is online
     with calling(api) as client:
         if segment is not None:
-            selector = client.get(at("/segments", segment))["selector"]
-        found = listing(client, "/devices", limit, keep, selector=selector, status=status)
+            selector = client.segments.get(segment).selector
+        wanted = (d for d in client.devices.all(selector, status=status) if online in (None, d.online))
+        found = list(islice(wanted, limit))
         if as_json:
             print_json(found)
         else:
             print_devices(client, found)
 
 
-def print_devices(client: Client, devices: Sequence[Json]) -> None:
+def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
     """Print devices, with the recipe of what answers there."""
-    recipes = {v["id"]: f"{v['model']} {v['recipe']}" for v in listing(client, "/variants", None)} if devices else {}
+    recipes = {v.id: f"{v.model} {v.recipe}" for v in client.variants.all()} if devices else {}
     now = now_ms()
     rows = []
     for d in devices:
-        answering = [m["answering"]["variant"] for m in d["models"].values() if m["answering"]]
-        phases = [m["attempt"]["phase"] for m in d["models"].values() if m["attempt"]]
+        answering = [m.answering.variant for m in d.models.values() if m.answering]
+        phases = [m.attempt.phase for m in d.models.values() if m.attempt]
         rows.append(
             (
-                *(d["id"], marked(d["profile"], d["simulated"]), _state(d)),
-                *(ago(d["last_seen_ms"], now), ", ".join(recipes.get(v, v[:12]) for v in answering) or "not ready"),
+                *(d.id, marked(d.profile, d.simulated), _state(d)),
+                *(ago(d.last_seen_ms, now), ", ".join(recipes.get(v, v[:12]) for v in answering) or "not ready"),
                 ", ".join(phases) or NONE,
             )
         )
     columns = ("device", "profile", "state", ">heard", "answers with...", "last attempt")
-    sim = any(d["simulated"] for d in devices)
+    sim = any(d.simulated for d in devices)
     print_table(columns, rows, caption="(sim): simulated hardware" if sim else "", nothing="no device")
 
 
@@ -103,73 +105,73 @@ def print_devices(client: Client, devices: Sequence[Json]) -> None:
 def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
     """A device: facts, labels, and per model what answers, what is stored and how the last attempt went."""
     with calling(api) as client:
-        found: Json = client.get(at("/devices", device))
+        found = client.devices.get(device)
     if as_json:
         print_json(found)
         return
     now = now_ms()
     print_facts(
         [
-            ("device", found["id"]),
-            ("profile", marked(found["profile"], found["simulated"])),
-            ("class", found["device_class"] or "unknown: the catalogue has no such profile"),
-            ("state", f"{_state(found)}, heard {ago(found['last_seen_ms'], now)}"),
-            *_conflict(found["conflict"], now),
-            ("known since", when(found["first_seen_ms"])),
-            ("agent", f"{found['agent_version']}, boot {found['boot']}, incarnation {found['incarnation']}"),
-            ("endpoint", found["endpoint"] or NONE),
-            ("labels", ", ".join(f"{k}={v}" for k, v in sorted(found["labels"].items()))),
-            *_facts("facts", found["facts"]),
-            *(_facts("host", found["host_facts"]) if found["host_facts"] else ()),
+            ("device", found.id),
+            ("profile", marked(found.profile, found.simulated)),
+            ("class", found.device_class or "unknown: the catalogue has no such profile"),
+            ("state", f"{_state(found)}, heard {ago(found.last_seen_ms, now)}"),
+            *_conflict(found.conflict, now),
+            ("known since", when(found.first_seen_ms)),
+            ("agent", f"{found.agent_version}, boot {found.boot}, incarnation {found.incarnation}"),
+            ("endpoint", found.endpoint or NONE),
+            ("labels", ", ".join(f"{k}={v}" for k, v in sorted(found.labels.items()))),
+            *_facts("facts", found.facts),
+            *(_facts("host", found.host_facts) if found.host_facts else ()),
             (
                 "telemetry",
-                f"{found['spooled_windows']} windows wait, {found['dropped_windows']} were dropped, "
-                f"{found['lost_windows']} never came",
+                f"{found.spooled_windows} windows wait, {found.dropped_windows} were dropped, "
+                f"{found.lost_windows} never came",
             ),
-            *((("disk", f"cannot be written: {found['disk_trouble']}"),) if found["disk_trouble"] else ()),
-            ("set aside", f"{found['set_aside']} messages that the device could not read"),
+            *((("disk", f"cannot be written: {found.disk_trouble}"),) if found.disk_trouble else ()),
+            ("set aside", f"{found.set_aside} messages that the device could not read"),
         ]
     )
-    for name, model in found["models"].items():
+    for name, model in found.models.items():
         _print_model(name, model)
 
 
-def _state(device: Json) -> str:
-    heard = "online" if device["online"] else "offline"
-    also = (("pending", device["status"] == "pending"), ("conflict", device["conflict"]))
+def _state(device: DeviceView) -> str:
+    heard = "online" if device.online else "offline"
+    also = (("pending", device.status == "pending"), ("conflict", device.conflict))
     return ", ".join([heard, *(word for word, is_so in also if is_so)])
 
 
-def _conflict(conflict: Json | None, now: int) -> list[tuple[str, str]]:
+def _conflict(conflict: ConflictRecord | None, now: int) -> list[tuple[str, str]]:
     """The agents that report under one id, line by line."""
     if conflict is None:
         return []
-    who = [f"{heard['incarnation']}, heard {ago(heard['last_seen_ms'], now)}" for heard in conflict["incarnations"]]
+    who = [f"{heard.incarnation}, heard {ago(heard.last_seen_ms, now)}" for heard in conflict.incarnations]
     rows = [
-        ("conflict", f"since {when(conflict['since_ms'])}: two agents report under this id"),
+        ("conflict", f"since {when(conflict.since_ms)}: two agents report under this id"),
         *(("", w) for w in who),
     ]
     return [*rows, ("", "give one of them an id and a state folder of its own; rollouts pass this device over")]
 
 
-def _facts(title: str, facts: Json) -> list[tuple[str, str]]:
+def _facts(title: str, facts: Facts | HostFacts) -> list[tuple[str, str]]:
     units = {"ram_mb": "MB", "cores": "cores", "storage_mb": "MB"}
-    shown = (f"{k} {number(v, units.get(k, ''))}" for k, v in facts.items() if isinstance(v, str | int | float))
+    shown = (f"{k} {number(v, units.get(k, ''))}" for k, v in facts if isinstance(v, str | int | float))
     return [(title, ", ".join(shown))]
 
 
-def _print_model(name: str, model: Json) -> None:
-    answering, attempt = model["answering"], model["attempt"]
-    wanted = "" if model["desired_generation"] is None else f", asked for {model['desired_generation']}"
-    rows = [("answers with", f"variant {answering['variant'][:12]}" if answering else "nothing: not ready")]
+def _print_model(name: str, model: DeviceModelView) -> None:
+    answering, attempt = model.answering, model.attempt
+    wanted = "" if model.desired_generation is None else f", asked for {model.desired_generation}"
+    rows = [("answers with", f"variant {answering.variant[:12]}" if answering else "nothing: not ready")]
     if attempt:
-        why = ": ".join(str(attempt[k]) for k in ("reason", "detail") if attempt.get(k))
-        rows.append(("last attempt", f"{attempt['phase']}{f' ({why})' if why else ''}"))
-        arrived = attempt["transfer"]
-        if arrived["bytes_total"]:
-            wrong = f", {arrived['wrong_chunks']} chunks were not the blob's" if arrived["wrong_chunks"] else ""
-            rows.append(("transfer", f"{size(arrived['bytes_done'])} in {span(arrived['seconds'])}{wrong}"))
-    if lost := model["lost"]:
-        rows.append(("lost", f"variant {lost['variant'][:12]} ({lost['reason']}: {lost['detail']})"))
-    rows.append(("slots", ", ".join(slot["variant"][:12] for slot in model["slots"]) or "none"))
-    print_facts([("", ""), (name, f"generation {model['generation']}{wanted}"), *rows])
+        why = ": ".join(filter(None, (attempt.reason, attempt.detail)))
+        rows.append(("last attempt", f"{attempt.phase}{f' ({why})' if why else ''}"))
+        arrived = attempt.transfer
+        if arrived.bytes_total:
+            wrong = f", {arrived.wrong_chunks} chunks were not the blob's" if arrived.wrong_chunks else ""
+            rows.append(("transfer", f"{size(arrived.bytes_done)} in {span(arrived.seconds)}{wrong}"))
+    if lost := model.lost:
+        rows.append(("lost", f"variant {lost.variant[:12]} ({lost.reason}: {lost.detail})"))
+    rows.append(("slots", ", ".join(slot.variant[:12] for slot in model.slots) or "none"))
+    print_facts([("", ""), (name, f"generation {model.generation}{wanted}"), *rows])

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from edgefleet_operator.cli.calling import Json
+from edgefleet_contract.choices import ExplanationView, FlipView, OfferView
 from edgefleet_operator.cli.figures import NONE, ms, number, share, short, size, span
 from edgefleet_operator.cli.printing import console, print_json, print_table
 from edgefleet_operator.client import Client
-from edgefleet_operator.http import at
-from edgefleet_profiles.catalogue import PARTS
-from edgefleet_profiles.errors import UnknownName
 
 MOST_FLIPS = 2
 """Of one quantity in one direction; `--json` has them all."""
@@ -19,32 +16,26 @@ def explain_choice(client: Client, model: str, profile: str, as_json: bool) -> N
 
     Raises:
         ApiError: there is no such model or profile, or nothing was built of the model yet.
-        UnknownName: this is no profile.
     """
-    parts = profile.split("/")
-    if len(parts) != len(PARTS):
-        raise UnknownName(f"'{profile}' is not a profile: write region/hardware/link, as in eu/rpi4/lte")
-    found: Json = client.get(at(f"{at('/models', model)}/choices", *parts))
+    found = client.models.explain(model, profile)
     if as_json:
         print_json(found)
     else:
         print_explanation(found)
 
 
-def print_explanation(found: Json) -> None:
+def print_explanation(found: ExplanationView) -> None:
     """Print winner and runner-up side by side, the flips, then every constraint that rejected others."""
     out = console()
-    winner, second = found["winner"], found["runner_up"]
-    asked = ", ".join(f"{k} {v:g}" for k, v in found["constraints"].items() if _is_asked(k, v))
-    out.print(
-        f"{found['model']} on {found['profile']}: prefers {found['constraints']['prefer']}; {asked or 'no limits'}"
-    )
+    winner, second = found.winner, found.runner_up
+    asked = ", ".join(f"{k} {v:g}" for k, v in found.constraints if _is_asked(k, v))
+    out.print(f"{found.model} on {found.profile}: prefers {found.constraints.prefer}; {asked or 'no limits'}")
     if winner is None:
         out.print("nothing meets everything")
     _print_sides(winner, second)
     for offer in (winner, second):
         if offer:
-            out.print(f"{offer['recipe']}: {offer['reason']}")
+            out.print(f"{offer.recipe}: {offer.reason}")
     _print_flips(found)
     _print_rejected(found)
 
@@ -53,20 +44,20 @@ def _is_asked(name: str, value: object) -> bool:
     return isinstance(value, int | float) and not (name == "transfers_per_month" and value == 1)
 
 
-def _print_sides(winner: Json | None, second: Json | None) -> None:
+def _print_sides(winner: OfferView | None, second: OfferView | None) -> None:
     sides = [(title, o) for title, o in (("winner", winner), ("runner-up", second)) if o]
     if not sides:
         return
-    rows: list[tuple[str, Callable[[Json], str]]] = [
-        ("variant", lambda o: f"{o['recipe']} {short(o['variant'])}"),
-        ("accuracy (val)", lambda o: share(o["accuracy_val"])),
-        ("agreement (val)", lambda o: share(o["agreement_val"])),
-        ("delivery", lambda o: size(o["delivery_bytes"])),
-        ("transfer", lambda o: span(o["transfer_s"])),
-        ("its data", lambda o: number(float(f"{o['transfer_usd']:.3g}"), "USD")),
-        ("its energy", lambda o: number(float(f"{o['transfer_j']:.3g}"), "J")),
-        ("p95", lambda o: f"{ms(o['p95_ms'])}{' (predicted)' if o['p95_is_predicted'] else ''}"),
-        ("memory", lambda o: number(o["peak_rss_mb"], "MB")),
+    rows: list[tuple[str, Callable[[OfferView], str]]] = [
+        ("variant", lambda o: f"{o.recipe} {short(o.variant)}"),
+        ("accuracy (val)", lambda o: share(o.accuracy_val)),
+        ("agreement (val)", lambda o: share(o.agreement_val)),
+        ("delivery", lambda o: size(o.delivery_bytes)),
+        ("transfer", lambda o: span(o.transfer_s)),
+        ("its data", lambda o: number(float(f"{o.transfer_usd:.3g}"), "USD")),
+        ("its energy", lambda o: number(float(f"{o.transfer_j:.3g}"), "J")),
+        ("p95", lambda o: f"{ms(o.p95_ms)}{' (predicted)' if o.p95_is_predicted else ''}"),
+        ("memory", lambda o: number(o.peak_rss_mb, "MB")),
         ("an inference", _energy),
     ]
     print_table(
@@ -74,54 +65,54 @@ def _print_sides(winner: Json | None, second: Json | None) -> None:
     )
 
 
-def _energy(offer: Json) -> str:
-    energy = offer["inference_mj"]
-    return NONE if energy is None else f"{energy:.3g} mJ ({offer['energy_source']})"
+def _energy(offer: OfferView) -> str:
+    energy = offer.inference_mj
+    return NONE if energy is None else f"{energy:.3g} mJ ({offer.energy_source})"
 
 
-def _print_flips(found: Json) -> None:
+def _print_flips(found: ExplanationView) -> None:
     out = console()
-    kept = [f for f in found["flips"] if f["now"] is not None]
-    could = [f for f in found["flips"] if f["now"] is None and f["variant"]]
+    kept = [f for f in found.flips if f.now is not None]
+    could = [f for f in found.flips if f.now is None and f.variant]
     for title, flips in (("What would flip it", kept), ("What would flip it, were it asked", could)):
-        rows = [(flip["sentence"], _now(flip)) for flip in _nearest(flips)]
+        rows = [(flip.sentence, _now(flip)) for flip in _nearest(flips)]
         if rows:
             print_table(("...", "now"), rows, title=title)
     if not kept:
         out.print("no figure of the link, and no limit that is asked, flips it alone")
-    names = {o["variant"]: o["recipe"] for o in found["candidates"]}
-    current = found["winner"] and found["winner"]["variant"]
-    other = {p: v for p, v in found["preferences"].items() if v != current}
+    names = {o.variant: o.recipe for o in found.candidates}
+    current = found.winner and found.winner.variant
+    other = {p: v for p, v in found.preferences.items() if v != current}
     for prefer, variant in other.items():
         out.print(f"with a preference for {prefer}, {names.get(variant or '', 'nothing')} wins")
 
 
-def _now(flip: Json) -> str:
-    if flip["now"] is None:
+def _now(flip: FlipView) -> str:
+    if flip.now is None:
         return "not asked"
-    scale = 100 if flip["unit"].startswith(("%", "points")) else 1
-    return f"{flip['now'] * scale:,.6g}"
+    scale = 100 if flip.unit.startswith(("%", "points")) else 1
+    return f"{flip.now * scale:,.6g}"
 
 
-def _nearest(flips: Sequence[Json]) -> list[Json]:
+def _nearest(flips: Sequence[FlipView]) -> list[FlipView]:
     """The first ones of each quantity and direction."""
     counts: dict[tuple[str, str], int] = {}
     kept = []
     for flip in flips:
-        key = flip["quantity"], flip["direction"]
+        key = flip.quantity, flip.direction
         counts[key] = counts.get(key, 0) + 1
         if counts[key] <= MOST_FLIPS:
             kept.append(flip)
     return kept
 
 
-def _print_rejected(found: Json) -> None:
+def _print_rejected(found: ExplanationView) -> None:
     rows = [
-        (broken["constraint"], offer["recipe"], short(offer["variant"]), broken["sentence"])
-        for offer in found["candidates"]
-        for broken in offer["broken"]
+        (broken.constraint, offer.recipe, short(offer.variant), broken.sentence)
+        for offer in found.candidates
+        for broken in offer.broken
     ]
     if rows:
         print_table(("constraint", "rejects", "variant", "because..."), sorted(rows), title="What was rejected")
-    for variant, reason in found["made_for_others"].items():
+    for variant, reason in found.made_for_others.items():
         console().print(f"no candidate here: {short(variant)}, {reason}")

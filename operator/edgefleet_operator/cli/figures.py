@@ -1,11 +1,14 @@
 """Figures as people read them: with their unit, and a dash where nothing was measured."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
+
+from edgefleet_contract.variants import VariantView
 
 NONE = "–"
+Quality = Literal["accuracy", "agreement"]
 
 
 def now_ms() -> int:
@@ -89,8 +92,13 @@ def marked(name: str, simulated: bool) -> str:
     return f"{name} (sim)" if simulated else name
 
 
-def quality(variants: Iterable[Mapping[str, Any]]) -> str:
+def quality(variants: Iterable[VariantView]) -> Quality:
     """What tells how good variants are: accuracy, or, where there were no labels, agreement with the source model."""
     known = list(variants)
-    unlabelled = all(v["accuracy"] is None for v in known) and any(v["agreement"] is not None for v in known)
+    unlabelled = all(v.accuracy is None for v in known) and any(v.agreement is not None for v in known)
     return "agreement" if unlabelled else "accuracy"
+
+
+def score(variant: VariantView, good: Quality) -> float | None:
+    """How good a variant is on test, a share; None where that was not measured."""
+    return variant.accuracy if good == "accuracy" else variant.agreement

@@ -1,9 +1,12 @@
 """What a variant was made of and with, and how it came out when it was made again, as people read it."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgefleet_operator.cli.calling import Json
-from edgefleet_operator.cli.figures import NONE, number, short, span
+from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.operations import Change, RebuildResult, StepChange
+from edgefleet_contract.variants import StepReport
+from edgefleet_operator.cli.figures import number, short, span
 from edgefleet_operator.cli.printing import console, print_facts, print_table
 
 VERDICTS = {
@@ -13,63 +16,63 @@ VERDICTS = {
 }
 
 
-def print_steps(steps: list[Json]) -> None:
+def print_steps(steps: Sequence[StepReport]) -> None:
     """Print every step with its settings, what it made, and whether it ran or came from the cache."""
     rows = [
-        (str(n), step.get("step", NONE), number(step.get("revision")), short(step.get("digest")), _settings(step))
+        (str(n), step.step, number(step.revision), short(step.digest), _settings(step))
         for n, step in enumerate(steps, start=1)
     ]
     if rows:
         print_table((">", "step", ">revision", "made", "settings..."), rows, title="Steps")
 
 
-def print_lineage(lineage: Json | None) -> None:
+def print_lineage(lineage: Lineage | None) -> None:
     """Print what all steps had in common: source, data, seed, libraries and host."""
     out = console()
     out.print("Lineage", style="bold")
     if lineage is None:
         out.print("not recorded: it was built by an older version; compress its model again")
         return
-    where = lineage["environment"]
+    where = lineage.environment
     print_facts(
         [
-            ("source model", lineage["source"]),
-            *((f"file {name}", f"sha256 {sha256}") for name, sha256 in lineage["files"].items()),
-            *((f"split {name}", sha256) for name, sha256 in lineage["splits"].items()),
-            ("recipe", f"{lineage['recipe']['name']}, for {lineage['instruction_set']}"),
-            ("seed", str(lineage["seed"])),
-            ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(lineage["libraries"].items()))),
-            ("built on", f"{where['processor']} ({where['instruction_set']}), {where['threads']} thread"),
-            ("python", where["python"]),
+            ("source model", lineage.source),
+            *((f"file {name}", f"sha256 {sha256}") for name, sha256 in lineage.files.items()),
+            *((f"split {name}", sha256) for name, sha256 in lineage.splits.items()),
+            ("recipe", f"{lineage.recipe.name}, for {lineage.instruction_set}"),
+            ("seed", str(lineage.seed)),
+            ("libraries", ", ".join(f"{name} {version}" for name, version in sorted(lineage.libraries.items()))),
+            ("built on", f"{where.processor} ({where.instruction_set}), {where.threads} thread"),
+            ("python", where.python),
         ]
     )
 
 
-def print_rebuilt(result: Json) -> None:
+def print_rebuilt(result: RebuildResult) -> None:
     """Print the verdict on a variant that was made again, with digests and figures then and now."""
     out = console()
-    out.print(VERDICTS[result["verdict"]], style="bold")
-    for reason in result["reasons"]:
+    out.print(VERDICTS[result.verdict], style="bold")
+    for reason in result.reasons:
         out.print(reason)
-    answers = result["answers"]
+    answers = result.answers
     out.print(
         "answers not compared: the former file is not there any more"
         if answers is None
-        else f"{answers['same_top1']:,} of {answers['samples']:,} test samples have the same top-1, "
-        f"the largest difference of a logit is {answers['largest_difference']:.3g}"
+        else f"{answers.same_top1:,} of {answers.samples:,} test samples have the same top-1, "
+        f"the largest difference of a logit is {answers.largest_difference:.3g}"
     )
-    rows = [(f"{n}. {s['step']}", *_both(s, short)) for n, s in enumerate(result["steps"], start=1)]
-    rows += [(name, *_both(result[name], short)) for name in ("onnx", "encoding")]
-    rows += [(name, *_both(pair, number)) for name, pair in result["figures"].items()]
-    rows += [(name, *_both(pair, str)) for name, pair in result["changed"].items()]
+    rows = [(f"{n}. {s.step}", *_both(s, short)) for n, s in enumerate(result.steps, start=1)]
+    rows += [(name, *_both(pair, short)) for name, pair in (("onnx", result.onnx), ("encoding", result.encoding))]
+    rows += [(name, *_both(pair, number)) for name, pair in result.figures.items()]
+    rows += [(name, *_both(pair, str)) for name, pair in result.changed.items()]
     print_table(("", "then", "now", ""), rows)
 
 
-def _both(pair: Json, show: Any) -> tuple[str, str, str]:
-    return show(pair["then"]), show(pair["now"]), "" if pair["then"] == pair["now"] else "differs"
+def _both(pair: Change | StepChange, show: Callable[[Any], str]) -> tuple[str, str, str]:
+    return show(pair.then), show(pair.now), "" if pair.then == pair.now else "differs"
 
 
-def _settings(step: Json) -> str:
-    settings = ", ".join(f"{k}={number(v)}" for k, v in step.get("config", {}).items() if v is not None)
-    took = "from the cache" if step.get("cached") else f"in {span(step.get('seconds'))}"
+def _settings(step: StepReport) -> str:
+    settings = ", ".join(f"{k}={number(v)}" for k, v in step.config.items() if v is not None)
+    took = "from the cache" if step.cached else f"in {span(step.seconds)}"
     return f"{settings}; {took}" if settings else took

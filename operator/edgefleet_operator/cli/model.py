@@ -1,15 +1,15 @@
 """`edgefleet model`: registered models."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.figures import count, when
-from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
-from edgefleet_operator.http import at
+from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Register models and look at them.")
 Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")]
@@ -37,20 +37,20 @@ def add(
         raise typer.BadParameter("--data, --name, --version and --scale are for an ONNX file: a folder's card has them")
     with calling(api) as client:
         if is_file and data is not None:
-            model = client.add_onnx(source, data, name, version or 1, scale=scale)
+            model = client.models.add_onnx(source, data, name, version or 1, scale=scale)
         else:
-            model = client.add_model(source)
+            model = client.models.add(source)
     if as_json:
         print_json(model)
     else:
-        console().print(f"{model['model']} is registered: compress it with `edgefleet compress {model['model']}`")
+        console().print(f"{model.model} is registered: compress it with `edgefleet compress {model.model}`")
 
 
 @app.command()
 def remove(model: Ref, api: Api = None) -> None:
     """Remove a model version that nothing needs any more, with its variants."""
     with calling(api) as client:
-        client.delete(at("/models", model))
+        client.models.remove(model)
     console().print(f"{model} is removed")
 
 
@@ -63,13 +63,11 @@ def list_models(
 ) -> None:
     """Registered model versions."""
     with calling(api) as client:
-        found = listing(client, "/models", limit, None if name is None else lambda m: m["name"] == name)
+        found = list(islice((m for m in client.models.all() if name in (None, m.name)), limit))
     if as_json:
         print_json(found)
         return
-    rows = [
-        (m["model"], m["task"], count(len(m["labels"])), count(len(m["files"])), when(m["created_ms"])) for m in found
-    ]
+    rows = [(m.model, m.task, count(len(m.labels)), count(len(m.files)), when(m.created_ms)) for m in found]
     columns = ("model", "task", ">labels", ">files", "registered")
     print_table(columns, rows, nothing="no model is registered: `edgefleet model add DIR`")
 
@@ -78,19 +76,19 @@ def list_models(
 def show(model: Ref, api: Api = None, as_json: AsJson = False) -> None:
     """A model version, its files, and what each profile gets of it."""
     with calling(api) as client:
-        found: Json = client.get(at("/models", model))
-        choices = listing(client, f"{at('/models', model)}/choices", None)
-        variants = listing(client, "/variants", None, model=model)
+        found = client.models.get(model)
+        choices = list(client.models.choices(model))
+        variants = list(client.variants.all(model))
     if as_json:
-        print_json({**found, "choices": choices})
+        print_json({**plain(found), "choices": plain(choices)})
         return
-    files = [(f"file {name}", f"sha256 {sha256}") for name, sha256 in sorted(found["files"].items())]
+    files = [(f"file {name}", f"sha256 {sha256}") for name, sha256 in sorted(found.files.items())]
     print_facts(
         [
-            ("model", found["model"]),
-            ("task", found["task"]),
-            ("labels", ", ".join(found["labels"])),
-            ("registered", when(found["created_ms"])),
+            ("model", found.model),
+            ("task", found.task),
+            ("labels", ", ".join(found.labels)),
+            ("registered", when(found.created_ms)),
             ("variants", count(len(variants))),
             *files,
         ]

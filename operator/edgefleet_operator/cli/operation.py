@@ -1,10 +1,12 @@
 """`edgefleet operation`: long work that the controller does in the background."""
 
+from itertools import islice
 from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, listing, one
+from edgefleet_contract.operations import BuildResult
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, one
 from edgefleet_operator.cli.ending import OK, REFUSED
 from edgefleet_operator.cli.figures import NONE, when
 from edgefleet_operator.cli.printing import print_facts, print_json, print_table
@@ -24,11 +26,11 @@ def list_operations(
 ) -> None:
     """Operations, the oldest first."""
     with calling(api) as client:
-        found = listing(client, "/operations", limit, None if state is None else lambda o: o["state"] == state)
+        found = list(islice((o for o in client.operations.all() if state in (None, o.state)), limit))
     if as_json:
         print_json(found)
         return
-    rows = [(o["id"], f"{o['kind']} {o['target']}", o["state"], when(o["created_ms"])) for o in found]
+    rows = [(o.id, f"{o.kind} {o.target}", o.state, when(o.created_ms)) for o in found]
     print_table(("operation", "what", "state", "started"), rows, nothing="no operation")
 
 
@@ -42,24 +44,25 @@ def show(
 ) -> None:
     """How far an operation is, and how it ended; with --watch the exit code says which."""
     with calling(api) as client:
-        found = one(client, "/operations", operation)
+        found = one(client.operations, operation)
         if watch:
             found = follow(client, found, timeout)
     if as_json:
         print_json(found)
     else:
-        bars = [(f"  {entry['recipe']}", f"{entry['fraction']:.0%} {entry['text']}") for entry in found["progress"]]
-        failed = [(f"  {recipe}", reason) for recipe, reason in (found["result"] or {}).get("failed", {}).items()]
+        bars = [(f"  {entry.recipe}", f"{entry.fraction:.0%} {entry.text}") for entry in found.progress]
+        not_built = found.result.failed if isinstance(found.result, BuildResult) else {}
+        failed = [(f"  {recipe}", reason) for recipe, reason in not_built.items()]
         print_facts(
             [
-                ("operation", found["id"]),
-                ("what", f"{found['kind']} {found['target']}"),
-                ("state", found["state"]),
-                ("started", when(found["created_ms"])),
-                ("changed", when(found["changed_ms"])),
-                ("error", found["error"] or NONE),
+                ("operation", found.id),
+                ("what", f"{found.kind} {found.target}"),
+                ("state", found.state),
+                ("started", when(found.created_ms)),
+                ("changed", when(found.changed_ms)),
+                ("error", found.error or NONE),
                 *([("progress", ""), *bars] if bars else ()),
                 *([("not built", ""), *failed] if failed else ()),
             ]
         )
-    raise typer.Exit(REFUSED if watch and found["state"] == "failed" else OK)
+    raise typer.Exit(REFUSED if watch and found.state == "failed" else OK)

@@ -1,7 +1,11 @@
 """`edgefleet rollout pause|resume|abort|rollback`: what an operator orders of a rollout under way."""
 
+from collections.abc import Callable
+
 import typer
 
+from edgefleet_contract.rollouts import RolloutPhase, RolloutView
+from edgefleet_operator.api.rollouts import Rollouts
 from edgefleet_operator.cli.calling import Api, AsJson, Timeout, calling, one
 from edgefleet_operator.cli.ending import OK
 from edgefleet_operator.cli.printing import console, print_json
@@ -14,7 +18,7 @@ app = typer.Typer()
 @app.command()
 def pause(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
     """Let nobody else switch until it is resumed; who is ready stays ready."""
-    _order("pause", rollout, api, as_json)
+    _order(Rollouts.pause, rollout, api, as_json)
 
 
 @app.command()
@@ -22,13 +26,13 @@ def resume(
     rollout: Rollout, follow: Watch = False, timeout: Timeout = None, api: Api = None, as_json: AsJson = False
 ) -> None:
     """Go on with a paused one; a wave that failed is judged anew."""
-    _order("resume", rollout, api, as_json, follow=follow, timeout_s=timeout)
+    _order(Rollouts.resume, rollout, api, as_json, follow=follow, timeout_s=timeout)
 
 
 @app.command()
 def abort(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
     """End it for good: transfers and switches stop, who has committed stays so."""
-    _order("abort", rollout, api, as_json)
+    _order(Rollouts.abort, rollout, api, as_json)
 
 
 @app.command()
@@ -36,19 +40,26 @@ def rollback(
     rollout: Rollout, follow: Watch = False, timeout: Timeout = None, api: Api = None, as_json: AsJson = False
 ) -> None:
     """Let every device return to what it ran before, from its own disk."""
-    _order("rollback", rollout, api, as_json, follow=follow, timeout_s=timeout)
+    _order(Rollouts.roll_back, rollout, api, as_json, follow=follow, timeout_s=timeout, good="rolled_back")
 
 
 def _order(
-    verb: str, rollout: str, api: str | None, as_json: bool, *, follow: bool = False, timeout_s: float | None = None
+    order: Callable[[Rollouts, str], RolloutView],
+    rollout: str,
+    api: str | None,
+    as_json: bool,
+    *,
+    follow: bool = False,
+    timeout_s: float | None = None,
+    good: RolloutPhase = "completed",
 ) -> None:
-    """Give an order; what is watched ends well where the order wanted it to end."""
+    """Give an order; what is watched ends well in the state that the order was given for."""
     status = OK
     with calling(api) as client:
-        found = client.post(f"/rollouts/{one(client, '/rollouts', rollout)['id']}/{verb}", None)
+        found = order(client.rollouts, one(client.rollouts, rollout).id)
         if follow:
-            found = watch(client, found["id"], console(stderr=as_json), timeout_s)
-            status = status_of(found, ("rolled_back",) if verb == "rollback" else ("completed",))
+            found = watch(client, found, console(stderr=as_json), timeout_s)
+            status = status_of(found, good)
     if as_json:
         print_json(found)
     elif not follow:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
+from pydantic_core import to_jsonable_python
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
@@ -24,9 +25,14 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
+def plain(value: Any) -> Any:
+    """A shape of the contract, or lists and tables of them, as plain values."""
+    return to_jsonable_python(value)
+
+
 def print_json(value: Any) -> None:
     """Print a value for a program."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(json.dumps(plain(value), indent=1, ensure_ascii=False))
 
 
 def print_table(

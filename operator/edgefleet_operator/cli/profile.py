@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
+from edgefleet_contract.profiles import ProfileView
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.figures import number
 from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
-from edgefleet_operator.http import at
-from edgefleet_profiles.catalogue import PARTS, Catalogue, load_catalogue, look_up
+from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.check import Figure, figures
-from edgefleet_profiles.errors import ProfileError, UnknownName
-from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_profiles.errors import ProfileError
 
 app = typer.Typer(no_args_is_help=True, help="Look at device profiles: region x hardware x link.")
 
@@ -38,13 +38,16 @@ def list_profiles(
     """Every profile of the catalogue; figures are the catalogue's, not measured."""
     wanted = {"region": region, "hardware": hardware, "link": link}
 
-    def keep(shown: Json) -> bool:
-        return all(name in (None, shown["profile"][part]["name"]) for part, name in wanted.items())
+    def keep(shown: ProfileView) -> bool:
+        of = shown.profile
+        named = zip((of.region.name, of.hardware.name, of.link.name), (region, hardware, link), strict=True)
+        return all(asked in (None, name) for name, asked in named)
 
     with calling(api) as client:
-        found = listing(client, "/profiles", limit, keep)
+        every = list(client.profiles.all())
+        found = list(islice(filter(keep, every), limit))
         if not found:
-            catalogue = _catalogue(listing(client, "/profiles", None))
+            catalogue = _catalogue(every)
             for part, name in wanted.items():
                 if name is not None:
                     look_up(getattr(catalogue, part), part, name)
@@ -53,9 +56,9 @@ def list_profiles(
         return
     rows = []
     for shown in found:
-        board, line = shown["profile"]["hardware"], shown["profile"]["link"]
-        rate, price = number(line["down_kbps"], "kbit/s"), number(line["usd_per_mb"], "USD/MB")
-        rows.append((shown["name"], shown["device_class"], number(board["ram_mb"], "MB"), rate, price))
+        board, line = shown.profile.hardware, shown.profile.link
+        rate, price = number(line.down_kbps, "kbit/s"), number(line.usd_per_mb, "USD/MB")
+        rows.append((shown.name, shown.device_class, number(board.ram_mb, "MB"), rate, price))
     columns = ("profile", "device class", ">memory", ">link", ">traffic")
     print_table(columns, rows, nothing="no such profile: `edgefleet profile list` shows all")
 
@@ -68,16 +71,13 @@ def show(
 ) -> None:
     """A profile: every figure with its unit and its source."""
     with calling(api) as client:
-        parts = profile.split("/")
-        if len(parts) != len(PARTS):
-            raise UnknownName(f"'{profile}' is not a profile: write region/hardware/link, as in eu/rpi4/lte")
-        found = client.get(at("/profiles", *parts))
+        found = client.profiles.get(profile)
     if as_json:
         print_json(found)
         return
-    whole = DeviceProfile.model_validate(found["profile"])
-    titles = [(part, getattr(whole, part).title) for part in PARTS]
-    print_facts([("profile", found["name"]), ("class", found["device_class"]), *titles])
+    of = found.profile
+    titles = [("region", of.region.title), ("hardware", of.hardware.title), ("link", of.link.title)]
+    print_facts([("profile", found.name), ("class", found.device_class), *titles])
     _print_figures(list(figures(_catalogue([found]))))
 
 
@@ -94,7 +94,7 @@ def check(
 ) -> None:
     """Which figures of the catalogue were read at an address, and which are estimates."""
     with calling(api) if profiles is None else nullcontext() as client:
-        catalogue = _catalogue(listing(client, "/profiles", None)) if client else _own(profiles)
+        catalogue = _catalogue(client.profiles.all()) if client else _own(profiles)
     found = list(figures(catalogue))
     shown = [f for f in found if only is None or f.estimated is (only == "estimated")]
     if as_json:
@@ -112,9 +112,9 @@ def _own(folder: Path | None) -> Catalogue:
         refuse(error)
 
 
-def _catalogue(shown: Iterable[Json]) -> Catalogue:
+def _catalogue(shown: Iterable[ProfileView]) -> Catalogue:
     """The catalogue that profiles are made of."""
-    whole = [DeviceProfile.model_validate(entry["profile"]) for entry in shown]
+    whole = [entry.profile for entry in shown]
     return Catalogue(
         hardware={p.hardware.name: p.hardware for p in whole},
         link={p.link.name: p.link for p in whole},

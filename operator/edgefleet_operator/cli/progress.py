@@ -2,32 +2,27 @@
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from edgefleet_operator.cli.calling import Json
+from edgefleet_contract.operations import OperationRecord
 from edgefleet_operator.cli.printing import console
-from edgefleet_operator.cli.waiting import looks
 from edgefleet_operator.client import Client
 
 STEP = 0.25
 
 
-def follow(client: Client, operation: Json, timeout_s: float | None) -> Json:
+def follow(client: Client, operation: OperationRecord, timeout_s: float | None) -> OperationRecord:
     """Show an operation's progress on stderr until it has ended; how it ended.
 
     Raises:
         ApiError: the controller is gone.
-        typer.Exit: the time is up.
+        WaitTimeout: the time is up.
     """
     shown: _Bars | _Lines = _Bars() if console(stderr=True).is_terminal else _Lines()
     latest = operation
     with shown:
-        for latest in looks(client, f"/operations/{operation['id']}", _ended, timeout_s):
-            for entry in latest["progress"]:
-                shown.show(entry["recipe"], entry["fraction"], entry["text"])
+        for latest in client.operations.watch(operation.id, timeout_s=timeout_s):
+            for entry in latest.progress:
+                shown.show(entry.recipe, entry.fraction, entry.text)
     return latest
-
-
-def _ended(operation: Json) -> bool:
-    return bool(operation["state"] != "running")
 
 
 class _Bars:

@@ -1,15 +1,16 @@
 """`edgefleet rollout`: plan, start and watch; what is ordered afterwards is in orders.py."""
 
+from itertools import islice
 from typing import Annotated
 
 import typer
 
 from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_operator.cli import spec as options
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, listing, one
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, one
 from edgefleet_operator.cli.ending import OK
 from edgefleet_operator.cli.figures import ago, now_ms
-from edgefleet_operator.cli.printing import console, print_json, print_table
+from edgefleet_operator.cli.printing import console, plain, print_json, print_table
 from edgefleet_operator.cli.rollout_tables import print_devices, print_plan, print_rollout
 from edgefleet_operator.cli.watch import status_of, watch
 from edgefleet_operator.cli.waves import Tally
@@ -38,7 +39,7 @@ def plan(
     to = (segment, selector, everyone)
     asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
     with calling(api) as client:
-        planned = client.post("/rollouts/plan", asked.model_dump(mode="json", exclude_unset=True))
+        planned = client.rollouts.plan(asked)
         if as_json:
             print_json(planned)
         else:
@@ -66,16 +67,14 @@ def start(
     asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
     status = OK
     with calling(api) as client:
-        found = client.post("/rollouts", asked.model_dump(mode="json", exclude_unset=True))
+        found = client.rollouts.start(asked)
         if follow:
-            found = watch(client, found["id"], console(stderr=as_json), timeout)
+            found = watch(client, found, console(stderr=as_json), timeout)
             status = status_of(found)
         if as_json:
             print_json(found)
         elif not follow:
-            console().print(
-                f"rollout {found['id']} is {found['state']}: `edgefleet rollout show {found['id']} --watch`"
-            )
+            console().print(f"rollout {found.id} is {found.state}: `edgefleet rollout show {found.id} --watch`")
     raise typer.Exit(status)
 
 
@@ -89,18 +88,16 @@ def list_rollouts(
 ) -> None:
     """Rollouts, the oldest first."""
     with calling(api) as client:
-        keep = (lambda r: model in (None, r["model"]) and state in (None, r["state"])) if model or state else None
-        found = listing(client, "/rollouts", limit, keep)
+        wanted = (r for r in client.rollouts.all() if model in (None, r.model) and state in (None, r.state))
+        found = list(islice(wanted, limit))
     if as_json:
         print_json(found)
         return
     rows, now = [], now_ms()
     for r in found:
-        tally = Tally.of(r["counts"])
-        to = r["segment"] or r["selector"] or "everyone"
-        rows.append(
-            (r["id"], r["model"], to, r["state"], f"{tally.committed} of {tally.total}", ago(r["created_ms"], now))
-        )
+        tally = Tally.of(r.counts)
+        to = r.segment or r.selector or "everyone"
+        rows.append((r.id, r.model, to, r.state, f"{tally.committed} of {tally.total}", ago(r.created_ms, now)))
     columns = ("rollout", "model", "to...", "state", ">committed", ">started")
     print_table(columns, rows, nothing="no such rollout: `edgefleet rollout start MODEL@VERSION --segment NAME`")
 
@@ -120,17 +117,17 @@ def show(
     if phase not in (None, *PHASES):
         raise typer.BadParameter(f"'{phase}' is no phase: choose one of {', '.join(sorted(PHASES))}")
     with calling(api) as client:
-        found = one(client, "/rollouts", rollout)
+        found = one(client.rollouts, rollout)
         if follow:
-            found = watch(client, found["id"], console(stderr=as_json), timeout)
+            found = watch(client, found, console(stderr=as_json), timeout)
         executions = None
         if devices or phase:
-            keep = None if phase is None else lambda e: e["phase"] == phase
-            executions = listing(client, f"/rollouts/{found['id']}/executions", limit, keep)
+            wanted = (e for e in client.rollouts.executions(found.id) if phase in (None, e.phase))
+            executions = list(islice(wanted, limit))
         if as_json:
-            print_json(found if executions is None else {**found, "executions": executions})
+            print_json(found if executions is None else {**plain(found), "executions": plain(executions)})
         else:
             print_rollout(found)
             if executions is not None:
-                print_devices(client, found["selector"], executions)
+                print_devices(client, found.selector, executions)
     raise typer.Exit(status_of(found) if follow else OK)

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from edgefleet_contract.rollouts import RolloutSpec
-from edgefleet_operator.cli.calling import Json, listing
+from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.figures import NONE, count, marked, number, short, size, span, when
 from edgefleet_operator.cli.printing import console, print_facts, print_table
 from edgefleet_operator.cli.watch import header, way_back
@@ -11,29 +10,29 @@ from edgefleet_operator.cli.waves import Tally
 from edgefleet_operator.client import Client
 
 
-def print_plan(client: Client, planned: Json, asked: RolloutSpec) -> None:
+def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     """Print every wave with its devices, and what each of them gets."""
-    variants = {v["id"]: v for v in listing(client, "/variants", None, model=planned["model"])}
-    simulated = _simulated(client, planned["selector"])
+    variants = {v.id: v for v in client.variants.all(planned.model)}
+    simulated = _simulated(client, planned.selector)
     rows = []
-    for execution in (e for wave in planned["waves"] for e in wave):
-        variant = variants.get(execution["variant"] or "")
+    for execution in (e for wave in planned.waves for e in wave):
+        variant = variants.get(execution.variant or "")
         gets = {
             "no_variant": "nothing: none for this profile",
             "already_installed": "runs it already",
-            "deferred": f"nothing: {execution['detail']}",
+            "deferred": f"nothing: {execution.detail}",
         }
         rows.append(
             (
-                *(str(execution["wave"]), execution["device"]),
-                marked(execution["profile"], execution["device"] in simulated),
-                variant["recipe"] if variant else NONE,
-                *(short(execution["variant"]), size(variant["delivery_bytes"]) if variant else NONE),
-                gets.get(execution["phase"], "fetches and switches"),
+                *(str(execution.wave), execution.device),
+                marked(execution.profile, execution.device in simulated),
+                variant.recipe if variant else NONE,
+                *(short(execution.variant), size(variant.delivery_bytes) if variant else NONE),
+                gets.get(execution.phase, "fetches and switches"),
             )
         )
-    reach = f"{len(planned['waves'])} waves, {len(rows)} devices"
-    title = f"{planned['model']} to '{planned['selector'] or 'everyone'}': {reach}"
+    reach = f"{len(planned.waves)} waves, {len(rows)} devices"
+    title = f"{planned.model} to '{planned.selector or 'everyone'}': {reach}"
     columns = (">wave", "device", "profile", "recipe", "variant", ">at most", "what it does...")
     print_table(columns, rows, title=title, caption="(sim): simulated hardware" if simulated else "")
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
@@ -42,42 +41,42 @@ def print_plan(client: Client, planned: Json, asked: RolloutSpec) -> None:
     print_facts([("gate", gate), ("timers", timers), *others])
 
 
-def print_rollout(rollout: Json) -> None:
+def print_rollout(rollout: RolloutView) -> None:
     """Print a rollout wave by wave, with the evidence for what was decided."""
     console().print(header(rollout))
     print_facts(
         [
-            ("selector", rollout["selector"] or "everyone"),
-            ("started", when(rollout["created_ms"])),
-            ("changed", when(rollout["changed_ms"])),
-            ("devices", str(Tally.of(rollout["counts"]))),
+            ("selector", rollout.selector or "everyone"),
+            ("started", when(rollout.created_ms)),
+            ("changed", when(rollout.changed_ms)),
+            ("devices", str(Tally.of(rollout.counts))),
             ("way back", way_back(rollout) or NONE),
         ]
     )
     rows = []
-    for wave in rollout["waves"]:
-        tally = Tally.of(wave["counts"])
+    for wave in rollout.waves:
+        tally = Tally.of(wave.counts)
         figures = map(count, (tally.committed, tally.under_way, tally.failed, tally.passed_over, tally.total))
-        rows.append((str(wave["number"]), wave["state"], *figures, wave["reason"] or NONE))
+        rows.append((str(wave.number), wave.state, *figures, wave.reason or NONE))
     columns = (">wave", "state", ">committed", ">under way", ">failed", ">passed over", ">of", "why...")
     print_table(columns, rows)
-    for wave in rollout["waves"]:
-        for line in wave.get("evidence") or ():
-            console().print(f"wave {wave['number']}: {line}")
+    for wave in rollout.waves:
+        for line in wave.evidence:
+            console().print(f"wave {wave.number}: {line}")
 
 
-def print_devices(client: Client, selector: str, executions: Sequence[Json]) -> None:
+def print_devices(client: Client, selector: str, executions: Sequence[ExecutionRecord]) -> None:
     """Print the devices of a rollout, each with its phase and the way back if it took one."""
     simulated = _simulated(client, selector)
     rows = []
     for e in executions:
-        why = ": ".join(str(e[k]) for k in ("reason", "detail") if e.get(k))
-        back = f"back: {e['back_phase']}" if e.get("back_phase") else ""
-        arrived = f"{size(e['transfer_bytes'])} in {span(e['transfer_s'])}" if e["transfer_bytes"] is not None else NONE
+        why = ": ".join(filter(None, (e.reason, e.detail)))
+        back = f"back: {e.back_phase}" if e.back_phase else ""
+        arrived = f"{size(e.transfer_bytes)} in {span(e.transfer_s)}" if e.transfer_bytes is not None else NONE
         rows.append(
             (
-                *(e["device"], str(e["wave"]), marked(e["profile"], e["device"] in simulated), short(e["variant"])),
-                *(e["phase"], arrived, "; ".join(filter(None, (why, back))) or NONE),
+                *(e.device, str(e.wave), marked(e.profile, e.device in simulated), short(e.variant)),
+                *(e.phase, arrived, "; ".join(filter(None, (why, back))) or NONE),
             )
         )
     columns = ("device", ">wave", "profile", "variant", "phase", ">transfer", "why...")
@@ -86,4 +85,4 @@ def print_devices(client: Client, selector: str, executions: Sequence[Json]) -> 
 
 
 def _simulated(client: Client, selector: str) -> set[str]:
-    return {d["id"] for d in listing(client, "/devices", None, selector=selector) if d["simulated"]}
+    return {d.id for d in client.devices.all(selector) if d.simulated}

@@ -1,62 +1,58 @@
 """What a search found: fronts, orders, constraints, and the reason against every other point."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edgefleet_operator.cli.calling import Json
+from edgefleet_contract.searches import BestOfOrder, FrontPoint, SearchReport, TriedRecipe
 from edgefleet_operator.cli.figures import NONE, ms, number, share, size
 from edgefleet_operator.cli.printing import console, print_table
 from edgefleet_operator.client import Client
-from edgefleet_operator.http import at
 
 REPORT = "search.json"
 PREDICTED = "*"
 NOTE = "* predicted from {host} by the catalogue's factor; energy is modelled from the catalogue's watts where marked"
 
 
-def write_search(client: Client, operation: str, found: Json, folder: Path) -> None:
+def write_search(client: Client, operation: str, found: SearchReport, folder: Path) -> None:
     """Write the report and the picture of each front into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT).write_text(json.dumps(found, indent=1), encoding="utf-8")
-    for name in found["fronts"]:
-        picture = client.get_bytes(f"{at('/operations', operation)}/search/{name}.svg")
-        (folder / f"front-{name}.svg").write_bytes(picture)
+    (folder / REPORT).write_text(found.model_dump_json(indent=1), encoding="utf-8")
+    for name in found.fronts:
+        (folder / f"front-{name}.svg").write_bytes(client.operations.search_picture(operation, name))
 
 
-def print_search(found: Json) -> None:
+def print_search(found: SearchReport) -> None:
     """Print all of a report."""
-    for name, front in found["fronts"].items():
+    for name, front in found.fronts.items():
         _print_front(name, front)
     _print_orders(found)
-    _print_rejected(found["points"])
+    _print_rejected(found.points)
     out = console()
-    for name, verdict in found["constraints"].items():
-        out.print(f"constraints on {name}: {verdict['sentence']}")
+    for name, verdict in found.constraints.items():
+        out.print(f"constraints on {name}: {verdict.sentence}")
     out.print(
-        f"{found['measured']} points measured in {found['seconds'] / 60:.1f} min, "
-        f"{found['trainings']} times a step that trains"
+        f"{found.measured} points measured in {found.seconds / 60:.1f} min, {found.trainings} times a step that trains"
     )
 
 
-def _print_front(name: str, front: list[Json]) -> None:
-    good = "accuracy" if any(row.get("accuracy_val") is not None for row in front) else "agreement"
-    test = "accuracy_test" if good == "accuracy" else "agreement"
+def _print_front(name: str, front: Sequence[FrontPoint]) -> None:
+    labelled = any(row.accuracy_val is not None for row in front)
+    good = "accuracy" if labelled else "agreement"
     rows = [
         (
-            row["recipe"],
-            share(row[f"{good}_val"]),
-            share(row[test]),
+            row.recipe,
+            share(row.accuracy_val if labelled else row.agreement_val),
+            share(row.accuracy_test if labelled else row.agreement),
             _drop(row),
-            number(row["latency_ratio"], "x"),
-            ms(row["latency_ms"]) + (PREDICTED if row["latency_is"] == "predicted" else ""),
-            size(row["encoding_bytes"]),
-            number(row["peak_rss_mb"], "MB"),
-            number(row["energy_mj"], "mJ") + (PREDICTED if row["energy_is"] == "modelled" else ""),
+            number(row.latency_ratio, "x"),
+            ms(row.latency_ms) + (PREDICTED if row.latency_is == "predicted" else ""),
+            size(row.encoding_bytes),
+            number(row.peak_rss_mb, "MB"),
+            number(row.energy_mj, "mJ") + (PREDICTED if row.energy_is == "modelled" else ""),
         )
         for row in front
     ]
-    hosts = sorted({str(row["measured_on"]) for row in front if row.get("measured_on")})
+    hosts = sorted({str(row.measured_on) for row in front if row.measured_on})
     columns = (
         "recipe",
         f">{good} val",
@@ -72,35 +68,35 @@ def _print_front(name: str, front: list[Json]) -> None:
     print_table(columns, rows, title=f"Front of {name}", caption=caption, nothing="nothing was measured")
 
 
-def _drop(row: Json) -> str:
+def _drop(row: FrontPoint) -> str:
     """What is lost on test against the source, in points, with the interval of the paired difference."""
-    if row.get("drop_test") is None:
+    if row.drop_test is None or row.drop_test_ci is None:
         return NONE
-    low, high = row["drop_test_ci"]
-    return f"{row['drop_test'] * 100:.2f} ({low * 100:.2f} to {high * 100:.2f})"
+    low, high = row.drop_test_ci
+    return f"{row.drop_test * 100:.2f} ({low * 100:.2f} to {high * 100:.2f})"
 
 
-def _print_orders(found: Json) -> None:
-    classes = list(found["fronts"])
+def _print_orders(found: SearchReport) -> None:
+    classes = list(found.fronts)
     rows = [
         (order, *(_best(row.get(name)) for name in classes))
-        for order, row in sorted(found["orders"].items(), key=lambda item: item[0])
+        for order, row in sorted(found.orders.items(), key=lambda item: item[0])
     ]
     print_table(("order", *(f">{name}" for name in classes)), rows, title="The best of each order, by val")
 
 
-def _best(cell: Json | None) -> str:
-    return NONE if cell is None else f"{share(cell['quality'])} {cell['recipe']}"
+def _best(cell: BestOfOrder | None) -> str:
+    return NONE if cell is None else f"{share(cell.quality)} {cell.recipe}"
 
 
-def _print_rejected(points: Iterable[Json]) -> None:
+def _print_rejected(points: Iterable[TriedRecipe]) -> None:
     """Each rejected point once, for all the classes that it is rejected on for the same reason."""
     out = console()
     for point in points:
         by_reason: dict[str, list[str]] = {}
-        for name, row in point["classes"].items():
-            if row["rejected"]:
-                by_reason.setdefault(row["rejected"], []).append(name)
+        for name, row in point.classes.items():
+            if row.rejected:
+                by_reason.setdefault(row.rejected, []).append(name)
         for reason, names in by_reason.items():
-            where = "" if len(names) == len(point["classes"]) else f" on {', '.join(names)}"
-            out.print(f"not {point['recipe']}{where}: {reason}")
+            where = "" if len(names) == len(point.classes) else f" on {', '.join(names)}"
+            out.print(f"not {point.recipe}{where}: {reason}")

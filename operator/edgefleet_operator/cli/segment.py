@@ -4,11 +4,10 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, listing
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.device import print_devices
 from edgefleet_operator.cli.figures import count
-from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
-from edgefleet_operator.http import at
+from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Name parts of the fleet by selectors.")
 Name = Annotated[str, typer.Argument(help="the segment's name")]
@@ -23,22 +22,22 @@ def save(
 ) -> None:
     """Save a segment, or give it another selector."""
     with calling(api) as client:
-        saved = client.put(at("/segments", name), selector=selector)
+        saved = client.segments.save(name, selector)
     if as_json:
         print_json(saved)
     else:
-        console().print(f"{saved['name']}: {saved['selector'] or 'everything'}, {saved['devices']} devices now")
+        console().print(f"{saved.name}: {saved.selector or 'everything'}, {saved.devices} devices now")
 
 
 @app.command("list")
 def list_segments(limit: Limit = None, api: Api = None, as_json: AsJson = False) -> None:
     """Saved segments, with their devices counted now."""
     with calling(api) as client:
-        found = listing(client, "/segments", limit)
+        found = list(client.segments.all(limit))
     if as_json:
         print_json(found)
         return
-    rows = [(s["name"], count(s["devices"]), s["selector"] or "everything") for s in found]
+    rows = [(s.name, count(s.devices), s.selector or "everything") for s in found]
     nothing = "no segment is saved: `edgefleet segment save NAME SELECTOR`"
     print_table(("segment", ">devices", "selector..."), rows, nothing=nothing)
 
@@ -47,16 +46,16 @@ def list_segments(limit: Limit = None, api: Api = None, as_json: AsJson = False)
 def show(name: Name, limit: Limit = None, api: Api = None, as_json: AsJson = False) -> None:
     """A segment and the devices in it now."""
     with calling(api) as client:
-        found = client.get(at("/segments", name))
-        devices = listing(client, "/devices", limit, selector=found["selector"])
+        found = client.segments.get(name)
+        devices = list(client.devices.all(found.selector, limit=limit))
         if as_json:
-            print_json({**found, "members": [d["id"] for d in devices]})
+            print_json({**plain(found), "members": [d.id for d in devices]})
             return
         print_facts(
             [
-                ("segment", found["name"]),
-                ("selector", found["selector"] or "everything"),
-                ("devices", count(found["devices"])),
+                ("segment", found.name),
+                ("selector", found.selector or "everything"),
+                ("devices", count(found.devices)),
             ]
         )
         print_devices(client, devices)

@@ -1,23 +1,31 @@
 """`edgefleet telemetry`: what devices measured while they answered."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, calling, listing
+from edgefleet_contract.devices import DeviceView
+from edgefleet_contract.telemetry import GroupBy, TelemetryView
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.figures import NONE, count, ms, now_ms, share, when
 from edgefleet_operator.cli.printing import print_json, print_table
 from edgefleet_operator.client import Client
-from edgefleet_operator.errors import ApiError
-from edgefleet_operator.http import at
+from edgefleet_operator.errors import NotFound
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])
+# The command line takes no list of literals; a test holds that both name the same.
+GROUPS: dict[str, GroupBy] = {name: name for name in get_args(GroupBy)}
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # How a group's value is found on a device, to say whether its figures come from simulated hardware.
-OF_DEVICE = {"device": "id", "hardware": "hardware", "region": "region", "link": "link"}
+OF_DEVICE: dict[str, Callable[[DeviceView], str]] = {
+    "device": lambda d: d.id,
+    "hardware": lambda d: d.hardware,
+    "region": lambda d: d.region,
+    "link": lambda d: d.link,
+}
 
 
 def telemetry(
@@ -34,24 +42,27 @@ def telemetry(
     as_json: AsJson = False,
 ) -> None:
     """Latency percentiles, accuracy from labels, and counts; percentiles are of merged histograms."""
-    query = {
-        **{"model": model, "device": device, "selector": selector, "bucket": over},
-        **{
-            "group_by": [str(column) for column in by or ("variant",)],
-            "since_ms": None if since is None else now_ms() - 1000 * _seconds(since),
-        },
-    }
+    since_ms = None if since is None else now_ms() - 1000 * _seconds(since)
     with calling(api) as client:
         if device is not None:
-            client.get(at("/devices", device))
-        found = listing(client, "/telemetry", limit, None, **query)
+            client.devices.get(device)
+        asked = client.telemetry.all(
+            [GROUPS[one.value] for one in by] if by else ("variant",),
+            bucket=over or "none",
+            model=model,
+            device=device,
+            selector=selector,
+            since_ms=since_ms,
+            limit=limit,
+        )
+        found = list(asked)
         if not found and model is not None:
             _is_known(client, model)
         if as_json:
             print_json(found)
             return
-        devices = listing(client, "/devices", None)
-        recipes = {v["id"]: f"{v['recipe']} {v['id'][:8]}" for v in listing(client, "/variants", None)}
+        devices = list(client.devices.all())
+        recipes = {v.id: f"{v.recipe} {v.id[:8]}" for v in client.variants.all()}
     _print(found, devices, recipes)
 
 
@@ -59,40 +70,38 @@ def _is_known(client: Client, model: str) -> None:
     """See that a model is registered of which nothing was reported; one that is removed may have telemetry still.
 
     Raises:
-        ApiError: it is not.
+        NotFound: it is not.
     """
     if "@" in model:
-        client.get(at("/models", model))
-    elif not listing(client, "/models", 1, lambda m: m["name"] == model):
-        raise ApiError(f"no model {model}: see `edgefleet model list`")
+        client.models.get(model)
+    elif all(known.name != model for known in client.models.all()):
+        raise NotFound(f"no model {model}: see `edgefleet model list`")
 
 
-def _print(found: Sequence[Json], devices: Sequence[Json], recipes: dict[str, str]) -> None:
-    over_time = any(entry.get("bucket_ms") is not None for entry in found)
+def _print(found: Sequence[TelemetryView], devices: Sequence[DeviceView], recipes: dict[str, str]) -> None:
+    over_time = any(entry.bucket_ms is not None for entry in found)
     rows = []
     for entry in found:
-        at = (when(entry["bucket_ms"]).removesuffix(":00Z"),) if over_time else ()
-        names = (recipes.get(str(name), str(name)) for name in entry["group"].values())
-        latencies = (ms(entry["p50_ms"]), ms(entry["p95_ms"]), ms(entry["p99_ms"]))
-        counts = (count(entry["requests"]), count(entry["errors"] + entry["not_finite"]))
-        accuracy = (share(entry["accuracy"]), count(entry["labelled"]))
-        rows.append((*at, *names, simulated(entry["group"], devices), *counts, *latencies, *accuracy))
-    keys = [f"{key}..." for key in found[0]["group"]] if found else []
+        at = (when(entry.bucket_ms).removesuffix(":00Z"),) if over_time else ()
+        names = (recipes.get(str(name), str(name)) for name in entry.group.values())
+        latencies = (ms(entry.p50_ms), ms(entry.p95_ms), ms(entry.p99_ms))
+        counts = (count(entry.requests), count(entry.errors + entry.not_finite))
+        accuracy = (share(entry.accuracy), count(entry.labelled))
+        rows.append((*at, *names, simulated(entry.group, devices), *counts, *latencies, *accuracy))
+    keys = [f"{key}..." for key in found[0].group] if found else []
     figures = (">requests", ">failed", ">p50", ">p95", ">p99", ">accuracy", ">labels")
     caption = "sim: measured on the machine that simulates these devices; failed: errors and answers that are no number"
     columns = (*(("from (UTC)",) if over_time else ()), *keys, "sim", *figures)
     print_table(columns, rows, caption=caption, nothing="nothing was reported yet")
 
 
-def simulated(group: Json, devices: Sequence[Json]) -> str:
+def simulated(group: Mapping[str, Any], devices: Sequence[DeviceView]) -> str:
     """Whether a group's figures come from simulated devices: all, some or none of those that it can come from."""
-    among = [d for d in devices if all(d[field] == group[key] for key, field in OF_DEVICE.items() if key in group)]
+    among = [d for d in devices if all(of(d) == group[key] for key, of in OF_DEVICE.items() if key in group)]
     if "variant" in group:
-        held = [
-            d for d in among if any(s["variant"] == group["variant"] for m in d["models"].values() for s in m["slots"])
-        ]
+        held = [d for d in among if any(s.variant == group["variant"] for m in d.models.values() for s in m.slots)]
         among = held or among
-    of = {d["simulated"] for d in among}
+    of = {d.simulated for d in among}
     return "some" if len(of) > 1 else "yes" if True in of else "no" if of else NONE
 
 

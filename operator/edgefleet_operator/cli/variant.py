@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Json, Limit, Timeout, calling, listing, one
+from edgefleet_contract.operations import RebuildResult
+from edgefleet_contract.variants import VariantView
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
-from edgefleet_operator.cli.figures import NONE, count, ms, number, quality, share, short, size
+from edgefleet_operator.cli.figures import NONE, count, ms, number, quality, score, share, short, size
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
 from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
-from edgefleet_operator.http import at
 
 app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
 
@@ -25,10 +26,10 @@ def list_variants(
     as_json: AsJson = False,
 ) -> None:
     """Variants with accuracy (test split), latency and bytes."""
-    keep = None if recipe is None else lambda v: v["recipe"] == recipe
     with calling(api) as client:
-        found = listing(client, "/variants", limit, keep, model=model)
-        if not found and (others := sorted({v["recipe"] for v in listing(client, "/variants", None, model=model)})):
+        every = list(client.variants.all(model))
+        found = [v for v in every if recipe in (None, v.recipe)][:limit]
+        if not found and (others := sorted({v.recipe for v in every})):
             raise OperatorError(f"no variant by recipe '{recipe}': there are those by {', '.join(others)}")
     if as_json:
         print_json(found)
@@ -36,12 +37,12 @@ def list_variants(
     good = quality(found)
     rows = [
         (
-            *(short(v["id"]), v["model"], v["recipe"], ", ".join(v["instruction_sets"]) or "any"),
-            *(share(v[good]), ms(v["p95_ms"]), size(v["file_bytes"]), size(v["delivery_bytes"])),
+            *(short(v.id), v.model, v.recipe, ", ".join(v.instruction_sets) or "any"),
+            *(share(score(v, good)), ms(v.p95_ms), size(v.file_bytes), size(v.delivery_bytes)),
         )
         for v in found
     ]
-    hosts = sorted({v["measured_on"] for v in found if v["measured_on"]})
+    hosts = sorted({v.measured_on for v in found if v.measured_on})
     columns = ("variant", "model", "recipe", "made for", f">{good}", ">p95", ">file", ">delivery")
     caption = f"latency measured on {'; '.join(hosts)}" if hosts else ""
     print_table(columns, rows, caption=caption, nothing="no variant yet: `edgefleet compress MODEL@VERSION`")
@@ -55,13 +56,13 @@ def show(
 ) -> None:
     """A variant: every figure with its unit, the steps that made it, and what they were made of and with."""
     with calling(api) as client:
-        found = one(client, "/variants", variant)
+        found = one(client.variants, variant)
     if as_json:
         print_json(found)
         return
     print_facts(_facts(found))
-    print_steps(found["steps"])
-    print_lineage(found["lineage"])
+    print_steps(found.steps)
+    print_lineage(found.lineage)
 
 
 @app.command()
@@ -74,42 +75,45 @@ def rebuild(
 ) -> None:
     """Make a variant again from its lineage, without a cache, and compare; exit code 1 if it comes out different."""
     with calling(api) as client:
-        found = one(client, "/variants", variant)
-        operation: Json = client.post(at("/variants", found["id"]) + "/rebuilds", None)
+        found = one(client.variants, variant)
+        operation = client.variants.rebuild(found.id)
         if not detach:
             operation = follow(client, operation, timeout)
     if as_json:
         print_json(operation)
-    if operation["state"] == "failed":
-        refuse(OperatorError(str(operation["error"])))
+    if operation.state == "failed":
+        refuse(OperatorError(str(operation.error)))
     if detach:
         if not as_json:
-            console().print(f"operation {operation['id']} runs: `edgefleet operation show {operation['id']} --watch`")
+            console().print(f"operation {operation.id} runs: `edgefleet operation show {operation.id} --watch`")
         return
+    result = operation.result
+    if not isinstance(result, RebuildResult):
+        refuse(OperatorError(f"operation {operation.id} is no rebuild"))
     if not as_json:
-        print_rebuilt(operation["result"])
-    raise typer.Exit(REFUSED if operation["result"]["verdict"] == "different" else OK)
+        print_rebuilt(result)
+    raise typer.Exit(REFUSED if result.verdict == "different" else OK)
 
 
-def _facts(v: Json) -> list[tuple[str, str]]:
-    low, high = v["accuracy_ci"] or (None, None)
+def _facts(v: VariantView) -> list[tuple[str, str]]:
+    low, high = v.accuracy_ci or (None, None)
     return [
-        ("variant", v["id"]),
-        ("model", v["model"]),
-        ("recipe", f"{v['recipe']}: {v['title']}"),
-        ("made for", ", ".join(v["instruction_sets"]) or "any processor"),
+        ("variant", v.id),
+        ("model", v.model),
+        ("recipe", f"{v.recipe}: {v.title}"),
+        ("made for", ", ".join(v.instruction_sets) or "any processor"),
         (
             "accuracy",
-            f"{share(v['accuracy'])} (95 % from {share(low)} to {share(high)}, {count(v['test_samples'])} samples)",
+            f"{share(v.accuracy)} (95 % from {share(low)} to {share(high)}, {count(v.test_samples)} samples)",
         ),
-        ("agreement", f"{share(v['agreement'])} with the source model"),
-        ("latency", f"p50 {ms(v['p50_ms'])}, p95 {ms(v['p95_ms'])}, measured on {v['measured_on'] or NONE}"),
-        ("parameters", count(v["parameters"])),
-        ("file", size(v["file_bytes"])),
-        ("encoding", size(v["encoding_bytes"])),
-        ("delivery", f"{size(v['delivery_bytes'])}, everything that a device downloads"),
-        ("peak memory", number(v["peak_rss_mb"], "MB")),
-        ("energy", number(v["mj_per_inference"], "mJ per inference")),
-        ("manifest", v["manifest"]),
-        ("runtime", ", ".join(f"{k}={w}" for k, w in v["runtime"].items()) or "no options"),
+        ("agreement", f"{share(v.agreement)} with the source model"),
+        ("latency", f"p50 {ms(v.p50_ms)}, p95 {ms(v.p95_ms)}, measured on {v.measured_on or NONE}"),
+        ("parameters", count(v.parameters)),
+        ("file", size(v.file_bytes)),
+        ("encoding", size(v.encoding_bytes)),
+        ("delivery", f"{size(v.delivery_bytes)}, everything that a device downloads"),
+        ("peak memory", number(v.peak_rss_mb, "MB")),
+        ("energy", number(v.mj_per_inference, "mJ per inference")),
+        ("manifest", v.manifest),
+        ("runtime", ", ".join(f"{k}={w}" for k, w in v.runtime.items()) or "no options"),
     ]

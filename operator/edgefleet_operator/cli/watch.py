@@ -1,7 +1,7 @@
 """Watching a rollout: live bars on a terminal, plain lines everywhere else."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
@@ -9,86 +9,80 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from edgefleet_contract.rollouts import BACK
-from edgefleet_operator.cli.calling import Json
+from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_operator.cli.figures import now_ms, span
-from edgefleet_operator.cli.waiting import looks
-from edgefleet_operator.cli.waves import ENDED_STATES, Tally, bar, eta_s, phases
+from edgefleet_operator.cli.waves import Tally, bar, eta_s, phases
 from edgefleet_operator.client import Client
 
 QUIET_S = 2.0
 
 
-def watch(client: Client, rollout: str, out: Console, timeout_s: float | None) -> Json:
+def watch(client: Client, rollout: RolloutView, out: Console, timeout_s: float | None) -> RolloutView:
     """Draw a rollout until it has ended or stands still; how it ended.
 
     Raises:
         ApiError: the controller is gone.
-        typer.Exit: the time is up.
+        WaitTimeout: the time is up.
     """
-    found: Json = {}
+    found, looks = rollout, client.rollouts.watch(rollout.id, timeout_s=timeout_s)
     if not out.is_terminal:
         lines = _Lines(out.print)
-        for found in looks(client, f"/rollouts/{rollout}", _ended, timeout_s):
+        for found in looks:
             lines.show(found, way_back(found))
         return found
     with Live(console=out, refresh_per_second=4) as live:
-        for found in looks(client, f"/rollouts/{rollout}", _ended, timeout_s):
+        for found in looks:
             live.update(picture(found, way_back(found), now_ms()))
     return found
 
 
-def status_of(rollout: Json, good: Sequence[str] = ("completed",)) -> int:
+def status_of(rollout: RolloutView, good: RolloutPhase = "completed") -> int:
     """The exit code that a watched rollout deserves."""
-    return OK if rollout["state"] in good else ROLLOUT_FAILED
+    return OK if rollout.state == good else ROLLOUT_FAILED
 
 
-def _ended(rollout: Json) -> bool:
-    return bool(rollout["state"] in ENDED_STATES)
-
-
-def way_back(rollout: Json) -> str | None:
+def way_back(rollout: RolloutView) -> str | None:
     """How many devices are back, while or after a rollout goes back."""
-    told = rollout["counts_back"]
+    told = rollout.counts_back
     back = sum(told.get(phase, 0) for phase in BACK)
     return f"{back} of {sum(told.values())} devices are back" if told else None
 
 
-def header(rollout: Json) -> str:
+def header(rollout: RolloutView) -> str:
     """One line that says what and where."""
-    why = f": {rollout['reason']}" if rollout["reason"] else ""
-    to = rollout["segment"] or rollout["selector"] or "everyone"
-    return f"rollout {rollout['id']} of {rollout['model']} to {to} is {rollout['state']}{why}"
+    why = f": {rollout.reason}" if rollout.reason else ""
+    to = rollout.segment or rollout.selector or "everyone"
+    return f"rollout {rollout.id} of {rollout.model} to {to} is {rollout.state}{why}"
 
 
-def picture(rollout: Json, way_back: str | None, at_ms: int) -> RenderableType:
+def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> RenderableType:
     """Everything at a glance: a bar for each wave, the phases of its devices, and what is left."""
     grid = Table.grid(padding=(0, 1))
     for _ in range(4):
         grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for wave in rollout["waves"]:
-        tally = Tally.of(wave["counts"])
+    for wave in rollout.waves:
+        tally = Tally.of(wave.counts)
         drawn = Text.assemble(*bar(tally))
         done = f"{tally.ended}/{tally.total}"
-        grid.add_row(f"wave {wave['number']}", drawn, done, wave["state"], phases(wave["counts"]))
+        grid.add_row(f"wave {wave.number}", drawn, done, wave.state, phases(wave.counts))
     below = [Text(line, style="dim") for line in _evidence(rollout)]
     if way_back:
         below.append(Text(way_back))
-    if rollout["state"] == "running":
+    if rollout.state == "running":
         below.append(Text(_eta(rollout, at_ms)))
     legend = Text("█ committed  × failed  ▒ under way  · waiting or passed over", style="dim")
     return Group(Text(header(rollout), style="bold"), grid, legend, *below)
 
 
-def _eta(rollout: Json, at_ms: int) -> str:
+def _eta(rollout: RolloutView, at_ms: int) -> str:
     left = eta_s(rollout, at_ms)
     return "ETA: not known before the first devices are done" if left is None else f"ETA: about {span(left)}"
 
 
-def _evidence(rollout: Json) -> list[str]:
-    return [line for wave in rollout["waves"] for line in wave.get("evidence") or ()]
+def _evidence(rollout: RolloutView) -> list[str]:
+    return [line for wave in rollout.waves for line in wave.evidence]
 
 
 class _Lines:
@@ -99,20 +93,20 @@ class _Lines:
         self._told: set[str] = set()
         self._counted = 0.0
 
-    def show(self, rollout: Json, way_back: str | None) -> None:
+    def show(self, rollout: RolloutView, way_back: str | None) -> None:
         """Tell what is new."""
         self._once(header(rollout))
-        for wave in rollout["waves"]:
-            if wave["state"] == "pending":
+        for wave in rollout.waves:
+            if wave.state == "pending":
                 continue
-            state = f"wave {wave['number']} {wave['state']}"
-            counted = f"{state}: {Tally.of(wave['counts'])}"
-            if state not in self._told or time.monotonic() - self._counted > QUIET_S or _ended(rollout):
+            state = f"wave {wave.number} {wave.state}"
+            counted = f"{state}: {Tally.of(wave.counts)}"
+            if state not in self._told or time.monotonic() - self._counted > QUIET_S or rollout.rests:
                 self._told.add(state)
-                if self._once(counted, f"; {_eta(rollout, now_ms())}" if rollout["state"] == "running" else ""):
+                if self._once(counted, f"; {_eta(rollout, now_ms())}" if rollout.state == "running" else ""):
                     self._counted = time.monotonic()
-            if wave["state"] in ("passed", "failed", "inconclusive"):
-                self._once(f"wave {wave['number']} {wave['state']} because: {wave['reason']}")
+            if wave.state in ("passed", "failed", "inconclusive"):
+                self._once(f"wave {wave.number} {wave.state} because: {wave.reason}")
         for line in _evidence(rollout):
             self._once(f"evidence: {line}")
         if way_back:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from edgefleet_operator.cli.calling import Json
+from edgefleet_contract.rollouts import RolloutView, WaveView
 from edgefleet_protocol.phases import ENDED_OTHERWISE, FAILED
 
 BAR = 30
-ENDED_STATES = ("paused", "completed", "cancelled", "rolled_back", "rollback_incomplete")
 
 
 @dataclass(frozen=True)
@@ -62,26 +61,26 @@ def phases(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {phase}" for phase, n in counts.items() if n)
 
 
-def eta_s(rollout: Json, now_ms: int) -> float | None:
+def eta_s(rollout: RolloutView, now_ms: int) -> float | None:
     """Seconds that the rest may take, if it goes on as the waves did so far; None while nothing tells.
 
     Every wave soaks for as long as the gate asks; how long its devices take before that is known from the waves
     that have passed, or from the share of this one's that are done.
     """
-    if rollout["state"] != "running":
+    if rollout.state != "running":
         return None
-    soak_s = float(rollout["spec"]["gate"]["soak_s"])
+    soak_s = float(rollout.spec.gate.soak_s)
     active: list[float] = []
     left = 0.0
-    for wave in rollout["waves"]:
-        if wave["state"] == "passed":
-            active.append(max(0.0, _span_s(wave, wave["since_ms"]) - soak_s))
+    for wave in rollout.waves:
+        if wave.state == "passed":
+            active.append(max(0.0, _span_s(wave, wave.since_ms) - soak_s))
             continue
-        tally = Tally.of(wave["counts"])
-        spent_s = 0.0 if wave["state"] == "pending" else _span_s(wave, now_ms)
-        if wave["state"] == "soaking":
-            left += max(0.0, soak_s - (now_ms - wave["since_ms"]) / 1000)
-            active.append(max(0.0, _span_s(wave, wave["since_ms"])))
+        tally = Tally.of(wave.counts)
+        spent_s = 0.0 if wave.state == "pending" else _span_s(wave, now_ms)
+        if wave.state == "soaking":
+            left += max(0.0, soak_s - (now_ms - wave.since_ms) / 1000)
+            active.append(max(0.0, _span_s(wave, wave.since_ms)))
             continue
         if spent_s and tally.ended:
             active.append(spent_s * tally.total / tally.ended)
@@ -91,6 +90,6 @@ def eta_s(rollout: Json, now_ms: int) -> float | None:
     return left
 
 
-def _span_s(wave: Json, until_ms: int) -> float:
-    started_ms = wave["started_ms"] if wave["started_ms"] is not None else wave["since_ms"]
+def _span_s(wave: WaveView, until_ms: int) -> float:
+    started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
     return float(until_ms - started_ms) / 1000

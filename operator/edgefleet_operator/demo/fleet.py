@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from edgefleet_contract.rollouts import Gate, Timers
+
 
 @dataclass(frozen=True)
-class DemoDevice:
+class DemoAgent:
     """One agent to start; its hardware is simulated, the channel of its link is paced to the link's rate."""
 
     id: str
@@ -19,19 +21,19 @@ class DemoDevice:
 
 
 FLEET = (
-    DemoDevice("eu-line-1", "eu", "x86-avx2", "ethernet"),
-    DemoDevice("eu-kiosk-1", "eu", "rpi4", "lte"),
-    DemoDevice("eu-meter-1", "eu", "rpi-zero-2w", "nb-2g"),
-    DemoDevice("na-line-1", "na", "rpi5", "ethernet"),
-    DemoDevice("na-kiosk-1", "na", "rpi5", "lte"),
-    DemoDevice("in-meter-1", "in", "rpi-zero-2w", "nb-2g"),
+    DemoAgent("eu-line-1", "eu", "x86-avx2", "ethernet"),
+    DemoAgent("eu-kiosk-1", "eu", "rpi4", "lte"),
+    DemoAgent("eu-meter-1", "eu", "rpi-zero-2w", "nb-2g"),
+    DemoAgent("na-line-1", "na", "rpi5", "ethernet"),
+    DemoAgent("na-kiosk-1", "na", "rpi5", "lte"),
+    DemoAgent("in-meter-1", "in", "rpi-zero-2w", "nb-2g"),
 )
 
 SEGMENTS = (("europe", "region=eu"), ("elsewhere", "region!=eu"))
 HEARTBEAT_S = 2.0
 WINDOW_S = 3.0
 WAVES = (0.33, 1.0)
-GATE = {"success_threshold": 1.0, "failure_threshold": 0.0, "min_decided": 1, "soak_s": 4}
-TIMERS = {"unreachable_s": 60, "silent_s": 60, "staging_s": 90, "wave_s": 120, "trial_s": 2}
+GATE = Gate(success_threshold=1.0, failure_threshold=0.0, min_decided=1, soak_s=4)
+TIMERS = Timers(unreachable_s=60, silent_s=60, staging_s=90, wave_s=120, trial_s=2)
 LONG_SOAK_S = 15
 ENOUGH_LABELS = 120

@@ -1,89 +1,154 @@
 """What the demo found: a report made of what the REST API answers, and whether it is what should be."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.table import Table
 
-Json = dict[str, Any]
+from edgefleet_contract.base import Shape
+from edgefleet_contract.choices import ChoiceView
+from edgefleet_contract.devices import DeviceView
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutView
+from edgefleet_contract.telemetry import TelemetryView
+from edgefleet_contract.variants import VariantView
+
+
+class DemoDevice(Shape):
+    """A device: what was chosen for it, what answers there, and what it measured of that; None is not measured."""
+
+    id: str
+    profile: str
+    region: str
+    hardware: str
+    link: str
+    simulated: bool
+    chosen: str | None
+    variant: str | None
+    recipe: str | None
+    phase: str | None
+    delivery_bytes: int | None
+    transfer_s: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    accuracy: float | None
+    samples: int
+    requests: int
+    errors: int
+
+
+class DemoRollout(Shape):
+    """A rollout, how it ended, and which devices it reached."""
+
+    id: str
+    model: str
+    segment: str | None
+    state: str
+    reason: str | None
+    counts: dict[str, int]
+    counts_back: dict[str, int]
+    devices_exposed: list[str]
+    evidence: list[str]
+    first_wave: list[str]
+
+
+class DemoReport(Shape):
+    """All of a run."""
+
+    rollouts: list[DemoRollout]
+    variants: list[VariantView]
+    devices: list[DemoDevice]
 
 
 def make_report(
-    rollouts: Iterable[Json],
-    executions: Mapping[str, list[Json]],
-    variants: Iterable[Json],
-    choices: Mapping[str, Json],
-    devices: Iterable[Json],
-    latest: Mapping[str, Json],
-    telemetry: Iterable[Json],
-) -> Json:
+    rollouts: Sequence[RolloutView],
+    executions: Mapping[str, Sequence[ExecutionRecord]],
+    variants: Sequence[VariantView],
+    choices: Mapping[str, ChoiceView],
+    devices: Iterable[DeviceView],
+    telemetry: Iterable[TelemetryView],
+) -> DemoReport:
     """The report of a demo run.
 
     Args:
-        rollouts: as /rollouts lists them.
-        executions: of each rollout, as /rollouts/ID/executions lists them.
-        variants: as /variants lists them.
-        choices: by profile, as /models/REF/choices lists them, of the last version.
-        devices: as /devices lists them.
-        latest: by device, its execution in the last rollout.
+        rollouts: all of them, the last one last.
+        executions: of each rollout.
+        variants: all of them.
+        choices: by profile, of the last version.
+        devices: those of the demo.
         telemetry: of the last version, grouped by device and variant.
     """
-    recipes = {v["id"]: v for v in variants}
-    measured = {(t["group"]["device"], t["group"]["variant"]): t for t in telemetry}
-    rows = []
-    for device in devices:
-        execution = latest.get(device["id"], {})
-        chosen = choices.get(device["profile"], {}).get("variant")
-        said = next(iter(device["models"].values()), {"answering": None})
-        answering = said["answering"]["variant"] if said["answering"] else None
-        window = measured.get((device["id"], answering), {})
-        rows.append(
-            {
-                "id": device["id"],
-                "profile": device["profile"],
-                "region": device["region"],
-                "hardware": device["hardware"],
-                "link": device["link"],
-                "simulated": device["simulated"],
-                "chosen": chosen,
-                "variant": answering,
-                "recipe": recipes[answering]["recipe"] if answering in recipes else None,
-                "phase": execution.get("phase"),
-                "delivery_bytes": execution.get("transfer_bytes"),
-                "transfer_s": execution.get("transfer_s"),
-                "p50_ms": window.get("p50_ms"),
-                "p95_ms": window.get("p95_ms"),
-                "accuracy": window.get("accuracy"),
-                "samples": window.get("labelled", 0),
-                "requests": window.get("requests", 0),
-                "errors": window.get("errors", 0),
-            }
+    recipes = {v.id: v.recipe for v in variants}
+    measured = {(t.group["device"], t.group["variant"]): t for t in telemetry}
+    latest = {e.device: e for e in executions[rollouts[-1].id]} if rollouts else {}
+
+    def shown(device: DeviceView) -> DemoDevice:
+        choice, answering = choices.get(device.profile), answering_of(device)
+        return _device(
+            device,
+            choice.variant if choice else None,
+            answering,
+            recipes.get(answering or ""),
+            latest.get(device.id),
+            measured.get((device.id, answering)),
         )
-    return {
-        "rollouts": [
-            {
-                **{k: r[k] for k in ("id", "model", "segment", "state", "reason", "counts", "counts_back")},
-                "devices_exposed": [e["device"] for e in executions[r["id"]] if e["directive"] == "activate"],
-                "evidence": [line for wave in r["waves"] for line in wave["evidence"]],
-                "first_wave": [e["device"] for e in executions[r["id"]] if e["wave"] == 1],
-            }
-            for r in rollouts
-        ],
-        "variants": [
-            {
-                k: v[k]
-                for k in (
-                    *("id", "model", "recipe", "title", "instruction_sets", "accuracy", "accuracy_ci", "agreement"),
-                    *("file_bytes", "encoding_bytes", "delivery_bytes", "p50_ms", "p95_ms", "measured_on"),
-                )
-            }
-            for v in recipes.values()
-        ],
-        "devices": rows,
-    }
+
+    return DemoReport(
+        rollouts=[_rollout(r, executions[r.id]) for r in rollouts],
+        variants=list(variants),
+        devices=[shown(device) for device in devices],
+    )
 
 
-def faults(report: Json, wanted: Mapping[str, str]) -> list[str]:
+def answering_of(device: DeviceView) -> str | None:
+    """The variant that answers on a device."""
+    return next((m.answering.variant for m in device.models.values() if m.answering), None)
+
+
+def _device(
+    device: DeviceView,
+    chosen: str | None,
+    answering: str | None,
+    recipe: str | None,
+    execution: ExecutionRecord | None,
+    window: TelemetryView | None,
+) -> DemoDevice:
+    return DemoDevice(
+        id=device.id,
+        profile=device.profile,
+        region=device.region,
+        hardware=device.hardware,
+        link=device.link,
+        simulated=device.simulated,
+        chosen=chosen,
+        variant=answering,
+        recipe=recipe,
+        phase=execution.phase if execution else None,
+        delivery_bytes=execution.transfer_bytes if execution else None,
+        transfer_s=execution.transfer_s if execution else None,
+        p50_ms=window.p50_ms if window else None,
+        p95_ms=window.p95_ms if window else None,
+        accuracy=window.accuracy if window else None,
+        samples=window.labelled if window else 0,
+        requests=window.requests if window else 0,
+        errors=window.errors if window else 0,
+    )
+
+
+def _rollout(rollout: RolloutView, executions: Sequence[ExecutionRecord]) -> DemoRollout:
+    return DemoRollout(
+        id=rollout.id,
+        model=rollout.model,
+        segment=rollout.segment,
+        state=rollout.state,
+        reason=rollout.reason,
+        counts=rollout.counts,
+        counts_back=rollout.counts_back,
+        devices_exposed=[e.device for e in executions if e.exposed],
+        evidence=[line for wave in rollout.waves for line in wave.evidence],
+        first_wave=[e.device for e in executions if e.wave == 1],
+    )
+
+
+def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
     """What is not as it should be, one line each; none means that the loop closed.
 
     Args:
@@ -91,22 +156,22 @@ def faults(report: Json, wanted: Mapping[str, str]) -> list[str]:
         wanted: by rollout, the state in which it should have ended.
     """
     found = [
-        f"rollout {r['id']} of {r['model']} is {r['state']}, not {wanted[r['id']]}: {r['reason']}"
-        for r in report["rollouts"]
-        if r["state"] != wanted[r["id"]]
+        f"rollout {r.id} of {r.model} is {r.state}, not {wanted[r.id]}: {r.reason}"
+        for r in report.rollouts
+        if r.state != wanted[r.id]
     ]
-    for rollout in report["rollouts"]:
-        beyond = set(rollout["devices_exposed"]) - set(rollout["first_wave"])
-        if wanted[rollout["id"]] == "rolled_back" and (beyond or not rollout["devices_exposed"]):
-            found.append(f"rollout {rollout['id']} should have stopped in its first wave: {rollout['devices_exposed']}")
-    for device in report["devices"]:
-        if device["phase"] != "committed":
-            found.append(f"{device['id']} is {device['phase']}, not committed")
-        if device["chosen"] is None or device["variant"] != device["chosen"]:
-            found.append(f"{device['id']} runs {device['recipe']}, which is not the variant chosen for its profile")
-        if not device["samples"]:
-            found.append(f"{device['id']} reported no labelled answer from its variant")
-    used = {device["variant"] for device in report["devices"]}
+    for rollout in report.rollouts:
+        beyond = set(rollout.devices_exposed) - set(rollout.first_wave)
+        if wanted[rollout.id] == "rolled_back" and (beyond or not rollout.devices_exposed):
+            found.append(f"rollout {rollout.id} should have stopped in its first wave: {rollout.devices_exposed}")
+    for device in report.devices:
+        if device.phase != "committed":
+            found.append(f"{device.id} is {device.phase}, not committed")
+        if device.chosen is None or device.variant != device.chosen:
+            found.append(f"{device.id} runs {device.recipe}, which is not the variant chosen for its profile")
+        if not device.samples:
+            found.append(f"{device.id} reported no labelled answer from its variant")
+    used = {device.variant for device in report.devices}
     if len(used) < 3:
         found.append(f"only {len(used)} different variants are in use")
     return found
@@ -133,33 +198,33 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str 
     return table
 
 
-def variant_table(report: Json) -> Table:
+def variant_table(report: DemoReport) -> Table:
     """The variants, as measured on this machine."""
-    host = next((v["measured_on"] for v in report["variants"] if v["measured_on"]), "this machine")
+    host = next((v.measured_on for v in report.variants if v.measured_on), "this machine")
     columns = ("model", "recipe", "made for")
     figures = ("accuracy", "95 % from", "to", "agreement", "file bytes", "zstd bytes", "p50 ms", "p95 ms")
     table = _table(f"Variants, measured on {host}; accuracy on the test split", columns, figures)
-    for v in report["variants"]:
-        low, high = v["accuracy_ci"] or (None, None)
+    for v in report.variants:
+        low, high = v.accuracy_ci or (None, None)
         table.add_row(
-            v["model"],
-            v["recipe"],
-            ", ".join(v["instruction_sets"]) or "any",
-            percent(v["accuracy"]),
+            v.model,
+            v.recipe,
+            ", ".join(v.instruction_sets) or "any",
+            percent(v.accuracy),
             percent(low),
             percent(high),
-            percent(v["agreement"]),
-            number(v["file_bytes"], ",d"),
-            number(v["encoding_bytes"], ",d"),
-            number(v["p50_ms"], ".3f"),
-            number(v["p95_ms"], ".3f"),
+            percent(v.agreement),
+            number(v.file_bytes, ",d"),
+            number(v.encoding_bytes, ",d"),
+            number(v.p50_ms, ".3f"),
+            number(v.p95_ms, ".3f"),
         )
     return table
 
 
-def device_table(report: Json) -> Table:
+def device_table(report: DemoReport) -> Table:
     """The fleet, as its devices report it."""
-    everywhere = all(d["simulated"] for d in report["devices"])
+    everywhere = all(d.simulated for d in report.devices)
     marked = " (sim)" if everywhere else ""
     table = _table(
         "The fleet, from the REST API (sim: simulated on this machine)",
@@ -167,38 +232,33 @@ def device_table(report: Json) -> Table:
         ("bytes", "in s", "p50 ms", "p95 ms", "accuracy", "labels"),
         "phase",
     )
-    for d in report["devices"]:
-        sim = " (sim)" if d["simulated"] and not everywhere else ""
+    for d in report.devices:
+        sim = " (sim)" if d.simulated and not everywhere else ""
         table.add_row(
-            d["id"],
-            d["region"],
-            d["hardware"] + sim,
-            d["link"] + sim,
-            f"{d['recipe']} {d['variant'][:8]}" if d["variant"] else "–",
-            number(d["delivery_bytes"], ",d"),
-            number(d["transfer_s"], ".1f"),
-            number(d["p50_ms"]),
-            number(d["p95_ms"]),
-            percent(d["accuracy"]),
-            f"{d['samples']:,d}",
-            d["phase"] or "–",
+            d.id,
+            d.region,
+            d.hardware + sim,
+            d.link + sim,
+            f"{d.recipe} {d.variant[:8]}" if d.variant else "–",
+            number(d.delivery_bytes, ",d"),
+            number(d.transfer_s, ".1f"),
+            number(d.p50_ms),
+            number(d.p95_ms),
+            percent(d.accuracy),
+            f"{d.samples:,d}",
+            d.phase or "–",
         )
     return table
 
 
-def choice_lines(choices: Iterable[Json], variants: Iterable[Json]) -> Iterator[str]:
+def choice_lines(choices: Iterable[ChoiceView], variants: Iterable[VariantView]) -> Iterator[str]:
     """What each profile gets, and the reason against each of the others."""
-    recipes = {v["id"]: v for v in variants}
+    recipes = {v.id: v for v in variants}
     for choice in choices:
-        chosen = recipes.get(choice["variant"])
-        because = choice["reasons"].get(choice["variant"], "no variant meets its constraints")
-        gets = _name(chosen) if chosen else "nothing"
-        yield f"[bold]{choice['profile']}[/bold] (sim) gets [bold]{gets}[/bold]: {because}"
-        for variant, reason in choice["reasons"].items():
-            if variant != choice["variant"] and variant in recipes:
-                yield f"    not {_name(recipes[variant])}: {reason}"
-
-
-def _name(variant: Json) -> str:
-    made_for = ", ".join(variant["instruction_sets"])
-    return f"{variant['recipe']} for {made_for}" if made_for else str(variant["recipe"])
+        chosen = recipes.get(choice.variant or "")
+        because = choice.reasons.get(choice.variant or "", "no variant meets its constraints")
+        gets = chosen.label if chosen else "nothing"
+        yield f"[bold]{choice.profile}[/bold] (sim) gets [bold]{gets}[/bold]: {because}"
+        for variant, reason in choice.reasons.items():
+            if variant != choice.variant and variant in recipes:
+                yield f"    not {recipes[variant].label}: {reason}"

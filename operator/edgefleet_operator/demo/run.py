@@ -6,24 +6,35 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
+from edgefleet_contract.devices import DeviceView
+from edgefleet_contract.operations import BuildResult, OperationRecord
+from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_operator.client import Client
 from edgefleet_operator.demo import fleet
 from edgefleet_operator.demo.processes import DemoProcesses, end_kept, kept
-from edgefleet_operator.demo.report import choice_lines, device_table, faults, make_report, variant_table
+from edgefleet_operator.demo.report import (
+    DemoReport,
+    answering_of,
+    choice_lines,
+    device_table,
+    faults,
+    make_report,
+    variant_table,
+)
 from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
-from edgefleet_operator.errors import ApiError, OperatorError
+from edgefleet_operator.errors import NoAnswer, OperatorError
 
-Json = dict[str, Any]
+T = TypeVar("T")
 
 POLL_S = 0.25
 BUILD_S, ROLLOUT_S, LABELS_S = 600, 240, 90
 OK, ROLLOUT_FAILED = 0, 3
-ENDED = ("completed", "paused", "cancelled", "rolled_back", "rollback_incomplete")
 MISSED = ("fell silent", "no answer", "wrong status", "label refused")
 WEIGHTS, HEAD = "weights.safetensors", "head"
 QUICK = ["fp32", "int8", "w8"]
@@ -64,7 +75,7 @@ class Demo:
         self._start_controller()
         self._start_agents()
         self._say("2. Register the model, and compress it for every profile of the fleet")
-        first = self._api.add_model(self._example)["model"]
+        first = self._api.models.add(self._example).model
         self._watch_build(self._build(first))
         self._tell_choices(first)
         damaged, damaged_build = self._next_version(2, damage((self._example / WEIGHTS).read_bytes(), HEAD), QUICK)
@@ -73,7 +84,7 @@ class Demo:
         self._say("3. An application beside every agent, and two rollouts of fashion@1 by segment, in waves")
         self._start_workload()
         for name, selector in fleet.SEGMENTS:
-            self._api.put(f"/segments/{name}", selector=selector)
+            self._api.segments.save(name, selector)
             self._roll_out(first, "completed", segment=name)
         self._wait_for_labels()
         self._say("4. fashion@2 is damaged: it answers its golden set as it always did, and confuses classes")
@@ -105,14 +116,15 @@ class Demo:
         self._console.print(f"\n[bold]{text}[/bold]")
 
     def _start_controller(self) -> None:
-        (self._controller / "controller.json").unlink(missing_ok=True)
+        announced = self._controller / ANNOUNCED_IN
+        announced.unlink(missing_ok=True)
         arguments = ("serve", "--state", str(self._controller), "--tick", "0.25", "--hello-jitter", "0.2")
         self._processes.start("controller", "-m", "edgefleet_operator", *arguments)
-        where = self._wait("the controller", 30, lambda: _read_json(self._controller / "controller.json"))
-        self._client = Client(where["api"])
+        where = self._wait("the controller", 30, lambda: _announced(announced))
+        self._client = Client(where.api)
         self._client.wait_until_up(15)
-        self._console.print(f"controller {where['api']}, broker {where['broker']}")
-        self._broker = where["broker"]
+        self._console.print(f"controller {where.api}, broker {where.broker}")
+        self._broker = where.broker
 
     def _start_agents(self) -> None:
         for device in fleet.FLEET:
@@ -125,83 +137,81 @@ class Demo:
             )
         self._wait("six agents", 30, lambda: len(self._devices()) == len(fleet.FLEET))
         for d in self._devices():
-            self._api.post(f"/devices/{d['id']}/accept", {})
-            self._console.print(f"  {d['id']:<12} {d['profile']:<28} (simulated) {d['endpoint']}")
+            self._api.devices.accept(d.id)
+            self._console.print(f"  {d.id:<12} {d.profile:<28} (simulated) {d.endpoint}")
 
-    def _devices(self) -> list[dict[str, Any]]:
+    def _devices(self) -> list[DeviceView]:
         wanted = {device.id for device in fleet.FLEET}
-        return [d for d in self._api.items("/devices") if d["id"] in wanted and d["online"] and d["endpoint"]]
+        return [d for d in self._api.devices.all() if d.id in wanted and d.online and d.endpoint]
 
-    def _next_version(self, version: int, weights: bytes, recipes: list[str] | None = None) -> tuple[str, Json]:
+    def _next_version(
+        self, version: int, weights: bytes, recipes: list[str] | None = None
+    ) -> tuple[str, OperationRecord]:
         folder = make_version(self._example, self._settings.state / "models" / str(version), version, weights)
-        model = str(self._api.add_model(folder)["model"])
+        model = self._api.models.add(folder).model
         return model, self._build(model, recipes)
 
-    def _build(self, model: str, recipes: list[str] | None = None) -> Json:
+    def _build(self, model: str, recipes: list[str] | None = None) -> OperationRecord:
         profiles = sorted({device.profile for device in fleet.FLEET})
-        return dict(self._api.post("/builds", {"model": model, "profiles": profiles, "recipes": recipes}))
+        return self._api.builds.start(model, profiles=profiles, recipes=recipes)
 
     def _tell_choices(self, model: str) -> None:
-        variants = list(self._api.items("/variants", model=model))
-        for line in choice_lines(self._api.items(f"/models/{model}/choices"), variants):
+        variants = list(self._api.variants.all(model))
+        for line in choice_lines(self._api.models.choices(model), variants):
             self._console.print(f"  {line}", highlight=False)
 
-    def _watch_build(self, operation: Json) -> None:
+    def _watch_build(self, operation: OperationRecord) -> None:
         columns = (TextColumn("  {task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
-        bars: Json = {}
+        bars: dict[str, TaskID] = {}
         with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=self._console) as shown:
-            until = time.monotonic() + BUILD_S
-            while operation["state"] == "running":
-                if time.monotonic() > until:
-                    raise OperatorError(f"the builds did not end within {BUILD_S} s: see the controller's log")
-                time.sleep(POLL_S)
+            for latest in self._api.operations.watch(operation.id, timeout_s=BUILD_S, poll_s=POLL_S):
                 self._processes.check()
-                operation = self._api.get(f"/operations/{operation['id']}")
-                for entry in operation["progress"]:
-                    name = entry["recipe"]
+                operation = latest
+                for entry in latest.progress:
+                    name = entry.recipe
                     if name not in bars:
                         bars[name] = shown.add_task("", name=name, total=1.0)
-                    shown.update(bars[name], completed=entry["fraction"], description=entry["text"])
-        if operation["state"] != "succeeded":
-            raise OperatorError(f"compression failed: {operation['error']}")
-        for recipe, error in operation["result"]["failed"].items():
+                    shown.update(bars[name], completed=entry.fraction, description=entry.text)
+        if not isinstance(operation.result, BuildResult):
+            raise OperatorError(f"compression failed: {operation.error}")
+        for recipe, error in operation.result.failed.items():
             self._console.print(f"  [red]{recipe} could not be built: {error}[/red]")
 
     def _start_workload(self) -> None:
-        endpoints = [f"--endpoint={d['id']}={d['endpoint']}" for d in self._devices()]
+        endpoints = [f"--endpoint={d.id}={d.endpoint}" for d in self._devices()]
         examples = self._settings.examples
         data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
         self._processes.start("workload", str(examples / "workload.py"), *data, *endpoints)
 
     def _roll_out(self, model: str, wanted: str, *, segment: str | None = None, soak_s: float | None = None) -> None:
         name, version = model.split("@")
-        spec = {
-            "model": name,
-            "version": int(version),
-            "segment": segment,
-            "waves": fleet.WAVES,
-            "gate": {**fleet.GATE, "soak_s": soak_s or fleet.GATE["soak_s"]},
-            "timers": fleet.TIMERS,
-        }
-        rollout = self._api.post("/rollouts", spec)
-        self._wanted[rollout["id"]] = wanted
-        self._console.print(f"  rollout {rollout['id']} of {model} to {rollout['selector'] or 'everyone'}")
+        spec = RolloutSpec(
+            model=name,
+            version=int(version),
+            segment=segment,
+            waves=fleet.WAVES,
+            gate=fleet.GATE.model_copy(update={"soak_s": soak_s} if soak_s else {}),
+            timers=fleet.TIMERS,
+        )
+        rollout = self._api.rollouts.start(spec)
+        self._wanted[rollout.id] = wanted
+        self._console.print(f"  rollout {rollout.id} of {model} to {rollout.selector or 'everyone'}")
         told: set[tuple[int, str]] = set()
 
         def ended() -> bool:
-            now = self._api.get(f"/rollouts/{rollout['id']}")
-            for wave in now["waves"]:
-                if wave["state"] != "pending" and (wave["number"], wave["state"]) not in told:
-                    told.add((wave["number"], wave["state"]))
-                    self._console.print(f"    wave {wave['number']} {wave['state']:<10} {wave['reason']}")
-            return now["state"] in ENDED
+            now = self._api.rollouts.get(rollout.id)
+            for wave in now.waves:
+                if wave.state != "pending" and (wave.number, wave.state) not in told:
+                    told.add((wave.number, wave.state))
+                    self._console.print(f"    wave {wave.number} {wave.state:<10} {wave.reason}")
+            return now.rests
 
         self._wait(f"the rollout of {model}", ROLLOUT_S, ended)
-        ended_as = self._api.get(f"/rollouts/{rollout['id']}")
-        self._console.print(f"    {ended_as['state']}: {ended_as['reason']}")
+        ended_as = self._api.rollouts.get(rollout.id)
+        self._console.print(f"    {ended_as.state}: {ended_as.reason}")
 
     def _answering(self) -> dict[str, str | None]:
-        return {d["id"]: _answering(d) for d in self._devices()}
+        return {d.id: answering_of(d) for d in self._devices()}
 
     def _unchanged_since(self, before: dict[str, str | None]) -> None:
         now = self._answering()
@@ -217,10 +227,10 @@ class Demo:
 
         def enough() -> bool:
             labelled = {
-                (t["group"]["device"], t["group"]["variant"]): t["labelled"]
-                for t in self._api.items("/telemetry", group_by=["device", "variant"])
+                (t.group["device"], t.group["variant"]): t.labelled
+                for t in self._api.telemetry.all(("device", "variant"))
             }
-            answering = [(d["id"], _answering(d)) for d in self._devices()]
+            answering = [(d.id, answering_of(d)) for d in self._devices()]
             return all(labelled.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)
 
         try:
@@ -228,19 +238,18 @@ class Demo:
         except OperatorError as error:
             self._console.print(f"  [yellow]{error}[/yellow]")
 
-    def _report(self, model: str) -> Json:
+    def _report(self, model: str) -> DemoReport:
         self._faults += self._missed_answers()
-        rollouts = list(self._api.items("/rollouts"))
-        executions = {r["id"]: list(self._api.items(f"/rollouts/{r['id']}/executions")) for r in rollouts}
-        choices = {c["profile"]: c for c in self._api.items(f"/models/{model}/choices")}
-        telemetry = self._api.items("/telemetry", model=model, group_by=["device", "variant"])
+        rollouts = list(self._api.rollouts.all())
+        executions = {r.id: list(self._api.rollouts.executions(r.id)) for r in rollouts}
+        choices = {c.profile: c for c in self._api.models.choices(model)}
+        telemetry = self._api.telemetry.all(("device", "variant"), model=model)
         wanted = {device.id for device in fleet.FLEET}
-        devices = [d for d in self._api.items("/devices") if d["id"] in wanted]
-        latest = {e["device"]: e for e in executions[rollouts[-1]["id"]]}
-        variants = list(self._api.items("/variants"))
-        report = make_report(rollouts, executions, variants, choices, devices, latest, telemetry)
+        devices = [d for d in self._api.devices.all() if d.id in wanted]
+        variants = list(self._api.variants.all())
+        report = make_report(rollouts, executions, variants, choices, devices, telemetry)
         path = self._settings.state / "report.json"
-        path.write_text(json.dumps(report, indent=1))
+        path.write_text(report.model_dump_json(indent=1))
         self._console.print(f"  written to {path}")
         return report
 
@@ -255,7 +264,7 @@ class Demo:
         self._console.print(f"  the application asked {answered:,} times and missed {sum(missed.values())} answers")
         return [f"the application missed answers: {what} ({n})" for what, n in missed.items()]
 
-    def _conclude(self, report: dict[str, Any], seconds: float) -> int:
+    def _conclude(self, report: DemoReport, seconds: float) -> int:
         found = [*self._faults, *faults(report, self._wanted)]
         for fault in found:
             self._console.print(f"[red]  {fault}[/red]")
@@ -265,10 +274,10 @@ class Demo:
         if self._settings.keep:
             self._console.print(f"Everything runs on: API {self._api.url}/docs, broker {self._broker}")
             for device in self._devices():
-                self._console.print(f"  {device['id']:<12} {device['endpoint']}/v2/models/fashion")
+                self._console.print(f"  {device.id:<12} {device.endpoint}/v2/models/fashion")
         return ROLLOUT_FAILED if found else OK
 
-    def _wait(self, what: str, seconds: float, condition: Callable[[], Any]) -> Any:
+    def _wait(self, what: str, seconds: float, condition: Callable[[], T | None]) -> T:
         """Wait for something that is true; every process is watched meanwhile."""
         until = time.monotonic() + seconds
         while True:
@@ -276,9 +285,8 @@ class Demo:
             try:
                 if found := condition():
                     return found
-            except ApiError as error:
-                if error.status is not None:
-                    raise
+            except NoAnswer:
+                pass
             if time.monotonic() > until:
                 raise OperatorError(f"waited {seconds:.0f} s in vain for {what}: see {self._settings.state}/logs")
             time.sleep(POLL_S)
@@ -325,13 +333,8 @@ def _begin_anew(state: Path) -> None:
     (state / "report.json").unlink(missing_ok=True)
 
 
-def _answering(device: dict[str, Any]) -> str | None:
-    models = device["models"].values()
-    return next((m["answering"]["variant"] for m in models if m["answering"]), None)
-
-
-def _read_json(path: Path) -> Any:
+def _announced(path: Path) -> Announcement | None:
     try:
-        return json.loads(path.read_text())
+        return Announcement.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None

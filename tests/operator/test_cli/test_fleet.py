@@ -2,12 +2,14 @@
 
 import pytest
 
+from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
+from edgefleet_contract.health import HealthView, StateView
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_operator.cli import doctor
 from edgefleet_operator.cli.telemetry import simulated
-from edgefleet_protocol.messages import Facts, TelemetryWindow
+from edgefleet_protocol.messages import Facts, Slot, TelemetryWindow
 
 
 def test_devices_are_marked_as_simulated_and_named_with_what_answers(operator, join, published: str) -> None:
@@ -78,10 +80,11 @@ def test_telemetry_is_shown_by_variant_and_by_what_is_asked(operator, service, j
 
 
 def test_figures_of_simulated_devices_are_marked() -> None:
-    held = {"fashion": {"slots": [{"variant": "v"}]}}
+    held = {"fashion": DeviceModelView.model_construct(slots=[Slot.model_construct(variant="v")])}
+    place = {"region": "eu", "link": "lte"}
     devices = [
-        {"id": "a", "hardware": "rpi4", "region": "eu", "link": "lte", "simulated": True, "models": held},
-        {"id": "b", "hardware": "rpi5", "region": "eu", "link": "lte", "simulated": False, "models": {}},
+        DeviceView.model_construct(id="a", hardware="rpi4", simulated=True, models=held, **place),
+        DeviceView.model_construct(id="b", hardware="rpi5", simulated=False, models={}, **place),
     ]
     assert simulated({"hardware": "rpi4"}, devices) == "yes"
     assert simulated({"hardware": "rpi5"}, devices) == "no"
@@ -112,21 +115,20 @@ def test_the_doctor_names_messages_that_were_set_aside(operator, service) -> Non
     assert "up/00/a/reported" in found["do"]
 
 
+health, device = HealthView.model_construct, DeviceView.model_construct
+AHEAD = DeviceModelView.model_construct(generation=2, desired_generation=1)
+
+
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        (doctor.check_broker({"status": "no broker", "broker": "mqtt://x"}), "not heard"),
-        (doctor.check_state({"state": {"writable": False, "free_bytes": 9_000_000_000}}), "not writable"),
-        (doctor.check_state({"state": {"writable": True, "free_bytes": 5_000_000}}), "5.0 MB free"),
-        (doctor.check_clock({"now_ms": 60_000}, 1_000), "59 s"),
+        (doctor.check_broker(health(status="no broker", broker="mqtt://x")), "not heard"),
+        (doctor.check_state(health(state=StateView(writable=False, free_bytes=9_000_000_000))), "not writable"),
+        (doctor.check_state(health(state=StateView(writable=True, free_bytes=5_000_000))), "5.0 MB free"),
+        (doctor.check_clock(health(now_ms=60_000), 1_000), "59 s"),
         (doctor.check_version("0.1.0", "0.2.0"), "0.1.0"),
-        (doctor.check_identities([{"id": "kiosk", "conflict": {"since_ms": 1}}]), "kiosk"),
-        (
-            doctor.check_generations(
-                [{"id": "till", "status": "accepted", "models": {"m": {"generation": 2, "desired_generation": 1}}}]
-            ),
-            "till",
-        ),
+        (doctor.check_identities([device(id="kiosk", conflict=ConflictRecord(since_ms=1, incarnations=()))]), "kiosk"),
+        (doctor.check_generations([device(id="till", status="accepted", models={"m": AHEAD})]), "till"),
     ],
 )
 def test_whatever_is_wrong_comes_with_what_to_do(check: doctor.Check, said: str) -> None:

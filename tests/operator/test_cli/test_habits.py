@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.credentials import make_credentials
 from edgefleet_operator.cli import app
-from edgefleet_operator.cli.calling import PAGE
 from edgefleet_operator.cli.printing import print_table
+from edgefleet_operator.http import MOST_ITEMS
 
 LISTINGS = ["model", "variant", "profile", "device", "segment", "rollout", "operation"]
 
@@ -89,7 +89,7 @@ def test_every_listing_gives_a_json_list_and_an_empty_one_says_so(operator) -> N
 
 
 def test_a_listing_goes_through_all_pages_or_ends_at_the_limit(operator, service) -> None:
-    names = [f"s{n:04d}" for n in range(PAGE + 1)]
+    names = [f"s{n:04d}" for n in range(MOST_ITEMS + 1)]
     with service.store.fleet.transaction():
         for name in names:
             service.store.fleet.segments.put(SegmentRecord(name=name, selector=""))

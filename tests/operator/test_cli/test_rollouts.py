@@ -6,6 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
 from edgefleet_operator.cli.watch import picture, status_of
 from edgefleet_operator.cli.waves import Tally, bar, eta_s
 
@@ -89,21 +90,35 @@ def test_a_rollback_is_watched_to_its_end(operator, join, published: str) -> Non
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "rolled_back", "rollback_incomplete"])
 def test_only_a_completed_rollout_ends_a_watch_well(state: str) -> None:
-    assert status_of({"state": state}) == 3
-    assert status_of({"state": "completed"}) == 0
+    assert status_of(RolloutView.model_construct(state=state)) == 3
+    assert status_of(RolloutView.model_construct(state="completed")) == 0
 
 
-def wave(number: int, state: str, started_ms: int | None, since_ms: int, **counts: int) -> dict:
-    given = {"number": number, "state": state, "started_ms": started_ms, "since_ms": since_ms}
-    return {**given, "counts": counts, "reason": None, "evidence": []}
+def wave(
+    number: int, state: WavePhase, started_ms: int | None, since_ms: int, *evidence: str, **counts: int
+) -> WaveView:
+    return WaveView(
+        number=number, state=state, started_ms=started_ms, since_ms=since_ms, counts=counts, evidence=evidence
+    )
 
 
 @pytest.fixture
-def rollout() -> Callable[..., dict]:
-    def make(*waves: dict, soak_s: float = 10) -> dict:
-        names = {"id": "01", "model": "fashion@1", "segment": "europe", "selector": "region=eu"}
-        spec = {"gate": {"soak_s": soak_s}}
-        return {**names, "state": "running", "reason": None, "spec": spec, "waves": list(waves), "counts": {}}
+def rollout() -> Callable[..., RolloutView]:
+    def make(*waves: WaveView, soak_s: float = 10) -> RolloutView:
+        return RolloutView(
+            id="01",
+            model="fashion@1",
+            segment="europe",
+            selector="region=eu",
+            state="running",
+            reason=None,
+            spec=RolloutSpec(model="fashion", version=1, gate=Gate(soak_s=soak_s)),
+            waves=list(waves),
+            counts={},
+            counts_back={},
+            created_ms=0,
+            changed_ms=0,
+        )
 
     return make
 
@@ -125,7 +140,7 @@ def test_the_time_left_follows_from_the_waves_that_have_passed(rollout) -> None:
 
 
 def test_nothing_is_promised_while_a_rollout_stands_still(rollout) -> None:
-    assert eta_s({**rollout(wave(1, "passed", 0, 1, committed=1)), "state": "paused"}, 2) is None
+    assert eta_s(rollout(wave(1, "passed", 0, 1, committed=1)).model_copy(update={"state": "paused"}), 2) is None
 
 
 def test_every_device_of_a_wave_is_counted_once() -> None:
@@ -141,7 +156,7 @@ def test_a_single_failure_among_thousands_is_seen_in_the_bar() -> None:
 
 
 def test_the_live_picture_shows_bars_phases_evidence_and_the_time_left(rollout) -> None:
-    first = {**wave(1, "activating", 0, 0, committed=2, trial=2), "evidence": ["eu/rpi4/lte: 412 labels, 91 %"]}
+    first = wave(1, "activating", 0, 0, "eu/rpi4/lte: 412 labels, 91 %", committed=2, trial=2)
     out = Console(width=100, record=True, file=StringIO())
     out.print(picture(rollout(first), "going back: 1 of 2 devices are back", 20_000))
     shown = out.export_text()

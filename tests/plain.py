@@ -1,20 +1,15 @@
-"""The API as plain values."""
+"""The API as plain values: what a test sends and reads is what goes over the wire."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgefleet_operator.http import BASE, Http
-
-if TYPE_CHECKING:
-    from edgefleet_operator.api.models import Models
+from edgefleet_operator.client import Client
+from edgefleet_operator.http import BASE
 
 
-class Untyped:
+class PlainClient(Client):
     """Paths in, JSON out."""
-
-    _http: Http
-    models: "Models"
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON that a path answers."""
