@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.compression.contexts import context_in
+from tests.once import once
 
 from edgefleet_contract.card import ModelCard, load_card
 
@@ -39,8 +41,13 @@ def pictures(count: int, seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[An
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory, needs_torch: None) -> Path:
-    """The folder of the tiny model, its source trained for a moment."""
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str, needs_torch: None) -> Path:
+    """The folder of the tiny model."""
+    return once(tmp_path_factory, worker_id, "tiny", _train) / "model"
+
+
+def _train(into: Path) -> None:
+    """The tiny model, its source trained for a moment."""
     import torch
     from safetensors.torch import save_file
 
@@ -49,7 +56,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, needs_torch: None) -> 
     from edgefleet_compression.training import Corpus, fit
 
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("tiny")
+    folder = into / "model"
+    folder.mkdir()
     arrays = {}
     for seed, (split, count) in enumerate(COUNTS.items()):
         arrays[f"x_{split}"], arrays[f"y_{split}"] = pictures(count, seed)
@@ -64,7 +72,6 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory, needs_torch: None) -> 
         "data": hashlib.sha256((folder / "data.npz").read_bytes()).hexdigest(),
     }
     (folder / "model.toml").write_text(CARD.format(**digests))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -82,12 +89,25 @@ def tiny_files(tiny_folder: Path, tiny_card: ModelCard) -> dict[str, Path]:
 @pytest.fixture
 def context(tiny_files: dict[str, Path], tmp_path: Path) -> Any:
     """What a single step runs with."""
-    from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
-    from edgefleet_compression.schemes import Scheme
-    from edgefleet_compression.step import Context
+    return context_in(tmp_path, tiny_files)
 
-    source = open_source(tiny_files, Cache(tmp_path / "cache"))
-    folder = tmp_path / "step"
-    folder.mkdir()
-    return Context(source, Scheme("u8"), 0, folder, lambda share, text: None)
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The tiny model's source as an ONNX file: an export takes seconds, and is the same for every test."""
+
+    def make(folder: Path) -> None:
+        from edgefleet_compression.steps import export
+
+        context = context_in(folder, tiny_files)
+        export.run(context.source.state, export.ExportConfig(), context).state.path.rename(folder / "tiny.onnx")
+
+    return once(tmp_path_factory, worker_id, "tiny-onnx", make) / "tiny.onnx"
+
+
+@pytest.fixture
+def exported(tiny_onnx: Path) -> Any:
+    """The tiny model as a step takes it that takes a file."""
+    from edgefleet_compression.models.states import OnnxState
+
+    return OnnxState(tiny_onnx)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from tests.compression.contexts import context_in
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.models.states import OnnxState
@@ -20,9 +21,10 @@ from edgefleet_compression.steps.static_int8 import StaticInt8Config
 HUGE = np.float32(3000)
 
 
-@pytest.fixture
-def file(context: Context) -> OnnxState:
+@pytest.fixture(scope="module")
+def file(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """The tiny model after more training: what it knows, rounding can ruin."""
+    context = context_in(tmp_path_factory.mktemp("file"), tiny_files)
     config = FinetuneConfig(epochs=6, batch=32, rate=5e-3, flip=False, alpha=0.0)
     trained = finetune.run(context.source.state, config, context).state
     state: OnnxState = export.run(trained, ExportConfig(), context).state

@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError, CompressionError, DataError, NothingChanged, StepError
 from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.registry import registry
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context
 from edgefleet_compression.steps import (
     accuracy_int8,
-    export,
     finetune,
     prune_iterative,
     prune_unstructured,
@@ -26,7 +26,6 @@ from edgefleet_compression.steps import (
     static_int8,
 )
 from edgefleet_compression.steps.accuracy_int8 import AccuracyInt8Config
-from edgefleet_compression.steps.export import ExportConfig
 from edgefleet_compression.steps.finetune import FinetuneConfig
 from edgefleet_compression.steps.prune_iterative import PruneIterativeConfig
 from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
@@ -132,30 +131,27 @@ def test_fewer_samples_than_a_batch_are_one_batch(spoiled: Callable[[Spoil], Con
 
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
 def test_three_samples_to_calibrate_on_are_taken_and_told(
-    calibration: Any, spoiled: Callable[[Spoil], Context]
+    calibration: Any, spoiled: Callable[[Spoil], Context], exported: OnnxState
 ) -> None:
     context = spoiled(keep("calib", 3))
-    file = export.run(context.source.state, ExportConfig(), context).state
     config = StaticInt8Config(calibration=calibration)
-    assert static_int8.run(file, config, context).log["calibration_samples"] == 3
+    assert static_int8.run(exported, config, context).log["calibration_samples"] == 3
 
 
 def test_three_samples_to_calibrate_on_do_for_sensitivity_and_for_int8_that_is_learned(
-    spoiled: Callable[[Spoil], Context],
+    spoiled: Callable[[Spoil], Context], exported: OnnxState
 ) -> None:
     context = spoiled(keep("calib", 3))
     bits = qat_weights.run(context.source.state, QatWeightsConfig(mean_bits=4, **FAST), context).log["bits"]
     assert len(set(bits.values())) > 1
     assert qat_int8.run(context.source.state, QatInt8Config(**FAST), context).state.ranges
-    file = export.run(context.source.state, ExportConfig(), context).state
-    assert accuracy_int8.run(file, AccuracyInt8Config(max_drop=0.5), context).log["layers"] > 5
+    assert accuracy_int8.run(exported, AccuracyInt8Config(max_drop=0.5), context).log["layers"] > 5
 
 
-def test_no_sample_to_calibrate_on_is_refused(spoiled: Callable[[Spoil], Context]) -> None:
+def test_no_sample_to_calibrate_on_is_refused(spoiled: Callable[[Spoil], Context], exported: OnnxState) -> None:
     context = spoiled(keep("calib", 0))
-    file = export.run(context.source.state, ExportConfig(), context).state
     with pytest.raises(DataError, match="x_calib is"):
-        static_int8.run(file, StaticInt8Config(), context)
+        static_int8.run(exported, StaticInt8Config(), context)
 
 
 def test_weights_that_are_no_numbers_are_refused_as_the_model_is_opened(tiny_folder: Path, tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from edgefleet_compression.networks.layers import weighted
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.registry import registry
 from edgefleet_compression.step import Context
-from edgefleet_compression.steps import export, fp16, prune_unstructured
-from edgefleet_compression.steps.export import ExportConfig
+from edgefleet_compression.steps import fp16, prune_unstructured
 from edgefleet_compression.steps.finetune import FinetuneConfig
 from edgefleet_compression.steps.fp16 import Fp16Config
 from edgefleet_compression.steps.prune_unstructured import PruneUnstructuredConfig
@@ -57,11 +56,10 @@ def test_what_was_pruned_stays_pruned_while_the_network_trains(name: str, config
     assert trained.digest() != pruned.digest()
 
 
-def test_a_file_is_pruned_too_and_travels_in_fewer_bytes(context: Context, tmp_path: Path) -> None:
-    file: OnnxState = export.run(context.source.state, ExportConfig(), context).state
-    sparse = prune_unstructured.run(file, PruneUnstructuredConfig(sparsity=0.9), own(context, tmp_path)).state
-    assert encoded_bytes(sparse.path) < 0.3 * encoded_bytes(file.path)
-    assert sparse.path.stat().st_size > 0.99 * file.path.stat().st_size
+def test_a_file_is_pruned_too_and_travels_in_fewer_bytes(context: Context, exported: OnnxState, tmp_path: Path) -> None:
+    sparse = prune_unstructured.run(exported, PruneUnstructuredConfig(sparsity=0.9), own(context, tmp_path)).state
+    assert encoded_bytes(sparse.path) < 0.3 * encoded_bytes(exported.path)
+    assert sparse.path.stat().st_size > 0.99 * exported.path.stat().st_size
 
 
 def test_pruning_what_is_pruned_already_is_an_error(context: Context) -> None:
@@ -71,19 +69,21 @@ def test_pruning_what_is_pruned_already_is_an_error(context: Context) -> None:
         prune_unstructured.run(once.state, config, context)
 
 
-def test_half_floats_take_half_the_bytes_and_unfold_at_load(context: Context, tmp_path: Path) -> None:
-    file: OnnxState = export.run(context.source.state, ExportConfig(), context).state
-    half: OnnxState = fp16.run(file, Fp16Config(), own(context, tmp_path)).state
-    assert half.path.stat().st_size < 0.55 * file.path.stat().st_size
+def test_half_floats_take_half_the_bytes_and_unfold_at_load(
+    context: Context, exported: OnnxState, tmp_path: Path
+) -> None:
+    half: OnnxState = fp16.run(exported, Fp16Config(), own(context, tmp_path)).state
+    assert half.path.stat().st_size < 0.55 * exported.path.stat().st_size
     x = inputs(context.source.data.split("test").x, 1 / 255)
-    np.testing.assert_allclose(GraphSession(file.path).logits(x), GraphSession(half.path).logits(x), atol=0.05)
+    np.testing.assert_allclose(GraphSession(exported.path).logits(x), GraphSession(half.path).logits(x), atol=0.05)
     with pytest.raises(NothingChanged, match="found no fp32 weight"):
         fp16.run(half, Fp16Config(), own(context, tmp_path))
 
 
-def test_a_weight_that_half_floats_cannot_hold_is_refused(context: Context, tmp_path: Path) -> None:
-    file: OnnxState = export.run(context.source.state, ExportConfig(), context).state
-    model = onnx.load(file.path)
+def test_a_weight_that_half_floats_cannot_hold_is_refused(
+    context: Context, exported: OnnxState, tmp_path: Path
+) -> None:
+    model = onnx.load(exported.path)
     weight = next(t for t in model.graph.initializer if len(t.dims) == 4)
     values = onnx.numpy_helper.to_array(weight).copy()
     values[0, 0] = 1e6

@@ -28,7 +28,19 @@ pytestmark = pytest.mark.torch
 
 
 FAST: dict[str, Any] = {"epochs": 1, "batch": 32, "flip": False}
-SCHEMES = [Scheme("u8"), Scheme("u8", reduce_range=True), Scheme("s8")]
+SCHEMES = {"u8": Scheme("u8"), "u8-reduced": Scheme("u8", reduce_range=True), "s8": Scheme("s8")}
+ALWAYS = {("minmax", "u8"), ("percentile", "u8-reduced"), ("minmax", "s8")}
+"""Each scheme and each calibration once: an export takes seconds."""
+GRIDS = [
+    pytest.param(
+        calibration,
+        scheme,
+        id=f"{calibration}-{name}",
+        marks=() if (calibration, name) in ALWAYS else pytest.mark.slow,
+    )
+    for calibration in ("minmax", "percentile")
+    for name, scheme in SCHEMES.items()
+]
 Grids = dict[str, tuple[float, int]]
 
 
@@ -51,10 +63,9 @@ def weights(state: OnnxState) -> list[Any]:
     return [a for a in stored if a.dtype == np.int8 and a.ndim > 1]
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=["u8", "u8-reduced", "s8"])
-@pytest.mark.parametrize("calibration", ["minmax", "percentile"])
+@pytest.mark.parametrize(("calibration", "scheme"), GRIDS)
 def test_the_file_rounds_on_the_grid_of_the_training(
-    scheme: Scheme, calibration: Any, context: Context, tmp_path: Path
+    calibration: Any, scheme: Scheme, context: Context, tmp_path: Path
 ) -> None:
     trained: TorchState = qat_int8.run(
         context.source.state, QatInt8Config(**FAST), own(context, tmp_path / "a", scheme)
