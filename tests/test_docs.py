@@ -1,6 +1,9 @@
 """The documents say what the code does."""
 
 import re
+import types
+from importlib.machinery import SourceFileLoader
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -107,3 +110,19 @@ def test_before_a_commit_the_same_checks_run_as_in_ci() -> None:
     text = (ROOT / ".pre-commit-config.yaml").read_text()
     assert "entry: scripts/check\n" in text
     assert "scripts/check" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_architecture_page_names_every_module_as_it_names_itself() -> None:
+    loader = SourceFileLoader("modules", str(ROOT / "scripts" / "modules"))
+    modules = types.ModuleType(loader.name)
+    modules.__file__ = loader.path
+    exec(loader.get_code(loader.name), vars(modules))
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert page == modules.refreshed(page), "write it again: scripts/modules"
+
+
+def test_the_newest_version_of_the_changelog_is_this_one() -> None:
+    newest = re.findall(
+        r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert newest[0] == version("edgefleet")
