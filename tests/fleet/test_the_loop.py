@@ -21,6 +21,7 @@ from edgefleet_protocol.topics import up
 pytestmark = pytest.mark.fleet
 
 
+@pytest.mark.journey
 def test_a_rollout_reaches_its_devices_and_their_answers_come_back_as_telemetry(fleet) -> None:
     for device in ("a", "b", "c"):
         fleet.add_agent(device, PROFILE)
