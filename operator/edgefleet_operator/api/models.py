@@ -41,7 +41,8 @@ class Models:
             CardError: the folder holds no model, or files that are not what its card says.
             ApiError: it is refused, or there is no answer.
         """
-        files = {CARD_FILE: sha256_of(folder / CARD_FILE), **load_card(folder).files}
+        card = load_card(folder)
+        files = {CARD_FILE: sha256_of(folder / CARD_FILE), **card.files}
         for name, sha256 in files.items():
             upload(self._http, folder / name, sha256, name, on_progress)
         return self.register(files)
