@@ -45,7 +45,10 @@ class RolloutRecords(Protocol):
     live: LiveExecutions
 
     def put(self, rollout: RolloutRecord) -> None:
-        """Keep a rollout and its waves, in place of what had its id; waves that are not among these stay."""
+        """Keep a rollout and its waves, in place of what had its id; waves that are not among these stay.
+
+        Which model it brings never changes.
+        """
 
     def get(self, rollout_id: str) -> RolloutRecord:
         """A rollout by its id.
@@ -69,8 +72,8 @@ class RolloutRecords(Protocol):
     def concerned(self, said: Sequence[Said]) -> dict[tuple[str, str], list[ExecutionRecord]]:
         """By device and model, the executions that a device's word may move; MUST be by rollout, the oldest first.
 
-        That of the rollout which it names, those that have not ended, and those on their way back; each of a rollout
-        that brings this model.
+        A device speaks of a model once at a time. They are that of the rollout which it names, those that have not
+        ended, and those on their way back; each of a rollout that brings this model.
         """
 
     def counts(self, rollout_id: str) -> dict[int, dict[str, int]]:

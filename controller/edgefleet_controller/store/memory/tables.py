@@ -141,13 +141,18 @@ class Table(Generic[K, V]):
         else:
             self._rows[key] = value
         if (before is _ABSENT) != (value is _ABSENT):
-            for name, part in self._by.items():
-                keys = self._found[name].setdefault(part(key), {})
-                if value is _ABSENT:
-                    keys.pop(key)
-                else:
-                    keys[key] = None
+            self._index(key, there=value is not _ABSENT)
         return before
+
+    def _index(self, key: K, *, there: bool) -> None:
+        for name, part in self._by.items():
+            found, value = self._found[name], part(key)
+            if there:
+                found.setdefault(value, {})[key] = None
+            else:
+                found[value].pop(key)
+                if not found[value]:
+                    del found[value]
 
 
 class Counter:
