@@ -222,7 +222,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: three files run at a time, and none shall be left alone at the end."""
+    """What takes longest begins first: four files run at a time, and none shall be left alone at the end."""
     items.sort(key=lambda item: item.get_closest_marker("fleet") is None)
 
 

@@ -96,6 +96,7 @@ def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Plai
     assert len(service.store.fleet.registry.variants()) == before, "nothing that came out was published"
 
 
+@pytest.mark.slow  # tests/compression/test_lineage.py has the same without a service
 def test_another_training_comes_out_different_and_the_step_is_named(
     client: PlainClient, service: Service, remembered_otherwise: Any
 ) -> None:

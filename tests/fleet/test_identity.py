@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 import paho.mqtt.client as mqtt
 import pytest
-from tests.conftest import Broker
+from tests.conftest import mosquitto, nats, running
 from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import Agent, Fleet, running_fleet
 
@@ -28,11 +28,13 @@ pytestmark = [pytest.mark.fleet, pytest.mark.broker]
 IMAGE = np.zeros((28, 28))
 
 
-@pytest.fixture
-def shared(built: Path, tmp_path: Path, any_broker: Broker) -> Iterator[Fleet]:
+@pytest.fixture(params=[nats, pytest.param(mosquitto, marks=pytest.mark.slow)], ids=["nats", "mosquitto"])
+def shared(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Iterator[Fleet]:
     """A fleet on each broker that finds and forgets conflicts within eight seconds."""
-    with running_fleet(built, tmp_path, "--broker", any_broker.url, "--conflict-window", "8") as fleet:
-        yield fleet
+    (tmp_path / "broker").mkdir()
+    for broker in running(request.param(tmp_path / "broker")):
+        with running_fleet(built, tmp_path, "--broker", broker.url, "--conflict-window", "8") as fleet:
+            yield fleet
 
 
 def completed(fleet: Fleet, rollout: str) -> dict[str, Any]:
