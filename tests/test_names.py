@@ -11,6 +11,8 @@ FOLDERS = [*sorted(ROOT.glob("*/edgefleet_*")), ROOT / "benchmarks", ROOT / "dis
 SAME_ON_BOTH_SIDES = {
     "Bus": "a process's one connection to the broker, on the device and in the controller",
     "Settings": "what the operator decides for a process",
+    "NotFound": "an answer of REST: the controller gives it, the client raises it",
+    "Invalid": "an answer of REST, as NotFound",
 }
 
 

@@ -13,7 +13,7 @@ from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.presence_sweep import PresenceSweep
 from edgefleet_controller.housekeeping import Housekeeping, Retention
-from edgefleet_controller.models.operations import Operations
+from edgefleet_controller.models.operations import OperationQueue
 from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
@@ -61,7 +61,7 @@ class Service:
             connected=lambda: self.bus.connected,
         )
         folders = _folders(settings)
-        self.operations = Operations(self.store.fleet, self.blobs, folders, _workers(settings))
+        self.operations = OperationQueue(self.store.fleet, self.blobs, folders, _workers(settings))
         kept = Retention(windows_h=settings.telemetry_keep_h, rollups_days=settings.rollups_keep_days)
         self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 

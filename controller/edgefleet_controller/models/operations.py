@@ -31,7 +31,7 @@ CLOSE_AGAIN_S = 1.0
 Result = BuildResult | RebuildResult
 
 
-class Operations:
+class OperationQueue:
     """The operations that compress models, one after the other."""
 
     def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
