@@ -2,28 +2,36 @@
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlite_utils
 from tests.cards import card
 from tests.controller.asking import aggregated, evidence
 from tests.controller.store.contract.fleet import FleetStoreContract
+from tests.controller.store.contract.registry import choice, model
 from tests.controller.store.contract.rollups import requests_by_hour, roll_up
 from tests.controller.store.contract.telemetry import TelemetryStoreContract
 from tests.controller.store.making import INCARNATION, T0, of_a_fleet
+from tests.reports import report_with
 
+from edgefleet_contract.devices import HeardRecord
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.rollouts import RolloutSpec, WaveRecord
 from edgefleet_contract.segments import SegmentRecord
-from edgefleet_controller.errors import StateUnusable
-from edgefleet_controller.records import DesiredRecord, ModelRecord
-from edgefleet_controller.store import Store
+from edgefleet_controller.errors import StateUnusable, StoreFault
+from edgefleet_controller.records import DesiredRecord, ModelRecord, RolloutRecord, VariantRecord
+from edgefleet_controller.store import FleetStore, Store
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS
 from edgefleet_controller.store.contract.evidence import Compared
 from edgefleet_controller.store.merging import WIDTHS_MS
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_controller.store.sqlite.migrations import FLEET, TELEMETRY
 from edgefleet_protocol.counters import Counters, Moments, ServingCounts
+from edgefleet_protocol.messages import ReportedModel
 
 
 class Sqlite:
@@ -178,3 +186,49 @@ def test_windows_of_the_first_schema_are_rolled_up_like_any(tmp_path: Path) -> N
     assert roll_up(opened.telemetry) == 1
     assert requests_by_hour(opened.telemetry) == [(T0, 9)]
     opened.close()
+
+
+LOADED = report_with(models={"fashion": ReportedModel()})
+BUILT = VariantRecord(
+    **{"id": "b" * 64, "model": "fashion", "version": 1, "recipe": "fp32", "title": "as it is", "created_ms": 1},
+    **{"instruction_sets": (), "manifest": "c" * 64, "manifest_bytes": 1, "delivery_bytes": {}, "metrics": Metrics()},
+    **{"runtime": {}, "steps": ()},
+)
+WAVE = WaveRecord(number=1, since_ms=0)
+ROLLOUT = RolloutRecord(
+    **{"id": "01", "spec": RolloutSpec(model="fashion", version=1), "state": "running", "waves": (WAVE,)},
+    **{"created_ms": 1, "changed_ms": 1},
+)
+REFUSED = "CREATE TEMP TRIGGER refused BEFORE {event} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+HEARD = HeardRecord(incarnation=INCARNATION, last_seen_ms=5)
+
+
+@pytest.mark.parametrize(
+    ("event", "change"),
+    [
+        ("UPDATE ON executions", lambda fleet: fleet.conflicts.begin("d", "two agents", 5)),
+        ("INSERT ON incarnations", lambda fleet: fleet.conflicts.keep("d", HEARD, forget_before_ms=9)),
+        ("UPDATE ON executions", lambda fleet: fleet.devices.forget("d", 5)),
+        ("INSERT ON device_models", lambda fleet: fleet.devices.put_report("e", LOADED, 5)),
+        ("INSERT ON choices", lambda fleet: fleet.registry.put_variants([BUILT], [choice("eu/rpi4/lte")])),
+        ("INSERT ON waves", lambda fleet: fleet.rollouts.put(ROLLOUT)),
+        ("DELETE ON models", lambda fleet: fleet.references.remove_model("fashion", 1)),
+    ],
+)
+def test_a_change_of_which_a_part_fails_leaves_nothing(
+    tmp_path: Path, new_files: Path, event: str, change: Callable[[FleetStore], object], execution: Any, reported: Any
+) -> None:
+    store = open_store(shutil.copytree(new_files, tmp_path / "state"))
+    store.fleet.devices.put_report("d", reported(), 1)
+    store.fleet.rollouts.put_executions([execution("d")])
+    store.fleet.conflicts.keep("d", HEARD, forget_before_ms=0)
+    store.fleet.registry.put_model(model())
+    store.fleet.registry.put_variants([BUILT], [])
+    with closing(sqlite3.connect(tmp_path / "state" / "fleet.db")) as file:
+        before = list(file.iterdump())
+    store.fleet.registry._db.execute(REFUSED.format(event=event))
+    with pytest.raises(StoreFault, match="refused"):
+        change(store.fleet)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "state" / "fleet.db")) as file:
+        assert list(file.iterdump()) == before

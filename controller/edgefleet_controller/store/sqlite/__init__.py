@@ -1,5 +1,6 @@
 """The store in two SQLite files in WAL mode; no SQL stands anywhere else."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from edgefleet_controller.errors import StateUnusable, StoreUnavailable
@@ -22,13 +23,14 @@ def open_store(folder: Path) -> Store:
     folder.mkdir(parents=True, exist_ok=True)
     turns = Turns()
     try:
-        # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
-        fleet = Database(folder / "fleet.db", "FULL", FLEET, turns.fleet)
-        try:
+        with ExitStack() as opened:
+            # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
+            fleet = Database(folder / "fleet.db", "FULL", FLEET, turns.fleet)
+            opened.callback(fleet.close)
             telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY, turns.telemetry)
-        except BaseException:
-            fleet.close()
-            raise
+            opened.callback(telemetry.close)
+            store = Store(SqliteFleet(fleet, turns), SqliteTelemetry(telemetry))
+            opened.pop_all()
     except StoreUnavailable as why:
         raise StateUnusable(f"{folder} cannot be opened: {why}, then start again") from None
-    return Store(SqliteFleet(fleet, turns), SqliteTelemetry(telemetry))
+    return store

@@ -27,8 +27,10 @@ class SqliteConflicts(Conflicts):
         return [HeardRecord.model_validate(row) for row in rows]
 
     def keep(self, device: str, heard: HeardRecord, forget_before_ms: int) -> None:
-        self._db.execute("DELETE FROM incarnations WHERE device = ? AND last_seen_ms < ?", [device, forget_before_ms])
-        self._db.put("incarnations", {"device": device, **heard.model_dump()})
+        older = "DELETE FROM incarnations WHERE device = ? AND last_seen_ms < ?"
+        with self._db.together():
+            self._db.execute(older, [device, forget_before_ms])
+            self._db.put("incarnations", {"device": device, **heard.model_dump()})
 
     def since_ms(self, device: str) -> int | None:
         row = self._db.row("SELECT since_ms FROM conflicts WHERE device = ?", [device])
@@ -36,12 +38,13 @@ class SqliteConflicts(Conflicts):
 
     def begin(self, device: str, words: str, now_ms: int) -> None:
         marks = ", ".join("?" for _ in ENDED)
-        self._db.put("conflicts", {"device": device, "since_ms": now_ms})
-        self._db.execute(
-            f"""UPDATE executions SET phase = 'deferred', reason = NULL, detail = ?, changed_ms = ?
-                WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks
-            [words, now_ms, device, *sorted(ENDED)],
-        )
+        with self._db.together():
+            self._db.put("conflicts", {"device": device, "since_ms": now_ms})
+            self._db.execute(
+                f"""UPDATE executions SET phase = 'deferred', reason = NULL, detail = ?, changed_ms = ?
+                    WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks
+                [words, now_ms, device, *sorted(ENDED)],
+            )
 
     def end(self, device: str) -> None:
         self._db.execute("DELETE FROM conflicts WHERE device = ?", [device])
