@@ -1,5 +1,6 @@
 """Makes a variant again from its lineage, in a worker with an empty cache, and compares what comes out."""
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,15 @@ from edgefleet_compression.builds.reproduction import BuiltFile, compare
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
 from edgefleet_contract.lineage import Lineage
-from edgefleet_contract.operations import AnswerComparison, BuildProgress, Change, OperationRecord, RebuildResult
+from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.operations import (
+    AnswerComparison,
+    BuildProgress,
+    Change,
+    OperationRecord,
+    RebuildResult,
+    Value,
+)
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
@@ -24,7 +33,16 @@ from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import verify
 
 POLL_S = 0.3
-FIGURES = ("accuracy_val", "accuracy_test", "agreement", "p50_ms", "file_bytes", "encoding_bytes", "peak_rss_mb")
+FIGURES: Mapping[str, Callable[[Metrics], Value]] = {
+    "accuracy_val": lambda m: m.accuracy_val,
+    "accuracy_test": lambda m: m.accuracy_test,
+    "agreement": lambda m: m.agreement,
+    "p50_ms": lambda m: m.p50_ms,
+    "file_bytes": lambda m: m.file_bytes,
+    "encoding_bytes": lambda m: m.encoding_bytes,
+    "peak_rss_mb": lambda m: m.peak_rss_mb,
+}
+"""What is shown of both."""
 
 
 @dataclass(frozen=True)
@@ -115,5 +133,5 @@ def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison
         answers=found.answers,
         onnx=Change(then=then.onnx, now=now.onnx),
         encoding=Change(then=then.encoding, now=now.encoding),
-        figures={name: Change(then=getattr(before, name), now=getattr(after, name)) for name in FIGURES},
+        figures={name: Change(then=figure(before), now=figure(after)) for name, figure in FIGURES.items()},
     )
