@@ -47,7 +47,7 @@ def write_network(path: Path) -> None:
             verbose=False,
         )
     if program is None:
-        raise SystemExit("torch gave no program back")
+        raise SystemExit("torch returned no program")
     program.save(str(path))
 
 

@@ -1,4 +1,4 @@
-"""Clean-up: a file of somebody else's making becomes one as our own exports are, and answers as it did."""
+"""Clean-up: a file that was brought becomes like one of our own exports, with the same answers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ Way = Callable[[onnx.ModelProto, int, Path], onnx.ModelProto]
 
 
 def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -> StepResult:
-    """Fold constants and norms, raise the opset, and strip; less of that where the tools cannot, or answers change.
+    """Fold constants and norms, raise the opset, and strip; less of that if the tools fail or answers change.
 
     Raises:
         GraphError: the source's answers are not finite.
@@ -50,11 +50,11 @@ def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -
         return StepResult(
             OnnxState(path), {**log, "parameters": parameters(model.graph), "file_bytes": path.stat().st_size}
         )
-    raise StepError(f"export: the file cannot be written again ({left_out[-1]}): export it anew with opset 21 or lower")
+    raise StepError(f"export: the file cannot be rewritten ({left_out[-1]}): export it again with opset 21 or lower")
 
 
 def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights are no inputs: files before IR version 4 list them there, and nothing could be folded."""
+    """Remove weights from the inputs: files before IR version 4 list them there, so that nothing could be folded."""
     weights = {tensor.name for tensor in model.graph.initializer}
     given = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
@@ -100,5 +100,5 @@ def _difference(path: Path, expected: Logits, context: Context, tolerance: float
     x = inputs(context.source.data.split("val").x[: len(expected)], context.source.card.preprocessing.scale)
     difference = float(np.abs(GraphSession(path).logits(x) - expected).max() / max(1.0, float(np.abs(expected).max())))
     if not difference <= tolerance:
-        raise StepError(f"a logit differs by {difference:.2g} from the brought file's, {tolerance:.2g} is allowed")
+        raise StepError(f"a logit differs from the brought file's by {difference:.2g}, and {tolerance:.2g} is allowed")
     return difference

@@ -83,9 +83,9 @@ def fewest(
     while not (reached := loss_with(high)).within(max_drop):
         if high == most:
             raise StepError(
-                f"accuracy_int8: with {most} of {len(worst)} layers in float {reached.drop * 100:.2f} points are still "
-                f"lost, give or take {reached.error * 100:.2f}, and {max_drop * 100:.2f} are allowed: raise max_drop "
-                "or most_float"
+                f"accuracy_int8: with {most} of {len(worst)} layers in float the loss is still "
+                f"{reached.drop * 100:.2f} points (± {reached.error * 100:.2f}), and {max_drop * 100:.2f} are allowed: "
+                "raise max_drop or most_float"
             )
         low, high = high, min(2 * high, most)
     while high - low > 1:

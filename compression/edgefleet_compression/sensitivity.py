@@ -1,4 +1,4 @@
-"""What fewer bits in one layer alone do to the answers of an ONNX file."""
+"""How much fewer bits in a single layer change the answers of an ONNX file."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -29,7 +29,7 @@ LEAST_PROBABILITY = 1e-7
 LOST = 0.1
 """How much less often than of samples as they are a source may be right of mirrored ones, for these to teach."""
 SCORED_AT_ONCE = 500
-DIVERGED = "training diverged, its loss is no number any more: lower the rate"
+DIVERGED = "training diverged, the loss is not finite: lower the rate"
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
     """
     split = source.data.split("train").first(settings.samples)
     if len(split.x) < 2:
-        raise DataError("train holds one sample: give two or more to train on")
+        raise DataError("train has only one sample: give two or more")
     soft = mirrored = None
     if settings.alpha > 0:
         soft = as_logits(source.logits("train")[: len(split.x)])
         if settings.flip and split.x.ndim == IMAGES:
             mirrored = as_logits(source.logits("train", mirrored=True)[: len(split.x)])
     if split.y is None and soft is None:
-        raise DataError("train holds no labels: add y_train, or set alpha above 0 to learn from the source's answers")
+        raise DataError("train has no labels: add y_train, or set alpha above 0 to learn from the source's answers")
     y = soft.argmax(1) if split.y is None and soft is not None else split.labels()
     has_two_classes("train", y)
     if (val := source.data.split("val").y) is not None:
@@ -83,7 +83,7 @@ def _right(logits: Logits, y: Labels) -> float:
 
 
 def has_two_classes(name: str, y: Labels) -> None:
-    """See that labels int64 [N] of the split `name` are of more than one class; raises DataError."""
+    """Check that labels int64 [N] of the split `name` are of more than one class; raises DataError."""
     if (y == y[0]).all():
         raise DataError(f"every sample of {name} is of class {y[0]}: give samples of two classes or more")
 
@@ -121,7 +121,7 @@ def fit_whole(module: nn.Module, settings: TrainConfig, context: Context) -> Lea
 
     Raises:
         DataError: there is too little to learn from.
-        StepError: the loss is no number any more.
+        StepError: the loss is not finite.
     """
     context.progress(0.0, "asking the source model for its answers")
     data = corpus(context.source, settings)
@@ -147,7 +147,7 @@ def fit(
         progress: told after every tenth of an epoch.
 
     Raises:
-        StepError: the loss is no number any more.
+        StepError: the loss is not finite.
     """
     # Channels last takes two thirds of the time on one CPU thread, with the same result.
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

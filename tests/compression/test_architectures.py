@@ -128,7 +128,7 @@ def signals(shape: tuple[int, ...], folder: Path) -> Source:
         ("resnet_s", {}, (2, 64), r"takes inputs shaped \[C, H, W\], not \[2, 64\]"),
         ("ds_cnn", {"stem": "round"}, (1, 8, 8), "stem one of conv, patch"),
         ("ds_cnn", {"width": 0}, (1, 8, 8), "width >= 1"),
-        ("ds_cnn", {"stride": 9}, (1, 8, 8), "stride of 9 is more than the input"),
+        ("ds_cnn", {"stride": 9}, (1, 8, 8), "stride of 9 is larger than the input"),
     ],
 )
 def test_what_cannot_be_built_is_refused(name: str, args: Args, shape: tuple[int, ...], reason: str) -> None:

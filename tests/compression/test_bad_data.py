@@ -99,14 +99,14 @@ def test_one_class_in_the_data_teaches_nothing(name: str, split: str, spoiled: C
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_without_labels_of_train_nothing_is_trained(name: str, spoiled: Callable[[Spoil], Context]) -> None:
-    refused(spoiled(lambda a: a.pop("y_train")), name, TRAINING[name], DataError, "holds no y_train: add the split")
+    refused(spoiled(lambda a: a.pop("y_train")), name, TRAINING[name], DataError, "has no y_train: add the split")
 
 
 def test_without_samples_to_train_on_nothing_is_trained(spoiled: Callable[[Spoil], Context]) -> None:
     def spoil(arrays: Arrays) -> None:
         del arrays["x_train"], arrays["y_train"]
 
-    refused(spoiled(spoil), "finetune", FinetuneConfig(**FAST), DataError, "holds no x_train and no y_train")
+    refused(spoiled(spoil), "finetune", FinetuneConfig(**FAST), DataError, "has no x_train and no y_train")
 
 
 def keep(split: str, count: int) -> Spoil:
@@ -165,7 +165,7 @@ def test_weights_that_are_no_numbers_are_refused_as_the_model_is_opened(tiny_fol
 @pytest.mark.parametrize("name", TRAINING)
 def test_training_that_diverges_is_one_sentence(name: str, context: Context) -> None:
     config = TRAINING[name].model_copy(update={"epochs": 30, "rate": 10.0, "weight_decay": 1e6, "alpha": 0.0})
-    refused(context, name, config, StepError, "training diverged, its loss is no number any more: lower the rate")
+    refused(context, name, config, StepError, "training diverged, the loss is not finite: lower the rate")
 
 
 def test_what_has_nothing_to_prune_is_said_to_have_nothing(context: Context) -> None:

@@ -75,7 +75,7 @@ def test_a_step_like_none_is_answered_with_all_there_are() -> None:
 )
 def test_a_typo_in_a_setting_names_the_nearest(step: str, typo: str, meant: str) -> None:
     told = refusal("export", (step, {typo: 1}))
-    assert told.endswith(f"'{step}', setting '{typo}': there is none of that name: did you mean '{meant}'?")
+    assert told.endswith(f"'{step}', setting '{typo}': there is no such setting: did you mean '{meant}'?")
 
 
 @pytest.mark.parametrize(
@@ -196,5 +196,5 @@ def test_a_missing_calib_split_is_named_where_bits_go_by_sensitivity(
     own = replace(context, source=source)
     state = OnnxState(linear_models.perceptron(tmp_path / "net.onnx"))
     assert storage_quant.run(state, StorageQuantConfig(), own).log["bits"] == [5, 5]
-    with pytest.raises(DataError, match="holds no x_calib"):
+    with pytest.raises(DataError, match="has no x_calib"):
         storage_quant.run(state, StorageQuantConfig(mean_bits=4), own)

@@ -28,8 +28,8 @@ def test_a_split_is_read_with_labels_as_int64(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"x_test": X, "y_test": Y}, "holds no x_val and no y_val: add the split"),
-        ({"x_val": X}, "holds no y_val"),
+        ({"x_test": X, "y_test": Y}, "has no x_val and no y_val: add the split"),
+        ({"x_val": X}, "has no y_val"),
         ({"x_val": X.astype(np.float32), "y_val": Y}, r"x_val is float32 .*: give uint8 \[N, 1, 2, 2\]"),
         ({"x_val": X[:, 0], "y_val": Y}, "give uint8"),
         ({"x_val": X, "y_val": Y[:3]}, "one label from 0 to 2 for each of 4 samples"),
@@ -43,21 +43,21 @@ def test_what_a_step_could_not_use_is_refused(tmp_path: Path, arrays: dict[str, 
 
 
 def test_objects_are_never_unpickled(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no npz of plain arrays"):
+    with pytest.raises(DataError, match="not an npz of plain arrays"):
         written(tmp_path, x_val=np.array([{"a": 1}], object), y_val=Y).split("val")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"\x80\x04K\x01.", b"\x93NUMPY\x01\x00"])
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data.npz").write_bytes(content)
-    with pytest.raises(DataError, match="is no npz"):
+    with pytest.raises(DataError, match="is not an npz"):
         Data(tmp_path / "data.npz", (1, 2, 2), 3).split("val")
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "data.npz").open("wb") as file:
         np.save(file, X)
-    with pytest.raises(DataError, match="is no npz"):
+    with pytest.raises(DataError, match="is not an npz"):
         Data(tmp_path / "data.npz", (1, 2, 2), 3).split("val")
 
 
@@ -73,7 +73,7 @@ def test_one_array_is_split_by_seed_without_overlap_and_always_alike(tmp_path: P
 
 
 def test_one_array_gives_nothing_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no x_train and no y_train"):
+    with pytest.raises(DataError, match="has no x_train and no y_train"):
         written(tmp_path, x=X.repeat(5, 0), y=Y.repeat(5)).split("train")
 
 
@@ -82,7 +82,7 @@ def test_labels_may_be_left_out_or_minus_one_where_they_are_not_needed(tmp_path:
     data = Data(tmp_path / "data.npz", (1, 2, 2), None, labelled=False)
     assert data.split("val").y is None and data.split("test").y is None
     assert data.split("val").first(2).y is None
-    with pytest.raises(DataError, match="holds no labels"):
+    with pytest.raises(DataError, match="this needs labels"):
         data.split("val").labels()
 
 

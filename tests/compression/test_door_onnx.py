@@ -110,7 +110,7 @@ def test_every_recipe_that_needs_no_module_builds_and_is_measured_as_ever(bars: 
 def test_the_others_say_that_they_need_the_module_or_samples_to_train_on(bars: Brought) -> None:
     for recipe in shipped_recipes().keys() - set(SERVES_BOTH):
         refused = bars.refusal(recipe)
-        module, samples = "needs the module, and this model came as ONNX", "this model came without x_train"
+        module, samples = "needs a torch module, but this model came as ONNX", "this model came without x_train"
         assert refused.reason == "not_applicable"
         assert (samples if recipe == "student-w5" else module) in refused.sentence
 
@@ -234,7 +234,7 @@ def test_other_formats_and_missing_files_are_refused(tmp_path: Path, bars: Broug
         card_for_onnx(tmp_path / "net.tflite", tmp_path / "d.npz", name=None, version=1)
     with pytest.raises(CardError, match=r"must end in \.npz"):
         card_for_onnx(bars.files["model.onnx"], tmp_path / "d.csv", name=None, version=1)
-    with pytest.raises(CardError, match="there is no file"):
+    with pytest.raises(CardError, match="does not exist: give the path"):
         card_for_onnx(tmp_path / "net.onnx", tmp_path / "d.npz", name=None, version=1)
     with pytest.raises(CardError, match=r"model\.toml, name"):
         card_for_onnx(*(bars.files[n] for n in ("model.onnx", "data.npz")), name="Not A Name", version=1)
@@ -307,4 +307,4 @@ def test_a_recipe_says_whether_it_applies() -> None:
     assert [name for name, recipe in sorted(recipes.items()) if recipe.refusal("brought") is None] == SERVES_BOTH
     assert all(recipe.refusal("torch") is None for recipe in recipes.values())
     own = recipe_from({"name": "r", "title": "t", "steps": [{"step": "finetune"}, {"step": "export"}]})
-    assert own.refusal("brought") == "not applicable: 'finetune' needs the module, and this model came as ONNX"
+    assert own.refusal("brought") == "not applicable: 'finetune' needs a torch module, but this model came as ONNX"

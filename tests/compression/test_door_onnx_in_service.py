@@ -53,7 +53,7 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
     left_out = result["not_applicable"]
     assert left_out.keys() == {"int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"}
     assert (
-        left_out["student-w5"] == "not applicable: 'distill' learns from samples, and this model came without x_train"
+        left_out["student-w5"] == "not applicable: 'distill' learns from samples, but this model came without x_train"
     )
     choice = next(client.items("/models/shufflenet@2/choices"))
     chosen = client.get(f"/variants/{choice['variant']}")

@@ -77,7 +77,7 @@ def test_the_kernel_multiplies_by_the_weights_that_are_stored(
 def test_a_network_without_linear_layers_is_an_error(name: str, context: Context, tmp_path: Path) -> None:
     path = linear_models.convolutional(tmp_path / "net.onnx")
     config = {"weight_only": WeightOnlyConfig(), "dynamic_int8": DynamicInt8Config()}[name]
-    with pytest.raises(NothingChanged, match=f"{name} changed nothing: the graph holds no linear"):
+    with pytest.raises(NothingChanged, match=f"{name} changed nothing: the graph has no linear"):
         ran(name, path, config, context)
 
 
@@ -122,7 +122,7 @@ def test_a_network_of_layers_that_have_no_8_bit_kernel_is_an_error(context: Cont
     head.CopyFrom(onnx.numpy_helper.from_array(np.zeros((1, linear_models.HIDDEN), np.float32), "head"))
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = linear_models.HIDDEN
     path = saved(model, tmp_path / "gru.onnx")
-    with pytest.raises(NothingChanged, match="no 8-bit kernel for what is there \\(1 GRU"):
+    with pytest.raises(NothingChanged, match="no 8-bit kernel for its layers \\(1 GRU"):
         ran("dynamic_int8", path, DynamicInt8Config(), context)
 
 

@@ -47,10 +47,10 @@ def test_a_recipe_of_ones_own_is_read_as_a_shipped_one_is(file: Path) -> None:
         ("pointwise = 5", "pointwise = 9", "mine.toml, line 15 (step 3, 'storage_quant'): 'storage_quant', setting"),
         ("title", "titel", "mine.toml, line 3: there is no 'titel' in a recipe: did you mean title?"),
         ("[steps.config]", "[steps.konfig]", "line 12 (step 3, 'storage_quant'): there is no 'konfig' in a step"),
-        ('step = "export"', "", "mine.toml, line 9 (step 2): it names no step"),
+        ('step = "export"', "", "mine.toml, line 9 (step 2): the name of the step is missing"),
         ('"export"', '"static_int8"', "mine.toml, line 9 (step 2, 'static_int8'): 'static_int8' takes an ONNX file"),
         ('name = "mine"', 'name = "Mine!"', "name"),
-        ('name = "mine"', "name = mine", "mine.toml is no TOML: Invalid value (at line 2"),
+        ('name = "mine"', "name = mine", "mine.toml is not valid TOML: Invalid value (at line 2"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line_and_the_nearest_name(
@@ -72,7 +72,7 @@ def test_steps_in_one_line_each_are_found_too(file: Path) -> None:
     ("given", "said"),
     [
         ("w9", "no recipe 'w9': did you mean w8"),
-        ("nothing-near", "no recipe 'nothing-near': there are "),
+        ("nothing-near", "no recipe 'nothing-near': use one of fp32, "),
         ("not-there.toml", "not-there.toml cannot be read"),
     ],
 )
@@ -84,5 +84,5 @@ def test_what_is_neither_a_shipped_recipe_nor_a_file_is_refused(given: str, said
 def test_a_file_that_is_no_text_or_far_too_large_is_refused(tmp_path: Path) -> None:
     for name, content in (("binary.toml", b"\xff\xfe\x00"), ("large.toml", b"#" * 2_000_000)):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(RecipeError, match=r"is no text|is a small TOML file"):
+        with pytest.raises(RecipeError, match=r"is not a text file|is a small TOML file"):
             find_recipe(str(tmp_path / name))

@@ -26,7 +26,7 @@ def found() -> Found:
     """A search that measured one recipe, was beaten by another, and could not build a third."""
     best = Point(RECIPES["w8"], "x86-vnni", FIGURES, built=outcome())
     beaten = Point(RECIPES["fp32"], "x86-vnni", FIGURES.model_copy(update={"encoding_bytes": 1900}), "beaten by w8")
-    failed = Point(RECIPES["int8"], "x86-vnni", rejected="the data file holds no x_calib")
+    failed = Point(RECIPES["int8"], "x86-vnni", rejected="the data file has no x_calib")
     return Found(
         ask=Ask({}, (SearchTarget("x86-vnni"),), 60.0, wanted=Bounds(encoding_bytes=100)),
         fronts={"x86-vnni": [best]},
@@ -57,7 +57,7 @@ def test_a_figure_of_a_point_is_the_one_that_was_measured(found: Found) -> None:
 def test_a_point_that_was_not_measured_shows_its_reason_and_no_empty_figures(found: Found) -> None:
     said = json.loads(report(found).model_dump_json())
     classes = {point["recipe"]: point["classes"]["x86-vnni"] for point in said["points"]}
-    assert classes["int8"] == {"rejected": "the data file holds no x_calib"}
+    assert classes["int8"] == {"rejected": "the data file has no x_calib"}
     assert classes["w8"]["rejected"] is None and classes["w8"]["energy_mj"] is None
 
 

@@ -234,7 +234,7 @@ def test_packed_integers_are_those_of_the_grid(exported: StepResult, context: Co
 def test_storing_twice_is_an_error(exported: StepResult, context: Context, tmp_path: Path) -> None:
     state = onnx_state(storage_quant.run(exported.state, StorageQuantConfig(), context))
     kept = OnnxState(Path(shutil.copyfile(state.path, tmp_path / "once.onnx")))
-    with pytest.raises(NothingChanged, match="found no fp32 weight to store"):
+    with pytest.raises(NothingChanged, match="found no fp32 weights to store"):
         storage_quant.run(kept, StorageQuantConfig(), context)
 
 

@@ -197,7 +197,7 @@ def test_a_teacher_that_came_as_onnx_teaches_nobody_without_samples_to_train_on(
     recipe = recipe_from({"name": "r", "title": "t", "steps": [{"step": "distill"}, {"step": "export"}]})
     assert recipe.refusal("brought", train=True) is None
     assert recipe.refusal("brought") == (
-        "not applicable: 'distill' learns from samples, and this model came without x_train"
+        "not applicable: 'distill' learns from samples, but this model came without x_train"
     )
 
 

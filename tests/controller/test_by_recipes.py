@@ -40,7 +40,7 @@ def test_a_build_that_has_not_begun_waits(tmp_path: Path) -> None:
 
 
 def test_a_build_that_was_refused_or_lost_its_worker_is_shown_as_not_built(build: RunningBuild) -> None:
-    build.future.set_result(WorkRefused("bad_data", "the data file holds no x_val: add the split"))
+    build.future.set_result(WorkRefused("bad_data", "the data file has no x_val: add the split"))
     assert progress_of([build], 1.0)[1].text == "not built"
     lost = RunningBuild(build.need, build.progress_path, Future())
     lost.future.set_exception(WorkerLostError("its worker process ended with code 3"))

@@ -1,7 +1,7 @@
-"""What an ONNX file of somebody else's making must be before anything is made of it.
+"""What an ONNX file that a user brings must be before anything is made of it.
 
-It is data, and nobody vouches for it: no file beside it is opened, no operator but the standard ones is taken, and
-what a device could not run is refused here, in one line.
+It is untrusted data: no file beside it is opened, only standard operators are accepted, and what a device could not run
+is refused here, in one line.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ TYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8
 
 @dataclass(frozen=True)
 class Graph:
-    """What a checked file takes and gives; a dimension is None where any size will do."""
+    """What a checked file takes and gives; a dimension is None if any size will do."""
 
     input_name: str
     input_type: str
@@ -46,20 +46,20 @@ def load_brought(path: Path) -> onnx.ModelProto:
         GraphError: it is too large, or no ONNX file.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
-        raise GraphError(f"the ONNX file has {size:,} bytes: at most {MAX_BYTES:,} are taken")
+        raise GraphError(f"the ONNX file has {size:,} bytes: at most {MAX_BYTES:,} are accepted")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except Exception:  # protobuf's own type
-        raise GraphError("the file is no ONNX file: export the model as ONNX") from None
+        raise GraphError("this is not an ONNX file: export the model as ONNX") from None
     if not model.graph.node:
-        raise GraphError("the file is no ONNX file, or an empty one: it holds no graph")
+        raise GraphError("this is not an ONNX file, or an empty one: export the model as ONNX")
     for holder in (model.graph, *model.functions):
         _is_whole(tensors(holder) if isinstance(holder, onnx.GraphProto) else _constants(holder))
     if model.functions:
         try:
             model = inliner.inline_local_functions(model)
         except Exception as error:  # a binding's own types
-            raise GraphError(f"its functions cannot be put in place ({_first_line(error)}): export without") from None
+            raise GraphError(f"its local functions cannot be inlined ({_first_line(error)}): export without") from None
     return model
 
 
@@ -80,7 +80,7 @@ def check_graph(path: Path) -> Graph:
     weights = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
     given = [value for value in graph.input if value.name not in weights]
     if len(given) != 1:
-        raise GraphError(f"the model takes {len(given)} inputs ({_names(given)}): only one input is served")
+        raise GraphError(f"the model takes {len(given)} inputs ({_names(given)}): only one is supported")
     name, kind, (batch, *sample) = given[0].name, *_typed(given[0])
     if batch not in (None, 1):
         raise GraphError(f"the input '{name}' takes {batch} samples at once: export it with batch 1, or any batch")
@@ -104,7 +104,7 @@ def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
     try:
         answer = GraphSession(path).run(np.zeros((samples, *shape), np.float32))
     except Exception as error:  # a binding's own types
-        raise GraphError(f"onnxruntime doesn't run the file ({_first_line(error)}): export it again") from None
+        raise GraphError(f"onnxruntime cannot run the file ({_first_line(error)}): export it again") from None
     if answer.ndim != 2 or len(answer) != samples or answer.shape[1] < 2:
         raise GraphError(
             f"the model answers {list(answer.shape)} to {samples} sample{'s' * (samples > 1)}: "
@@ -116,7 +116,7 @@ def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
 def _runs_nothing_foreign(model: onnx.ModelProto) -> None:
     found = list(nodes(model.graph))
     if len(found) > MAX_NODES:
-        raise GraphError(f"the graph holds {len(found):,} nodes: at most {MAX_NODES:,} are taken")
+        raise GraphError(f"the graph holds {len(found):,} nodes: at most {MAX_NODES:,} are accepted")
     foreign = Counter(f"{node.domain}.{node.op_type}" for node in found if node.domain not in STANDARD)
     if foreign:
         shown = ", ".join(sorted(foreign)[:3])
@@ -158,11 +158,11 @@ def _typed(value: onnx.ValueInfoProto) -> tuple[str, list[int | None]]:
     kind = value.type.tensor_type
     if kind.elem_type not in TYPES:
         name = TensorProto.DataType.Name(kind.elem_type).lower()
-        raise GraphError(f"the input '{value.name}' is {name}: only float32 and uint8 are served")
+        raise GraphError(f"the input '{value.name}' is {name}: only float32 and uint8 are supported")
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
     if not 2 <= len(dims) <= MAX_RANK:
         raise GraphError(
-            f"the input '{value.name}' has {len(dims)} dimensions: 2 to {MAX_RANK}, the batch first, are served"
+            f"the input '{value.name}' has {len(dims)} dimensions: 2 to {MAX_RANK} are supported, the batch first"
         )
     return TYPES[kind.elem_type], dims
 
@@ -175,7 +175,9 @@ def _classes(graph: onnx.GraphProto) -> int | None:
     output = graph.output[0]
     kind = output.type.tensor_type
     if kind.elem_type != TensorProto.FLOAT:
-        raise GraphError(f"the output '{output.name}' is no float32 tensor: give the classes' logits or probabilities")
+        raise GraphError(
+            f"the output '{output.name}' is not a float32 tensor: give the classes' logits or probabilities"
+        )
     if not kind.HasField("shape"):
         return None
     dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]

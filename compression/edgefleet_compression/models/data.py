@@ -20,26 +20,26 @@ Samples = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 SHARES: dict[str, tuple[float, float]] = {"calib": (0.0, 0.2), "val": (0.2, 0.6), "test": (0.6, 1.0)}
-"""Which part of the shuffled samples each split gets where the file has only `x`."""
+"""Which part of the shuffled samples each split gets if the file has only `x`."""
 SPLIT_SEED = 0
 LEAST_TO_SPLIT = 10
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples uint8 or float32 [N, *shape] with their labels int64 [N], or None where there are none."""
+    """Samples uint8 or float32 [N, *shape] with their labels int64 [N], or None without labels."""
 
     x: Samples
     y: Labels | None
 
     def first(self, count: int) -> "Split":
-        """The first `count` samples; all where 0 is asked or fewer are there."""
+        """The first `count` samples; all if `count` is 0 or there are fewer."""
         return Split(self.x[:count], None if self.y is None else self.y[:count]) if count else self
 
     def labels(self) -> Labels:
-        """The labels; raises DataError where there are none."""
+        """The labels; raises DataError if there are none."""
         if self.y is None:
-            raise DataError("the data file holds no labels, and this needs them: add y_*")
+            raise DataError("this needs labels, and the data file has none: add y_*")
         return self.y
 
 
@@ -55,13 +55,13 @@ class Data:
         scale: float = 1 / 255,
         labelled: bool = True,
     ) -> None:
-        """Read from a file, when a split is asked for.
+        """Read a split from the file when it is first asked for.
 
         Args:
             path: the npz.
             shape: the shape that each sample must have.
-            classes: labels must be below this; None where it is not known.
-            scale: what samples are multiplied by; float32 samples are taken only by 1.
+            classes: labels must be below this; None if unknown.
+            scale: what samples are multiplied by; float32 samples need 1.
             labelled: whether labels must be there.
         """
         self._path = path
@@ -82,7 +82,7 @@ class Data:
         return self._splits[name]
 
     def has(self, name: SplitName) -> bool:
-        """Whether the file holds samples for a split, unread; whether they are right is seen when they are."""
+        """Whether the file has samples for a split; they are checked only when they are read."""
         return samples_in(self._path, name) > 0
 
     def _read(self, name: SplitName) -> Split:
@@ -108,14 +108,14 @@ class Data:
 
 
 def open_data(path: Path, card: ModelCard, classes: int | None = None) -> Data:
-    """The data file of a card; only a model that came with its architecture must have labels, to train by."""
+    """The data file of a card; only a model with a built-in architecture must have labels, to train with."""
     known = len(card.labels) or classes
     labelled = card.door == "architecture"
     return Data(path, card.input.shape, known, scale=card.preprocessing.scale, labelled=labelled)
 
 
 def samples_in(path: Path, name: SplitName) -> int:
-    """How many samples a data file holds for a split, from its headers alone; 0 where there are none to be read."""
+    """How many samples a data file has for a split, by its headers alone; 0 if there are none that can be read."""
     try:
         with zipfile.ZipFile(path) as npz:
             if f"x_{name}.npy" in npz.namelist():
@@ -140,18 +140,18 @@ def first_look(path: Path) -> tuple[tuple[int, ...], str]:
 
 
 def _arrays(path: Path, name: SplitName, labelled: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Samples and labels of a split as they stand in the file, or as its share of `x` and `y`."""
+    """Samples and labels of a split, from the file's own split or as its share of `x` and `y`."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
             if name in SHARES and "x" in npz and not any(key.startswith("x_") for key in npz):
                 return _share(name, npz["x"], npz.get("y"), labelled)
             wanted = (f"x_{name}", f"y_{name}") if labelled else (f"x_{name}",)
             if missing := [key for key in wanted if key not in npz]:
-                raise DataError(f"the data file holds no {' and no '.join(missing)}: add the split")
+                raise DataError(f"the data file has no {' and no '.join(missing)}: add the split")
             return npz[f"x_{name}"], npz.get(f"y_{name}")
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"the data file is no npz of plain arrays ({error}): write it with numpy.savez_compressed"
+            f"the data file is not an npz of plain arrays ({error}): write it with numpy.savez_compressed"
         ) from None
 
 
@@ -163,7 +163,7 @@ def _share(
     if y is not None and y.shape != x.shape[:1]:
         raise DataError(f"y is {list(y.shape)}: give one label for each of the {len(x)} samples of x")
     if y is None and labelled:
-        raise DataError("the data file holds no y: add the labels")
+        raise DataError("the data file has no y: add the labels")
     # RandomState, for its stream is frozen: the same file is split alike by every version of numpy.
     order = np.random.RandomState(SPLIT_SEED).permutation(len(x))
     begin, end = (round(share * len(x)) for share in SHARES[name])

@@ -1,4 +1,4 @@
-"""A first look at a model that is brought as ONNX, in a process of its own and under limits, and a card made of it.
+"""A first look at a model brought as ONNX, in a process of its own and under limits, and a card made from it.
 
     python -m edgefleet_compression.models.inspection REQUEST
 
@@ -37,7 +37,7 @@ BYTES_PER_PROBABILITY = 10
 
 
 class Findings(BaseModel):
-    """What a file and its data are; `classes` is what the graph answered with, `samples` those of val."""
+    """What a file and its data are; `classes` is how many the graph answered with, `samples` counts those of val."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -104,7 +104,7 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
 
 
 def check_card(card: ModelCard, input_name: str, input_type: str, sample: tuple[int | None, ...], classes: int) -> None:
-    """See that a card says of an ONNX file what the file says of itself.
+    """Check that a card describes an ONNX file as it is.
 
     Raises:
         CardError: it doesn't.
@@ -149,7 +149,7 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
         if path.suffix.lower() != SAFE[part]:
             raise CardError(f"'{path.name}' must end in {SAFE[part]}: convert the file")
         if not path.is_file():
-            raise CardError(f"there is no file {path}: name one that is")
+            raise CardError(f"{path} does not exist: give the path of a file")
         refuse_pickles(path.name, path)
     found = inspect_model(onnx, data)
     if scale is None:
@@ -197,15 +197,15 @@ samples = {golden}
 
 
 def slug(stem: str) -> str:
-    """A model's name made of a file's: MobileNet V2.1 becomes mobilenet-v2-1."""
+    """A model's name from a file's: MobileNet V2.1 becomes mobilenet-v2-1."""
     found = re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:64]
     if not found:
-        raise CardError(f"no name can be made of the file name '{stem}': give one")
+        raise CardError(f"the file name '{stem}' makes no valid model name: give one")
     return found
 
 
 def _golden(found: Findings) -> int:
-    """As many golden samples as devices and the manifest take."""
+    """As many golden samples as fit the limits of devices and of the manifest."""
     sample_bytes = (1 if found.data_type == "uint8" else 4) * math.prod(found.shape)
     by_answers = EXPECTED_BYTES // (BYTES_PER_PROBABILITY * found.classes)
     return max(1, min(GOLDEN_SAMPLES, found.samples, GOLDEN_BYTES // sample_bytes, by_answers))
@@ -223,7 +223,7 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     graph = check_graph(onnx)
     shape, data_type = first_look(data)
     if not fits(shape, graph.sample):
-        raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct either")
+        raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct one of them")
     classes = answered_classes(onnx, graph, shape)
     if card is not None:
         check_card(card, graph.input_name, graph.input_type, graph.sample, classes)

@@ -27,7 +27,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Source:
-    """A model as it was registered; `digest` names its weights, architecture or graph, and preprocessing."""
+    """A registered model; `digest` names its weights, architecture or graph, and preprocessing."""
 
     card: ModelCard
     data: Data

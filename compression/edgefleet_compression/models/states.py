@@ -1,4 +1,4 @@
-"""The states that a model takes on its way through a recipe, and how they lie on disk without a pickle.
+"""The states of a model on its way through a recipe, and how they are stored without a pickle.
 
 Importing this module is cheap: torch and safetensors are imported by what needs them.
 """
@@ -28,8 +28,8 @@ GRAPH = "model.onnx"
 class TorchState:
     """A module, with what it takes to build it again: the shapes of its weights say how it was pruned.
 
-    `ranges` are those of activations, least and largest by the name of a traced node, where training found them: they
-    belong to just these weights.
+    `ranges` are those of activations (least, largest) by the name of a traced node, if training found them; they belong
+    to just these weights.
     """
 
     architecture: str
@@ -142,7 +142,7 @@ def load_state(folder: Path) -> State:
 
 
 def copied(state: TorchState) -> TorchState:
-    """The same state with a module of its own, so that a step never changes what it was given; ranges stay behind."""
+    """The same state with its own module, so that a step never changes its input; ranges are dropped."""
     from edgefleet_compression.networks.architectures import build, resize
 
     module = build(state.architecture, state.args, state.input_shape, state.classes)

@@ -119,7 +119,7 @@ def ds_cnn(
     w, s, signal = width, stride or stem_stride(input_shape), len(input_shape) == 2
     height = 1 if signal else 3
     if s > min(input_shape[1:]):
-        raise ValueError(f"a stem's stride of {s} is more than the input {list(input_shape)} has")
+        raise ValueError(f"a stem stride of {s} is larger than the input {list(input_shape)}")
     first = stem_width or w
     blocks = [(first, w, 1), (w, 2 * w, 2), *[(2 * w, 2 * w, 1)] * depth, (2 * w, 3 * w, 2), (3 * w, 3 * w, 1)]
     layers: list[nn.Module] = [SeparableBlock(*b, height=height) for b in blocks]
@@ -197,7 +197,7 @@ def resize(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
         module.load_state_dict(dict(tensors), strict=True)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise ArchitectureError(f"the weights don't fit the architecture ({first}): correct either") from None
+        raise ArchitectureError(f"the weights don't fit the architecture ({first}): correct one of them") from None
 
 
 def _resize_layer(layer: nn.Module, shape: torch.Size) -> None:

@@ -1,4 +1,4 @@
-"""Whole channels taken out of a network, with all that depends on them (Fang et al. 2023, DepGraph)."""
+"""Removes whole channels from a network, with all that depends on them (Fang et al. 2023, DepGraph)."""
 
 import warnings
 
@@ -9,22 +9,22 @@ from edgefleet_compression.errors import StepError
 
 
 class ChannelPruner:
-    """Takes the channels of least magnitude out of `module`, in one or more rounds."""
+    """Removes the channels of least magnitude from `module`, in one or more rounds."""
 
     def __init__(
         self, module: nn.Module, input_shape: tuple[int, ...], ratio: float, round_to: int, rounds: int = 1
     ) -> None:
-        """Follow the network's graph; the last linear layer's outputs are the classes, and stay.
+        """Trace the network; the outputs of its last linear layer are the classes, and stay.
 
         Args:
             module: the network; pruned in place.
             input_shape: one sample.
-            ratio: the share of each layer's channels that is gone after the last round, 0 to 1.
-            round_to: what is left of a layer is a multiple of this.
+            ratio: the share of each layer's channels to remove in all, 0 to 1.
+            round_to: what is left of a layer is a multiple of it.
             rounds: how many rounds it takes, each the same number of channels.
 
         Raises:
-            StepError: the graph cannot be followed.
+            StepError: the network cannot be traced.
         """
         heads = [layer for layer in module.modules() if isinstance(layer, nn.Linear)][-1:]
         with warnings.catch_warnings():
@@ -44,11 +44,13 @@ class ChannelPruner:
                 )
             except Exception as error:  # what it raises on a graph that it cannot follow has no common root
                 reason = " ".join(str(error).split())[:200]
-                raise StepError(f"the network's channels cannot be followed ({reason}): use a recipe without") from None
+                raise StepError(
+                    f"the network's channels cannot be traced ({reason}): use a recipe that keeps its channels"
+                ) from None
         self._module = module
 
     def prune(self) -> int:
-        """Prune one round more; returns how many parameters went."""
+        """Prune one more round; returns how many parameters were removed."""
         before = parameters(self._module)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

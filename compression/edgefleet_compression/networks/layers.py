@@ -1,4 +1,4 @@
-"""The weighted layers of a torch module: their kinds, and weights put on a grid while training goes on."""
+"""The weighted layers of a torch module: their kinds, and how to train them with weights on a grid."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -90,21 +90,21 @@ class Binary(Grid):
 
 
 def put_on(module: nn.Module, grids: Mapping[str, nn.Module]) -> None:
-    """Let the named layers answer with their weights on a grid, and train what lies behind; in place."""
+    """Let the named layers compute with weights on a grid while training moves the weights behind it; in place."""
     for name, layer in weighted(module):
         if name in grids:
             parametrize.register_parametrization(layer, "weight", grids[name])
 
 
 def leave_on(module: nn.Module) -> None:
-    """Make the weights what their grids made of them; in place."""
+    """Replace weights by their values on the grid; in place."""
     for _, layer in weighted(module):
         if parametrize.is_parametrized(layer, "weight"):
             parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
 
 def pruned_weights(module: nn.Module) -> list[tuple[nn.Parameter, torch.Tensor]]:
-    """The trained weights that hold zeros, each with a mask that is 0 where it is zero; nothing is zero by chance."""
+    """Weights with zeros, each with a mask that is 0 at these: a weight is zero only if it was pruned."""
     found = []
     for name, parameter in module.named_parameters():
         # Behind a grid, the weight that is trained goes by another name.

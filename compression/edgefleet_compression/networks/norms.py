@@ -1,4 +1,4 @@
-"""The statistics of batch norms, taken again."""
+"""Batch norms: take their statistics again."""
 
 import torch
 from torch import nn
@@ -7,10 +7,10 @@ BATCH = 256
 
 
 def reestimate(module: nn.Module, x: torch.Tensor) -> int:
-    """Let every batch norm take mean and variance of `x` anew; in place, and no weight changes.
+    """Take the mean and variance of every batch norm again, from `x`; in place, without changing weights.
 
-    Each layer is told by the statistics that the layers before it just took, as in training; the mean over batches is
-    kept, no moving one.
+    Each layer sees what the layers before it give with the statistics of the same batch, as in training. Kept is the
+    mean over all batches, not a moving one.
 
     Args:
         module: the network; left in evaluation mode.

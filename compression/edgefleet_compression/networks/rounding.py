@@ -1,4 +1,4 @@
-"""A network with its activations rounded where static int8 rounds them: the same weights, seen as a traced graph."""
+"""A network whose activations are rounded where static int8 rounds them: a traced graph over the same weights."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ MOVES: tuple[Any, ...] = (
 
 
 class Watched(nn.Module):
-    """An activation in 8 bits; its range follows the batches of training, smoothed, and is frozen in time.
+    """An activation in 8 bits; its range follows the batches of training, smoothed, and is then frozen.
 
     Jacob et al. 2018, whose moving range of minimum and maximum this is.
     """

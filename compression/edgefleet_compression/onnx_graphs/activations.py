@@ -1,4 +1,4 @@
-"""What flows through an ONNX graph on samples: enough of it to choose ranges, and to see what rounding shifts."""
+"""Activations of an ONNX graph on samples: enough to choose ranges, and to see what rounding shifts."""
 
 import tempfile
 from dataclasses import dataclass

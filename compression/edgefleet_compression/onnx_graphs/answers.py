@@ -1,4 +1,4 @@
-"""How near the answers of one ONNX file are to another's, on the same samples."""
+"""How close the answers of two ONNX files are on the same samples."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ HALF = Nearness(-float("inf"), 0.5)
 
 
 def nearness(before: Logits, after: Logits) -> Nearness:
-    """How near `after` is to `before`, both float32 [N, classes]."""
+    """How close `after` is to `before`, both float32 [N, classes]."""
     exact, changed = before.astype(np.float64), after.astype(np.float64)
     noise = float(np.square(changed - exact).sum())
     signal = float(np.square(exact - exact.mean(0)).sum())
@@ -50,17 +50,17 @@ def check_runs(step: str, before: Path, after: Path, x: Logits, least: Nearness)
         before: the file that the step was given.
         after: the file that it made.
         x: float32 [N, ...], as the model takes them.
-        least: what is less near than this, in either figure, is noise.
+        least: anything less close, in either figure, is noise.
 
     Raises:
-        StepError: the new file doesn't run, or answers noise.
+        StepError: the new file doesn't run, or its answers are noise.
     """
     exact = GraphSession(before).logits(x)
     try:
         changed = GraphSession(after).logits(x)
     except Exception as error:  # a binding's own types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise StepError(f"{step}: onnxruntime doesn't run what was made ({reason}): drop the step") from None
+        raise StepError(f"{step}: onnxruntime cannot run the result ({reason}): drop the step") from None
     if bad := int((~np.isfinite(changed).all(1)).sum()):
         raise StepError(f"{step}: the answer to {bad} of {len(x)} samples is not finite: drop the step")
     near = nearness(exact, changed)

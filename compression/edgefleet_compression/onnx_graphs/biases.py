@@ -1,4 +1,4 @@
-"""Bias correction: what rounding a layer's weights adds to its answers on average, taken out of its bias.
+"""Bias correction: subtract from a layer's bias what rounding its weights adds to its outputs on average.
 
 After Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.2, with
 the mean of each input taken from samples.
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 
 
 def give_biases(model: onnx.ModelProto) -> None:
-    """Give convolutions and linear layers that have no bias one of zeros, so that there is one to correct; in place."""
+    """Give layers without a bias one of zeros, so that there is one to correct; in place."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type in WITH_BIAS and len(node.input) == 2 and node.input[1] in stored:

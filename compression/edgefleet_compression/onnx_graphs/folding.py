@@ -1,4 +1,4 @@
-"""What is left of a graph when a session has loaded it: constants folded, the layers as they run."""
+"""A graph as a session runs it: constants folded, layers fused."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def folded(model: onnx.ModelProto, target: Path) -> onnx.ModelProto:
 
 
 def runs_alike(one: onnx.ModelProto, other: onnx.ModelProto) -> bool:
-    """Whether two folded graphs hold the same layers in the same order with the very same constants."""
+    """Whether two folded graphs have the same layers in the same order with exactly the same constants."""
     return _layers(one) == _layers(other)
 
 

@@ -12,7 +12,7 @@ UNFOLDED_BYTES = 4
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Take out what no session reads and every device would download, and give values short names; in place."""
+    """Remove what no session reads, but every device would download, and shorten names; in place."""
     del model.metadata_props[:]
     del model.training_info[:]
     # Cleared, for an empty text that is set takes two bytes.
@@ -61,12 +61,12 @@ def _shorten(graph: onnx.GraphProto) -> None:
 
 
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """The graphs that a node holds, those of If, Loop and Scan."""
+    """The subgraphs of a node: of If, Loop and Scan."""
     return [graph for a in node.attribute for graph in ([a.g] if a.HasField("g") else [*a.graphs])]
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node of a graph and of the graphs within its nodes."""
+    """Every node of a graph and of its subgraphs."""
     for node in graph.node:
         yield node
         for inner in subgraphs(node):
@@ -74,7 +74,7 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every stored tensor of a graph and of the graphs within its nodes: weights and constants."""
+    """Every stored tensor of a graph and of its subgraphs: weights and constants."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -88,7 +88,7 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def parameters(graph: onnx.GraphProto) -> int:
-    """How many numbers the weights of a graph are."""
+    """How many numbers are in the weights of a graph."""
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
     return sum(int(np.prod(t.dims)) for t in graph.initializer if t.data_type in floats)
 

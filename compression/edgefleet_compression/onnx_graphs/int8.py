@@ -1,4 +1,4 @@
-"""onnxruntime's static quantization, quiet, and with ranges from a split of ours."""
+"""onnxruntime's static quantization, without its output, and with ranges from one of our splits."""
 
 import contextlib
 import io
@@ -48,7 +48,7 @@ def tail(graph: onnx.GraphProto) -> list[str]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the library's quantizers: histograms announced by prints, and advice that our exports have taken."""
+    """Silence the library's quantizers, which print histograms and advice that our exports already follow."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # onnx marks helpers as deprecated that onnxruntime 1.31 still calls.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -98,7 +98,7 @@ def quantize(
         config: how ranges are found.
         scheme: types of activations and weights.
         keep_activations: whether Relu and Clip stay where the range of their output would do the same.
-        seen: what `observe` gives of these samples, where it is there already.
+        seen: what `observe` gives for these samples, if it was run already.
     """
     with quiet(), tempfile.TemporaryDirectory(prefix="edgefleet-int8-") as folder:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static

@@ -1,4 +1,4 @@
-"""Linear layers in one form, MatMul and Add: what the library's quantizers skip in silence is Gemm."""
+"""Linear layers as MatMul and Add: the library's quantizers silently skip Gemm."""
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper

@@ -1,4 +1,4 @@
-"""Layouts of a quantized file that unfold to the very same weights: types, order, and how floats are written."""
+"""Layouts of a quantized file that unfold to exactly the same weights: types, order, and how floats are written."""
 
 import itertools
 from collections import Counter

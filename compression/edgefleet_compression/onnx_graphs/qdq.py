@@ -46,7 +46,7 @@ def in_float(quantized: onnx.ModelProto, source: onnx.ModelProto, layers: Collec
 
 
 def answers_in_float(quantized: onnx.ModelProto) -> None:
-    """Take the rounding off what the graph gives, and off what a softmax at its end takes; in place.
+    """Remove the rounding of the graph's outputs, and of what a final softmax takes; in place.
 
     Nothing computes with the answers any more, and 256 levels between the least and the greatest logit make near ones
     equal.
@@ -77,7 +77,7 @@ def _before(name: str, by_output: dict[str, onnx.NodeProto]) -> str:
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Take out nodes and tensors that no output needs any more."""
+    """Remove nodes and tensors that no output needs."""
     while True:
         used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
         idle = [node for node in graph.node if not used.intersection(node.output)]

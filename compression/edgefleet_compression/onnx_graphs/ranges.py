@@ -1,4 +1,4 @@
-"""Ranges of activations that training found, on their way from a module to the file that is quantized.
+"""Ranges of activations that training found, carried from a module to the file that is quantized.
 
 The exporter writes a node of our own where a range belongs. It is taken out again, so that the file is the float
 network, and what it said stands in the file's metadata until static int8 reads it.
@@ -32,7 +32,7 @@ def take_out(model: onnx.ModelProto) -> None:
 
 
 def ranges_of(model: onnx.ModelProto) -> Ranges:
-    """The ranges in a file's metadata, by tensor; none where no training left any."""
+    """The ranges in a file's metadata, by tensor; empty if training left none."""
     texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
     known = {name for node in model.graph.node for name in node.output} | {value.name for value in model.graph.input}
     found: Ranges = json.loads(texts[0]) if texts else {}

@@ -1,4 +1,4 @@
-"""How small integers stand in an ONNX file: packed as their range allows, and unfolded by nodes that fold at load."""
+"""Small integers in an ONNX file: packed as their range allows, unfolded by nodes that are folded at load."""
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ WIDTHS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.INT2: 2}
 def stored(
     graph: onnx.GraphProto, weight: TensorProto, integers: NDArray[np.int8], scales: Weights, axis: int
 ) -> list[onnx.NodeProto]:
-    """Put integers and scales in the place of a weight; returns the nodes that unfold them under its name.
+    """Replace a weight by integers and scales; returns the nodes that unfold them under its name.
 
     `Cast` and `Mul` are folded by onnxruntime without any option. Up to 4 bits are packed two to a byte (INT4); more
     take a byte each, whose idle levels zstd takes out again.

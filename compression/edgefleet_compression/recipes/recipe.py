@@ -30,7 +30,7 @@ def _known(spec: StepSpec) -> StepSpec:
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"]
         if first["type"] == "extra_forbidden":
-            reason = f"there is none of that name: {nearest(where, step.config.model_fields)}"
+            reason = f"there is no such setting: {nearest(where, step.config.model_fields)}"
         raise ValueError(f"'{spec.step}', setting '{where}': {reason}") from None
     return spec
 
@@ -58,7 +58,9 @@ class Recipe(BaseModel):
             given, kind, giver = kind, step.gives(kind), f"'{step.name}'"
             quantizer = giver if (given, kind) == ("onnx", "quantized") else quantizer
         if kind in ("torch", "brought"):
-            raise ValueError(f"it ends in {_named(kind)}, and a device runs ONNX: end it with 'export' or after")
+            raise ValueError(
+                f"it ends in {_named(kind)}, but devices run ONNX: end it with 'export' or a step after it"
+            )
         return self
 
     @model_validator(mode="after")
@@ -72,32 +74,32 @@ class Recipe(BaseModel):
                 trained = step.name, per_channel
             elif trained is not None and trained[1] != per_channel:
                 raise ValueError(
-                    f"'{trained[0]}' trains for per_channel = {str(trained[1]).lower()}, which '{step.name}' has not: "
-                    "give both the same"
+                    f"'{trained[0]}' trains with per_channel = {str(trained[1]).lower()}, but '{step.name}' has "
+                    f"{str(per_channel).lower()}: use the same for both"
                 )
         return self
 
     def refusal(self, source: SourceKind, train: bool | None = None) -> str | None:
-        """Why this recipe does not apply to a model that comes as `source`; None where it does.
+        """Why this recipe does not apply to a model that comes as `source`; None if it does.
 
         Args:
             source: what it comes as.
-            train: whether it brings samples to train on; None where that is not known: a module does, a file does not.
+            train: whether it brings samples to train on; None if unknown: a module does, a file does not.
         """
         kind: StateKind = source
         trains = source != "brought" if train is None else train
         for spec in self.steps:
             step = _step(spec)
             if kind not in step.consumes:
-                return f"not applicable: '{step.name}' needs the module, and this model came as ONNX"
+                return f"not applicable: '{step.name}' needs a torch module, but this model came as ONNX"
             if "train" in step.needs and not trains:
-                return f"not applicable: '{step.name}' learns from samples, and this model came without x_train"
+                return f"not applicable: '{step.name}' learns from samples, but this model came without x_train"
             kind = step.gives(kind)
         return None
 
     @property
     def needs(self) -> frozenset[Need]:
-        """All that any of the steps needs with its settings."""
+        """What the steps need, with their settings."""
         return frozenset().union(*(_step(spec).needed(registry().settings(spec)) for spec in self.steps))
 
     @property
@@ -138,7 +140,7 @@ def _named(kind: StateKind) -> str:
 
 
 def recipe_from(value: Any) -> Recipe:
-    """The recipe that a plain table holds.
+    """The recipe in a plain table.
 
     Raises:
         RecipeError: unknown step, wrong order or wrong settings, with the reason.
@@ -154,15 +156,15 @@ def recipe_from(value: Any) -> Recipe:
 
 
 def parse_recipe(text: str) -> Recipe:
-    """The recipe that a TOML text holds; raises RecipeError."""
+    """The recipe in a TOML text; raises RecipeError."""
     try:
         return recipe_from(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"a recipe is no TOML ({error}): correct it") from None
+        raise RecipeError(f"the recipe is not valid TOML ({error}): correct it") from None
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe of a file; raises RecipeError."""
+    """The recipe in a file; raises RecipeError."""
     return parse_recipe(path.read_text(encoding="utf-8"))
 
 
@@ -174,9 +176,9 @@ def shipped_recipes() -> dict[str, Recipe]:
 
 
 def build_order(recipes: Iterable[Recipe]) -> list[Recipe]:
-    """The order that keeps parallel workers busy: training first, and of those with a shared prefix one.
+    """The order that keeps parallel workers busy: recipes that train first, but only one of each shared prefix.
 
-    The others of that prefix come last: by then its steps are in the cache, and no worker waits for them.
+    The others come last: by then that prefix is in the cache, and no worker waits for it.
     """
     leaders: list[Recipe] = []
     followers: list[Recipe] = []

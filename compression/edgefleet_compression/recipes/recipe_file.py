@@ -1,4 +1,4 @@
-"""A recipe in a file of somebody's own: read, and where it is wrong, the line and the step at which it is."""
+"""A recipe in a file: read and checked; an error names the line and the step."""
 
 import difflib
 import re
@@ -22,10 +22,10 @@ _SETTING = re.compile(r"setting '([^']+)'")
 
 
 def find_recipe(given: str) -> Recipe:
-    """The recipe that is meant: a shipped one by its name, or that of a file.
+    """A shipped recipe by its name, or the recipe in a file.
 
     Raises:
-        RecipeError: no such name and no such file, or a file that is wrong; with the names or the line that are near.
+        RecipeError: there is no such name or file, or the file is wrong; with the nearest name, or the line.
     """
     shipped = shipped_recipes()
     if given in shipped:
@@ -34,21 +34,23 @@ def find_recipe(given: str) -> Recipe:
     if path.suffix == ".toml" or path.is_file():
         return read_recipe(path)
     near = difflib.get_close_matches(given, shipped, n=1, cutoff=0.5)
-    known = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}; a file's name ends in .toml"
+    known = (
+        f"did you mean {near[0]}?" if near else f"use one of {', '.join(shipped)}, or a file whose name ends in .toml"
+    )
     raise RecipeError(f"no recipe '{given}': {known}")
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe of a file.
+    """The recipe in a file.
 
     Raises:
-        RecipeError: it cannot be read, or is wrong: the line, the step, and the nearest known name.
+        RecipeError: it cannot be read, or is wrong; with the line, the step, and the nearest known name.
     """
     text = _read(path)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is no TOML: {error}") from None
+        raise RecipeError(f"{path} is not valid TOML: {error}") from None
     _check_names(path, text, table)
     steps = table.get("steps")
     if isinstance(steps, list):
@@ -70,7 +72,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise RecipeError(f"{path} cannot be read ({error.strerror}): give a recipe's TOML file") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"{path} is no text: give a recipe's TOML file") from None
+        raise RecipeError(f"{path} is not a text file: give a recipe's TOML file") from None
 
 
 def _check_names(path: Path, text: str, table: dict[str, Any]) -> None:
@@ -81,12 +83,12 @@ def _check_names(path: Path, text: str, table: dict[str, Any]) -> None:
 
 
 def _check_step(path: Path, text: str, steps: list[Any], index: int, step: Any) -> None:
-    """See one step by itself; what it is among the others is seen later."""
+    """Check one step by itself; the order of all is checked later."""
     if not isinstance(step, dict) or "step" not in step:
-        raise RecipeError(f'{path}{_at(text, steps, index)}: it names no step: write step = "NAME"')
+        raise RecipeError(f'{path}{_at(text, steps, index)}: the name of the step is missing: write step = "NAME"')
     for name in step:
         if name not in STEP_FIELDS:
-            near = f"{_near(name, STEP_FIELDS)}; settings stand in config"
+            near = f"{_near(name, STEP_FIELDS)}; settings go into config"
             raise RecipeError(f"{path}{_at(text, steps, index, name)}: there is no '{name}' in a step{near}")
     try:
         _KNOWN_STEP.validate_python(step)
@@ -98,7 +100,7 @@ def _check_step(path: Path, text: str, steps: list[Any], index: int, step: Any) 
 
 
 def _where_the_order_breaks(table: dict[str, Any], said: str) -> int | None:
-    """The step at which a recipe is refused: the first one with which the refusal is the same."""
+    """The index of the step for which a recipe is refused: the first one with which the message is the same."""
     steps = table.get("steps")
     if not isinstance(steps, list) or not said.startswith("recipe '"):
         return None
@@ -112,12 +114,12 @@ def _where_the_order_breaks(table: dict[str, Any], said: str) -> int | None:
 
 
 def _reason(error: RecipeError) -> str:
-    """What is wrong, without the recipe's name: the file's says which it is."""
+    """What is wrong, without the recipe's name: the file's name stands there already."""
     return re.sub(r"^recipe '[^']*'(?:, |: )", "", str(error))
 
 
 def _at(text: str, steps: Any, index: int, setting: str | None = None) -> str:
-    """`, line 7 (step 2, 'distill')`; the line is that of the setting where it is found."""
+    """`, line 7 (step 2, 'distill')`; the line of the setting, if it is found."""
     lines = text.splitlines()
     line = _line_of_step(lines, len(steps), index)
     if line is not None and setting is not None:
@@ -129,7 +131,7 @@ def _at(text: str, steps: Any, index: int, setting: str | None = None) -> str:
 
 
 def _line_of_step(lines: list[str], count: int, index: int) -> int | None:
-    """Where a step begins, counted from 1; None where the text does not tell."""
+    """The line on which a step begins, counted from 1; None if the text does not tell."""
     for pattern in (_TABLE, _STEP):
         found = [number for number, line in enumerate(lines, start=1) if pattern.search(line)]
         if len(found) == count:

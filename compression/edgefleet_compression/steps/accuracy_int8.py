@@ -1,4 +1,4 @@
-"""Accuracy-controlled int8: the layers that cost most stay in float, as few as the target needs."""
+"""Accuracy-controlled int8: the layers that lose most stay in float, as few as the target needs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class AccuracyInt8Config(Int8Config):
-    """Static int8 that keeps in float the layers that cost most, until the answers are near enough the file's own.
+    """Static int8 that keeps the layers that lose most in float, until the answers are close enough to the file's own.
 
-    `max_drop` is the largest loss of top-1 on val, or of agreement with the float file where there are no labels, one
-    standard error added; `most_float` the largest share of the layers that may stay in float. With `correct_biases`
-    what rounding weights shifts on average over calib is taken out of the biases.
+    `max_drop` is the largest loss of top-1 on val plus one standard error, or of agreement with the float file without
+    labels; `most_float` the largest share of layers that may stay in float. `correct_biases` subtracts from the biases
+    what rounding the weights adds on average over calib.
     """
 
     calibration: Calibration = "mse"
@@ -54,16 +54,16 @@ STEP = Step(
 
 
 def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepResult:
-    """Quantize all layers, rank them by what each alone costs, and give float back to the worst until val holds.
+    """Quantize all layers, rank them by what each alone loses, and return the worst to float until val holds.
 
-    Before that, biases take back what rounding weights shifts on average: of depthwise layers, whose inputs are all
-    positive and whose few weights do not even each other out, that is most of the loss. The ranking compares logits on
-    calib with every layer but one in float. How many layers go back is found on val: by labels where there are some,
-    else by agreement with the float file. After the idea of NNCF's quantize_with_accuracy_control, without its
-    quantizing anew for each layer.
+    Before that, biases are corrected for what rounding the weights shifts on average: in depthwise layers, whose inputs
+    are all positive and whose few weights do not even out, that is most of the loss. The ranking compares logits on
+    calib with every layer but one in float. How many layers return is found on val: by labels if there are any, else by
+    agreement with the float file. After NNCF's quantize_with_accuracy_control, but without quantizing anew for each
+    layer.
 
     Raises:
-        StepError: the instruction set has no scheme, or the target needs more layers in float than are allowed.
+        StepError: the instruction set has no scheme, or the target needs more layers in float than allowed.
         NothingChanged: nothing was found to quantize.
     """
     from edgefleet_compression.float_layers import SENSITIVITY_SAMPLES, FileLoss, by_cost, fewest

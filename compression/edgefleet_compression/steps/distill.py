@@ -61,12 +61,12 @@ STEP = Step(
 def run(state: SourceState, config: DistillConfig, context: Context) -> StepResult:
     """Train a student of a built-in architecture, of the same inputs and classes (Hinton et al. 2015).
 
-    The teacher is the source model, a module or the ONNX file that was brought: onnxruntime then answers for it.
+    The teacher is the source model: a module, or the ONNX file that was brought, run by onnxruntime.
 
     Raises:
         ArchitectureError: no such architecture, or not these arguments, or not for inputs of this shape.
         DataError: there is nothing to train on.
-        NothingChanged: the student is no smaller than the model it is to replace.
+        NothingChanged: the student is not smaller than the model that it replaces.
     """
     from edgefleet_compression import training
     from edgefleet_compression.networks.architectures import build

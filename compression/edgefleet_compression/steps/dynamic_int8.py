@@ -1,4 +1,4 @@
-"""Dynamic int8: linear and recurrent layers multiply in 8 bits, with ranges of activations taken as it runs."""
+"""Dynamic int8: linear and recurrent layers multiply in 8 bits, with ranges of activations found as they run."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ IN_FLOAT = ("GRU", "RNN", "LSTM", "MatMul", "Gemm")
 
 
 class DynamicInt8Config(StepConfig):
-    """Weights of MatMul, Gemm and recurrent layers in 8 bits; ranges of activations are taken as it runs."""
+    """Weights of MatMul, Gemm and recurrent layers in 8 bits; ranges of activations are found as it runs."""
 
     per_channel: bool = True
 
@@ -41,12 +41,12 @@ STEP = Step(
 def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepResult:
     """Quantize with onnxruntime; convolutions stay in float, where 8 bits would run slower than fp32.
 
-    Weights are u8 as activations are, a product that saturates on no processor: one file answers alike everywhere.
-    Ranges are taken over a whole batch, so that an answer may depend on what else is in it.
+    Weights are u8 as activations are, whose product saturates on no processor: one file gives the same answers
+    everywhere. A range covers a whole batch, so that an answer may depend on what else is in it.
 
     Raises:
         NothingChanged: onnxruntime found nothing to quantize.
-        StepError: what was made doesn't run, or answers noise.
+        StepError: the result doesn't run, or its answers are noise.
     """
     import onnx
 
@@ -89,7 +89,7 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
 
 
 def _misread(graph: "onnx.GraphProto") -> list[str]:
-    """LSTMs whose weights another node reads too: the library would reshape these twice."""
+    """LSTMs that share weights with another node: the library would reshape these twice."""
     for index, node in enumerate(graph.node):
         node.name = node.name or f"n{index}"
     used = Counter(name for node in graph.node for name in node.input)
@@ -98,6 +98,6 @@ def _misread(graph: "onnx.GraphProto") -> list[str]:
 
 def _why(left: Counter[str]) -> str:
     if not left:
-        return "the graph holds no linear and no recurrent layer: use static_int8"
+        return "the graph has no linear or recurrent layer: use static_int8"
     found = ", ".join(f"{count} {name}" for name, count in left.items())
-    return f"onnxruntime has no 8-bit kernel for what is there ({found}, or a weight that is not stored): drop the step"
+    return f"onnxruntime has no 8-bit kernel for its layers ({found}), or their weights are computed: drop the step"

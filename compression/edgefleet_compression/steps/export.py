@@ -1,4 +1,4 @@
-"""Export: the source becomes an ONNX file that answers as it did, with nothing in it that a device doesn't need."""
+"""Export: the source becomes an ONNX file with the same answers, and nothing that a device doesn't need."""
 
 import contextlib
 import io
@@ -54,7 +54,7 @@ STEP = Step(
 
 
 def run(state: SourceState, config: ExportConfig, context: Context) -> StepResult:
-    """Write a module as ONNX with any batch size, or clean the file that was brought; compare the answers.
+    """Write a module as ONNX for any batch size, or clean the file that was brought; compare the answers.
 
     Raises:
         StepError: they differ by more than the tolerance.
@@ -99,7 +99,7 @@ def _traced(state: TorchState, name: str, opset: int) -> "onnx.ModelProto":
             verbose=False,
         )
     if program is None:
-        raise StepError("export: torch gave no program back: report it with the versions installed")
+        raise StepError("export: torch returned no program: report this with the installed versions")
     return program.model_proto
 
 
@@ -146,7 +146,7 @@ def check_parity(state: TorchState, path: Path, context: Context, tolerance: flo
     difference = float(np.abs(GraphSession(path).logits(x) - expected).max())
     if not difference <= tolerance:
         raise StepError(
-            f"export: a logit of the file differs by {difference:.2g} from the module's, {tolerance:.2g} "
-            "is allowed: raise the tolerance if that is enough, else report it"
+            f"export: a logit of the file differs from the module's by {difference:.2g}, and {tolerance:.2g} "
+            "is allowed: raise the tolerance if that is good enough, else report it"
         )
     return difference

@@ -1,4 +1,4 @@
-"""Finetuning: a changed model learns its task again, from labels and from the source model."""
+"""Finetuning: a changed model learns its task again, from labels and the source model."""
 
 from edgefleet_compression.step import (
     MODULE,

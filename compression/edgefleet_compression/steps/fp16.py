@@ -20,7 +20,7 @@ LEAST_NUMBERS = 16
 
 
 class Fp16Config(StepConfig):
-    """Weights are stored in 16-bit floats, and unfold to fp32 as the session loads."""
+    """Weights are stored as 16-bit floats, and unfold to fp32 as the session loads."""
 
 
 STEP = Step(
@@ -36,11 +36,11 @@ STEP = Step(
 def run(state: OnnxState, config: Fp16Config, context: Context) -> StepResult:
     """Store each fp32 weight in 16 bits, with a `Cast` that onnxruntime folds; it runs in fp32 as before.
 
-    onnxruntime's CPU provider computes in fp32 whatever the file says: 16-bit arithmetic would only add casts.
+    onnxruntime's CPU provider computes in fp32 anyway: 16-bit arithmetic would only add casts.
 
     Raises:
         NothingChanged: the graph holds no fp32 weight.
-        StepError: a weight is beyond what 16 bits hold.
+        StepError: a weight does not fit in 16 bits.
     """
     import numpy as np
     import onnx
@@ -56,12 +56,12 @@ def run(state: OnnxState, config: Fp16Config, context: Context) -> StepResult:
         if weight.data_type != TensorProto.FLOAT or values.size < LEAST_NUMBERS:
             continue
         if np.abs(values).max() > np.finfo(np.float16).max:
-            raise StepError(f"fp16: a weight of {np.abs(values).max():.3g} is beyond 16 bits: use storage_quant")
+            raise StepError(f"fp16: a weight of {np.abs(values).max():.3g} does not fit in 16 bits: use storage_quant")
         graph.initializer.remove(weight)
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), f"{weight.name}_h"))
         unfold.append(helper.make_node("Cast", [f"{weight.name}_h"], [weight.name], to=TensorProto.FLOAT))
     if not unfold:
-        raise NothingChanged("fp16 found no fp32 weight: put it after export, and before any other quantization")
+        raise NothingChanged("fp16 found no fp32 weights: put it after export, and before any other quantization")
     nodes = [*unfold, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

@@ -1,4 +1,4 @@
-"""Packing: of the layouts that unfold to the very same weights, the one whose encoding is smallest."""
+"""Packing: of the layouts that unfold to exactly the same weights, the one with the smallest encoding."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     Measure = Callable[[Layout], int]
 
 MOST_BYTES = 64 * 1024
-"""Of a larger file only the order is tried: a look at one layout takes a second or two there, and saves next to none.
-"""
+"""Of a larger file only the order is tried: one layout takes a second or two there, and saves next to nothing."""
 LEAST_NUMBERS = 512
 """A smaller tensor can't win back the bytes of a node, or of a block of its own."""
 
 
 class PackConfig(StepConfig):
-    """Lay the stored integers out so that the file's encoding is smallest, by trying.
+    """Try layouts of the stored integers, and keep the one with the smallest encoding.
 
     With `two_bits` weights of three levels may take two bits, in a type of opset 25: for devices whose onnxruntime
     knows that.
@@ -55,11 +54,11 @@ STEP = Step(
 def run(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
     """Try types and order of tensors, and how floats are written, and keep what takes the fewest bytes encoded.
 
-    What runs is the same: the layers and constants that a session is left with are compared bit by bit.
+    What runs stays the same: the layers and constants that a session ends up with are compared bit by bit.
 
     Raises:
         NothingChanged: no layout is smaller than the one that was given.
-        StepError: a session would be left with something else.
+        StepError: a session would end up with something else.
     """
     import onnx
 
@@ -86,12 +85,12 @@ def run(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
         best = _by_tensor(model.graph, best, measured)
     if measured(best) >= given_bytes:
         raise NothingChanged(
-            f"pack: none of {len(sizes)} layouts takes fewer than the {given_bytes:,} bytes that the encoding of "
-            "this one has: drop the step"
+            f"pack: none of {len(sizes)} layouts encodes to fewer than the {given_bytes:,} bytes of this one: "
+            "drop the step"
         )
     packed = laid_out(model, best)
     if not runs_alike(folded(model, context.folder / "given.onnx"), folded(packed, context.folder / "folded.onnx")):
-        raise StepError("pack: a session would be left with other weights than before: drop the step")
+        raise StepError("pack: the packed file would unfold to other weights: drop the step")
     path = saved(packed, context.folder / "packed.onnx")
     log = {"layouts": len(sizes), "order": best.order, "floats": best.floats, "wide": len(best.wide)}
     log |= {"turned": len(best.turned), "two_bits": best.two_bits}

@@ -1,4 +1,4 @@
-"""Iterative pruning: a little goes, the network learns to do without, and again."""
+"""Iterative pruning: remove a little, let the network recover, and repeat."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -58,8 +58,8 @@ def run(state: TorchState, config: PruneIterativeConfig, context: Context) -> St
     cubic schedule of Zhu & Gupta 2017).
 
     Raises:
-        StepError: the network's graph cannot be followed, or training diverged.
-        NothingChanged: nothing could go at this ratio and rounding.
+        StepError: the network cannot be traced, or training diverged.
+        NothingChanged: nothing could be removed at this ratio and rounding.
     """
     from edgefleet_compression import training
 
@@ -82,7 +82,7 @@ def run(state: TorchState, config: PruneIterativeConfig, context: Context) -> St
 def _learned(
     pruned: TorchState, corpus: "Corpus", config: PruneIterativeConfig, context: Context, number: int
 ) -> dict[str, Any]:
-    """Finetune after the round of this number, in place; what that did."""
+    """Finetune after a round, in place; returns what that did."""
     from edgefleet_compression import training
 
     cut = training.score(pruned.module, context.source)

@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels go, so that the network is smaller and faster everywhere."""
+"""Structured pruning: remove whole channels, which makes the network smaller and faster everywhere."""
 
 from typing import Annotated
 
@@ -57,8 +57,8 @@ def run(state: TorchState, config: PruneStructuredConfig, context: Context) -> S
     """Remove the channels of least magnitude, group by group of coupled layers (Fang et al. 2023, DepGraph).
 
     Raises:
-        StepError: the network's graph cannot be followed.
-        NothingChanged: not one channel could go at this ratio and rounding.
+        StepError: the network cannot be traced.
+        NothingChanged: no channel could be removed at this ratio and rounding.
     """
     from edgefleet_compression.networks.channels import ChannelPruner, widths
 

@@ -1,4 +1,4 @@
-"""Unstructured pruning: single weights become zero, which costs nothing on the wire and saves no time."""
+"""Unstructured pruning: single weights become zero, which saves bytes on the wire, but no time."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -49,7 +49,7 @@ def run(state: TorchState | OnnxState, config: PruneUnstructuredConfig, context:
     `finetune` and the other training steps keep these zeros.
 
     Raises:
-        NothingChanged: no weight is there to prune, or all that would go are zero already.
+        NothingChanged: there is no weight to prune, or the smallest are zero already.
     """
     return _in_module(state, config) if isinstance(state, TorchState) else _in_file(state, config, context)
 
@@ -95,13 +95,15 @@ def _pruned(weights: "Sequence[Weights]", config: PruneUnstructuredConfig) -> "l
     import numpy as np
 
     if not weights:
-        raise NothingChanged("prune_unstructured found no fp32 weight of a convolution or linear layer: drop the step")
+        raise NothingChanged("prune_unstructured found no convolution or linear layer with fp32 weights: drop the step")
     sizes = [np.abs(w) for w in weights]
     whole = np.quantile(np.concatenate([s.ravel() for s in sizes]), config.sparsity)
     limits = [whole if config.scope == "global" else np.quantile(s, config.sparsity) for s in sizes]
     after = [np.where(s <= limit, np.float32(0), w) for w, s, limit in zip(weights, sizes, limits, strict=True)]
     if all(np.array_equal(a, b) for a, b in zip(weights, after, strict=True)):
-        raise NothingChanged(f"prune_unstructured: {config.sparsity:.0%} of the weights are zero already: ask for more")
+        raise NothingChanged(
+            f"prune_unstructured: {config.sparsity:.0%} of the weights are zero already: raise sparsity"
+        )
     return after
 
 

@@ -1,4 +1,4 @@
-"""Quantization-aware training for static int8: the network learns with the rounding that its device class will do."""
+"""Quantization-aware training for static int8: train with the rounding of the device class."""
 
 from typing import TYPE_CHECKING
 
@@ -53,9 +53,9 @@ STEP = Step(
 def run(state: TorchState, config: QatInt8Config, context: Context) -> StepResult:
     """Finetune with rounded weights and activations and a straight-through gradient (Jacob et al. 2018).
 
-    Norms are folded into the convolutions before them first, for the file's weights are the folded ones. Weights are
-    left on their grid. Ranges of activations follow the first half of the batches; `export` hands them on to
-    `static_int8`, which takes them in the place of its calibration's.
+    Norms are folded into the convolutions before them first, as in the file. Weights are left on their grid. Ranges of
+    activations follow the first half of the batches; `export` hands them on, and `static_int8` uses them instead
+    of its own.
 
     Raises:
         StepError: the instruction set has no scheme, the network cannot be traced, or training diverged.
@@ -91,7 +91,7 @@ def run(state: TorchState, config: QatInt8Config, context: Context) -> StepResul
 
 
 def _look(graph: "torch.nn.Module", points: "dict[str, Watched]", context: Context) -> None:
-    """Let every range begin with what calib shows."""
+    """Start every range with what calib shows."""
     import torch
 
     from edgefleet_compression.onnx_graphs.session import inputs

@@ -1,4 +1,4 @@
-"""Quantization-aware training of stored weights: the network learns on the grid that its weights will travel on."""
+"""Quantization-aware training of stored weights: train with weights on the grid that they will be stored on."""
 
 import copy
 from typing import TYPE_CHECKING, Annotated, Literal

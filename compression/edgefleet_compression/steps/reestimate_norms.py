@@ -1,4 +1,4 @@
-"""Norm re-estimation: after weights were cut or rounded, batch norms look at the data again."""
+"""Norm re-estimation: batch norms take their statistics again after weights were pruned or rounded."""
 
 from typing import Annotated
 
@@ -39,7 +39,7 @@ def run(state: TorchState, config: ReestimateNormsConfig, context: Context) -> S
     """Take the statistics of every batch norm again over samples of train, drawn by seed; nothing is trained.
 
     Raises:
-        DataError: train holds fewer than two samples.
+        DataError: train has fewer than two samples.
         NothingChanged: the network has no batch norm.
     """
     import numpy as np
@@ -51,7 +51,7 @@ def run(state: TorchState, config: ReestimateNormsConfig, context: Context) -> S
     source, fresh = context.source, copied(state)
     x = source.data.split("train").x
     if len(x) < 2:
-        raise DataError("train holds one sample: a norm's variance needs two or more")
+        raise DataError("train has only one sample: a norm's variance needs two or more")
     # Samples of one class may lie together: each batch must be a fair draw.
     rows = np.random.default_rng(context.seed).permutation(len(x))[: config.samples]
     before = training.score(fresh.module, source)

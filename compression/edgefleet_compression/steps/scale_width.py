@@ -45,11 +45,11 @@ STEP = Step(
 def run(state: TorchState, config: ScaleWidthConfig, context: Context) -> StepResult:
     """Keep the shape that pruning would leave, forget the weights and train anew (Liu et al. 2018).
 
-    The width multiplier of Howard et al. 2017, for any network whose channels can be followed.
+    The width multiplier of Howard et al. 2017, for any network whose channels can be traced.
 
     Raises:
-        StepError: the network's graph cannot be followed, or training diverged.
-        NothingChanged: not one channel could go at this ratio and rounding.
+        StepError: the network cannot be traced, or training diverged.
+        NothingChanged: no channel could be removed at this ratio and rounding.
     """
     from edgefleet_compression import training
     from edgefleet_compression.networks.channels import ChannelPruner, widths
@@ -68,7 +68,7 @@ def run(state: TorchState, config: ScaleWidthConfig, context: Context) -> StepRe
 
 
 def forget(module: "nn.Module", seed: int) -> None:
-    """Initialise every layer anew from `seed`, norms' statistics too; in place."""
+    """Initialise every layer again from `seed`, with the statistics of norms; in place."""
     import torch
 
     with torch.random.fork_rng():

@@ -35,8 +35,8 @@ SENSITIVITY_SAMPLES = 64
 class StorageQuantConfig(Bitwidths):
     """Store weights as small integers, one scale for each output channel, unfolded as the session loads.
 
-    With `lossless`, each layer takes the fewest bits whose grid its weights lie on already (after `qat_weights` or
-    `tune_norms`), and a layer that lies on none takes those of its kind.
+    With `lossless`, each layer takes the fewest bits whose grid its weights are on already (after `qat_weights` or
+    `tune_norms`); a layer on no grid takes those of its kind.
     """
 
     lossless: bool = False
@@ -79,8 +79,8 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
     Biases keep 8 significant bits, as the scales do: their other bytes are zeros, which cost nothing on the wire.
 
     Raises:
-        NothingChanged: the graph holds no fp32 weight of a convolution or a linear layer.
-        DataError: bits go by sensitivity, and there is no calib split.
+        NothingChanged: the graph has no convolution or linear layer with fp32 weights.
+        DataError: bits go by sensitivity, but there is no calib split.
     """
     import onnx
 
@@ -93,7 +93,7 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
     graph = model.graph
     layers = weighted_nodes(graph)
     if not layers:
-        raise NothingChanged("storage_quant found no fp32 weight to store: put it after export, and only once")
+        raise NothingChanged("storage_quant found no fp32 weights to store: put it after export, and use it only once")
     found = {layer.name: find_grid(layer.values()) for layer in layers} if config.lossless else {}
     on_grid: dict[str, Stored] = {name: grid for name, grid in found.items() if grid is not None}
     bits = _bits(model, [layer for layer in layers if layer.name not in on_grid], config, context)
@@ -123,7 +123,7 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
 def _bits(
     model: "onnx.ModelProto", layers: "Sequence[WeightedNode]", config: StorageQuantConfig, context: Context
 ) -> dict[str, int]:
-    """Bits by weight, those of its kind or by what fewer would cost there."""
+    """Bits by weight: those of its kind, or by what fewer would lose there."""
     from edgefleet_compression.bitwidths import by_kind, by_sensitivity
     from edgefleet_compression.onnx_graphs.session import inputs
     from edgefleet_compression.sensitivity import sensitivity
@@ -149,5 +149,5 @@ def _shorten_biases(graph: "onnx.GraphProto", layers: "Sequence[WeightedNode]") 
 
 
 def _told(layers: "Sequence[WeightedNode]", bits: Mapping[str, int]) -> list[int | None]:
-    """The bits of each layer in the order of the graph, None where its own grid decided."""
+    """The bits of each layer in the order of the graph; None if its own grid decided."""
     return [bits.get(layer.name) for layer in layers]

@@ -1,4 +1,4 @@
-"""Norm tuning: weights snap to the grid they will be stored on, norms and biases learn to live with it."""
+"""Norm tuning: snap weights to the grid that they will be stored on, and train norms and biases around it."""
 
 from typing import TYPE_CHECKING, Annotated
 

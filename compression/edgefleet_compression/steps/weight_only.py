@@ -1,4 +1,4 @@
-"""Weight-only quantization: weights of linear layers in 8, 4 or 2 bits by blocks, multiplied as they are stored."""
+"""Weight-only quantization: weights of linear layers in blocks of 8, 4 or 2 bits, multiplied as they are stored."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from edgefleet_compression.step import (
 )
 
 KERNEL_DB = {False: 60.0, True: 20.0}
-"""How near the kernel must be to its own weights in fp32; with activations in 8 bits (accuracy_level 4) it is less."""
+"""How close the kernel must be to its own weights in fp32; with activations in 8 bits (accuracy_level 4) less."""
 IN_8_BITS = 4
 
 
@@ -43,11 +43,11 @@ STEP = Step(
 def run(state: OnnxState, config: WeightOnlyConfig, context: Context) -> StepResult:
     """Quantize with onnxruntime, round to nearest, a scale for each block of a column; Gemm is rewritten before.
 
-    The kernel is held against its own weights unfolded to fp32, and the whole against the file that was given.
+    The kernel is compared with its own weights unfolded to fp32, and the whole file with the one that was given.
 
     Raises:
-        NothingChanged: the graph holds no stored weight of a linear layer.
-        StepError: the kernel doesn't run, or answers noise.
+        NothingChanged: the graph has no linear layer with a stored weight.
+        StepError: the kernel doesn't run, or its answers are noise.
     """
     import onnx
 
@@ -79,7 +79,7 @@ def run(state: OnnxState, config: WeightOnlyConfig, context: Context) -> StepRes
     kernels = [node for node in made.graph.node if node.op_type == KERNEL and node.output[0] in products]
     if not kernels:
         raise NothingChanged(
-            "weight_only changed nothing: the graph holds no linear layer with a stored fp32 weight: "
+            "weight_only changed nothing: the graph has no linear layer with a stored fp32 weight: "
             "use storage_quant, which takes convolutions too, and use either only once"
         )
     put_back(unfolded.graph, made.graph, kernels)
