@@ -129,12 +129,12 @@ def parse_card(text: str) -> ModelCard:
     """The card that a model.toml holds.
 
     Raises:
-        CardError: the text is no TOML, or says something that a card cannot say.
+        CardError: the text is not TOML, or says something that a card cannot say.
     """
     try:
         return ModelCard.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise CardError(f"{CARD_FILE} is no TOML ({error}): correct it") from None
+        raise CardError(f"{CARD_FILE} is not TOML ({error}): correct it") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -4,6 +4,7 @@ ControllerError
 ├── NotFound              no such model, variant, profile, device, segment, rollout or operation
 ├── Refused               well-formed, but not possible as things stand (a conflict)
 ├── Invalid               the request itself is wrong
+├── NotBuilt              an operation ran, and nothing could be built
 ├── StateUnusable         the state folder cannot be opened just now: a full disk, or another program
 └── StoreError            the store did not do what it was asked, and kept nothing of it
     ├── StoreUnavailable  it cannot just now; it says what to do
@@ -31,6 +32,10 @@ class Refused(ControllerError):  # noqa: N818
 
 class Invalid(ControllerError):  # noqa: N818
     """The request itself is wrong."""
+
+
+class NotBuilt(ControllerError):  # noqa: N818
+    """An operation ran, and nothing could be built."""
 
 
 class StateUnusable(ControllerError):  # noqa: N818

@@ -210,7 +210,7 @@ def test_a_step_that_changes_nothing_fails_the_build(request_for: RequestFor) ->
 
 def test_files_without_a_card_are_refused_with_what_to_do(request_for: RequestFor) -> None:
     assert refusal(request_for(quick("fp32"), files={})) == WorkRefused(
-        "bad_model", "no model.toml is given: register the model's folder again"
+        "bad_model", "model.toml is missing: register the model's folder again"
     )
 
 

@@ -154,7 +154,7 @@ def test_the_most_urgent_goes_first_and_what_the_time_is_too_short_for_says_so(g
     for rank, tail in enumerate(tails[:2]):
         runs.add(space.recipe(space.SOURCE, tail), rank)
     runs.run("nothing")
-    assert {p.rejected for p in runs.points} == {"out of time: the budget ended before it was begun"}
+    assert {p.rejected for p in runs.points} == {"out of time: the budget ended before it began"}
 
 
 def test_a_phase_begins_nothing_once_its_share_of_the_time_is_over(ground: Ground) -> None:

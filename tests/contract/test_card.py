@@ -74,7 +74,7 @@ def test_a_key_that_nothing_reads_is_refused_by_name() -> None:
 
 
 def test_text_that_is_no_toml_is_refused() -> None:
-    with pytest.raises(CardError, match="no TOML"):
+    with pytest.raises(CardError, match="not TOML"):
         parse_card("name = ")
 
 

@@ -51,7 +51,7 @@ class Press:
 
     def __init__(self, store: Store, blobs: BlobFolder, scratch: Path) -> None:
         self._store, self._blobs, self._scratch = store, blobs, scratch
-        self._publisher = Publisher(store, blobs)
+        self._publisher = Publisher(store.fleet, blobs)
         self._base = store.fleet.registry.variants("fashion", 1)[0]
         core = verify(blobs.read(self._base.manifest), self._base.manifest).core
         assert core.golden

@@ -1,4 +1,4 @@
-"""The entry point of a worker that lets two files of a variant answer the same samples."""
+"""The worker function that compares the answers of two files of a variant."""
 
 from edgefleet_compression.builds.messages import CompareRequest
 from edgefleet_compression.builds.worker_main import one_thread
@@ -6,7 +6,7 @@ from edgefleet_contract.operations import AnswerComparison
 
 
 def compare_answers(request: CompareRequest) -> AnswerComparison:
-    """What two ONNX files answer to all samples of test."""
+    """Run both files on all test samples and compare what they answer."""
     one_thread()
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""The entry points that run in a worker process: each takes one request of `messages.py`.
+"""The functions that run in a worker process; each takes one request from `messages.py`.
 
-Importing this module is cheap; torch, onnx and onnxruntime are imported by the functions, in the worker.
+Importing this module is cheap: the functions import torch, onnx and onnxruntime, in the worker.
 """
 
 import io
@@ -41,7 +41,7 @@ VARIANT = "variant.onnx"
 TRAINING_WEIGHT = 2.0
 MAX_GOLDEN_BYTES = 2**20
 MAX_EXPECTED_BYTES = 96 * 1024
-"""Recorded answers stand in the manifest, of which agents take 128 KB."""
+"""Recorded answers are part of the manifest, which may be 128 KB."""
 
 
 @refusing
@@ -85,7 +85,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
 
 @refusing
 def source_metrics(request: SourceRequest) -> Metrics:
-    """The source model's own accuracy."""
+    """Measure the source model's accuracy."""
     one_thread()
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.measuring.measure import accuracies
@@ -106,9 +106,9 @@ def source_metrics(request: SourceRequest) -> Metrics:
 
 @refusing
 def teach(request: SourceRequest) -> None:
-    """Have the source model answer all samples of train, as they are and mirrored.
+    """Cache the source model's answers to every train sample, as it is and mirrored.
 
-    Every student learns by these answers: asked for beforehand, they are in nobody's training time.
+    Every student learns from them; computed beforehand, they count towards no training time.
     """
     one_thread()
     from edgefleet_compression.cache import Cache
@@ -120,26 +120,26 @@ def teach(request: SourceRequest) -> None:
 
 
 def make_golden(request: GoldenRequest) -> bytes:
-    """The golden set of a model: an npz of `inputs` [M, *shape] and, where known, `labels` int64 [M], the first of val.
+    """Make the golden set, the first samples of val: an npz of `inputs` [M, *shape] and, if known, `labels` int64 [M].
 
     The same files give the same bytes. Imports numpy, not torch.
 
     Raises:
-        CardError: model.toml or a file it names is missing or wrong.
-        DataError: there is no val split, or a device would not take what is asked of it.
+        CardError: model.toml, or a file it names, is missing or wrong.
+        DataError: val is missing or too small, or the set is too large for a device.
     """
     import numpy as np
 
     from edgefleet_compression.models.data import open_data
 
     if CARD_FILE not in request.files:
-        raise CardError(f"no {CARD_FILE} is given: register the model's folder again")
+        raise CardError(f"{CARD_FILE} is missing: register the model's folder again")
     card = parse_card(request.files[CARD_FILE].read_text(encoding="utf-8"))
     check_files(card, request.files)
     golden = open_data(request.files[card.data.file], card).split("val")
     if len(golden.x) < card.golden.samples:
         raise DataError(
-            f"val holds {len(golden.x)} samples, golden asks for {card.golden.samples}: lower golden.samples"
+            f"val holds {len(golden.x)} samples, fewer than the {card.golden.samples} of golden.samples: lower it"
         )
     golden = golden.first(card.golden.samples)
     buffer = io.BytesIO()
@@ -149,14 +149,14 @@ def make_golden(request: GoldenRequest) -> bytes:
         np.savez_compressed(buffer, inputs=golden.x, labels=golden.y)
     if buffer.tell() > MAX_GOLDEN_BYTES:
         raise DataError(
-            f"the golden set of {len(golden.x)} samples has {buffer.tell():,} bytes, devices take at most "
+            f"the golden set of {len(golden.x)} samples takes {buffer.tell():,} bytes; devices take at most "
             f"{MAX_GOLDEN_BYTES:,}: lower golden.samples"
         )
     return buffer.getvalue()
 
 
 def weights_of(recipe: Recipe) -> list[float]:
-    """How long each step of a recipe is likely to take beside the others, measuring last; in no unit."""
+    """Expected relative duration of each step, and of measuring at the end."""
     return [*(1.0 + TRAINING_WEIGHT * getattr(registry().settings(spec), "epochs", 0) for spec in recipe.steps), 1.0]
 
 
@@ -173,7 +173,7 @@ def _parameters(reports: Sequence[StepReport]) -> int | None:
 
 
 def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> ExpectedAnswers:
-    """What the variant answers to the golden set on this host, one sample at a time as on a device."""
+    """Run the variant on the golden set here, one sample at a time as a device does."""
     import numpy as np
 
     from edgefleet_compression.measuring.host import host
@@ -188,8 +188,8 @@ def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> Expected
     recorded = probabilities.round(_digits(probabilities)).tolist()
     if (size := len(json.dumps(recorded))) > MAX_EXPECTED_BYTES:
         raise DataError(
-            f"the answers to {len(golden.x)} golden samples take {size:,} bytes of a manifest, at most "
-            f"{MAX_EXPECTED_BYTES:,} are free: lower golden.samples"
+            f"the answers to {len(golden.x)} golden samples take {size:,} bytes; a manifest has room for "
+            f"{MAX_EXPECTED_BYTES:,}: lower golden.samples"
         )
     return ExpectedAnswers(
         probabilities=tuple(tuple(row) for row in recorded),
@@ -199,6 +199,6 @@ def _expected(path: Path, source: "Source", runtime: dict[str, str]) -> Expected
 
 
 def _digits(probabilities: "NDArray[np.float64]") -> int:
-    """How many decimals keep every top-1: a thousand classes are close together."""
+    """How many decimals keep every top-1; a thousand classes lie close together."""
     top1 = probabilities.argmax(1)
     return next((d for d in range(4, 7) if (probabilities.round(d).argmax(1) == top1).all()), 7)

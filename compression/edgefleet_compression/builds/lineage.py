@@ -1,6 +1,6 @@
-"""What a variant was made of and with: enough to make it again, and to say why it came out otherwise.
+"""Records what a variant was made of and with, and compares two such records.
 
-Importing this module is cheap; what reads data and torch is imported by `record`, in the worker.
+Importing this module is cheap: `record` imports numpy and torch, in the worker.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
 DIGESTS = "splits.json"
 SPLIT_REVISION = 1
-"""Rises when the same file comes to be split, or a split to be named, in another way."""
+"""Raise it when the same file is split, or a split is digested, in another way."""
 
 
 def record(source: "Source", recipe: Recipe, seed: int, instruction_set: InstructionSet) -> Lineage:
-    """The lineage of what is built here and now; in a worker."""
+    """The lineage of a variant built here and now."""
     plugins = {plugin.name: plugin.version for plugin in recipe.plugins}
     return Lineage(
         source=source.digest,
@@ -61,7 +61,7 @@ def _threads() -> int:
 
 
 def _split_digests(source: "Source") -> dict[str, str]:
-    """The digest of every split that the data file holds, taken once for each file."""
+    """The digest of every split in the data file, computed once a file."""
     import json
 
     import numpy as np
@@ -74,7 +74,7 @@ def _split_digests(source: "Source") -> dict[str, str]:
             try:
                 found[name] = _digest(source.data.split(name))
             except DataError:
-                continue  # it is not there; a step that needs it has said so before
+                continue  # missing: a step that needs it has failed before
         (folder / DIGESTS).write_bytes(canonical_json(found))
 
     folder, _ = source.cache.get_or_put(key, fill)
@@ -83,7 +83,7 @@ def _split_digests(source: "Source") -> dict[str, str]:
 
 
 def _digest(split: "Split") -> str:
-    """The sha256 of a split's arrays, with their types and shapes."""
+    """The sha256 of a split's arrays, their types and shapes."""
     import numpy as np
 
     digest = hashlib.sha256()
@@ -95,7 +95,7 @@ def _digest(split: "Split") -> str:
 
 
 def differences(then: Lineage, now: Lineage) -> dict[str, Change]:
-    """What of libraries and host is another than it was, by name."""
+    """The libraries and properties of the host that differ, by name."""
     names = sorted(then.libraries.keys() | now.libraries.keys())
     found = {name: Change(then=then.libraries.get(name, "none"), now=now.libraries.get(name, "none")) for name in names}
     for name in Environment.model_fields:

@@ -1,7 +1,7 @@
-"""What goes to a worker and what comes back: values of our own types that pickle, and nothing that imports torch.
+"""Requests to worker processes, and what they return; every type pickles and imports without torch.
 
-Each entry point of a worker takes one request. Where its caller can go on without the outcome (one variant of many, the
-source's figures) it returns `WorkRefused` in place of it; else it raises, and the pool hands the error on.
+A function whose caller can go on without the outcome (one variant of many, the source's figures) returns `WorkRefused`
+on failure. The others raise, and the pool passes the error on.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from edgefleet_contract.variants import StepReport
 from edgefleet_profiles.device_class import InstructionSet
 
 ModelFiles = Mapping[str, Path]
-"""Where each file of a model lies, by its name in the model's folder; model.toml is one of them."""
+"""The path of each file of a model, model.toml included, by its name in the model's folder."""
 
 RefusalReason = Literal[
     "bad_model",
@@ -41,7 +41,7 @@ RefusalReason = Literal[
 
 @dataclass(frozen=True)
 class WorkRefused:
-    """Why a worker did not do what it was asked: `reason` for programs, `sentence` (what was wrong, what to do)."""
+    """Why a worker could not do its work: a `reason` for programs, and a `sentence` for people with what to do."""
 
     reason: RefusalReason
     sentence: str
@@ -49,7 +49,7 @@ class WorkRefused:
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """A question about the source model; `cache_dir` is shared by all workers."""
+    """Asks about the source model; all workers share `cache_dir`."""
 
     files: ModelFiles
     cache_dir: Path
@@ -57,17 +57,17 @@ class SourceRequest:
 
 @dataclass(frozen=True)
 class GoldenRequest:
-    """The golden set of a model is asked for."""
+    """Asks for a model's golden set."""
 
     files: ModelFiles
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One variant to build.
+    """Asks for one variant.
 
-    `work_dir` is this build's own, `cache_dir` is shared; `progress_path` is rewritten as the build goes on.
-    `reference` is the source's fp32 ONNX file, which latency is compared with.
+    `work_dir` belongs to this build, `cache_dir` is shared. `progress_path` is rewritten while the build runs.
+    `reference` is the source's fp32 ONNX file, to compare latency with.
     """
 
     files: ModelFiles
@@ -82,9 +82,9 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class ExpectedAnswers:
-    """What a variant answers to the golden set on the host that built it: [samples][classes], and each sample's top-1.
+    """A variant's answers to the golden set on the host that built it: `probabilities` is [samples][classes].
 
-    `instruction_set` is the host's.
+    `instruction_set` is that of the host.
     """
 
     probabilities: tuple[tuple[float, ...], ...]
@@ -94,10 +94,10 @@ class ExpectedAnswers:
 
 @dataclass(frozen=True)
 class BuildOutcome:
-    """A variant that was built and measured.
+    """A built and measured variant.
 
-    `runtime` are session options that a device must use, `unfolded_bytes` is the size of its weights in memory.
-    `scheme` is None where the recipe uses none.
+    `runtime` holds session options that a device must use, `unfolded_bytes` is the size of the weights in memory.
+    `scheme` is None if the recipe uses none.
     """
 
     onnx_path: Path
@@ -112,9 +112,9 @@ class BuildOutcome:
 
 @dataclass(frozen=True)
 class CompareRequest:
-    """Two ONNX files of the same inputs and classes, to be run on all samples of test.
+    """Asks how far two ONNX files, with the same inputs and classes, agree on the test samples.
 
-    `runtime` are the session options of both.
+    `runtime` holds session options for both.
     """
 
     files: ModelFiles

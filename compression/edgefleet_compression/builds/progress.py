@@ -1,4 +1,4 @@
-"""How far a build is: a small file that its worker rewrites, and that a reader always sees whole."""
+"""The progress of a build, in a small file that is replaced as a whole."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ from edgefleet_contract.operations import BuildProgress
 
 INTERVAL_S = 0.1
 FROM_CACHE = "from the cache"
-"""What is said of a step that did not run."""
+"""The text of a step that did not have to run."""
 
 
 def read_progress(path: Path) -> BuildProgress | None:
-    """What a build's file says; None while there is none that can be read."""
+    """Read a build's progress file; None if it is missing or unreadable."""
     try:
         return BuildProgress.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
@@ -20,7 +20,7 @@ def read_progress(path: Path) -> BuildProgress | None:
 
 
 class ProgressFile:
-    """The file of one build, written by its worker."""
+    """The progress file of one build, written by its worker."""
 
     def __init__(
         self, path: Path | None, recipe: str, weights: Sequence[float], now: Callable[[], float] = time.monotonic
@@ -28,10 +28,10 @@ class ProgressFile:
         """Begin.
 
         Args:
-            path: the file; None writes nothing.
+            path: of the file; None writes nothing.
             recipe: the recipe's name.
-            weights: how long each step is likely to take, in any unit; measuring is the last of them.
-            now: seconds, for the pace of writing.
+            weights: expected duration of each step, in any unit; the last one is for measuring.
+            now: a clock in seconds, which limits how often the file is written.
         """
         self._path = path
         self._recipe = recipe
@@ -41,7 +41,7 @@ class ProgressFile:
         self._cached = 0.0
 
     def at(self, index: int, step: str, share: float, text: str) -> None:
-        """Say that a share (0 to 1) of step `index` is done; a new step is written at once."""
+        """Record that a share (0 to 1) of step `index` is done; a new step is written at once."""
         now = self._now()
         if text == FROM_CACHE:
             self._cached += self._weights[index]

@@ -1,4 +1,4 @@
-"""Walk a recipe's steps, each from the cache where it was run before with the same inputs."""
+"""Runs the steps of a recipe, taking from the cache what ran before with the same inputs."""
 
 import json
 import tempfile
@@ -27,7 +27,7 @@ StepProgress = Callable[[int, str, float, str], None]
 
 @dataclass(frozen=True)
 class Workbench:
-    """What a recipe runs with: source model, scheme, seed, cache, and where steps may write."""
+    """What a recipe runs with; steps write below `work_dir`."""
 
     source: Source
     scheme: Scheme | None
@@ -37,18 +37,18 @@ class Workbench:
 
 
 def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tuple[Path, list[StepReport]]:
-    """Run every step that the cache doesn't know.
+    """Run every step that isn't cached.
 
     Args:
         recipe: what to run.
         bench: what to run it with.
-        progress: told the step's index, its name, the share done and a short text.
+        progress: called with a step's index and name, the share done (0 to 1) and a short text.
 
     Returns:
-        The ONNX file, inside the cache, and a report for each step.
+        The ONNX file, inside the cache, and a report of each step.
 
     Raises:
-        NotApplicable: it does not apply to what the source model came as.
+        NotApplicable: the recipe doesn't fit how the source model came.
     """
     if (reason := recipe.refusal(bench.source.card.source, bench.source.data.has("train"))) is not None:
         raise NotApplicable(f"recipe '{recipe.name}' is {reason}")
@@ -59,7 +59,7 @@ def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tupl
         state, report = _run_step(spec, state, bench, partial(progress, index, spec.step))
         reports.append(report)
         progress(index, spec.step, 1.0, FROM_CACHE if report.cached else "done")
-    assert isinstance(state, OnnxState)  # a recipe that ends otherwise is refused as it is read
+    assert isinstance(state, OnnxState)  # recipes that end otherwise are refused on reading
     return state.path, reports
 
 
@@ -108,10 +108,10 @@ def _run_step(
 
 
 def _ran(found: RegisteredStep, state: State | SourceState, settings: StepConfig, context: Context) -> StepResult:
-    """What a step makes; one of a plug-in is held to its declaration, and named where it fails.
+    """Run a step; a plug-in's is held to its declaration, and named when it fails.
 
     Raises:
-        CompressionError: it refused or failed.
+        CompressionError: the step refused or failed.
     """
     if found.plugin is None:
         return found.run(state, settings, context)
@@ -130,5 +130,5 @@ def _ran(found: RegisteredStep, state: State | SourceState, settings: StepConfig
         raise NothingChanged(f"{name} left the model as it was: drop the step")
     to_module = found.step.produces == "torch" or (found.step.produces is None and isinstance(state, TorchState))
     if not isinstance(result.state, TorchState if to_module else OnnxState):
-        raise StepError(f"{name} gave another kind of state than it declares: report it to those who make it")
+        raise StepError(f"{name} returned another kind of state than it declares: report it to those who make it")
     return result

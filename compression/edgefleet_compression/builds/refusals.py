@@ -1,4 +1,4 @@
-"""From an error to a typed refusal: in the worker, where it is raised, and in the caller, where a worker is lost."""
+"""Turns errors into refusals: in the worker that raises them, and in the caller that lost a worker."""
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -29,24 +29,24 @@ REASONS: tuple[tuple[type[Exception], RefusalReason], ...] = (
     (MemoryError, "out_of_memory"),
     (CancelledError, "stopped"),
 )
-"""The first that fits counts."""
+"""The first match counts."""
 
 
 def refusing(work: Callable[[Request], Outcome]) -> Callable[[Request], Outcome | WorkRefused]:
-    """Make an entry point return what it would raise as a refusal."""
+    """Make a worker function return its errors as refusals."""
 
     @wraps(work)
     def worked(request: Request) -> Outcome | WorkRefused:
         try:
             return work(request)
-        except Exception as error:  # whatever a library raises, the other builds go on
+        except Exception as error:  # libraries raise anything, and the other builds go on
             return refusal_of(error)
 
     return worked
 
 
 def settled(future: Future[Outcome]) -> Outcome | WorkRefused:
-    """What a worker gave; a worker that was lost is a refusal as well."""
+    """The outcome of a future that is done; a lost worker is a refusal too."""
     try:
         return future.result()
     except Exception as error:
@@ -54,7 +54,7 @@ def settled(future: Future[Outcome]) -> Outcome | WorkRefused:
 
 
 def refusal_of(error: Exception) -> WorkRefused:
-    """The refusal that an error stands for, in one line."""
+    """The refusal for an error, its sentence in one line."""
     reason: RefusalReason = next((reason for kind, reason in REASONS if isinstance(error, kind)), "unexpected")
     if isinstance(error, errors.CompressionError | ContractError):
         sentence = str(error)

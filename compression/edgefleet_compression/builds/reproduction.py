@@ -1,7 +1,7 @@
-"""Is a variant that was made again the same one: pure, from what was recorded and what has come out now.
+"""Decides whether a rebuilt variant is the same as the original; pure.
 
-Steps are expected to be repeatable bit by bit while all that decides them is the same. Where one is not, the first
-such step is named, with what of its libraries and its host is another than it was.
+Steps should repeat bit by bit as long as everything that decides them is the same. The first step that doesn't is
+named, with the libraries and properties of the host that changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from edgefleet_contract.operations import AnswerComparison, Change, StepChange, 
 from edgefleet_contract.variants import StepReport
 
 NEAR = 1e-3
-"""Logits that differ by less than this are the same answer, as they are where a model is exported."""
+"""Logits that differ by less count as equal, as they do on export."""
 ALWAYS = frozenset({"numpy", "onnx", "edgefleet"})
 HOST = frozenset({"processor", "instruction_set", "threads"})
 
 
 @dataclass(frozen=True)
 class BuiltFile:
-    """What a build gave: its steps as they were reported, and the digests of its file and of that file's encoding."""
+    """The result of a build: its step reports, and the digests of its file and that file's encoding."""
 
     steps: Sequence[StepReport]
     onnx: str
@@ -30,7 +30,7 @@ class BuiltFile:
 
 @dataclass(frozen=True)
 class RebuildComparison:
-    """The verdict, each step's digests, what is another than it was, and why there is a difference, if there is one."""
+    """The verdict, the digests of each step, what changed since, and the reasons for a difference."""
 
     verdict: Verdict
     steps: list[StepChange]
@@ -42,14 +42,14 @@ class RebuildComparison:
 def compare(
     recorded: Lineage, then: BuiltFile, lineage: Lineage, now: BuiltFile, answers: AnswerComparison | None
 ) -> RebuildComparison:
-    """Compare a variant with what came out as it was made again.
+    """Compare a variant with its rebuild.
 
     Args:
-        recorded: its lineage.
-        then: what was made of it when it was built.
-        lineage: that of the rebuild.
-        now: what was made of it.
-        answers: of both files; None where the former file is not there any more.
+        recorded: the lineage of the original.
+        then: what the original build gave.
+        lineage: the lineage of the rebuild.
+        now: what the rebuild gave.
+        answers: of both files; None if the original file is gone.
     """
     changed = differences(recorded, lineage)
     pairs = zip(then.steps, now.steps, strict=True)
@@ -67,12 +67,12 @@ def compare(
 
 
 def are_equal(answers: AnswerComparison) -> bool:
-    """Whether a device could not tell one file from the other."""
+    """Whether a device couldn't tell the files apart."""
     return answers.same_top1 == answers.samples and answers.largest_difference <= NEAR
 
 
 def depends_on(step: str) -> frozenset[str]:
-    """The libraries and the properties of the host that decide the bits of what a step makes."""
+    """The libraries and properties of the host that decide a step's result, bit by bit."""
     known = registry().steps.get(step)
     if known is None:
         return ALWAYS
@@ -99,7 +99,7 @@ def _first_difference(then: BuiltFile, now: BuiltFile, changed: Mapping[str, Cha
 
 
 def _because(what: str, names: "frozenset[str] | set[str]", changed: Mapping[str, Change]) -> str:
-    """A difference with what it may come from."""
+    """A difference and what may have caused it."""
     found = [f"{name} was {change.then}, and is {change.now}" for name, change in changed.items() if name in names]
     if found:
         return f"{what}, and depends on what has changed: {'; '.join(found)}"

@@ -1,4 +1,4 @@
-"""What is computed with of the reports that steps make."""
+"""The figures in a step's log that the program computes with."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,10 +6,10 @@ from edgefleet_contract.variants import StepReport
 
 
 class StepFigures(BaseModel):
-    """The part of a step's log that is computed with; None where the step has no such figure.
+    """Figures from a step's log; None if the step has no such figure.
 
-    `took_s` is the step's own time, whether it ran now or before; `losses` and `epoch_s` (seconds of one epoch) are of
-    steps that train.
+    `took_s` is how long the step ran, now or when it was cached. Steps that train have `losses`, and `epoch_s`, the
+    seconds of one epoch.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -21,5 +21,5 @@ class StepFigures(BaseModel):
 
 
 def figures_of(report: StepReport) -> StepFigures:
-    """A step's log as far as it is computed with."""
+    """Read the figures from a step's log."""
     return StepFigures.model_validate(report.log)

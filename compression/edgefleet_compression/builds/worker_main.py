@@ -1,4 +1,4 @@
-"""What a worker process does: it takes calls from a pipe, and never outlives its parent."""
+"""The main loop of a worker process, which takes calls from a pipe and never outlives its parent."""
 
 import ctypes
 import multiprocessing
@@ -17,9 +17,9 @@ from typing import Generic, TypeVar
 
 OOM_SCORE = "800"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""What glibc's mallopt calls them, in malloc.h."""
+"""Parameters of glibc's mallopt, from malloc.h."""
 KEPT_BYTES, LARGE_BYTES = 256 * 2**20, 32 * 2**20
-"""Freed memory that a worker keeps for its next allocation, and the size from which one always goes to the system."""
+"""How much freed memory a worker keeps, and the size from which an allocation always goes to the system."""
 
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ Answer = Returned[T] | Failed
 
 
 def serve(pipe: Connection) -> None:
-    """Answer the calls that come from `pipe`, functions without arguments, until it is closed."""
+    """Run each callable received from `pipe` and send its answer, until the pipe is closed."""
     warm_worker()
     keep_freed_memory()
     while True:
@@ -63,7 +63,7 @@ def _answer(call: Callable[[], T]) -> Answer[T]:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself if it survives the pipe, else what it says."""
+    """The error itself if it can be pickled, else its message."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     except Exception:
@@ -72,9 +72,9 @@ def _portable(error: Exception) -> Exception:
 
 
 def warm_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone: a spawned worker would live on for ever."""
+    """Leave Ctrl-C to the parent, and exit when the parent is gone; a spawned worker would otherwise live on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):  # where the system runs out of memory, a build goes before the service that asked for it
+    with suppress(OSError):  # out of memory, the kernel kills a build before the service that asked for it
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -88,9 +88,9 @@ def warm_worker() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Use freed memory again: a training step allocates what the last one freed, and the system zeroes every page.
+    """Keep freed memory: a training step allocates what the last one freed, and the system would zero every page.
 
-    Elsewhere than on glibc it does nothing.
+    Does nothing without glibc.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -99,7 +99,7 @@ def keep_freed_memory() -> None:
 
 
 def one_thread() -> None:
-    """Let torch compute on one thread: workers share the host's cores by being several.
+    """Limit torch to one thread: several workers share the host's cores.
 
     Without torch, models brought as files are compressed all the same, by steps that need none.
     """

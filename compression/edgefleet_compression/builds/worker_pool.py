@@ -1,11 +1,11 @@
-"""Work in worker processes under limits: what one build does to its process costs that build and no other.
+"""A pool of worker processes with limits: a build that crashes, hangs or eats memory fails alone.
 
-A standard process pool breaks as a whole when one worker dies, and cannot end one that hangs. Here each worker has a
-pipe and a thread of the parent that watches it.
+A standard process pool breaks when one worker dies, and cannot end one that hangs. Here each worker has a pipe, and a
+thread of the parent that watches it.
 
-Memory is watched, not limited by the system: RLIMIT_AS counts what torch and onnxruntime reserve and never touch
-(gigabytes), and a refused allocation there ends in an abort or in a wrong error. Every tenth of a second the resident
-memory of the worker and its children is read; what grows faster than that is for the kernel, which takes workers
+Memory is polled rather than limited by the system: RLIMIT_AS counts the gigabytes that torch and onnxruntime reserve
+and never touch, and a refused allocation ends in an abort or a misleading error. The resident memory of a worker and
+its children is read every tenth of a second; anything that grows faster is left to the kernel, which kills workers
 first (worker_main.py).
 """
 
@@ -32,37 +32,37 @@ T = TypeVar("T")
 
 WATCH_S = 0.1
 LEAVE_S = 0.5
-"""How long an idle worker may take to leave by itself, before it is ended."""
+"""How long an idle worker may take to exit before it is killed."""
 MEMORY_SHARE = 0.8
-"""Of the host's memory, for all workers together."""
+"""Share of the host's memory that all workers together may use."""
 KEEP_SHARE = 0.5
-"""A worker that still holds more of its limit than this after a build is replaced before the next one."""
+"""A worker that holds more than this share of its limit after a build is replaced before the next one."""
 HOUR_S = 3600.0
 MB = 2**20
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one build may take: seconds of wall time, and MB of resident memory with its child processes."""
+    """Limits of one call: seconds of wall time, and MB of resident memory including child processes."""
 
     seconds: float = 2 * HOUR_S
     memory_mb: float = float("inf")
 
 
 def fair_memory_mb(workers: int) -> float:
-    """The memory of one of so many workers on this host."""
+    """The memory limit of each worker, in MB, when this host runs so many."""
     return MEMORY_SHARE * float(psutil.virtual_memory().total) / MB / workers
 
 
 class WorkerPool(Executor):
-    """Spawned processes that call functions with arguments that pickle; each is started when it is first needed."""
+    """An executor whose spawned processes take calls that pickle; each process starts when first needed."""
 
     def __init__(self, count: int, limits: Limits | None = None) -> None:
         """Use up to `count` processes at a time.
 
         Args:
-            count: how many.
-            limits: of each submitted call, where it names none of its own.
+            count: processes.
+            limits: of a call submitted without limits of its own; None allows two hours and a fair share of memory.
         """
         self.count = count
         self.limits = limits or Limits(memory_mb=fair_memory_mb(count))
@@ -76,14 +76,14 @@ class WorkerPool(Executor):
         return self.submit_within(self.limits, fn, *args, **kwargs)
 
     def submit_within(self, limits: Limits, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call `fn` in a worker under limits of its own, which count from when it begins."""
+        """Call `fn` in a worker under its own limits; the time counts from when it begins."""
         return self._threads.submit(self._run, limits, partial(fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers; with `cancel_futures` at once, and what they had begun fails."""
+        """Stop the workers; with `cancel_futures` at once, so that calls in progress fail."""
         if cancel_futures:
             self._stopped = True
-            self._threads.shutdown(wait=False, cancel_futures=True)  # before a thread is free and takes the next
+            self._threads.shutdown(wait=False, cancel_futures=True)  # before a freed thread takes the next call
             for worker in list(self._alive):
                 worker.end(LEAVE_S)
         self._threads.shutdown(wait=wait)
@@ -113,7 +113,7 @@ class WorkerPool(Executor):
 
 
 class _Worker:
-    """One process and the parent's end of its pipe; used by one thread at a time."""
+    """One process, and the parent's end of its pipe; used by one thread at a time."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
@@ -121,15 +121,15 @@ class _Worker:
         self._pipe: Connection = ours
         self._process: BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True)
         self._process.start()
-        theirs.close()  # so that a worker's death is the end of the pipe
+        theirs.close()  # so that the pipe ends when the worker dies
         self.is_idle = True
         self._lost = False
 
     def ask(self, call: Callable[[], T], limits: Limits) -> T:
-        """What `call` returns or raises there.
+        """Run `call` in the process; return or raise what it does.
 
         Raises:
-            WorkerLostError: the process crashed, hung or took too much memory; it is gone then.
+            WorkerLostError: the process crashed, hung or took too much memory, and is gone.
         """
         self.is_idle = False
         try:
@@ -146,11 +146,11 @@ class _Worker:
         return answer.value
 
     def is_usable(self, limits: Limits) -> bool:
-        """Whether another call may be given to it."""
+        """Whether it can take another call."""
         return not self._lost and self._memory_mb() <= KEEP_SHARE * limits.memory_mb and self._process.is_alive()
 
     def end(self, leave_s: float) -> None:
-        """Let it leave by itself for so long if it is idle; then kill it and whatever it has started."""
+        """Give it so long to exit if it is idle, then kill it and everything it started."""
         if self.is_idle:
             self._pipe.close()
             self._process.join(leave_s)
@@ -158,7 +158,7 @@ class _Worker:
             self._kill()
 
     def _watch(self, limits: Limits) -> None:
-        """Wait for an answer, or for the end of the process; end it beyond its limits."""
+        """Wait until it answers or ends; kill it when it exceeds its limits."""
         until_s = time.monotonic() + limits.seconds
         while not self._pipe.poll(max(0.0, min(WATCH_S, until_s - time.monotonic()))):
             if time.monotonic() >= until_s:
@@ -188,7 +188,7 @@ class _Worker:
             process = psutil.Process(self._process.pid)
             family = [process, *process.children(recursive=True)]
             return sum(float(member.memory_info().rss) for member in family) / MB
-        except psutil.Error:  # gone since: the pipe will tell
+        except psutil.Error:  # it is gone: the pipe will say so
             return 0.0
 
     def _how_it_ended(self) -> str:

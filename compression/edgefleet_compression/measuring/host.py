@@ -1,4 +1,4 @@
-"""What this machine is, for `measured_on`."""
+"""Names the processor of this machine, for `measured_on`."""
 
 import platform
 from functools import cache
@@ -11,7 +11,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def read_cpuinfo(text: str) -> dict[str, str]:
-    """The first processor's fields, by lower-case name."""
+    """The fields of the first processor, by lower-case name."""
     fields: dict[str, str] = {}
     for line in text.split("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
@@ -20,7 +20,7 @@ def read_cpuinfo(text: str) -> dict[str, str]:
 
 
 class Host(NamedTuple):
-    """A processor by its name, and the class that it belongs to."""
+    """A processor's name and its class."""
 
     processor: str
     instruction_set: InstructionSet

@@ -1,4 +1,4 @@
-"""The figures of a variant: how often it is right, how fast it answers, how many bytes it takes."""
+"""Measures a variant: accuracy, latency, memory and size."""
 
 import math
 import subprocess
@@ -29,7 +29,7 @@ PROBE_TIMEOUT_S = 120
 Z_95 = 1.959964
 FIGURES = "metrics.json"
 REVISION = 1
-"""Rises when the same file comes to have other figures."""
+"""Raise it when the same file gets other figures."""
 
 
 def wilson(hits: int, samples: int) -> tuple[float, float]:
@@ -43,13 +43,13 @@ def wilson(hits: int, samples: int) -> tuple[float, float]:
 
 
 def encoded_bytes(path: Path) -> int:
-    """The bytes of a file on the wire."""
+    """The size of a file as it goes over the wire."""
     return len(compress(path.read_bytes()))
 
 
 @dataclass(frozen=True)
 class Accuracies:
-    """Shares of right answers, `test_ci` the 95 % interval; None where a split has no labels."""
+    """Shares of right answers, with the 95 % interval on test; None if a split has no labels."""
 
     test_samples: int
     val: float | None = None
@@ -59,7 +59,7 @@ class Accuracies:
 
 @dataclass(frozen=True)
 class Drop:
-    """The share that the source has right beyond the variant, and the 95 % interval of that paired difference."""
+    """How much less often the variant is right than the source, with the 95 % interval of the paired difference."""
 
     share: float
     ci: tuple[float, float]
@@ -68,13 +68,13 @@ class Drop:
 def probe(
     path: Path, shape: tuple[int, ...], runtime: Mapping[str, str], reference: Path | None = None
 ) -> ProbeFigures:
-    """Latency and memory of a file, and its latency by that of `reference`, from a process of its own.
+    """Measure a file's latency and memory, and its latency against `reference`, in a process of its own.
 
     Raises:
         MeasureError: the process failed or hung.
     """
     request = ProbeRequest(path, shape, RUNS, runtime, reference)
-    # -P: a folder named `compression` where the service was started must not shadow the standard library's.
+    # -P: a folder named `compression` in the working directory must not shadow the standard library's.
     command = [sys.executable, "-P", "-m", "edgefleet_compression.measuring.probe", request.as_json()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True)
@@ -84,12 +84,12 @@ def probe(
         raise MeasureError(f"the variant doesn't run in onnxruntime ({last}): correct the recipe") from None
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         raise MeasureError(
-            f"measuring gave no answer within {PROBE_TIMEOUT_S} s: try again on a host that is less busy"
+            f"measuring took longer than {PROBE_TIMEOUT_S} s or failed: try again on a less busy host"
         ) from None
 
 
 def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> Accuracies:
-    """The shares of right answers."""
+    """Shares of right answers on val and test."""
     val, test = data.split("val"), data.split("test")
     on_val = None if val.y is None else int((val_top1 == val.y).sum()) / len(val.y)
     if test.y is None:
@@ -99,11 +99,11 @@ def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> Accuracies:
 
 
 def drop(source_top1: Top1, top1: Top1, labels: Top1 | None) -> Drop | None:
-    """What a variant lost of the source's right answers; None where there are no labels.
+    """What a variant loses of the source's right answers; None without labels.
 
     Args:
-        source_top1: int64 [N], what the source model answers.
-        top1: int64 [N], what the variant answers.
+        source_top1: int64 [N], answers of the source model.
+        top1: int64 [N], answers of the variant.
         labels: int64 [N], or None.
     """
     if labels is None:
@@ -121,15 +121,15 @@ def measured(
     build_s: float | None,
     reference: Path | None = None,
 ) -> Metrics:
-    """All figures of an ONNX file that this host can give, taken once: what it measured before is in the cache.
+    """Take every figure of an ONNX file that this host can measure; figures it took before come from the cache.
 
     Args:
         path: the file.
         source: the model it was made from, with the splits.
-        runtime: session configuration entries that the device will use.
-        parameters: of the network in the file.
-        build_s: seconds that the build took, cached steps not included.
-        reference: the source's fp32 file, to time the variant against; None leaves `latency_ratio` unknown.
+        runtime: session options that the device will use.
+        parameters: how many the network has.
+        build_s: seconds that the build took, without cached steps.
+        reference: the source's fp32 file, to time the variant against; without it `latency_ratio` stays None.
     """
     key = digest_of(
         {

@@ -1,9 +1,9 @@
-"""Latency and memory of an ONNX file, taken in a process that holds onnxruntime and nothing else.
+"""Measures latency and memory of an ONNX file in a process that holds onnxruntime and nothing else.
 
     python -m edgefleet_compression.measuring.probe REQUEST
 
-The request is JSON, and so is the last line of the output: see probe_request.py. Measured in
-a worker, torch's threads and memory would be in the figures.
+The request and the last line of output are JSON, see probe_request.py. In a worker, torch's threads and memory would
+count.
 """
 
 import sys
@@ -19,9 +19,9 @@ from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeReq
 from edgefleet_compression.onnx_graphs.session import GraphSession
 
 WARM_UP = 30
-# A tiny network's runs all fit into one hiccup of a busy host: time on until the figure is one of calm and storm.
+# All runs of a tiny network fit into one hiccup of a busy host: run on until they average out.
 LEAST_S = 0.5
-# A large network need not run 300 times to be known: this long, and so often at least.
+# A large network need not run 300 times: this long, and at least so often.
 MOST_S = 10.0
 LEAST_RUNS = 20
 ROUNDS, LEAST_ROUNDS = 20, 5
@@ -59,10 +59,10 @@ def _probed(request: ProbeRequest) -> ProbeFigures:
 
 
 def ratio(request: ProbeRequest, reference: Path) -> float:
-    """CPU time of one inference of a file by that of `reference`: the median over interleaved rounds.
+    """CPU time of one inference divided by that of `reference`: the median over interleaved rounds.
 
-    A round's figure is the tenth percentile of the calls of each side: what a busy host does to the others is left
-    out. onnxruntime runs in the calling thread, whose CPU time is taken.
+    A round takes the tenth percentile of each side's calls, which leaves out what a busy host does to the others.
+    onnxruntime runs in the calling thread, whose CPU time counts.
     """
     sessions: list[tuple[GraphSession, list[float]]] = [
         (GraphSession(request.path, request.runtime), []),

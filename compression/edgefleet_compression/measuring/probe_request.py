@@ -1,6 +1,6 @@
-"""What the process that measures a file is asked, and what it answers: JSON, with the standard library alone.
+"""The request to the process that measures a file, and its answer, as JSON; standard library only.
 
-Whatever that process had loaded besides onnxruntime would be in its figures of memory.
+Anything else that the process loads would show in its memory figure.
 """
 
 import json
@@ -11,10 +11,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """Load and run an ONNX file.
+    """Asks to load, run and time an ONNX file.
 
-    `shape` is one input without the batch, `runs` how many inferences of batch 1 are timed at least, `runtime` session
-    configuration entries. With a `reference`, another file of that input, both are timed in turns.
+    `shape` is that of one input, without the batch; `runs` is the least number of inferences, of batch 1; `runtime`
+    holds session options. With a `reference`, a file with the same input, both are timed in turn.
     """
 
     path: Path
@@ -24,13 +24,13 @@ class ProbeRequest:
     reference: Path | None = None
 
     def as_json(self) -> str:
-        """The request as that process takes it."""
+        """The request as an argument of the process."""
         return json.dumps({**asdict(self), "path": str(self.path), "reference": self.reference and str(self.reference)})
 
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """Wall milliseconds of one inference, the growth of resident memory, and CPU time by that of the reference."""
+    """Wall time of one inference, growth of resident memory, and CPU time divided by that of the reference."""
 
     p50_ms: float
     p95_ms: float
@@ -38,12 +38,12 @@ class ProbeFigures:
     latency_ratio: float | None = None
 
     def as_json(self) -> str:
-        """The figures as that process answers with them."""
+        """The figures as the process prints them."""
         return json.dumps(asdict(self))
 
 
 def request_in(text: str) -> ProbeRequest:
-    """The request that a JSON text holds."""
+    """Read a request."""
     given = json.loads(text)
     reference = given["reference"]
     return ProbeRequest(
@@ -56,10 +56,10 @@ def request_in(text: str) -> ProbeRequest:
 
 
 def figures_in(text: str) -> ProbeFigures:
-    """The figures that a JSON text holds.
+    """Read figures.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: the text holds something else.
     """
     try:
         return ProbeFigures(**json.loads(text))

@@ -94,7 +94,7 @@ def open_source(files: Mapping[str, Path], cache: Cache) -> Source:
         GraphError: its ONNX file cannot be taken.
     """
     if CARD_FILE not in files:
-        raise CardError(f"no {CARD_FILE} is given: register the model's folder again")
+        raise CardError(f"{CARD_FILE} is missing: register the model's folder again")
     card = parse_card(files[CARD_FILE].read_text(encoding="utf-8"))
     check_files(card, files)
     state, classes = _brought(card, files) if card.door == "onnx" else _module(card, files)

@@ -1,1 +1,1 @@
-"""What a variant costs on a profile, which one it gets, and why."""
+"""Prices a variant on a profile, chooses one for it, and explains the choice."""

@@ -1,7 +1,4 @@
-"""Which variant a profile gets, with the reasons: what prices.py and verdicts.py say of each, and a preference.
-
-Pure arithmetic on figures that were measured elsewhere.
-"""
+"""Chooses a variant for a profile and gives reasons, from prices, verdicts and a preference; pure arithmetic."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,16 +10,16 @@ from edgefleet_profiles.profile import Constraints, DeviceProfile
 __all__ = ["Candidate", "Choice", "Price", "best_of", "choose", "nearest_of", "preferring_what_is_known", "price"]
 
 TIE = 0.002
-"""Shares of right answers, or of answers as the source model gives them, that are so near count as level."""
+"""Accuracies, or agreements, that differ by no more than this share count as level."""
 SHARES = {"accuracy": "", "agreement": " agreement"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate that a profile gets, None where none meets its constraints.
+    """The candidate that a profile gets; None if none meets its constraints.
 
-    `reasons` has one sentence for every candidate, by variant; `nearest` is, where none meets everything, the one
-    whose worst miss is the smallest share of what was allowed (for accuracy: of the wrong answers allowed).
+    `reasons` has one sentence for each candidate, by variant. If none meets everything, `nearest` is the one whose
+    worst miss is the smallest share of its bound (for accuracy, of the wrong answers allowed).
     """
 
     chosen: Candidate | None
@@ -38,11 +35,11 @@ def choose(
     *,
     measured_here: Collection[str] = (),
 ) -> Choice:
-    """The candidate that `profile` gets, and for every candidate why it is that one or is not.
+    """Choose a candidate for `profile`, with a reason for or against each.
 
     Args:
-        profile: where the variant shall run.
-        constraints: what it must meet there, and what to prefer among those that do.
+        profile: where the variant will run.
+        constraints: that it must meet there, with what to prefer among those that do.
         source_accuracy: the source model's share of right answers (0 to 1) on the validation split.
         candidates: the variants to choose from.
         measured_here: the variants whose latency and energy were measured on this profile's device class.
@@ -79,14 +76,14 @@ def _none_fits(verdicts: list[Verdict]) -> Choice:
 
 
 def preferring_what_is_known(constraints: Constraints, candidates: Sequence[Candidate]) -> Constraints:
-    """Without labels no accuracy is known of any candidate: then agreement with the source model stands for it."""
+    """Prefer agreement over accuracy if no candidate has an accuracy, as without labels."""
     if constraints.prefer != "accuracy" or any(c.metrics.accuracy_val is not None for c in candidates):
         return constraints
     return constraints.model_copy(update={"prefer": "agreement"})
 
 
 def best_of(verdicts: Sequence[Verdict], constraints: Constraints) -> Verdict | None:
-    """The one that is preferred among those that break nothing; None where there is none."""
+    """The preferred one among those that break nothing; None if there is none."""
     feasible = [v for v in verdicts if not v.broken]
     if not feasible:
         return None
@@ -103,13 +100,13 @@ def _tie_break(verdict: Verdict) -> tuple[float, int, str]:
 
 
 def _share(candidate: Candidate, constraints: Constraints) -> float | None:
-    """The share that the preference wants large."""
+    """The share that the preference maximizes."""
     metrics = candidate.metrics
     return metrics.accuracy_val if constraints.prefer == "accuracy" else metrics.agreement_val
 
 
 def _figure(verdict: Verdict, constraints: Constraints) -> float:
-    """The figure that the preference wants small; what was not measured comes last."""
+    """The figure that the preference minimizes; unmeasured ones come last."""
     value = {
         "delivery_bytes": verdict.candidate.delivery_bytes,
         "p95_ms": verdict.price.p95_ms,

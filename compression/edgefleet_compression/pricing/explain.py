@@ -1,8 +1,8 @@
-"""Why a profile gets the variant that it gets, and what would have to change for it to get another one.
+"""Explains why a profile gets its variant, and what would have to change for it to get another.
 
-The rule asked is the one that chooses (pricing.py): for each quantity that the choice may depend on, every value at
-which some candidate begins or ceases to meet a constraint is known, and between two such values nothing changes. So
-the choice is made once between each two, and a flip is where two of them differ. Nothing is built or measured.
+It asks the rule that chooses (choosing.py). For each quantity that the choice may depend on, the values at which a
+candidate starts or stops meeting a constraint are known, and nothing changes between two of them. So one choice is made
+in each interval, and a flip is where neighbours differ. Nothing is built or measured.
 """
 
 import math
@@ -20,14 +20,14 @@ from edgefleet_profiles.parts import THIN_LINK_KBPS, Link
 from edgefleet_profiles.profile import Constraints, DeviceProfile, Preference
 
 SAME = 1e-6
-"""Values that differ by a smaller share are one: nothing that is measured is more exact."""
+"""Values that differ by a smaller share are the same: no measurement is more exact."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a choice is made from.
+    """Everything a choice depends on.
 
-    `offered` gives the candidates for a link: what a device downloads depends a little on the link's chunks.
+    `offered` gives the candidates for a link, since what a device downloads depends a little on its chunks.
     """
 
     profile: DeviceProfile
@@ -37,11 +37,11 @@ class Situation:
     measured_here: frozenset[str] = frozenset()
 
     def asked(self) -> Constraints:
-        """The constraints, with agreement preferred where no accuracy is known."""
+        """The constraints, preferring agreement if no accuracy is known."""
         return preferring_what_is_known(self.constraints, self.offered(self.profile.link))
 
     def verdicts(self) -> list[Verdict]:
-        """What there is to say of each candidate."""
+        """The verdict on each candidate."""
         offered = self.offered(self.profile.link)
         return judge(self.profile, self.asked(), self.source_accuracy, offered, self.measured_here)
 
@@ -50,7 +50,7 @@ class Situation:
         return best_of(self.verdicts(), self.asked())
 
     def having(self, quantity: Quantity, value: float) -> "Situation":
-        """The same situation with another value of one quantity."""
+        """The situation with another value of one quantity."""
         constraints, profile = self.constraints, self.profile
         if quantity.part == "link":
             link = profile.link.model_copy(update={quantity.name: value})
@@ -62,9 +62,9 @@ class Situation:
 
 @dataclass(frozen=True)
 class Flip:
-    """Beyond `at`, and until the next flip of this quantity in this direction, `winner` is chosen; None: nothing.
+    """Beyond `at`, up to the next flip in this direction, `winner` is chosen; None means nothing is.
 
-    `now` is the quantity's value, None where it is not asked; `unit` is that of both.
+    `now` is the quantity's value, None if it is not constrained; both are in `unit`.
     """
 
     quantity: str
@@ -78,11 +78,11 @@ class Flip:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A choice, with what speaks for it and what would change it.
+    """A choice, its reasons, and what would change it.
 
-    `runner_up` is what the profile would get without the winner; where nothing else meets everything, the one that
-    misses least. `rejected` are all that break a constraint; `reasons` has a sentence for every candidate.
-    `preferences` says what each other preference would choose.
+    `runner_up` is what the profile would get without the winner; if nothing else meets everything, what misses least.
+    `rejected` are those that break a constraint; `reasons` has a sentence for each candidate. `preferences` maps each
+    other preference to what it would choose.
     """
 
     situation: Situation
@@ -95,11 +95,7 @@ class Explanation:
 
 
 def explain(situation: Situation) -> Explanation:
-    """Say who wins, who comes second, what rejected the others, and what would flip that.
-
-    Args:
-        situation: what the choice is made from.
-    """
+    """Say which candidate wins, which comes second, why the others are rejected, and what would flip the choice."""
     asked, verdicts, winner = situation.asked(), situation.verdicts(), situation.winner()
     rest = [v for v in verdicts if winner is None or v.candidate != winner.candidate]
     choice = choose(
@@ -121,10 +117,10 @@ def explain(situation: Situation) -> Explanation:
 
 
 def flips(situation: Situation, quantity: Quantity) -> Iterator[Flip]:
-    """Every change of the choice as one quantity rises from its value, and as it falls, the nearest first.
+    """Every change of the choice as one quantity rises, then as it falls, the nearest first.
 
     Args:
-        situation: what the choice is made from; all else in it stays.
+        situation: what the choice depends on; everything else in it stays.
         quantity: what changes.
     """
     now = quantity.value(situation.profile.link, situation.constraints)
@@ -149,7 +145,7 @@ def flips(situation: Situation, quantity: Quantity) -> Iterator[Flip]:
 
 
 def _edges(situation: Situation, quantity: Quantity) -> list[float]:
-    """Every value at which some candidate begins or ceases to meet a constraint, in order, near twins once."""
+    """The values at which a candidate starts or stops meeting a constraint, in order; near duplicates once."""
     link = situation.profile.link
     thin, thick = (link.model_copy(update={"down_kbps": kbps}) for kbps in (THIN_LINK_KBPS / 2, THIN_LINK_KBPS))
     found = [float(THIN_LINK_KBPS)] if quantity.name == "down_kbps" else []

@@ -1,6 +1,6 @@
-"""What a variant costs on a profile: seconds, money and joules of a delivery; time and energy of an inference.
+"""Prices a variant on a profile: time, money and energy of a delivery, time and energy of an inference.
 
-Pure arithmetic on figures that were measured elsewhere and on those of the catalogue.
+Pure arithmetic on measured figures and the catalogue's.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BYTES_PER_MB = 1_000_000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A measured variant; `delivery_bytes` is everything that a device downloads for it."""
+    """A measured variant; `delivery_bytes` is everything a device downloads for it."""
 
     variant: str
     recipe: str
@@ -32,9 +32,9 @@ class Candidate:
 class Price:
     """What a candidate costs on one profile.
 
-    One delivery: seconds, US dollars for its data, joules of the device's radio or port; `usd_per_month` and
-    `mb_per_month` are those of all deliveries of a month. One inference: the 95th percentile in milliseconds and the
-    energy in millijoules, None where nothing was measured that they could follow from.
+    `transfer_*` is one delivery: seconds, US dollars for its data, joules of the device's radio or port.
+    `usd_per_month` and `mb_per_month` cover all deliveries of a month. `p95_ms` and `inference_mj` are of one
+    inference, None if nothing they could follow from was measured.
     """
 
     transfer_s: float
@@ -51,13 +51,13 @@ class Price:
 def price(
     candidate: Candidate, profile: DeviceProfile, *, measured_here: bool = False, transfers_per_month: float = 1.0
 ) -> Price:
-    """What `candidate` costs on `profile`.
+    """Price `candidate` on `profile`.
 
     Args:
-        candidate: the variant with its figures; its latency is in milliseconds on the machine that measured it.
-        profile: gives the link's prices and the hardware's latency factor and watts, from the catalogue.
-        measured_here: its latency was measured on this profile's device class; else it is predicted, by the factor.
-        transfers_per_month: deliveries a month, of this size each.
+        candidate: its latency is in milliseconds on the host that measured it.
+        profile: with the catalogue's link prices, latency factor and watts.
+        measured_here: whether its latency was measured on this device class; if not, the factor predicts it.
+        transfers_per_month: deliveries a month, each of this size.
     """
     link, metrics = profile.link, candidate.metrics
     usd = candidate.megabytes * link.usd_per_mb
@@ -82,11 +82,11 @@ def price(
 def modelled_mj(hardware: Hardware, inference_ms: float) -> float:
     """The energy of one inference on one thread, modelled from the catalogue's watts, in millijoules.
 
-    What one of the cores draws above idle, for as long as the inference takes: (active - idle) / cores x time. What
-    the board draws anyway is not counted.
+    (active - idle) / cores x time: what one core draws above idle while the inference runs. What the board draws
+    anyway doesn't count.
 
     Args:
-        hardware: its watts when idle and with every core busy.
-        inference_ms: what a usual inference takes there.
+        hardware: its watts when idle, and with every core busy.
+        inference_ms: the duration of a typical inference there.
     """
     return (hardware.active_w - hardware.idle_w) / hardware.cores * inference_ms

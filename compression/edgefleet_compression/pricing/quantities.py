@@ -1,6 +1,6 @@
-"""The quantities that a choice may depend on: of the link, and of what is asked of a variant there.
+"""The quantities that a choice may depend on: properties of the link, and constraints.
 
-Each knows the value at which a candidate begins or ceases to meet the constraint that the quantity is part of.
+Each knows the value at which a candidate starts or stops meeting the constraint that the quantity belongs to.
 """
 
 import math
@@ -15,7 +15,7 @@ from edgefleet_profiles.profile import Constraints, DeviceProfile
 
 @dataclass(frozen=True)
 class Case:
-    """One candidate on one profile, with its price there and whether it was measured there."""
+    """A candidate on a profile, its price there, and whether it was measured there."""
 
     profile: DeviceProfile
     constraints: Constraints
@@ -30,10 +30,10 @@ Edge = Callable[[Case], float | None]
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a link or of constraints.
+    """A number of a link or of the constraints.
 
-    `unit` follows the value in a sentence; shown values are multiplied by `scale`. `off` is what the value None is as
-    good as (no limit); None where there is no such value, so that a quantity that is not set is passed over.
+    `unit` follows the value in a sentence; values are shown multiplied by `scale`. `off` is the value that None stands
+    for, such as no limit; a quantity without one is skipped while it is not set.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Quantity:
     digits: int = 3
 
     def value(self, link: Link, constraints: Constraints) -> float | None:
-        """What it is now; None where it is not set."""
+        """Its value now; None if not set."""
         found: float | None = getattr(link if self.part == "link" else constraints, self.name)
         return found
 
@@ -59,7 +59,7 @@ class Quantity:
         candidate: Candidate,
         measured_here: bool,
     ) -> float | None:
-        """Where `candidate` begins or ceases to meet what this is part of; None where that does not depend on it."""
+        """The value at which `candidate` starts or stops meeting the constraint; None if there is none."""
         cost = price(
             candidate, profile, measured_here=measured_here, transfers_per_month=constraints.transfers_per_month
         )
@@ -67,7 +67,7 @@ class Quantity:
         return None if found is None or math.isnan(found) else found
 
     def shown(self, value: float, *, up: bool) -> str:
-        """A value with its unit in a few digits, rounded `up` or down, so that what is said of beyond it is true."""
+        """A value with its unit in a few digits, rounded `up` or down so that statements about beyond it hold."""
         scaled = value * self.scale
         unit = self.unit
         if unit.startswith("kbit/s") and scaled >= 1000:
@@ -113,7 +113,7 @@ def _joule_per_mb(case: Case) -> float | None:
 
 
 def _transfers(case: Case) -> float | None:
-    """How many a month the budget and the plan's data allow, whichever ends first."""
+    """How many a month the budget and the plan's data allow, whichever is less."""
     budget, cap = case.constraints.usd_per_month, case.profile.link.monthly_cap_mb
     most = [_ratio(limit, one) for limit, one in ((budget, case.price.transfer_usd), (cap, case.candidate.megabytes))]
     return min((m for m in most if m is not None), default=None)

@@ -1,7 +1,7 @@
-"""Which constraints a candidate breaks on a profile, and by how much: the first half of a choice.
+"""Finds the constraints that a candidate breaks on a profile, and by how much: the first half of a choice.
 
-A latency that was measured on another class of device is a prediction here, and so is a modelled energy: they may
-order candidates, and they never reject one.
+A latency measured on another device class is a prediction here, and so is a modelled energy: they may order
+candidates, but never reject one.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from edgefleet_compression.pricing.prices import Candidate, Price, price
 from edgefleet_profiles.profile import Constraints, DeviceProfile
 
-# Differences of two decimal fractions miss the fraction they stand for by less than this.
+# Subtracting decimal fractions is off by less than this.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A constraint that a candidate breaks, in one sentence; `miss` is the share by which it does."""
+    """A constraint that a candidate breaks, in one sentence; `miss` is by what share."""
 
     constraint: str
     sentence: str
@@ -25,7 +25,7 @@ class Broken:
 
 @dataclass
 class Verdict:
-    """A candidate with its price, the constraints that it breaks, and what could not be judged."""
+    """A candidate, its price, the constraints it breaks, and notes on what could not be judged."""
 
     candidate: Candidate
     price: Price
@@ -33,17 +33,17 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
     def breaks(self, constraint: str, sentence: str, miss: float) -> None:
-        """Note that it breaks a constraint."""
+        """Record a broken constraint."""
         self.broken.append(Broken(constraint, sentence, miss))
 
     @property
     def worst_miss(self) -> float:
-        """The largest share by which it misses anything."""
+        """The largest share by which it misses a constraint."""
         return max((b.miss for b in self.broken), default=0.0)
 
     @property
     def why_not(self) -> str:
-        """All that it breaks; empty where it meets everything."""
+        """Everything it breaks; empty if it meets everything."""
         return "; ".join(b.sentence for b in self.broken)
 
 
@@ -54,11 +54,11 @@ def judge(
     candidates: Sequence[Candidate],
     measured_here: Collection[str] = (),
 ) -> list[Verdict]:
-    """A verdict on each candidate.
+    """Judge each candidate.
 
     Args:
-        profile: where the variant shall run.
-        constraints: what it must meet there.
+        profile: where the variant will run.
+        constraints: that it must meet there.
         source_accuracy: the source model's share of right answers (0 to 1) on the validation split.
         candidates: the variants.
         measured_here: those whose latency and energy were measured on this profile's device class.
@@ -87,7 +87,7 @@ def _judge_accuracy(verdict: Verdict, constraints: Constraints, source_accuracy:
         verdict.breaks(asked, "accuracy not measured, and a least accuracy is asked", float("inf"))
         return
     if least is not None and accuracy < least - ROUNDING:
-        # Misses of accuracy count in wrong answers, as those of other figures count in what is too much.
+        # Misses of accuracy count in wrong answers, like the excess of other figures.
         miss = (1 - accuracy) / max(1 - least, 0.001) - 1
         verdict.breaks("min_accuracy", f"{percent(accuracy)} right, at least {percent(least)} asked", miss)
     if drop is None:
@@ -131,7 +131,7 @@ def _judge_delivery(verdict: Verdict, constraints: Constraints, profile: DeviceP
 def _judge_running(verdict: Verdict, constraints: Constraints, measured_here: bool) -> None:
     cost = verdict.price
     doubt = {"modelled": "modelled", "measured": "", "measured elsewhere": "from elsewhere", None: ""}
-    # Memory barely depends on the processor; time and energy do, so they count only from this very class.
+    # Memory barely depends on the processor; time and energy do, so only figures of this class count.
     for constraint, what, unit, value, most, unsure in (
         ("p95_ms", "p95", "ms", cost.p95_ms, constraints.p95_ms, "" if measured_here else "predicted"),
         ("ram_mb", "memory", "MB", verdict.candidate.metrics.peak_rss_mb, constraints.ram_mb, ""),
@@ -153,10 +153,10 @@ def _judge_running(verdict: Verdict, constraints: Constraints, measured_here: bo
 
 
 def small(value: float) -> str:
-    """A figure with one decimal, or with three digits where it is below one."""
+    """A figure with one decimal, or three digits below one."""
     return f"{value:.1f}" if value >= 1 else f"{value:.3g}"
 
 
 def percent(share: float) -> str:
-    """A share as per cent with one decimal, or two where the second says something."""
+    """A share in per cent with one decimal, or two if the second is not zero."""
     return f"{share * 100:.2f}".removesuffix("0") + " %"

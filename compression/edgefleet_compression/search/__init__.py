@@ -1,4 +1,4 @@
-"""The search for variants: recipes proposed round by round, built by workers, kept where nothing beats them.
+"""The search for variants: propose recipes in rounds, build them in workers, keep what nothing else beats.
 
-Nothing here imports torch: recipes go out to worker processes, and figures come back as plain values.
+Nothing here imports torch: worker processes build and measure.
 """

@@ -1,4 +1,4 @@
-"""What a variant must meet, judged on val with a margin; where nothing does, what comes nearest and what it breaks."""
+"""Bounds on a variant, judged on val with a margin; if none meets them, the nearest ones and what they break."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ NOT_MEASURED = math.inf
 
 @dataclass(frozen=True)
 class Bounds:
-    """Upper bounds, None where nothing is asked.
+    """Upper bounds; None means no bound.
 
-    `max_drop` is a share of right answers below the source model (of agreement with it where there are no labels),
-    `latency_ratio` that of the source's fp32 file; bytes are those of the encoding, megabytes those of memory.
+    `max_drop` is the share of right answers lost against the source model (of agreement with it, without labels).
+    `latency_ratio` is against the source's fp32 file.
     """
 
     max_drop: float | None = None
@@ -31,7 +31,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Miss:
-    """A constraint that a point breaks: by which share of what was allowed, and in words."""
+    """A bound that a point breaks: by what share of the bound, and in words."""
 
     constraint: str
     share: float
@@ -40,7 +40,7 @@ class Miss:
 
 @dataclass(frozen=True)
 class BoundsVerdict:
-    """The points of one class that meet everything; else the nearest ones, each with what it breaks, worst first."""
+    """The points of one class that meet every bound; if none does, the nearest with what each breaks, worst first."""
 
     feasible: list[Point]
     nearest: list[tuple[Point, list[Miss]]]
@@ -57,7 +57,7 @@ class BoundsVerdict:
 
 
 def cautious_drop(metrics: Metrics) -> float | None:
-    """What is lost on val, plus one standard error of that paired difference; None where it was not measured."""
+    """The drop on val plus one standard error of the paired difference; None if not measured."""
     if metrics.drop_val is None or metrics.drop_val_ci is None:
         return None if metrics.agreement_val is None else 1 - metrics.agreement_val
     low, high = metrics.drop_val_ci
@@ -65,7 +65,7 @@ def cautious_drop(metrics: Metrics) -> float | None:
 
 
 def misses(metrics: Metrics, wanted: Bounds) -> list[Miss]:
-    """What a point breaks, the worst first; [] where it meets everything."""
+    """The bounds that a point breaks, worst first."""
     drop = cautious_drop(metrics)
     lost = "lost on val with a standard error" if metrics.drop_val is not None else "answered otherwise than the source"
     checks: tuple[tuple[str, float | None, float | None, Callable[[float], str], str], ...] = (
@@ -87,10 +87,7 @@ def misses(metrics: Metrics, wanted: Bounds) -> list[Miss]:
 
 
 def judge(points: Sequence[Point], wanted: Bounds) -> BoundsVerdict:
-    """Which measured points of one class meet `wanted`, and which come nearest where none does.
-
-    The nearest is the one whose worst miss is the smallest share of what was allowed.
-    """
+    """Judge the measured points of one class; the nearest is the one whose worst miss is the smallest share."""
     measured = [(p, misses(p.metrics, wanted)) for p in points if p.metrics is not None]
     feasible = [p for p, broken in measured if not broken]
     if feasible:

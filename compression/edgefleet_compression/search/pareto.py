@@ -1,4 +1,4 @@
-"""The Pareto front: what no other point beats in everything."""
+"""The Pareto front: points that no other point dominates."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,17 +15,17 @@ OBJECTIVES: dict[str, Cost] = {
     "memory": lambda m: m.peak_rss_mb,
     "energy": lambda m: m.mj_per_inference,
 }
-"""What a front weighs, each as a cost that is to be small; None where it was not measured."""
+"""The objectives of a front as costs to minimize; None if not measured."""
 
 NOISE: Mapping[str, float] = {"latency": 0.10, "memory": 0.05, "energy": 0.10}
-"""Shares of a figure within which two measurements say the same."""
+"""Two measurements within this share of each other count as equal."""
 
 
 def costs(point: Point) -> dict[str, float]:
-    """The objectives of a point that were measured; agreement stands in where there is no accuracy.
+    """The measured objectives of a point; agreement stands in for accuracy where that is unknown.
 
-    A file made for another instruction set than this host's has no latency here: what it takes on this host says
-    nothing of the processors that it was made for.
+    A file made for another instruction set than this host's has no latency: its time here says nothing about the
+    processors it was made for.
     """
     metrics = point.metrics
     if metrics is None:
@@ -40,7 +40,7 @@ def costs(point: Point) -> dict[str, float]:
 
 
 def dominates(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    """Whether `one` is no worse in anything, and better in something beyond the noise; never on other figures."""
+    """Whether `one` is no worse in any objective and better in one, beyond noise; never if their objectives differ."""
     if one.keys() != other.keys():
         return False
     no_worse = all(one[k] <= other[k] * (1 + NOISE.get(k, 0.0)) for k in one)
@@ -48,14 +48,14 @@ def dominates(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The measured points of one class that no other dominates, best accuracy first; rejected ones stay out."""
+    """The measured points of one class that no other dominates, best accuracy first; without rejected ones."""
     measured = [(p, costs(p)) for p in points if p.metrics is not None and p.rejected is None]
     kept = [(p, c) for p, c in measured if not any(dominates(other, c) for q, other in measured if q is not p)]
     return [p for p, _ in sorted(kept, key=lambda pair: (*pair[1].values(), pair[0].recipe.name))]
 
 
 def beaten_by(point: Point, points: Sequence[Point]) -> Point | None:
-    """A point of the front that dominates `point`, for the reason of its rejection; None where none does."""
+    """A point that dominates `point`, to name when rejecting it; None if none does."""
     if point.metrics is None:
         return None
     mine = costs(point)
@@ -63,9 +63,9 @@ def beaten_by(point: Point, points: Sequence[Point]) -> Point | None:
 
 
 def smallest(points: Sequence[Point]) -> list[Point]:
-    """Of the measured points of one class those that no other beats in both answers and bytes; rejected ones stay out.
+    """The measured points of one class that no other beats in both answers and bytes; without rejected ones.
 
-    Nothing that was timed counts, nor in which order they came: the same builds give the same.
+    Neither timings nor the order of arrival count, so the same builds give the same points.
     """
     known = [
         ((-p.quality, p.metrics.encoding_bytes), p)

@@ -1,4 +1,4 @@
-"""The front of each class as a picture: accuracy over bytes, colour by latency; for a worker, since matplotlib is slow.
+"""Draws the front of each class: accuracy over bytes, coloured by latency. For a worker: matplotlib is slow.
 
 python -m edgefleet_compression.search.plots search.json FOLDER
 """
@@ -21,14 +21,14 @@ LABELLED = 12
 
 @dataclass(frozen=True)
 class PlotRequest:
-    """The front of each class is to be drawn into `folder`, made where it is missing."""
+    """Asks for a picture of each front in `folder`, which is created if missing."""
 
     report: SearchReport
     folder: Path
 
 
 def draw(request: PlotRequest) -> dict[InstructionSet, Path]:
-    """Draw the front of each class as `front-CLASS.svg`; the path of each, by class."""
+    """Write `front-CLASS.svg` for each class; return their paths."""
     request.folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in request.report.fronts:
@@ -38,7 +38,7 @@ def draw(request: PlotRequest) -> dict[InstructionSet, Path]:
 
 
 def picture(report: SearchReport, name: InstructionSet) -> bytes:
-    """The front of one class as SVG; the same report gives the same bytes."""
+    """Draw the front of one class as SVG; the same report gives the same bytes."""
     import io
 
     import matplotlib as mpl

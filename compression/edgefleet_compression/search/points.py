@@ -1,4 +1,4 @@
-"""One measured recipe on one device class, or the reason why there is no figure."""
+"""A recipe tried on a device class: its figures, or the reason for having none."""
 
 from dataclasses import dataclass, field
 
@@ -12,11 +12,10 @@ from edgefleet_profiles.device_class import InstructionSet
 
 @dataclass(frozen=True)
 class Point:
-    """A recipe that was tried for a device class.
+    """A recipe tried for a device class, `instruction_set`.
 
-    `instruction_set` is the class it was built for. `rejected` says why it is out, in one sentence: it could not be
-    built, it was stopped early, or it was dominated; `metrics` may be there all the same. `built` is what the worker
-    returned, for whoever publishes the file; `seconds` is how long that took.
+    `rejected` is one sentence: it could not be built, was stopped early, or is dominated; `metrics` may be known all
+    the same. `built` is what the worker returned, for publishing; `seconds` is how long that took.
     """
 
     recipe: Recipe
@@ -28,17 +27,17 @@ class Point:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells this point from every other of a search."""
+        """Identifies the point within a search."""
         return self.recipe.digest, self.instruction_set
 
     @property
     def steps(self) -> tuple[StepReport, ...]:
-        """What each step did; nothing where it was not built."""
+        """What each step did; empty if it was not built."""
         return self.built.steps if self.built else ()
 
     @property
     def quality(self) -> float | None:
-        """The share of val that is right, or answered as the source does where there are no labels."""
+        """The share of val answered right, or without labels, as the source does."""
         if self.metrics is None:
             return None
         known = self.metrics.accuracy_val
@@ -46,7 +45,7 @@ class Point:
 
     @property
     def order(self) -> str:
-        """The techniques in the order they were applied, as in `distill > qat > quantize`."""
+        """The techniques in the order applied, as in `distill > qat > quantize`."""
         return order_of(self.recipe)
 
 

@@ -1,4 +1,4 @@
-"""Cheap looks at ways to store a network, in a worker: a few samples in place of a split, and nothing is timed."""
+"""Quick trials of ways to store a network, in a worker: on a few samples, and without timing."""
 
 import hashlib
 import shutil
@@ -27,13 +27,13 @@ TRIALS = "trials.json"
 REVISION = 1
 SAMPLES = 64
 LEAST_AGREEMENT = 0.9
-"""Of the proxy's samples; a setting that answers fewer of them as the network did is out."""
+"""A setting must answer this share of the samples as the network in fp32 does."""
 PROMISING = 4
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A setting that was looked at; `encoding_bytes` of the file, SQNR and agreement with the network in fp32."""
+    """A setting that was tried: bytes of the encoding, SQNR and agreement against the network in fp32."""
 
     setting: dict[str, float]
     encoding_bytes: int
@@ -42,16 +42,13 @@ class Trial:
 
     @property
     def scores(self) -> Scores:
-        """What is to be small."""
+        """What to minimize."""
         return float(self.encoding_bytes), -self.sqnr_db
 
 
 @dataclass(frozen=True)
 class QuickLookRequest:
-    """Ways to store the network that a recipe, ending in `export`, makes; the rest as of a build.
-
-    `most_trials` and `most_s` bound how many are tried.
-    """
+    """Asks to try ways of storing a network, that of a recipe ending in `export`, within `most_trials` and `most_s`."""
 
     files: ModelFiles
     recipe: Recipe
@@ -63,7 +60,7 @@ class QuickLookRequest:
 
 
 class QuickLook(BaseModel):
-    """What was tried of the `size` settings that there are; kept in the cache as JSON."""
+    """The trials, out of `size` settings; cached as JSON."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,7 +69,7 @@ class QuickLook(BaseModel):
 
 
 def steps_of(setting: Setting) -> tuple[StepSpec, ...]:
-    """The steps that a setting stands for."""
+    """The steps for a setting."""
     sparsity, mean_bits = setting.get("sparsity", 0.0), setting.get("mean_bits", 0.0)
     bits: dict[str, int | float] = {k: int(v) for k, v in setting.items() if k not in ("sparsity", "mean_bits")}
     if mean_bits:
@@ -84,21 +81,21 @@ def steps_of(setting: Setting) -> tuple[StepSpec, ...]:
 
 
 def key_of(setting: Setting) -> tuple[str, ...]:
-    """What tells one setting's steps from another's: with bits by sensitivity, those by kind say nothing."""
+    """Identifies the steps of a setting; with bits by sensitivity, those by kind don't count."""
     return tuple(spec.model_dump_json() for spec in steps_of(effective(setting)))
 
 
 def effective(setting: Setting) -> dict[str, float]:
-    """The setting without what has no effect."""
+    """The setting without knobs that have no effect."""
     if setting.get("mean_bits"):
         return {name: value for name, value in setting.items() if name in ("mean_bits", "sparsity")}
     return dict(setting)
 
 
 def promising(trials: Sequence[Trial], most: int = PROMISING) -> tuple[list[Trial], dict[int, str]]:
-    """The trials worth measuring, and by index the reason against each of the others.
+    """The trials worth measuring, and the reason against each other one, by index.
 
-    Worth it is what agrees well and what no other beats in both bytes and SQNR; of many, a spread from the smallest on.
+    A trial is worth it if it agrees well and no other beats it in both bytes and SQNR; of many, a spread by size.
     """
     reasons: dict[int, str] = {}
     front: list[int] = []
@@ -124,7 +121,7 @@ def _beats(one: Trial, other: Trial) -> bool:
 
 @refusing
 def look(request: QuickLookRequest) -> QuickLook:
-    """Look at ways to store the network that a recipe ends in."""
+    """Try ways to store the network of a recipe."""
     from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.builds.worker_main import one_thread
     from edgefleet_compression.cache import Cache, library_versions
@@ -152,7 +149,7 @@ def look(request: QuickLookRequest) -> QuickLook:
         found = QuickLook(trials=_trials(menu, network, request), size=menu.size)
         (folder / TRIALS).write_text(found.model_dump_json(), encoding="utf-8")
 
-    folder, _ = cache.get_or_put(key, fill)  # how far a look came in its time is kept, so that the next finds the same
+    folder, _ = cache.get_or_put(key, fill)  # cached however far it got, so that the next look finds the same
     shutil.rmtree(request.work_dir, ignore_errors=True)
     return QuickLook.model_validate_json((folder / TRIALS).read_bytes())
 
@@ -174,7 +171,7 @@ def _trials(menu: SettingsMenu, network: "_Network", request: QuickLookRequest) 
 
 
 class _Network:
-    """The network in fp32, and what it answers to the proxy's samples."""
+    """The network in fp32, and its answers to the samples."""
 
     def __init__(self, plain: Path, bench: "Workbench") -> None:
         from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
@@ -191,7 +188,7 @@ class _Network:
         return set(log["layers"])
 
     def trial(self, setting: dict[str, float]) -> Trial:
-        """Store the network so, and see what that does to its answers."""
+        """Store the network with a setting, and compare its answers."""
         from edgefleet_compression.measuring.measure import encoded_bytes
         from edgefleet_compression.onnx_graphs.answers import nearness
         from edgefleet_compression.onnx_graphs.session import GraphSession

@@ -1,4 +1,4 @@
-"""What a search found, as the API shows it; a recipe stands once, with what each class says of it."""
+"""The report of a search as the API shows it; each recipe once, with the figures of each class."""
 
 from edgefleet_compression.search.bounds import BoundsVerdict
 from edgefleet_compression.search.points import Point
@@ -13,7 +13,7 @@ Targets = dict[InstructionSet, SearchTarget]
 
 
 def report(found: Found) -> SearchReport:
-    """All of a search: what was asked, the front of each class, the table of orders, and every recipe."""
+    """Report a search: its settings, the front of each class, the table of orders, and every recipe."""
     targets = {target.instruction_set: target for target in found.ask.targets}
     return SearchReport(
         budget_s=found.ask.budget_s,
@@ -61,7 +61,7 @@ def _tried(found: Found, targets: Targets) -> list[TriedRecipe]:
 
 
 def _figures(point: Point, target: SearchTarget) -> Figures:
-    """What is known of a point: why it is out, and its figures where it was measured."""
+    """Why a point is out, and its figures if it was measured."""
     m = point.metrics
     if m is None:
         return Figures(rejected=point.rejected)

@@ -1,8 +1,8 @@
-"""How a search spends its time: pure; from a budget and from what scouts have shown, the networks to train.
+"""Plans how a search spends its budget: which networks to train, and for how long; pure.
 
-Scouts train for a moment and say which networks are worth the whole; those that are not are rejected for that. What
-is planned follows from the budget and from what the scouts took as they ran, never from the clock: the same command
-plans the same again, and finds all of it in the cache.
+Scouts, networks trained for a moment, show which ones are worth training in full. The plan follows from the budget and
+the time that scouts took when they ran, never from the clock: the same command makes the same plan again, and finds
+everything in the cache.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,27 @@ from edgefleet_compression.search_roles import Tail, Trunk
 
 SCOUT_EPOCHS, SCOUT_SAMPLES = 2, 16384
 SCOUT_SHARE, WHOLE_SHARE, LOW_SHARE = 0.10, 0.50, 0.30
-"""Shares of the budget: to look, to train whole networks, to train low bits. The rest is for what needs no training."""
+"""Shares of the budget: for scouts, for full training, for low bits. The rest is for what needs no training."""
 ENOUGH_EPOCHS = 24
-"""Fewer for each are better spent on fewer networks."""
+"""With fewer epochs for each, train fewer networks."""
 MOST_EPOCHS, LEAST_EPOCHS = 60, 2
 MOST_LOW, LEAST_LOW = 12, 2
 MOST_REPEATS = 16
-"""How often a small train split is gone through at most where a large one is once: what counts is how much is seen."""
+"""The most passes over a small train split that stand for one over a large one: what counts is the samples seen."""
 MOST_TRUNKS = 3
 MOST_TRAININGS = 20
 PROMISE, SLACK = 1.2, 0.005
-"""A network whose scout errs more than so many times as often as the best of its family, and half a point, is not worth
-the whole: where hardly anything is wrong, half a point is what few ask for and small splits cannot tell."""
+"""A scout may err this many times as often as the best of its family, plus half a point; a network beyond that is not
+worth full training. Where errors are rare, half a point matters to few, and small splits cannot show it."""
 BUILD_S = 8.0
-"""What a build takes beside training: data, export, figures."""
+"""Seconds of a build besides training: data, export, figures."""
 ROUNDED_COST = 1.5
-"""How much longer an epoch with rounded weights takes."""
+"""An epoch with rounded weights takes this many times as long."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """What a search has to spend: workers, and seconds of wall time in all."""
+    """What a search may spend: workers, and seconds of wall time."""
 
     workers: int
     budget_s: float
@@ -44,14 +44,14 @@ class Means:
 
 @dataclass(frozen=True)
 class Planned:
-    """A network to train whole, with the low bits that are trained on top of it."""
+    """A network to train in full, and the low bits to train it to afterwards."""
 
     trunk: Trunk
     low_bits: tuple[Tail, ...]
 
 
 def scouts(networks: Sequence[Trunk], train_samples: int) -> list[Trunk]:
-    """The networks, to be trained for a moment."""
+    """The networks, trained for a moment only."""
     samples, epochs = min(SCOUT_SAMPLES, train_samples), SCOUT_EPOCHS * repeats(train_samples)
     return [space.trained_for(trunk, epochs, samples) for trunk in networks]
 
@@ -62,7 +62,7 @@ def repeats(train_samples: int) -> int:
 
 
 def may_scout_on(took_s: Sequence[float], means: Means) -> bool:
-    """Whether the scouts so far leave time for as many again as there are workers, by the seconds that each took."""
+    """Whether there is time for one more scout a worker, judging by the seconds that each took so far."""
     if not took_s:
         return True
     after = len(took_s) + means.workers
@@ -70,13 +70,13 @@ def may_scout_on(took_s: Sequence[float], means: Means) -> bool:
 
 
 def worth_training(scouted: Sequence[tuple[Trunk, Point]]) -> list[Trunk]:
-    """The networks that are worth the whole, the most promising first.
+    """The networks worth training in full, the most promising first.
 
-    Of the students that err little more than the best one: the leanest, by its bytes times its latency, then the best,
-    then the fastest, where it is another one by more than noise; then a pruned source, and the rest by size.
+    Among students that err little more than the best: the leanest, by bytes times latency, then the best, then the
+    fastest, if another one is faster by more than noise; then a pruned source, and the rest by size.
 
     Args:
-        scouted: each network with what it was worth after a moment, on one class.
+        scouted: each network with its scout's point on one class.
     """
     students, cut = (_keeping_up(scouted, family) for family in ("student", "pruned"))
     lean = sorted(students, key=lambda entry: (_size(entry[1]) * _latency(entry[1]), entry[0].name))
@@ -88,7 +88,7 @@ def worth_training(scouted: Sequence[tuple[Trunk, Point]]) -> list[Trunk]:
 
 
 def _keeping_up(scouted: Sequence[tuple[Trunk, Point]], family: str) -> list[tuple[Trunk, Point]]:
-    """Those of a family that have figures and err little more than its best."""
+    """The members of a family that have figures and err little more than its best."""
     known = [(t, p) for t, p in scouted if t.family == family and p.metrics and p.quality is not None]
     least = min((_error(p) for _, p in known), default=0.0)
     return [(t, p) for t, p in known if _error(p) <= PROMISE * least + SLACK]
@@ -102,18 +102,17 @@ def plan(
     low_bits: Sequence[tuple[str, float]],
     each: int = 1,
 ) -> list[Planned]:
-    """The networks to train, with as many epochs as the time allows.
+    """The networks to train, for as many epochs as the time allows.
 
-    One that is worth it gets many epochs rather than several few each; but what trains beside it on a worker that
-    would be idle costs nothing.
+    One network with many epochs beats several with few, but training another one on an idle worker is free.
 
     Args:
-        chosen: what is worth training, the most promising first.
-        epoch_s: seconds of an epoch over the whole of train, by the network's name.
-        means: what there is to spend.
-        trained: how many optimizers have run already.
-        low_bits: what weights may be trained to, the surest first, and how many epochs each needs beside the others.
-        each: `repeats`; what is said of epochs here is said of so many.
+        chosen: the networks worth training, the most promising first.
+        epoch_s: seconds of one epoch over all of train, by the network's name.
+        means: what the search may spend.
+        trained: how many trainings have run already.
+        low_bits: what weights may be trained to, the surest first, with the relative number of epochs each needs.
+        each: see `repeats`; an epoch here stands for so many.
     """
     epoch_s = {name: each * seconds for name, seconds in epoch_s.items()}
     chosen = [trunk for trunk in chosen if epoch_s.get(trunk.name)][:MOST_TRUNKS]
@@ -128,14 +127,14 @@ def plan(
 
 
 def _epochs(trunks: Sequence[Trunk], epoch_s: Mapping[str, float], means: Means) -> list[int]:
-    """Epochs of each, so that together they fill their share of the time and no one goes beyond it.
+    """Epochs of each network, filling their share of the time without exceeding it.
 
-    One network trains on one worker: what it cannot use of its part is for the others.
+    A network trains on one worker; the part of its share that it cannot use goes to the others.
     """
     share_s = WHOLE_SHARE * means.budget_s
     left_s = share_s * min(means.workers, len(trunks))
     epochs: dict[str, float] = {}
-    # Those that reach their bound at the fewest units come first, and leave the rest to the others.
+    # Networks that reach their bound first leave the rest to the others.
     bounds = {t.name: min(share_s / epoch_s[t.name] / t.patience, MOST_EPOCHS) for t in trunks}
     waiting = sorted(trunks, key=lambda trunk: (bounds[trunk.name], trunk.name))
     while waiting:
@@ -154,7 +153,7 @@ def _low_bits(
     left: int,
     each: int,
 ) -> tuple[Tail, ...]:
-    """What one network is trained to, of all that the time and the number of trainings allow."""
+    """The low bits to train one network to, as far as time and the number of trainings allow."""
     for count in range(len(wishes), 0, -1):
         seconds = (LOW_SHARE * means.budget_s * means.workers - BUILD_S * count) / ROUNDED_COST
         unit = seconds / sum(weight * epoch_s[t.name] for t, _, weight in wishes[:count])
@@ -165,10 +164,10 @@ def _low_bits(
 
 
 def _wishes(trunks: Sequence[Trunk], low_bits: Sequence[tuple[str, float]]) -> list[tuple[Trunk, str, float]]:
-    """What to train to few bits, the surest first; a source that was cut is large for it."""
+    """What to train to low bits, the surest first; a pruned source is too large for it."""
     wishes = []
     able = [t for t in trunks if t.family == "student"]
-    # Ternary and binary weights ask for width: the second network is the best, where that is not the leanest, too.
+    # Ternary and binary weights need width: the second network is the best one, if that is not also the leanest.
     wide = able[1:2] or able
     small = [t for t in able if t not in wide] or able
     for name, weight in low_bits:
@@ -177,28 +176,28 @@ def _wishes(trunks: Sequence[Trunk], low_bits: Sequence[tuple[str, float]]) -> l
 
 
 def _low_epochs(epochs: float, each: int) -> tuple[int, int]:
-    """Epochs with rounded weights, and with norms alone: a quarter of them."""
+    """Epochs with rounded weights, and for norms alone: a quarter."""
     whole = max(LEAST_LOW, min(MOST_LOW, int(epochs)))
     return each * max(1, whole * 3 // 4), each * max(1, whole // 4)
 
 
 def epoch_seconds(point: Point, train_samples: int) -> float:
-    """How long an epoch over the whole of train takes, by the epochs of a scout, run now or in the cache.
+    """Seconds of one epoch over all of train, from a scout's epochs, run now or cached.
 
-    The whole of its step says too much: asking the source and looking at val take as long as two short epochs.
+    The duration of its whole step would be too long: asking the source and evaluating val take two short epochs.
     """
     took_s = max((_epoch_s(figures_of(step)) for step in point.steps), default=0.0)
     return took_s * train_samples / min(SCOUT_SAMPLES, train_samples) if train_samples else 0.0
 
 
 def training_seconds(point: Point) -> float:
-    """How long a point's costly step took, whether it ran now or lay in the cache."""
+    """How long a point's training step took, now or when it was cached."""
     trained = (figures_of(step) for step in point.steps)
     return max((known.took_s or 0.0 for known in trained if known.losses is not None), default=0.0)
 
 
 def _epoch_s(step: StepFigures) -> float:
-    """Seconds of one epoch of a step; 0 where it does not train."""
+    """Seconds of one epoch of a step; 0 if it doesn't train."""
     if not step.losses:
         return 0.0
     return step.epoch_s if step.epoch_s is not None else (step.took_s or 0.0) / len(step.losses)

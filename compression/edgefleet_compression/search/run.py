@@ -1,4 +1,4 @@
-"""Carry a search out: recipes go to workers, the most urgent first, and what they measured comes back as points."""
+"""Runs a search: recipes go to workers, the most urgent first, and come back as measured points."""
 
 import heapq
 import itertools
@@ -23,9 +23,9 @@ from edgefleet_profiles.device_class import InstructionSet
 
 POLL_S = 0.3
 SHORTEST_S = 1.0
-OUT_OF_TIME = "out of time: the budget ended before it was begun"
+OUT_OF_TIME = "out of time: the budget ended before it began"
 STOPPED = WorkRefused(
-    "out_of_time", "out of time: the budget ended while it was built; what was finished of it is in the cache"
+    "out_of_time", "out of time: the budget ended during the build; its finished steps are in the cache"
 )
 LOST: frozenset[RefusalReason] = frozenset({"timed_out", "out_of_memory", "worker_lost"})
 
@@ -36,7 +36,7 @@ Done = Callable[[list[Point]], None]
 
 @dataclass(frozen=True)
 class SearchStatus:
-    """How far a search is: what it is at, seconds since it began and until it ends at the latest, builds and points."""
+    """The progress of a search: its phase, seconds elapsed and left at most, points, and builds in progress."""
 
     phase: str
     elapsed_s: float
@@ -48,28 +48,28 @@ class SearchStatus:
 
 
 class SearchListener(Protocol):
-    """Who wants to know how a search goes."""
+    """Hears how a search goes."""
 
     def point(self, point: Point) -> None:
-        """A recipe was measured for a class, or is out."""
+        """A recipe was measured for a class, or rejected."""
 
     def standing(self, standing: SearchStatus) -> None:
-        """How far it is, a few times a second."""
+        """The progress, a few times a second."""
 
 
 class Silence:
-    """A listener that says nothing."""
+    """A listener that ignores everything."""
 
     def point(self, point: Point) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def standing(self, standing: SearchStatus) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What every build of a search shares: the model's files, cache, scratch folder, workers, classes and seed."""
+    """What every build of a search shares; `work_dir` is scratch space."""
 
     files: ModelFiles
     cache_dir: Path
@@ -81,9 +81,9 @@ class Ground:
 
 @dataclass(order=True)
 class _Wish(Generic[Request, Outcome]):
-    """Something to give to a worker; those of the lowest rank go first, and of one rank the first that came.
+    """A call for a worker; the lowest rank goes first, and within a rank the oldest.
 
-    `heard` is given what came of it and the seconds that it took; `never` is called where the time is up before.
+    `heard` gets the outcome and the seconds it took; `never` is called if the time is up before the call begins.
     """
 
     rank: float
@@ -100,7 +100,7 @@ class _Wish(Generic[Request, Outcome]):
         return workers.submit_within(limits, self.work, self.request)
 
     def hear(self, future: Future[Outcome | WorkRefused], seconds: float, time_is_up: bool) -> None:
-        """Pass on what came of it; a worker that ended with the budget was not lost, but stopped."""
+        """Pass on the outcome; a worker that ended with the budget was stopped, not lost."""
         outcome = settled(future)
         if isinstance(outcome, WorkRefused) and time_is_up and outcome.reason in LOST:
             outcome = STOPPED
@@ -113,19 +113,19 @@ class _Wish(Generic[Request, Outcome]):
 
 
 _Flying = dict[Future[Any], tuple[_Wish[Any, Any], float]]
-"""What workers are at, each with when it was sent; the types of one wish fit each other, and no two need the same."""
+"""The calls in progress and when each was sent; each wish has types of its own."""
 
 
 class Runs:
-    """The builds of a search until a point in time; what comes back may ask for more."""
+    """The builds of a search within its budget; their outcomes may ask for more."""
 
     def __init__(self, ground: Ground, budget_s: float, listener: SearchListener) -> None:
-        """Begin to count the time.
+        """Start the clock.
 
         Args:
-            ground: what to build with.
-            budget_s: seconds of wall time; what is under way then is ended.
-            listener: told of points, and how far it is.
+            ground: what builds share.
+            budget_s: seconds of wall time, after which builds in progress are stopped.
+            listener: hears of points and progress.
         """
         self.points: list[Point] = []
         self.reference: Path | None = None
@@ -140,16 +140,16 @@ class Runs:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the end."""
+        """Seconds left of the budget."""
         return max(0.0, self._until_s - time.monotonic())
 
     def add(self, recipe: Recipe, rank: float, done: Done | None = None) -> None:
-        """Ask for a recipe on every class; a recipe without a scheme is one build for all of them.
+        """Ask for a recipe on every class; without a scheme, one build serves all of them.
 
         Args:
-            recipe: what to build and measure; one that was asked for already is not built again.
+            recipe: to build and measure; asked for again, it is ignored.
             rank: the lowest goes first.
-            done: given the points of each build.
+            done: called with the points of each build.
         """
         for classes in _classes(recipe, self._ground.classes):
             if (recipe.digest, classes) in self._known:
@@ -161,7 +161,7 @@ class Runs:
             self._ask_for(recipe, classes, rank, done or (lambda points: None))
 
     def reject(self, recipe: Recipe, classes: Sequence[InstructionSet], reason: str) -> None:
-        """Note a recipe that is out for some classes before it was built."""
+        """Reject a recipe for some classes before building it."""
         self._take([Point(recipe, one, rejected=reason) for one in classes])
 
     def call(
@@ -172,7 +172,7 @@ class Runs:
         request: Request,
         heard: Callable[[Outcome], None],
     ) -> None:
-        """Ask for other work in a worker; nothing is heard of it if it fails or the time is up."""
+        """Ask for other work; `heard` is not called if it fails or the time is up."""
 
         def answered(outcome: Outcome | WorkRefused, _: float) -> None:
             if not isinstance(outcome, WorkRefused):
@@ -181,12 +181,12 @@ class Runs:
         heapq.heappush(self._wishes, _Wish(rank, next(self._numbers), name, work, request, answered, lambda: None))
 
     def run(self, phase: str, up_to: float = math.inf, most_s: float = math.inf) -> None:
-        """Build until nothing is asked for any more, or until the time is up.
+        """Build until nothing is left to build, or the time is up.
 
         Args:
-            phase: what this is, for whoever looks on.
-            up_to: the highest rank to begin with; what has a higher one waits for the next run.
-            most_s: seconds after which nothing more is begun.
+            phase: a name to show.
+            up_to: the highest rank to start; the rest waits for the next run.
+            most_s: seconds after which nothing more is started.
         """
         self.phase = phase
         began_s = time.monotonic()
@@ -205,7 +205,7 @@ class Runs:
             self._tell([wish for wish, _ in flying.values()])
 
     def _send(self, wish: _Wish[Any, Any], flying: _Flying) -> None:
-        """Give it to a worker, until the end of the time at most; too late, it never runs."""
+        """Give it to a worker for at most the time left; if that is too short, it never runs."""
         if self.left_s < SHORTEST_S:
             wish.never()
             return
@@ -266,12 +266,12 @@ class Runs:
 
 
 def progress_of(folder: Path) -> Path:
-    """Where the build in `folder` writes how far it is."""
+    """The progress file of the build in `folder`."""
     return folder.with_name(f"{folder.name}.progress.json")
 
 
 def _classes(recipe: Recipe, classes: tuple[InstructionSet, ...]) -> Iterator[tuple[InstructionSet, ...]]:
-    """The groups of classes that one build serves."""
+    """Group the classes that one build serves."""
     if "scheme" not in recipe.needs:
         yield classes
     else:

@@ -1,4 +1,4 @@
-"""A whole search: scouts, the networks worth training, and the fewest bits they bear; each round from the last."""
+"""A whole search in rounds: scouts, full training of the best networks, and the fewest bits they bear."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,18 +36,18 @@ from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_profiles.device_class import InstructionSet
 
 WORTH_PACKING = 64 * 1024
-"""Bytes of an encoding beyond which packing saves next to none of them, and takes longest."""
+"""Packing a larger encoding saves next to nothing and takes longest."""
 SOURCE_SHARE = 0.10
-"""Of the budget, for the source in other forms before anything is trained; what is left of them comes last."""
+"""Share of the budget for storing the source in other ways before training; what is left over comes last."""
 LOOK_SHARE = 0.02
-"""Of the budget, for cheap looks at the ways to store one network."""
+"""Share of the budget for quick trials of storing one network."""
 SCOUT, WHOLE, TAIL, LOW, PACK, LATER = 0.0, 1.0, 3.0, 3.2, 5.0, 6.0
-"""Ranks: whole networks first; then what is sure and quick, before low bits; what is least likely to be chosen last."""
+"""Ranks: full training first, then what is sure and quick, then low bits; what is least likely chosen comes last."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What to look for: a model by its files, the device classes, minutes of wall time, and what must be met."""
+    """What to search for: a model's files, device classes, seconds of wall time, and bounds to meet."""
 
     files: ModelFiles
     targets: tuple[SearchTarget, ...]
@@ -59,7 +59,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class SearchFolders:
-    """Where a search works: the cache is kept and makes the next one quick, `work` is this one's own."""
+    """The folders of a search: the cache outlives it and speeds up the next one, `work` is scratch space."""
 
     cache: Path
     work: Path
@@ -67,9 +67,9 @@ class SearchFolders:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: by class the front, and every point that was tried, with its reason where it is out.
+    """The front of each class, and every point tried, with a reason if it is rejected.
 
-    `executions` counts, by step, what really ran, from the cache's ledger; `steps` counts those of all builds.
+    `executions` counts the steps that really ran, by name, from the cache's ledger; `steps` counts those of all builds.
     """
 
     ask: Ask
@@ -82,17 +82,17 @@ class Found:
 
     @property
     def trainings(self) -> int:
-        """How many times a step that runs an optimizer really ran."""
+        """How many training steps really ran."""
         steps = registry().steps
         return sum(n for step, n in self.executions.items() if step in steps and steps[step].step.trains)
 
     @property
     def steps_cached(self) -> int:
-        """How many steps of all builds came from the cache."""
+        """How many steps came from the cache."""
         return max(0, self.steps - sum(self.executions.values()))
 
     def orders(self) -> dict[str, dict[InstructionSet, Point]]:
-        """By order of techniques, the most accurate point of each class."""
+        """The most accurate point of each class, by order of techniques."""
         table: dict[str, dict[InstructionSet, Point]] = {}
         for point in self.points:
             row = table.setdefault(point.order, {})
@@ -103,23 +103,23 @@ class Found:
 
 
 def search(ask: Ask, place: SearchFolders, workers: WorkerPool, listener: SearchListener | None = None) -> Found:
-    """Look for variants until the budget is spent or nothing is left to try.
+    """Search variants until the budget is spent or nothing is left to try.
 
-    Whatever cannot be built is a rejected point with its reason. The same ask in the same place finds what ran before
-    in the cache, also after a crash, and goes on from there.
+    What cannot be built becomes a rejected point. The same search in the same folders finds finished steps in the
+    cache, even after a crash, and continues.
 
     Args:
-        ask: what to look for.
+        ask: what to search for.
         place: where to work.
-        workers: who builds, under their limits.
-        listener: told of each point as it comes, and how far it is.
+        workers: that build, under their limits.
+        listener: hears of each point and of progress.
 
     Raises:
-        SearchError: no class is asked for, or there is no time.
+        SearchError: there is no class or no time.
         CardError: the model's card cannot be read.
     """
     if not ask.targets or ask.budget_s <= 0:
-        raise SearchError("a search needs a device class and a budget above 0 minutes: name both")
+        raise SearchError("a search needs a device class and a budget above 0 minutes: give both")
     place.work.mkdir(parents=True, exist_ok=True)
     classes = tuple(target.instruction_set for target in ask.targets)
     ground = Ground(ask.files, place.cache, place.work, workers, classes, ask.seed)
@@ -152,22 +152,22 @@ def search_folder(
     workers: int = 2,
     listener: SearchListener | None = None,
 ) -> Found:
-    """The same for a model's folder, without a controller; `state` keeps cache and work.
+    """Search variants of the model in a folder, without a controller.
 
     Args:
         folder: with a model.toml and the files that it names.
-        state: made where it is missing; given again, it is gone on from.
+        state: for cache and work, created if missing; given again, the search continues.
         targets: the device classes.
         budget_s: seconds of wall time.
-        seed: of training and of samplers.
-        wanted: what must be met; None asks nothing.
-        space: what may be tried; None is the default space.
-        workers: builds side by side.
-        listener: told how it goes.
+        seed: of training and sampling.
+        wanted: the bounds to meet.
+        space: what may be tried; None means the default space.
+        workers: how many builds run side by side.
+        listener: hears of each point and of progress.
 
     Raises:
-        CardError: the folder holds no model, or files that are not what its card says.
-        SearchError: no class is asked for, or there is no time.
+        CardError: the folder holds no model, or its files are not those of the card.
+        SearchError: there is no class or no time.
     """
     card = load_card(folder)
     files = {name: folder / name for name in (CARD_FILE, *card.files)}
@@ -198,7 +198,7 @@ class _Search:
         return self._ask.budget_s - self._runs.left_s
 
     def run(self) -> None:
-        """Scouts and whole networks first; then the ways to store each network, and to train it to few bits."""
+        """Scouts and full training first; then ways to store each network, and to train it to low bits."""
         runs = self._runs
         plain = space.recipe(space.SOURCE, PLAIN)
         runs.add(plain, SCOUT)
@@ -209,7 +209,7 @@ class _Search:
         runs.reference = next((p.built.onnx_path for p in self.points if p.built), None)
         runs.points = [_as_reference(p) for p in runs.points]
         if runs.reference is None:
-            return  # the source cannot be exported: nothing else can be made of it, and the point says why
+            return  # nothing can be made of a source that cannot be exported; its point says why
         self._tails(space.SOURCE, TAIL, LATER)
         share = 1.0 if not self._train_samples else SOURCE_SHARE
         runs.run("the source model in other forms", TAIL + 1, share * self._ask.budget_s)
@@ -242,7 +242,7 @@ class _Search:
         return planned
 
     def _scouted(self) -> list[tuple[Trunk, Point]]:
-        """The networks that were trained for a moment, as many as the scouts' share of the time allows."""
+        """Train networks for a moment, as many as the scouts' share of the time allows."""
         found: list[tuple[Trunk, Point]] = []
         took_s: dict[str, float] = {}
         waiting = [t for t in rounds.scouts(self._ask.space.networks, self._train_samples) if self._applies(t)]
@@ -259,7 +259,7 @@ class _Search:
         return found
 
     def _trained(self, planned: Planned, points: list[Point]) -> None:
-        """A network is there whole: now its weights are made small."""
+        """Ask for ways to shrink a network that is trained in full."""
         if points[0].metrics is None:
             return
         for tail in planned.low_bits:
@@ -267,7 +267,7 @@ class _Search:
         self._tails(planned.trunk, TAIL, LATER)
 
     def _tails(self, trunk: Trunk, rank: float, later: float) -> None:
-        """Ask for every way to store a network: the fixed ones, and those that a cheap look finds promising."""
+        """Ask for every way to store a network: the fixed ones, and those that quick trials find promising."""
         for tail in self._ask.space.tails:
             if self._applies(trunk, tail):
                 self._runs.add(space.recipe(trunk, tail), rank + int(tail.rank) if tail.rank < 2 else later)
@@ -283,7 +283,7 @@ class _Search:
         self._runs.call(f"look at {trunk.name}", rank, look, request, partial(self._looked, trunk))
 
     def _looked(self, trunk: Trunk, found: QuickLook) -> None:
-        """Measure what a cheap look found promising; the others are out for what it saw."""
+        """Measure the promising trials, and reject the others for what the trials showed."""
         kept, reasons = promising(found.trials)
         for trial in kept:
             self._runs.add(space.recipe(trunk, _tail(trial)), TAIL)
@@ -291,7 +291,7 @@ class _Search:
             self._runs.reject(space.recipe(trunk, _tail(found.trials[index])), self._ground.classes, reason)
 
     def _pack(self) -> None:
-        """Ask for the small files that nothing beats in another layout, whose bytes may be fewer and figures stay."""
+        """Ask for the best small files in another layout, which may take fewer bytes with the same figures."""
         one = self._ground.classes[0]
         for point in smallest([p for p in self.points if p.instruction_set == one]):
             if space.is_stored(point.recipe) and point.metrics and (point.metrics.encoding_bytes or 0) <= WORTH_PACKING:
@@ -325,7 +325,7 @@ def _whole_name(scout: Trunk) -> str:
 
 
 def _why_stopped(scout: Trunk, goes_on: bool) -> str:
-    """Why a scout is no variant."""
+    """Why a scout is rejected."""
     why = "it is trained in full instead" if goes_on else "other networks promise more"
     return f"stopped after {scout.epochs} epochs: {why}"
 
@@ -337,12 +337,12 @@ def _judged(point: Point, kept: Sequence[Point]) -> Point:
 
 
 def _as_reference(point: Point) -> Point:
-    """The source's own fp32 file, which every latency is compared with."""
+    """The source's fp32 file, the reference of every latency."""
     known = point.metrics and point.metrics.model_copy(update={"latency_ratio": 1.0})
     return replace(point, metrics=known)
 
 
 def _steps(points: Sequence[Point]) -> int:
-    """The steps of all builds, each build counted once whatever classes it served."""
+    """The number of steps of all builds; a build for several classes counts once."""
     builds = {id(point.built): len(point.steps) for point in points if point.built is not None}
     return sum(builds.values())

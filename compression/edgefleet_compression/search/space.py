@@ -1,4 +1,4 @@
-"""The default space: which recipes a search may try, from what steps declare and nothing else."""
+"""The recipes that a search may try, from what steps declare."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -19,8 +19,8 @@ SOURCE = Trunk("source", "the source model", (), "source")
 class Space:
     """What a search may try.
 
-    `networks` are the most promising first; `low_bits` name what weights may be trained to, the surest first, with
-    the epochs that each needs beside the others; `trials` bounds the cheap looks at ways to store one network.
+    `networks` come the most promising first. `low_bits` are what weights may be trained to, the surest first, with the
+    relative number of epochs each needs. `trials` bounds the quick trials of storing one network.
     """
 
     networks: tuple[Trunk, ...]
@@ -30,12 +30,12 @@ class Space:
 
 
 def default_space() -> Space:
-    """The space of every search that names none: all trunks and tails that steps declare, by rank."""
+    """All trunks and tails that steps declare, by rank."""
     return space_of(registry().steps.values())
 
 
 def space_of(steps: Iterable[RegisteredStep]) -> Space:
-    """The trunks and tails that these steps declare; one of a plug-in that cannot be tried is left out, and logged.
+    """The trunks and tails that these steps declare; a plug-in's faulty one is logged and left out.
 
     Args:
         steps: ours before those of plug-ins.
@@ -55,7 +55,7 @@ def _rank(role: Trunk | Tail) -> float:
 
 
 def _is_usable(found: RegisteredStep, role: Trunk | Tail, known: Iterable[str]) -> bool:
-    """Whether a search can try it: ours are held by tests, those of plug-ins are looked at here."""
+    """Whether a search can try it: tests hold ours, plug-ins' are checked here."""
     if found.plugin is None:
         return True
     reason = next(_faults(role, known), None)
@@ -80,7 +80,7 @@ def _faults(role: Trunk | Tail, known: Iterable[str]) -> Iterator[str]:
 
 
 def trainings(role: Trunk | Tail) -> int:
-    """How many of its steps run an optimizer."""
+    """How many of its steps train."""
     return sum(_trains(spec) for spec in role.steps)
 
 
@@ -89,14 +89,14 @@ def _trains(spec: StepSpec) -> bool:
 
 
 def trained_for(trunk: Trunk, epochs: int, samples: int = 0) -> Trunk:
-    """The same steps with so many epochs, over the first `samples` of train; 0 means all."""
+    """The trunk trained for so many epochs on the first `samples` of train; 0 means all."""
     given = {"epochs": epochs, **({"samples": samples} if samples else {})}
     steps = tuple(StepSpec(step=s.step, config={**s.config, **given}) if _trains(s) else s for s in trunk.steps)
     return replace(trunk, name=f"{trunk.name}-scout" if samples else trunk.name, steps=steps, epochs=epochs)
 
 
 def recipe(trunk: Trunk, tail: Tail) -> Recipe:
-    """The recipe that a trunk and a tail are together."""
+    """The recipe of a trunk followed by a tail."""
     if trunk is SOURCE:
         return Recipe(name=tail.name, title=f"{trunk.title}, {tail.title}", steps=tail.steps)
     title = f"{trunk.title}, {trunk.epochs} epochs, {tail.title}"
@@ -104,23 +104,23 @@ def recipe(trunk: Trunk, tail: Tail) -> Recipe:
 
 
 def is_stored(recipe: Recipe) -> bool:
-    """Whether a recipe ends in weights stored as integers."""
+    """Whether a recipe ends by storing weights as integers."""
     return recipe.steps[-1].step == "storage_quant"
 
 
 def packed(recipe: Recipe) -> Recipe:
-    """The same file in the layout whose encoding is smallest."""
+    """The same recipe, with the file laid out for the smallest encoding."""
     steps = (*recipe.steps, step("pack"))
     return Recipe(name=f"{recipe.name}-pack", title=f"{recipe.title}, packed", steps=steps)
 
 
 def low_bits(name: str, epochs: int, tune: int) -> Tail:
-    """Weights of few bits, which a network must learn to live with, for `epochs`; its norms learn for `tune` more.
+    """A tail that trains a network to weights of few bits.
 
     Args:
-        name: `q4` or `q3` for so many bits on average, or `ternary` or `binary`.
-        epochs: of training with the weights on their grid.
-        tune: of norms and biases alone, after that.
+        name: `q4` or `q3` for so many bits on average, `ternary` or `binary`.
+        epochs: with rounded weights.
+        tune: more epochs, of norms and biases alone.
     """
     few: dict[str, Any] = {"levels": name} if name in ("ternary", "binary") else {"mean_bits": int(name[1:])}
     what = f"{name} weights" if "levels" in few else f"weights of {name[1:]} bits on average"

@@ -1,4 +1,4 @@
-"""What can be set about storing a network without training: a small menu is tried whole, a large one is sampled."""
+"""Settings for storing a network without training: a small menu is tried in full, a large one sampled."""
 
 import itertools
 import math
@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 ENUMERATED = 48
-"""The largest menu that is tried whole."""
+"""The largest menu that is tried in full."""
 START = 16
-"""How many of a large menu are drawn by chance before the sampler learns from them."""
+"""Random trials before the sampler learns from them."""
 
 Setting = Mapping[str, float]
 Scores = tuple[float, float]
-"""What is to be small of a trial: encoding bytes, and the negative SQNR in dB."""
+"""What a trial minimizes: encoding bytes, and the negative SQNR in dB."""
 
 BY_KIND: Mapping[str, tuple[int, ...]] = {
     "stem": (6, 7, 8),
@@ -23,7 +23,7 @@ BY_KIND: Mapping[str, tuple[int, ...]] = {
 }
 SPARSITY = (0.0, 0.3, 0.5, 0.7)
 MEAN_BITS = (0.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0)
-"""Bits of a weight on average, spread by sensitivity; 0 leaves them to the kinds."""
+"""Average bits of a weight, spread by sensitivity; with 0, bits are set by kind."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SettingsMenu:
 
     @property
     def size(self) -> int:
-        """How many settings there are."""
+        """The number of settings."""
         return math.prod(len(values) for values in self.knobs.values())
 
     def __iter__(self) -> Iterator[dict[str, float]]:
@@ -43,7 +43,7 @@ class SettingsMenu:
 
 
 def menu_for(kinds: Collection[str]) -> SettingsMenu:
-    """The knobs of a network whose weights are of these kinds; one kind alone needs no bits spread by sensitivity."""
+    """The menu of a network with these kinds of weights; bits are spread by sensitivity only among several kinds."""
     knobs: dict[str, tuple[float, ...]] = {kind: values for kind, values in BY_KIND.items() if kind in kinds}
     if len(knobs) > 1:
         knobs["mean_bits"] = MEAN_BITS
@@ -51,15 +51,15 @@ def menu_for(kinds: Collection[str]) -> SettingsMenu:
 
 
 def explore(menu: SettingsMenu, most: int, seed: int, score: Callable[[Setting], Scores | None]) -> None:
-    """Score every setting of a small menu, or `most` of a large one, chosen by what the ones before have shown.
+    """Score every setting of a small menu, or up to `most` of a large one.
 
-    Large menus go to Optuna's multi-objective tree-structured Parzen estimator (Ozaki et al. 2022).
+    Optuna's multi-objective tree-structured Parzen estimator (Ozaki et al. 2022) picks from large menus.
 
     Args:
-        menu: what there is.
-        most: trials at most.
+        menu: the settings.
+        most: the most trials.
         seed: of the sampler.
-        score: scores one setting, to be small; None ends it.
+        score: the scores of a setting, to minimize; returning None ends the exploration.
     """
     if menu.size <= min(ENUMERATED, most):
         for setting in menu:

@@ -1,4 +1,4 @@
-"""What a search looks for variants for: device classes, from the profiles of a fleet or of the catalogue."""
+"""Device classes to search variants for, from the profiles of a fleet or the catalogue."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from edgefleet_profiles.profile import DeviceProfile
 
 @dataclass(frozen=True)
 class SearchTarget:
-    """A device class, and the hardware whose figures stand for it; None where nothing is known but the class."""
+    """A device class and the hardware that stands for it; None if only the class is known."""
 
     instruction_set: InstructionSet
     hardware: Hardware | None = None
 
     def latency_ms(self, metrics: Metrics) -> tuple[float | None, Origin]:
-        """The median of an inference there: measured if this host is of that class, else by the catalogue's factor."""
+        """The median latency there: measured if this host is of the class, else predicted by the catalogue's factor."""
         if metrics.p50_ms is None or metrics.instruction_set == self.instruction_set:
             return metrics.p50_ms, "measured"
         if self.hardware is None:
@@ -37,7 +37,7 @@ class SearchTarget:
 
 
 def targets_of(profiles: Iterable[DeviceProfile]) -> tuple[SearchTarget, ...]:
-    """One target for each instruction set, with the slowest of its hardware: what holds there holds for the others."""
+    """One target an instruction set, with its slowest hardware: what holds there holds for the others."""
     found: dict[InstructionSet, Hardware] = {}
     for profile in profiles:
         instruction_set, hardware = profile.device_class.instruction_set, profile.hardware

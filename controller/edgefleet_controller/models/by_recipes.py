@@ -1,4 +1,4 @@
-"""Compress a model by given recipes: each built in a worker, those that fail left out with their reason."""
+"""Compresses a model by given recipes, each built in a worker; those that fail are left out, with the reason."""
 
 import time
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.cache import Cache
 from edgefleet_contract.operations import BuildProgress, BuildResult, OperationRecord, StepCounts
+from edgefleet_controller.errors import NotBuilt
 from edgefleet_controller.models.needs import NeededVariant, Needs
 from edgefleet_controller.models.pace import BuildShare, in_words, seconds_left, share_done
 from edgefleet_controller.models.workshop import Workshop
@@ -21,19 +22,19 @@ from edgefleet_profiles.profile import DeviceProfile
 POLL_S = 0.3
 SEED = 0
 ALL = "all builds"
-NOT_YET_DONE = 0.99  # what is left of a build whose steps are done: its lineage is written
+NOT_YET_DONE = 0.99  # of a build whose steps are done: its lineage is still to be written
 
 
 @dataclass(frozen=True)
 class RunningBuild:
-    """A variant that a worker builds, or will; `progress_path` says how far it is."""
+    """A variant that a worker builds or will build, with its progress file."""
 
     need: NeededVariant
     progress_path: Path
     future: Future[BuildOutcome | WorkRefused]
 
     def progress(self) -> BuildProgress:
-        """How far it is, under its label; it is done when its outcome is there, not with its last step."""
+        """Its progress, under its label."""
         known = read_progress(self.progress_path) or BuildProgress(recipe=self.need.label, fraction=0.0, text="waiting")
         return known.model_copy(update={"recipe": self.need.label, "text": self._ended_badly() or known.text})
 
@@ -44,7 +45,7 @@ class RunningBuild:
         return "not built" if isinstance(outcome, WorkRefused) else None
 
     def share(self, progress: BuildProgress) -> BuildShare:
-        """Its part in all builds."""
+        """Its part of the work; it is done with its outcome, not with its last step."""
         fraction = 1.0 if self.future.done() else min(progress.fraction, NOT_YET_DONE)
         return BuildShare(sum(weights_of(self.need.recipe)), fraction, progress.cached or 0.0)
 
@@ -56,10 +57,10 @@ def compress(
     needs: Needs,
     profiles: Sequence[DeviceProfile],
 ) -> BuildResult:
-    """Golden set, builds, publication, and a choice for each profile.
+    """Make the golden set, build and publish variants, and choose one for each profile.
 
     Raises:
-        RuntimeError: not one variant could be built.
+        NotBuilt: no variant could be built.
     """
     cache = Cache(shop.folders.cache)
     before = len(cache.ledger())
@@ -69,7 +70,7 @@ def compress(
     made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
     failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
     if not made:
-        raise RuntimeError("no variant could be built: " + "; ".join(f"{k}: {v}" for k, v in failed.items()))
+        raise NotBuilt("no variant could be built: " + "; ".join(f"{k}: {v}" for k, v in failed.items()))
     variants = [
         shop.publisher.publish(
             model,
@@ -120,7 +121,7 @@ def _begun(shop: Workshop, files: ModelFiles, need: NeededVariant, folder: Path)
 
 
 def progress_of(builds: Sequence[RunningBuild], elapsed_s: float) -> list[BuildProgress]:
-    """An entry for all builds together, and one for each."""
+    """An entry for all builds together, then one for each."""
     entries = [build.progress() for build in builds]
     shares = [build.share(entry) for build, entry in zip(builds, entries, strict=True)]
     left = in_words(seconds_left(shares, elapsed_s))

@@ -1,4 +1,4 @@
-"""Compress a model by a search: what it finds on the fronts is published, and all of it is kept as a report."""
+"""Compresses a model by a search: publishes the fronts and keeps everything as a report."""
 
 import shutil
 import time
@@ -15,6 +15,7 @@ from edgefleet_compression.search.search import Ask, Found, SearchFolders, searc
 from edgefleet_compression.search.targets import SearchTarget
 from edgefleet_contract.operations import BuildProgress, BuildResult, OperationRecord
 from edgefleet_contract.searches import SearchReport
+from edgefleet_controller.errors import NotBuilt
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_profiles.profile import DeviceProfile
@@ -22,14 +23,14 @@ from edgefleet_protocol.manifest import BlobRef
 
 REPORT = "search.json"
 KEPT = 20
-"""Reports of so many searches; older ones go as new ones come."""
+"""How many reports are kept; the oldest goes first."""
 EACH_S = 1.0
 SEARCH = "search"
 
 
 @dataclass(frozen=True)
 class Quest:
-    """What a search was asked for: seconds, a seed, the classes, and what must be met."""
+    """What an operator asks a search for: seconds of wall time, device classes, a seed, and bounds to meet."""
 
     budget_s: float
     targets: tuple[SearchTarget, ...]
@@ -43,7 +44,7 @@ def compress_by_search(
     """Search, publish the fronts, choose for each profile, and keep the report with its pictures.
 
     Raises:
-        RuntimeError: not one variant could be built.
+        NotBuilt: no variant could be built.
     """
     files = shop.files(model)
     ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted)
@@ -53,7 +54,7 @@ def compress_by_search(
     variants = _published(shop, model, found, golden)
     if not variants:
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
-        raise RuntimeError(f"no variant could be built: {why}")
+        raise NotBuilt(f"no variant could be built: {why}")
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
     said = report(found)
     _keep(shop, operation.id, said)
@@ -67,7 +68,7 @@ def compress_by_search(
 
 
 def read_report(searches: Path, operation_id: str) -> SearchReport | None:
-    """The report of a search that has ended, if it is still kept."""
+    """The report of a finished search, if still kept."""
     try:
         return SearchReport.model_validate_json((searches / Path(operation_id).name / REPORT).read_bytes())
     except (OSError, ValueError):
@@ -75,7 +76,7 @@ def read_report(searches: Path, operation_id: str) -> SearchReport | None:
 
 
 def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:
-    """The front of a class as SVG, if it is still kept."""
+    """The front of a class as SVG, if still kept."""
     try:
         return (searches / Path(operation_id).name / f"front-{Path(name).name}.svg").read_bytes()
     except OSError:
@@ -83,7 +84,7 @@ def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:
 
 
 def _published(shop: Workshop, model: ModelRecord, found: Found, golden: BlobRef) -> list[VariantRecord]:
-    """Every build that is on a front, once, for the classes that it was made for."""
+    """Publish every build on a front once, for the classes it was made for."""
     builds = {id(p.built): (p, p.built) for points in found.fronts.values() for p in points if p.built is not None}
     return [
         shop.publisher.publish(
@@ -108,7 +109,7 @@ def _keep(shop: Workshop, operation_id: str, said: SearchReport) -> None:
 
 
 class _Shown:
-    """Writes down how far a search is, now and then."""
+    """Records the progress of a search, at most once a second."""
 
     def __init__(self, shop: Workshop, operation: OperationRecord, budget_s: float) -> None:
         self._shop = shop
@@ -117,10 +118,10 @@ class _Shown:
         self._shown_s = float("-inf")
 
     def point(self, point: Point) -> None:
-        """Points are counted in how it stands."""
+        """Ignore it: the status counts points."""
 
     def standing(self, standing: SearchStatus) -> None:
-        """One entry for the search, and one for each build under way."""
+        """Record an entry for the search, and one for each build in progress."""
         if time.monotonic() - self._shown_s < EACH_S:
             return
         self._shown_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Why a profile gets the variant that it gets, from what is stored: nothing is built or measured."""
+"""Explains a profile's choice from what is stored; nothing is built or measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from edgefleet_profiles.profile import DeviceProfile, constraints_for
 
 @dataclass(frozen=True)
 class Explained:
-    """An explanation, and the variants that were no candidates: made for other processors, each with its reason."""
+    """An explanation, and the reasons against variants made for other processors."""
 
     explanation: Explanation
     made_for_others: dict[str, str]
 
 
 def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile) -> Explained:
-    """Explain what `profile` gets of `model`, whether or not it was compressed for this profile.
+    """Explain which variant of `model` `profile` gets, whether or not the model was compressed for it.
 
     Raises:
         Refused: the model has no variants yet.
@@ -47,7 +47,7 @@ def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile
 
 
 def source_accuracy(variants: Sequence[VariantRecord]) -> float | None:
-    """The source model's share of right answers on val: what a variant has, and what it lost of it, make it up."""
+    """The source model's accuracy on val: that of a variant plus its drop."""
     for v in variants:
         if v.metrics.accuracy_val is not None and v.metrics.drop_val is not None:
             return v.metrics.accuracy_val + v.metrics.drop_val

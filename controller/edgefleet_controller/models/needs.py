@@ -1,4 +1,4 @@
-"""Which variants a fleet needs, and what each profile gets: pure."""
+"""Decides which variants a fleet needs, and which one each profile gets; pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from edgefleet_profiles.profile import Constraints, DeviceProfile, constraints_f
 
 @dataclass(frozen=True)
 class NeededVariant:
-    """A variant to build; `only_for` is None where every processor can run it."""
+    """A variant to build; `only_for` is None if every processor can run it."""
 
     recipe: Recipe
     instruction_set: InstructionSet
@@ -23,13 +23,13 @@ class NeededVariant:
 
     @property
     def label(self) -> str:
-        """How this build is shown."""
+        """Its name in progress and results."""
         return f"{self.recipe.name} ({self.only_for})" if self.only_for else self.recipe.name
 
 
 @dataclass(frozen=True)
 class Needs:
-    """The variants that profiles need, and for each recipe that is not built for some processor, or at all, why."""
+    """The variants that profiles need, and why recipes are left out, by recipe and processor."""
 
     variants: list[NeededVariant]
     left_out: dict[str, str]
@@ -41,9 +41,13 @@ def needs_of(
     source: SourceKind = "torch",
     train: bool | None = None,
 ) -> Needs:
-    """The variants that serve these profiles: one for each recipe, and one for each scheme where numerics differ.
+    """The variants that serve these profiles: one a recipe, or one a scheme if numerics differ.
 
-    `train` says whether the model brings samples to train on.
+    Args:
+        profiles: the profiles to serve.
+        recipes: the recipes to build by.
+        source: how the model came.
+        train: whether it brings samples to train on; None if unknown.
     """
     left_out: dict[str, str] = {}
     found: dict[tuple[str, InstructionSet | None], NeededVariant] = {}
@@ -65,11 +69,11 @@ def choose_for(
     source_accuracy: float | None,
     variants: Sequence[VariantRecord],
 ) -> ChoiceRecord:
-    """The variant for one profile, with a reason for or against each variant of the model."""
+    """Choose the variant for one profile, with a reason for or against each variant of the model."""
     instruction_set = profile.device_class.instruction_set
     candidates = [candidate(v, profile.link) for v in variants if v.runs_on(instruction_set)]
     constraints = constraints_for(str(profile), table)
-    # The same instruction set is not yet the same speed: until devices report, latency stays a prediction.
+    # The same instruction set need not be the same speed: until devices report, latency is predicted.
     choice = choose(profile, constraints, source_accuracy, candidates, measured_here=())
     reasons = {v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}" for v in variants}
     return ChoiceRecord(
@@ -82,5 +86,5 @@ def choose_for(
 
 
 def candidate(variant: VariantRecord, link: Link) -> Candidate:
-    """A variant as the choice sees it: what a device downloads depends a little on its link's chunks."""
+    """The variant as a candidate on a link; what a device downloads depends a little on the link's chunks."""
     return Candidate(variant.id, variant.recipe, variant.metrics, variant.delivery_bytes[link.chunk_bytes])

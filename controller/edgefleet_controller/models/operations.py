@@ -1,4 +1,4 @@
-"""Takes one operation at a time; its builds run side by side in worker processes. Never imports torch itself."""
+"""Runs operations one at a time, their builds side by side in worker processes; never imports torch."""
 
 import logging
 import shutil
@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from edgefleet_compression.builds.worker_pool import WorkerPool
+from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_contract.errors import ContractError
 from edgefleet_contract.operations import BuildResult, OperationRecord, RebuildResult
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.errors import StoreUnavailable
+from edgefleet_controller.errors import ControllerError, StoreUnavailable
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
 from edgefleet_controller.models.by_recipes import compress
@@ -32,7 +34,7 @@ Result = BuildResult | RebuildResult
 
 
 class OperationQueue:
-    """The operations that compress models, one after the other."""
+    """Runs the operations that compress models, one after the other."""
 
     def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
         self._fleet = fleet
@@ -42,14 +44,14 @@ class OperationQueue:
         self.searches = folders.searches
 
     def start(self) -> None:
-        """Mark what a former process left unfinished; its finished steps are in the cache."""
+        """Fail what a former process left unfinished; its finished steps are cached."""
         shutil.rmtree(self._folders.work, ignore_errors=True)
         for operation in self._fleet.operations.all():
             if operation.state == "running":
-                self._close(operation, error="the controller was restarted: start it again, finished steps are kept")
+                self._close(operation, error="the controller was restarted: start it again; finished steps are kept")
 
     def stop(self) -> None:
-        """End the workers at once; nothing that they had begun counts."""
+        """Stop the workers at once; what they had begun is lost."""
         self._shop.stopped.set()
         self._shop.workers.shutdown(cancel_futures=True)
         self._queue.shutdown(wait=True, cancel_futures=True)
@@ -57,20 +59,20 @@ class OperationQueue:
     def submit(
         self, model: ModelRecord, profiles: Sequence[DeviceProfile], recipes: Sequence[Recipe]
     ) -> OperationRecord:
-        """Begin to compress a model by these recipes for these profiles."""
+        """Start to compress a model by these recipes for these profiles."""
         card = model.card
         trains = samples_in(self._shop.files(model)[card.data.file], "train") > 0
         needs = needs_of(profiles, recipes, card.source, trains)
         return self._begin("compress", model, lambda operation: compress(self._shop, operation, model, needs, profiles))
 
     def search(self, model: ModelRecord, profiles: Sequence[DeviceProfile], quest: Quest) -> OperationRecord:
-        """Begin to search variants of a model, and to choose for these profiles among what is found."""
+        """Start to search variants of a model, and to choose among them for these profiles."""
         return self._begin(
             "search", model, lambda operation: compress_by_search(self._shop, operation, model, profiles, quest)
         )
 
     def rebuild(self, original: Original) -> OperationRecord:
-        """Begin to make a variant again, and to compare it with what it was."""
+        """Start to build a variant again, and to compare it with the original."""
         return self._begin("rebuild", original.model, lambda operation: rebuild(self._shop, operation, original))
 
     def _begin(self, kind: str, model: ModelRecord, work: Callable[[OperationRecord], Result]) -> OperationRecord:
@@ -87,9 +89,9 @@ class OperationQueue:
             result = work(operation)
         except Exception as error:
             if not stopped.is_set():
-                log.exception("compressing %s failed", operation.target)
+                log.exception("operation '%s' on %s failed", operation.kind, operation.target)
                 why = why_unavailable(error)
-                self._close_at_last(operation, error=f"{why}, then start it again" if why else _named(error))
+                self._close_at_last(operation, error=f"{why}, then start it again" if why else _said(error))
         else:
             if not stopped.is_set():
                 self._close_at_last(operation, result=result)
@@ -100,7 +102,7 @@ class OperationQueue:
     def _close_at_last(
         self, operation: OperationRecord, *, result: Result | None = None, error: str | None = None
     ) -> None:
-        """Close an operation as soon as the disk takes it: one left open would keep blobs from being collected."""
+        """Close an operation as soon as the store can be written; an open one keeps blobs from being collected."""
         while True:
             try:
                 return self._close(operation, result=result, error=error)
@@ -115,5 +117,8 @@ class OperationQueue:
         reach("operation_closed")
 
 
-def _named(error: Exception) -> str:
+def _said(error: Exception) -> str:
+    """The message of an error of ours, which says what to do; with its type for any other."""
+    if isinstance(error, ControllerError | CompressionError | ContractError):
+        return str(error)
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""From a built ONNX file to blobs that devices can ask for."""
+"""Publishes a built ONNX file as blobs that devices can ask for."""
 
 import math
 
@@ -15,19 +15,19 @@ from edgefleet_protocol.encoding import compress
 from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing
 
 SAME_TOP1 = 0.9
-"""Share of the golden set that must keep its recorded top-1: another processor may round differently."""
+"""Share of the golden set that must keep its recorded top-1; another processor may round differently."""
 MAX_DIFFERENCE = 0.25
 
 
 class Publisher:
-    """Puts variants where devices can ask for them."""
+    """Makes blobs and manifests of variants, which devices may ask for."""
 
     def __init__(self, fleet: FleetStore, blobs: BlobFolder) -> None:
         self._fleet = fleet
         self._blobs = blobs
 
     def deliver(self, data: bytes) -> BlobRef:
-        """Make `data` a blob that devices may ask for."""
+        """Store `data` as a blob that devices may ask for."""
         name = self._blobs.put(data)
         self._fleet.registry.put_blob(name, len(data), deliverable=True)
         return BlobRef(sha256=name, size_bytes=len(data))
@@ -41,7 +41,7 @@ class Publisher:
         golden: BlobRef,
         instruction_sets: tuple[str, ...],
     ) -> VariantRecord:
-        """Encode a built variant, write its manifest, and say what is known of it.
+        """Encode a built variant, write its manifest, and return its record.
 
         Args:
             model: what it was made of.

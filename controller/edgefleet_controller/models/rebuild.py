@@ -1,4 +1,4 @@
-"""Makes a variant again from its lineage, in a worker with an empty cache, and compares what comes out."""
+"""Builds a variant again from its lineage, with an empty cache, and compares the result."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
@@ -23,7 +23,7 @@ from edgefleet_contract.operations import (
     Value,
 )
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.errors import NotFound, Refused
+from edgefleet_controller.errors import NotBuilt, NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import FleetStore
@@ -42,14 +42,14 @@ FIGURES: Mapping[str, Callable[[Metrics], Value]] = {
     "encoding_bytes": lambda m: m.encoding_bytes,
     "peak_rss_mb": lambda m: m.peak_rss_mb,
 }
-"""What is shown of both."""
+"""Figures to show of both."""
 
 
 @dataclass(frozen=True)
 class Original:
-    """A variant as it was built: what is needed to make it again, and to see whether it came out the same.
+    """A variant as it was built, with what a rebuild needs and is compared with.
 
-    `former` is its ONNX file, None where it is not there any more.
+    `former` is its ONNX file; None if that is gone.
     """
 
     variant: VariantRecord
@@ -61,22 +61,22 @@ class Original:
 
 
 def find_original(fleet: FleetStore, blobs: BlobFolder, variant: VariantRecord) -> Original:
-    """What there is of a variant.
+    """Find what a rebuild of a variant needs.
 
     Raises:
-        Refused: its lineage was not recorded, is no recipe any more, or what it was made from is not there.
+        Refused: its lineage is missing, this version doesn't know its recipe, or its model's files are gone.
     """
     model = fleet.registry.model(variant.model, variant.version)
     again = f"compress {model.ref} again"
     if variant.lineage is None:
         raise Refused(f"variant {variant.id} was built before lineages were kept: {again}")
     if missing := [name for name, sha256 in model.files.items() if not blobs.path(sha256).is_file()]:
-        raise Refused(f"'{missing[0]}' of {model.ref} is not there any more: register its folder again")
+        raise Refused(f"'{missing[0]}' of {model.ref} is gone: register its folder again")
     try:
         recipe = recipe_from(variant.lineage.recipe.model_dump())
         manifest = verify(blobs.read(variant.manifest), variant.manifest)
     except RecipeError as error:
-        raise Refused(f"this version of edgefleet cannot make it again: {error}") from None
+        raise Refused(f"this version of edgefleet cannot build it again: {error}") from None
     except (NotFound, ProtocolError) as error:
         raise Refused(f"the manifest of {variant.id} cannot be read ({error}): {again}") from None
     former = blobs.path(manifest.core.onnx.sha256)
@@ -85,11 +85,11 @@ def find_original(fleet: FleetStore, blobs: BlobFolder, variant: VariantRecord) 
 
 
 def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> RebuildResult:
-    """Make a variant again and compare; nothing that comes out is published.
+    """Build a variant again and compare; nothing is published.
 
     Raises:
-        RuntimeError: it could not be made.
-        WorkerLostError: the worker died, or went beyond its limits.
+        NotBuilt: it could not be built.
+        WorkerLostError: the worker died or exceeded its limits.
     """
     folder = shop.folders.work / operation.id
     folder.mkdir(parents=True)
@@ -108,7 +108,7 @@ def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> R
         shop.show(operation, [known or BuildProgress(recipe=original.variant.recipe, fraction=0.0, text="waiting")])
     outcome = future.result()
     if isinstance(outcome, WorkRefused):
-        raise RuntimeError(f"it could not be made again: {outcome.sentence}")
+        raise NotBuilt(f"it could not be built again: {outcome.sentence}")
     return _result(original, outcome, _answers(shop, original, request, outcome.onnx_path))
 
 

@@ -1,4 +1,4 @@
-"""Registering a model: its files are blobs already; its card says what they are."""
+"""Registers models: the files are blobs already, and the card says what they are."""
 
 from collections.abc import Mapping
 
@@ -15,19 +15,19 @@ from edgefleet_controller.store import FleetStore
 
 
 def take_upload(fleet: FleetStore, blobs: BlobFolder, name: str, size_bytes: int) -> None:
-    """Write down a file that was uploaded; one that cannot be written down is gone again, and its room with it.
+    """Record an uploaded file; one that cannot be recorded is deleted, to free its space.
 
     Args:
-        fleet: where it is written down.
-        blobs: where it lies.
+        fleet: to record it in.
+        blobs: the folder with the file.
         name: its sha256.
-        size_bytes: how large it is.
+        size_bytes: its size.
     """
     lies_since_ms = blobs.since_ms(name)
     try:
         fleet.registry.put_blob(name, size_bytes, deliverable=False)
     except StoreError:
-        # It stays where somebody else has written it down, or has put it since.
+        # Keep it if somebody else has recorded it, or put it since.
         if not fleet.registry.knows_blob(name):
             blobs.remove(name, lies_since_ms + 1, lambda _: None)
         raise
@@ -37,17 +37,17 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
     """Register a model version from the digests of its files.
 
     Args:
-        fleet: where to keep it.
-        blobs: where its files lie.
-        files: the sha256 of each file, by its name in the model's folder; model.toml is one of them.
+        fleet: to record it in.
+        blobs: the folder with its files.
+        files: the sha256 of each file, model.toml included, by its name in the model's folder.
 
     Raises:
-        Invalid: no card, a card that is wrong, files that are not what it says, or an ONNX file that cannot be taken.
+        Invalid: the card is missing or wrong, or a file is not what it says or cannot be taken.
         NotFound: a file was not uploaded.
         Refused: this version is registered with other files.
     """
     if CARD_FILE not in files:
-        raise Invalid(f"no {CARD_FILE} among the files: a model is a folder with a card")
+        raise Invalid(f"{CARD_FILE} is missing: a model is a folder with a card")
     try:
         card = parse_card(blobs.read(files[CARD_FILE]).decode("utf-8"))
         paths = {name: blobs.path(sha256) for name, sha256 in files.items()}

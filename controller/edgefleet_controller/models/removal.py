@@ -1,4 +1,4 @@
-"""Removing a model version that nobody needs any more; its blobs go when they are collected."""
+"""Removes model versions that nothing needs; their blobs go with the next collection."""
 
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused

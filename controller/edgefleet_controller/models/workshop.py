@@ -1,4 +1,4 @@
-"""What every kind of compressing needs: the model's files, workers, a golden set, variants published and chosen."""
+"""What every way of compressing needs: a model's files, workers, a golden set, publishing and choosing."""
 
 import contextlib
 import threading
@@ -24,7 +24,7 @@ from edgefleet_protocol.manifest import BlobRef
 
 @dataclass(frozen=True)
 class Folders:
-    """Where builds work: the cache is kept between builds, `work` is not; `searches` are reports that are kept."""
+    """Folders of builds: `cache` and the reports in `searches` are kept, `work` is not."""
 
     cache: Path
     work: Path
@@ -32,7 +32,7 @@ class Folders:
 
 
 class Workshop:
-    """Store, blobs and workers, as one operation uses them."""
+    """Store, blobs and workers, as operations use them."""
 
     def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
         self.folders = folders
@@ -43,15 +43,15 @@ class Workshop:
         self._blobs = blobs
 
     def files(self, model: ModelRecord) -> ModelFiles:
-        """Where the model's files lie, by their names."""
+        """The paths of the model's files, by name."""
         return {name: self._blobs.path(sha256) for name, sha256 in model.files.items()}
 
     def golden(self, files: ModelFiles) -> BlobRef:
-        """The golden set, ready to be delivered."""
+        """Make the golden set, as a blob that devices may ask for."""
         return self.publisher.deliver(self.workers.submit(make_golden, GoldenRequest(files)).result())
 
     def source_accuracy(self, files: ModelFiles) -> float | None:
-        """The source model's share of right answers on val; None where it is not known."""
+        """Measure the source model's accuracy on val; None if unknown."""
         metrics = self.workers.submit(source_metrics, SourceRequest(files, self.folders.cache)).result()
         return None if isinstance(metrics, WorkRefused) else metrics.accuracy_val
 
@@ -62,7 +62,7 @@ class Workshop:
         variants: Sequence[VariantRecord],
         source_accuracy: float | None,
     ) -> None:
-        """Choose among what was built now and before, and publish both together."""
+        """Choose among variants built now and before, and publish variants and choices together."""
         table = model.card.constraints
         known = {v.id: v for v in [*self._fleet.registry.variants(model.name, model.version), *variants]}
         choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
@@ -70,7 +70,7 @@ class Workshop:
         reach("variants_published")
 
     def show(self, operation: OperationRecord, progress: list[BuildProgress]) -> None:
-        """Write down how far an operation is."""
+        """Record the progress of an operation."""
         changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
-        with contextlib.suppress(StoreError):  # how far it is, is no reason to give it up
+        with contextlib.suppress(StoreError):  # progress that cannot be recorded is no reason to fail
             self._fleet.operations.put(changed)
