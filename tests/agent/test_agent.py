@@ -75,10 +75,10 @@ def test_what_answers_already_is_not_installed_again_and_old_generations_change_
     first, second = make_variant(seed=1), make_variant(seed=2)
     agent.start()
     commit(agent, stand_in, first, 5)
-    stand_in.desire(first.fleet.desired(6))
+    stand_in.desire(first.desired(6))
     assert stand_in.wait_phase("already_installed", 6).answering.generation == 6
-    stand_in.desire(second.fleet.desired(4), second)
-    stand_in.desire(second.fleet.desired(6), second)
+    stand_in.desire(second.desired(4), second)
+    stand_in.desire(second.desired(6), second)
     stand_in.say(topics.HELLO, encode(Hello(jitter_s=0)))
     heard = len(stand_in.reports)
     stand_in.wait(lambda s: len(s.reports) > heard + 1)
