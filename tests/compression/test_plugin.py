@@ -134,7 +134,7 @@ def test_a_search_tries_what_it_declares(here: None) -> None:
         ),
         (
             "from edgefleet_compression.step import StepResult; return StepResult(context.source.state, {})",
-            "step 'odd' of plug-in edgefleet-odd 1.0 gave another kind of state than it declares",
+            "step 'odd' of plug-in edgefleet-odd 1.0 returned another kind of state than it declares",
         ),
     ],
 )
