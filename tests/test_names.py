@@ -1,6 +1,7 @@
 """No public class name means two things: whoever reads `Bus` or `Want` in another package knows what it is."""
 
 import ast
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
@@ -47,3 +48,10 @@ def test_no_public_class_name_is_defined_twice(defined: dict[str, list[str]]) ->
 
 def test_every_exception_is_still_one(defined: dict[str, list[str]]) -> None:
     assert [name for name in SAME_ON_BOTH_SIDES if len(defined[name]) < 2] == []
+
+
+def test_no_file_of_code_is_longer_than_400_lines() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    lengths = {name: len((ROOT / name).read_text().splitlines()) for name in listed.stdout.split()}
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > 400} == {}

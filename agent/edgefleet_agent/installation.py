@@ -15,7 +15,7 @@ from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
-from edgefleet_agent.records import InstalledModel, begun, slot_of
+from edgefleet_agent.records import InstalledModel, begun, moved, slot_of
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.slot_loss import fetched_again, without
 from edgefleet_agent.transitions import Transitions
@@ -50,11 +50,8 @@ class Installation:
         self._worker_restart = WorkerRestart(
             model, device, self.answering, lambda: self.record.slot if self.record else None
         )
-        self._transitions, self._disk_wait, self._need_bytes = (
-            Transitions(model),
-            DiskWait(lambda: device.free_bytes),
-            0,
-        )
+        self._transitions, self._need_bytes = Transitions(model), 0
+        self._disk_wait = DiskWait(lambda: device.free_bytes)
         self._effects: dict[Effect, Callable[[], None]] = {
             "none": lambda: None,
             "inspect": self._inspect,
@@ -227,12 +224,7 @@ class Installation:
             return
         phase, effect = step(before.attempt.phase, event)
         told = {"phase": phase, "reason": reason, "detail": detail, "transfer": self.transfer}
-        after = before.model_copy(
-            update=changes | {"attempt": before.attempt.model_copy(update=told | (attempt or {}))}
-        )
-        if is_last_word(phase):
-            kept = {v: slot for v, slot in after.slots.items() if v in (after.answering, after.previous)}
-            after = after.model_copy(update={"slots": kept})
+        after = moved(before, told | (attempt or {}), changes)
         self._transitions.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
 
     def _act(self, after: InstalledModel, effect: Effect) -> None:

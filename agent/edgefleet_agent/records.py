@@ -1,13 +1,15 @@
 """What the agent knows of each model, saved before it acts on it."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.files import replace_file
-from edgefleet_agent.lifecycle import ASSIGNED, on_the_way
+from edgefleet_agent.lifecycle import ASSIGNED, is_last_word, on_the_way
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.fields import Digest
 from edgefleet_protocol.manifest import Manifest
@@ -51,6 +53,21 @@ def begun(record: InstalledModel | None, desired: DesiredModel) -> InstalledMode
     attempt = Attempt(generation=desired.generation, rollout=desired.rollout, manifest=desired.manifest, phase=ASSIGNED)
     fresh = {"desired": desired, "attempt": attempt, "synced_chunks": 0}
     return record.model_copy(update=fresh) if record else InstalledModel.model_validate(fresh)
+
+
+def moved(before: InstalledModel, attempt: Mapping[str, Any], changes: Mapping[str, Any]) -> InstalledModel:
+    """The record after a transition; once an attempt has ended, only what answers and what did before keep a slot.
+
+    Args:
+        before: the record until then.
+        attempt: fields of its attempt that have changed, its phase among them.
+        changes: fields of the record itself.
+    """
+    after = before.model_copy(update={**changes, "attempt": before.attempt.model_copy(update=dict(attempt))})
+    if not is_last_word(after.attempt.phase):
+        return after
+    kept = {v: slot for v, slot in after.slots.items() if v in (after.answering, after.previous)}
+    return after.model_copy(update={"slots": kept})
 
 
 def slot_of(manifest: Manifest, attempt: Attempt) -> Slot:
