@@ -95,7 +95,7 @@ def test_bytes_that_are_not_what_they_are_named_are_refused(api: httpx.Client) -
 
 def test_a_model_without_an_uploaded_file_is_refused(api: httpx.Client) -> None:
     assert_problem(api.post("/models", json={"files": {"model.toml": "0" * 64}}), 404, "upload it first")
-    assert_problem(api.post("/models", json={"files": {}}), 422, "no model.toml")
+    assert_problem(api.post("/models", json={"files": {}}), 422, "model.toml is missing")
 
 
 @pytest.mark.parametrize(
