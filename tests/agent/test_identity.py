@@ -58,6 +58,7 @@ def test_windows_of_the_image_count_as_stored_where_their_numbers_are_and_later_
     restored.add(window(50))
     restored.begin_anew("b" * 32, through=100)
     assert [(w.incarnation, w.requests) for w in restored.due(0)] == [("b" * 32, 40), ("b" * 32, 50)]
+    restored.close()
 
 
 def test_windows_of_the_image_that_are_not_stored_follow_too(tmp_path: Path) -> None:
@@ -68,6 +69,7 @@ def test_windows_of_the_image_that_are_not_stored_follow_too(tmp_path: Path) -> 
     restored = Spool(tmp_path, "a" * 32)
     restored.begin_anew("b" * 32, through=2)
     assert [(w.incarnation, w.requests) for w in restored.due(0)] == [("b" * 32, 3)]
+    restored.close()
 
 
 def test_an_acknowledgement_of_the_other_life_forgets_nothing(tmp_path: Path) -> None:
@@ -78,3 +80,4 @@ def test_an_acknowledgement_of_the_other_life_forgets_nothing(tmp_path: Path) ->
     assert len(spool) == 1
     spool.acked("b" * 32, 1)
     assert len(spool) == 0
+    spool.close()

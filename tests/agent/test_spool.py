@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -225,17 +225,20 @@ def test_a_window_in_which_bits_have_rotted_is_lost_alone(tmp_path: Path) -> Non
     assert (len(one), one.dropped) == (1, 2)
     assert one.add(WINDOW) == 4
     one.close()
-    assert spool(tmp_path).dropped == 2
+    with closing(spool(tmp_path)) as again:
+        assert again.dropped == 2
 
 
 def test_a_file_that_is_gone_took_its_numbers_with_it(tmp_path: Path) -> None:
     first = Spool(tmp_path, ME, expected=False)
     assert first.lost is None and first.add(WINDOW) == 1
     first.close()
-    assert Spool(tmp_path, ME, expected=True).lost is None
+    with closing(Spool(tmp_path, ME, expected=True)) as second:
+        assert second.lost is None
     for path in tmp_path.iterdir():
         path.unlink()
     one = Spool(tmp_path, ME, expected=True)
     assert one.lost and "gone" in one.lost
     one.begin_anew("b" * 32, 0)
     assert one.add(WINDOW) == 1
+    one.close()

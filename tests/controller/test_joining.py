@@ -214,3 +214,4 @@ def test_devices_of_a_store_from_before_there_was_a_question_are_accepted(tmp_pa
     opened = open_store(tmp_path)
     assert opened.fleet.devices.get("d").status == "accepted"
     opened.close()
+    opened.close()

@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -161,11 +160,6 @@ def parse_recipe(text: str) -> Recipe:
         return recipe_from(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"the recipe is not valid TOML ({error}): correct it") from None
-
-
-def load_recipe(path: Path) -> Recipe:
-    """The recipe in a file; raises RecipeError."""
-    return parse_recipe(path.read_text(encoding="utf-8"))
 
 
 def shipped_recipes() -> dict[str, Recipe]:

@@ -1,8 +1,9 @@
 """How commands reach the controller, and what they have in common."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
@@ -73,6 +74,7 @@ class HasId(Protocol):
         """Its id."""
 
 
+T = TypeVar("T")
 Found = TypeVar("Found", bound=HasId)
 Found_co = TypeVar("Found_co", bound=HasId, covariant=True)
 
@@ -85,6 +87,19 @@ class Listed(Protocol[Found_co]):
 
     def all(self) -> Iterator[Found_co]:
         """All of them."""
+
+
+def chosen(
+    listing: Callable[[int | None], Iterator[T]], limit: int | None, keep: Callable[[T], bool] | None
+) -> list[T]:
+    """The items of a listing that are wanted; where all are, the controller is asked for no more than `limit`.
+
+    Args:
+        listing: gives at most so many items, or all.
+        limit: how many are wanted at most; None is all.
+        keep: which of them; None is every one.
+    """
+    return list(listing(limit) if keep is None else islice(filter(keep, listing(None)), limit))
 
 
 def one(listed: Listed[Found], given: str) -> Found:

@@ -1,13 +1,12 @@
 """`edgefleet device`: the fleet, as its devices last reported themselves."""
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import Annotated, Literal
 
 import typer
 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.cli.figures import NONE, ago, marked, now_ms, number, size, span, when
 from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.client import Client
@@ -70,11 +69,11 @@ def list_devices(
     """Devices: what they are, whether they are heard, and what answers there."""
     if selector is not None and segment is not None:
         raise typer.BadParameter("give --selector or --segment, not both")
+    keep = None if online is None else lambda d: d.online is online
     with calling(api) as client:
         if segment is not None:
             selector = client.segments.get(segment).selector
-        wanted = (d for d in client.devices.all(selector, status=status) if online in (None, d.online))
-        found = list(islice(wanted, limit))
+        found = chosen(lambda most: client.devices.all(selector, status=status, limit=most), limit, keep)
         if as_json:
             print_json(found)
         else:

@@ -1,12 +1,11 @@
 """`edgefleet model`: registered models."""
 
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.figures import count, when
 from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
@@ -63,7 +62,7 @@ def list_models(
 ) -> None:
     """Registered model versions."""
     with calling(api) as client:
-        found = list(islice((m for m in client.models.all() if name in (None, m.name)), limit))
+        found = chosen(client.models.all, limit, None if name is None else lambda m: m.name == name)
     if as_json:
         print_json(found)
         return

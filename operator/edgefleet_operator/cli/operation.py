@@ -1,12 +1,11 @@
 """`edgefleet operation`: long work that the controller does in the background."""
 
-from itertools import islice
 from typing import Annotated, Literal
 
 import typer
 
 from edgefleet_contract.operations import BuildResult
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, one
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED
 from edgefleet_operator.cli.figures import NONE, when
 from edgefleet_operator.cli.printing import print_facts, print_json, print_table
@@ -26,7 +25,7 @@ def list_operations(
 ) -> None:
     """Operations, the oldest first."""
     with calling(api) as client:
-        found = list(islice((o for o in client.operations.all() if state in (None, o.state)), limit))
+        found = chosen(client.operations.all, limit, None if state is None else lambda o: o.state == state)
     if as_json:
         print_json(found)
         return

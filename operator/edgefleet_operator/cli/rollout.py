@@ -1,13 +1,13 @@
 """`edgefleet rollout`: plan, start and watch; what is ordered afterwards is in orders.py."""
 
-from itertools import islice
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_operator.cli import spec as options
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, one
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK
 from edgefleet_operator.cli.figures import ago, now_ms
 from edgefleet_operator.cli.printing import console, plain, print_json, print_table
@@ -88,8 +88,8 @@ def list_rollouts(
 ) -> None:
     """Rollouts, the oldest first."""
     with calling(api) as client:
-        wanted = (r for r in client.rollouts.all() if model in (None, r.model) and state in (None, r.state))
-        found = list(islice(wanted, limit))
+        keep = (lambda r: model in (None, r.model) and state in (None, r.state)) if model or state else None
+        found = chosen(client.rollouts.all, limit, keep)
     if as_json:
         print_json(found)
         return
@@ -122,8 +122,8 @@ def show(
             found = watch(client, found, console(stderr=as_json), timeout)
         executions = None
         if devices or phase:
-            wanted = (e for e in client.rollouts.executions(found.id) if phase in (None, e.phase))
-            executions = list(islice(wanted, limit))
+            keep = None if phase is None else lambda e: e.phase == phase
+            executions = chosen(partial(client.rollouts.executions, found.id), limit, keep)
         if as_json:
             print_json(found if executions is None else {**plain(found), "executions": plain(executions)})
         else:

@@ -1,12 +1,13 @@
 """`edgefleet variant`: what compression made of a model."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from edgefleet_contract.operations import RebuildResult
 from edgefleet_contract.variants import VariantView
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, one
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
 from edgefleet_operator.cli.figures import NONE, count, ms, number, quality, score, share, short, size
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
@@ -27,9 +28,9 @@ def list_variants(
 ) -> None:
     """Variants with accuracy (test split), latency and bytes."""
     with calling(api) as client:
-        every = list(client.variants.all(model))
-        found = [v for v in every if recipe in (None, v.recipe)][:limit]
-        if not found and (others := sorted({v.recipe for v in every})):
+        keep = None if recipe is None else lambda v: v.recipe == recipe
+        found = chosen(partial(client.variants.all, model), limit, keep)
+        if not found and (others := sorted({v.recipe for v in client.variants.all(model)})):
             raise OperatorError(f"no variant by recipe '{recipe}': there are those by {', '.join(others)}")
     if as_json:
         print_json(found)

@@ -72,7 +72,8 @@ def test_what_was_kept_is_read_back_by_the_next_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["fleet", "telemetry"])
 def test_a_file_of_every_older_schema_opens(tmp_path: Path, name: str) -> None:
     migrations = {"fleet": FLEET, "telemetry": TELEMETRY}[name]
-    steps = [m.name for m in migrations.pending(sqlite_utils.Database(memory=True))]
+    with closing(sqlite_utils.Database(memory=True)) as empty:
+        steps = [m.name for m in migrations.pending(empty)]
     for kept in range(len(steps) + 1):
         folder = tmp_path / str(kept)
         folder.mkdir()
