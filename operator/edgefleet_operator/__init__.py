@@ -1,4 +1,4 @@
-"""The operator's side: a client of the REST API, the command line, and the demo; it speaks HTTP only."""
+"""The operator's side: the REST client, the command line and the demo; speaks HTTP only."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The client, loaded when it is first asked for: a base install lacks httpx, and must be able to say so."""
+    """Load the client on first use: a base install lacks httpx, and must be able to say so."""
     if name == "Client":
         from edgefleet_operator.client import Client
 

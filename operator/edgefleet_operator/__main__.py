@@ -1,4 +1,4 @@
-"""`edgefleet`, the operator's command; on a base install it says what is missing."""
+"""`edgefleet`, the operator's command; on a base install it says what to install."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""A controller, from Python: every route of its API, in the contract's shapes."""
+"""The Python client: every route of a controller's API, typed by the contract's shapes."""
 
 import time
 from types import TracebackType
@@ -23,10 +23,10 @@ POLL_S = 0.1
 
 
 class Client:
-    """Speaks HTTP with one controller; a context manager, which closes the connection.
+    """A client of one controller; as a context manager, it closes its connection at the end.
 
-    Methods answer shapes of `edgefleet_contract`, listings are iterators that ask for a page as it is wanted, and
-    whatever goes wrong is an `OperatorError`. A client may be used by one thread at a time.
+    Methods return shapes of `edgefleet_contract`, listings are iterators that fetch pages as needed, and every error
+    is an `OperatorError`. Use a client from one thread at a time.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Client:
         timeout_s: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Nothing is asked yet.
+        """Make a client; this sends nothing yet.
 
         Args:
-            url: of the controller, as in http://127.0.0.1:8080.
-            token: of its API, where it asks for one.
-            timeout_s: seconds without an answer, after which a request has failed.
-            transport: what carries requests, for tests; None is the network.
+            url: the controller's URL, for example http://127.0.0.1:8080.
+            token: the API's token, if it requires one.
+            timeout_s: seconds to wait for an answer before a request fails.
+            transport: carries the requests, for tests; None means the network.
         """
         self._http = Http(url, token, timeout_s, transport)
         self.models = Models(self._http)
@@ -58,7 +58,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """The controller's address."""
+        """The controller's URL."""
         return self._http.url
 
     def close(self) -> None:
@@ -72,18 +72,18 @@ class Client:
         self.close()
 
     def health(self) -> HealthView:
-        """Whether the controller hears its broker, can write its state, and what it set aside."""
+        """Get the controller's health: its broker connection, its state folder, and the messages it set aside."""
         return self._http.shape(HealthView, "GET", "/health")
 
     def metrics(self) -> str:
-        """Counts in Prometheus' text form."""
+        """Get the metrics in Prometheus text format."""
         return self._http.answer("GET", "/metrics").text
 
     def wait_until_up(self, timeout_s: float) -> None:
-        """Wait for the controller to answer and to hear its broker.
+        """Wait until the controller answers and is connected to its broker.
 
         Raises:
-            NoAnswer: it doesn't within `timeout_s` seconds.
+            NoAnswer: it isn't within `timeout_s` seconds.
         """
         until = time.monotonic() + timeout_s
         while True:
@@ -93,5 +93,5 @@ class Client:
             except ApiError:
                 pass
             if time.monotonic() > until:
-                raise NoAnswer(f"the controller at {self.url} does not answer after {timeout_s:.0f} s")
+                raise NoAnswer(f"the controller at {self.url} is not up after {timeout_s:.0f} s: see its log")
             time.sleep(POLL_S)

@@ -1,17 +1,17 @@
 """What can go wrong on the operator's side.
 
 OperatorError
-├── ApiError             nothing came of asking the controller
-│   ├── NoAnswer         it was not reached, or broke off: what was asked may have been done
-│   ├── NotUnderstood    its answer is not of the contract: another version, or no controller at all
+├── ApiError             a request to the controller failed
+│   ├── NoAnswer         it was not reached, or the connection broke: the request may have been carried out
+│   ├── NotUnderstood    its answer doesn't match the contract: another version, or not a controller
 │   ├── Unauthorized     401: the token is missing or wrong
 │   ├── NotFound         404: no such thing
-│   ├── Conflict         409: well-formed, but not possible as things stand
-│   ├── Invalid          400, 413, 422, or refused before it was sent: what was asked is wrong
-│   ├── ControllerFault  500 and more: a fault of the controller
-│   └── Unavailable      503: it cannot just now; asking again may help
-├── WaitTimeout          the time is up; what was waited for goes on
-└── ReaderMissing        nothing here reads a file of that kind
+│   ├── Conflict         409: well-formed, but not possible in the current state
+│   ├── Invalid          400, 413, 422, or refused before it was sent: the request is wrong
+│   ├── ControllerFault  500 and above: a fault in the controller
+│   └── Unavailable      503: not possible right now; try again later
+├── WaitTimeout          the time is up; the work goes on
+└── ReaderMissing        no reader for this kind of file is installed
 """
 
 
@@ -20,19 +20,19 @@ class OperatorError(Exception):
 
 
 class ApiError(OperatorError):
-    """Nothing came of asking the controller; `status` is that of its answer, None where there was none."""
+    """A request to the controller failed; `status` is its answer's HTTP status, or None without an answer."""
 
     def __init__(self, detail: str, status: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
 
 
-class NoAnswer(ApiError):  # noqa: N818 - reads as the statement it makes, as the others do
-    """The controller was not reached, or broke off."""
+class NoAnswer(ApiError):  # noqa: N818 - named for what happened, like the others
+    """The controller was not reached, or the connection broke; the request may have been carried out."""
 
 
 class NotUnderstood(ApiError):  # noqa: N818
-    """The answer is not of the contract."""
+    """The answer doesn't match the contract."""
 
 
 class Unauthorized(ApiError):  # noqa: N818
@@ -44,19 +44,19 @@ class NotFound(ApiError):  # noqa: N818
 
 
 class Conflict(ApiError):  # noqa: N818
-    """Well-formed, but not possible as things stand."""
+    """The request is well-formed, but not possible in the current state."""
 
 
 class Invalid(ApiError):  # noqa: N818
-    """What was asked is wrong."""
+    """The request is wrong."""
 
 
 class ControllerFault(ApiError):  # noqa: N818
-    """A fault of the controller."""
+    """A fault in the controller."""
 
 
 class Unavailable(ApiError):  # noqa: N818
-    """The controller cannot just now; `retry_after_s` says when to ask again, where it knows."""
+    """The controller can't do this right now; `retry_after_s` says when to try again, if it knows."""
 
     def __init__(self, detail: str, status: int | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(detail, status)
@@ -64,11 +64,11 @@ class Unavailable(ApiError):  # noqa: N818
 
 
 class WaitTimeout(OperatorError):  # noqa: N818
-    """The time is up; what was waited for goes on."""
+    """The time is up; the work goes on."""
 
 
 class ReaderMissing(OperatorError):  # noqa: N818
-    """Nothing here reads a file of that kind."""
+    """No reader for this kind of file is installed."""
 
 
 OF_STATUS: dict[int, type[ApiError]] = {
@@ -83,12 +83,12 @@ OF_STATUS: dict[int, type[ApiError]] = {
 
 
 def error_of(status: int, detail: str, retry_after: str | None = None) -> ApiError:
-    """The error that an answer is.
+    """Make the error for an answer.
 
     Args:
-        status: of the answer.
-        detail: what it says was wrong.
-        retry_after: its header of that name.
+        status: the answer's HTTP status.
+        detail: what the answer says was wrong.
+        retry_after: the answer's Retry-After header.
     """
     kind = OF_STATUS.get(status, ControllerFault if status >= 500 else ApiError)
     if kind is Unavailable:

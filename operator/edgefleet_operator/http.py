@@ -1,4 +1,4 @@
-"""How the client asks: a request, and its answer as a shape of the contract, or an error of ours."""
+"""Sends requests, and turns answers into shapes of the contract or errors of ours."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -14,7 +14,7 @@ from edgefleet_operator.errors import Invalid, NoAnswer, NotUnderstood, error_of
 
 BASE = "/api/v1"
 MOST_ITEMS = 1000
-"""Of a page."""
+"""The most items on a page."""
 
 AnyShape = TypeVar("AnyShape", bound=BaseModel)
 AnyPage = TypeVar("AnyPage", bound=Page[Any])
@@ -44,19 +44,19 @@ class Http:
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Response:
-        """What the controller answers to a request that it grants.
+        """Send a request and return the answer, if the controller grants it.
 
         Args:
-            method: as in GET.
-            path: after the controller's address.
-            query: values of the query; those that are None are left out.
-            body: of plain values, sent as JSON.
-            content: a body of bytes in place of that.
-            headers: beside our own.
-            timeout_s: None takes the client's.
+            method: for example GET.
+            path: the path after the controller's URL.
+            query: query parameters; None values are left out.
+            body: plain values, sent as JSON.
+            content: bytes to send instead of `body`.
+            headers: extra headers.
+            timeout_s: seconds to wait for the answer; None means the client's timeout.
 
         Raises:
-            ApiError: it refuses, or there is no answer.
+            ApiError: the controller refused the request or didn't answer.
         """
         asked: dict[str, Any] = {"params": {k: v for k, v in (query or {}).items() if v is not None}}
         if body is not None:
@@ -74,16 +74,16 @@ class Http:
         raise error_of(answer.status_code, self._detail(answer), answer.headers.get("Retry-After"))
 
     def shape(self, shape: type[AnyShape], method: str, path: str, **how: Any) -> AnyShape:
-        """An answer as a shape of the contract; what only a newer controller says is passed over.
+        """Send a request and parse the answer; fields that only a newer controller knows are ignored.
 
         Args:
-            shape: what the answer is.
-            method: as in GET.
-            path: after `/api/v1`.
-            how: as in `answer`; a body may be a shape, of which only what was set is sent.
+            shape: the answer's shape in the contract.
+            method: for example GET.
+            path: the path after `/api/v1`.
+            how: as in `answer`; if the body is a shape, only its set fields are sent.
 
         Raises:
-            ApiError: it refuses, there is no answer, or it is none of that shape.
+            ApiError: the controller refused the request, didn't answer, or answered something else.
         """
         if isinstance(body := how.get("body"), BaseModel):
             how["body"] = body.model_dump(mode="json", exclude_unset=True)
@@ -93,14 +93,15 @@ class Http:
         except ValidationError as error:
             fault = first_fault(error.errors())
             raise NotUnderstood(
-                f"{method} {path} of {self.url} is no {shape.__name__} of this version ({fault})", answer.status_code
+                f"the answer of {self.url} to {method} {path} does not match this version's {shape.__name__} ({fault})",
+                answer.status_code,
             ) from None
 
     def pages(self, page: type[AnyPage], path: str, size: int = MOST_ITEMS, **query: Any) -> Iterator[AnyPage]:
-        """The pages of a listing, each asked for as it is wanted.
+        """Iterate over the pages of a listing, fetching each as needed.
 
         Raises:
-            ApiError: as `shape` does.
+            ApiError: as in `shape`.
         """
         cursor = None
         while True:
@@ -110,16 +111,16 @@ class Http:
                 return
 
     def items(self, page: type[Page[Item]], path: str, limit: int | None, **query: Any) -> Iterator[Item]:
-        """The items of a listing through all its pages, at most `limit` of them; None is all.
+        """Iterate over the items of a listing across its pages, at most `limit` of them; None means all.
 
         Raises:
-            ApiError: as `shape` does.
+            ApiError: as in `shape`.
         """
         pages = self.pages(page, path, min(limit or MOST_ITEMS, MOST_ITEMS), **query)
         return islice((item for found in pages for item in found.items), limit)
 
     def _detail(self, answer: httpx.Response) -> str:
-        """What a refusal says was wrong: that of a problem, else as much of it as can be read."""
+        """Extract why a request was refused: a problem's detail, else the start of the text."""
         try:
             return str(answer.json()["detail"])
         except (ValueError, KeyError, TypeError):
@@ -127,10 +128,10 @@ class Http:
 
 
 def asking(shape: type[AnyShape], **fields: Any) -> AnyShape:
-    """What is asked for, as a shape of the contract; fields that are None are left out.
+    """Make a request body in a shape of the contract; fields that are None are left out.
 
     Raises:
-        Invalid: it cannot be meant so.
+        Invalid: a value is wrong.
     """
     try:
         return shape.model_validate({name: value for name, value in fields.items() if value is not None})
@@ -139,10 +140,10 @@ def asking(shape: type[AnyShape], **fields: Any) -> AnyShape:
 
 
 def at(path: str, *names: str) -> str:
-    """The path of something that somebody has named, whatever they have typed.
+    """Build the path of a named thing, quoting whatever was typed.
 
     Raises:
-        Invalid: a name is empty, or nothing can have it.
+        Invalid: a name is empty or contains a slash.
     """
     if not all(names):
         raise Invalid(f"a name is empty: say which of {path} you mean")
@@ -152,12 +153,12 @@ def at(path: str, *names: str) -> str:
 
 
 def at_profile(path: str, profile: str) -> str:
-    """The path of what is about a profile.
+    """Build the path of something about a profile.
 
     Raises:
         Invalid: it is not written REGION/HARDWARE/LINK.
     """
     parts = profile.split("/")
     if len(parts) != 3 or not all(parts):
-        raise Invalid(f"'{profile}' is not a profile: write region/hardware/link, as in eu/rpi4/lte")
+        raise Invalid(f"'{profile}' is not a profile: write region/hardware/link, for example eu/rpi4/lte")
     return at(path, *parts)

@@ -1,6 +1,6 @@
-"""What makes of a file on this machine what the API takes: functions of the entry point group `edgefleet.readers`.
+"""Reads ONNX files and recipes for the API, with functions from the entry point group `edgefleet.readers`.
 
-Reading an ONNX file or a recipe needs code of compression, which the operator's side never imports.
+Reading them needs code from compression, which the operator's side never imports.
 """
 
 from importlib.metadata import entry_points
@@ -12,53 +12,53 @@ from edgefleet_operator.errors import ReaderMissing
 
 GROUP = "edgefleet.readers"
 ONNX_FILE, DATA_FILE = "model.onnx", "data.npz"
-"""What the card that is made for an ONNX file and its samples calls them."""
+"""What a card made for an ONNX file and its samples calls them."""
 
 
 class OnnxReader(Protocol):
-    """The reader called `onnx`."""
+    """The reader named `onnx`."""
 
     def __call__(self, onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None) -> str:
-        """The text of a model.toml for an ONNX file and its samples.
+        """Write the text of a model.toml for an ONNX file and its samples.
 
         Args:
-            onnx: the file.
-            data: the npz: `x`, or `x_val`, `x_test` and `x_calib`, each perhaps with its `y`.
-            name: of the model; None takes the file's.
-            version: of the model.
-            scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
+            onnx: the ONNX file.
+            data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`.
+            name: the model's name; None means the file's.
+            version: the model's version.
+            scale: factor for the samples; None means 1/255 for uint8 samples of a float32 input, else 1.
 
         Raises:
-            FileRefused: the file or the data cannot be taken; one line says why.
+            FileRefused: the file or the data cannot be used; the message is one line.
         """
 
 
 class RecipeReader(Protocol):
-    """The reader called `recipe`."""
+    """The reader named `recipe`."""
 
     def __call__(self, path: Path) -> RecipeTable:
-        """The recipe of a file: every step is known, and gets what it takes.
+        """Read a recipe file, and check that every step is known and gets the input it needs.
 
         Raises:
-            FileRefused: it is wrong; one line says where.
+            FileRefused: the recipe is wrong; the message says where, in one line.
         """
 
 
 def onnx_reader() -> OnnxReader:
-    """What reads ONNX files here.
+    """Load the reader of ONNX files.
 
     Raises:
-        ReaderMissing: nothing does.
+        ReaderMissing: none is installed.
     """
     found: OnnxReader = _reader("onnx")
     return found
 
 
 def recipe_reader() -> RecipeReader:
-    """What reads recipes here.
+    """Load the reader of recipes.
 
     Raises:
-        ReaderMissing: nothing does.
+        ReaderMissing: none is installed.
     """
     found: RecipeReader = _reader("recipe")
     return found
@@ -70,5 +70,5 @@ def _reader(name: str):  # type: ignore[no-untyped-def]
         return entry.load()
     except (ValueError, ImportError, AttributeError) as error:
         raise ReaderMissing(
-            f"nothing here reads {name} files ({error}): pip install 'edgefleet[operator,compression]'"
+            f"no reader of {name} files is installed ({error}): pip install 'edgefleet[operator,compression]'"
         ) from None

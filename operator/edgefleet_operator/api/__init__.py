@@ -1,1 +1,1 @@
-"""What a client can ask for, one file a noun of the API."""
+"""The client's methods, one file per noun of the API."""

@@ -1,4 +1,4 @@
-"""Compressing models."""
+"""Starts builds, which compress models."""
 
 from collections.abc import Sequence
 
@@ -22,16 +22,16 @@ class Builds:
         recipes: Sequence[str | RecipeTable] | None = None,
         search: NewSearch | None = None,
     ) -> OperationRecord:
-        """Build variants of a model and choose one for each profile: `client.operations.wait` gives what came of it.
+        """Start to build a model's variants and choose one for each profile; `client.operations.wait` has the result.
 
         Args:
-            model: as in fashion@1.
-            profiles: to choose for; None are those of all known devices.
-            recipes: names of shipped ones, or tables of your own; None are all shipped ones.
-            search: look for variants in place of given recipes.
+            model: the model version, for example fashion@1.
+            profiles: the profiles to choose for; None means those of all known devices.
+            recipes: names of shipped recipes, or tables of your own; None means all shipped ones.
+            search: search for variants instead of using given recipes.
 
         Raises:
-            ApiError: it is refused, or there is no answer.
+            ApiError: the controller refused the request or didn't answer.
         """
         given = [r if isinstance(r, str) else r.model_dump(mode="json") for r in recipes or ()]
         new = asking(

@@ -1,4 +1,4 @@
-"""Devices of the fleet."""
+"""Lists, adds, accepts and removes devices."""
 
 from collections.abc import Iterator
 
@@ -16,32 +16,32 @@ class Devices:
     def all(
         self, selector: str | None = None, *, status: DeviceStatus | None = None, limit: int | None = None
     ) -> Iterator[DeviceView]:
-        """Devices as they last reported themselves, pending ones among them.
+        """Iterate over the devices as last reported, pending ones included.
 
         Args:
-            selector: only those that it matches, as in region=eu,!metered.
-            status: only those.
-            limit: at most so many.
+            selector: only devices that it matches, for example region=eu,!metered.
+            status: only devices with this status.
+            limit: how many at most; None means all.
         """
         return self._http.items(Page[DeviceView], "/devices", limit, selector=selector, status=status)
 
     def get(self, device: str) -> DeviceView:
-        """A device."""
+        """Get a device."""
         return self._http.shape(DeviceView, "GET", at("/devices", device))
 
     def add(self, profile: str, device: str | None = None) -> AddedDevice:
-        """Add a device of a profile; the answer says what to run on it. Without an id one is made."""
+        """Add a device of a profile; the answer has the command to run on it. Without an id, one is made up."""
         new = asking(NewDevice, profile=profile, id=device)
         return self._http.shape(AddedDevice, "POST", "/devices", body=new)
 
     def accept(self, device: str) -> DeviceView:
-        """Let a pending device in."""
+        """Accept a pending device."""
         return self._http.shape(DeviceView, "POST", f"{at('/devices', device)}/accept")
 
     def remove(self, device: str) -> None:
-        """Forget a device wholly; one that reports again is pending."""
+        """Forget everything about a device; if it reports again, it is pending."""
         self._http.answer("DELETE", f"{BASE}{at('/devices', device)}")
 
     def expected(self, limit: int | None = None) -> Iterator[AdmissionRecord]:
-        """Devices that were added and have not reported yet."""
+        """Iterate over added devices that have not reported yet."""
         return self._http.items(Page[AdmissionRecord], "/expected-devices", limit)

@@ -1,4 +1,4 @@
-"""Registered models, and what each profile gets of them."""
+"""Registers, lists and removes models, and gets the variant chosen for each profile."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from edgefleet_operator.http import BASE, Http, at, at_profile
 from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader
 
 REGISTER_S = 150.0
-"""An ONNX file is looked at before it is registered, in a process that may take two minutes."""
+"""The controller inspects an ONNX file before it registers it, which may take two minutes."""
 
 
 class Models:
@@ -23,23 +23,23 @@ class Models:
         self._http = http
 
     def all(self, limit: int | None = None) -> Iterator[ModelView]:
-        """Every registered version; at most `limit`."""
+        """Iterate over all registered versions, at most `limit`."""
         return self._http.items(Page[ModelView], "/models", limit)
 
     def get(self, ref: str) -> ModelView:
-        """A version."""
+        """Get a version."""
         return self._http.shape(ModelView, "GET", at("/models", ref))
 
     def add(self, folder: Path, on_progress: OnUpload | None = None) -> ModelView:
         """Upload the files that a folder's model.toml names, and register them; the same files again change nothing.
 
         Args:
-            folder: with a model.toml.
-            on_progress: told after every block of a file.
+            folder: the folder with the model.toml.
+            on_progress: called after each block of a file.
 
         Raises:
-            CardError: the folder holds no model, or files that are not what its card says.
-            ApiError: it is refused, or there is no answer.
+            CardError: the folder has no valid card, or its files don't match the card.
+            ApiError: the controller refused the request or didn't answer.
         """
         card = load_card(folder)
         files = {CARD_FILE: sha256_of(folder / CARD_FILE), **card.files}
@@ -57,20 +57,20 @@ class Models:
         scale: float | None = None,
         on_progress: OnUpload | None = None,
     ) -> ModelView:
-        """Make a card for an ONNX file and its samples, upload the three, and register them.
+        """Make a card for an ONNX file and its samples, then upload and register all three.
 
         Args:
-            onnx: the file.
-            data: the npz: `x`, or `x_val`, `x_test` and `x_calib`, each perhaps with its `y`.
-            name: of the model; None takes the file's.
-            version: of the model.
-            scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
-            on_progress: told after every block of a file.
+            onnx: the ONNX file.
+            data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`.
+            name: the model's name; None means the file's.
+            version: the model's version.
+            scale: factor for the samples; None means 1/255 for uint8 samples of a float32 input, else 1.
+            on_progress: called after each block of a file.
 
         Raises:
-            FileRefused: the file or the samples cannot be taken; one line says why.
-            ReaderMissing: nothing here reads ONNX files: it takes the extra `compression`.
-            ApiError: it is refused, or there is no answer.
+            FileRefused: the file or the samples cannot be used; the message is one line.
+            ReaderMissing: the extra `compression`, which reads ONNX files, is not installed.
+            ApiError: the controller refused the request or didn't answer.
         """
         text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
         digests = parse_card(text).files
@@ -83,24 +83,24 @@ class Models:
         return self.register(files)
 
     def upload(self, path: Path, on_progress: OnUpload | None = None) -> str:
-        """Upload a file alone; its sha256, which `register` takes."""
+        """Upload one file and return its sha256, which `register` takes."""
         sha256 = sha256_of(path)
         upload(self._http, path, sha256, path.name, on_progress)
         return sha256
 
     def register(self, files: Mapping[str, str]) -> ModelView:
-        """Register uploaded files: the sha256 of each by its name, model.toml among them."""
+        """Register uploaded files, given the sha256 of each by name; model.toml must be among them."""
         new = NewModel(files=dict(files))
         return self._http.shape(ModelView, "POST", "/models", body=new, timeout_s=REGISTER_S)
 
     def remove(self, ref: str) -> None:
-        """Remove a version that nothing needs any more, with its variants."""
+        """Remove a version and its variants, if nothing needs it."""
         self._http.answer("DELETE", f"{BASE}{at('/models', ref)}")
 
     def choices(self, ref: str, limit: int | None = None) -> Iterator[ChoiceView]:
-        """What each profile gets of a version, with the reason for and against each variant."""
+        """Iterate over the choices for all profiles, each with the reasons for and against the variants."""
         return self._http.items(Page[ChoiceView], f"{at('/models', ref)}/choices", limit)
 
     def explain(self, ref: str, profile: str) -> ExplanationView:
-        """Why a profile gets what it gets of a version, and what would flip that."""
+        """Explain which variant a profile gets and why, and what would flip the choice."""
         return self._http.shape(ExplanationView, "GET", at_profile(f"{at('/models', ref)}/choices", profile))

@@ -1,4 +1,4 @@
-"""Long work that the controller has accepted."""
+"""Follows operations, the long work that the controller does in the background."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,35 +16,35 @@ class Operations:
         self._http = http
 
     def all(self, limit: int | None = None) -> Iterator[OperationRecord]:
-        """Every operation, finished or not; at most `limit`."""
+        """Iterate over all operations, finished or not, at most `limit`."""
         return self._http.items(Page[OperationRecord], "/operations", limit)
 
     def get(self, operation: str) -> OperationRecord:
-        """How far an operation is."""
+        """Get an operation, with its progress or its result."""
         return self._http.shape(OperationRecord, "GET", at("/operations", operation))
 
     def search_report(self, operation: str) -> SearchReport:
-        """All that a search found; only the latest searches that ended have a report."""
+        """Get the whole report of a search; only the latest finished searches have one."""
         return self._http.shape(SearchReport, "GET", f"{at('/operations', operation)}/search")
 
     def search_picture(self, operation: str, device_class: str) -> bytes:
-        """The front of one device class as SVG."""
+        """Get a picture of the front of one device class, as SVG."""
         path = at(f"{at('/operations', operation)}/search", f"{device_class}.svg")
         return self._http.answer("GET", f"{BASE}{path}").content
 
     def watch(
         self, operation: str, *, timeout_s: float | None = None, poll_s: float = POLL_S
     ) -> Iterator[OperationRecord]:
-        """An operation as it goes on, until it has ended.
+        """Poll an operation and yield each state, until it has ended.
 
         Args:
-            operation: its id.
-            timeout_s: seconds to wait at most; None waits for ever.
-            poll_s: seconds between two looks.
+            operation: the operation's id.
+            timeout_s: seconds to wait at most; None waits forever.
+            poll_s: seconds between polls.
 
         Raises:
-            ApiError: it is refused, or there was no answer for half a minute.
-            WaitTimeout: the time is up; it goes on.
+            ApiError: the controller refused the request, or didn't answer for half a minute.
+            WaitTimeout: the time is up; the operation goes on.
         """
         return looks(lambda: self.get(operation), lambda seen: seen.ended, f"operation {operation}", timeout_s, poll_s)
 
@@ -55,10 +55,10 @@ class Operations:
         timeout_s: float | None = None,
         on_progress: Callable[[OperationRecord], None] | None = None,
     ) -> OperationRecord:
-        """An operation once it has ended, well or not; `on_progress` is told how far it is.
+        """Wait until an operation has succeeded or failed; `on_progress` is called with each state on the way.
 
         Raises:
-            ApiError: it is refused, or there was no answer for half a minute.
-            WaitTimeout: the time is up; it goes on.
+            ApiError: the controller refused the request, or didn't answer for half a minute.
+            WaitTimeout: the time is up; the operation goes on.
         """
         return last(self.watch(operation, timeout_s=timeout_s), on_progress)

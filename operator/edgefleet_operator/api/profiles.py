@@ -1,4 +1,4 @@
-"""Profiles of the controller's catalogue."""
+"""Lists the profiles in the controller's catalogue."""
 
 from collections.abc import Iterator
 
@@ -14,9 +14,9 @@ class Profiles:
         self._http = http
 
     def all(self, limit: int | None = None) -> Iterator[ProfileView]:
-        """Every profile; at most `limit`."""
+        """Iterate over all profiles, at most `limit`."""
         return self._http.items(Page[ProfileView], "/profiles", limit)
 
     def get(self, profile: str) -> ProfileView:
-        """A profile."""
+        """Get a profile."""
         return self._http.shape(ProfileView, "GET", at_profile("/profiles", profile))

@@ -1,4 +1,4 @@
-"""Rollouts: planned, started, watched, and ordered about."""
+"""Plans, starts, watches and controls rollouts."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,52 +15,52 @@ class Rollouts:
         self._http = http
 
     def plan(self, spec: RolloutSpec) -> PlanView:
-        """Exactly what starting a rollout would do now; changes nothing."""
+        """Get exactly what starting a rollout would do now; changes nothing."""
         return self._http.shape(PlanView, "POST", "/rollouts/plan", body=spec)
 
     def start(self, spec: RolloutSpec) -> RolloutView:
-        """Start a rollout; what `spec` leaves out is the controller's default."""
+        """Start a rollout; the controller's defaults fill in what `spec` leaves out."""
         return self._http.shape(RolloutView, "POST", "/rollouts", body=spec)
 
     def all(self, limit: int | None = None) -> Iterator[RolloutView]:
-        """Every rollout, the oldest first; at most `limit`."""
+        """Iterate over all rollouts, oldest first, at most `limit`."""
         return self._http.items(Page[RolloutView], "/rollouts", limit)
 
     def get(self, rollout: str) -> RolloutView:
-        """A rollout, wave by wave."""
+        """Get a rollout, wave by wave."""
         return self._http.shape(RolloutView, "GET", at("/rollouts", rollout))
 
     def executions(self, rollout: str, limit: int | None = None) -> Iterator[ExecutionRecord]:
-        """The devices of a rollout, each with its phase; at most `limit`."""
+        """Iterate over the devices of a rollout, each with its phase, at most `limit`."""
         return self._http.items(Page[ExecutionRecord], f"{at('/rollouts', rollout)}/executions", limit)
 
     def pause(self, rollout: str) -> RolloutView:
-        """Let nobody else switch until it is resumed."""
+        """Pause: no more devices switch until the rollout is resumed."""
         return self._order(rollout, "pause")
 
     def resume(self, rollout: str) -> RolloutView:
-        """Go on; a wave that failed or was inconclusive is judged anew."""
+        """Resume; a wave that failed or was inconclusive is judged again."""
         return self._order(rollout, "resume")
 
     def abort(self, rollout: str) -> RolloutView:
-        """Stop transfers and switches; whoever has committed stays."""
+        """Stop transfers and switches; devices that have committed keep the new variant."""
         return self._order(rollout, "abort")
 
     def roll_back(self, rollout: str) -> RolloutView:
-        """Let every device go back to what it ran before, from its own disk."""
+        """Return every device to what it ran before, from its own disk."""
         return self._order(rollout, "rollback")
 
     def watch(self, rollout: str, *, timeout_s: float | None = None, poll_s: float = POLL_S) -> Iterator[RolloutView]:
-        """A rollout as it goes on, until it has ended or is paused.
+        """Poll a rollout and yield each state, until it has ended or is paused.
 
         Args:
-            rollout: its id.
-            timeout_s: seconds to wait at most; None waits for ever.
-            poll_s: seconds between two looks.
+            rollout: the rollout's id.
+            timeout_s: seconds to wait at most; None waits forever.
+            poll_s: seconds between polls.
 
         Raises:
-            ApiError: it is refused, or there was no answer for half a minute.
-            WaitTimeout: the time is up; it goes on.
+            ApiError: the controller refused the request, or didn't answer for half a minute.
+            WaitTimeout: the time is up; the rollout goes on.
         """
         return looks(lambda: self.get(rollout), lambda seen: seen.rests, f"rollout {rollout}", timeout_s, poll_s)
 
@@ -71,11 +71,11 @@ class Rollouts:
         timeout_s: float | None = None,
         on_progress: Callable[[RolloutView], None] | None = None,
     ) -> RolloutView:
-        """A rollout once it has ended or is paused; `on_progress` is told how far it is.
+        """Wait until a rollout has ended or is paused; `on_progress` is called with each state on the way.
 
         Raises:
-            ApiError: it is refused, or there was no answer for half a minute.
-            WaitTimeout: the time is up; it goes on.
+            ApiError: the controller refused the request, or didn't answer for half a minute.
+            WaitTimeout: the time is up; the rollout goes on.
         """
         return last(self.watch(rollout, timeout_s=timeout_s), on_progress)
 

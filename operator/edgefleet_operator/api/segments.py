@@ -1,4 +1,4 @@
-"""Named parts of the fleet."""
+"""Saves and lists segments, the named parts of the fleet."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ class Segments:
         self._http = http
 
     def all(self, limit: int | None = None) -> Iterator[SegmentView]:
-        """Every segment, with its devices counted now; at most `limit`."""
+        """Iterate over all segments with their current number of devices, at most `limit`."""
         return self._http.items(Page[SegmentView], "/segments", limit)
 
     def get(self, name: str) -> SegmentView:
-        """A segment."""
+        """Get a segment."""
         return self._http.shape(SegmentView, "GET", at("/segments", name))
 
     def save(self, name: str, selector: str) -> SegmentView:
-        """Give a selector a name; a segment of that name means the new selector from then on."""
+        """Save a selector under a name; if the segment exists, it gets the new selector."""
         return self._http.shape(SegmentView, "PUT", at("/segments", name), query={"selector": selector})

@@ -1,4 +1,4 @@
-"""What devices measured while they answered."""
+"""Reads telemetry, what devices measured while answering."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -25,20 +25,20 @@ class Telemetry:
         until_ms: int | None = None,
         limit: int | None = None,
     ) -> Iterator[TelemetryView]:
-        """Windows and roll-ups merged, a view for each group.
+        """Iterate over merged windows and roll-ups, one view for each group.
 
         Args:
-            group_by: what to keep apart.
-            bucket: keep hours or days (UTC) apart.
-            model: only of this model, or of one version of it.
-            device: only from this device.
-            selector: only from devices that match.
-            since_ms: only what was measured then or later, milliseconds UTC.
-            until_ms: only what was measured before.
-            limit: at most so many.
+            group_by: what to group by.
+            bucket: also group by hour or day (UTC).
+            model: only this model, or one version of it.
+            device: only this device.
+            selector: only devices that match.
+            since_ms: only measurements from this time on, in milliseconds UTC.
+            until_ms: only measurements before this time, in milliseconds UTC.
+            limit: how many views at most; None means all.
 
         Raises:
-            ApiError: it is refused, or there is no answer.
+            ApiError: the controller refused the request or didn't answer.
         """
         pages = self.pages(
             group_by,
@@ -64,7 +64,7 @@ class Telemetry:
         until_ms: int | None = None,
         size: int = MOST_ITEMS,
     ) -> Iterator[TelemetryPage]:
-        """The same by pages of `size`, which say what was counted and how far back every window is kept."""
+        """Iterate over the same in pages of `size`, which also say what was counted and how far back windows go."""
         return self._http.pages(
             TelemetryPage,
             "/telemetry",

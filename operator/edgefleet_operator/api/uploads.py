@@ -1,4 +1,4 @@
-"""Files on their way to the controller."""
+"""Uploads files to the controller, a block at a time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class UploadProgress:
-    """How far one file is."""
+    """How much of one file has been sent."""
 
     file: str
     sent_bytes: int
@@ -23,17 +23,17 @@ OnUpload = Callable[[UploadProgress], None]
 
 
 def sha256_of(path: Path) -> str:
-    """The digest that a file is uploaded under."""
+    """Compute the digest that a file is uploaded under."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def upload(http: Http, path: Path, sha256: str, name: str, on_progress: OnUpload | None) -> None:
-    """Send a file a block at a time.
+    """Upload a file, a block at a time.
 
     Raises:
-        ApiError: it is refused, or there is no answer.
-        OSError: it cannot be read.
+        ApiError: the controller refused the request or didn't answer.
+        OSError: the file cannot be read.
     """
     size_bytes = path.stat().st_size
     headers = {"Content-Length": str(size_bytes)}

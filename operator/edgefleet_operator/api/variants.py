@@ -1,4 +1,4 @@
-"""What compression made of models."""
+"""Lists and rebuilds variants, what compression made of models."""
 
 from collections.abc import Iterator
 
@@ -15,13 +15,13 @@ class Variants:
         self._http = http
 
     def all(self, model: str | None = None, limit: int | None = None) -> Iterator[VariantView]:
-        """Every variant, or those of one model version; at most `limit`."""
+        """Iterate over all variants, or those of one model version, at most `limit`."""
         return self._http.items(Page[VariantView], "/variants", limit, model=model)
 
     def get(self, variant: str) -> VariantView:
-        """A variant by its whole id."""
+        """Get a variant by its full id."""
         return self._http.shape(VariantView, "GET", at("/variants", variant))
 
     def rebuild(self, variant: str) -> OperationRecord:
-        """Make a variant again from its lineage and compare: `client.operations.wait` gives what came of it."""
+        """Start to build a variant again and compare; `client.operations.wait` has the result."""
         return self._http.shape(OperationRecord, "POST", f"{at('/variants', variant)}/rebuilds")

@@ -1,4 +1,4 @@
-"""Waiting for something of the controller's: looks again and again, forgives a restart, and has an end."""
+"""Polls the controller until something has ended; tolerates a restart, and can time out."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from edgefleet_operator.errors import NoAnswer, WaitTimeout
 
 POLL_S = 0.5
 SILENCE_S = 30.0
-"""A controller that is started again is back within this."""
+"""A restarted controller is back within this time."""
 
 Seen = TypeVar("Seen")
 
@@ -21,18 +21,18 @@ def looks(
     poll_s: float = POLL_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Seen]:
-    """What a look shows, again and again until that is the last.
+    """Poll and yield each state, up to the last one.
 
     Args:
-        look: asks the controller.
-        ended: whether what it shows is the last.
-        what: is waited for, in words.
-        timeout_s: seconds to wait at most; None waits for ever.
-        poll_s: seconds between two looks.
-        clock: seconds since some moment.
+        look: asks the controller for the current state.
+        ended: whether a state is the last one.
+        what: what is waited for, in words.
+        timeout_s: seconds to wait at most; None waits forever.
+        poll_s: seconds between polls.
+        clock: a monotonic clock, in seconds.
 
     Raises:
-        ApiError: it was refused, or there was no answer for half a minute.
+        ApiError: the controller refused the request, or didn't answer for half a minute.
         WaitTimeout: the time is up.
     """
     started = heard = clock()
@@ -53,7 +53,7 @@ def looks(
 
 
 def last(seen: Iterator[Seen], each: Callable[[Seen], None] | None) -> Seen:
-    """The last of what looks show; `each` is told all of it."""
+    """Return the last state; `each` is called with every one."""
     found: Seen
     for found in seen:
         if each is not None:
