@@ -83,7 +83,7 @@ def test_a_recipe_is_checked_without_a_controller(recipes: dict[str, str]) -> No
         (("--class", "z80", "--budget", "1"), "no class 'z80'"),
         (("--constraint", "max_dorp=1", "--budget", "1"), "no bound 'max_dorp'"),
         (("--constraint", "max_drop=0.1"), "add --budget"),
-        (("--recipe", "w8", "--budget", "1"), "leave --recipe or --budget out"),
+        (("--recipe", "w8", "--budget", "1"), "leave out --recipe or --budget"),
     ],
 )
 def test_what_cannot_be_searched_is_wrong_usage(url: str, words: tuple[str, ...], said: str) -> None:

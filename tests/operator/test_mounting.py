@@ -34,7 +34,7 @@ def test_what_a_mounted_command_refuses_is_told_on_one_line() -> None:
     ("command", "reason"),
     [
         ("fragile", "RuntimeError: out of glue"),
-        ("heavy", "'a_library_that_nobody_has' is missing here: pip install greeting"),
+        ("heavy", "'a_library_that_nobody_has' is not installed: pip install greeting"),
         ("careless", "AttributeError: module 'greeting' has no attribute 'nobody'"),
     ],
 )

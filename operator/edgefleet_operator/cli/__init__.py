@@ -1,6 +1,6 @@
 """`edgefleet`: the operator's command line. It talks HTTP; only `demo` runs anything itself.
 
-Commands of other packages, `serve` and `recipe` among them, are mounted beside these: see mounting.py.
+Commands of other packages, such as `serve` and `recipe`, are mounted beside these: see mounting.py.
 """
 
 from importlib.metadata import version
@@ -36,7 +36,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and end")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and exit")
     ] = False,
 ) -> None:
     """Deploy AI models to fleets of edge devices."""

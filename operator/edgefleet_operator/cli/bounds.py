@@ -1,4 +1,4 @@
-"""The bounds of a search, as they are typed."""
+"""Parses the bounds of a search."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from edgefleet_contract.faults import first_fault
 
 
 def bounds_from(given: Sequence[str]) -> NewConstraints:
-    """The bounds written as `NAME=NUMBER`.
+    """Parse bounds written as `NAME=NUMBER`.
 
     Raises:
-        typer.BadParameter: no such bound, or no number that one can be.
+        typer.BadParameter: a bound is unknown, or its number is wrong.
     """
     known = list(NewConstraints.model_fields)
     found: dict[str, float] = {}
@@ -27,7 +27,7 @@ def bounds_from(given: Sequence[str]) -> NewConstraints:
         except ValueError:
             found[name] = math.nan
         if not 0 <= found[name] < math.inf:
-            raise typer.BadParameter(f"'{text}' is no bound: write {name}=NUMBER, 0 or more")
+            raise typer.BadParameter(f"'{text}' is not a bound: write {name}=NUMBER, 0 or more")
     try:
         return NewConstraints.model_validate(found)
     except ValidationError as error:

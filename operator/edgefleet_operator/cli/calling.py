@@ -1,4 +1,4 @@
-"""How commands reach the controller, and what they have in common."""
+"""Connects commands to the controller, with the options and look-ups that they share."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -22,35 +22,35 @@ NOTE = Path(".edgefleet/controller") / ANNOUNCED_IN
 
 Api = Annotated[
     str | None,
-    typer.Option("--api", envvar="EDGEFLEET_API", help="URL of the controller; default: that of ./.edgefleet"),
+    typer.Option("--api", envvar="EDGEFLEET_API", help="URL of the controller; default: the one in ./.edgefleet"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else, to stdout")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="at most so many; default: all")]
+AsJson = Annotated[bool, typer.Option("--json", help="print only JSON to stdout")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="how many at most; default: all")]
 Timeout = Annotated[
-    float | None, typer.Option("--timeout", min=0, help="seconds to wait at most; then the exit code is 4")
+    float | None, typer.Option("--timeout", min=0, help="seconds to wait before giving up with exit code 4")
 ]
 
 
 def find_api(given: str | None) -> str:
-    """The URL of the controller: as given, or as the controller of this folder has written it down.
+    """Find the controller's URL: as given, or as announced by the controller in this folder.
 
     Raises:
-        typer.Exit: there is none, or it is no URL; with the exit code for wrong usage.
+        typer.Exit: there is none, or it is not a URL; with the exit code for wrong usage.
     """
     try:
         url = given or Announcement.model_validate_json(NOTE.read_bytes()).api
         if httpx.URL(url).scheme not in ("http", "https"):
-            raise httpx.InvalidURL("it begins neither with http:// nor with https://")
+            raise httpx.InvalidURL("it must begin with http:// or https://")
     except (OSError, ValueError):
         refuse(OperatorError(f"no {NOTE} here: name the controller with --api URL or EDGEFLEET_API"), USAGE)
     except httpx.InvalidURL as error:
-        refuse(OperatorError(f"'{url}' is no URL of a controller: {error}"), USAGE)
+        refuse(OperatorError(f"'{url}' is not a controller's URL: {error}"), USAGE)
     return url.rstrip("/")
 
 
 @contextmanager
 def calling(api: str | None) -> Iterator[Client]:
-    """A client; whatever is refused meanwhile ends the command with one line on stderr."""
+    """Open a client; any error meanwhile ends the command with one line on stderr."""
     client = Client(find_api(api), os.environ.get(TOKEN))
     try:
         yield client
@@ -67,11 +67,11 @@ def calling(api: str | None) -> Iterator[Client]:
 
 
 class HasId(Protocol):
-    """What is named by an id."""
+    """Something with an id."""
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The id."""
 
 
 T = TypeVar("T")
@@ -80,33 +80,33 @@ Found_co = TypeVar("Found_co", bound=HasId, covariant=True)
 
 
 class Listed(Protocol[Found_co]):
-    """A part of the client that has things by their ids."""
+    """A part of the client that gets things by id and lists them."""
 
     def get(self, name: str, /) -> Found_co:
-        """One of them, by its whole id."""
+        """Get one by its full id."""
 
     def all(self) -> Iterator[Found_co]:
-        """All of them."""
+        """Iterate over all."""
 
 
 def chosen(
     listing: Callable[[int | None], Iterator[T]], limit: int | None, keep: Callable[[T], bool] | None
 ) -> list[T]:
-    """The items of a listing that are wanted; where all are, the controller is asked for no more than `limit`.
+    """List the wanted items; without a filter, the controller is asked for no more than `limit`.
 
     Args:
-        listing: gives at most so many items, or all.
-        limit: how many are wanted at most; None is all.
-        keep: which of them; None is every one.
+        listing: returns at most the given number of items, or all for None.
+        limit: how many items at most; None means all.
+        keep: filters the items; None keeps every one.
     """
     return list(listing(limit) if keep is None else islice(filter(keep, listing(None)), limit))
 
 
 def one(listed: Listed[Found], given: str) -> Found:
-    """One of what is listed, by its id, or by the beginning of it if that is enough.
+    """Find one item by its id, or by the start of its id if no other item's starts like that.
 
     Raises:
-        ApiError: there is none, or there are several.
+        ApiError: nothing matches, or several items do.
     """
     try:
         return listed.get(given)

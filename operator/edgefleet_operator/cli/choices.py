@@ -1,4 +1,4 @@
-"""What each profile gets of a model, and why not the others."""
+"""Prints which variant of a model each profile gets, and why not the others."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ NOTE = "Latency was measured on {host}; for other hardware it is predicted with 
 
 
 def print_choices(choices: Sequence[ChoiceView], variants: Sequence[VariantView]) -> None:
-    """Print the variant of every profile with its figures, then the reason against each of the others."""
+    """Print each profile's variant with its figures, then the reason against each of the others."""
     known = {v.id: v for v in variants}
     good = quality(variants)
     rows = []

@@ -1,4 +1,4 @@
-"""`edgefleet compress`: from a model to a variant for every profile, by recipes or by a search."""
+"""`edgefleet compress`: builds a model's variants, by recipes or a search, and chooses one for each profile."""
 
 from pathlib import Path
 from typing import Annotated, get_args
@@ -28,47 +28,47 @@ from edgefleet_profiles.device_class import InstructionSet
 
 
 def compress(
-    model: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")],
+    model: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")],
     profile: Annotated[
         list[str] | None,
-        typer.Option(metavar="REGION/HARDWARE/LINK", help="for this profile; again for more; default: the fleet's"),
+        typer.Option(metavar="REGION/HARDWARE/LINK", help="for this profile; repeat for more; default: the fleet's"),
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|FILE", help="by this recipe, or that of a file; again for more; default: all"),
+        typer.Option(metavar="NAME|FILE", help="by this recipe or recipe file; repeat for more; default: all shipped"),
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(metavar="MINUTES", help="search variants for so long in place of given recipes", min=0.1),
+        typer.Option(metavar="MINUTES", help="search for variants this long instead of using given recipes", min=0.1),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of a search", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="random seed of a search", min=0)] = 0,
     device_class: Annotated[
         list[str] | None,
-        typer.Option("--class", metavar="CLASS", help="search for it; again for more; default: those of the profiles"),
+        typer.Option("--class", metavar="CLASS", help="search for this class; repeat for more; default: the profiles'"),
     ] = None,
     constraint: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=NUMBER", help="max_drop, latency_ratio, encoding_bytes or peak_rss_mb at most"),
+        typer.Option(metavar="NAME=NUMBER", help="limit max_drop, latency_ratio, encoding_bytes or peak_rss_mb"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="write what a search found here: search.json, front-CLASS.svg")
+        Path | None, typer.Option(metavar="DIR", help="write a search's results here: search.json, front-CLASS.svg")
     ] = None,
     explain: Annotated[
         str | None,
-        typer.Option(metavar="REGION/HARDWARE/LINK", help="build nothing: say what this profile gets, and why"),
+        typer.Option(metavar="REGION/HARDWARE/LINK", help="build nothing; explain what this profile gets"),
     ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="don't wait: print the operation and end")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="print the operation and exit without waiting")] = False,
     timeout: Timeout = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a model's variants, measure them, and choose one for each profile."""
     if explain is not None and (profile or recipe or detach or budget):
-        raise typer.BadParameter("--explain builds nothing: leave --profile, --recipe, --budget and --detach out")
+        raise typer.BadParameter("--explain builds nothing: leave out --profile, --recipe, --budget and --detach")
     if budget is None and (device_class or constraint or out or seed):
-        raise typer.BadParameter("--class, --constraint, --out and --seed are of a search: add --budget MINUTES")
+        raise typer.BadParameter("--class, --constraint, --out and --seed are for a search: add --budget MINUTES")
     if budget is not None and recipe:
-        raise typer.BadParameter("a search finds its recipes itself: leave --recipe or --budget out")
+        raise typer.BadParameter("a search finds its recipes itself: leave out --recipe or --budget")
     asked = None if budget is None else _search(budget, seed, device_class, constraint)
     with calling(api) as client:
         if explain is not None:
@@ -83,16 +83,16 @@ def compress(
     if detach and as_json:
         print_json(operation)
     elif detach:
-        console().print(f"operation {operation.id} runs: `edgefleet operation show {operation.id} --watch`")
+        console().print(f"operation {operation.id} is running: `edgefleet operation show {operation.id} --watch`")
     else:
         _print_end(operation, choices, variants, found, as_json)
 
 
 def _search(budget: float, seed: int, classes: list[str] | None, constraints: list[str] | None) -> NewSearch:
-    """The search as the API takes it.
+    """Make the request for a search.
 
     Raises:
-        typer.BadParameter: there is no such class or constraint.
+        typer.BadParameter: a class or a constraint is unknown, or a value is wrong.
     """
     known = get_args(InstructionSet)
     for one in classes or []:
@@ -111,7 +111,7 @@ def _search(budget: float, seed: int, classes: list[str] | None, constraints: li
 
 
 def _recipes(given: list[str] | None) -> list[str | RecipeTable] | None:
-    """Names stay names; a file is read and checked here, and goes as a table."""
+    """Leave names as they are; read and check files here, and send them as tables."""
     if not given:
         return None
     files = {one for one in given if one.endswith(".toml") or Path(one).is_file()}
@@ -119,7 +119,7 @@ def _recipes(given: list[str] | None) -> list[str | RecipeTable] | None:
 
 
 def _found(client: Client, operation: OperationRecord, out: Path | None) -> SearchReport | None:
-    """What a search found, written down where that was asked for."""
+    """Fetch what a search found, and write it to `out` if given."""
     if operation.state != "succeeded":
         return None
     found = client.operations.search_report(operation.id)

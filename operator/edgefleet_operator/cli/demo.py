@@ -20,11 +20,11 @@ def demo(
         ".edgefleet/demo"
     ),
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running and print the URLs")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="end what --keep left running")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="stop what --keep left running")] = False,
     examples: Annotated[Path, typer.Option(help="the examples folder of a clone")] = REPOSITORY / "examples",
 ) -> None:
     """Show the whole loop: compress for six profiles, roll out in waves, measure on the devices."""
-    from edgefleet_operator.demo.run import DemoSettings, run_demo, stop_demo  # what damages a model needs numpy
+    from edgefleet_operator.demo.run import DemoSettings, run_demo, stop_demo  # damaging a model needs numpy
 
     console = Console() if sys.stdout.isatty() else Console(width=FILE_COLUMNS)
     try:

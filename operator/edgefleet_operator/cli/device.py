@@ -1,4 +1,4 @@
-"""`edgefleet device`: the fleet, as its devices last reported themselves."""
+"""`edgefleet device`: the fleet, as its devices last reported."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -12,20 +12,22 @@ from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.client import Client
 from edgefleet_protocol.messages import Facts, HostFacts
 
-app = typer.Typer(no_args_is_help=True, help="Let devices join, look at them, and remove them.")
+app = typer.Typer(no_args_is_help=True, help="Add, show, accept and remove devices.")
 
 
-Device = Annotated[str, typer.Argument(help="its id")]
+Device = Annotated[str, typer.Argument(help="the device's id")]
 
 
 @app.command()
 def add(
-    profile: Annotated[str, typer.Option(metavar="REGION/HARDWARE/LINK", help="what it is, as in eu/rpi4/lte")],
-    name: Annotated[str | None, typer.Option("--id", help="its id; default: a new one")] = None,
+    profile: Annotated[
+        str, typer.Option(metavar="REGION/HARDWARE/LINK", help="the device's profile, for example eu/rpi4/lte")
+    ],
+    name: Annotated[str | None, typer.Option("--id", help="the device's id; default: a new one")] = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a device join: prints the one line to run on it."""
+    """Add a device, and print the one line to run on it."""
     with calling(api) as client:
         added = client.devices.add(profile, name)
     if as_json:
@@ -37,7 +39,7 @@ def add(
 
 @app.command()
 def accept(device: Device, api: Api = None, as_json: AsJson = False) -> None:
-    """Accept a device that reported without having been added."""
+    """Accept a device that reported without being added first."""
     with calling(api) as client:
         accepted = client.devices.accept(device)
     if as_json:
@@ -48,25 +50,27 @@ def accept(device: Device, api: Api = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(device: Device, api: Api = None) -> None:
-    """Forget a device wholly; if it reports again, it is pending."""
+    """Forget everything about a device; if it reports again, it is pending."""
     with calling(api) as client:
         client.devices.remove(device)
-    typer.echo(f"{device} is forgotten")
+    typer.echo(f"{device} was removed")
 
 
 @app.command("list")
 def list_devices(
-    selector: Annotated[str | None, typer.Option(help="as in 'region=eu,hardware in (rpi4,rpi5)'")] = None,
-    segment: Annotated[str | None, typer.Option(help="only the devices of this segment")] = None,
-    status: Annotated[
-        Literal["pending", "accepted"] | None, typer.Option(help="only those that wait, or that belong to the fleet")
+    selector: Annotated[
+        str | None, typer.Option(help="only devices that match, for example 'region=eu,hardware in (rpi4,rpi5)'")
     ] = None,
-    online: Annotated[bool | None, typer.Option("--online/--offline", help="only those that are, or are not")] = None,
+    segment: Annotated[str | None, typer.Option(help="only the devices of this segment")] = None,
+    status: Annotated[Literal["pending", "accepted"] | None, typer.Option(help="only devices with this status")] = None,
+    online: Annotated[
+        bool | None, typer.Option("--online/--offline", help="only devices that are online, or offline")
+    ] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Devices: what they are, whether they are heard, and what answers there."""
+    """List devices: what they are, whether they are online, and what they run."""
     if selector is not None and segment is not None:
         raise typer.BadParameter("give --selector or --segment, not both")
     keep = None if online is None else lambda d: d.online is online
@@ -81,7 +85,7 @@ def list_devices(
 
 
 def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
-    """Print devices, with the recipe of what answers there."""
+    """Print devices, with the recipe that each one runs."""
     recipes = {v.id: f"{v.model} {v.recipe}" for v in client.variants.all()} if devices else {}
     now = now_ms()
     rows = []
@@ -95,14 +99,14 @@ def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
                 ", ".join(phases) or NONE,
             )
         )
-    columns = ("device", "profile", "state", ">heard", "answers with...", "last attempt")
+    columns = ("device", "profile", "state", ">last seen", "answering...", "last attempt")
     sim = any(d.simulated for d in devices)
-    print_table(columns, rows, caption="(sim): simulated hardware" if sim else "", nothing="no device")
+    print_table(columns, rows, caption="(sim): simulated hardware" if sim else "", nothing="no devices")
 
 
 @app.command()
 def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
-    """A device: facts, labels, and per model what answers, what is stored and how the last attempt went."""
+    """Show a device: its facts and labels, and what answers, its slots and its last attempt, for each model."""
     with calling(api) as client:
         found = client.devices.get(device)
     if as_json:
@@ -114,7 +118,7 @@ def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
             ("device", found.id),
             ("profile", marked(found.profile, found.simulated)),
             ("class", found.device_class or "unknown: the catalogue has no such profile"),
-            ("state", f"{_state(found)}, heard {ago(found.last_seen_ms, now)}"),
+            ("state", f"{_state(found)}, last seen {ago(found.last_seen_ms, now)}"),
             *_conflict(found.conflict, now),
             ("known since", when(found.first_seen_ms)),
             ("agent", f"{found.agent_version}, boot {found.boot}, incarnation {found.incarnation}"),
@@ -124,8 +128,8 @@ def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
             *(_facts("host", found.host_facts) if found.host_facts else ()),
             (
                 "telemetry",
-                f"{found.spooled_windows} windows wait, {found.dropped_windows} were dropped, "
-                f"{found.lost_windows} never came",
+                f"{found.spooled_windows} windows waiting, {found.dropped_windows} dropped, "
+                f"{found.lost_windows} never received",
             ),
             *((("disk", f"cannot be written: {found.disk_trouble}"),) if found.disk_trouble else ()),
             ("set aside", f"{found.set_aside} messages that the device could not read"),
@@ -142,15 +146,15 @@ def _state(device: DeviceView) -> str:
 
 
 def _conflict(conflict: ConflictRecord | None, now: int) -> list[tuple[str, str]]:
-    """The agents that report under one id, line by line."""
+    """List the agents that report under one id, one per line."""
     if conflict is None:
         return []
-    who = [f"{heard.incarnation}, heard {ago(heard.last_seen_ms, now)}" for heard in conflict.incarnations]
+    who = [f"{heard.incarnation}, last seen {ago(heard.last_seen_ms, now)}" for heard in conflict.incarnations]
     rows = [
         ("conflict", f"since {when(conflict.since_ms)}: two agents report under this id"),
         *(("", w) for w in who),
     ]
-    return [*rows, ("", "give one of them an id and a state folder of its own; rollouts pass this device over")]
+    return [*rows, ("", "give one of them its own id and state folder; until then rollouts pass over this device")]
 
 
 def _facts(title: str, facts: Facts | HostFacts) -> list[tuple[str, str]]:
@@ -161,14 +165,14 @@ def _facts(title: str, facts: Facts | HostFacts) -> list[tuple[str, str]]:
 
 def _print_model(name: str, model: DeviceModelView) -> None:
     answering, attempt = model.answering, model.attempt
-    wanted = "" if model.desired_generation is None else f", asked for {model.desired_generation}"
-    rows = [("answers with", f"variant {answering.variant[:12]}" if answering else "nothing: not ready")]
+    wanted = "" if model.desired_generation is None else f", desired {model.desired_generation}"
+    rows = [("answering", f"variant {answering.variant[:12]}" if answering else "nothing: not ready")]
     if attempt:
         why = ": ".join(filter(None, (attempt.reason, attempt.detail)))
         rows.append(("last attempt", f"{attempt.phase}{f' ({why})' if why else ''}"))
         arrived = attempt.transfer
         if arrived.bytes_total:
-            wrong = f", {arrived.wrong_chunks} chunks were not the blob's" if arrived.wrong_chunks else ""
+            wrong = f", {arrived.wrong_chunks} wrong chunks" if arrived.wrong_chunks else ""
             rows.append(("transfer", f"{size(arrived.bytes_done)} in {span(arrived.seconds)}{wrong}"))
     if lost := model.lost:
         rows.append(("lost", f"variant {lost.variant[:12]} ({lost.reason}: {lost.detail})"))

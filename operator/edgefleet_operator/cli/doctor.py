@@ -1,4 +1,4 @@
-"""`edgefleet doctor`: is everything well, and if not, what to do."""
+"""`edgefleet doctor`: checks the controller and its fleet, and says what to do about each fault."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ CLOCK_S = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; `do` says what to do if it is not well."""
+    """The result of one check; `do` says what to do if it failed."""
 
     name: str
     ok: bool
@@ -63,33 +63,30 @@ def _checks(client: Client) -> Iterator[Check]:
 
 
 def check_broker(health: HealthView) -> Check:
-    """Whether the controller hears its broker."""
+    """Check that the controller hears its broker."""
     heard = health.status == "ok"
     found = f"{health.broker} is {'heard' if heard else 'not heard'}"
-    return Check(
-        "broker", heard, found, "see that it runs and that the controller may log in; see the controller's log"
-    )
+    return Check("broker", heard, found, "start it, or let the controller log in; the controller's log has the reason")
 
 
 def check_state(health: HealthView) -> Check:
-    """Whether the controller can go on writing."""
+    """Check that the controller can write its state, with room to spare."""
     state = health.state
     found = f"{size(state.free_bytes)} free, {'' if state.writable else 'not '}writable"
     well = state.writable and state.free_bytes >= FREE_BYTES
-    return Check(
-        "state folder", well, found, f"make room or let the controller write there; {size(FREE_BYTES)} are needed"
-    )
+    return Check("state folder", well, found, f"free {size(FREE_BYTES)}, and let the controller write there")
 
 
 def check_blobs(health: HealthView) -> Check:
-    """Whether everything that devices asked for could be sent."""
+    """Check that the blobs that devices asked for are intact."""
     damaged = health.damaged_blobs
-    found = f"{len(damaged)} of those that devices want are damaged, as {damaged[0]}" if damaged else "none is damaged"
-    return Check("blobs", not damaged, found, "compress the paused rollouts' models again and resume, see its disk")
+    found = f"{len(damaged)} that devices want are damaged, for example {damaged[0]}" if damaged else "none is damaged"
+    do = "check the controller's disk, compress the models of paused rollouts again, and resume"
+    return Check("blobs", not damaged, found, do)
 
 
 def check_clock(health: HealthView, at_ms: int) -> Check:
-    """Whether this machine and the controller's agree about the time."""
+    """Check that this machine's clock and the controller's agree."""
     apart_s = abs(health.now_ms - at_ms) / 1000
     found = f"{span(apart_s)} between this clock and the controller's"
     return Check(
@@ -101,22 +98,22 @@ def check_clock(health: HealthView, at_ms: int) -> Check:
 
 
 def check_version(controllers: str, ours: str) -> Check:
-    """Whether the command and the controller are of one version."""
+    """Check that this command and the controller have the same version."""
     found = f"controller {controllers}, this command {ours}"
     return Check("version", controllers == ours, found, "install the controller's version here")
 
 
 def check_messages(health: HealthView) -> Check:
-    """Whether messages could not be read."""
+    """Check that every message could be read."""
     aside = health.set_aside
     if not aside:
         return Check("messages", True, "every message could be read")
     last = f"the last one on {aside[-1].topic}: {aside[-1].why}"
-    return Check("messages", False, f"{len(aside)} set aside", f"see which agent sends them and upgrade it; {last}")
+    return Check("messages", False, f"{len(aside)} set aside", f"find the agent that sends them and upgrade it; {last}")
 
 
 def check_devices(devices: Sequence[DeviceView]) -> Check:
-    """Who is there; to be off line or to wait is no fault of the controller's."""
+    """Count the devices; offline or pending devices aren't the controller's fault."""
     pending = [d.id for d in devices if d.status == "pending"]
     found = f"{sum(d.online for d in devices)} of {len(devices)} online"
     waiting = f"; {len(pending)} pending: `edgefleet device accept {pending[0]}`" if pending else ""
@@ -124,21 +121,21 @@ def check_devices(devices: Sequence[DeviceView]) -> Check:
 
 
 def check_identities(devices: Sequence[DeviceView]) -> Check:
-    """Whether two agents report under one device id."""
+    """Check that no two agents report under one device id."""
     twice = [d.id for d in devices if d.conflict]
     if not twice:
-        return Check("identities", True, "every id is one agent's")
-    do = "give one agent of each an id and a state folder of its own; see `edgefleet device show`"
+        return Check("identities", True, "no id is used by two agents")
+    do = "give one agent of each pair its own id and state folder; see `edgefleet device show`"
     return Check("identities", False, f"two agents report as {_named(twice)}", do)
 
 
 def check_generations(devices: Sequence[DeviceView]) -> Check:
-    """Whether a device was told what this controller knows nothing of, as after a restore."""
+    """Check that no device has a generation that the store doesn't know, as after a restore."""
     accepted = [d for d in devices if d.status == "accepted"]
     ahead = [d.id for d in accepted if any(_is_ahead(model) for model in d.models.values())]
     if not ahead:
         return Check("generations", True, "no device is ahead of the store")
-    do = "it was restored, or others gave it to them: start a rollout of what they should run"
+    do = "the store was restored, or another controller changed them: start a rollout of what they should run"
     return Check("generations", False, f"{_named(ahead)} are ahead of the store", do)
 
 

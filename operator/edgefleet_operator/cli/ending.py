@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, and one line for what went wrong."""
+"""Ends commands: exit codes, and one line for an error."""
 
 import sys
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 
 def refuse(error: Exception, status: int = REFUSED) -> NoReturn:
-    """Say on one line of stderr what was refused, and end.
+    """Print an error on one line of stderr, and exit.
 
     Raises:
         typer.Exit: always.
@@ -24,20 +24,20 @@ def refuse(error: Exception, status: int = REFUSED) -> NoReturn:
 
 
 def one_line(error: Exception) -> str:
-    """What went wrong, as it is printed."""
+    """Format an error as one line."""
     return f"edgefleet: {' '.join(str(error).split())}"
 
 
 class OneLine(TyperGroup):
-    """All commands, those of other packages among them; what is wrong is told on one line, to be read in a log."""
+    """All commands, other packages' included; an error takes one line, so that logs stay readable."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own class of contexts
-        """Ours, in the order that they were added, then the mounted ones."""
+        """List our commands in the order they were added, then the mounted ones."""
         self._mount()
         return list(self.commands)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
-        """The command that is typed; others are loaded only where it is none of ours."""
+        """Find the typed command; other packages' commands are loaded only if it is not one of ours."""
         if args[0] not in self.commands:
             self._mount()
         return super().resolve_command(ctx, args)
@@ -55,11 +55,11 @@ class OneLine(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command that is typed, and end."""
+        """Run the typed command, and exit."""
         try:
             status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
-            if message := " ".join(error.format_message().split()):  # empty where the help was asked for
+            if message := " ".join(error.format_message().split()):  # empty after --help
                 at = getattr(getattr(error, "ctx", None), "command_path", "edgefleet")
                 usage = f"{message.rstrip('.')}; see {at} --help"
                 typer.echo(f"edgefleet: {usage if error.exit_code == USAGE else message}", err=True)

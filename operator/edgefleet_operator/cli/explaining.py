@@ -1,4 +1,4 @@
-"""Why a profile gets a variant, and what would flip that, as people read it."""
+"""Prints why a profile gets a variant, and what would flip the choice."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,14 +8,14 @@ from edgefleet_operator.cli.printing import console, print_json, print_table
 from edgefleet_operator.client import Client
 
 MOST_FLIPS = 2
-"""Of one quantity in one direction; `--json` has them all."""
+"""For one quantity in one direction; `--json` has them all."""
 
 
 def explain_choice(client: Client, model: str, profile: str, as_json: bool) -> None:
-    """Print what a profile gets of a model and why; the controller builds nothing for it.
+    """Print which variant of a model a profile gets and why; nothing is built.
 
     Raises:
-        ApiError: there is no such model or profile, or nothing was built of the model yet.
+        ApiError: the model or the profile is unknown, or the model has no variants yet.
     """
     found = client.models.explain(model, profile)
     if as_json:
@@ -31,7 +31,7 @@ def print_explanation(found: ExplanationView) -> None:
     asked = ", ".join(f"{k} {v:g}" for k, v in found.constraints if _is_asked(k, v))
     out.print(f"{found.model} on {found.profile}: prefers {found.constraints.prefer}; {asked or 'no limits'}")
     if winner is None:
-        out.print("nothing meets everything")
+        out.print("no variant meets every constraint")
     _print_sides(winner, second)
     for offer in (winner, second):
         if offer:
@@ -74,12 +74,12 @@ def _print_flips(found: ExplanationView) -> None:
     out = console()
     kept = [f for f in found.flips if f.now is not None]
     could = [f for f in found.flips if f.now is None and f.variant]
-    for title, flips in (("What would flip it", kept), ("What would flip it, were it asked", could)):
+    for title, flips in (("What would flip it", kept), ("What would flip it as a new limit", could)):
         rows = [(flip.sentence, _now(flip)) for flip in _nearest(flips)]
         if rows:
             print_table(("...", "now"), rows, title=title)
     if not kept:
-        out.print("no figure of the link, and no limit that is asked, flips it alone")
+        out.print("no single figure of the link and no single limit flips it")
     names = {o.variant: o.recipe for o in found.candidates}
     current = found.winner and found.winner.variant
     other = {p: v for p, v in found.preferences.items() if v != current}
@@ -89,13 +89,13 @@ def _print_flips(found: ExplanationView) -> None:
 
 def _now(flip: FlipView) -> str:
     if flip.now is None:
-        return "not asked"
+        return "no limit"
     scale = 100 if flip.unit.startswith(("%", "points")) else 1
     return f"{flip.now * scale:,.6g}"
 
 
 def _nearest(flips: Sequence[FlipView]) -> list[FlipView]:
-    """The first ones of each quantity and direction."""
+    """Keep the first few of each quantity and direction."""
     counts: dict[tuple[str, str], int] = {}
     kept = []
     for flip in flips:
@@ -115,4 +115,4 @@ def _print_rejected(found: ExplanationView) -> None:
     if rows:
         print_table(("constraint", "rejects", "variant", "because..."), sorted(rows), title="What was rejected")
     for variant, reason in found.made_for_others.items():
-        console().print(f"no candidate here: {short(variant)}, {reason}")
+        console().print(f"not a candidate here: {short(variant)}, {reason}")

@@ -1,4 +1,4 @@
-"""Figures as people read them: with their unit, and a dash where nothing was measured."""
+"""Formats figures for people: with their unit, and a dash for what was not measured."""
 
 import time
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ Quality = Literal["accuracy", "agreement"]
 
 
 def now_ms() -> int:
-    """Milliseconds UTC, by this machine's clock."""
+    """Read this machine's clock, in milliseconds UTC."""
     return time.time_ns() // 1_000_000
 
 
 def share(value: float | None) -> str:
-    """A share, 0 to 1, as per cent."""
+    """Format a share, 0 to 1, as a percentage."""
     return NONE if value is None else f"{value:.1%}".replace("%", " %")
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds; below one, the digits that matter."""
+    """Format milliseconds, with more digits below one."""
     return NONE if value is None else f"{value:.3f} ms" if value < 1 else f"{value:,.2f} ms"
 
 
 def size(value: float | None) -> str:
-    """Bytes, in decimal units."""
+    """Format bytes in decimal units."""
     if value is None:
         return NONE
     for unit, at_least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e4)):
@@ -37,12 +37,12 @@ def size(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A number of things."""
+    """Format a number of things."""
     return NONE if value is None else f"{value:,.0f}"
 
 
 def number(value: object, unit: str = "") -> str:
-    """Any figure with a unit, if it has one."""
+    """Format any figure, with its unit if it has one."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -58,7 +58,7 @@ def number(value: object, unit: str = "") -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A time span in the two units that matter."""
+    """Format a time span in the unit that fits."""
     if seconds is None:
         return NONE
     if seconds < 10:
@@ -73,32 +73,32 @@ def span(seconds: float | None) -> str:
 
 
 def when(at_ms: int | None) -> str:
-    """A moment, in UTC."""
+    """Format a moment in UTC."""
     return NONE if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def ago(at_ms: int, now_ms: int) -> str:
-    """How long ago a moment was."""
+    """Format how long ago a moment was."""
     return f"{span(max(0, now_ms - at_ms) / 1000)} ago"
 
 
 def short(variant: str | None) -> str:
-    """A variant's id as tables show it; commands take it back."""
+    """Shorten a variant's id for tables; commands accept the short id."""
     return variant[:12] if variant else NONE
 
 
 def marked(name: str, simulated: bool) -> str:
-    """A name, marked where it is simulated."""
+    """Mark a name as simulated, if it is."""
     return f"{name} (sim)" if simulated else name
 
 
 def quality(variants: Iterable[VariantView]) -> Quality:
-    """What tells how good variants are: accuracy, or, where there were no labels, agreement with the source model."""
+    """Decide how to compare variants: by accuracy, or without labels by agreement with the source model."""
     known = list(variants)
     unlabelled = all(v.accuracy is None for v in known) and any(v.agreement is not None for v in known)
     return "agreement" if unlabelled else "accuracy"
 
 
 def score(variant: VariantView, good: Quality) -> float | None:
-    """How good a variant is on test, a share; None where that was not measured."""
+    """The variant's accuracy or agreement on test, a share; None if not measured."""
     return variant.accuracy if good == "accuracy" else variant.agreement

@@ -1,4 +1,4 @@
-"""What a variant was made of and with, and how it came out when it was made again, as people read it."""
+"""Prints a variant's steps and lineage, and the result of a rebuild."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ VERDICTS = {
 
 
 def print_steps(steps: Sequence[StepReport]) -> None:
-    """Print every step with its settings, what it made, and whether it ran or came from the cache."""
+    """Print each step with its settings, what it made, and whether it ran or came from the cache."""
     rows = [
         (str(n), step.step, number(step.revision), short(step.digest), _settings(step))
         for n, step in enumerate(steps, start=1)
@@ -27,7 +27,7 @@ def print_steps(steps: Sequence[StepReport]) -> None:
 
 
 def print_lineage(lineage: Lineage | None) -> None:
-    """Print what all steps had in common: source, data, seed, libraries and host."""
+    """Print what all steps share: source, data, seed, libraries and host."""
     out = console()
     out.print("Lineage", style="bold")
     if lineage is None:
@@ -49,17 +49,17 @@ def print_lineage(lineage: Lineage | None) -> None:
 
 
 def print_rebuilt(result: RebuildResult) -> None:
-    """Print the verdict on a variant that was made again, with digests and figures then and now."""
+    """Print the verdict on a rebuilt variant, with digests and figures then and now."""
     out = console()
     out.print(VERDICTS[result.verdict], style="bold")
     for reason in result.reasons:
         out.print(reason)
     answers = result.answers
     out.print(
-        "answers not compared: the former file is not there any more"
+        "answers not compared: the original file is gone"
         if answers is None
         else f"{answers.same_top1:,} of {answers.samples:,} test samples have the same top-1, "
-        f"the largest difference of a logit is {answers.largest_difference:.3g}"
+        f"the largest logit difference is {answers.largest_difference:.3g}"
     )
     rows = [(f"{n}. {s.step}", *_both(s, short)) for n, s in enumerate(result.steps, start=1)]
     rows += [(name, *_both(pair, short)) for name, pair in (("onnx", result.onnx), ("encoding", result.encoding))]

@@ -10,8 +10,8 @@ from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.figures import count, when
 from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Register models and look at them.")
-Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="as in fashion@1")]
+app = typer.Typer(no_args_is_help=True, help="Register, show and remove models.")
+Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")]
 
 
 @app.command()
@@ -20,18 +20,20 @@ def add(
         Path, typer.Argument(metavar="DIR|FILE.onnx", help="a folder with a model.toml, or an ONNX file")
     ],
     data: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="samples for an ONNX file")] = None,
-    name: Annotated[str | None, typer.Option(help="of an ONNX file's model; default: the file's name")] = None,
-    version: Annotated[int | None, typer.Option(min=1, help="of an ONNX file's model; default: 1")] = None,
-    scale: Annotated[float | None, typer.Option(help="what an ONNX file's samples are multiplied by")] = None,
+    name: Annotated[str | None, typer.Option(help="the model's name, for an ONNX file; default: the file's")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="the model's version, for an ONNX file; default: 1")
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="factor for the samples of an ONNX file")] = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload a model and register it; the same files again change nothing."""
     is_file = source.suffix == ".onnx"
     if not source.exists():
-        raise typer.BadParameter(f"there is no {source}")
+        raise typer.BadParameter(f"{source} does not exist: name a model's folder or an ONNX file")
     if is_file and data is None:
-        raise typer.BadParameter("an ONNX file comes with its samples: --data FILE.npz")
+        raise typer.BadParameter("an ONNX file needs samples: add --data FILE.npz")
     if not is_file and {data, name, version, scale} != {None}:
         raise typer.BadParameter("--data, --name, --version and --scale are for an ONNX file: a folder's card has them")
     with calling(api) as client:
@@ -47,10 +49,10 @@ def add(
 
 @app.command()
 def remove(model: Ref, api: Api = None) -> None:
-    """Remove a model version that nothing needs any more, with its variants."""
+    """Remove a model version and its variants, if nothing needs it."""
     with calling(api) as client:
         client.models.remove(model)
-    console().print(f"{model} is removed")
+    console().print(f"{model} was removed")
 
 
 @app.command("list")
@@ -60,7 +62,7 @@ def list_models(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Registered model versions."""
+    """List registered model versions."""
     with calling(api) as client:
         found = chosen(client.models.all, limit, None if name is None else lambda m: m.name == name)
     if as_json:
@@ -68,12 +70,12 @@ def list_models(
         return
     rows = [(m.model, m.task, count(len(m.labels)), count(len(m.files)), when(m.created_ms)) for m in found]
     columns = ("model", "task", ">labels", ">files", "registered")
-    print_table(columns, rows, nothing="no model is registered: `edgefleet model add DIR`")
+    print_table(columns, rows, nothing="no models yet: `edgefleet model add DIR`")
 
 
 @app.command()
 def show(model: Ref, api: Api = None, as_json: AsJson = False) -> None:
-    """A model version, its files, and what each profile gets of it."""
+    """Show a model version, its files, and the variant that each profile gets."""
     with calling(api) as client:
         found = client.models.get(model)
         choices = list(client.models.choices(model))

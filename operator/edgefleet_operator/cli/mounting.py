@@ -1,8 +1,8 @@
-"""Commands of other packages: the entry point group `edgefleet.commands` names them.
+"""Mounts the commands of other packages, from the entry point group `edgefleet.commands`.
 
-An entry's name is what is typed, its object a function (one command) or a `typer.Typer` (a group of them). They are
-loaded when one of them is asked for, or all are listed; one that cannot be loaded stays there and says why. A command
-ends with one line, like ours, by raising `typer.TyperException`.
+An entry's name is the command's name; its object is a function (one command) or a `typer.Typer` (a group). They are
+loaded when one is typed or when commands are listed. A command that cannot be loaded stays, and says why. To report an
+error on one line, like ours, a command raises `typer.TyperException`.
 """
 
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +18,7 @@ Command = TyperCommand | TyperGroup
 
 
 def mounted() -> dict[str, Command]:
-    """The commands of other packages, by what is typed; the first of a name counts."""
+    """Load the commands of other packages, by name; the first one with a name counts."""
     found: dict[str, Command] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         found.setdefault(entry.name, _command(entry))
@@ -28,7 +28,7 @@ def mounted() -> dict[str, Command]:
 def _command(entry: EntryPoint) -> Command:
     try:
         loaded = entry.load()
-    except Exception as error:  # whatever a package of somebody else's does: the other commands work
+    except Exception as error:  # a broken package must not break the other commands
         return _refusing(entry, why_missing(error, entry) or f"{type(error).__name__}: {error}")
     if isinstance(loaded, typer.Typer):
         command: Command = get_group(loaded)
@@ -45,16 +45,16 @@ def _command(entry: EntryPoint) -> Command:
 
 
 def why_missing(error: BaseException, entry: EntryPoint | None = None) -> str | None:
-    """What to install, where a package of somebody else's is what an import failed for."""
+    """Say what to install if an import failed for another package; None if it failed for something else."""
     if not isinstance(error, ModuleNotFoundError) or not error.name or error.name.startswith(f"{OURS}_"):
         return None
     ours = entry is None or entry.dist is None or entry.dist.name == OURS
     what = f"'{OURS}[controller,compression]'" if ours else str(entry.dist.name if entry and entry.dist else "it")
-    return f"'{error.name}' is missing here: pip install {what}"
+    return f"'{error.name}' is not installed: pip install {what}"
 
 
 def _refusing(entry: EntryPoint, why: str) -> TyperCommand:
-    """A command that cannot be loaded, and says so whatever else is typed."""
+    """Make the stand-in for a command that cannot be loaded: it says so, whatever else is typed."""
     whose = f" of {entry.dist.name} {entry.dist.version}" if entry.dist else ""
     message = f"'{entry.name}'{whose} cannot be loaded: {why}"
 

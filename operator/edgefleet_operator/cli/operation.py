@@ -11,37 +11,37 @@ from edgefleet_operator.cli.figures import NONE, when
 from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.cli.progress import follow
 
-app = typer.Typer(no_args_is_help=True, help="Look at long work, finished or not.")
+app = typer.Typer(no_args_is_help=True, help="Show builds and other long work, finished or not.")
 
 
 @app.command("list")
 def list_operations(
     state: Annotated[
-        Literal["running", "succeeded", "failed"] | None, typer.Option(help="only those in this state")
+        Literal["running", "succeeded", "failed"] | None, typer.Option(help="only operations in this state")
     ] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Operations, the oldest first."""
+    """List operations, oldest first."""
     with calling(api) as client:
         found = chosen(client.operations.all, limit, None if state is None else lambda o: o.state == state)
     if as_json:
         print_json(found)
         return
     rows = [(o.id, f"{o.kind} {o.target}", o.state, when(o.created_ms)) for o in found]
-    print_table(("operation", "what", "state", "started"), rows, nothing="no operation")
+    print_table(("operation", "what", "state", "started"), rows, nothing="no operations")
 
 
 @app.command()
 def show(
-    operation: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
-    watch: Annotated[bool, typer.Option("--watch", help="follow it to its end")] = False,
+    operation: Annotated[str, typer.Argument(help="the operation's id, or the start of it")],
+    watch: Annotated[bool, typer.Option("--watch", help="follow it until it has ended")] = False,
     timeout: Timeout = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """How far an operation is, and how it ended; with --watch the exit code says which."""
+    """Show an operation's progress and how it ended; with --watch, exit code 1 means that it failed."""
     with calling(api) as client:
         found = one(client.operations, operation)
         if watch:

@@ -1,4 +1,4 @@
-"""`edgefleet rollout pause|resume|abort|rollback`: what an operator orders of a rollout under way."""
+"""`edgefleet rollout pause|resume|abort|rollback`: orders for a running rollout."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command()
 def pause(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
-    """Let nobody else switch until it is resumed; who is ready stays ready."""
+    """Pause a rollout: no more devices switch until it is resumed; staged devices stay ready."""
     _order(Rollouts.pause, rollout, api, as_json)
 
 
@@ -25,13 +25,13 @@ def pause(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
 def resume(
     rollout: Rollout, follow: Watch = False, timeout: Timeout = None, api: Api = None, as_json: AsJson = False
 ) -> None:
-    """Go on with a paused one; a wave that failed is judged anew."""
+    """Resume a paused rollout; a wave that failed is judged again."""
     _order(Rollouts.resume, rollout, api, as_json, follow=follow, timeout_s=timeout)
 
 
 @app.command()
 def abort(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
-    """End it for good: transfers and switches stop, who has committed stays so."""
+    """End a rollout for good: transfers and switches stop; devices that have committed keep the new variant."""
     _order(Rollouts.abort, rollout, api, as_json)
 
 
@@ -39,7 +39,7 @@ def abort(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
 def rollback(
     rollout: Rollout, follow: Watch = False, timeout: Timeout = None, api: Api = None, as_json: AsJson = False
 ) -> None:
-    """Let every device return to what it ran before, from its own disk."""
+    """Return every device to what it ran before, from its own disk."""
     _order(Rollouts.roll_back, rollout, api, as_json, follow=follow, timeout_s=timeout, good="rolled_back")
 
 
@@ -53,7 +53,7 @@ def _order(
     timeout_s: float | None = None,
     good: RolloutPhase = "completed",
 ) -> None:
-    """Give an order; what is watched ends well in the state that the order was given for."""
+    """Give an order; a watched rollout ends well in the state `good`."""
     status = OK
     with calling(api) as client:
         found = order(client.rollouts, one(client.rollouts, rollout).id)

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables and lists of facts for people."""
+"""Prints JSON for programs, and tables and lists of facts for people."""
 
 import json
 import os
@@ -19,14 +19,14 @@ LEAST_TEXT = 16
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where people read; into a pipe or a file every row stays on one line."""
+    """Make a console for people; into a pipe or a file, every row stays on one line."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else NEVER_WRAPS
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def plain(value: Any) -> Any:
-    """A shape of the contract, or lists and tables of them, as plain values."""
+    """Turn a shape of the contract, or lists and dicts of them, into plain values."""
     return to_jsonable_python(value)
 
 
@@ -38,14 +38,14 @@ def print_json(value: Any) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", caption: str = "", nothing: str = ""
 ) -> None:
-    """Print a table: `>name` is set to the right, `name...` holds text and is the one that may wrap.
+    """Print a table: column `>name` is right-aligned; column `name...` holds text and may wrap.
 
     Args:
         columns: the headings.
         rows: the cells.
         title: a line above.
         caption: a line below.
-        nothing: what is printed when there are no rows.
+        nothing: what to print if there are no rows.
     """
     filled = [list(row) for row in rows]
     out = console()
@@ -69,14 +69,14 @@ def print_table(
 
 
 def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """The cells that a table needs so that only its text column wraps; in a narrower one all do, and nothing is cut."""
+    """The least width in which only text columns wrap; in less, all columns do, so that nothing is cut."""
     cells = [(name, *(row[i] for row in rows)) for i, name in enumerate(columns)]
     fixed = [max(map(cell_len, column)) for column in cells if not column[0].endswith("...")]
     return sum(fixed) + LEAST_TEXT * (len(columns) - len(fixed)) + 2 * len(columns)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Print names with their values, one a line."""
+    """Print names with their values, one per line."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -86,7 +86,7 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def _print(out: Console, table: Table) -> None:
-    """Print a table; into a pipe without the blanks that fill its last column."""
+    """Print a table; into a pipe, without trailing blanks."""
     if out.is_terminal:
         out.print(table)
         return

@@ -1,4 +1,4 @@
-"""`edgefleet profile`: kinds of device, and where each figure about them comes from."""
+"""`edgefleet profile`: kinds of device, with the source of each figure."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.check import Figure, figures
 from edgefleet_profiles.errors import ProfileError
 
-app = typer.Typer(no_args_is_help=True, help="Look at device profiles: region x hardware x link.")
+app = typer.Typer(no_args_is_help=True, help="Show device profiles: region x hardware x link.")
 
 UNITS = {
     **{"down_kbps": "kbit/s", "rtt_ms": "ms", "usd_per_mb": "USD/MB", "joule_per_mb": "J/MB", "monthly_cap_mb": "MB"},
@@ -30,12 +30,12 @@ UNITS = {
 def list_profiles(
     region: Annotated[str | None, typer.Option(help="only in this region")] = None,
     hardware: Annotated[str | None, typer.Option(help="only this kind of hardware")] = None,
-    link: Annotated[str | None, typer.Option(help="only over this kind of link")] = None,
+    link: Annotated[str | None, typer.Option(help="only this kind of link")] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every profile of the catalogue; figures are the catalogue's, not measured."""
+    """List all profiles in the catalogue; their figures are the catalogue's, not measured."""
     wanted = {"region": region, "hardware": hardware, "link": link}
 
     def keep(shown: ProfileView) -> bool:
@@ -60,16 +60,16 @@ def list_profiles(
         rate, price = number(line.down_kbps, "kbit/s"), number(line.usd_per_mb, "USD/MB")
         rows.append((shown.name, shown.device_class, number(board.ram_mb, "MB"), rate, price))
     columns = ("profile", "device class", ">memory", ">link", ">traffic")
-    print_table(columns, rows, nothing="no such profile: `edgefleet profile list` shows all")
+    print_table(columns, rows, nothing="no such profiles: `edgefleet profile list` shows all")
 
 
 @app.command()
 def show(
-    profile: Annotated[str, typer.Argument(metavar="REGION/HARDWARE/LINK", help="as in eu/rpi4/lte")],
+    profile: Annotated[str, typer.Argument(metavar="REGION/HARDWARE/LINK", help="for example eu/rpi4/lte")],
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """A profile: every figure with its unit and its source."""
+    """Show a profile: every figure with its unit and source."""
     with calling(api) as client:
         found = client.profiles.get(profile)
     if as_json:
@@ -84,15 +84,15 @@ def show(
 @app.command()
 def check(
     only: Annotated[
-        Literal["cited", "estimated"] | None, typer.Option(help="only figures that were read, or only estimates")
+        Literal["cited", "estimated"] | None, typer.Option(help="only cited figures, or only estimates")
     ] = None,
     profiles: Annotated[
-        Path | None, typer.Option(help="check this folder of entries instead of a controller's", exists=True)
+        Path | None, typer.Option(help="check the entries in this folder instead of a controller's", exists=True)
     ] = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which figures of the catalogue were read at an address, and which are estimates."""
+    """Show which figures of the catalogue cite a source, and which are estimates."""
     with calling(api) if profiles is None else nullcontext() as client:
         catalogue = _catalogue(client.profiles.all()) if client else _own(profiles)
     found = list(figures(catalogue))
@@ -113,7 +113,7 @@ def _own(folder: Path | None) -> Catalogue:
 
 
 def _catalogue(shown: Iterable[ProfileView]) -> Catalogue:
-    """The catalogue that profiles are made of."""
+    """Put together the catalogue that these profiles come from."""
     whole = [entry.profile for entry in shown]
     return Catalogue(
         hardware={p.hardware.name: p.hardware for p in whole},
@@ -130,4 +130,4 @@ def _print_figures(found: Sequence[Figure]) -> None:
         )
         for f in found
     ]
-    print_table(("entry", "figure", ">value", "kind", "source..."), rows, nothing="no such figure")
+    print_table(("entry", "figure", ">value", "kind", "source..."), rows, nothing="no such figures")

@@ -1,4 +1,4 @@
-"""Progress bars of an operation; into a pipe, a line whenever a build has come a good way further."""
+"""Shows an operation's progress: as bars on a terminal, else as a line for each quarter of a build."""
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -10,7 +10,7 @@ STEP = 0.25
 
 
 def follow(client: Client, operation: OperationRecord, timeout_s: float | None) -> OperationRecord:
-    """Show an operation's progress on stderr until it has ended; how it ended.
+    """Show an operation's progress on stderr until it has ended, and return it.
 
     Raises:
         ApiError: the controller is gone.

@@ -1,4 +1,4 @@
-"""`edgefleet rollout`: plan, start and watch; what is ordered afterwards is in orders.py."""
+"""`edgefleet rollout`: plans, starts, lists and shows rollouts; the orders are in orders.py."""
 
 from functools import partial
 from typing import Annotated
@@ -16,9 +16,9 @@ from edgefleet_operator.cli.watch import status_of, watch
 from edgefleet_operator.cli.waves import Tally
 from edgefleet_protocol.phases import PHASES
 
-app = typer.Typer(no_args_is_help=True, help="Roll models out in waves; watch, stop and roll back.")
-Rollout = Annotated[str, typer.Argument(help="its id, or the beginning of it")]
-Watch = Annotated[bool, typer.Option("--watch", help="follow it until it has ended or stands still")]
+app = typer.Typer(no_args_is_help=True, help="Roll out models in waves; watch, stop and roll back.")
+Rollout = Annotated[str, typer.Argument(help="the rollout's id, or the start of it")]
+Watch = Annotated[bool, typer.Option("--watch", help="follow it until it has ended or is paused")]
 
 
 @app.command()
@@ -80,13 +80,15 @@ def start(
 
 @app.command("list")
 def list_rollouts(
-    model: Annotated[str | None, typer.Option(metavar="MODEL@VERSION", help="only of this model version")] = None,
-    state: Annotated[RolloutPhase | None, typer.Option(help="only those in this state")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL@VERSION", help="only rollouts of this model version")
+    ] = None,
+    state: Annotated[RolloutPhase | None, typer.Option(help="only rollouts in this state")] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rollouts, the oldest first."""
+    """List rollouts, oldest first."""
     with calling(api) as client:
         keep = (lambda r: model in (None, r.model) and state in (None, r.state)) if model or state else None
         found = chosen(client.rollouts.all, limit, keep)
@@ -99,23 +101,23 @@ def list_rollouts(
         to = r.segment or r.selector or "everyone"
         rows.append((r.id, r.model, to, r.state, f"{tally.committed} of {tally.total}", ago(r.created_ms, now)))
     columns = ("rollout", "model", "to...", "state", ">committed", ">started")
-    print_table(columns, rows, nothing="no such rollout: `edgefleet rollout start MODEL@VERSION --segment NAME`")
+    print_table(columns, rows, nothing="no such rollouts: `edgefleet rollout start MODEL@VERSION --segment NAME`")
 
 
 @app.command()
 def show(
     rollout: Rollout,
     follow: Watch = False,
-    devices: Annotated[bool, typer.Option("--devices", help="its devices too, each with its phase")] = False,
-    phase: Annotated[str | None, typer.Option(help="only devices in this phase, as in trial")] = None,
+    devices: Annotated[bool, typer.Option("--devices", help="also show its devices, each with its phase")] = False,
+    phase: Annotated[str | None, typer.Option(help="only devices in this phase, for example trial")] = None,
     limit: Limit = None,
     timeout: Timeout = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """A rollout, wave by wave; with --watch the exit code says how it ended."""
+    """Show a rollout, wave by wave; with --watch the exit code says how it ended."""
     if phase not in (None, *PHASES):
-        raise typer.BadParameter(f"'{phase}' is no phase: choose one of {', '.join(sorted(PHASES))}")
+        raise typer.BadParameter(f"'{phase}' is not a phase: choose one of {', '.join(sorted(PHASES))}")
     with calling(api) as client:
         found = one(client.rollouts, rollout)
         if follow:

@@ -1,4 +1,4 @@
-"""Plans, rollouts and their devices as tables."""
+"""Prints plans, rollouts and their devices as tables."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from edgefleet_operator.client import Client
 
 
 def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
-    """Print every wave with its devices, and what each of them gets."""
+    """Print every wave with its devices, and what each device gets."""
     variants = {v.id: v for v in client.variants.all(planned.model)}
     simulated = _simulated(client, planned.selector)
     rows = []
     for execution in (e for wave in planned.waves for e in wave):
         variant = variants.get(execution.variant or "")
         gets = {
-            "no_variant": "nothing: none for this profile",
+            "no_variant": "nothing: no variant for this profile",
             "already_installed": "runs it already",
             "deferred": f"nothing: {execution.detail}",
         }
@@ -42,7 +42,7 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
 
 
 def print_rollout(rollout: RolloutView) -> None:
-    """Print a rollout wave by wave, with the evidence for what was decided."""
+    """Print a rollout wave by wave, with the evidence for each decision."""
     console().print(header(rollout))
     print_facts(
         [
@@ -66,7 +66,7 @@ def print_rollout(rollout: RolloutView) -> None:
 
 
 def print_devices(client: Client, selector: str, executions: Sequence[ExecutionRecord]) -> None:
-    """Print the devices of a rollout, each with its phase and the way back if it took one."""
+    """Print the devices of a rollout, each with its phase, and its way back if it took one."""
     simulated = _simulated(client, selector)
     rows = []
     for e in executions:
@@ -81,7 +81,7 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
         )
     columns = ("device", ">wave", "profile", "variant", "phase", ">transfer", "why...")
     caption = "(sim): simulated hardware" if simulated else ""
-    print_table(columns, rows, caption=caption, nothing="no such device")
+    print_table(columns, rows, caption=caption, nothing="no such devices")
 
 
 def _simulated(client: Client, selector: str) -> set[str]:

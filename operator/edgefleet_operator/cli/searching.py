@@ -1,4 +1,4 @@
-"""What a search found: fronts, orders, constraints, and the reason against every other point."""
+"""Prints what a search found: fronts, orders, constraints, and the reason against every other point."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ NOTE = "* predicted from {host} by the catalogue's factor; energy is modelled fr
 
 
 def write_search(client: Client, operation: str, found: SearchReport, folder: Path) -> None:
-    """Write the report and the picture of each front into `folder`."""
+    """Write the report and a picture of each front into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / REPORT).write_text(found.model_dump_json(indent=1), encoding="utf-8")
     for name in found.fronts:
@@ -22,7 +22,7 @@ def write_search(client: Client, operation: str, found: SearchReport, folder: Pa
 
 
 def print_search(found: SearchReport) -> None:
-    """Print all of a report."""
+    """Print a whole report."""
     for name, front in found.fronts.items():
         _print_front(name, front)
     _print_orders(found)
@@ -30,9 +30,7 @@ def print_search(found: SearchReport) -> None:
     out = console()
     for name, verdict in found.constraints.items():
         out.print(f"constraints on {name}: {verdict.sentence}")
-    out.print(
-        f"{found.measured} points measured in {found.seconds / 60:.1f} min, {found.trainings} times a step that trains"
-    )
+    out.print(f"{found.measured} points measured in {found.seconds / 60:.1f} min, {found.trainings} training steps run")
 
 
 def _print_front(name: str, front: Sequence[FrontPoint]) -> None:
@@ -69,7 +67,7 @@ def _print_front(name: str, front: Sequence[FrontPoint]) -> None:
 
 
 def _drop(row: FrontPoint) -> str:
-    """What is lost on test against the source, in points, with the interval of the paired difference."""
+    """Format the loss on test against the source, in points, with the interval of the paired difference."""
     if row.drop_test is None or row.drop_test_ci is None:
         return NONE
     low, high = row.drop_test_ci
@@ -90,7 +88,7 @@ def _best(cell: BestOfOrder | None) -> str:
 
 
 def _print_rejected(points: Iterable[TriedRecipe]) -> None:
-    """Each rejected point once, for all the classes that it is rejected on for the same reason."""
+    """Print each rejected point once per reason, with the classes that it was rejected on."""
     out = console()
     for point in points:
         by_reason: dict[str, list[str]] = {}

@@ -9,14 +9,14 @@ from edgefleet_operator.cli.device import print_devices
 from edgefleet_operator.cli.figures import count
 from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Name parts of the fleet by selectors.")
+app = typer.Typer(no_args_is_help=True, help="Name parts of the fleet with selectors.")
 Name = Annotated[str, typer.Argument(help="the segment's name")]
 
 
 @app.command()
 def save(
     name: Name,
-    selector: Annotated[str, typer.Argument(help="as in 'region=eu,hardware in (rpi4,rpi5),!metered'")],
+    selector: Annotated[str, typer.Argument(help="for example 'region=eu,hardware in (rpi4,rpi5),!metered'")],
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,20 +31,20 @@ def save(
 
 @app.command("list")
 def list_segments(limit: Limit = None, api: Api = None, as_json: AsJson = False) -> None:
-    """Saved segments, with their devices counted now."""
+    """List segments, each with its current number of devices."""
     with calling(api) as client:
         found = list(client.segments.all(limit))
     if as_json:
         print_json(found)
         return
     rows = [(s.name, count(s.devices), s.selector or "everything") for s in found]
-    nothing = "no segment is saved: `edgefleet segment save NAME SELECTOR`"
+    nothing = "no segments yet: `edgefleet segment save NAME SELECTOR`"
     print_table(("segment", ">devices", "selector..."), rows, nothing=nothing)
 
 
 @app.command()
 def show(name: Name, limit: Limit = None, api: Api = None, as_json: AsJson = False) -> None:
-    """A segment and the devices in it now."""
+    """Show a segment and its current devices."""
     with calling(api) as client:
         found = client.segments.get(name)
         devices = list(client.devices.all(found.selector, limit=limit))

@@ -1,4 +1,4 @@
-"""`edgefleet telemetry`: what devices measured while they answered."""
+"""`edgefleet telemetry`: what devices measured while answering."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,10 @@ from edgefleet_operator.client import Client
 from edgefleet_operator.errors import NotFound
 
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])
-# The command line takes no list of literals; a test holds that both name the same.
+# typer accepts no list of literals; a test checks that both have the same names.
 GROUPS: dict[str, GroupBy] = {name: name for name in get_args(GroupBy)}
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# How a group's value is found on a device, to say whether its figures come from simulated hardware.
+# Where to find a group's value on a device, to tell whether its figures come from simulated hardware.
 OF_DEVICE: dict[str, Callable[[DeviceView], str]] = {
     "device": lambda d: d.id,
     "hardware": lambda d: d.hardware,
@@ -30,18 +30,20 @@ OF_DEVICE: dict[str, Callable[[DeviceView], str]] = {
 
 def telemetry(
     model: Annotated[
-        str | None, typer.Option(metavar="MODEL[@VERSION]", help="only of this model, or version of it")
+        str | None, typer.Option(metavar="MODEL[@VERSION]", help="only this model, or one version of it")
     ] = None,
-    by: Annotated[list[By] | None, typer.Option(help="keep these apart; again for more; default: variant")] = None,
-    over: Annotated[Literal["hour", "day"] | None, typer.Option(help="keep hours or days (UTC) apart")] = None,
-    device: Annotated[str | None, typer.Option(help="only from this device")] = None,
-    selector: Annotated[str | None, typer.Option(help="only from devices that match, as in 'region=eu'")] = None,
-    since: Annotated[str | None, typer.Option(metavar="SPAN", help="only the last 90s, 15m, 2h or 7d")] = None,
+    by: Annotated[list[By] | None, typer.Option(help="group by this; repeat for more; default: variant")] = None,
+    over: Annotated[Literal["hour", "day"] | None, typer.Option(help="also group by hour or day (UTC)")] = None,
+    device: Annotated[str | None, typer.Option(help="only this device")] = None,
+    selector: Annotated[str | None, typer.Option(help="only devices that match, for example 'region=eu'")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="only this last time span, for example 90s, 15m, 2h or 7d")
+    ] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Latency percentiles, accuracy from labels, and counts; percentiles are of merged histograms."""
+    """Show counts, latency percentiles (from merged histograms) and accuracy (from labels)."""
     since_ms = None if since is None else now_ms() - 1000 * _seconds(since)
     with calling(api) as client:
         if device is not None:
@@ -67,10 +69,10 @@ def telemetry(
 
 
 def _is_known(client: Client, model: str) -> None:
-    """See that a model is registered of which nothing was reported; one that is removed may have telemetry still.
+    """Check that a model without telemetry is registered; a removed one may still have telemetry.
 
     Raises:
-        NotFound: it is not.
+        NotFound: it is not registered.
     """
     if "@" in model:
         client.models.get(model)
@@ -90,13 +92,13 @@ def _print(found: Sequence[TelemetryView], devices: Sequence[DeviceView], recipe
         rows.append((*at, *names, simulated(entry.group, devices), *counts, *latencies, *accuracy))
     keys = [f"{key}..." for key in found[0].group] if found else []
     figures = (">requests", ">failed", ">p50", ">p95", ">p99", ">accuracy", ">labels")
-    caption = "sim: measured on the machine that simulates these devices; failed: errors and answers that are no number"
+    caption = "sim: measured on the machine that simulates these devices; failed: errors, and answers with NaN or inf"
     columns = (*(("from (UTC)",) if over_time else ()), *keys, "sim", *figures)
-    print_table(columns, rows, caption=caption, nothing="nothing was reported yet")
+    print_table(columns, rows, caption=caption, nothing="no telemetry yet")
 
 
 def simulated(group: Mapping[str, Any], devices: Sequence[DeviceView]) -> str:
-    """Whether a group's figures come from simulated devices: all, some or none of those that it can come from."""
+    """Say whether all (`yes`), some or none (`no`) of the devices behind a group's figures are simulated."""
     among = [d for d in devices if all(of(d) == group[key] for key, of in OF_DEVICE.items() if key in group)]
     if "variant" in group:
         held = [d for d in among if any(s.variant == group["variant"] for m in d.models.values() for s in m.slots)]
@@ -108,5 +110,5 @@ def simulated(group: Mapping[str, Any], devices: Sequence[DeviceView]) -> str:
 def _seconds(span: str) -> int:
     found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", span)
     if found is None:
-        raise typer.BadParameter(f"--since '{span}': write a span, as in 90s, 15m, 2h or 7d")
+        raise typer.BadParameter(f"--since '{span}' is not a time span: write, for example, 90s, 15m, 2h or 7d")
     return int(found[1]) * UNITS_S[found[2]]

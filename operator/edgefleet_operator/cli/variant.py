@@ -15,23 +15,25 @@ from edgefleet_operator.cli.printing import console, print_facts, print_json, pr
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
 
-app = typer.Typer(no_args_is_help=True, help="Look at the variants of a model, with their measured figures.")
+app = typer.Typer(no_args_is_help=True, help="Show the variants of models, with their measured figures.")
 
 
 @app.command("list")
 def list_variants(
-    model: Annotated[str | None, typer.Option(metavar="MODEL@VERSION", help="only of this model version")] = None,
-    recipe: Annotated[str | None, typer.Option(help="only by this recipe")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL@VERSION", help="only variants of this model version")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="only variants built by this recipe")] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Variants with accuracy (test split), latency and bytes."""
+    """List variants with accuracy (test split), latency and bytes."""
     with calling(api) as client:
         keep = None if recipe is None else lambda v: v.recipe == recipe
         found = chosen(partial(client.variants.all, model), limit, keep)
         if not found and (others := sorted({v.recipe for v in client.variants.all(model)})):
-            raise OperatorError(f"no variant by recipe '{recipe}': there are those by {', '.join(others)}")
+            raise OperatorError(f"no variant is built by recipe '{recipe}': use one of {', '.join(others)}")
     if as_json:
         print_json(found)
         return
@@ -46,16 +48,16 @@ def list_variants(
     hosts = sorted({v.measured_on for v in found if v.measured_on})
     columns = ("variant", "model", "recipe", "made for", f">{good}", ">p95", ">file", ">delivery")
     caption = f"latency measured on {'; '.join(hosts)}" if hosts else ""
-    print_table(columns, rows, caption=caption, nothing="no variant yet: `edgefleet compress MODEL@VERSION`")
+    print_table(columns, rows, caption=caption, nothing="no variants yet: `edgefleet compress MODEL@VERSION`")
 
 
 @app.command()
 def show(
-    variant: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
+    variant: Annotated[str, typer.Argument(help="the variant's id, or the start of it")],
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """A variant: every figure with its unit, the steps that made it, and what they were made of and with."""
+    """Show a variant: every figure with its unit, the steps that made it, and its lineage."""
     with calling(api) as client:
         found = one(client.variants, variant)
     if as_json:
@@ -68,13 +70,13 @@ def show(
 
 @app.command()
 def rebuild(
-    variant: Annotated[str, typer.Argument(help="its id, or the beginning of it")],
-    detach: Annotated[bool, typer.Option("--detach", help="don't wait: print the operation and end")] = False,
+    variant: Annotated[str, typer.Argument(help="the variant's id, or the start of it")],
+    detach: Annotated[bool, typer.Option("--detach", help="print the operation and exit without waiting")] = False,
     timeout: Timeout = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a variant again from its lineage, without a cache, and compare; exit code 1 if it comes out different."""
+    """Build a variant again from its lineage, without a cache, and compare; exit code 1 if it comes out different."""
     with calling(api) as client:
         found = one(client.variants, variant)
         operation = client.variants.rebuild(found.id)
@@ -86,11 +88,11 @@ def rebuild(
         refuse(OperatorError(str(operation.error)))
     if detach:
         if not as_json:
-            console().print(f"operation {operation.id} runs: `edgefleet operation show {operation.id} --watch`")
+            console().print(f"operation {operation.id} is running: `edgefleet operation show {operation.id} --watch`")
         return
     result = operation.result
     if not isinstance(result, RebuildResult):
-        refuse(OperatorError(f"operation {operation.id} is no rebuild"))
+        refuse(OperatorError(f"operation {operation.id} is not a rebuild"))
     if not as_json:
         print_rebuilt(result)
     raise typer.Exit(REFUSED if result.verdict == "different" else OK)
@@ -112,7 +114,7 @@ def _facts(v: VariantView) -> list[tuple[str, str]]:
         ("parameters", count(v.parameters)),
         ("file", size(v.file_bytes)),
         ("encoding", size(v.encoding_bytes)),
-        ("delivery", f"{size(v.delivery_bytes)}, everything that a device downloads"),
+        ("delivery", f"{size(v.delivery_bytes)}, all that a device downloads"),
         ("peak memory", number(v.peak_rss_mb, "MB")),
         ("energy", number(v.mj_per_inference, "mJ per inference")),
         ("manifest", v.manifest),

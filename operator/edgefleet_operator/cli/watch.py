@@ -1,4 +1,4 @@
-"""Watching a rollout: live bars on a terminal, plain lines everywhere else."""
+"""Watches a rollout: live bars on a terminal, plain lines everywhere else."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ QUIET_S = 2.0
 
 
 def watch(client: Client, rollout: RolloutView, out: Console, timeout_s: float | None) -> RolloutView:
-    """Draw a rollout until it has ended or stands still; how it ended.
+    """Draw a rollout until it has ended or is paused, and return it.
 
     Raises:
         ApiError: the controller is gone.
@@ -38,26 +38,26 @@ def watch(client: Client, rollout: RolloutView, out: Console, timeout_s: float |
 
 
 def status_of(rollout: RolloutView, good: RolloutPhase = "completed") -> int:
-    """The exit code that a watched rollout deserves."""
+    """The exit code for a rollout that was watched."""
     return OK if rollout.state == good else ROLLOUT_FAILED
 
 
 def way_back(rollout: RolloutView) -> str | None:
-    """How many devices are back, while or after a rollout goes back."""
+    """How many devices are back, during or after a rollback."""
     told = rollout.counts_back
     back = sum(told.get(phase, 0) for phase in BACK)
     return f"{back} of {sum(told.values())} devices are back" if told else None
 
 
 def header(rollout: RolloutView) -> str:
-    """One line that says what and where."""
+    """One line with the rollout's model, target and state."""
     why = f": {rollout.reason}" if rollout.reason else ""
     to = rollout.segment or rollout.selector or "everyone"
     return f"rollout {rollout.id} of {rollout.model} to {to} is {rollout.state}{why}"
 
 
 def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> RenderableType:
-    """Everything at a glance: a bar for each wave, the phases of its devices, and what is left."""
+    """Everything at a glance: a bar for each wave, the phases of its devices, and the time left."""
     grid = Table.grid(padding=(0, 1))
     for _ in range(4):
         grid.add_column(no_wrap=True)
@@ -78,7 +78,7 @@ def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> Renderabl
 
 def _eta(rollout: RolloutView, at_ms: int) -> str:
     left = eta_s(rollout, at_ms)
-    return "ETA: not known before the first devices are done" if left is None else f"ETA: about {span(left)}"
+    return "ETA: unknown until the first devices are done" if left is None else f"ETA: about {span(left)}"
 
 
 def _evidence(rollout: RolloutView) -> list[str]:
@@ -86,7 +86,7 @@ def _evidence(rollout: RolloutView) -> list[str]:
 
 
 class _Lines:
-    """A line for every change: of a state at once, of mere counts every other second."""
+    """Prints a line for every change: of a state at once, of counts alone at most every other second."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -94,7 +94,7 @@ class _Lines:
         self._counted = 0.0
 
     def show(self, rollout: RolloutView, way_back: str | None) -> None:
-        """Tell what is new."""
+        """Print what is new."""
         self._once(header(rollout))
         for wave in rollout.waves:
             if wave.state == "pending":

@@ -1,4 +1,4 @@
-"""How far the waves of a rollout are, and how long the rest may take: pure."""
+"""Computes how far the waves of a rollout are, and how long the rest may take; pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ BAR = 30
 
 @dataclass(frozen=True)
 class Tally:
-    """The devices of a wave, or of a rollout, by how they stand."""
+    """The devices of a wave or a rollout, counted by state."""
 
     committed: int
     under_way: int
@@ -21,7 +21,7 @@ class Tally:
 
     @classmethod
     def of(cls, counts: Mapping[str, int]) -> "Tally":
-        """Sort the counts of phases."""
+        """Tally the counts of phases."""
         failed = sum(n for phase, n in counts.items() if phase in FAILED)
         passed_over = sum(n for phase, n in counts.items() if phase in ENDED_OTHERWISE)
         committed, waiting = counts.get("committed", 0), counts.get("assigned", 0)
@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Those that will not move again."""
+        """Devices that will not change any more."""
         return self.committed + self.failed + self.passed_over
 
     def __str__(self) -> str:
@@ -57,15 +57,15 @@ def bar(tally: Tally, width: int = BAR) -> Iterator[tuple[str, str]]:
 
 
 def phases(counts: Mapping[str, int]) -> str:
-    """`2 staged, 1 trial`."""
+    """Format counts of phases, as in `2 staged, 1 trial`."""
     return ", ".join(f"{n} {phase}" for phase, n in counts.items() if n)
 
 
 def eta_s(rollout: RolloutView, now_ms: int) -> float | None:
-    """Seconds that the rest may take, if it goes on as the waves did so far; None while nothing tells.
+    """Estimate the seconds left from the pace of the waves so far; None while unknown.
 
-    Every wave soaks for as long as the gate asks; how long its devices take before that is known from the waves
-    that have passed, or from the share of this one's that are done.
+    Every wave soaks for as long as the gate asks. How long its devices take before that is estimated from the waves
+    that have passed, or from the share of this wave's devices that are done.
     """
     if rollout.state != "running":
         return None

@@ -50,7 +50,7 @@ def test_it_is_printed_with_units_and_with_what_is_predicted_or_modelled(operato
     assert "(predicted)" in shown and "(modelled)" in shown
     assert "kbit/s of the link, the 91.9 % variant large wins 32" in shown
     assert "transfer_s large" in shown and "at most 15 s allowed" in shown
-    assert "no candidate here: vvvvvvvvvvvv, made for x86-vnni" in shown
+    assert "not a candidate here: vvvvvvvvvvvv, made for x86-vnni" in shown
 
 
 def test_what_cannot_be_explained_is_refused_in_one_line(operator, front: str) -> None:

@@ -29,7 +29,7 @@ def test_without_a_controller_the_way_to_name_one_is_said(operator, tmp_path: Pa
     monkeypatch.chdir(tmp_path)
     operator.url = ""
     assert "--api" in operator.types("model", "list", code=2).stderr
-    assert "no URL" in operator.types("model", "list", "--api", "localhost:80", code=2).stderr
+    assert "not a controller's URL" in operator.types("model", "list", "--api", "localhost:80", code=2).stderr
 
 
 @pytest.fixture
