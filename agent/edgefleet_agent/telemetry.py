@@ -58,7 +58,7 @@ class Recorder:
             key: who answered.
             request_id: the id that a label may name later.
             seconds: request in to answer out.
-            classes: the class of each row; empty when this is no classifier.
+            classes: the class of each row; empty if the model is not a classifier.
             names: the model's label texts, by class; may be empty.
         """
         with self._lock:
@@ -97,7 +97,7 @@ class Recorder:
             True when it was counted, False when it had been counted before, None for an id that is not known.
 
         Raises:
-            ValueError: not one label per row, or a text that is none of the model's labels.
+            ValueError: not one label per row, or a label that the model doesn't have.
         """
         with self._lock:
             recent = self._recent.get((model, request_id))
@@ -138,7 +138,7 @@ def class_index(label: int | str, names: tuple[str, ...]) -> int:
     """The class that a label means.
 
     Raises:
-        ValueError: a text that is none of the model's labels.
+        ValueError: the model doesn't have this label.
     """
     if isinstance(label, int):
         return label
@@ -146,7 +146,7 @@ def class_index(label: int | str, names: tuple[str, ...]) -> int:
         return names.index(label)
     if label.isdecimal():
         return int(label)
-    raise ValueError(f"'{label[:100]}' is none of the model's labels")
+    raise ValueError(f"'{label[:100]}' is not one of the model's labels")
 
 
 def _shown(key: Key, opened: _Open, now_s: float, now_ms: int) -> TelemetryWindow:

@@ -57,7 +57,7 @@ def own_folder(folder: Path, program: str, name: str = "lock") -> FileLock:
 
     Raises:
         StateInUse: another process has it.
-        StateNotWritable: there is no lock file yet, and the disk takes none.
+        StateNotWritable: there is no lock file yet, and none can be created.
     """
     path = folder / name
     try:

@@ -41,13 +41,13 @@ def needs_of(
     source: SourceKind = "torch",
     train: bool | None = None,
 ) -> Needs:
-    """The variants that serve these profiles: one a recipe, or one a scheme if numerics differ.
+    """List the variants that serve these profiles: one per recipe, or one per scheme if numerics differ.
 
     Args:
         profiles: the profiles to serve.
         recipes: the recipes to build by.
-        source: how the model came.
-        train: whether it brings samples to train on; None if unknown.
+        source: how the model was supplied.
+        train: whether it has samples to train on; None if unknown.
     """
     left_out: dict[str, str] = {}
     found: dict[tuple[str, InstructionSet | None], NeededVariant] = {}
@@ -73,7 +73,7 @@ def choose_for(
     instruction_set = profile.device_class.instruction_set
     candidates = [candidate(v, profile.link) for v in variants if v.runs_on(instruction_set)]
     constraints = constraints_for(str(profile), table)
-    # The same instruction set need not be the same speed: until devices report, latency is predicted.
+    # Devices with the same instruction set can differ in speed: until they report, latency is predicted.
     choice = choose(profile, constraints, source_accuracy, candidates, measured_here=())
     reasons = {v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}" for v in variants}
     return ChoiceRecord(
@@ -86,5 +86,5 @@ def choose_for(
 
 
 def candidate(variant: VariantRecord, link: Link) -> Candidate:
-    """The variant as a candidate on a link; what a device downloads depends a little on the link's chunks."""
+    """Make a candidate of a variant; the bytes to download depend a little on the link's chunk size."""
     return Candidate(variant.id, variant.recipe, variant.metrics, variant.delivery_bytes[link.chunk_bytes])

@@ -34,7 +34,7 @@ Result = BuildResult | RebuildResult
 
 
 class OperationQueue:
-    """Runs the operations that compress models, one after the other."""
+    """Runs the operations that compress models, one at a time."""
 
     def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
         self._fleet = fleet
@@ -48,10 +48,12 @@ class OperationQueue:
         shutil.rmtree(self._folders.work, ignore_errors=True)
         for operation in self._fleet.operations.all():
             if operation.state == "running":
-                self._close(operation, error="the controller was restarted: start it again; finished steps are kept")
+                self._close(
+                    operation, error="the controller was restarted: start the operation again; finished steps are kept"
+                )
 
     def stop(self) -> None:
-        """Stop the workers at once; what they had begun is lost."""
+        """Stop the workers at once; their unfinished steps are lost."""
         self._shop.stopped.set()
         self._shop.workers.shutdown(cancel_futures=True)
         self._queue.shutdown(wait=True, cancel_futures=True)
@@ -59,20 +61,20 @@ class OperationQueue:
     def submit(
         self, model: ModelRecord, profiles: Sequence[DeviceProfile], recipes: Sequence[Recipe]
     ) -> OperationRecord:
-        """Start to compress a model by these recipes for these profiles."""
+        """Start compressing a model by these recipes for these profiles."""
         card = model.card
         trains = samples_in(self._shop.files(model)[card.data.file], "train") > 0
         needs = needs_of(profiles, recipes, card.source, trains)
         return self._begin("compress", model, lambda operation: compress(self._shop, operation, model, needs, profiles))
 
     def search(self, model: ModelRecord, profiles: Sequence[DeviceProfile], quest: Quest) -> OperationRecord:
-        """Start to search variants of a model, and to choose among them for these profiles."""
+        """Start a search for variants of a model, to choose among for these profiles."""
         return self._begin(
             "search", model, lambda operation: compress_by_search(self._shop, operation, model, profiles, quest)
         )
 
     def rebuild(self, original: Original) -> OperationRecord:
-        """Start to build a variant again, and to compare it with the original."""
+        """Start to build a variant again and compare it with the original."""
         return self._begin("rebuild", original.model, lambda operation: rebuild(self._shop, operation, original))
 
     def _begin(self, kind: str, model: ModelRecord, work: Callable[[OperationRecord], Result]) -> OperationRecord:
@@ -118,7 +120,7 @@ class OperationQueue:
 
 
 def _said(error: Exception) -> str:
-    """The message of an error of ours, which says what to do; with its type for any other."""
+    """The message of one of our errors, which says what to do; any other error gets its type, too."""
     if isinstance(error, ControllerError | CompressionError | ContractError):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Publishes a built ONNX file as blobs that devices can ask for."""
+"""Publishes a built ONNX file as blobs that devices can fetch."""
 
 import math
 
@@ -20,14 +20,14 @@ MAX_DIFFERENCE = 0.25
 
 
 class Publisher:
-    """Makes blobs and manifests of variants, which devices may ask for."""
+    """Makes the blobs and manifests of variants, for devices to fetch."""
 
     def __init__(self, fleet: FleetStore, blobs: BlobFolder) -> None:
         self._fleet = fleet
         self._blobs = blobs
 
     def deliver(self, data: bytes) -> BlobRef:
-        """Store `data` as a blob that devices may ask for."""
+        """Store `data` as a blob that devices may fetch."""
         name = self._blobs.put(data)
         self._fleet.registry.put_blob(name, len(data), deliverable=True)
         return BlobRef(sha256=name, size_bytes=len(data))
@@ -44,11 +44,11 @@ class Publisher:
         """Encode a built variant, write its manifest, and return its record.
 
         Args:
-            model: what it was made of.
-            recipe: how it was made.
+            model: the model it was made from.
+            recipe: the recipe it was built by.
             outcome: what the build worker returned.
             golden: the golden set, shared by all variants of the model.
-            instruction_sets: the processors that it was made for; empty means every one.
+            instruction_sets: the instruction sets it was made for; empty means all.
         """
         onnx = outcome.onnx_path.read_bytes()
         manifest = Manifest(

@@ -42,7 +42,7 @@ FIGURES: Mapping[str, Callable[[Metrics], Value]] = {
     "encoding_bytes": lambda m: m.encoding_bytes,
     "peak_rss_mb": lambda m: m.peak_rss_mb,
 }
-"""Figures to show of both."""
+"""Figures to compare."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def take_upload(fleet: FleetStore, blobs: BlobFolder, name: str, size_bytes: int
     try:
         fleet.registry.put_blob(name, size_bytes, deliverable=False)
     except StoreError:
-        # Keep it if somebody else has recorded it, or put it since.
+        # Keep it if another request has recorded it, or uploaded it again since.
         if not fleet.registry.knows_blob(name):
             blobs.remove(name, lies_since_ms + 1, lambda _: None)
         raise
@@ -42,7 +42,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
         files: the sha256 of each file, model.toml included, by its name in the model's folder.
 
     Raises:
-        Invalid: the card is missing or wrong, or a file is not what it says or cannot be taken.
+        Invalid: the card is missing or wrong, or a file doesn't match it or cannot be used.
         NotFound: a file was not uploaded.
         Refused: this version is registered with other files.
     """

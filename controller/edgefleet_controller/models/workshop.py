@@ -1,4 +1,4 @@
-"""What every way of compressing needs: a model's files, workers, a golden set, publishing and choosing."""
+"""The workshop that every operation uses: a model's files, workers, golden set, publishing and choosing."""
 
 import contextlib
 import threading
@@ -47,7 +47,7 @@ class Workshop:
         return {name: self._blobs.path(sha256) for name, sha256 in model.files.items()}
 
     def golden(self, files: ModelFiles) -> BlobRef:
-        """Make the golden set, as a blob that devices may ask for."""
+        """Make the golden set, as a blob that devices may fetch."""
         return self.publisher.deliver(self.workers.submit(make_golden, GoldenRequest(files)).result())
 
     def source_accuracy(self, files: ModelFiles) -> float | None:
@@ -72,5 +72,5 @@ class Workshop:
     def show(self, operation: OperationRecord, progress: list[BuildProgress]) -> None:
         """Record the progress of an operation."""
         changed = operation.model_copy(update={"progress": progress, "changed_ms": now_ms()})
-        with contextlib.suppress(StoreError):  # progress that cannot be recorded is no reason to fail
+        with contextlib.suppress(StoreError):  # failing to record progress must not fail the build
             self._fleet.operations.put(changed)

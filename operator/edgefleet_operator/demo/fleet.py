@@ -1,4 +1,4 @@
-"""The demo's fleet: six agents over three regions, four kinds of hardware and three kinds of link."""
+"""The demo's fleet: six agents in three regions, on four kinds of hardware and three kinds of link."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from edgefleet_contract.rollouts import Gate, Timers
 
 @dataclass(frozen=True)
 class DemoAgent:
-    """One agent to start; its hardware is simulated, the channel of its link is paced to the link's rate."""
+    """One agent to start; its hardware is simulated, and its link's channel is paced to the link's rate."""
 
     id: str
     region: str

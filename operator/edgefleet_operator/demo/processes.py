@@ -1,4 +1,4 @@
-"""The demo's child processes: each with a log of its own, each ended by its own id."""
+"""Runs the demo's child processes, each with its own log, and ends each by its own id."""
 
 import json
 import os
@@ -18,7 +18,7 @@ FIRST = "controller"
 
 
 class DemoProcesses:
-    """Starts processes and ends them; a note in the state folder says which run, for a later `--stop`."""
+    """Starts and ends processes; a note in the state folder records which ones run, for a later `--stop`."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
@@ -41,10 +41,10 @@ class DemoProcesses:
         _note(self._state).write_text(json.dumps(note))
 
     def check(self) -> None:
-        """See that every process still runs.
+        """Check that every process is still running.
 
         Raises:
-            OperatorError: one has ended, with the end of its log.
+            OperatorError: one has ended; the message includes the end of its log.
         """
         for name, child in self._running.items():
             if child.poll() is not None:
@@ -56,11 +56,11 @@ class DemoProcesses:
         _terminate([self._running.pop(name)])
 
     def log(self, name: str) -> str:
-        """What a process has said."""
+        """Read a process's log."""
         return (self._logs / f"{name}.log").read_text(errors="replace")
 
     def leave(self) -> None:
-        """Let everything run on."""
+        """Leave everything running."""
         self._running = {}
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ class DemoProcesses:
 
 
 def kept(state: Path) -> dict[str, psutil.Process]:
-    """The processes of an earlier run that still run, by name."""
+    """Find the processes of an earlier run that are still running, by name."""
     try:
         note = json.loads(_note(state).read_text())
     except (OSError, ValueError):
@@ -90,7 +90,7 @@ def kept(state: Path) -> dict[str, psutil.Process]:
 
 
 def end_kept(state: Path) -> list[str]:
-    """End the processes of an earlier run; their names."""
+    """End the processes of an earlier run, and return their names."""
     running = kept(state)
     _end(running)
     _note(state).unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def _note(state: Path) -> Path:
 
 
 def _end(processes: dict[str, psutil.Process] | dict[str, psutil.Popen]) -> None:
-    """Agents and workload first, the controller last, so that everyone can say goodbye."""
+    """End agents and workload first and the controller last, so that the agents can still report to it."""
     _terminate(p for name, p in processes.items() if name != FIRST)
     _terminate(p for name, p in processes.items() if name == FIRST)
 

@@ -1,4 +1,4 @@
-"""What the demo found: a report made of what the REST API answers, and whether it is what should be."""
+"""Makes the demo's report from answers of the REST API, and checks that it is as it should be."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from edgefleet_contract.variants import VariantView
 
 
 class DemoDevice(Shape):
-    """A device: what was chosen for it, what answers there, and what it measured of that; None is not measured."""
+    """A device: the variant chosen for it, the one that answers, and its measurements; None means not measured."""
 
     id: str
     profile: str
@@ -51,7 +51,7 @@ class DemoRollout(Shape):
 
 
 class DemoReport(Shape):
-    """All of a run."""
+    """The report of a whole run."""
 
     rollouts: list[DemoRollout]
     variants: list[VariantView]
@@ -66,15 +66,15 @@ def make_report(
     devices: Iterable[DeviceView],
     telemetry: Iterable[TelemetryView],
 ) -> DemoReport:
-    """The report of a demo run.
+    """Make the report of a demo run.
 
     Args:
-        rollouts: all of them, the last one last.
-        executions: of each rollout.
-        variants: all of them.
-        choices: by profile, of the last version.
-        devices: those of the demo.
-        telemetry: of the last version, grouped by device and variant.
+        rollouts: all rollouts, oldest first.
+        executions: the executions of each rollout, by its id.
+        variants: all variants.
+        choices: the choices for the last version, by profile.
+        devices: the demo's devices.
+        telemetry: the last version's telemetry, grouped by device and variant.
     """
     recipes = {v.id: v.recipe for v in variants}
     measured = {(t.group["device"], t.group["variant"]): t for t in telemetry}
@@ -149,11 +149,11 @@ def _rollout(rollout: RolloutView, executions: Sequence[ExecutionRecord]) -> Dem
 
 
 def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
-    """What is not as it should be, one line each; none means that the loop closed.
+    """List what is not as it should be, one line each; an empty list means that the loop closed.
 
     Args:
         report: the report.
-        wanted: by rollout, the state in which it should have ended.
+        wanted: the state in which each rollout should have ended, by its id.
     """
     found = [
         f"rollout {r.id} of {r.model} is {r.state}, not {wanted[r.id]}: {r.reason}"
@@ -163,7 +163,9 @@ def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
     for rollout in report.rollouts:
         beyond = set(rollout.devices_exposed) - set(rollout.first_wave)
         if wanted[rollout.id] == "rolled_back" and (beyond or not rollout.devices_exposed):
-            found.append(f"rollout {rollout.id} should have stopped in its first wave: {rollout.devices_exposed}")
+            found.append(
+                f"rollout {rollout.id} should have stopped in its first wave; it reached {rollout.devices_exposed}"
+            )
     for device in report.devices:
         if device.phase != "committed":
             found.append(f"{device.id} is {device.phase}, not committed")
@@ -178,12 +180,12 @@ def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
 
 
 def number(value: float | None, form: str = ".2f", unit: str = "") -> str:
-    """A figure for a table; a dash where nothing was measured."""
+    """Format a figure for a table; a dash if it was not measured."""
     return "–" if value is None else f"{value:{form}}{unit}"
 
 
 def percent(value: float | None) -> str:
-    """A share for a table."""
+    """Format a share for a table."""
     return "–" if value is None else f"{value:.1%}"
 
 
@@ -199,7 +201,7 @@ def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str 
 
 
 def variant_table(report: DemoReport) -> Table:
-    """The variants, as measured on this machine."""
+    """Make the table of variants, as measured on this machine."""
     host = next((v.measured_on for v in report.variants if v.measured_on), "this machine")
     columns = ("model", "recipe", "made for")
     figures = ("accuracy", "95 % from", "to", "agreement", "file bytes", "zstd bytes", "p50 ms", "p95 ms")
@@ -223,7 +225,7 @@ def variant_table(report: DemoReport) -> Table:
 
 
 def device_table(report: DemoReport) -> Table:
-    """The fleet, as its devices report it."""
+    """Make the table of devices, as they report themselves."""
     everywhere = all(d.simulated for d in report.devices)
     marked = " (sim)" if everywhere else ""
     table = _table(
@@ -252,7 +254,7 @@ def device_table(report: DemoReport) -> Table:
 
 
 def choice_lines(choices: Iterable[ChoiceView], variants: Iterable[VariantView]) -> Iterator[str]:
-    """What each profile gets, and the reason against each of the others."""
+    """Say what each profile gets, and why not each of the other variants."""
     recipes = {v.id: v for v in variants}
     for choice in choices:
         chosen = recipes.get(choice.variant or "")

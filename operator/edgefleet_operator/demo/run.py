@@ -1,4 +1,4 @@
-"""The acts of the demo, one after the other; everything it shows comes from the public REST API."""
+"""Plays the acts of the demo, one after the other; everything it shows comes from the public REST API."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ QUICK = ["fp32", "int8", "w8"]
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Where the demo keeps its state and finds its model; `keep` leaves everything running."""
+    """Where the demo keeps its state and finds its examples; `keep` leaves everything running."""
 
     state: Path
     examples: Path
@@ -62,7 +62,7 @@ class Demo:
         self._faults: list[str] = []
 
     def run(self) -> int:
-        """Play every act; the exit status."""
+        """Play every act, and return the exit status."""
         started = time.monotonic()
         try:
             return self._play(started)
@@ -71,28 +71,28 @@ class Demo:
                 self._client.close()
 
     def _play(self, started: float) -> int:
-        self._say("1. A broker, a controller and six agents, each a process of its own")
+        self._say("1. Start a broker, a controller and six agents, each in its own process")
         self._start_controller()
         self._start_agents()
-        self._say("2. Register the model, and compress it for every profile of the fleet")
+        self._say("2. Register the model, and compress it for every profile in the fleet")
         first = self._api.models.add(self._example).model
         self._watch_build(self._build(first))
         self._tell_choices(first)
         damaged, damaged_build = self._next_version(2, damage((self._example / WEIGHTS).read_bytes(), HEAD), QUICK)
         finetuned, finetuned_build = self._next_version(3, (self._example / FINETUNED).read_bytes())
-        self._console.print("  fashion@2 and fashion@3 are built while the fleet gets to work")
-        self._say("3. An application beside every agent, and two rollouts of fashion@1 by segment, in waves")
+        self._console.print("  fashion@2 and fashion@3 are being built in the meantime")
+        self._say("3. Start an application that asks every agent, and roll out fashion@1 to two segments, in waves")
         self._start_workload()
         for name, selector in fleet.SEGMENTS:
             self._api.segments.save(name, selector)
             self._roll_out(first, "completed", segment=name)
         self._wait_for_labels()
-        self._say("4. fashion@2 is damaged: it answers its golden set as it always did, and confuses classes")
+        self._say("4. Roll out fashion@2, which is damaged: it passes its self-test but confuses classes")
         self._watch_build(damaged_build)
         before = self._answering()
         self._roll_out(damaged, "rolled_back", soak_s=fleet.LONG_SOAK_S)
         self._unchanged_since(before)
-        self._say("5. fashion@3, finetuned, goes to everyone")
+        self._say("5. Roll out fashion@3, finetuned, to everyone")
         self._watch_build(finetuned_build)
         self._roll_out(finetuned, "completed")
         self._wait_for_labels()
@@ -217,13 +217,13 @@ class Demo:
         now = self._answering()
         for device, variant in before.items():
             if now.get(device) != variant:
-                self._faults.append(f"{device} does not run what it ran before fashion@2")
+                self._faults.append(f"{device} did not return to the variant it ran before fashion@2")
         self._console.print(
-            "    every device answers as before" if now == before else "    [red]not everyone is back[/red]"
+            "    every device answers as before" if now == before else "    [red]not every device is back[/red]"
         )
 
     def _wait_for_labels(self) -> None:
-        """Until every device has reported enough labelled answers from what it runs now, or the time is up."""
+        """Wait until every device has reported enough labelled answers from what it runs now, or the time is up."""
 
         def enough() -> bool:
             labelled = {
@@ -254,7 +254,7 @@ class Demo:
         return report
 
     def _missed_answers(self) -> list[str]:
-        """What the application missed: once an agent has answered, every later question must be answered too."""
+        """Count the answers that the application missed after an agent's first answer; there should be none."""
         if self._settings.keep:
             return []
         self._processes.stop("workload")
@@ -272,13 +272,13 @@ class Demo:
             f"\n{'Not everything went as it should' if found else 'The loop closed'}, in {seconds:.0f} s."
         )
         if self._settings.keep:
-            self._console.print(f"Everything runs on: API {self._api.url}/docs, broker {self._broker}")
+            self._console.print(f"Everything is left running: API {self._api.url}/docs, broker {self._broker}")
             for device in self._devices():
                 self._console.print(f"  {device.id:<12} {device.endpoint}/v2/models/fashion")
         return ROLLOUT_FAILED if found else OK
 
     def _wait(self, what: str, seconds: float, condition: Callable[[], T | None]) -> T:
-        """Wait for something that is true; every process is watched meanwhile."""
+        """Wait until `condition` returns something true, and check every process meanwhile."""
         until = time.monotonic() + seconds
         while True:
             self._processes.check()
@@ -288,18 +288,18 @@ class Demo:
             except NoAnswer:
                 pass
             if time.monotonic() > until:
-                raise OperatorError(f"waited {seconds:.0f} s in vain for {what}: see {self._settings.state}/logs")
+                raise OperatorError(f"{what} took more than {seconds:.0f} s: see {self._settings.state}/logs")
             time.sleep(POLL_S)
 
 
 def run_demo(settings: DemoSettings, console: Console) -> int:
-    """Run the demo in its state folder; the exit status.
+    """Run the demo in its state folder, and return the exit status.
 
     Raises:
         OperatorError: a part did not start or did not answer in time.
     """
     if not (settings.examples / "fashion" / "model.toml").exists():
-        raise OperatorError(f"no example at {settings.examples}/fashion: run this in a clone, or name --examples")
+        raise OperatorError(f"no example at {settings.examples}/fashion: run this in a clone, or give --examples DIR")
     _begin_anew(settings.state)
     with DemoProcesses(settings.state) as processes:
         status = Demo(settings, processes, console).run()
@@ -309,20 +309,20 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
 
 
 def stop_demo(state: Path, console: Console) -> int:
-    """End what a run with --keep left running."""
+    """Stop what a run with --keep left running."""
     ended = end_kept(state)
-    console.print(f"ended {', '.join(ended)}" if ended else f"nothing of {state} is running")
+    console.print(f"stopped {', '.join(ended)}" if ended else f"nothing of {state} is running")
     return OK
 
 
 def _begin_anew(state: Path) -> None:
-    """Forget the run before, but not what it built: finished steps are in the cache.
+    """Delete the last run's state, but keep its cache of finished steps.
 
     Raises:
         OperatorError: that run is still going on.
     """
     if running := kept(state):
-        raise OperatorError(f"{', '.join(running)} of {state} still run: end them with `edgefleet demo --stop`")
+        raise OperatorError(f"still running in {state}: {', '.join(running)}; stop them with `edgefleet demo --stop`")
     controller = state / "controller"
     for path in controller.iterdir() if (controller / "controller.lock").exists() else ():
         if path.name != "cache":

@@ -1,4 +1,4 @@
-"""Further versions of the example model: one that is damaged, and one that was finetuned."""
+"""Makes further versions of the example model: a damaged one and a finetuned one."""
 
 import re
 import shutil
@@ -12,14 +12,14 @@ from edgefleet_contract.errors import CardError
 
 FINETUNED = "finetuned.safetensors"
 SWAPPED = ((0, 6), (2, 4))
-"""Pairs of classes whose scores change places: t-shirt and shirt, pullover and coat."""
+"""Pairs of classes whose scores are swapped: t-shirt and shirt, pullover and coat."""
 
 
 def damage(weights: bytes, head: str) -> bytes:
-    """Weights whose last layer confuses classes: every answer looks sound, many are wrong.
+    """Damage weights so that the last layer confuses classes: every answer looks sound, but many are wrong.
 
     Args:
-        weights: safetensors.
+        weights: the weights in safetensors format.
         head: the name of the last layer, with `.weight` [classes, features] and `.bias` [classes].
     """
     tensors = load(weights)
@@ -32,10 +32,10 @@ def damage(weights: bytes, head: str) -> bytes:
 
 
 def make_version(source: Path, folder: Path, version: int, weights: bytes) -> Path:
-    """A model's folder with the source's card and data, other weights, and another version."""
+    """Make a model's folder with the source's card and data, but other weights and another version."""
     card = load_card(source)
     if card.weights is None:
-        raise CardError(f"{source} has no weights of its own to change: give the folder of a trained architecture")
+        raise CardError(f"{source} has no weights file to change: give the folder of a trained architecture")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copyfile(source / card.data.file, folder / card.data.file)
