@@ -1,4 +1,4 @@
-"""An application beside the agents: sends labelled images to each agent, and the label once it is known.
+"""An application of the agents: sends labelled images to each agent, and later the labels.
 
 It knows nothing of fleets: it speaks the Open Inference Protocol (v2, JSON) to the agent on its own machine, and
 posts each label to the agent's feedback endpoint. It runs until it is ended (SIGTERM) or has asked `--requests` times.
@@ -35,7 +35,7 @@ class Caller(threading.Thread):
         self._scale = 1.0
 
     def run(self) -> None:
-        """Ask until the stop, or as often as was wanted."""
+        """Ask until stopped, or as often as requested."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
         due = time.monotonic()
         for number in range(self._requests):
@@ -75,7 +75,7 @@ class Caller(threading.Thread):
             connection, f"/v2/models/{self._model}/infer", {"id": request_id, "inputs": [tensor]}
         )
         if status == 503:
-            # Before the first model that is to be expected; afterwards somebody was left without an answer.
+            # Expected before the first model is there; after that, a request went without an answer.
             self.counts["fell silent" if self.counts["answered"] else "not ready"] += 1
             return
         if status != 200:

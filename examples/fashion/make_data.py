@@ -29,7 +29,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     raw = gzip.decompress(path.read_bytes())
     kind, rank = raw[2], raw[3]
     if raw[:2] != b"\0\0" or kind != 8:
-        raise SystemExit(f"{path} is no IDX file of bytes: give the folder of Fashion-MNIST's .gz files")
+        raise SystemExit(f"{path} is not an IDX file of bytes: give the folder of Fashion-MNIST's .gz files")
     shape = struct.unpack(f">{rank}I", raw[4 : 4 + 4 * rank])
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape).copy()
 
