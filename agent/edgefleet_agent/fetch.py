@@ -120,7 +120,7 @@ class Fetcher:
             fetch.listening = False
 
     def hello(self, jitter_s: float) -> None:
-        """A controller that may not know our requests is there: ask soon."""
+        """Ask soon: a controller is there that may not know our requests."""
         for fetch in self._all():
             fetch.unanswered = 0
             fetch.ask_at_s = min(fetch.ask_at_s, self.clock() + self.draw() * jitter_s)
@@ -175,7 +175,7 @@ class Fetcher:
         if fetch.last_chunk_s is not None:
             gap_s = now_s - fetch.last_chunk_s
             fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
-        # A chunk that we have shows that the channel is served, too; but not for ever.
+        # A chunk that we already have also shows that the channel is served; but don't wait forever.
         fetch.last_chunk_s, fetch.unanswered = now_s, 0
         fetch.ask_at_s = now_s + self._silence_s(fetch)
         if fate == "repeated":

@@ -115,7 +115,7 @@ class _Connection(StreamRequestHandler):
     def _answer_to(self, head: Head, body: bytes) -> Body:
         path, serving = head.path, self.server.serving
         if head.fields.get("content-encoding", "identity").lower() != "identity":
-            raise RequestError(415, "compressed requests are not supported: send the body as it is")
+            raise RequestError(415, "compressed requests are not supported: send the body uncompressed")
         if path == "/edgefleet/v1/feedback":
             return _json(serving.feedback(_parsed(body)))
         if (match := _MODEL.match(path)) and match[3] == "infer":

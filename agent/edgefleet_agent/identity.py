@@ -60,7 +60,7 @@ def wake(folder: Path) -> Identity:
 def is_copy(identity: Identity, reports: int, acked: Acked) -> bool:
     """Whether the controller has heard more from this incarnation than we ever sent.
 
-    Then our state was copied or restored from an older image, and another life has gone on from there.
+    Then our state was copied or restored from an older image, and the incarnation has moved on from there.
 
     Args:
         identity: who we are.

@@ -85,7 +85,7 @@ class Installation:
 
     def _resume(self, record: InstalledModel) -> None:
         attempt = record.attempt
-        # A slow link with frequent power cuts is not a loop: a download that progressed starts counting anew.
+        # A slow link with frequent power cuts is not a loop: a download that progressed starts counting from zero.
         synced = record.synced_chunks
         if attempt.phase == "downloading" and attempt.manifest:
             synced = synced_chunks_of(self._device.downloads, attempt.manifest)

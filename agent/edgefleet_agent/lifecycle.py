@@ -18,7 +18,7 @@ Event = Literal[
     "refused",  # the manifest does not fit this device
     "no_space",  # the disk is full, for now
     "room",  # another try is worth it
-    "downloaded",  # every byte is there and matches its digest
+    "downloaded",  # every byte has arrived and matches its digest
     "unpacked",  # the variant is in a slot of its own
     "activate",  # the controller wants it to answer
     "passed",  # the golden set came out as recorded

@@ -22,7 +22,7 @@ class FrameError(Exception):
 
 
 def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s: float | None) -> None:
-    """Send one frame; None waits for ever.
+    """Send one frame; None waits forever.
 
     Raises:
         TimeoutError: the other end did not read it within `timeout_s`.
@@ -46,7 +46,7 @@ def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) 
 
     Args:
         pipe: the end to read.
-        timeout_s: how long to wait for its first byte, in seconds; None waits for ever.
+        timeout_s: how long to wait for its first byte, in seconds; None waits forever.
         rest_s: how long the rest may take once it has begun, in seconds.
 
     Raises:

@@ -13,10 +13,10 @@ P = TypeVar("P", bound=BaseModel)
 
 
 def permitted(window: TelemetryWindow, may_leave: Collection[str]) -> TelemetryWindow | None:
-    """A window of what may leave; None when there is nothing to tell.
+    """Copy what may leave into a new window; None if nothing is left to report.
 
-    Nothing is taken away: what a field is declared as, `LeavesAs`, is what lets it through. A field without a
-    declaration stays behind, and so does one of a kind that the region does not name.
+    A field passes only if it declares a kind (`LeavesAs`) that the region permits. A field without a declaration, or of
+    any other kind, stays on the device.
 
     Args:
         window: what was measured.

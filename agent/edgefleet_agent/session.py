@@ -194,7 +194,9 @@ class Session:
     def _acked(self, payload: bytes) -> None:
         acked = decode(Acked, payload)
         if is_copy(self._identity, self._reports, acked):
-            self._begin_anew("the state folder was copied or restored, and another life goes on with it", acked.through)
+            self._begin_anew(
+                "the state folder is a copy or was restored, and its incarnation has moved on", acked.through
+            )
         else:
             self._spool.acked(acked.incarnation, acked.through)
 
@@ -203,7 +205,7 @@ class Session:
         return Presence(online=True, incarnation=self._identity.incarnation, boot=self._identity.boot)
 
     def _begin_anew(self, why: str, through: int = 0) -> None:
-        """Go on under another incarnation: this one's numbers are no longer ours to continue."""
+        """Continue under a new incarnation: we must not use more numbers of this one."""
         left = self._identity.incarnation
         self._identity, self._reports = begin_anew(self._settings.state), 0
         self._late = [self._identity.file]

@@ -27,14 +27,14 @@ INSERT OR IGNORE INTO counts VALUES ('dropped', 0);
 
 
 class Spool:
-    """A bounded queue in `spool.db`; its numbers rise for ever, also over restarts.
+    """A bounded queue in `spool.db`; its numbers rise forever, across restarts.
 
     Beyond its bound it drops and counts the oldest windows. While the disk cannot be written, windows wait in memory,
     unnumbered and unsent, and acknowledgements are remembered: a number that was sent must never come back with other
     content. A bad disk raises nothing here. Used by one thread.
 
-    A damaged file is set aside as `spool.db.broken`, and its numbers with it: `lost` says so, and until `begin_anew`
-    windows wait in memory.
+    A damaged file is set aside as `spool.db.broken`, and its numbers are lost with it: `lost` says so, and windows wait
+    in memory until `begin_anew`.
 
     Args:
         folder: the state folder.
@@ -134,9 +134,9 @@ class Spool:
         reach("window_forgotten")
 
     def begin_anew(self, incarnation: str, through: int) -> None:
-        """Go on under another incarnation, since another life uses the current one, too.
+        """Continue under another incarnation, since another agent uses the current one, too.
 
-        Windows from before this start whose numbers are stored belonged to that life as well, and are stored. Those
+        Windows from before this start whose numbers are stored belonged to that agent as well, and are stored. Those
         recorded since are ours, whatever their numbers, and follow under the new incarnation.
         """
         self.lost = None
@@ -217,7 +217,7 @@ class Spool:
         self.close()
         self._db = None
         try:
-            for suffix in ("-wal", "-shm", ""):  # the file itself last: as long as it is there, no new one starts at 1
+            for suffix in ("-wal", "-shm", ""):  # the file itself last: while it exists, no new one starts at 1
                 path = self._path.with_name(f"{self._path.name}{suffix}")
                 if path.exists():
                     path.replace(path.with_name(f"{self._path.name}.broken{suffix}"))

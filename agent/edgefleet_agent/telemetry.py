@@ -150,7 +150,7 @@ def class_index(label: int | str, names: tuple[str, ...]) -> int:
 
 
 def _shown(key: Key, opened: _Open, now_s: float, now_ms: int) -> TelemetryWindow:
-    """A window as it is at its end: its beginning is told from there, since the wall clock may be set meanwhile."""
+    """Make a window at its end: its start is computed back from there, since the wall clock may have been set since."""
     duration_ms = max(round((now_s - opened.began_s) * 1000), 0)
     window = TelemetryWindow(
         incarnation="0" * 32,

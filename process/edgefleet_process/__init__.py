@@ -1,1 +1,1 @@
-"""What every process of ours needs: durable files, locks, clocks, logs and failpoints; the standard library only."""
+"""What all our processes need: durable files, locks, clocks, logs and failpoints; uses only the standard library."""

@@ -12,18 +12,18 @@ _NOT_SYNCHRONIZED = 5  # TIME_ERROR of adjtimex(2)
 _TIMEX_BYTES = 512  # the struct has 208; the kernel fills it
 _WRITTEN_MS = 1_767_225_600_000  # 2026-01-01: a clock that shows an earlier time is wrong
 APPROACH = 0.1
-"""How much faster or slower than the monotonic clock a steady clock runs while the wall clock differs from it."""
+"""How much faster or slower than the monotonic clock a steady clock runs, to approach the wall clock."""
 
 
 def wall_ms() -> int:
-    """Milliseconds UTC since 1970, as this machine believes."""
+    """Milliseconds UTC since 1970, by this machine's clock."""
     return max(time.time_ns() // 1_000_000, 0)
 
 
 def clock_is_trusted() -> bool:
-    """Whether the kernel calls its clock synchronized; False where it cannot say, or the time cannot be right.
+    """Whether the kernel says that its clock is synchronized; False if it cannot say, or if the time cannot be right.
 
-    Many boards wake up in the past until the network tells them the time.
+    Many boards start with a time in the past, until the network sets it.
     """
     if wall_ms() < _WRITTEN_MS:
         return False
@@ -35,14 +35,14 @@ def clock_is_trusted() -> bool:
 
 
 class SteadyClock:
-    """The wall clock, made fit for deadlines: it never goes back and never leaps.
+    """A wall clock for deadlines: it never goes back and never jumps.
 
-    It reads the wall clock at the start, and from then on counts by the monotonic clock. When somebody sets the wall
-    clock, this one approaches it by a tenth of the time that passes, so that a deadline is off by a tenth at most.
+    It reads the wall clock at the start, then follows the monotonic clock. When the wall clock is set, this clock
+    approaches it by a tenth of the time that passes, so a deadline is off by at most a tenth.
 
     Args:
-        wall_ns: nanoseconds UTC, as this machine believes.
-        monotonic_ns: nanoseconds since some moment.
+        wall_ns: nanoseconds UTC, by this machine's clock.
+        monotonic_ns: the monotonic clock, in nanoseconds.
     """
 
     def __init__(
@@ -62,14 +62,16 @@ class SteadyClock:
             return self._now_ns // 1_000_000
 
     def not_before(self, ms: int) -> None:
-        """Go on from `ms` if we are behind it: a time that was once written down is past."""
+        """Continue from `ms` if this clock is behind it: a recorded time is always in the past."""
         with self._lock:
             self._pass()
             behind_ms = ms - self._now_ns // 1_000_000
             if behind_ms > 0:
                 self._now_ns = ms * 1_000_000
         if behind_ms > 1000:
-            log.warning("this machine's clock is %d s behind what the store has: is it set?", behind_ms // 1000)
+            log.warning(
+                "this machine's clock is %d s behind the store's latest time: check that it is set", behind_ms // 1000
+            )
 
     def _pass(self) -> int:
         read_ns = self._monotonic_ns()

@@ -1,4 +1,4 @@
-"""Writing that survives a power cut: what has returned is on the disk; a file is wholly old or wholly new."""
+"""Writes files that survive a power cut: once a call returns, the data is on disk, and the file is wholly new."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -19,13 +19,15 @@ def replace_file(
 ) -> None:
     """Put `data` at `path`: write and sync a temporary file, rename it, then sync the folder.
 
+    At any moment the file is wholly old or wholly new.
+
     Args:
         path: the file to replace or create.
         data: its new content.
-        keep_room: keep the room of two such files for ever, so that a full disk takes the next one too. The data
-            must tolerate blanks at its end, as JSON does.
+        keep_room: keep the space of two such files forever, so that the next write succeeds on a full disk. The data
+            must tolerate trailing blanks, as JSON does.
         private: only this user may read it.
-        before_swap: called when the new file is synced and the old one still has the name.
+        before_swap: called after the new file is synced, while the old one still has the name.
 
     Raises:
         OSError: the disk is full, read-only or broken; `path` is as it was.
@@ -39,7 +41,7 @@ def replace_file(
         before_swap()
         _swap(path, temporary) if keep_room else temporary.replace(path)
     except OSError:
-        # On a full disk a half-written file takes the room that the next try needs.
+        # On a full disk, a half-written file takes the space that the next try needs.
         if not keep_room:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -74,7 +76,7 @@ def sync(path: Path) -> None:
 
 
 def _write_new(path: Path, data: bytes, private: bool) -> None:
-    path.unlink(missing_ok=True)  # a mode counts for a new file only
+    path.unlink(missing_ok=True)  # a mode applies only to a new file
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
@@ -83,7 +85,7 @@ def _write_new(path: Path, data: bytes, private: bool) -> None:
 
 
 def _overwrite(path: Path, data: bytes) -> None:
-    """Write over a file that nobody reads, and never give its room back."""
+    """Overwrite a file that nobody reads, without freeing any of its space."""
     with suppress(OSError):
         if not path.exists():
             _aside(path).replace(path)  # a power cut came between the two renames of a swap
@@ -96,7 +98,7 @@ def _overwrite(path: Path, data: bytes) -> None:
 
 
 def _swap(path: Path, temporary: Path) -> None:
-    """Give `temporary` the name `path` in one step, and then the old file the name `temporary`."""
+    """Rename `temporary` to `path` in one step, then the old file to `temporary`."""
     aside = _aside(temporary)
     with suppress(OSError):
         aside.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """What can go wrong when a process starts.
 
 ProcessError
-├── StateInUse        another process works in the state folder
-├── StateNotWritable  the disk does not take what the state folder needs
+├── StateInUse        another process uses the state folder
+├── StateNotWritable  the state folder cannot be written
 └── NoSuchFailpoint   a test names a failpoint that this process does not have
 """
 
@@ -11,8 +11,8 @@ class ProcessError(Exception):
     """Root of this package's errors; the message says what was wrong and what to do."""
 
 
-class StateInUse(ProcessError):  # noqa: N818 - reads as the statement it makes
-    """Another process works in this state folder."""
+class StateInUse(ProcessError):  # noqa: N818 - named for what happened
+    """Another process uses this state folder."""
 
 
 class StateNotWritable(ProcessError):  # noqa: N818

@@ -1,4 +1,4 @@
-"""Failpoints: the steps at which tests end a process as a power cut would; unarmed, a step costs one comparison."""
+"""Failpoints: steps at which tests kill a process, as a power cut would; unarmed, a step costs one comparison."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ class Failpoints(Generic[Point]):
     """The failpoints of one program, a closed list; at most one is armed.
 
     Args:
-        points: their names; each stands for one place in the code.
+        points: their names; each marks one place in the code.
     """
 
     def __init__(self, points: tuple[Point, ...]) -> None:
@@ -22,7 +22,7 @@ class Failpoints(Generic[Point]):
         self._armed: _Armed | None = None
 
     def arm(self, text: str | None) -> None:
-        """Choose where to end: NAME, NAME/DETAIL or either with :N, at the N-th pass; None for nowhere.
+        """Choose where to kill the process: at NAME or NAME/DETAIL, or at its N-th pass with :N; None for nowhere.
 
         Raises:
             NoSuchFailpoint: the text names no point of this program.
@@ -33,15 +33,15 @@ class Failpoints(Generic[Point]):
         """Mark a step as reached.
 
         Args:
-            point: which step.
-            detail: tells apart what takes the same step: a phase, a file's name, an order.
+            point: the step.
+            detail: distinguishes passes of the same step: a phase, a file's name, an order.
         """
         if self._armed is not None:
             self._armed.reach(point, detail)
 
 
 class _Armed:
-    """The one point at which this process ends itself, and how many passes are left until then."""
+    """The point at which this process kills itself, and how many passes are left until then."""
 
     def __init__(self, text: str, points: tuple[str, ...]) -> None:
         step, _, passes = text.partition(":")

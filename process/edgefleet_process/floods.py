@@ -1,4 +1,4 @@
-"""A log that nobody can flood: we log what we set aside, and anybody may send it to us."""
+"""Protects logs from floods: we log each message that we set aside, and anyone may send us such messages."""
 
 import logging
 import threading
@@ -9,12 +9,12 @@ PER_MINUTE = 20
 
 
 class FloodFilter(logging.Filter):
-    """Passes at most `per_minute` warnings and errors from one line of the source.
+    """Passes at most `per_minute` warnings and errors from one line of source code.
 
-    The first of the next minute says how many were left out.
+    The first one of the next minute says how many were left out.
 
     Args:
-        per_minute: how many from the same line.
+        per_minute: the limit for one line of source code.
         clock: the monotonic clock, in seconds.
     """
 
@@ -23,7 +23,7 @@ class FloodFilter(logging.Filter):
         self._per_minute = per_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._lines: dict[tuple[str, int], tuple[float, int]] = {}  # as many as there are calls in the source
+        self._lines: dict[tuple[str, int], tuple[float, int]] = {}  # bounded by the number of log calls in the source
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write this record."""

@@ -10,7 +10,7 @@ from edgefleet_process.errors import StateInUse, StateNotWritable
 
 
 class FileLock:
-    """A file that one holder at a time has locked.
+    """A lock file that one holder at a time can lock.
 
     A child process that inherits `descriptor` holds the lock too, until both have closed it.
 
@@ -37,7 +37,7 @@ class FileLock:
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def close(self) -> None:
-        """Let go."""
+        """Release the lock."""
         os.close(self.descriptor)
 
     def __enter__(self) -> Self:
@@ -52,7 +52,7 @@ def own_folder(folder: Path, program: str, name: str = "lock") -> FileLock:
 
     Args:
         folder: the state folder.
-        program: what works in it, for the message to whoever comes second.
+        program: the program's name, for the message if the folder is taken.
         name: the lock's file.
 
     Raises:
@@ -67,7 +67,7 @@ def own_folder(folder: Path, program: str, name: str = "lock") -> FileLock:
         raise StateNotWritable(f"{path} cannot be locked ({error.strerror}): make room, or check its disk") from None
     if not taken:
         lock.close()
-        raise StateInUse(f"another {program} works in {folder}: stop it, or give this one another --state")
+        raise StateInUse(f"another {program} uses {folder}: stop it, or give this one another --state")
     return lock
 
 

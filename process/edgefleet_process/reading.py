@@ -1,4 +1,4 @@
-"""Reading files that need not fit in memory."""
+"""Reads files that may not fit in memory."""
 
 from collections.abc import Iterator
 from hashlib import file_digest
@@ -8,7 +8,7 @@ BLOCK_BYTES = 1 << 20
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
-    """The content of a file, a megabyte at a time.
+    """Read a file, a megabyte at a time.
 
     Raises:
         OSError: the file cannot be read.
@@ -19,7 +19,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
 
 
 def digest_of_file(path: Path) -> str:
-    """The sha256 of a file, in hex.
+    """Compute the sha256 of a file, in hex.
 
     Raises:
         OSError: the file cannot be read.

@@ -36,4 +36,4 @@ def test_two_agents_with_one_state_folder_are_refused(broker: Any, start_agent: 
     second._argv = first._argv
     second.start()
     assert second.process.wait(10) == 1
-    assert "another agent works in" in capfd.readouterr().err
+    assert "another agent uses" in capfd.readouterr().err

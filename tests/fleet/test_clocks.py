@@ -221,7 +221,7 @@ def test_no_deadline_passes_because_somebody_set_the_controllers_clock(fleet: Fl
     fleet.controller.stop()
     fleet.start_controller(**clock.environment)
     assert now_ms(fleet) >= before - 2000, "a clock that was set back does not repeat an hour"
-    assert "behind what the store has" in fleet.controller.log(), "it is said"
+    assert "behind the store's latest time" in fleet.controller.log(), "it is said"
     again = fleet.roll_out(2, timers=timers, gate=gate)
     fleet.wait(lambda: fleet.rollout(again)["state"] == "completed", "the next rollout", 60)
     assert again > rollout, "ids are in the order of time"

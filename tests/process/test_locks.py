@@ -19,7 +19,7 @@ HOLD = (
 def test_a_folder_has_one_owner_until_that_one_dies(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout and first.stdout.readline() == "held\n"
-        with pytest.raises(StateInUse, match=f"another agent works in {tmp_path}: stop it"):
+        with pytest.raises(StateInUse, match=f"another agent uses {tmp_path}: stop it"):
             own_folder(tmp_path, "agent")
         first.send_signal(signal.SIGKILL)
     own_folder(tmp_path, "agent").close()
