@@ -30,7 +30,7 @@ class Devices:
         return self._http.shape(DeviceView, "GET", at("/devices", device))
 
     def add(self, profile: str, device: str | None = None) -> AddedDevice:
-        """Add a device of a profile; the answer has the command to run on it. Without an id, one is made up."""
+        """Add a device of a profile; the answer has the command to run on it. Without an id, it gets a new one."""
         new = asking(NewDevice, profile=profile, id=device)
         return self._http.shape(AddedDevice, "POST", "/devices", body=new)
 

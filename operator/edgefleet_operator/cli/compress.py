@@ -48,7 +48,9 @@ def compress(
     ] = None,
     constraint: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=NUMBER", help="limit max_drop, latency_ratio, encoding_bytes or peak_rss_mb"),
+        typer.Option(
+            metavar="NAME=NUMBER", help="upper limit of max_drop, latency_ratio, encoding_bytes or peak_rss_mb"
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write a search's results here: search.json, front-CLASS.svg")

@@ -254,7 +254,7 @@ class Demo:
         return report
 
     def _missed_answers(self) -> list[str]:
-        """Count the answers that the application missed after an agent's first answer; there should be none."""
+        """List the answers that the application missed after an agent's first answer; there should be none."""
         if self._settings.keep:
             return []
         self._processes.stop("workload")
