@@ -63,9 +63,9 @@ def _checks(client: Client) -> Iterator[Check]:
 
 
 def check_broker(health: HealthView) -> Check:
-    """Check that the controller hears its broker."""
+    """Check that the controller is connected to its broker."""
     heard = health.status == "ok"
-    found = f"{health.broker} is {'heard' if heard else 'not heard'}"
+    found = f"{'connected' if heard else 'not connected'} to {health.broker}"
     return Check("broker", heard, found, "start it, or let the controller log in; the controller's log has the reason")
 
 
@@ -80,7 +80,7 @@ def check_state(health: HealthView) -> Check:
 def check_blobs(health: HealthView) -> Check:
     """Check that the blobs that devices asked for are intact."""
     damaged = health.damaged_blobs
-    found = f"{len(damaged)} that devices want are damaged, for example {damaged[0]}" if damaged else "none is damaged"
+    found = f"{len(damaged)} damaged that devices want, for example {damaged[0]}" if damaged else "none damaged"
     do = "check the controller's disk, compress the models of paused rollouts again, and resume"
     return Check("blobs", not damaged, found, do)
 
@@ -93,7 +93,7 @@ def check_clock(health: HealthView, at_ms: int) -> Check:
         "clock",
         apart_s <= CLOCK_S,
         found,
-        "set both by NTP; the controller follows slowly, or at its next start if its machine's clock is ahead",
+        "set both by NTP; the controller adjusts slowly, or at its next start if its machine's clock is ahead",
     )
 
 

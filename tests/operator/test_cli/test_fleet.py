@@ -122,7 +122,7 @@ AHEAD = DeviceModelView.model_construct(generation=2, desired_generation=1)
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        (doctor.check_broker(health(status="no broker", broker="mqtt://x")), "not heard"),
+        (doctor.check_broker(health(status="no broker", broker="mqtt://x")), "not connected"),
         (doctor.check_state(health(state=StateView(writable=False, free_bytes=9_000_000_000))), "not writable"),
         (doctor.check_state(health(state=StateView(writable=True, free_bytes=5_000_000))), "5.0 MB free"),
         (doctor.check_clock(health(now_ms=60_000), 1_000), "59 s"),
