@@ -97,7 +97,7 @@ def test_no_answer_is_told_apart_from_a_refusal() -> None:
 
 
 def test_an_answer_of_another_shape_is_not_understood() -> None:
-    with pytest.raises(NotUnderstood, match="does not match this version.s HealthView"):
+    with pytest.raises(NotUnderstood, match="does not match this version's HealthView"):
         client(httpx.Response(200, text="<html>a proxy</html>")).health()
     with pytest.raises(NotUnderstood, match="devices"):
         client(httpx.Response(200, json={"name": "n", "selector": ""})).segments.get("n")
