@@ -11,7 +11,6 @@ from edgefleet_protocol.errors import MalformedTopic
 
 ROOT = "edgefleet/v1"
 HELLO = f"{ROOT}/down/all/hello"
-ALL_UP = f"{ROOT}/up/#"
 
 UpKind = Literal["reported", "presence", "telemetry", "want"]
 UP_KINDS: tuple[UpKind, ...] = ("reported", "presence", "telemetry", "want")

@@ -211,7 +211,7 @@ class StandIn:
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="stand-in")
         self._client.on_message = lambda _, __, m: self._queue.put((m.topic, bytes(m.payload)))
-        self._client.on_connect = lambda client, *_: client.subscribe(topics.ALL_UP, 0)
+        self._client.on_connect = lambda client, *_: client.subscribe(f"{topics.ROOT}/up/#", 0)
         self._client.reconnect_delay_set(1, 1)
         subscribed = threading.Event()
         # As the controller does: what devices said before this reached nobody.

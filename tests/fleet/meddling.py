@@ -34,7 +34,7 @@ class Meddler:
         self._foreign = b"from a blob of before"
         subscribed = threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="meddler")
-        every = [(topics.ALL_UP, 0), (topics.blob("+", channel), 0)]
+        every = [(f"{topics.ROOT}/up/#", 0), (topics.blob("+", channel), 0)]
         self._client.on_connect = lambda client, *_: client.subscribe(every)
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = lambda _, __, message: self._hear(message.topic, bytes(message.payload))

@@ -51,7 +51,7 @@ def test_every_topic_of_the_protocol_is_thrown_at() -> None:
     built = {name for name, made in getmembers(topics, isfunction) if signature(made).return_annotation is str}
     fixed = {name for name, value in vars(topics).items() if isinstance(value, str) and value.startswith(topics.ROOT)}
     assert built - {"shard", "up_filters"} == {"up", "blob", *(DOWN.keys() - {"HELLO"})}
-    assert fixed - {"ROOT", "ALL_UP"} == {"HELLO"}
+    assert fixed - {"ROOT"} == {"HELLO"}
     assert UP.keys() == set(topics.UP_KINDS)
 
 

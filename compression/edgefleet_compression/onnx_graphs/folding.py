@@ -9,8 +9,6 @@ from onnx import numpy_helper
 
 from edgefleet_compression.onnx_graphs.session import ERRORS_ONLY
 
-UNFOLDING = frozenset({"Cast", "DequantizeLinear", "Split", "Reshape", "Transpose", "Mul"})
-
 
 def folded(model: onnx.ModelProto, target: Path) -> onnx.ModelProto:
     """The graph after onnxruntime's basic rewrites, which hold on every processor.
