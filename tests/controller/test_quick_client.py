@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from tests.conftest import Broker
 
 from edgefleet_controller.fleet.quick_client import MOST_PACKETS, READ_BYTES, BufferedSocket, QuickClient
@@ -84,6 +84,33 @@ def test_whatever_else_lies_there_is_left_to_paho(ends: tuple[BufferedSocket, so
     other.sendall(b"?" + packet + bytes(300))
     assert (buffered.recv(1), buffered.message()) == (b"?", None)
     assert buffered.recv(1000) == packet + bytes(300)
+
+
+@pytest.mark.parametrize(
+    ("version", "connected", "properties", "plainly"),
+    [
+        (MQTTProtocolVersion.MQTTv311, b"\x20\x02\x00\x00", b"", True),
+        (MQTTProtocolVersion.MQTTv5, b"\x20\x03\x00\x00\x00", b"\x00", False),
+    ],
+    ids=["3.1.1", "5"],
+)
+def test_only_what_is_laid_out_as_in_mqtt_3_1_1_is_taken_out(
+    version: MQTTProtocolVersion, connected: bytes, properties: bytes, plainly: bool
+) -> None:
+    heard: list[tuple[str, bytes]] = []
+    plain: list[tuple[bytes, bytes]] = []
+    client = QuickClient(CallbackAPIVersion.VERSION2, protocol=version)
+    client.on_message = lambda _, __, message: heard.append((message.topic, bytes(message.payload)))
+    client.on_plain = lambda topic, data: plain.append((topic, data))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client.connect("127.0.0.1", server.getsockname()[1])
+        broker, _ = server.accept()
+        with broker:
+            broker.sendall(connected + 3 * published(b"a/b", properties + b"x"))
+            while len(heard) + len(plain) < 3:
+                assert client.loop(10) == MQTTErrorCode.MQTT_ERR_SUCCESS
+            client.disconnect()
+    assert (heard, plain) == (([], [(b"a/b", b"x")] * 3) if plainly else ([("a/b", b"x")] * 3, []))
 
 
 @pytest.mark.broker

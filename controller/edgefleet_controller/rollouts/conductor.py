@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
 from prometheus_client import Histogram
 
@@ -99,7 +99,7 @@ class Conductor:
         self._stopped.set()
         self._thread.join()
 
-    def order(self, verb: Literal["pause", "resume", "abort", "rollback"], rollout_id: str) -> list[str]:
+    def order(self, verb: orders.Verb, rollout_id: str) -> list[str]:
         """Carry out an operator's order; the manifests whose delivery it ends.
 
         Raises:
