@@ -1,7 +1,7 @@
 """What may leave the device: the one filter that every telemetry window passes before it is spooled. Pure."""
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -15,8 +15,8 @@ P = TypeVar("P", bound=BaseModel)
 def permitted(window: TelemetryWindow, may_leave: Collection[str]) -> TelemetryWindow | None:
     """Copy what may leave into a new window; None if nothing is left to report.
 
-    A field passes only if it declares a kind (`LeavesAs`) that the region permits. A field without a declaration, or of
-    any other kind, stays on the device.
+    A field passes, as a whole, only if it declares a kind (`LeavesAs`) that the region permits. A field of any other
+    kind stays on the device, and so does one without a declaration; if that has fields of its own, each is checked.
 
     Args:
         window: what was measured.
@@ -33,16 +33,18 @@ def declared(field: FieldInfo) -> LeavesAs | None:
 
 def _left(part: P, may_leave: Collection[str]) -> tuple[P, bool]:
     """The part with its permitted fields, the others as when nothing was counted; and whether it tells anything."""
-    kept, tells = {}, False
+    kept: dict[str, Any] = {}
+    tells = False
     for name, field in type(part).model_fields.items():
         value, mark = getattr(part, name), declared(field)
-        if mark == ALWAYS:
+        if mark is None:
+            if isinstance(value, BaseModel):
+                inner, inner_tells = _left(value, may_leave)
+                if inner_tells:
+                    kept[name], tells = inner, True
+        elif mark == ALWAYS:
             kept[name] = value
-        elif mark and mark.kind in may_leave:
+        elif mark.kind in may_leave:
             kept[name] = value
             tells |= value != field.get_default(call_default_factory=True)
-        elif isinstance(value, BaseModel):
-            inner, inner_tells = _left(value, may_leave)
-            if inner_tells:
-                kept[name], tells = inner, True
     return type(part).model_construct(**kept), tells

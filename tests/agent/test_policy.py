@@ -122,6 +122,23 @@ def test_a_field_that_is_not_declared_never_leaves() -> None:
     assert "Ada" not in left.model_dump_json()
 
 
+class Speech(BaseModel):
+    seconds: Annotated[int, LeavesAs("counts")] = 0
+    sent: Annotated[int, ALWAYS] = 0
+
+
+class WindowWithSpeech(TelemetryWindow):
+    speech: Annotated[Speech | None, LeavesAs("labels")] = None
+
+
+@pytest.mark.parametrize("may_leave", [{"counts"}, {"counts", "labels"}])
+def test_a_part_that_is_declared_leaves_or_stays_as_a_whole(may_leave: set[str]) -> None:
+    speech = Speech(seconds=3, sent=1)
+    left = permitted(WindowWithSpeech(**FIELDS, speech=speech), may_leave)
+    assert isinstance(left, WindowWithSpeech)
+    assert left.speech == (speech if "labels" in may_leave else None)
+
+
 def test_a_kind_that_is_not_known_lets_nothing_through() -> None:
     assert permitted(WINDOW, frozenset({"counts", "recordings"})) == permitted(WINDOW, frozenset({"counts"}))
     newer = NewerWindow(**{**FIELDS, "moments": None}, speech="hello")
