@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from edgefleet_controller.store.contract.evidence import EvidenceSource
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.gathering import ArrivedWindow, EvidenceSnapshot, GatheredEvidence, Of
 from edgefleet_controller.store.memory.telemetry_tables import KeptWindow, Rollup, TelemetryTables, WindowKey
 from edgefleet_controller.store.merging import RollupKey
-from edgefleet_protocol.counters import Counters, ServingCounts
+from edgefleet_protocol.counters import Counters
+from edgefleet_protocol.latency import LatencyHistogram
 
 
 class MemoryEvidence(EvidenceSource):
@@ -65,6 +67,4 @@ def _profile(kept: KeptWindow) -> str | None:
 
 def _counted(counters: Counters) -> Counters:
     """A sum without its histogram and its categories."""
-    serving = counters.serving
-    counted = ServingCounts(requests=serving.requests, errors=serving.errors, not_finite=serving.not_finite)
-    return Counters(counted, counters.scored)
+    return replace(counters, serving=replace(counters.serving, latency=LatencyHistogram()), categories={})

@@ -1,12 +1,17 @@
 """What the gate is shown of telemetry."""
 
+from itertools import count
+
+import pytest
 from tests.controller.asking import evidence as evidence_of
+from tests.controller.store.making import window
 
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.store import TelemetryStore
 from edgefleet_controller.store.contract.evidence import LATE_MS, Compared
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_protocol.counters import COUNTS, MOMENTS, Counters, Moments, ServingCounts
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, TelemetryWindow
 
@@ -47,6 +52,16 @@ def counts(found: Evidence) -> list[tuple[int, ...]]:
     return [(o.serving.requests, o.serving.errors, o.scored.n, o.scored.hits, o.serving.latency.count) for o in sides]
 
 
+def every_count() -> Counters:
+    """Every count and every sum that there is, a new one too, each another number."""
+    numbers = count(3)
+    latency = LatencyHistogram()
+    latency.record(0.001)
+    serving = ServingCounts(latency, **{name: next(numbers) for name in COUNTS})
+    moments = {name: Moments.of(*[0.5] * next(numbers)) for name in MOMENTS}
+    return Counters(serving, categories={"cat": 1}, **moments)
+
+
 class EvidenceContract:
     """What every kind of store must show the gate."""
 
@@ -68,6 +83,24 @@ class EvidenceContract:
         while telemetry.rollups.roll_up(NOW - HOUR_MS, 100):
             pass
         assert (evidence(telemetry).before.scored.n, evidence(telemetry).before.scored.hits) == (15, 14)
+
+    @pytest.mark.parametrize("rolled", [False, True])
+    def test_no_count_is_left_out(self, telemetry: TelemetryStore, rolled: bool) -> None:
+        told = every_count()
+        for seq, (device, variant, at_ms) in enumerate(
+            [("switched", OLD, NOW - 5 * HOUR_MS), ("waiting", OLD, NOW + 1000), ("switched", NEW, NOW + 2000)], start=1
+        ):
+            stored = window(seq, at_ms, device, variant=variant)
+            telemetry.windows.put([stored._replace(window=stored.window.with_counters(told))])
+        if rolled:
+            assert telemetry.rollups.roll_up(NOW - HOUR_MS, 100) == 1
+        told.categories = {}  # the gate does not ask for them, nor for how fast an old variant was
+        twice = Counters()
+        for _ in range(2):
+            twice.add(told)
+        twice.serving.latency = LatencyHistogram()
+        found = evidence(telemetry)
+        assert (found.new, found.control, found.before) == (told, told, twice)
 
     def test_a_profile_that_nobody_reported_on_is_no_evidence(self, telemetry: TelemetryStore) -> None:
         assert evidence(telemetry).new.serving.requests == 0
