@@ -1,7 +1,9 @@
 """Every counter from the device to the page: each field has another value, so that swapping any two shows."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +92,9 @@ def stored(service: Service, window: TelemetryWindow) -> dict[str, Any]:
     while not service.store.telemetry.windows.count("d"):
         assert time.monotonic() < until, "it was not stored in time"
         time.sleep(0.01)
-    row = service.store.telemetry._db.row("SELECT * FROM windows")
-    assert row is not None
-    return row
+    with closing(sqlite3.connect(service.settings.state / "telemetry.db")) as connection:
+        connection.row_factory = sqlite3.Row
+        return dict(connection.execute("SELECT * FROM windows").fetchone())
 
 
 def latency() -> LatencyHistogram:

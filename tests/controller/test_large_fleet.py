@@ -90,6 +90,7 @@ def devices(store: Store, rollout: RolloutRecord) -> list[str]:
 
 
 def connection(store: Store) -> sqlite3.Connection:
+    """The store's own: what SQLite does for a tick can be counted there alone."""
     return store.fleet.rollouts._db._db.conn
 
 
