@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
-from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
+from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import labels_text, model_at_a_glance
 from edgefleet_controller.store.memory.fleet_tables import FleetTables, Report
 from edgefleet_protocol.messages import ReportedState
@@ -80,7 +80,7 @@ class MemoryDevices(DeviceRecords):
     def get(self, device: str) -> DeviceRecord:
         found = self.find(device)
         if found is None:
-            raise NotFound(f"no device {device} has reported yet")
+            raise no_device(device)
         return found
 
     def all(self, status: DeviceStatus | None = None) -> list[DeviceRecord]:

@@ -1,7 +1,7 @@
 """Operations in memory."""
 
 from edgefleet_contract.operations import OperationRecord
-from edgefleet_controller.errors import NotFound
+from edgefleet_controller.store.contract.not_found import no_operation
 from edgefleet_controller.store.contract.operations import OperationRecords
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
@@ -20,7 +20,7 @@ class MemoryOperationRecords(OperationRecords):
         with self._tables.changes.turn:
             found = self._tables.operations.get(operation_id)
         if found is None:
-            raise NotFound(f"no operation {operation_id}")
+            raise no_operation(operation_id)
         return found
 
     def all(self) -> list[OperationRecord]:

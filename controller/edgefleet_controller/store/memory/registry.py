@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from operator import itemgetter
 
-from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import ChoiceRecord, ModelRecord, VariantRecord
+from edgefleet_controller.store.contract.not_found import no_model
 from edgefleet_controller.store.contract.registry import ModelRegistry
 from edgefleet_controller.store.memory.fleet_tables import Blob, FleetTables
 
@@ -44,7 +44,7 @@ class MemoryRegistry(ModelRegistry):
     def model(self, name: str, version: int) -> ModelRecord:
         found = self.find_model(name, version)
         if found is None:
-            raise NotFound(f"no model {name}@{version}: register it, or see the list of models")
+            raise no_model(name, version)
         return found
 
     def put_variants(self, variants: Iterable[VariantRecord], choices: Iterable[ChoiceRecord]) -> None:

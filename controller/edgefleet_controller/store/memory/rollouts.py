@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
-from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.store.contract.not_found import no_rollout
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
@@ -30,7 +30,7 @@ class MemoryRollouts(RolloutRecords):
         with self._tables.changes.turn:
             found = self._tables.rollouts.get(rollout_id)
         if found is None:
-            raise NotFound(f"no rollout {rollout_id}")
+            raise no_rollout(rollout_id)
         return found
 
     def all(self, *states: RolloutPhase) -> list[RolloutRecord]:

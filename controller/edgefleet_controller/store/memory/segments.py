@@ -1,7 +1,7 @@
 """Segments in memory."""
 
 from edgefleet_contract.segments import SegmentRecord
-from edgefleet_controller.errors import NotFound
+from edgefleet_controller.store.contract.not_found import no_segment
 from edgefleet_controller.store.contract.segments import SegmentRecords
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
@@ -24,5 +24,5 @@ class MemorySegments(SegmentRecords):
         with self._tables.changes.turn:
             found = self._tables.segments.get(name)
         if found is None:
-            raise NotFound(f"no segment '{name}': save it first, with its selector")
+            raise no_segment(name)
         return found

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
-from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
+from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import ModelAtAGlance, features_text, labels_text, model_at_a_glance
 from edgefleet_controller.store.sqlite.database import Database, Into, Row
 from edgefleet_protocol.messages import ReportedState
@@ -104,7 +104,7 @@ class SqliteDevices(DeviceRecords):
     def get(self, device: str) -> DeviceRecord:
         found = self.find(device)
         if found is None:
-            raise NotFound(f"no device {device} has reported yet")
+            raise no_device(device)
         return found
 
     def all(self, status: DeviceStatus | None = None) -> list[DeviceRecord]:

@@ -1,7 +1,7 @@
 """Operations in SQLite."""
 
 from edgefleet_contract.operations import OperationRecord
-from edgefleet_controller.errors import NotFound
+from edgefleet_controller.store.contract.not_found import no_operation
 from edgefleet_controller.store.contract.operations import OperationRecords
 from edgefleet_controller.store.sqlite.database import Database, Row, unfolded
 
@@ -20,7 +20,7 @@ class SqliteOperationRecords(OperationRecords):
     def get(self, operation_id: str) -> OperationRecord:
         row = self._db.row("SELECT * FROM operations WHERE id = ?", [operation_id])
         if row is None:
-            raise NotFound(f"no operation {operation_id}")
+            raise no_operation(operation_id)
         return _operation(row)
 
     def all(self) -> list[OperationRecord]:

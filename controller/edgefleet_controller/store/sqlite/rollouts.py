@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from edgefleet_contract.rollouts import BACK, ExecutionRecord, RolloutPhase
-from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.store.contract.not_found import no_rollout
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
 from edgefleet_controller.store.sqlite.database import Database, Into, Row
@@ -38,7 +38,7 @@ class SqliteRollouts(RolloutRecords):
     def get(self, rollout_id: str) -> RolloutRecord:
         row = self._db.row("SELECT * FROM rollouts WHERE id = ?", [rollout_id])
         if row is None:
-            raise NotFound(f"no rollout {rollout_id}")
+            raise no_rollout(rollout_id)
         return self._rollout(row)
 
     def all(self, *states: RolloutPhase) -> list[RolloutRecord]:

@@ -1,7 +1,7 @@
 """Segments in SQLite."""
 
 from edgefleet_contract.segments import SegmentRecord
-from edgefleet_controller.errors import NotFound
+from edgefleet_controller.store.contract.not_found import no_segment
 from edgefleet_controller.store.contract.segments import SegmentRecords
 from edgefleet_controller.store.sqlite.database import Database
 
@@ -21,5 +21,5 @@ class SqliteSegments(SegmentRecords):
     def get(self, name: str) -> SegmentRecord:
         row = self._db.row("SELECT * FROM segments WHERE name = ?", [name])
         if row is None:
-            raise NotFound(f"no segment '{name}': save it first, with its selector")
+            raise no_segment(name)
         return SegmentRecord.model_validate(row)
