@@ -40,7 +40,7 @@ from edgefleet_protocol.chunks import hash_list
 
 SIZE_BYTES = 5_000_000
 CHUNK_BYTES = 48 * 1024
-LANE = "gigabit"
+CHANNEL = "gigabit"
 LINK = """title = "a line of 1 Gbit/s"
 down_kbps = 1000000
 rtt_ms = 1
@@ -175,7 +175,7 @@ def _prepare(stack: ExitStack, broker: Broker, folder: Path, count: int, blobs: 
     listeners = []
     for name in names:
         ours, theirs = CONTEXT.Pipe()
-        stack.enter_context(_process(listen, broker.port, name, LANE, folder, theirs))
+        stack.enter_context(_process(listen, broker.port, name, CHANNEL, folder, theirs))
         listeners.append(ours)
     for listener in listeners:
         listener.recv()
@@ -196,7 +196,7 @@ def _process(target: Any, *arguments: Any) -> Iterator[None]:
 def _catalogue(folder: Path) -> Path:
     links = folder / "catalogue" / "link"
     links.mkdir(parents=True)
-    (links / f"{LANE}.toml").write_text(LINK)
+    (links / f"{CHANNEL}.toml").write_text(LINK)
     return links.parent
 
 

@@ -7,14 +7,14 @@ from edgefleet_controller.fleet.broker_watch import BrokerWatch
 
 
 def test_the_broker_is_started_again_once_when_there_is_room_after_there_was_none() -> None:
-    starvation = BrokerRestart()
-    told = [starvation.is_over(free) for free in (FED_BYTES, 0, STARVED_BYTES, FED_BYTES - 1, FED_BYTES, FED_BYTES)]
+    restart = BrokerRestart()
+    told = [restart.is_over(free) for free in (FED_BYTES, 0, STARVED_BYTES, FED_BYTES - 1, FED_BYTES, FED_BYTES)]
     assert told == [False, False, False, False, True, False]
 
 
 def test_a_disk_that_only_comes_close_changes_nothing() -> None:
-    starvation = BrokerRestart()
-    assert not any(starvation.is_over(free) for free in (FED_BYTES, STARVED_BYTES, FED_BYTES))
+    restart = BrokerRestart()
+    assert not any(restart.is_over(free) for free in (FED_BYTES, STARVED_BYTES, FED_BYTES))
 
 
 class Broker:

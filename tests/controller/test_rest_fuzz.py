@@ -160,10 +160,10 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     state.mkdir()
     token = make_credentials(state)[1]
     with running_service(state, tick_s=0.2) as service:
-        builder, service.operations = service.operations, NoBuilds(service)
+        operations, service.operations = service.operations, NoBuilds(service)
         with api_of(service) as address:
             yield Live(service, address, token)
-        service.operations = builder
+        service.operations = operations
 
 
 @pytest.fixture

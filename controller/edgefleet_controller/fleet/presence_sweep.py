@@ -1,4 +1,4 @@
-"""The roll-call: say hello, and mark as gone whoever does not answer, since a last will may have been lost."""
+"""Ask every device to report, and mark as gone those that don't: a last will may have been lost."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -54,7 +54,7 @@ class PresenceSweep:
         self._hello(self._jitter_s)
 
     def tick(self) -> None:
-        """Close the roll-call when its time is up; one that a lost connection cut short begins again with the next."""
+        """End the sweep when its time is up; one that a lost connection cut short begins again with the next."""
         asked_ms = self._asked_ms
         if asked_ms is not None and self._connection.connected and self._clock() - asked_ms > self._answer_ms:
             self._devices.put_unheard(asked_ms)

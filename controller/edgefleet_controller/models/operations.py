@@ -40,7 +40,7 @@ class OperationQueue:
         self._fleet = fleet
         self._folders = folders
         self._shop = Workshop(fleet, blobs, folders, workers)
-        self._queue = ThreadPoolExecutor(max_workers=1, thread_name_prefix="builder")
+        self._queue = ThreadPoolExecutor(max_workers=1, thread_name_prefix="operations")
         self.searches = folders.searches
 
     def start(self) -> None:
