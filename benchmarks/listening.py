@@ -80,7 +80,7 @@ class BlobListener:
     def _take(self, event: Event | None) -> None:
         match event:
             case Received():
-                self._fetcher.chunk(event.topic, event.payload)
+                self._fetcher.chunk(event.topic, event.data)
             case Subscribed():
                 for topic in self._bus.confirmed(event):
                     self._fetcher.listening(topic)

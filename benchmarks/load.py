@@ -168,11 +168,11 @@ class WindowSender:
             at = end
         self._incoming = self._incoming[at:]
 
-    def _heard(self, topic: str, payload: bytes) -> None:
+    def _heard(self, topic: str, data: bytes) -> None:
         if topic == topics.HELLO:
             self.send_again(0)
             return
-        told = json.loads(payload)
+        told = json.loads(data)
         device = self._devices.get(topic.split("/")[3])
         if device is None or told["incarnation"] != device.incarnation or told["through"] <= device.acked:
             return

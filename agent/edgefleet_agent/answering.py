@@ -69,14 +69,14 @@ class Placed:
         """Note that a request is over: answered, or failed with the consequences drawn."""
         del self._asked[request]
 
-    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> WorkerAnswer:
+    def ask(self, tensors: list[dict[str, Any]], data: bytes) -> WorkerAnswer:
         """Run one request; an answer with NaN or infinity is an error.
 
         Raises:
             RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
-        answer = self.worker.ask(tensors, payload)
+        answer = self.worker.ask(tensors, data)
         if not answer.finite:
             raise NotFinite("the model's answer contains values that are not finite")
         return answer
@@ -195,7 +195,7 @@ class Answering:
                 self._live.slot = slot
         reach("adopted")
 
-    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> tuple[WorkerAnswer, Placed]:
+    def ask(self, tensors: list[dict[str, Any]], data: bytes) -> tuple[WorkerAnswer, Placed]:
         """Run one request on the live variant, and once more if it fails in a trial or its worker dies.
 
         Inference has no side effects, so a request may run twice, and a client never notices a worker's death.
@@ -216,10 +216,10 @@ class Answering:
                 raise failed or RequestError(503, "not ready: no variant answers yet")
             try:
                 if on_trial:
-                    return self._ask_on_trial(live, old, tensors, payload)
+                    return self._ask_on_trial(live, old, tensors, data)
                 if failed:
                     live.revive()
-                return live.ask(tensors, payload), live
+                return live.ask(tensors, data), live
             except WorkerError as error:
                 if not _crashed(error):
                     raise
@@ -231,27 +231,27 @@ class Answering:
         raise failed or WorkerDied("no worker answered")
 
     def _ask_on_trial(
-        self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], payload: bytes
+        self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], data: bytes
     ) -> tuple[WorkerAnswer, Placed]:
         try:
-            return live.ask(tensors, payload), live
+            return live.ask(tensors, data), live
         except Busy:
             if old is None:
                 raise
             # The new one may be hanging; the request that it hangs on will find out.
             old.revive()
-            return old.ask(tensors, payload), old
+            return old.ask(tensors, data), old
         except WorkerError as error:
-            return self._fall_back(live, old, error, tensors, payload), old or live
+            return self._fall_back(live, old, error, tensors, data), old or live
 
     def _fall_back(
-        self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], payload: bytes
+        self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], data: bytes
     ) -> WorkerAnswer:
         try:
             if old is None:
                 raise error
             old.revive()
-            answer = old.ask(tensors, payload)
+            answer = old.ask(tensors, data)
         except WorkerError:
             # A request that both variants fail is at fault itself; a crash never is the request's fault.
             if _crashed(error) or old is None:

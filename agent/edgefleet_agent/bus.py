@@ -144,13 +144,13 @@ class Bus:
         client = self._client
         if client is None:
             return None
-        payload = encode(message)
-        if len(payload) > MAX_MESSAGE_BYTES:
+        data = encode(message)
+        if len(data) > MAX_MESSAGE_BYTES:
             # A broker would close the connection for it, each time that it is sent.
             self.too_large += 1
-            log.error("%s not sent: it has %d bytes, at most %d are allowed", kind, len(payload), MAX_MESSAGE_BYTES)
+            log.error("%s not sent: it has %d bytes, at most %d are allowed", kind, len(data), MAX_MESSAGE_BYTES)
             return None
-        told = client.publish(topics.up(self._device, kind), payload, qos)
+        told = client.publish(topics.up(self._device, kind), data, qos)
         if qos:
             self._last_mid = told.mid
         return told.mid if told.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None

@@ -35,7 +35,7 @@ class Received:
     """A message from the broker."""
 
     topic: str
-    payload: bytes
+    data: bytes
 
 
 @dataclass(frozen=True)

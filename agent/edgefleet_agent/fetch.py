@@ -125,10 +125,10 @@ class Fetcher:
             fetch.unanswered = 0
             fetch.ask_at_s = min(fetch.ask_at_s, self.clock() + self.draw() * jitter_s)
 
-    def chunk(self, topic: str, payload: bytes) -> None:
+    def chunk(self, topic: str, frame: bytes) -> None:
         """Take a chunk frame; useless ones are counted and dropped."""
         try:
-            index, data = parse_frame(payload)
+            index, data = parse_frame(frame)
         except MalformedFrame:
             self.dropped.malformed += 1
             return

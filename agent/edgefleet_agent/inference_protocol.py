@@ -30,7 +30,7 @@ class InferenceRequest:
 
     id: str | None
     tensors: list[dict[str, Any]]
-    payload: bytes
+    data: bytes
     outputs: list[str] | None
     binary: frozenset[str] | bool
 
@@ -80,7 +80,7 @@ def reply(answer: WorkerAnswer, request: InferenceRequest, about: dict[str, Any]
     shown, raw, at = [], [], 0
     for output in answer.outputs:
         size = math.prod(output["shape"]) * SIZES[output["datatype"]]
-        data, at = answer.payload[at : at + size], at + size
+        data, at = answer.data[at : at + size], at + size
         if request.outputs is not None and output["name"] not in request.outputs:
             continue
         code = CODES[output["datatype"]]

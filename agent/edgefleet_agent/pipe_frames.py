@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
-MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
+MAX_DATA_BYTES = 64 * 1024 * 1024
 _LENGTHS = struct.Struct(">II")
 _READ_BYTES = 64 * 1024
 _SAME_S = 0.05
@@ -21,7 +21,7 @@ class FrameError(Exception):
     """The other end has closed, or sent something other than a frame."""
 
 
-def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s: float | None) -> None:
+def send(pipe: socket.socket, header: dict[str, Any], data: bytes, timeout_s: float | None) -> None:
     """Send one frame; None waits forever.
 
     Raises:
@@ -34,7 +34,7 @@ def send(pipe: socket.socket, header: dict[str, Any], payload: bytes, timeout_s:
         raise FrameError(f"the header cannot be written as JSON: {error}") from None
     _allow(pipe, timeout_s)
     try:
-        pipe.sendall(_LENGTHS.pack(len(text), len(payload)) + text + payload)
+        pipe.sendall(_LENGTHS.pack(len(text), len(data)) + text + data)
     except TimeoutError:
         raise
     except OSError as error:
@@ -54,20 +54,20 @@ def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) 
         FrameError: the other end has closed, or sent something other than a frame.
     """
     # One request is under way at a time, so nothing follows a frame, and most arrive in one read.
-    data = _read(pipe, 0, 1, None if timeout_s is None else time.monotonic() + timeout_s)
+    frame = _read(pipe, 0, 1, None if timeout_s is None else time.monotonic() + timeout_s)
     deadline = time.monotonic() + rest_s
-    if len(data) < _LENGTHS.size:
-        data += _read(pipe, len(data), _LENGTHS.size, deadline)
-    header_bytes, payload_bytes = _LENGTHS.unpack_from(data)
-    if header_bytes > MAX_HEADER_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
-        raise FrameError(f"a frame of {header_bytes} + {payload_bytes} bytes is too large")
-    begin, end = _LENGTHS.size + header_bytes, _LENGTHS.size + header_bytes + payload_bytes
-    if len(data) < end:
-        data += _read(pipe, len(data), end, deadline)
-    if len(data) > end:
-        raise FrameError(f"{len(data) - end} bytes follow a frame")
-    text = data[_LENGTHS.size : begin]
-    return _known_header(text) if header_bytes <= _KNOWN_HEADER_BYTES else _header(text), data[begin:]
+    if len(frame) < _LENGTHS.size:
+        frame += _read(pipe, len(frame), _LENGTHS.size, deadline)
+    header_bytes, data_bytes = _LENGTHS.unpack_from(frame)
+    if header_bytes > MAX_HEADER_BYTES or data_bytes > MAX_DATA_BYTES:
+        raise FrameError(f"a frame of {header_bytes} + {data_bytes} bytes is too large")
+    begin, end = _LENGTHS.size + header_bytes, _LENGTHS.size + header_bytes + data_bytes
+    if len(frame) < end:
+        frame += _read(pipe, len(frame), end, deadline)
+    if len(frame) > end:
+        raise FrameError(f"{len(frame) - end} bytes follow a frame")
+    text = frame[_LENGTHS.size : begin]
+    return _known_header(text) if header_bytes <= _KNOWN_HEADER_BYTES else _header(text), frame[begin:]
 
 
 def _header(text: bytes) -> dict[str, Any]:

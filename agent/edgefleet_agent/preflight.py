@@ -96,6 +96,6 @@ def _inference(settings: Settings) -> str:
             answer = worker.ask([{"name": "x", "datatype": "FP32", "shape": [1]}], ONE)
         finally:
             worker.kill()
-    if answer.payload != TWO:
+    if answer.data != TWO:
         raise AgentError("onnxruntime computes 1 + 1 wrong: reinstall it for this processor")
     return f"onnxruntime {onnxruntime_version()} answers in a worker of its own"

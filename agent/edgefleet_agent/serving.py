@@ -90,7 +90,7 @@ class Serving:
         outputs = [output["name"] for output in live.worker.outputs]
         request = inference_protocol.parse(body, header_length, live.worker.inputs, outputs)
         try:
-            answer, placed = self._models[model].ask(request.tensors, request.payload)
+            answer, placed = self._models[model].ask(request.tensors, request.data)
         except WorkerError as error:
             self._recorder.failed(_key(model, live), isinstance(error, NotFinite))
             status = 500 if isinstance(error, ModelFailed | NotFinite | OutOfMemory) else 503

@@ -176,23 +176,23 @@ class Session:
         }
         receive = receivers.get(message.topic, partial(self._fetcher.chunk, message.topic))
         try:
-            receive(message.payload)
+            receive(message.data)
         except ProtocolError as error:
             self._set_aside += 1
             log.warning("a message on %r was set aside: %s", message.topic, error)
 
-    def _desired(self, payload: bytes) -> None:
-        if not payload:
+    def _desired(self, data: bytes) -> None:
+        if not data:
             return  # the retained message was cleared: the controller has forgotten us, and nothing changes
-        wanted = decode(DesiredState, payload).models
+        wanted = decode(DesiredState, data).models
         if len(self._installations.keys() | wanted.keys()) > MAX_MODELS:
             raise MalformedMessage(f"more than {MAX_MODELS} models on one device")
         for model, desired in wanted.items():
             reach("desired_received")
             self._installation(model).desire(desired)
 
-    def _acked(self, payload: bytes) -> None:
-        acked = decode(Acked, payload)
+    def _acked(self, data: bytes) -> None:
+        acked = decode(Acked, data)
         if is_copy(self._identity, self._reports, acked):
             self._begin_anew(
                 "the state folder is a copy or was restored, and its incarnation has moved on", acked.through
@@ -213,8 +213,8 @@ class Session:
         self._spool.begin_anew(self._identity.incarnation, through)
         self._bus.introduce_as(self._presence)
 
-    def _hello(self, payload: bytes) -> None:
-        hello = decode(Hello, payload)
+    def _hello(self, data: bytes) -> None:
+        hello = decode(Hello, data)
         self._report_at_s = min(self._report_at_s, time.monotonic() + random.uniform(0, hello.jitter_s))
         self._fetcher.hello(hello.jitter_s)
         self._spool.forget_sent()

@@ -46,10 +46,10 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """One answer: `outputs` describe the tensors in `payload`, in order; `top1` is one class per row."""
+    """One answer: `outputs` describe the tensors in `data`, in order; `top1` is one class per row."""
 
     outputs: list[dict[str, Any]]
-    payload: bytes
+    data: bytes
     finite: bool
     top1: list[int]
 
@@ -113,17 +113,17 @@ class Worker:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def ask(self, tensors: list[dict[str, Any]], payload: bytes) -> WorkerAnswer:
+    def ask(self, tensors: list[dict[str, Any]], data: bytes) -> WorkerAnswer:
         """Run one request.
 
         Raises:
             RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
-        reply, data = self._exchange({"op": "infer", "inputs": tensors}, payload, self._ask_timeout_s)
+        reply, answered = self._exchange({"op": "infer", "inputs": tensors}, data, self._ask_timeout_s)
         shaped = zip(self.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
-        return WorkerAnswer(outputs, data, reply["finite"], reply["top1"])
+        return WorkerAnswer(outputs, answered, reply["finite"], reply["top1"])
 
     def self_test(self, golden: Path, scale: float) -> dict[str, Any]:
         """Answer the golden set: `finite`, `count`, and, if finite, `probabilities` [samples][classes] and `correct`.
@@ -164,13 +164,13 @@ class Worker:
             if held:
                 self._lock.release()
 
-    def _exchange(self, header: dict[str, Any], payload: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, header: dict[str, Any], data: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
         if not self._lock.acquire(timeout=timeout_s):
             raise Busy
         try:
             deadline = time.monotonic() + timeout_s  # waiting in line does not count
             header["cpu_s"] = int(timeout_s * self._threads) + 1
-            pipe_frames.send(self._pipe, header, payload, timeout_s)
+            pipe_frames.send(self._pipe, header, data, timeout_s)
             reply, data = pipe_frames.receive(self._pipe, deadline - time.monotonic())
         except TimeoutError:
             self._process.kill()

@@ -82,13 +82,13 @@ class Model:
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
         self._names = [tensor["name"] for tensor in self.outputs]
 
-    def answer(self, tensors: list[dict[str, Any]], payload: bytes) -> Reply:
-        """Run one request; `tensors` give the name, type and shape of each tensor in `payload`, in order."""
+    def answer(self, tensors: list[dict[str, Any]], data: bytes) -> Reply:
+        """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order."""
         feed, at = {}, 0
         for tensor in tensors:
             dtype = DTYPES[tensor["datatype"]]
             count = math.prod(tensor["shape"])
-            array = np.frombuffer(payload, dtype, count, at).reshape(tensor["shape"])
+            array = np.frombuffer(data, dtype, count, at).reshape(tensor["shape"])
             at += count * dtype.itemsize
             if not _finite(array):
                 raise BadInput(f"input '{tensor['name']}' contains values that are not finite")
@@ -202,17 +202,17 @@ class WorkerLoop:
         """Answer one frame after the other."""
         while True:
             try:
-                header, payload = pipe_frames.receive(self._pipe, None)
+                header, data = pipe_frames.receive(self._pipe, None)
             except (pipe_frames.FrameError, TimeoutError):
                 return
             self._cpu.renew(int(header["cpu_s"]))
-            reply, data = self._reply(header, payload)
+            reply, data = self._reply(header, data)
             try:
                 pipe_frames.send(self._pipe, reply, data, None)  # a supervisor that stops reading closes or kills
             except pipe_frames.FrameError:
                 return
 
-    def _reply(self, header: dict[str, Any], payload: bytes) -> Reply:
+    def _reply(self, header: dict[str, Any], data: bytes) -> Reply:
         try:
             if header["op"] == "load":
                 return self._load(header)
@@ -220,7 +220,7 @@ class WorkerLoop:
                 return {"error": "nothing is loaded"}, b""
             if header["op"] == "self_test":
                 return self._model.self_test(header["golden"], header["scale"], int(header["first"]))
-            return self._model.answer(header["inputs"], payload)
+            return self._model.answer(header["inputs"], data)
         except BadInput as error:
             return {"error": str(error), "bad_input": True}, b""
         except Exception as error:  # whatever the model does, the supervisor gets an answer

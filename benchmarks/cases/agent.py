@@ -142,9 +142,9 @@ def _bare(spec: WorkerSpec, values: list[float]) -> Ask:
 
 
 def _in_process(worker: Worker, values: list[float]) -> Ask:
-    payload = np.asarray(values, "<f4").tobytes()
+    data = np.asarray(values, "<f4").tobytes()
     tensors = [{"name": worker.inputs[0]["name"], "datatype": "FP32", "shape": SHAPE}]
-    return lambda: worker.ask(tensors, payload)
+    return lambda: worker.ask(tensors, data)
 
 
 # ---- the endpoint ------------------------------------------------------------------------------------------------

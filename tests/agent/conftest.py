@@ -228,8 +228,8 @@ class StandIn:
             self.blobs |= variant.blobs
         self.say(topics.desired(self.device), encode(DesiredState(models={"pets": desired})), retain=True)
 
-    def say(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self._client.publish(topic, payload, 1, retain)
+    def say(self, topic: str, data: bytes, retain: bool = False) -> None:
+        self._client.publish(topic, data, 1, retain)
 
     def wait(self, what: Callable[["StandIn"], Any], timeout_s: float = 60.0) -> Any:
         """The first truthy value of `what`, looked at after everything that is heard."""
@@ -256,19 +256,19 @@ class StandIn:
 
     def _run(self) -> None:
         while (heard := self._queue.get()) is not None:
-            kind, payload = topics.parse_up(heard[0]).kind, heard[1]
+            kind, data = topics.parse_up(heard[0]).kind, heard[1]
             with self._changed:
                 if kind == "reported":
-                    self.reports.append(decode(ReportedState, payload))
+                    self.reports.append(decode(ReportedState, data))
                 elif kind == "presence":
-                    self.presence.append(json.loads(payload))
+                    self.presence.append(json.loads(data))
                 elif kind == "telemetry":
-                    self.windows.append(window := decode(TelemetryWindow, payload))
+                    self.windows.append(window := decode(TelemetryWindow, data))
                     if self.ack:
                         done = Acked(incarnation=window.incarnation, through=window.seq)
                         self.say(topics.acked(self.device), encode(done))
                 else:
-                    self.wants.append(decode(ChunkRequest, payload))
+                    self.wants.append(decode(ChunkRequest, data))
                 self._changed.notify_all()
             if kind == "want":
                 self._send_chunks(self.wants[-1])

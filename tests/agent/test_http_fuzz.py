@@ -141,7 +141,7 @@ def test_a_body_where_none_belongs_is_not_read_as_the_next_request(device: Devic
     assert send(device, data)[2]["name"] == "edgefleet-agent"  # one answer: two would be no JSON
 
 
-def binary(sizes: list[Any], payload: bytes, names: list[str] | None = None, **changes: Any) -> tuple[bytes, str]:
+def binary(sizes: list[Any], data: bytes, names: list[str] | None = None, **changes: Any) -> tuple[bytes, str]:
     """A request with raw tensors, and the length of its JSON."""
     named = names or ["x"] * len(sizes)
     tensors = [
@@ -149,7 +149,7 @@ def binary(sizes: list[Any], payload: bytes, names: list[str] | None = None, **c
         for name, size in zip(named, sizes, strict=True)
     ]
     head = json.dumps({"inputs": tensors}).encode()
-    return head + payload, str(len(head))
+    return head + data, str(len(head))
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,10 @@ def pair() -> Iterator[Pair]:
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 3136, 300_000])
 def test_a_frame_arrives_as_it_was_sent(pair: Pair, size_bytes: int) -> None:
-    payload = bytes(range(256)) * (size_bytes // 256 + 1)
-    payload = payload[:size_bytes]
-    sending = threading.Thread(target=pipe_frames.send, args=(pair[0], {"op": "infer"}, payload, 5))
+    data = (bytes(range(256)) * (size_bytes // 256 + 1))[:size_bytes]
+    sending = threading.Thread(target=pipe_frames.send, args=(pair[0], {"op": "infer"}, data, 5))
     sending.start()
-    assert pipe_frames.receive(pair[1], 5) == ({"op": "infer"}, payload)
+    assert pipe_frames.receive(pair[1], 5) == ({"op": "infer"}, data)
     sending.join()
 
 
@@ -62,7 +61,7 @@ def test_a_frame_may_come_byte_by_byte(pair: Pair) -> None:
         struct.pack(">II", 2, 0) + b"[]",
         struct.pack(">II", 2, 0) + b"{}" + b"more",
     ],
-    ids=["a huge header", "a huge payload", "no JSON", "no object", "more than one frame"],
+    ids=["more header than is allowed", "more data than is allowed", "no JSON", "no object", "more than one frame"],
 )
 def test_what_is_no_frame_is_refused(pair: Pair, data: bytes) -> None:
     pair[0].sendall(data)

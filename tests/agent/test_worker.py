@@ -28,7 +28,7 @@ from edgefleet_protocol.messages import Slot
 TENSORS = [{"name": "x", "datatype": "FP32", "shape": [1, 16]}]
 
 
-def payload(value: float = 1.0) -> bytes:
+def tensor_bytes(value: float = 1.0) -> bytes:
     return np.full(16, value, np.float32).tobytes()
 
 
@@ -54,8 +54,8 @@ def place(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Callable
 
 def test_it_answers_with_logits_top1_and_finite(place: Callable[..., Placed]) -> None:
     placed = place()
-    answer = placed.ask(TENSORS, payload())
-    logits = np.frombuffer(answer.payload, np.float32)
+    answer = placed.ask(TENSORS, tensor_bytes())
+    logits = np.frombuffer(answer.data, np.float32)
     assert answer.outputs == [{"name": "logits", "datatype": "FP32", "shape": [1, 3]}]
     assert answer.finite and answer.top1 == [int(logits.argmax())]
 
@@ -70,7 +70,7 @@ def test_its_golden_answers_are_the_recorded_ones(place: Callable[..., Placed], 
 
 def test_inputs_that_are_not_finite_are_the_requests_fault(place: Callable[..., Placed]) -> None:
     with pytest.raises(RequestError, match="not finite"):
-        place().ask(TENSORS, payload(float("nan")))
+        place().ask(TENSORS, tensor_bytes(float("nan")))
 
 
 def test_a_file_that_is_no_model_fails_to_load(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_hung_worker_is_killed_at_its_deadline(place: Callable[..., Placed]) -
     worker._ask_timeout_s = 0.3
     os.kill(worker.pid, signal.SIGSTOP)
     with pytest.raises(WorkerTimedOut):
-        worker.ask(TENSORS, payload())
+        worker.ask(TENSORS, tensor_bytes())
     assert worker._process.wait(10) == -signal.SIGKILL
     assert not worker.alive
 
@@ -180,7 +180,7 @@ def test_a_dead_worker_says_so_at_once(place: Callable[..., Placed]) -> None:
     worker = place().worker
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(WorkerDied):
-        worker.ask(TENSORS, payload())
+        worker.ask(TENSORS, tensor_bytes())
 
 
 def test_workers_end_with_their_supervisor_even_in_the_middle_of_a_run(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_client_never_notices_a_workers_death(place: Callable[..., Placed]) ->
     for _ in range(2):
         assert answering.live
         os.kill(answering.live.worker.pid, signal.SIGKILL)
-        answer, placed = answering.ask(TENSORS, payload())
+        answer, placed = answering.ask(TENSORS, tensor_bytes())
         assert answer.finite and placed is answering.live
 
 
@@ -241,9 +241,9 @@ def test_in_a_trial_a_crash_is_answered_by_the_old_variant_and_ends_the_trial(pl
     old, new = place(seed=0), place(seed=1, generation=2)
     answering.serve(old)
     answering.begin_trial(new)
-    assert answering.ask(TENSORS, payload())[1] is new
+    assert answering.ask(TENSORS, tensor_bytes())[1] is new
     os.kill(new.worker.pid, signal.SIGKILL)
-    assert answering.ask(TENSORS, payload())[1] is old
+    assert answering.ask(TENSORS, tensor_bytes())[1] is old
     assert [(t.slot, t.reason) for t in troubles] == [(new.slot, "worker_crashed")]
     assert answering.live is old
 
@@ -258,7 +258,9 @@ def test_in_a_trial_that_hangs_every_client_is_answered_by_the_old_variant(place
     began_s = time.monotonic()
     os.kill(new.worker.pid, signal.SIGSTOP)
     answered: list[Placed] = []
-    clients = [threading.Thread(target=lambda: answered.append(answering.ask(TENSORS, payload())[1])) for _ in range(4)]
+    clients = [
+        threading.Thread(target=lambda: answered.append(answering.ask(TENSORS, tensor_bytes())[1])) for _ in range(4)
+    ]
     for one in clients:
         one.start()
     time.sleep(0.2)
@@ -275,7 +277,7 @@ def test_in_a_trial_an_answer_that_is_not_finite_is_answered_by_the_old_one(plac
     old = place(seed=0)
     answering.serve(old)
     answering.begin_trial(place(seed=1, fragile=True, generation=2))
-    answer, placed = answering.ask(TENSORS, payload(-1.0))
+    answer, placed = answering.ask(TENSORS, tensor_bytes(-1.0))
     assert answer.finite and placed is old and answering.live is old
     assert [(t.reason, t.not_finite) for t in troubles] == [("trial_failed", True)]
 
@@ -287,7 +289,7 @@ def test_in_a_trial_both_workers_may_die_and_the_client_is_still_answered(place:
     answering.begin_trial(new)
     for placed in (old, new):
         os.kill(placed.worker.pid, signal.SIGKILL)
-    assert answering.ask(TENSORS, payload())[1] is old
+    assert answering.ask(TENSORS, tensor_bytes())[1] is old
 
 
 def test_what_both_variants_cannot_answer_is_not_the_trials_fault(place: Callable[..., Placed]) -> None:
@@ -296,7 +298,7 @@ def test_what_both_variants_cannot_answer_is_not_the_trials_fault(place: Callabl
     new = place(seed=1, fragile=True)
     answering.begin_trial(new)
     with pytest.raises(NotFinite):
-        answering.ask(TENSORS, payload(-1.0))
+        answering.ask(TENSORS, tensor_bytes(-1.0))
     assert answering.live is new
 
 
@@ -305,10 +307,10 @@ def test_a_first_variant_that_fails_in_its_trial_leaves_nothing_answering(place:
     answering = Answering(troubles.append)
     answering.begin_trial(place(fragile=True))
     with pytest.raises(NotFinite):
-        answering.ask(TENSORS, payload(-1.0))
+        answering.ask(TENSORS, tensor_bytes(-1.0))
     assert answering.live is None and len(troubles) == 1
     with pytest.raises(RequestError, match="not ready"):
-        answering.ask(TENSORS, payload())
+        answering.ask(TENSORS, tensor_bytes())
 
 
 def test_once_a_trial_has_ended_no_failure_leads_back(place: Callable[..., Placed]) -> None:
@@ -318,7 +320,7 @@ def test_once_a_trial_has_ended_no_failure_leads_back(place: Callable[..., Place
     answering.begin_trial(new)
     assert answering.end_trial() is new
     os.kill(new.worker.pid, signal.SIGKILL)
-    assert answering.ask(TENSORS, payload())[1] is new
+    assert answering.ask(TENSORS, tensor_bytes())[1] is new
     answering.commit()
     assert answering.live is new
 
@@ -331,7 +333,7 @@ def test_switching_under_load_costs_no_answer(place: Callable[..., Placed]) -> N
     def client() -> None:
         while not stop.is_set():
             try:
-                answering.ask(TENSORS, payload(random.random()))
+                answering.ask(TENSORS, tensor_bytes(random.random()))
                 answered[0] += 1
             except Exception as error:
                 failures.append(error)

@@ -47,11 +47,11 @@ class Meddler:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _hear(self, topic: str, payload: bytes) -> None:
+    def _hear(self, topic: str, message: bytes) -> None:
         if topic.endswith("/want"):
-            self._spoil(json.loads(payload))
-        elif "/blobs/" in topic and payload not in self._mine:
-            self._meddle(topic, payload)
+            self._spoil(json.loads(message))
+        elif "/blobs/" in topic and message not in self._mine:
+            self._meddle(topic, message)
 
     def _spoil(self, want: dict) -> None:
         """Answer a want of a small blob at once, with a chunk of the right size and the wrong bytes."""
@@ -65,26 +65,26 @@ class Meddler:
             for _ in range(3 if self._spoil_small > 2 else 1):  # at once: the right one is on its way
                 self._send("spoilt", topics.blob(want["blob"], self._channel), wrong)
 
-    def _meddle(self, topic: str, payload: bytes) -> None:
+    def _meddle(self, topic: str, message: bytes) -> None:
         """A chunk of a large blob is under way: put all that may go wrong before and behind it."""
-        index, data = parse_frame(payload)
+        index, data = parse_frame(message)
         size = (self._blobs / topic.split("/")[3][:2] / topic.split("/")[3]).stat().st_size
         if size <= 16 * SMALL_BLOB_CHUNK_BYTES:
             return
-        self._send("repeated", topic, payload)
+        self._send("repeated", topic, message)
         self._send("damaged", topic, frame(index + 1, bytes([data[0] ^ 1]) + data[1:]))
         self._send("foreign", topic, frame(index + 2, self._foreign))
-        self._send("cut off", topic, payload[: len(payload) // 2])
+        self._send("cut off", topic, message[: len(message) // 2])
         self._send("beyond the end", topic, frame(2**31, data))
         self._send("no frame", topic, b"\x09junk")
-        self._kept.append(payload)
+        self._kept.append(message)
         if len(self._kept) == MIX_UP:
             for kept in reversed(self._kept):
                 self._send("mixed up", topic, kept)
             self._kept.clear()
         self._foreign = data
 
-    def _send(self, what: str, topic: str, payload: bytes) -> None:
+    def _send(self, what: str, topic: str, message: bytes) -> None:
         self.sent[what] += 1
-        self._mine.add(payload)
-        self._client.publish(topic, payload)
+        self._mine.add(message)
+        self._client.publish(topic, message)

@@ -46,7 +46,7 @@ class BufferedSocket:
         return len(self._read) - self._at + (below() if below else 0)
 
     def message(self) -> tuple[bytes, bytes] | None:
-        """Topic and payload of the message that lies next, if it is whole and asks for no acknowledgement."""
+        """Topic and data of the message that lies next, if it is whole and asks for no acknowledgement."""
         read, at = self._read, self._at + 1
         if at >= len(read) or read[at - 1] != PUBLISH:
             return None
@@ -72,7 +72,7 @@ class BufferedSocket:
 class QuickClient(mqtt.Client):
     """Paho's with a buffer; as slow as paho's in versions other than 3.1.1, and where it has no `_create_socket`.
 
-    `on_plain` is given topic and payload of messages that ask for no acknowledgement; those that it does not get, come
+    `on_plain` is given topic and data of messages that ask for no acknowledgement; those that it does not get, come
     to `on_message`. It must not raise.
     """
 
