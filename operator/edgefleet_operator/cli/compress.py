@@ -17,7 +17,7 @@ from edgefleet_operator.cli.bounds import bounds_from
 from edgefleet_operator.cli.calling import Api, AsJson, Timeout, calling
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
-from edgefleet_operator.cli.explaining import explain_choice
+from edgefleet_operator.cli.explanation_tables import explain_choice
 from edgefleet_operator.cli.printing import console, print_json
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
