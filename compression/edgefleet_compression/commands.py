@@ -18,14 +18,16 @@ from edgefleet_compression.recipes.recipe_file import find_recipe
 from edgefleet_compression.registry import registry
 from edgefleet_compression.search.points import order_of
 
+# The operator's side prints alike (`printing.py`), and neither may import the other. A package below both would bring
+# typer and rich to where nobody else wants them, for these few lines.
 NEVER_WRAPS = 10_000
 
 app = typer.Typer(no_args_is_help=True, help="Look at recipes, and check your own before they run.")
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else, to stdout")]
+_AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else, to stdout")]
 
 
 @app.command("list")
-def list_recipes(as_json: AsJson = False) -> None:
+def list_recipes(as_json: _AsJson = False) -> None:
     """The recipes that are shipped."""
     found = list(shipped_recipes().values())
     if as_json:
@@ -37,7 +39,7 @@ def list_recipes(as_json: AsJson = False) -> None:
 @app.command()
 def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help="a TOML file, or the name of a shipped recipe")],
-    as_json: AsJson = False,
+    as_json: _AsJson = False,
 ) -> None:
     """Whether a recipe can run: every step with all its settings, or the line that is wrong and the nearest name."""
     try:

@@ -3,13 +3,21 @@
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.devices import DeviceModelView, DeviceView
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutView, WaveView
 from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_contract.variants import VariantView
-from edgefleet_operator.demo.report import DemoReport, choice_lines, faults, make_report
+from edgefleet_operator.demo.report import (
+    DemoReport,
+    choice_lines,
+    faults,
+    make_report,
+    print_devices,
+    print_variants,
+)
 from edgefleet_protocol.messages import Slot
 
 VARIANTS = [
@@ -132,6 +140,23 @@ def test_a_rollout_that_should_stop_must_stop_in_its_first_wave(report: DemoRepo
 def test_answers_of_another_variant_do_not_count_for_the_one_that_was_chosen() -> None:
     shown = make_report([], {}, VARIANTS, {}, [device("one", "a")], [telemetry("one", "b", 100)])
     assert shown.devices[0].samples == 0
+
+
+def test_its_tables_show_figures_with_their_units_and_a_dash_for_what_was_not_measured(
+    report: DemoReport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"accuracy": 0.9, "accuracy_ci": [0.88, 0.92], "agreement": None, "measured_on": "a host"}
+    figures |= {"file_bytes": 12_345, "encoding_bytes": 2_345, "p50_ms": 0.1234, "p95_ms": None}
+    measured = report.model_copy(update={"variants": [VARIANTS[0].model_copy(update=figures)]})
+    out = Console(width=160)
+    print_variants(measured, out)
+    print_devices(measured, out)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Variants, measured on a host; accuracy on the test split"
+    (variant,) = (line for line in lines if line.startswith("fashion@1"))
+    assert " ".join(variant.split()) == "fashion@1 fp32 any 90.0 % 88.0 % 92.0 % – 12,345 2,345 0.123 ms –"
+    (device,) = (line for line in lines if line.startswith("one"))
+    assert " ".join(device.split()) == "one eu one lte fp32 aaaaaaaa 7 1.5 s 1.00 ms 2.00 ms 90.0 % 100 committed"
 
 
 def test_every_variant_has_its_reason_for_or_against() -> None:

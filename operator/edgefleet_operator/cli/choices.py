@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.variants import VariantView
-from edgefleet_operator.cli.figures import NONE, ms, quality, score, share, short, size
-from edgefleet_operator.cli.printing import console, print_table
+from edgefleet_operator.figures import NONE, ms, quality, score, share, short, size
+from edgefleet_operator.printing import console, print_table
 
 NOTE = "Latency was measured on {host}; for other hardware it is predicted with the catalogue's factor."
 

@@ -18,11 +18,11 @@ from edgefleet_operator.cli.calling import Api, AsJson, Timeout, calling
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explanation_tables import explain_choice
-from edgefleet_operator.cli.printing import console, print_json
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import OperatorError
+from edgefleet_operator.printing import console, print_json
 from edgefleet_operator.readers import recipe_reader
 from edgefleet_profiles.device_class import InstructionSet
 

@@ -11,7 +11,7 @@ from edgefleet_contract.errors import ContractError
 from edgefleet_operator.cli.ending import INTERRUPTED, refuse
 from edgefleet_operator.errors import OperatorError
 
-FILE_COLUMNS = 140
+FILE_COLUMNS = 160
 REPOSITORY = Path(__file__).parents[3]
 
 

@@ -7,9 +7,9 @@ import typer
 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
-from edgefleet_operator.cli.figures import NONE, ago, marked, now_ms, number, size, span, when
-from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.client import Client
+from edgefleet_operator.figures import NONE, ago, marked, now_ms, number, size, span, when
+from edgefleet_operator.printing import print_facts, print_json, print_table
 from edgefleet_protocol.messages import Facts, HostFacts
 
 app = typer.Typer(no_args_is_help=True, help="Add, show, accept and remove devices.")

@@ -10,10 +10,10 @@ from edgefleet_contract.devices import DeviceModelView, DeviceView
 from edgefleet_contract.health import HealthView
 from edgefleet_operator.cli.calling import Api, AsJson, calling
 from edgefleet_operator.cli.ending import OK, REFUSED
-from edgefleet_operator.cli.figures import now_ms, size, span
-from edgefleet_operator.cli.printing import print_json, print_table
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import ApiError
+from edgefleet_operator.figures import now_ms, size, span
+from edgefleet_operator.printing import print_json, print_table
 
 FREE_BYTES = 1_000_000_000
 CLOCK_S = 5.0

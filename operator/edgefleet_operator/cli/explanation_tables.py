@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from edgefleet_contract.choices import ExplanationView, FlipView, OfferView
-from edgefleet_operator.cli.figures import NONE, ms, number, share, short, size, span
-from edgefleet_operator.cli.printing import console, print_json, print_table
 from edgefleet_operator.client import Client
+from edgefleet_operator.figures import NONE, ms, number, share, short, size, span
+from edgefleet_operator.printing import console, print_json, print_table
 
 MOST_FLIPS = 2
 """For one quantity in one direction; `--json` has them all."""

@@ -6,8 +6,8 @@ from typing import Any
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.operations import Change, RebuildResult, StepChange
 from edgefleet_contract.variants import StepReport
-from edgefleet_operator.cli.figures import number, short, span
-from edgefleet_operator.cli.printing import console, print_facts, print_table
+from edgefleet_operator.figures import number, short, span
+from edgefleet_operator.printing import console, print_facts, print_table
 
 VERDICTS = {
     "equal": "equal: the same bytes",

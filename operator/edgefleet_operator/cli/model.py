@@ -7,8 +7,8 @@ import typer
 
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
-from edgefleet_operator.cli.figures import count, when
-from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
+from edgefleet_operator.figures import count, when
+from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Register, show and remove models.")
 Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")]

@@ -7,9 +7,9 @@ import typer
 from edgefleet_contract.operations import BuildResult
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED
-from edgefleet_operator.cli.figures import NONE, when
-from edgefleet_operator.cli.printing import print_facts, print_json, print_table
 from edgefleet_operator.cli.progress import follow
+from edgefleet_operator.figures import NONE, when
+from edgefleet_operator.printing import print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Show builds and other long work, finished or not.")
 

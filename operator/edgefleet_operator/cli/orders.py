@@ -8,9 +8,9 @@ from edgefleet_contract.rollouts import RolloutPhase, RolloutView
 from edgefleet_operator.api.rollouts import Rollouts
 from edgefleet_operator.cli.calling import Api, AsJson, Timeout, calling, one
 from edgefleet_operator.cli.ending import OK
-from edgefleet_operator.cli.printing import console, print_json
 from edgefleet_operator.cli.rollout import Rollout, Watch
 from edgefleet_operator.cli.watch import header, status_of, watch
+from edgefleet_operator.printing import console, print_json
 
 app = typer.Typer()
 

@@ -11,8 +11,8 @@ import typer
 from edgefleet_contract.profiles import ProfileView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.ending import refuse
-from edgefleet_operator.cli.figures import number
-from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
+from edgefleet_operator.figures import number
+from edgefleet_operator.printing import console, print_facts, print_json, print_table
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.check import Figure, figures
 from edgefleet_profiles.errors import ProfileError

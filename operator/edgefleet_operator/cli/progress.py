@@ -3,8 +3,8 @@
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edgefleet_contract.operations import OperationRecord
-from edgefleet_operator.cli.printing import console
 from edgefleet_operator.client import Client
+from edgefleet_operator.printing import console
 
 STEP = 0.25
 

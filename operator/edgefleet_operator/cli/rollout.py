@@ -9,11 +9,11 @@ from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_operator.cli import spec as options
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK
-from edgefleet_operator.cli.figures import ago, now_ms
-from edgefleet_operator.cli.printing import console, plain, print_json, print_table
 from edgefleet_operator.cli.rollout_tables import print_devices, print_plan, print_rollout
 from edgefleet_operator.cli.watch import status_of, watch
 from edgefleet_operator.cli.waves import Tally
+from edgefleet_operator.figures import ago, now_ms
+from edgefleet_operator.printing import console, plain, print_json, print_table
 from edgefleet_protocol.phases import PHASES
 
 app = typer.Typer(no_args_is_help=True, help="Roll out models in waves; watch, stop and roll back.")

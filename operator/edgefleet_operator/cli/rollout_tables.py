@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
-from edgefleet_operator.cli.figures import NONE, count, marked, number, short, size, span, when
-from edgefleet_operator.cli.printing import console, print_facts, print_table
 from edgefleet_operator.cli.watch import header, way_back
 from edgefleet_operator.cli.waves import Tally
 from edgefleet_operator.client import Client
+from edgefleet_operator.figures import NONE, count, marked, number, short, size, span, when
+from edgefleet_operator.printing import console, print_facts, print_table
 
 
 def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgefleet_contract.searches import BestOfOrder, FrontPoint, SearchReport, TriedRecipe
-from edgefleet_operator.cli.figures import NONE, ms, number, share, size
-from edgefleet_operator.cli.printing import console, print_table
 from edgefleet_operator.client import Client
+from edgefleet_operator.figures import NONE, ms, number, share, size
+from edgefleet_operator.printing import console, print_table
 
 REPORT = "search.json"
 PREDICTED = "*"

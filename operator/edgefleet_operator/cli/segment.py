@@ -6,8 +6,8 @@ import typer
 
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.device import print_devices
-from edgefleet_operator.cli.figures import count
-from edgefleet_operator.cli.printing import console, plain, print_facts, print_json, print_table
+from edgefleet_operator.figures import count
+from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Name parts of the fleet with selectors.")
 Name = Annotated[str, typer.Argument(help="the segment's name")]

@@ -10,10 +10,10 @@ import typer
 from edgefleet_contract.devices import DeviceView
 from edgefleet_contract.telemetry import GroupBy, TelemetryView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
-from edgefleet_operator.cli.figures import NONE, count, ms, now_ms, share, when
-from edgefleet_operator.cli.printing import print_json, print_table
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import NotFound
+from edgefleet_operator.figures import NONE, count, ms, now_ms, share, when
+from edgefleet_operator.printing import print_json, print_table
 
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])
 # typer accepts no list of literals; a test checks that both have the same names.

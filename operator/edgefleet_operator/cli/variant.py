@@ -9,11 +9,11 @@ from edgefleet_contract.operations import RebuildResult
 from edgefleet_contract.variants import VariantView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
-from edgefleet_operator.cli.figures import NONE, count, ms, number, quality, score, share, short, size
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
-from edgefleet_operator.cli.printing import console, print_facts, print_json, print_table
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
+from edgefleet_operator.figures import NONE, count, ms, number, quality, score, share, short, size
+from edgefleet_operator.printing import console, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Show the variants of models, with their measured figures.")
 

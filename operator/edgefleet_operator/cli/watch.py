@@ -11,9 +11,9 @@ from rich.text import Text
 
 from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
-from edgefleet_operator.cli.figures import now_ms, span
 from edgefleet_operator.cli.waves import Tally, bar, eta_s, phases
 from edgefleet_operator.client import Client
+from edgefleet_operator.figures import now_ms, span
 
 QUIET_S = 2.0
 

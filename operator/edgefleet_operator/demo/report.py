@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rich.table import Table
+from rich.console import Console
 
 from edgefleet_contract.base import Shape
 from edgefleet_contract.choices import ChoiceView
@@ -10,6 +10,8 @@ from edgefleet_contract.devices import DeviceView
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutView
 from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_contract.variants import VariantView
+from edgefleet_operator.figures import NONE, count, marked, ms, share, span
+from edgefleet_operator.printing import print_table
 
 
 class DemoDevice(Shape):
@@ -179,78 +181,44 @@ def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
     return found
 
 
-def number(value: float | None, form: str = ".2f", unit: str = "") -> str:
-    """Format a figure for a table; a dash if it was not measured."""
-    return "–" if value is None else f"{value:{form}}{unit}"
-
-
-def percent(value: float | None) -> str:
-    """Format a share for a table."""
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _table(title: str, left: tuple[str, ...], right: tuple[str, ...], last: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in left:
-        table.add_column(column, overflow="fold")
-    for column in right:
-        table.add_column(column, justify="right", no_wrap=True)
-    if last:
-        table.add_column(last, no_wrap=True)
-    return table
-
-
-def variant_table(report: DemoReport) -> Table:
-    """Make the table of variants, as measured on this machine."""
+def print_variants(report: DemoReport, out: Console) -> None:
+    """Print the variants, as measured on this machine."""
     host = next((v.measured_on for v in report.variants if v.measured_on), "this machine")
-    columns = ("model", "recipe", "made for")
-    figures = ("accuracy", "95 % from", "to", "agreement", "file bytes", "zstd bytes", "p50 ms", "p95 ms")
-    table = _table(f"Variants, measured on {host}; accuracy on the test split", columns, figures)
+    texts = ("model", "recipe", "made for")
+    figures = (">accuracy", ">95 % from", ">to", ">agreement", ">file bytes", ">zstd bytes", ">p50", ">p95")
+    rows = []
     for v in report.variants:
         low, high = v.accuracy_ci or (None, None)
-        table.add_row(
-            v.model,
-            v.recipe,
-            ", ".join(v.instruction_sets) or "any",
-            percent(v.accuracy),
-            percent(low),
-            percent(high),
-            percent(v.agreement),
-            number(v.file_bytes, ",d"),
-            number(v.encoding_bytes, ",d"),
-            number(v.p50_ms, ".3f"),
-            number(v.p95_ms, ".3f"),
+        rows.append(
+            (
+                *(v.model, v.recipe, ", ".join(v.instruction_sets) or "any"),
+                *(share(v.accuracy), share(low), share(high), share(v.agreement)),
+                *(count(v.file_bytes), count(v.encoding_bytes), ms(v.p50_ms), ms(v.p95_ms)),
+            )
         )
-    return table
+    title = f"Variants, measured on {host}; accuracy on the test split"
+    print_table((*texts, *figures), rows, title=title, out=out)
 
 
-def device_table(report: DemoReport) -> Table:
-    """Make the table of devices, as they report themselves."""
+def print_devices(report: DemoReport, out: Console) -> None:
+    """Print the devices, as they report themselves."""
     everywhere = all(d.simulated for d in report.devices)
-    marked = " (sim)" if everywhere else ""
-    table = _table(
-        "The fleet, from the REST API (sim: simulated on this machine)",
-        ("device", "region", f"hardware{marked}", f"link{marked}", "recipe, variant"),
-        ("bytes", "in s", "p50 ms", "p95 ms", "accuracy", "labels"),
-        "phase",
-    )
+    sim = " (sim)" if everywhere else ""
+    texts = ("device", "region", f"hardware{sim}", f"link{sim}", "recipe, variant...")
+    figures = (">bytes", ">in", ">p50", ">p95", ">accuracy", ">labels")
+    rows = []
     for d in report.devices:
-        sim = " (sim)" if d.simulated and not everywhere else ""
-        table.add_row(
-            d.id,
-            d.region,
-            d.hardware + sim,
-            d.link + sim,
-            f"{d.recipe} {d.variant[:8]}" if d.variant else "–",
-            number(d.delivery_bytes, ",d"),
-            number(d.transfer_s, ".1f"),
-            number(d.p50_ms),
-            number(d.p95_ms),
-            percent(d.accuracy),
-            f"{d.samples:,d}",
-            d.phase or "–",
+        simulated = d.simulated and not everywhere
+        rows.append(
+            (
+                *(d.id, d.region, marked(d.hardware, simulated), marked(d.link, simulated)),
+                f"{d.recipe} {d.variant[:8]}" if d.variant else NONE,
+                *(count(d.delivery_bytes), span(d.transfer_s), ms(d.p50_ms), ms(d.p95_ms)),
+                *(share(d.accuracy), count(d.samples), d.phase or NONE),
+            )
         )
-    return table
+    title = "The fleet, from the REST API (sim: simulated on this machine)"
+    print_table((*texts, *figures, "phase"), rows, title=title, out=out)
 
 
 def choice_lines(choices: Iterable[ChoiceView], variants: Iterable[VariantView]) -> Iterator[str]:

@@ -22,10 +22,10 @@ from edgefleet_operator.demo.report import (
     DemoReport,
     answering_of,
     choice_lines,
-    device_table,
     faults,
     make_report,
-    variant_table,
+    print_devices,
+    print_variants,
 )
 from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
 from edgefleet_operator.errors import NoAnswer, OperatorError
@@ -98,8 +98,8 @@ class Demo:
         self._wait_for_labels()
         self._say("6. What the fleet reports")
         report = self._report(finetuned)
-        self._console.print(variant_table(report))
-        self._console.print(device_table(report))
+        print_variants(report, self._console)
+        print_devices(report, self._console)
         return self._conclude(report, time.monotonic() - started)
 
     @property

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.credentials import make_credentials
 from edgefleet_operator.cli import app
-from edgefleet_operator.cli.printing import print_table
 from edgefleet_operator.http import MOST_ITEMS
+from edgefleet_operator.printing import print_table
 
 LISTINGS = ["model", "variant", "profile", "device", "segment", "rollout", "operation"]
 

@@ -36,7 +36,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", caption: str = "", nothing: str = ""
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    caption: str = "",
+    nothing: str = "",
+    out: Console | None = None,
 ) -> None:
     """Print a table: column `>name` is right-aligned; column `name...` holds text and may wrap.
 
@@ -46,9 +52,10 @@ def print_table(
         title: a line above.
         caption: a line below.
         nothing: what to print if there are no rows.
+        out: where to print; stdout by default.
     """
     filled = [list(row) for row in rows]
-    out = console()
+    out = out or console()
     if title:
         out.print(Text(title, style="bold"))
     if not filled:
@@ -92,4 +99,4 @@ def _print(out: Console, table: Table) -> None:
         return
     with out.capture() as captured:
         out.print(table)
-    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), file=out.file)
