@@ -16,13 +16,13 @@ FASTEST = 0.1
 MOST_TIMES = 3
 """How often a comparison is taken whose control shows that the machine was not quiet; nothing else is looked at."""
 
-Input = NDArray[np.float32]
-PICTURE: Input = np.random.default_rng(0).random((1, 1, 28, 28), dtype=np.float32)
+Sample = NDArray[np.float32]
+PICTURE: Sample = np.random.default_rng(0).random((1, 1, 28, 28), dtype=np.float32)
 """What the example's model takes."""
 
 
 def latency_to(
-    subject: Path, reference: Path, result: Result, *, x: Input = PICTURE, rounds: int = 30, calls: int = 60
+    subject: Path, reference: Path, result: Result, *, x: Sample = PICTURE, rounds: int = 30, calls: int = 60
 ) -> Comparison:
     """Time both in turns; a comparison that stays void makes the result void."""
     sides = _asked(subject, x), _asked(reference, x)
@@ -34,7 +34,7 @@ def latency_to(
     return found
 
 
-def _asked(path: Path, x: Input) -> Callable[[], object]:
+def _asked(path: Path, x: Sample) -> Callable[[], object]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

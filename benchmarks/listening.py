@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgefleet_agent.bus import Bus
 from edgefleet_agent.errors import Rejected
-from edgefleet_agent.events import Connected, Disconnected, Event, Inbox, Received, Subscribed
+from edgefleet_agent.events import Connected, Disconnected, Inbox, InboxEvent, Received, Subscribed
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.settings import BrokerSettings
 from edgefleet_agent.sinks import FileSink
@@ -77,7 +77,7 @@ class BlobListener:
             raise ends[0]
         return sink.wants
 
-    def _take(self, event: Event | None) -> None:
+    def _take(self, event: InboxEvent | None) -> None:
         match event:
             case Received():
                 self._fetcher.chunk(event.topic, event.data)

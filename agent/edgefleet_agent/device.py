@@ -8,7 +8,7 @@ from pathlib import Path
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.download import forget
 from edgefleet_agent.errors import SlotRotten
-from edgefleet_agent.events import Event
+from edgefleet_agent.events import InboxEvent
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.journal import Journal
@@ -30,7 +30,7 @@ class Device:
     journal: Journal
     slots: Slots
     fetcher: Fetcher
-    post: Callable[[Event], None]
+    post: Callable[[InboxEvent], None]
     threads: int = 1
 
     @property

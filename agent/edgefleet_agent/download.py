@@ -22,7 +22,7 @@ from edgefleet_protocol.messages import Transfer
 
 MANIFEST, GOLDEN, HASHES, ENCODING = "manifest.json", "golden.npz", "chunk_hashes", "encoding"
 
-Failed = Callable[[Rejected], None]
+OnRejected = Callable[[Rejected], None]
 
 
 class Download:
@@ -44,7 +44,7 @@ class Download:
         self._stopped = False
         self._manifest_bytes = b""
 
-    def fetch_manifest(self, got: Callable[[bytes], None], failed: Failed) -> None:
+    def fetch_manifest(self, got: Callable[[bytes], None], failed: OnRejected) -> None:
         """Fetch the manifest's bytes; the caller verifies them.
 
         A full disk does not fail this: the manifest says how much room is needed.
@@ -57,7 +57,7 @@ class Download:
         self._small(self._manifest, MANIFEST, keep, failed, must_keep=False)
 
     def fetch_rest(
-        self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: Failed
+        self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: OnRejected
     ) -> None:
         """Fetch what is missing of golden set, hash list and encoding."""
         self._total_bytes = self._manifest.size_bytes + encoding.chunk_hashes.size_bytes + encoding.blob.size_bytes
@@ -88,7 +88,7 @@ class Download:
             self._small(blob, name, partial(here, name), failed)
 
     def _small(
-        self, blob: BlobRef, name: str, got: Callable[[bytes], None], failed: Failed, must_keep: bool = True
+        self, blob: BlobRef, name: str, got: Callable[[bytes], None], failed: OnRejected, must_keep: bool = True
     ) -> None:
         kept = b""
         with suppress(OSError):
@@ -127,7 +127,7 @@ class Download:
         except OSError as error:
             raise NoSpace(f"{name} cannot be written: {error.strerror}") from None
 
-    def _fetch_encoding(self, encoding: Encoding, done: Callable[[], None], failed: Failed) -> None:
+    def _fetch_encoding(self, encoding: Encoding, done: Callable[[], None], failed: OnRejected) -> None:
         try:
             hashes = (self._scratch / HASHES).read_bytes()
             self._file = file = FileSink(self._scratch / ENCODING, encoding, hashes, self._began_s)

@@ -80,17 +80,17 @@ class Ended:
     """The system asks the agent to end."""
 
 
-Event = Connected | Disconnected | Subscribed | Received | Unpacked | SelfTested | Started | InTrouble | Ended
+InboxEvent = Connected | Disconnected | Subscribed | Received | Unpacked | SelfTested | Started | InTrouble | Ended
 
 
 class Inbox:
     """The loop's queue: it always takes our own events, and messages from the broker while there is room."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Event] = SimpleQueue()
+        self._queue: SimpleQueue[InboxEvent] = SimpleQueue()
         self.dropped = 0
 
-    def put(self, event: Event) -> None:
+    def put(self, event: InboxEvent) -> None:
         """Add an event of our own."""
         self._queue.put(event)
 
@@ -101,7 +101,7 @@ class Inbox:
         else:
             self._queue.put(event)
 
-    def get(self, timeout_s: float) -> Event | None:
+    def get(self, timeout_s: float) -> InboxEvent | None:
         """The next event; None if none comes within `timeout_s`."""
         try:
             return self._queue.get(timeout=max(timeout_s, 0.0))

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from edgefleet_process.failpoints import Failpoints
 
 # Each stands for one place in the code; its comment says what has happened there and what has not.
-Point = Literal[
+AgentFailpoint = Literal[
     # start
     "waking",  # identity and boot count are read or made, and not saved
     "endpoint_written",  # the endpoint listens and its file says where; nothing is resumed yet
@@ -58,5 +58,5 @@ Point = Literal[
     "window_forgotten",  # and no longer in the spool
 ]
 
-_failpoints: Failpoints[Point] = Failpoints(get_args(Point))
+_failpoints: Failpoints[AgentFailpoint] = Failpoints(get_args(AgentFailpoint))
 POINTS, arm, reach = _failpoints.points, _failpoints.arm, _failpoints.reach

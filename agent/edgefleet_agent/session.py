@@ -11,8 +11,8 @@ from edgefleet_agent.events import (
     Connected,
     Disconnected,
     Ended,
-    Event,
     Inbox,
+    InboxEvent,
     InTrouble,
     Received,
     SelfTested,
@@ -145,7 +145,7 @@ class Session:
 
     # ---- events --------------------------------------------------------------------------------------------------
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: InboxEvent) -> None:
         match event:
             case Received():
                 self._receive(event)

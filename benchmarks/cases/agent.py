@@ -36,7 +36,7 @@ FIRST_ANSWER_S = 1.5
 ASKED = 300
 MB = 2**20
 
-Ask = Callable[[], object]
+AskOnce = Callable[[], object]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def _latency(agent: Agent, options: argparse.Namespace, result: Result) -> None:
     _report("over HTTP, JSON", over_http, OVER_HTTP_US, result)
 
 
-def _compare(subject: Ask, bare: Ask, options: argparse.Namespace) -> Comparison:
+def _compare(subject: AskOnce, bare: AskOnce, options: argparse.Namespace) -> Comparison:
     return compare(subject, bare, clock="wall", rounds=max(20, options.rounds), calls=options.calls)
 
 
@@ -130,7 +130,7 @@ def _slot(agent: Agent) -> tuple[Path, Manifest]:
     return slot / "model.onnx", Manifest.model_validate_json((slot / "manifest.json").read_bytes())
 
 
-def _bare(spec: WorkerSpec, values: list[float]) -> Ask:
+def _bare(spec: WorkerSpec, values: list[float]) -> AskOnce:
     """A session with the worker's options, asked as an application would that has onnxruntime itself."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = spec.threads, 1
@@ -141,7 +141,7 @@ def _bare(spec: WorkerSpec, values: list[float]) -> Ask:
     return lambda: session.run(None, feed)
 
 
-def _in_process(worker: Worker, values: list[float]) -> Ask:
+def _in_process(worker: Worker, values: list[float]) -> AskOnce:
     data = np.asarray(values, "<f4").tobytes()
     tensors = [{"name": worker.inputs[0]["name"], "datatype": "FP32", "shape": SHAPE}]
     return lambda: worker.ask(tensors, data)
@@ -160,7 +160,7 @@ def _get(agent: Agent, path: str) -> bytes:
         return connection.getresponse().read()
 
 
-def _over_http(connection: HTTPConnection, values: list[float]) -> Ask:
+def _over_http(connection: HTTPConnection, values: list[float]) -> AskOnce:
     """Values to text and text to values as a client does it, each time."""
     rounded = [round(value, 4) for value in values]
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from benchmarks.efficientnet.agreement import Share, by_picture
+from benchmarks.efficientnet.agreement import MeanShare, by_picture
 from benchmarks.efficientnet.stages import MadeFiles, controlled, made
 from benchmarks.latency import latency_to
 from benchmarks.peers.errors import PeerError
@@ -163,7 +163,7 @@ def report(candidates: list[ComparedFile], of: MadeFiles, result: Result) -> Non
     ]
 
 
-def _row(candidate: ComparedFile, share: Share | None) -> Row:
+def _row(candidate: ComparedFile, share: MeanShare | None) -> Row:
     row: Row = {"file": candidate.name, "instruction set": host().instruction_set}
     if candidate.path is None or share is None or candidate.latency is None:
         return row | {"reason": candidate.reason or "not measured"}

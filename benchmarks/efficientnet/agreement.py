@@ -11,7 +11,7 @@ TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
-class Share:
+class MeanShare:
     """A mean over crops with its 95 % interval, and the mean of each picture."""
 
     mean: float
@@ -23,7 +23,7 @@ class Share:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def by_picture(values: NDArray[np.float64], pictures: Sequence[str], seed: int = 0) -> Share:
+def by_picture(values: NDArray[np.float64], pictures: Sequence[str], seed: int = 0) -> MeanShare:
     """The mean of values [N], with an interval from drawing pictures anew, each with all of its crops.
 
     Args:
@@ -38,4 +38,4 @@ def by_picture(values: NDArray[np.float64], pictures: Sequence[str], seed: int =
     drawn = np.random.default_rng(seed).integers(0, len(names), (DRAWS, len(names)))
     low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), TAILS)
     means = {name: float(total / count) for name, total, count in zip(names, sums, counts, strict=True)}
-    return Share(float(values.mean()), float(low), float(high), means)
+    return MeanShare(float(values.mean()), float(low), float(high), means)

@@ -19,7 +19,7 @@ from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-not-fo
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.efficientnet.pictures import CROPS, Split, shares, splits
+from benchmarks.efficientnet.pictures import CROPS, PictureSplit, shares, splits
 
 SIDE = 224
 MEAN, DEVIATION = 127.0, 128.0
@@ -63,7 +63,7 @@ def crops(picture: Image.Image, count: int, random: np.random.Generator) -> NDAr
     return made / np.float32(DEVIATION)
 
 
-def cut(split: Split, random: np.random.Generator) -> tuple[NDArray[np.float32], list[str]]:
+def cut(split: PictureSplit, random: np.random.Generator) -> tuple[NDArray[np.float32], list[str]]:
     """The crops of a split, mixed, and for each its picture."""
     folder = Path(skimage.__file__).parent / "data"
     parts: list[NDArray[np.float32]] = []

@@ -6,7 +6,7 @@ Pure, so that both the venv that cuts and the benchmark that reports can import 
 from collections.abc import Sequence
 from typing import Literal
 
-Split = Literal["calib", "val", "test"]
+PictureSplit = Literal["calib", "val", "test"]
 
 COLOUR = (
     ("astronaut",),
@@ -36,13 +36,13 @@ GREY = (
 """What the package ships, without chessboards, phantom, and what is smaller than a crop; both halves of a stereo pair
 are one picture."""
 
-TURNS: tuple[Split, ...] = ("calib", "test", "val", "test")
-CROPS: dict[Split, int] = {"calib": 264, "val": 300, "test": 1040}
+TURNS: tuple[PictureSplit, ...] = ("calib", "test", "val", "test")
+CROPS: dict[PictureSplit, int] = {"calib": 264, "val": 300, "test": 1040}
 
 
-def splits() -> dict[Split, list[tuple[str, ...]]]:
+def splits() -> dict[PictureSplit, list[tuple[str, ...]]]:
     """The pictures of each split: by name, in turns, the grey ones and the coloured ones alike."""
-    found: dict[Split, list[tuple[str, ...]]] = {"calib": [], "val": [], "test": []}
+    found: dict[PictureSplit, list[tuple[str, ...]]] = {"calib": [], "val": [], "test": []}
     for pictures in (GREY, COLOUR):
         for number, picture in enumerate(pictures):
             found[TURNS[number % len(TURNS)]].append(picture)

@@ -9,8 +9,8 @@ from onnx import version_converter
 
 from edgefleet_compression.errors import StepError, is_full_disk
 from edgefleet_compression.models.brought import STANDARD, load_brought
-from edgefleet_compression.models.source import Logits
 from edgefleet_compression.models.states import BroughtState, OnnxState
+from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.onnx_graphs.folding import folded
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved, strip
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs

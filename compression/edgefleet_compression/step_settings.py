@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgefleet_protocol.fields import Share
+
 Epochs = Annotated[int, Field(ge=1, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 Bits = Annotated[int, Field(ge=2, le=8)]
 Calibration = Literal["minmax", "entropy", "percentile", "mse"]

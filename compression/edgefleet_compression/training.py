@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from edgefleet_compression.errors import DataError, StepError
 from edgefleet_compression.models.data import Labels
-from edgefleet_compression.models.source import Logits, Source
+from edgefleet_compression.models.source import Source
 from edgefleet_compression.networks.layers import pruned_weights
+from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.step import Context, Progress
 from edgefleet_compression.step_settings import TrainConfig
 

@@ -8,7 +8,7 @@ from edgefleet_contract.base import Shape, Sparse
 
 Value = str | int | float | None
 """A version, a property of a host, a digest or a figure; null where it was not recorded."""
-Verdict = Literal["equal", "equal_answers", "different"]
+RebuildVerdict = Literal["equal", "equal_answers", "different"]
 
 
 class BuildProgress(Sparse):
@@ -79,7 +79,7 @@ class RebuildResult(Shape):
     """
 
     variant: str
-    verdict: Verdict
+    verdict: RebuildVerdict
     reasons: list[str]
     changed: dict[str, Change]
     steps: list[StepChange]

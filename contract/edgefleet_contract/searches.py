@@ -11,7 +11,7 @@ from edgefleet_contract.operations import StepCounts
 from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.device_class import InstructionSet
 
-Origin = Literal["measured", "predicted", "modelled"]
+FigureSource = Literal["measured", "predicted", "modelled"]
 """Where a figure of a device class comes from."""
 
 
@@ -40,9 +40,9 @@ class Figures(Sparse):
     peak_rss_mb: float | None = None
     measured_on: str | None = None
     latency_ms: float | None = None
-    latency_is: Origin | None = None
+    latency_is: FigureSource | None = None
     energy_mj: float | None = None
-    energy_is: Origin | None = None
+    energy_is: FigureSource | None = None
 
 
 class FrontPoint(Figures):

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from edgefleet_process.failpoints import Failpoints
 
 # Each stands for one place in the code; its comment says what has happened there and what has not.
-Point = Literal[
+ControllerFailpoint = Literal[
     # the conductor's loop
     "tick_begun",  # nothing was read
     "turn_begun",  # a rollout's transaction is open
@@ -54,5 +54,5 @@ Point = Literal[
     "blob_removed",  # it is gone
 ]
 
-_failpoints: Failpoints[Point] = Failpoints(get_args(Point))
+_failpoints: Failpoints[ControllerFailpoint] = Failpoints(get_args(ControllerFailpoint))
 POINTS, arm, reach = _failpoints.points, _failpoints.arm, _failpoints.reach

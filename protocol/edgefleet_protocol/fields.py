@@ -10,6 +10,7 @@ Count = Annotated[int, Field(ge=0, lt=2**62)]
 Millis = Annotated[int, Field(ge=0, lt=2**48)]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Word = Annotated[str, StringConstraints(max_length=200)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 MAX_TALLY = 2**40 - 1
 Tally = Annotated[int, Field(ge=0, le=MAX_TALLY)]

@@ -8,11 +8,10 @@ from pydantic import Field, model_validator
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
-from edgefleet_protocol.fields import Count, Digest, Word
+from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode
 
 MAX_MANIFEST_BYTES = 128 * 1024
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class BlobRef(Part):

@@ -20,7 +20,7 @@ EndedOtherwise = Literal[
     "removed",
     "cancelled",
 ]
-Failed = Literal[
+EndedInFailure = Literal[
     "rejected",  # refused before anything was touched
     "failed_no_change",  # failed while the old variant went on answering
     "failed_rolled_back",  # failed in the trial; the old variant answers again
@@ -28,10 +28,10 @@ Failed = Literal[
     "timed_out",  # was under way and fell silent
     "unreachable",  # was never heard
 ]
-Phase = Literal[OnTheWay, EndedWell, EndedOtherwise, Failed]
+Phase = Literal[OnTheWay, EndedWell, EndedOtherwise, EndedInFailure]
 
 ON_THE_WAY: tuple[Phase, ...] = get_args(OnTheWay)
-FAILED: frozenset[Phase] = frozenset(get_args(Failed))
+FAILED: frozenset[Phase] = frozenset(get_args(EndedInFailure))
 ENDED_OTHERWISE: frozenset[Phase] = frozenset(get_args(EndedOtherwise))
 ENDED: frozenset[Phase] = frozenset(get_args(EndedWell)) | ENDED_OTHERWISE | FAILED
 """No way leads out of these within the same generation."""

@@ -17,7 +17,14 @@ from edgefleet_compression.search.pareto import beaten_by, front, smallest
 from edgefleet_compression.search.points import Point, order_of
 from edgefleet_compression.search.quick_trials import Trial, key_of, promising, steps_of
 from edgefleet_compression.search.rounds import Means
-from edgefleet_compression.search.storage_settings import ENUMERATED, Scores, Setting, SettingsMenu, explore, menu_for
+from edgefleet_compression.search.storage_settings import (
+    ENUMERATED,
+    Scores,
+    SettingsMenu,
+    StorageSetting,
+    explore,
+    menu_for,
+)
 from edgefleet_compression.search.targets import SearchTarget, targets_of
 from edgefleet_compression.search_roles import EXPORT, Trunk
 from edgefleet_compression.search_roles import step as use
@@ -215,8 +222,10 @@ def test_scouts_see_a_bounded_number_of_samples_and_stop_with_their_share_of_the
     assert not rounds.may_scout_on([100.0, 120.0], Means(2, 10 * MINUTES))
 
 
-def counted(seen: list[Setting], score: Callable[[Setting], Scores]) -> Callable[[Setting], Scores]:
-    def scored(setting: Setting) -> Scores:
+def counted(
+    seen: list[StorageSetting], score: Callable[[StorageSetting], Scores]
+) -> Callable[[StorageSetting], Scores]:
+    def scored(setting: StorageSetting) -> Scores:
         seen.append(dict(setting))
         return score(setting)
 
@@ -224,7 +233,7 @@ def counted(seen: list[Setting], score: Callable[[Setting], Scores]) -> Callable
 
 
 def test_a_small_menu_is_tried_whole() -> None:
-    seen: list[Setting] = []
+    seen: list[StorageSetting] = []
     menu = menu_for({"linear"})
     assert menu.size <= ENUMERATED
     explore(menu, 64, 0, counted(seen, lambda setting: (0.0, 0.0)))
@@ -235,12 +244,12 @@ def test_a_large_menu_is_sampled_alike_for_one_seed_and_learns_from_what_it_saw(
     menu = menu_for({"stem", "depthwise", "pointwise", "linear"})
     assert menu.size > 1000
 
-    def score(setting: Setting) -> Scores:
+    def score(setting: StorageSetting) -> Scores:
         return setting["pointwise"], abs(setting["depthwise"] - 5)
 
     runs = []
     for seed in (3, 3, 4):
-        seen: list[Setting] = []
+        seen: list[StorageSetting] = []
         explore(menu, 60, seed, counted(seen, score))
         runs.append(seen)
     assert runs[0] == runs[1] != runs[2] and len(runs[0]) == 60

@@ -10,14 +10,14 @@ from tests.controller.asking import aggregated
 
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
-from edgefleet_controller.failpoints import Point
+from edgefleet_controller.failpoints import ControllerFailpoint
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.messages import TelemetryWindow
 
-POINTS: tuple[Point, ...] = (
+POINTS: tuple[ControllerFailpoint, ...] = (
     *("slice_added", "slice_rolled", "slice_deleted", "slice_forgotten"),
     *("blob_forgotten", "blob_removed"),
 )
@@ -57,7 +57,9 @@ def counted(store: Store) -> list[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_at_any_step_it_goes_on_where_it_was(tmp_path: Path, point: Point, record_property) -> None:
+def test_killed_at_any_step_it_goes_on_where_it_was(
+    tmp_path: Path, point: ControllerFailpoint, record_property
+) -> None:
     now = now_ms()
     store, blobs = open_store(tmp_path), BlobFolder(tmp_path / "blobs")
     received = now - 2 * HOUR_MS

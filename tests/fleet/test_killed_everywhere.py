@@ -12,7 +12,7 @@ import pytest
 from tests.fleet.conftest import Fleet, mostly_slow, running_fleet
 from tests.fleet.killing import Device, Way, kill_at, rest
 
-from edgefleet_agent.failpoints import POINTS, Point
+from edgefleet_agent.failpoints import POINTS, AgentFailpoint
 from edgefleet_agent.lifecycle import rows
 
 pytestmark = [pytest.mark.fleet]
@@ -62,7 +62,7 @@ DETAILS: dict[str, list[tuple[str, Way]]] = {
     "journaled": [("trial", UPGRADED), ("committed", UPGRADED)],  # the others: tests/agent/test_agent_killed.py
     "file_written": FILES,
 }
-WAYS: dict[Point, tuple[Way, ...]] = {
+WAYS: dict[AgentFailpoint, tuple[Way, ...]] = {
     "waking": (NEW, UPGRADED),
     "chunk_written": (UPGRADED, SLOWLY),
     "chunks_synced": (SLOWLY,),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edgefleet_compression.builds.lineage import differences
 from edgefleet_compression.registry import registry
 from edgefleet_contract.lineage import Lineage
-from edgefleet_contract.operations import AnswerComparison, Change, StepChange, Verdict
+from edgefleet_contract.operations import AnswerComparison, Change, RebuildVerdict, StepChange
 from edgefleet_contract.variants import StepReport
 
 NEAR = 1e-3
@@ -32,7 +32,7 @@ class BuiltFile:
 class RebuildComparison:
     """The verdict, the digests of each step, what changed since, and the reasons for a difference."""
 
-    verdict: Verdict
+    verdict: RebuildVerdict
     steps: list[StepChange]
     changed: dict[str, Change]
     reasons: list[str]
@@ -56,7 +56,7 @@ def compare(
     steps = [StepChange(step=a.step, then=a.digest, now=b.digest) for a, b in pairs]
     reasons = []
     if then.onnx == now.onnx:
-        verdict: Verdict = "equal"
+        verdict: RebuildVerdict = "equal"
         if then.encoding != now.encoding:
             verdict = "equal_answers"
             reasons.append(_because("the encoding has other bytes", {"zstd", "edgefleet"}, changed))

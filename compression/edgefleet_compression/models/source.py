@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from edgefleet_compression.cache import Cache
@@ -16,13 +15,13 @@ from edgefleet_compression.models.brought import answered_classes, check_graph
 from edgefleet_compression.models.data import Data, Samples, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
+from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import digest_of
 
 BATCH = 250
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

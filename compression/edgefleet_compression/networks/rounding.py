@@ -15,7 +15,7 @@ LEVELS = 255
 LEAST_RANGE = 1e-6
 SMOOTHING = 0.05
 Range = tuple[float, float]
-Point = Callable[[str], nn.Module]
+MakeRounder = Callable[[str], nn.Module]
 
 CLIPS: tuple[Any, ...] = (nn.ReLU, nn.ReLU6, torch.relu, functional.relu, functional.relu6, "relu", "clamp")
 MOVES: tuple[Any, ...] = (
@@ -137,7 +137,9 @@ def fold(graph: fx.GraphModule) -> dict[str, Shift]:
     return shifts
 
 
-def with_points(graph: fx.GraphModule, point: Point, shifts: Mapping[str, nn.Module] | None = None) -> fx.GraphModule:
+def with_points(
+    graph: fx.GraphModule, point: MakeRounder, shifts: Mapping[str, nn.Module] | None = None
+) -> fx.GraphModule:
     """Round every activation that static int8 rounds; in place.
 
     Args:

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edgefleet_compression.onnx_graphs.activations import Seen
+from edgefleet_compression.onnx_graphs.activations import Array, Seen
 
 WITH_BIAS = ("Conv", "Gemm")
-Array = NDArray[np.float32]
 
 
 def give_biases(model: onnx.ModelProto) -> None:

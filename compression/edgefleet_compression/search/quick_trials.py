@@ -15,7 +15,7 @@ from edgefleet_compression.builds.messages import ModelFiles
 from edgefleet_compression.builds.refusals import refusing
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry
-from edgefleet_compression.search.storage_settings import Scores, Setting, SettingsMenu, explore, menu_for
+from edgefleet_compression.search.storage_settings import Scores, SettingsMenu, StorageSetting, explore, menu_for
 from edgefleet_compression.search_roles import StepSpec
 from edgefleet_protocol.canonical import digest_of
 
@@ -68,7 +68,7 @@ class QuickLook(BaseModel):
     size: int
 
 
-def steps_of(setting: Setting) -> tuple[StepSpec, ...]:
+def steps_of(setting: StorageSetting) -> tuple[StepSpec, ...]:
     """The steps for a setting."""
     sparsity, mean_bits = setting.get("sparsity", 0.0), setting.get("mean_bits", 0.0)
     bits: dict[str, int | float] = {k: int(v) for k, v in setting.items() if k not in ("sparsity", "mean_bits")}
@@ -80,12 +80,12 @@ def steps_of(setting: Setting) -> tuple[StepSpec, ...]:
     return StepSpec(step="prune_unstructured", config={"sparsity": sparsity}), stored
 
 
-def key_of(setting: Setting) -> tuple[str, ...]:
+def key_of(setting: StorageSetting) -> tuple[str, ...]:
     """Identifies the steps of a setting; with bits by sensitivity, those by kind don't count."""
     return tuple(spec.model_dump_json() for spec in steps_of(effective(setting)))
 
 
-def effective(setting: Setting) -> dict[str, float]:
+def effective(setting: StorageSetting) -> dict[str, float]:
     """The setting without knobs that have no effect."""
     if setting.get("mean_bits"):
         return {name: value for name, value in setting.items() if name in ("mean_bits", "sparsity")}
@@ -158,7 +158,7 @@ def _trials(menu: SettingsMenu, network: "_Network", request: QuickLookRequest) 
     until_s = time.monotonic() + request.most_s
     found: dict[tuple[str, ...], Trial] = {}
 
-    def score(setting: Setting) -> Scores | None:
+    def score(setting: StorageSetting) -> Scores | None:
         if time.monotonic() > until_s:
             return None
         key = key_of(setting)

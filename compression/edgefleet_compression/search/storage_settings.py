@@ -10,7 +10,7 @@ ENUMERATED = 48
 START = 16
 """Random trials before the sampler learns from them."""
 
-Setting = Mapping[str, float]
+StorageSetting = Mapping[str, float]
 Scores = tuple[float, float]
 """What a trial minimizes: encoding bytes, and the negative SQNR in dB."""
 
@@ -50,7 +50,7 @@ def menu_for(kinds: Collection[str]) -> SettingsMenu:
     return SettingsMenu({**knobs, "sparsity": SPARSITY})
 
 
-def explore(menu: SettingsMenu, most: int, seed: int, score: Callable[[Setting], Scores | None]) -> None:
+def explore(menu: SettingsMenu, most: int, seed: int, score: Callable[[StorageSetting], Scores | None]) -> None:
     """Score every setting of a small menu, or up to `most` of a large one.
 
     Optuna's multi-objective tree-structured Parzen estimator (Ozaki et al. 2022) picks from large menus.

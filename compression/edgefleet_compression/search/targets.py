@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgefleet_compression.pricing.prices import modelled_mj
 from edgefleet_contract.metrics import Metrics
-from edgefleet_contract.searches import Origin
+from edgefleet_contract.searches import FigureSource
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.parts import Hardware
 from edgefleet_profiles.profile import DeviceProfile
@@ -18,7 +18,7 @@ class SearchTarget:
     instruction_set: InstructionSet
     hardware: Hardware | None = None
 
-    def latency_ms(self, metrics: Metrics) -> tuple[float | None, Origin]:
+    def latency_ms(self, metrics: Metrics) -> tuple[float | None, FigureSource]:
         """The median latency there: measured if this host is of the class, else predicted by the catalogue's factor."""
         if metrics.p50_ms is None or metrics.instruction_set == self.instruction_set:
             return metrics.p50_ms, "measured"
@@ -26,7 +26,7 @@ class SearchTarget:
             return None, "predicted"
         return metrics.p50_ms * self.hardware.latency_factor, "predicted"
 
-    def energy_mj(self, metrics: Metrics) -> tuple[float | None, Origin]:
+    def energy_mj(self, metrics: Metrics) -> tuple[float | None, FigureSource]:
         """The energy of an inference there: measured, or modelled from the catalogue's watts."""
         if metrics.mj_per_inference is not None:
             return metrics.mj_per_inference, "measured"

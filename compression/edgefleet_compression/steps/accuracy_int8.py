@@ -17,7 +17,8 @@ from edgefleet_compression.step import (
     Tail,
     step,
 )
-from edgefleet_compression.step_settings import Calibration, Int8Config, Share
+from edgefleet_compression.step_settings import Calibration, Int8Config
+from edgefleet_protocol.fields import Share
 
 if TYPE_CHECKING:
     import onnx

@@ -13,7 +13,7 @@ from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.pages import Page
 from edgefleet_contract.searches import SearchReport
 from edgefleet_controller.api.dependencies import TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.models.by_search import Quest, read_picture, read_report
@@ -78,7 +78,7 @@ def get_operation(service: TheService, operation_id: str) -> OperationRecord:
 
 
 @router.get("/operations")
-def list_operations(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
+def list_operations(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
     """Long work, finished or not."""
     return page(service.store.fleet.operations.all(), lambda o: o.id, lambda o: o, limit, cursor)
 

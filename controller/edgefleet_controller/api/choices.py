@@ -6,7 +6,7 @@ from edgefleet_contract.base import ModelRef
 from edgefleet_contract.choices import ChoiceView, ExplanationView
 from edgefleet_contract.pages import Page
 from edgefleet_controller.api.dependencies import TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import choice_view, explanation_view
 from edgefleet_controller.errors import NotFound
@@ -17,7 +17,7 @@ router = APIRouter(tags=["registry"])
 
 
 @router.get("/models/{ref}/choices", responses=problems(404))
-def list_choices(service: TheService, ref: ModelRef, limit: Limit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
+def list_choices(service: TheService, ref: ModelRef, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
     """What each profile gets of a model version, and why."""
     model = service.store.fleet.registry.model(*model_ref(ref))
     found = service.store.fleet.registry.choices(model.name, model.version)

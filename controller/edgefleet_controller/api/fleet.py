@@ -12,7 +12,7 @@ from edgefleet_contract.pages import Page
 from edgefleet_contract.profiles import ProfileView
 from edgefleet_contract.segments import SegmentRecord, SegmentView
 from edgefleet_controller.api.dependencies import TheService
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import device_view
 from edgefleet_controller.errors import Invalid, NotFound
@@ -75,7 +75,7 @@ def list_devices(
     service: TheService,
     selector: SelectorText = "",
     status: DeviceStatus | None = None,
-    limit: Limit = 100,
+    limit: PageLimit = 100,
     cursor: Cursor = None,
 ) -> Page[DeviceView]:
     """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
@@ -97,7 +97,7 @@ def post_device(service: TheService, request: Request, new: NewDevice) -> AddedD
 
 
 @router.get("/expected-devices")
-def list_expected(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[AdmissionRecord]:
+def list_expected(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[AdmissionRecord]:
     """Devices that were added and have not reported yet."""
     return page(service.store.fleet.devices.expected(), lambda a: a.device, lambda a: a, limit, cursor)
 
@@ -146,7 +146,7 @@ def put_segment(service: TheService, name: NameText, selector: SelectorText) -> 
 
 
 @router.get("/segments")
-def list_segments(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[SegmentView]:
+def list_segments(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[SegmentView]:
     """Saved segments."""
     return page(service.store.fleet.segments.all(), lambda s: s.name, lambda s: _segment(service, s), limit, cursor)
 
@@ -163,7 +163,7 @@ def _segment(service: TheService, segment: SegmentRecord) -> SegmentView:
 
 
 @router.get("/profiles")
-def list_profiles(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[ProfileView]:
+def list_profiles(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ProfileView]:
     """Every profile that the catalogue gives."""
     return page(list(service.catalogue.profiles()), str, ProfileView.of, limit, cursor)
 

@@ -10,7 +10,7 @@ from edgefleet_contract.pages import Page
 T = TypeVar("T")
 V = TypeVar("V")
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many items")]
+PageLimit = Annotated[int, Query(ge=1, le=1000, description="at most so many items")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 
 

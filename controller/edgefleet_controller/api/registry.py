@@ -7,7 +7,7 @@ from edgefleet_contract.base import ModelRef
 from edgefleet_contract.models import ModelView, NewModel
 from edgefleet_contract.pages import Page
 from edgefleet_controller.api.dependencies import TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import model_view
 from edgefleet_controller.models.registration import register_model, take_upload
@@ -41,7 +41,7 @@ def add_model(service: TheService, new: NewModel) -> ModelView:
 
 
 @router.get("/models")
-def list_models(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[ModelView]:
+def list_models(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ModelView]:
     """Registered model versions."""
     found = service.store.fleet.registry.models()
     return page(found, lambda m: f"{m.name}@{m.version:09d}", model_view, limit, cursor)

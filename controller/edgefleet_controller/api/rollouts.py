@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from edgefleet_contract.pages import Page
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_controller.api.dependencies import TheService
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import rollout_view
 from edgefleet_controller.records import RolloutRecord
@@ -66,7 +66,7 @@ def rollback(service: TheService, rollout: str) -> RolloutView:
 
 
 @router.get("/rollouts")
-def list_rollouts(service: TheService, limit: Limit = 100, cursor: Cursor = None) -> Page[RolloutView]:
+def list_rollouts(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[RolloutView]:
     """All rollouts, the oldest first."""
     return page(service.store.fleet.rollouts.all(), lambda r: r.id, lambda r: _view(service, r), limit, cursor)
 
@@ -79,7 +79,7 @@ def get_rollout(service: TheService, rollout: str) -> RolloutView:
 
 @router.get("/rollouts/{rollout}/executions", responses=problems(404))
 def list_executions(
-    service: TheService, rollout: str, limit: Limit = 100, cursor: Cursor = None
+    service: TheService, rollout: str, limit: PageLimit = 100, cursor: Cursor = None
 ) -> Page[ExecutionRecord]:
     """The devices of a rollout, each with its phase."""
     store = service.store.fleet.rollouts

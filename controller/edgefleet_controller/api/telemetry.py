@@ -11,7 +11,7 @@ from pydantic import Field
 from edgefleet_contract.base import SelectorText
 from edgefleet_contract.telemetry import Bucket, GroupBy, TelemetryPage
 from edgefleet_controller.api.dependencies import TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.showing import telemetry_view
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.fleet.selection import select
@@ -42,7 +42,7 @@ def telemetry(
     ] = "",
     since_ms: Moment = None,
     until_ms: Moment = None,
-    limit: Limit = 100,
+    limit: PageLimit = 100,
     cursor: Cursor = None,
 ) -> TelemetryPage:
     """Windows and hourly roll-ups merged: by what and over which time you ask.

@@ -7,7 +7,7 @@ from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.pages import Page
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.api.dependencies import TheService, model_ref
-from edgefleet_controller.api.pages import Cursor, Limit, page
+from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import variant_view
 from edgefleet_controller.errors import NotFound
@@ -20,7 +20,7 @@ router = APIRouter(tags=["registry"])
 
 @router.get("/variants", responses=problems(404))
 def list_variants(
-    service: TheService, model: ModelRef | None = None, limit: Limit = 100, cursor: Cursor = None
+    service: TheService, model: ModelRef | None = None, limit: PageLimit = 100, cursor: Cursor = None
 ) -> Page[VariantView]:
     """Variants, of one model version or of all."""
     registry = service.store.fleet.registry

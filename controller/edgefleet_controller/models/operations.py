@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 CLOSE_AGAIN_S = 1.0
 
-Result = BuildResult | RebuildResult
+OperationResult = BuildResult | RebuildResult
 
 
 class OperationQueue:
@@ -77,7 +77,9 @@ class OperationQueue:
         """Start to build a variant again and compare it with the original."""
         return self._begin("rebuild", original.model, lambda operation: rebuild(self._shop, operation, original))
 
-    def _begin(self, kind: str, model: ModelRecord, work: Callable[[OperationRecord], Result]) -> OperationRecord:
+    def _begin(
+        self, kind: str, model: ModelRecord, work: Callable[[OperationRecord], OperationResult]
+    ) -> OperationRecord:
         now = now_ms()
         operation = OperationRecord(id=new_id(), kind=kind, target=model.ref, created_ms=now, changed_ms=now)
         self._fleet.operations.put(operation)
@@ -85,7 +87,7 @@ class OperationQueue:
         self._queue.submit(self._run, operation, work)
         return operation
 
-    def _run(self, operation: OperationRecord, work: Callable[[OperationRecord], Result]) -> None:
+    def _run(self, operation: OperationRecord, work: Callable[[OperationRecord], OperationResult]) -> None:
         stopped = self._shop.stopped
         try:
             result = work(operation)
@@ -102,7 +104,7 @@ class OperationQueue:
                 shutil.rmtree(self._folders.work / operation.id, ignore_errors=True)
 
     def _close_at_last(
-        self, operation: OperationRecord, *, result: Result | None = None, error: str | None = None
+        self, operation: OperationRecord, *, result: OperationResult | None = None, error: str | None = None
     ) -> None:
         """Close an operation as soon as the store can be written; an open one keeps blobs from being collected."""
         while True:
@@ -112,7 +114,9 @@ class OperationQueue:
                 if self._shop.stopped.wait(CLOSE_AGAIN_S):
                     raise
 
-    def _close(self, operation: OperationRecord, *, result: Result | None = None, error: str | None = None) -> None:
+    def _close(
+        self, operation: OperationRecord, *, result: OperationResult | None = None, error: str | None = None
+    ) -> None:
         latest = self._fleet.operations.get(operation.id)
         changes = {"state": "failed" if error else "succeeded", "result": result, "error": error}
         self._fleet.operations.put(latest.model_copy(update={**changes, "changed_ms": now_ms()}))

@@ -26,6 +26,7 @@ Api = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print only JSON to stdout")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="how many at most; default: all")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0, help="seconds to wait before giving up with exit code 4")
 ]

@@ -14,7 +14,7 @@ from edgefleet_contract.recipes import RecipeTable
 from edgefleet_contract.searches import SearchReport
 from edgefleet_contract.variants import VariantView
 from edgefleet_operator.cli.bounds import bounds_from
-from edgefleet_operator.cli.calling import Api, AsJson, Timeout, calling
+from edgefleet_operator.cli.calling import Api, AsJson, ModelArgument, Timeout, calling
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explanation_tables import explain_choice
@@ -28,7 +28,7 @@ from edgefleet_profiles.device_class import InstructionSet
 
 
 def compress(
-    model: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")],
+    model: ModelArgument,
     profile: Annotated[
         list[str] | None,
         typer.Option(metavar="REGION/HARDWARE/LINK", help="for this profile; repeat for more; default: the fleet's"),

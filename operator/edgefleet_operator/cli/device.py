@@ -15,7 +15,7 @@ from edgefleet_protocol.messages import Facts, HostFacts
 app = typer.Typer(no_args_is_help=True, help="Add, show, accept and remove devices.")
 
 
-Device = Annotated[str, typer.Argument(help="the device's id")]
+DeviceArgument = Annotated[str, typer.Argument(help="the device's id")]
 
 
 @app.command()
@@ -38,7 +38,7 @@ def add(
 
 
 @app.command()
-def accept(device: Device, api: Api = None, as_json: AsJson = False) -> None:
+def accept(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> None:
     """Accept a device that reported without being added first."""
     with calling(api) as client:
         accepted = client.devices.accept(device)
@@ -49,7 +49,7 @@ def accept(device: Device, api: Api = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def remove(device: Device, api: Api = None) -> None:
+def remove(device: DeviceArgument, api: Api = None) -> None:
     """Forget everything about a device; if it reports again, it is pending."""
     with calling(api) as client:
         client.devices.remove(device)
@@ -105,7 +105,7 @@ def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
 
 
 @app.command()
-def show(device: Device, api: Api = None, as_json: AsJson = False) -> None:
+def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> None:
     """Show a device: its facts and labels, and what answers, its slots and its last attempt, for each model."""
     with calling(api) as client:
         found = client.devices.get(device)

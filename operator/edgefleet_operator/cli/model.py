@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.figures import count, when
 from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Register, show and remove models.")
-Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")]
 
 
 @app.command()
@@ -48,7 +47,7 @@ def add(
 
 
 @app.command()
-def remove(model: Ref, api: Api = None) -> None:
+def remove(model: ModelArgument, api: Api = None) -> None:
     """Remove a model version and its variants, if nothing needs it."""
     with calling(api) as client:
         client.models.remove(model)
@@ -74,7 +73,7 @@ def list_models(
 
 
 @app.command()
-def show(model: Ref, api: Api = None, as_json: AsJson = False) -> None:
+def show(model: ModelArgument, api: Api = None, as_json: AsJson = False) -> None:
     """Show a model version, its files, and the variant that each profile gets."""
     with calling(api) as client:
         found = client.models.get(model)

@@ -7,11 +7,11 @@ import typer
 
 from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_operator.cli import spec as options
-from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
+from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK
 from edgefleet_operator.cli.rollout_tables import print_devices, print_plan, print_rollout
 from edgefleet_operator.cli.watch import status_of, watch
-from edgefleet_operator.cli.waves import Tally
+from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.figures import ago, now_ms
 from edgefleet_operator.printing import console, plain, print_json, print_table
 from edgefleet_protocol.phases import PHASES
@@ -23,9 +23,9 @@ Watch = Annotated[bool, typer.Option("--watch", help="follow it until it has end
 
 @app.command()
 def plan(
-    model: options.Ref,
-    segment: options.Segment = None,
-    selector: options.Selector = None,
+    model: ModelArgument,
+    segment: options.SegmentOption = None,
+    selector: options.SelectorOption = None,
     everyone: options.Everyone = False,
     waves: options.Waves = None,
     concurrency: options.Concurrency = None,
@@ -48,9 +48,9 @@ def plan(
 
 @app.command()
 def start(
-    model: options.Ref,
-    segment: options.Segment = None,
-    selector: options.Selector = None,
+    model: ModelArgument,
+    segment: options.SegmentOption = None,
+    selector: options.SelectorOption = None,
     everyone: options.Everyone = False,
     waves: options.Waves = None,
     concurrency: options.Concurrency = None,
@@ -97,7 +97,7 @@ def list_rollouts(
         return
     rows, now = [], now_ms()
     for r in found:
-        tally = Tally.of(r.counts)
+        tally = DeviceTally.of(r.counts)
         to = r.segment or r.selector or "everyone"
         rows.append((r.id, r.model, to, r.state, f"{tally.committed} of {tally.total}", ago(r.created_ms, now)))
     columns = ("rollout", "model", "to...", "state", ">committed", ">started")

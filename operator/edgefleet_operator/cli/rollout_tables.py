@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.watch import header, way_back
-from edgefleet_operator.cli.waves import Tally
+from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, count, marked, number, short, size, span, when
 from edgefleet_operator.printing import console, print_facts, print_table
@@ -49,13 +49,13 @@ def print_rollout(rollout: RolloutView) -> None:
             ("selector", rollout.selector or "everyone"),
             ("started", when(rollout.created_ms)),
             ("changed", when(rollout.changed_ms)),
-            ("devices", str(Tally.of(rollout.counts))),
+            ("devices", str(DeviceTally.of(rollout.counts))),
             ("way back", way_back(rollout) or NONE),
         ]
     )
     rows = []
     for wave in rollout.waves:
-        tally = Tally.of(wave.counts)
+        tally = DeviceTally.of(wave.counts)
         figures = map(count, (tally.committed, tally.under_way, tally.failed, tally.passed_over, tally.total))
         rows.append((str(wave.number), wave.state, *figures, wave.reason or NONE))
     columns = (">wave", "state", ">committed", ">under way", ">failed", ">passed over", ">of", "why...")

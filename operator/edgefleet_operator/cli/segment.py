@@ -10,12 +10,12 @@ from edgefleet_operator.figures import count
 from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Name parts of the fleet with selectors.")
-Name = Annotated[str, typer.Argument(help="the segment's name")]
+SegmentArgument = Annotated[str, typer.Argument(help="the segment's name")]
 
 
 @app.command()
 def save(
-    name: Name,
+    name: SegmentArgument,
     selector: Annotated[str, typer.Argument(help="for example 'region=eu,hardware in (rpi4,rpi5),!metered'")],
     api: Api = None,
     as_json: AsJson = False,
@@ -43,7 +43,7 @@ def list_segments(limit: Limit = None, api: Api = None, as_json: AsJson = False)
 
 
 @app.command()
-def show(name: Name, limit: Limit = None, api: Api = None, as_json: AsJson = False) -> None:
+def show(name: SegmentArgument, limit: Limit = None, api: Api = None, as_json: AsJson = False) -> None:
     """Show a segment and its current devices."""
     with calling(api) as client:
         found = client.segments.get(name)

@@ -9,9 +9,8 @@ from pydantic import ValidationError
 from edgefleet_contract.faults import first_fault
 from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers
 
-Ref = Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="for example fashion@1")]
-Segment = Annotated[str | None, typer.Option("--segment", help="roll out to the devices of this segment")]
-Selector = Annotated[
+SegmentOption = Annotated[str | None, typer.Option("--segment", help="roll out to the devices of this segment")]
+SelectorOption = Annotated[
     str | None, typer.Option("--selector", help="roll out to the devices that match, for example 'region=eu'")
 ]
 Everyone = Annotated[bool, typer.Option("--all", help="roll out to every device")]

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
-from edgefleet_operator.cli.waves import Tally, bar, eta_s, phases
+from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import now_ms, span
 
@@ -63,7 +63,7 @@ def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> Renderabl
         grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for wave in rollout.waves:
-        tally = Tally.of(wave.counts)
+        tally = DeviceTally.of(wave.counts)
         drawn = Text.assemble(*bar(tally))
         done = f"{tally.ended}/{tally.total}"
         grid.add_row(f"wave {wave.number}", drawn, done, wave.state, phases(wave.counts))
@@ -100,7 +100,7 @@ class _Lines:
             if wave.state == "pending":
                 continue
             state = f"wave {wave.number} {wave.state}"
-            counted = f"{state}: {Tally.of(wave.counts)}"
+            counted = f"{state}: {DeviceTally.of(wave.counts)}"
             if state not in self._told or time.monotonic() - self._counted > QUIET_S or rollout.rests:
                 self._told.add(state)
                 if self._once(counted, f"; {_eta(rollout, now_ms())}" if rollout.state == "running" else ""):

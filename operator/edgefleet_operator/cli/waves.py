@@ -10,7 +10,7 @@ BAR = 30
 
 
 @dataclass(frozen=True)
-class Tally:
+class DeviceTally:
     """The devices of a wave or a rollout, counted by state."""
 
     committed: int
@@ -20,7 +20,7 @@ class Tally:
     passed_over: int
 
     @classmethod
-    def of(cls, counts: Mapping[str, int]) -> "Tally":
+    def of(cls, counts: Mapping[str, int]) -> "DeviceTally":
         """Tally the counts of phases."""
         failed = sum(n for phase, n in counts.items() if phase in FAILED)
         passed_over = sum(n for phase, n in counts.items() if phase in ENDED_OTHERWISE)
@@ -45,7 +45,7 @@ class Tally:
         return f"{self.committed} committed, {self.under_way} under way, {self.failed} failed{more}, of {self.total}"
 
 
-def bar(tally: Tally, width: int = BAR) -> Iterator[tuple[str, str]]:
+def bar(tally: DeviceTally, width: int = BAR) -> Iterator[tuple[str, str]]:
     """The pieces of a bar with their colours; readable without colours too."""
     numbers = (tally.committed, tally.failed, tally.under_way)
     lengths = [max(round(width * n / max(1, tally.total)), 1 if n else 0) for n in numbers]
@@ -76,7 +76,7 @@ def eta_s(rollout: RolloutView, now_ms: int) -> float | None:
         if wave.state == "passed":
             active.append(max(0.0, _span_s(wave, wave.since_ms) - soak_s))
             continue
-        tally = Tally.of(wave.counts)
+        tally = DeviceTally.of(wave.counts)
         spent_s = 0.0 if wave.state == "pending" else _span_s(wave, now_ms)
         if wave.state == "soaking":
             left += max(0.0, soak_s - (now_ms - wave.since_ms) / 1000)

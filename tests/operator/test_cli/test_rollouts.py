@@ -8,7 +8,7 @@ from rich.console import Console
 
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
 from edgefleet_operator.cli.watch import picture, status_of
-from edgefleet_operator.cli.waves import Tally, bar, eta_s
+from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
 
 QUICK = ("--all", "--waves", "100%", "--gate", "soak_s=0", "--concurrency", "5")
 NEVER_HEARD = ("--timer", "unreachable_s=0.1", "--timer", "wave_s=0.2", "--on-failure", "pause")
@@ -144,13 +144,13 @@ def test_nothing_is_promised_while_a_rollout_stands_still(rollout) -> None:
 
 
 def test_every_device_of_a_wave_is_counted_once() -> None:
-    tally = Tally.of({"committed": 3, "trial": 1, "failed_unsafe": 1, "assigned": 2, "no_variant": 1})
+    tally = DeviceTally.of({"committed": 3, "trial": 1, "failed_unsafe": 1, "assigned": 2, "no_variant": 1})
     assert str(tally) == "3 committed, 1 under way, 1 failed, 2 waiting, 1 passed over, of 8"
     assert "".join(piece for piece, _ in bar(tally, 16)) == "██████××▒▒······"
 
 
 def test_a_single_failure_among_thousands_is_seen_in_the_bar() -> None:
-    pieces = [piece for piece, _ in bar(Tally.of({"committed": 9_999, "timed_out": 1}), 30)]
+    pieces = [piece for piece, _ in bar(DeviceTally.of({"committed": 9_999, "timed_out": 1}), 30)]
     assert len("".join(pieces)) == 30
     assert pieces[1] == "×"
 

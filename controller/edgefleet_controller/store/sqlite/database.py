@@ -14,7 +14,7 @@ from sqlite_utils.migrations import Migrations
 from edgefleet_controller.store.fair_lock import FairLock
 from edgefleet_controller.store.sqlite.translation import translated
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 PATIENCE_S = 1.0
 """How long another program may hold the file before that is an error: everybody who asks us waits as long."""
 CHECKPOINT_PAGES = 8_000  # 32 MB; SQLite's own 1,000 are two batches of telemetry
@@ -110,7 +110,7 @@ class Database:
         with self.snapshot() as snapshot:
             return [tuple(row) for row in snapshot.rows(sql, values)]
 
-    def rows(self, sql: str, values: Iterable[Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Iterable[Any] = ()) -> list[TableRow]:
         """What a SELECT finds."""
         try:
             with self._lock:
@@ -128,7 +128,7 @@ class Database:
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    def row(self, sql: str, values: Iterable[Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Iterable[Any] = ()) -> TableRow | None:
         """The first row of a SELECT."""
         return next(iter(self.rows(sql, values)), None)
 
@@ -140,7 +140,7 @@ class Database:
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    def put(self, table: str, row: Row) -> None:
+    def put(self, table: str, row: TableRow) -> None:
         """Insert a row, or replace the one with the same primary key."""
         self.execute(_replace(table, row), map(_plain, row.values()))
 
@@ -180,14 +180,14 @@ def _upsert(into: Into, count: int) -> str:
         ON CONFLICT ({", ".join(into.key)}) DO UPDATE SET {", ".join(changes)}"""  # noqa: S608
 
 
-def _replace(table: str, row: Row) -> str:
+def _replace(table: str, row: TableRow) -> str:
     columns = ", ".join(row)
     marks = ", ".join("?" for _ in row)
     # The names are our own record fields, never input.
     return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
 
 
-def unfolded(row: Row, columns: Iterable[str]) -> Row:
+def unfolded(row: TableRow, columns: Iterable[str]) -> TableRow:
     """A row with these columns read from JSON."""
     return {k: json.loads(v) if k in columns and v is not None else v for k, v in row.items()}
 

@@ -9,7 +9,7 @@ from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
 from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import ModelAtAGlance, features_text, labels_text, model_at_a_glance
-from edgefleet_controller.store.sqlite.database import Database, Into, Row
+from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
 from edgefleet_protocol.messages import ReportedState
 from edgefleet_protocol.phases import ENDED
 
@@ -33,7 +33,7 @@ _MODELS = Into(
 )
 
 
-def _device(row: Row) -> DeviceRecord:
+def _device(row: TableRow) -> DeviceRecord:
     return DeviceRecord.model_validate({**row, "reported": ReportedState.model_validate_json(row["reported"])})
 
 

@@ -3,7 +3,7 @@
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_controller.store.contract.not_found import no_operation
 from edgefleet_controller.store.contract.operations import OperationRecords
-from edgefleet_controller.store.sqlite.database import Database, Row, unfolded
+from edgefleet_controller.store.sqlite.database import Database, TableRow, unfolded
 
 _JSON = ("progress", "result")
 
@@ -27,5 +27,5 @@ class SqliteOperationRecords(OperationRecords):
         return [_operation(row) for row in self._db.rows("SELECT * FROM operations ORDER BY id")]
 
 
-def _operation(row: Row) -> OperationRecord:
+def _operation(row: TableRow) -> OperationRecord:
     return OperationRecord.model_validate(unfolded(row, _JSON))

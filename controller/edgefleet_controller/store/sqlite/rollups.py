@@ -8,7 +8,7 @@ from edgefleet_controller.store.contract.aggregates import Aggregate
 from edgefleet_controller.store.contract.rollups import DAY_MS, HOUR_MS, Rollups, ceiling, floor
 from edgefleet_controller.store.merging import UNKNOWN, WIDTHS_MS, RollupKey
 from edgefleet_controller.store.sqlite.columns import COLUMNS, from_row, of_sum
-from edgefleet_controller.store.sqlite.database import Database, Row
+from edgefleet_controller.store.sqlite.database import Database, TableRow
 
 _MAX_COUNT = 2**63 - 1
 
@@ -46,7 +46,7 @@ class SqliteRollups(Rollups):
         row = {**key._asdict(), "windows": merged.windows, **counted}
         self._db.put("rollups", {column: _at_most(value) for column, value in row.items()})
 
-    def _mark(self, windows: Iterable[Row]) -> None:
+    def _mark(self, windows: Iterable[TableRow]) -> None:
         for window in windows:
             self._db.execute(
                 "UPDATE windows SET rolled = 1 WHERE device = ? AND incarnation = ? AND seq = ?",
@@ -90,7 +90,7 @@ def _at_most(value: Any) -> Any:
     return min(value, _MAX_COUNT) if isinstance(value, int) else value
 
 
-def _key(window: Row) -> RollupKey:
+def _key(window: TableRow) -> RollupKey:
     hardware, region, link = (UNKNOWN if window[c] is None else window[c] for c in ("hardware", "region", "link"))
     of = (window["model"], window["model_version"], window["variant"], hardware, region, link)
     return RollupKey(HOUR_MS, floor(window["at_ms"], HOUR_MS), *of)
