@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from edgefleet_agent.bus import Bus
+from edgefleet_agent.bus import AgentBus
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.events import Connected, Disconnected, Inbox, InboxEvent, Received, Subscribed
 from edgefleet_agent.fetch import Fetcher
@@ -50,7 +50,7 @@ class BlobListener:
     def __init__(self, port: int, device: str, channel: str) -> None:
         self._inbox = Inbox()
         presence = Presence(online=True, incarnation="0" * 32, boot=1)
-        self._bus = Bus(BrokerSettings(host="127.0.0.1", port=port), device, presence, 60.0, self._inbox)
+        self._bus = AgentBus(BrokerSettings(host="127.0.0.1", port=port), device, presence, 60.0, self._inbox)
         self._fetcher = Fetcher(self._bus, channel, STALL_S)
         self._bus.start()
         while not isinstance(event := self._inbox.get(1.0), Subscribed):

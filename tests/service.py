@@ -12,13 +12,13 @@ from fastapi import FastAPI
 
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 
 
 @contextlib.contextmanager
 def running_service(state: Path, *, tick_s: float = 0.05, **settings: Any) -> Iterator[Service]:
     """A service that ticks often."""
-    service = Service(Settings(state=state, tick_s=tick_s, **settings))
+    service = Service(ControllerSettings(state=state, tick_s=tick_s, **settings))
     service.start()
     try:
         yield service

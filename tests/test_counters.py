@@ -19,7 +19,7 @@ from edgefleet_agent.telemetry import Key, Recorder
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS
 from edgefleet_controller.store.contract.evidence import Compared
 from edgefleet_protocol import topics
@@ -41,7 +41,7 @@ RIGHT = 11
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     """Not started but for what takes messages: nothing here needs a broker."""
-    opened = Service(Settings(state=tmp_path / "state", broker_url="mqtt://127.0.0.1:9"))
+    opened = Service(ControllerSettings(state=tmp_path / "state", broker_url="mqtt://127.0.0.1:9"))
     opened.store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=1))
     opened.store.fleet.devices.put_report("d", REPORT, 1)
     opened.ingest.start()

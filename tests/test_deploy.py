@@ -19,7 +19,7 @@ from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.facts import describe
 from edgefleet_agent.settings import BrokerSettings, load_settings
 from edgefleet_controller.credentials import Login
-from edgefleet_controller.fleet.bus import Bus
+from edgefleet_controller.fleet.bus import ControllerBus
 from edgefleet_protocol import topics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -149,7 +149,7 @@ def settle(condition: Callable[[], object]) -> None:
 @pytest.mark.broker
 def test_the_controllers_own_bus_connects_and_hears_devices(shipped: Shipped, connect) -> None:
     heard: list[str] = []
-    bus = Bus(
+    bus = ControllerBus(
         f"mqtts://{HOST}:{shipped.port}",
         login=Login("controller", "of-controller"),
         ca_file=shipped.ca,

@@ -70,10 +70,10 @@ def test_a_controller_that_is_told_to_end_as_it_announces_itself_ends_its_broker
     code = (
         "import os, signal, sys; from pathlib import Path\n"
         "from edgefleet_controller import serve; from edgefleet_controller.service import Service\n"
-        "from edgefleet_controller.settings import Settings\n"
+        "from edgefleet_controller.settings import ControllerSettings\n"
         "serve.announce = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         "stop = Service.stop; Service.stop = lambda self: (stop(self), print('stopped'))\n"
-        "serve.serve(Settings(state=Path(sys.argv[1])))"
+        "serve.serve(ControllerSettings(state=Path(sys.argv[1])))"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr

@@ -1,8 +1,11 @@
-"""No public class name means two things: whoever reads `Bus` or `Want` in another package knows what it is."""
+"""No public name of a type means two things: whoever reads `Want` or `Verdict` in another package knows what it is."""
 
 import ast
+import inspect
+import re
 import subprocess
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,38 +13,61 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = [*sorted(ROOT.glob("*/edgefleet_*")), ROOT / "benchmarks", ROOT / "distribution"]
 SAME_ON_BOTH_SIDES = {
-    "Bus": "a process's one connection to the broker, on the device and in the controller",
-    "Settings": "what the operator decides for a process",
     "NotFound": "an answer of REST: the controller gives it, the client raises it",
     "Invalid": "an answer of REST, as NotFound",
 }
+OF_A_TYPE = re.compile(r"[A-Z]+[a-z]\w*")
+VARIABLES = {"TypeVar", "ParamSpec", "TypeVarTuple"}
+"""What these make stands for any type, and for another one at each use."""
 
 
-def public_classes(folder: Path) -> dict[str, list[str]]:
-    """The public classes of a folder's modules, by name: where each is defined."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found[node.name].append(str(path.relative_to(ROOT)))
-    return found
+def public_types(module: ast.Module) -> Iterator[str]:
+    """The public classes that a module defines, and its aliases: `Event = Literal[...]`, `Tell = Callable[...]`."""
+    for node in module.body:
+        match node:
+            case ast.ClassDef(name=name) if not name.startswith("_"):
+                yield name
+            case ast.Assign(value=ast.Call(func=ast.Name(id=called))) if called in VARIABLES:
+                pass
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if OF_A_TYPE.fullmatch(name):
+                    yield name
 
 
 @pytest.fixture(scope="module")
 def defined() -> dict[str, list[str]]:
+    """The public types of every package, by name: where each is defined."""
     found: dict[str, list[str]] = defaultdict(list)
     for folder in FOLDERS:
-        for name, places in public_classes(folder).items():
-            found[name] += places
+        for path in sorted(folder.rglob("*.py")):
+            for name in public_types(ast.parse(path.read_text())):
+                found[name].append(str(path.relative_to(ROOT)))
     return found
+
+
+def test_classes_and_aliases_are_types_and_variables_constants_and_private_names_are_not() -> None:
+    source = """
+        class Named: ...
+        class _Private: ...
+        Event = Literal["begun", "ended"]
+        JSONValue: TypeAlias = str | int
+        By = StrEnum("By", ["variant"])
+        T = TypeVar("T")
+        Item = TypeVar("Item", bound=BaseModel)
+        MOST_ROWS = 7
+        _Hidden = Callable[[str], None]
+        log = logging.getLogger(__name__)
+    """
+    assert list(public_types(ast.parse(inspect.cleandoc(source)))) == ["Named", "Event", "JSONValue", "By"]
 
 
 def test_every_package_is_looked_at(defined: dict[str, list[str]]) -> None:
     looked_at = {place.split("/")[0] for places in defined.values() for place in places}
-    assert {"agent", "benchmarks", "compression", "controller", "process", "profiles", "protocol"} <= looked_at
+    packages = {"agent", "compression", "contract", "controller", "operator", "process", "profiles", "protocol"}
+    assert {*packages, "benchmarks", "distribution"} <= looked_at
 
 
-def test_no_public_class_name_is_defined_twice(defined: dict[str, list[str]]) -> None:
+def test_no_public_type_has_the_name_of_another(defined: dict[str, list[str]]) -> None:
     twice = {name: places for name, places in defined.items() if len(places) > 1 and name not in SAME_ON_BOTH_SIDES}
     assert not twice, "give one of each pair a name that says which it is"
 

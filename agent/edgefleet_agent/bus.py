@@ -95,7 +95,7 @@ def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_T
         raise SettingsError(f"{where} refuses the connection ({reason}): check --username and --password-file")
 
 
-class Bus:
+class AgentBus:
     """The device's connection to its broker.
 
     Args:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgefleet_agent.errors import SettingsError
-from edgefleet_agent.settings import Settings
+from edgefleet_agent.settings import AgentSettings
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.parts import Hardware, Link, Region, is_generic
@@ -34,7 +34,7 @@ class Described:
     link: Link
 
 
-def describe(settings: Settings) -> Described:
+def describe(settings: AgentSettings) -> Described:
     """Look the settings' names up in the catalogue and read the machine.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgefleet_agent.bus import try_broker
 from edgefleet_agent.errors import AgentError
 from edgefleet_agent.facts import describe, onnxruntime_version
-from edgefleet_agent.settings import Settings
+from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_profiles.parts import is_generic
 
@@ -34,9 +34,9 @@ class CheckResult:
     text: str
 
 
-def run_checks(settings: Settings) -> list[CheckResult]:
+def run_checks(settings: AgentSettings) -> list[CheckResult]:
     """Run every check, also after a failure."""
-    checks: dict[str, Callable[[Settings], str]] = {
+    checks: dict[str, Callable[[AgentSettings], str]] = {
         "disk": _disk,
         "profile": _profile,
         "broker": _broker,
@@ -45,7 +45,7 @@ def run_checks(settings: Settings) -> list[CheckResult]:
     return [_find(name, check, settings) for name, check in checks.items()]
 
 
-def show_checks(settings: Settings, as_json: bool) -> int:
+def show_checks(settings: AgentSettings, as_json: bool) -> int:
     """Print the results; returns 0 if every check passed, else 1."""
     found = run_checks(settings)
     if as_json:
@@ -57,14 +57,14 @@ def show_checks(settings: Settings, as_json: bool) -> int:
     return 0 if all(finding.ok for finding in found) else 1
 
 
-def _find(name: str, check: Callable[[Settings], str], settings: Settings) -> CheckResult:
+def _find(name: str, check: Callable[[AgentSettings], str], settings: AgentSettings) -> CheckResult:
     try:
         return CheckResult(name, True, check(settings))
     except (AgentError, OSError) as error:
         return CheckResult(name, False, str(error))
 
 
-def _disk(settings: Settings) -> str:
+def _disk(settings: AgentSettings) -> str:
     settings.state.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=settings.state):
         pass
@@ -74,20 +74,20 @@ def _disk(settings: Settings) -> str:
     return f"{free_mb} MB are free for {settings.state}"
 
 
-def _profile(settings: Settings) -> str:
+def _profile(settings: AgentSettings) -> str:
     facts = describe(settings).facts
     simulated = ", simulated" if facts.simulated else ""
     generic = ", a generic class: --hardware names a known board" if is_generic(facts.hardware) else ""
     return f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated}{generic})"
 
 
-def _broker(settings: Settings) -> str:
+def _broker(settings: AgentSettings) -> str:
     broker = settings.broker_settings
     try_broker(broker, settings.device)
     return f"{settings.broker} lets in {broker.username or 'us without a user'}"
 
 
-def _inference(settings: Settings) -> str:
+def _inference(settings: AgentSettings) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(TINY_MODEL)

@@ -5,7 +5,7 @@ import random
 import time
 from functools import partial
 
-from edgefleet_agent.bus import Bus
+from edgefleet_agent.bus import AgentBus
 from edgefleet_agent.device import Device
 from edgefleet_agent.events import (
     Connected,
@@ -33,7 +33,7 @@ from edgefleet_agent.policy import permitted
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.report import report_models
 from edgefleet_agent.serving import Serving
-from edgefleet_agent.settings import Settings
+from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.slots import Slots
 from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
@@ -71,14 +71,14 @@ class Session:
         identity: which life and boot this is.
     """
 
-    def __init__(self, settings: Settings, described: Described, identity: Identity) -> None:
+    def __init__(self, settings: AgentSettings, described: Described, identity: Identity) -> None:
         self._settings, self._described, self._identity = settings, described, identity
         self.inbox = Inbox()
         self._watchdog = Watchdog()
         self._recorder = Recorder(time.monotonic, wall_ms)
         self._serving = Serving(self._recorder, lambda: encode(self._snapshot))
         heartbeat_s, broker = settings.heartbeat_s, settings.broker_settings
-        self._bus = Bus(broker, settings.device, self._presence, heartbeat_s, self.inbox)
+        self._bus = AgentBus(broker, settings.device, self._presence, heartbeat_s, self.inbox)
         self._fetcher = Fetcher(self._bus, described.link.name, settings.stall_s)
         self._device = self._open_device()
         self._installations: dict[str, Installation] = {}

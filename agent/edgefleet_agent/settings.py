@@ -33,7 +33,7 @@ class BrokerSettings(BaseModel):
         return self.password_file.read_text().strip() if self.password_file else None
 
 
-class Settings(BaseModel):
+class AgentSettings(BaseModel):
     """All settings of one agent; see `edgefleet-agent run --help`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,7 +103,7 @@ class Settings(BaseModel):
         return host, int(port)
 
 
-def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> AgentSettings:
     """Merge the layers and validate the result.
 
     Args:
@@ -113,7 +113,7 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.
     Raises:
         SettingsError: what is missing or wrong, in one line.
     """
-    fields = Settings.model_fields
+    fields = AgentSettings.model_fields
     variables = {name: environment[PREFIX + name.upper()] for name in fields if PREFIX + name.upper() in environment}
     config = flags.get("config") or environment.get(PREFIX + "CONFIG")
     merged: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.
     if merged.get("hardware") and merged.get("simulate_hardware"):
         raise SettingsError("hardware and simulate_hardware exclude each other: set one")
     try:
-        return Settings.model_validate(merged)
+        return AgentSettings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_first_fault(error)) from None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgefleet_controller.credentials import Credentials, CredentialsError, Login, load_credentials
 from edgefleet_controller.fleet.broker import EmbeddedBroker
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Access:
     device_username: str | None
 
 
-def open_access(settings: Settings) -> Access:
+def open_access(settings: ControllerSettings) -> Access:
     """Find the credentials, and start or find the embedded broker unless the operator names one.
 
     Raises:
@@ -43,7 +43,7 @@ def open_access(settings: Settings) -> Access:
     return Access(credentials, broker, broker.url, broker.local_url, login, None, device)
 
 
-def refuse_strangers(settings: Settings) -> None:
+def refuse_strangers(settings: ControllerSettings) -> None:
     """See, before anything is opened, that beyond loopback everybody has to say who they are.
 
     Raises:
@@ -63,7 +63,7 @@ def refuse_strangers(settings: Settings) -> None:
         )
 
 
-def _own_login(settings: Settings) -> Login | None:
+def _own_login(settings: ControllerSettings) -> Login | None:
     if settings.broker_username is None:
         return None
     if settings.broker_password_file is None:

@@ -9,7 +9,7 @@ import typer
 from edgefleet_controller.credentials import load_credentials
 from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
-from edgefleet_controller.settings import BUILD_S, BUILD_WORKERS, CONFLICT_S, Settings, parse_listen
+from edgefleet_controller.settings import BUILD_S, BUILD_WORKERS, CONFLICT_S, ControllerSettings, parse_listen
 from edgefleet_process.errors import ProcessError
 from edgefleet_process.logs import LogFormat
 from edgefleet_profiles.errors import ProfileError
@@ -63,7 +63,7 @@ def serve(
             _print_credentials(state)
     except (ControllerError, OSError) as error:
         raise _refusal(error) from None
-    settings = Settings(
+    settings = ControllerSettings(
         state=state,
         host=host,
         port=listen_port,

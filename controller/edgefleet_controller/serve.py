@@ -18,7 +18,7 @@ from edgefleet_controller.failpoints import arm
 from edgefleet_controller.fleet.broker import WILDCARDS
 from edgefleet_controller.logs import set_up_logs
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 from edgefleet_process.durable import replace_file
 from edgefleet_process.logs import LogFormat
 
@@ -39,7 +39,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, log_format: LogFormat = "text") -> None:
+def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     """Run until SIGTERM or SIGINT.
 
     Args:

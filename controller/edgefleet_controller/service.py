@@ -8,7 +8,7 @@ from edgefleet_controller.clock import not_before
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.delivery import Delivery
 from edgefleet_controller.fleet.broker_watch import BrokerWatch
-from edgefleet_controller.fleet.bus import Bus
+from edgefleet_controller.fleet.bus import ControllerBus
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.presence_sweep import PresenceSweep
@@ -18,7 +18,7 @@ from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.undeliverable import UndeliverableHold
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_process.locks import own_folder
 from edgefleet_profiles.catalogue import load_catalogue
@@ -32,7 +32,7 @@ class Service:
         CredentialsError: other machines could reach it, and there are no credentials.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ControllerSettings) -> None:
         refuse_strangers(settings)
         settings.state.mkdir(parents=True, exist_ok=True)
         self._lock = own_folder(settings.state, "controller", "controller.lock")
@@ -42,7 +42,7 @@ class Service:
         not_before(self.store.fleet.newest_ms())
         self.blobs = BlobFolder(settings.state / "blobs")
         self.access = open_access(settings)
-        self.bus = Bus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
+        self.bus = ControllerBus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
         self.desired = DesiredPublisher(self.store, self.bus)
         self.delivery = Delivery(self.store.fleet.registry, self.blobs, self.catalogue.link, self.bus)
         self.ingest = Ingest(
@@ -95,10 +95,10 @@ class Service:
         return [self._presence.tick, *watched, hold.tick]
 
 
-def _folders(settings: Settings) -> Folders:
+def _folders(settings: ControllerSettings) -> Folders:
     return Folders(cache=settings.state / "cache", work=settings.state / "work", searches=settings.state / "searches")
 
 
-def _workers(settings: Settings) -> WorkerPool:
+def _workers(settings: ControllerSettings) -> WorkerPool:
     memory_mb = settings.build_mb or fair_memory_mb(settings.build_workers)
     return WorkerPool(settings.build_workers, Limits(settings.build_s, memory_mb))

@@ -12,7 +12,7 @@ BUILD_S = 7200.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class ControllerSettings:
     """Settings of one controller process.
 
     `state` is the folder of everything that it keeps. `host` is where the API and the embedded broker listen; beyond

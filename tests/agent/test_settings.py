@@ -10,7 +10,7 @@ import pytest
 from edgefleet_agent.__main__ import main
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.facts import DEVICE_TREE, describe, host_facts, recognize
-from edgefleet_agent.settings import Settings, load_settings
+from edgefleet_agent.settings import AgentSettings, load_settings
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import is_generic
 from edgefleet_protocol.messages import HostFacts
@@ -83,14 +83,14 @@ def test_a_wrong_endpoint_is_told_the_right_form(http: str) -> None:
 
 
 def test_a_simulated_device_reports_the_catalogues_facts_and_its_host(tmp_path: Path) -> None:
-    described = describe(Settings.model_validate(NEEDED | {"state": tmp_path, "simulate_hardware": "rpi4"}))
+    described = describe(AgentSettings.model_validate(NEEDED | {"state": tmp_path, "simulate_hardware": "rpi4"}))
     assert (described.facts.arch, described.facts.simulated) == ("aarch64", True)
     assert described.host_facts == host_facts() and described.host_facts.ram_mb > 100
     assert (described.region.name, described.link.name) == ("eu", "lte")
 
 
 def test_a_real_device_reports_what_the_machine_is(tmp_path: Path) -> None:
-    described = describe(Settings.model_validate(NEEDED | {"state": tmp_path, "hardware": "x86-avx2"}))
+    described = describe(AgentSettings.model_validate(NEEDED | {"state": tmp_path, "hardware": "x86-avx2"}))
     host = host_facts()
     assert (described.facts.cores, described.facts.ram_mb, described.facts.isa) == (host.cores, host.ram_mb, host.isa)
     assert described.facts.storage_mb > 0 and described.facts.onnxruntime and not described.facts.simulated
@@ -139,7 +139,7 @@ def test_a_machine_without_a_name_for_its_hardware_reports_a_generic_class_and_i
     host = host_facts()
     if load_catalogue().generic(host.arch, host.isa) is None:
         pytest.skip(f"no generic class covers {host.arch}")
-    facts = describe(Settings.model_validate(NEEDED | {"state": tmp_path})).facts
+    facts = describe(AgentSettings.model_validate(NEEDED | {"state": tmp_path})).facts
     assert (facts.cores, facts.ram_mb, facts.isa, facts.simulated) == (host.cores, host.ram_mb, host.isa, False)
     assert is_generic(facts.hardware) or DEVICE_TREE.exists()
 

@@ -13,7 +13,7 @@ from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.records import ChoiceRecord
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 from edgefleet_process.errors import StateInUse
 from edgefleet_protocol.messages import Facts
 
@@ -183,7 +183,7 @@ def test_counts_of_a_rollout_are_the_sum_of_its_devices(api: httpx.Client, servi
 
 def test_two_controllers_never_own_one_state_folder(service: Service) -> None:
     with pytest.raises(StateInUse, match="another controller"):
-        Service(Settings(state=service.settings.state))
+        Service(ControllerSettings(state=service.settings.state))
 
 
 def test_every_profile_of_the_catalogue_is_shown_with_its_sources(api: httpx.Client) -> None:

@@ -25,9 +25,9 @@ from edgefleet_controller.credentials import (
 )
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.fleet.broker import EmbeddedBroker
-from edgefleet_controller.fleet.bus import Bus, UnusableAddress
+from edgefleet_controller.fleet.bus import ControllerBus, UnusableAddress
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings, parse_listen
+from edgefleet_controller.settings import ControllerSettings, parse_listen
 from edgefleet_operator.errors import ApiError
 from edgefleet_protocol import topics
 
@@ -68,14 +68,14 @@ def test_of_the_token_only_a_hash_is_kept_and_nobody_else_reads_the_file(tmp_pat
 
 def test_beyond_loopback_nothing_starts_without_credentials(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="--make-credentials"):
-        Service(Settings(state=tmp_path, host="0.0.0.0"))
+        Service(ControllerSettings(state=tmp_path, host="0.0.0.0"))
     assert not (tmp_path / "broker").exists()
 
 
 def test_a_broker_of_ones_own_needs_a_password_beyond_loopback(tmp_path: Path) -> None:
     make_credentials(tmp_path)
     with pytest.raises(CredentialsError, match="--broker-password-file"):
-        Service(Settings(state=tmp_path, host="0.0.0.0", broker_url="mqtt://127.0.0.1:1"))
+        Service(ControllerSettings(state=tmp_path, host="0.0.0.0", broker_url="mqtt://127.0.0.1:1"))
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 def test_a_password_has_no_place_in_an_address() -> None:
     with pytest.raises(UnusableAddress, match="beside it"):
-        Bus("mqtt://user:secret@host")
+        ControllerBus("mqtt://user:secret@host")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgefleet_controller.errors import ControllerError
-from edgefleet_controller.fleet.bus import MAX_PUBLISH_BYTES, WINDOW, Bus, MessageTooLarge, UnusableAddress
+from edgefleet_controller.fleet.bus import MAX_PUBLISH_BYTES, WINDOW, ControllerBus, MessageTooLarge, UnusableAddress
 from edgefleet_protocol import topics
 
 pytestmark = pytest.mark.broker
@@ -77,12 +77,12 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def make_bus(recorder: Recorder) -> Iterator[Callable[..., Bus]]:
+def make_bus(recorder: Recorder) -> Iterator[Callable[..., ControllerBus]]:
     """Makes buses that are started, and stopped with the test."""
-    buses: list[Bus] = []
+    buses: list[ControllerBus] = []
 
-    def make(url: str, on_subscribed: Callable[[], None] = recorder.on_subscribed, **options: Any) -> Bus:
-        bus = Bus(url, **options)
+    def make(url: str, on_subscribed: Callable[[], None] = recorder.on_subscribed, **options: Any) -> ControllerBus:
+        bus = ControllerBus(url, **options)
         buses.append(bus)
         bus.start(recorder.on_message, on_subscribed)
         return bus
@@ -106,7 +106,7 @@ def listen() -> Iterator[Callable[..., Listener]]:
         listener.close()
 
 
-MakeBus = Callable[..., Bus]
+MakeBus = Callable[..., ControllerBus]
 Listen = Callable[..., Listener]
 
 
@@ -352,4 +352,4 @@ def test_stopping_is_quick_even_when_the_broker_hangs(any_broker: Any, make_bus:
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(UnusableAddress, match="mqtt://HOST:PORT"):
-        Bus(url)
+        ControllerBus(url)

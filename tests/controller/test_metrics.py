@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.api.metrics import metrics
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 from edgefleet_protocol.messages import Attempt, ReportedModel, Slot
 
 VARIANT = "a" * 64
@@ -17,7 +17,7 @@ VARIANT = "a" * 64
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    running = Service(Settings(state=tmp_path / "state"))
+    running = Service(ControllerSettings(state=tmp_path / "state"))
     running.start()
     yield running
     running.stop()

@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edgefleet_controller.delivery.channels import GATHER_S, Want
 from edgefleet_controller.delivery.pacer import Pacer
-from edgefleet_controller.fleet.bus import Bus
+from edgefleet_controller.fleet.bus import ControllerBus
 from edgefleet_protocol import topics
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import Bitmap, chunk_count, parse_frame
@@ -118,9 +118,9 @@ def make_pacer(blobs: Blobs, closing: list[Callable[[], None]]) -> Callable[[Any
 
 
 @pytest.fixture
-def make_bus(closing: list[Callable[[], None]]) -> Callable[[str], Bus]:
-    def make(url: str) -> Bus:
-        bus = Bus(url)
+def make_bus(closing: list[Callable[[], None]]) -> Callable[[str], ControllerBus]:
+    def make(url: str) -> ControllerBus:
+        bus = ControllerBus(url)
         bus.start(lambda *_: None, lambda: None)
         closing.append(bus.stop)
         wait_until(lambda: bus.connected)

@@ -12,7 +12,7 @@ from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.service import Service
-from edgefleet_controller.settings import Settings
+from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
@@ -25,7 +25,7 @@ DEVICES = {"a": ("eu", "rpi4", "lte"), "b": ("eu", "rpi5", "ethernet"), "c": ("n
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
     """Not started: nothing here needs a broker."""
-    opened = Service(Settings(state=tmp_path / "state", broker_url="mqtt://127.0.0.1:9"))
+    opened = Service(ControllerSettings(state=tmp_path / "state", broker_url="mqtt://127.0.0.1:9"))
     yield opened
     opened.store.close()
     opened._lock.close()

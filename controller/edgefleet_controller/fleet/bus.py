@@ -69,7 +69,7 @@ class BusCounters:
     callbacks_failed: int = 0
 
 
-class Bus:
+class ControllerBus:
     """One connection to the broker, renewed for as long as the bus is started.
 
     Callbacks run on the network thread: they must be quick, and may publish. An exception in one of them is logged
