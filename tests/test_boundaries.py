@@ -3,9 +3,15 @@
 import json
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from edgefleet_controller.commands import NEEDED
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,13 +71,31 @@ def test_a_base_install_names_the_extra_that_the_operators_command_needs() -> No
     assert "for a controller: pip install 'edgefleet[controller,compression]'" in done.stderr
 
 
-def test_serve_names_the_extras_that_the_controller_needs() -> None:
+@pytest.mark.parametrize(
+    ("hidden", "told"),
+    [
+        (["onnx"], "this install lacks onnx: pip install 'edgefleet[onnx]'"),
+        (["sqlite_utils"], "this install lacks sqlite_utils: pip install 'edgefleet[controller]'"),
+        (["fastapi", "onnx"], "this install lacks fastapi, onnx: pip install 'edgefleet[controller,onnx]'"),
+    ],
+)
+def test_serve_names_what_is_missing_and_the_extras_that_bring_it(hidden: list[str], told: str) -> None:
     code = (
         "import importlib.util as u, sys; real = u.find_spec\n"
-        "u.find_spec = lambda name, package=None: None if name == 'onnx' else real(name, package)\n"
+        f"u.find_spec = lambda name, package=None: None if name in {hidden} else real(name, package)\n"
         "sys.argv[1:] = ['serve', '--state', '/nowhere']\n"
         "from edgefleet_operator.__main__ import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert done.stderr == "edgefleet: this install has no controller: pip install 'edgefleet[compression]'\n"
+    assert done.stderr == f"edgefleet: {told}\n"
+
+
+def test_the_extra_that_serve_names_brings_what_is_missing() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra, modules in NEEDED.items():
+        brought = {canonicalize_name(Requirement(line).name) for line in extras[extra]}
+        for module in modules:
+            assert brought & set(map(canonicalize_name, packages_distributions()[module])), (
+                f"{module}: not in [{extra}]"
+            )

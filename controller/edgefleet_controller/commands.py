@@ -14,8 +14,11 @@ from edgefleet_process.errors import ProcessError
 from edgefleet_process.logs import LogFormat
 from edgefleet_profiles.errors import ProfileError
 
-NEEDED = {"controller": ("fastapi", "sqlite_utils"), "compression": ("onnx",)}
-"""Without torch, `serve` says which models it cannot compress, and goes on."""
+NEEDED = {"controller": ("fastapi", "sqlite_utils"), "onnx": ("onnx",)}
+"""What `serve` cannot start without, by the extra that brings it.
+
+Without torch it starts, and says which models it cannot compress.
+"""
 
 
 def serve(
@@ -97,12 +100,12 @@ def _check_extras() -> None:
     """See that everything is installed that the controller and its builds need.
 
     Raises:
-        typer.TyperException: something is not; names the extras.
+        typer.TyperException: something is not; names it, and the extras that bring it.
     """
-    missing = [extra for extra, modules in NEEDED.items() if not all(map(importlib.util.find_spec, modules))]
-    if missing:
-        extras = ",".join(missing)
-        raise typer.TyperException(f"this install has no controller: pip install 'edgefleet[{extras}]'")
+    lacked = {name: extra for extra, names in NEEDED.items() for name in names if not importlib.util.find_spec(name)}
+    if lacked:
+        extras = ",".join(sorted(set(lacked.values())))
+        raise typer.TyperException(f"this install lacks {', '.join(lacked)}: pip install 'edgefleet[{extras}]'")
 
 
 def _print_credentials(state: Path) -> None:
