@@ -40,6 +40,14 @@ def test_the_wheel_holds_every_file_of_our_packages_and_no_other(wheel: Path) ->
     assert held == ours, "a package that is new belongs into [tool.hatch.build.targets.wheel] of pyproject.toml"
 
 
+def test_every_package_of_the_wheel_tells_type_checkers_that_it_is_typed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    packages = {name.removesuffix("/__init__.py") for name in held if re.fullmatch(r"[^/]+/__init__\.py", name)}
+    assert packages == {package.name for package in PACKAGES}
+    assert {package for package in packages if f"{package}/py.typed" not in held} == set()
+
+
 def test_the_wheel_comes_with_an_sdist_of_its_version(wheel: Path) -> None:
     name, version = wheel.name.split("-")[:2]
     assert (wheel.parent / f"{name}-{version}.tar.gz").is_file()
