@@ -6,13 +6,11 @@ MQTT. Ticks are read from the controller's own histogram in `/metrics`, as an op
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,11 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.processes import EXAMPLE, Controller, wait
 from benchmarks.reporting import MODEL, Reporters
 from benchmarks.result import Bar, Result, Row, at_most
-from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_operator.client import Client
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 REGIONS, HARDWARE, LINKS = (
     ("eu", "in", "jp", "na", "sa"),
     ("imx8mp", "rk3588", "rpi4", "rpi5", "x86-avx2"),
@@ -35,6 +32,8 @@ SELECTOR = "tier=field,region in (eu,in,jp,na,sa),hardware in (imx8mp,rk3588,rpi
 PLAN_S, TICK_S, RSS_MB = 1.0, 0.1, 400
 HEARTBEAT_S = 60.0
 LOOK_EVERY_S = 1.0
+AS_SERVED = ("--tick", "1", "--hello-jitter", "2")
+"""The times that `edgefleet serve` has by itself."""
 MIXED = ("staged", "staged", "staged", "downloading", "downloading", "verified", "notified")
 
 
@@ -64,11 +63,10 @@ def run(options: argparse.Namespace) -> Result:
 class MeasuredController:
     """The running process: its API, its figures, and its memory at any time."""
 
-    def __init__(self, pid: int, api: str, broker: str) -> None:
-        self.broker, self._pid = broker, pid
-        self.client = Client(api)
-        self.http = httpx.Client(base_url=api, timeout=120)
-        self._process = psutil.Process(pid)
+    def __init__(self, controller: Controller) -> None:
+        self.broker, self.client, self._pid = controller.broker_url, controller.api, controller.pid
+        self.http = httpx.Client(base_url=self.client.url, timeout=120)
+        self._process = psutil.Process(self._pid)
         self._ended = threading.Event()
         self.rss_mb: list[float] = []
         self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -120,27 +118,13 @@ class MeasuredController:
 
 @contextmanager
 def _controller(folder: Path) -> Iterator[MeasuredController]:
-    state = folder / "controller"
-    announced = state / ANNOUNCED_IN
-    announced.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "edgefleet_operator", "serve", "--state", str(state), "--accept-all"]
-    with (folder / "controller.log").open("ab") as log:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    started = Controller(folder, *AS_SERVED)
     try:
-        _until(announced.exists, "the controller", 60)
-        where = Announcement.model_validate_json(announced.read_bytes())
-        controller = MeasuredController(child.pid, where.api, where.broker)
-        controller.client.wait_until_up(30)
-        try:
-            yield controller
-        finally:
-            controller.close()
+        started.start()
+        with closing(MeasuredController(started)) as measured:
+            yield measured
     finally:
-        child.terminate()
-        try:
-            child.wait(30)
-        except subprocess.TimeoutExpired:
-            child.kill()
+        started.stop()
 
 
 def _build(client: Client, profiles: Sequence[str]) -> None:
@@ -167,7 +151,7 @@ def _measure(controller: MeasuredController, fleet: Reporters, options: argparse
     rows.append(_open(controller, rollout, "staging"))
     quiet = _watch_ticks(controller, options.seconds)
     rows.append(_timed("ticks while it is staged, reports coming in", quiet))
-    _until(lambda: _wave(controller, rollout) == "activating", "the wave to activate", 600)
+    wait(lambda: _wave(controller, rollout) == "activating", "the wave to activate", 600, poll_s=0.2)
     active = _watch_ticks(controller, options.seconds)
     rows.append(_open(controller, rollout, "activating"))
     rows.append(_timed("ticks while it activates, reports coming in", active))
@@ -308,7 +292,7 @@ def _stage_all(controller: MeasuredController, rollout: str, devices: int) -> li
     watcher = threading.Thread(target=lambda: times.extend(_tick_times(controller, done)))
     watcher.start()
     try:
-        _until(lambda: _counts(controller, rollout).get("assigned", 0) == 0, "everyone to be told", 600, every_s=1)
+        wait(lambda: _counts(controller, rollout).get("assigned", 0) == 0, "everyone to be told", 600, poll_s=1)
     finally:
         done.set()
         watcher.join()
@@ -322,11 +306,11 @@ def _send_back(controller: MeasuredController, rollout: str) -> list[float]:
     watcher.start()
     try:
         devices = sum(_counts(controller, rollout).values())
-        _until(
+        wait(
             lambda: sum(_show(controller, rollout)["counts_back"].values()) == devices,
             "everyone to be sent back",
             600,
-            every_s=1,
+            poll_s=1,
         )
     finally:
         done.set()
@@ -361,11 +345,3 @@ def _timed(what: str, times: Sequence[float], **more: Any) -> Row:
         "devices": more.get("devices", ""),
         "all s": [round(t, 5) for t in times],
     }
-
-
-def _until(condition: Callable[[], bool], what: str, seconds: float, *, every_s: float = 0.2) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            raise RuntimeError(f"waited {seconds:.0f} s in vain for {what}")
-        time.sleep(every_s)

@@ -133,3 +133,10 @@ def test_a_run_puts_its_result_on_the_page(cases: Path, tmp_path: Path) -> None:
     assert page.read_text().startswith("# Before\n") and page.read_text().endswith(f"{END}\n\nAfter.\n")
     assert "| us | at most 2 | 2.5 | not met |" in page.read_text()
     assert "old" not in page.read_text()
+
+
+def test_a_benchmark_whose_controller_ends_says_its_last_words_and_does_not_wait(tmp_path: Path) -> None:
+    (tmp_path / "controller" / "fleet.db").mkdir(parents=True)
+    with pytest.raises(RuntimeError, match=r"ended:\nedgefleet: .*cannot be opened"):
+        main(["rollout", "--keep", str(tmp_path)], results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
