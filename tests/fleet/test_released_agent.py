@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.environments import PIP, environment_with
 from tests.fleet.asking import PROFILE, ask, tell
+from tests.released import Release, last_release
 
 pytestmark = [pytest.mark.fleet, pytest.mark.slow]
 
@@ -16,20 +16,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def released() -> dict[str, str]:
-    """Version and commit of the last release."""
-    return tomllib.loads((ROOT / "released.toml").read_text())
+def released() -> Release:
+    """What `released.toml` says."""
+    return last_release()
 
 
 @pytest.fixture(scope="module")
-def released_python(released: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released_python(released: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the last release's wheel; everything else is what these tests run with."""
     folder = tmp_path_factory.mktemp("released")
     source, wheels = folder / "source", folder / "wheels"
     source.mkdir()
-    archive = subprocess.run(["git", "archive", released["commit"]], cwd=ROOT, capture_output=True, check=False)
+    archive = subprocess.run(["git", "archive", released.commit], cwd=ROOT, capture_output=True, check=False)
     if archive.returncode:
-        missing = f"commit {released['commit']} of released.toml is not in this clone: git fetch --unshallow"
+        missing = f"commit {released.commit} of released.toml is not in this clone: git fetch --unshallow"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     subprocess.run(["tar", "-x", "-C", source], input=archive.stdout, check=True)
     subprocess.run([*PIP, "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, source], check=True, timeout=220)
@@ -49,7 +49,7 @@ def released_python(released: dict[str, str], tmp_path_factory: pytest.TempPathF
 
 def test_the_released_agent_goes_through_whole_rollouts_and_reports(fleet, released, released_python: Path) -> None:
     agent = fleet.add_agent("old", PROFILE, python=str(released_python))
-    assert fleet.device("old")["agent_version"] == released["version"]
+    assert fleet.device("old")["agent_version"] == released.version
     first = fleet.roll_out()
     fleet.wait(lambda: fleet.rollout(first)["state"] == "completed", "the first rollout", 90)
     assert fleet.executions(first)["old"]["phase"] == "committed"

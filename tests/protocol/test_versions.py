@@ -1,12 +1,14 @@
 """Works between versions: today's code reads every released message, and what a newer version may add to it."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
+from tests.released import last_release
 
 from edgefleet_protocol import messages
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
@@ -76,6 +78,29 @@ def as_written(read: Any, written: Any) -> Any:
     if isinstance(written, list) and isinstance(read, list) and len(read) == len(written):
         return [as_written(*pair) for pair in zip(read, written, strict=True)]
     return read
+
+
+def test_the_last_release_has_its_messages_here() -> None:
+    release = last_release()
+    assert {path.stem for path in release.messages.glob("*.json")} == set(KINDS)
+    assert decode(ReportedState, release.message("ReportedState")).agent_version == release.version
+
+
+def test_messages_that_are_newer_than_the_last_release_are_of_a_later_version() -> None:
+    release = last_release()
+    released = tuple(map(int, release.version.split(".")))
+    for folder in (path for path in FIXTURES.glob("v*") if int(path.name[1:]) > int(release.messages.name[1:])):
+        said = decode(ReportedState, (folder / "ReportedState.json").read_bytes()).agent_version
+        assert tuple(map(int, said.split("."))) > released, f"released.toml must name {folder.name}"
+
+
+def test_what_is_released_was_never_edited() -> None:
+    release = last_release()
+    compare = ["git", "diff", "--stat", release.commit, "--", str(release.messages)]
+    done = subprocess.run(compare, cwd=FIXTURES, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"commit {release.commit} of released.toml is not in this clone: git fetch --unshallow")
+    assert done.stdout == ""
 
 
 @every_file
