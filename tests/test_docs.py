@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+import subprocess
 import types
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import version
@@ -85,10 +86,30 @@ def test_the_agents_page_lists_every_generic_class() -> None:
     assert listed == {name for name in load_catalogue().hardware if is_generic(name)}
 
 
-def test_the_pages_link_to_files_that_are_there() -> None:
-    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def pages() -> list[Path]:
+    """Every page that is tracked."""
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_looked_at() -> None:
+    names = {str(page.relative_to(ROOT)) for page in pages()}
+    assert names >= {"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/rollouts.md", "examples/fashion/README.md"}
+
+
+def test_the_pages_link_to_files_and_headings_that_are_there() -> None:
+    for page in pages():
+        for target, anchor in re.findall(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text()):
+            linked = page.parent / target if target else page
+            assert linked.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in headings(linked), f"{page.name} links to #{anchor} of {linked.name}"
 
 
 def test_every_file_that_the_architecture_page_names_is_there() -> None:
