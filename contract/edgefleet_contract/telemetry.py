@@ -1,18 +1,31 @@
 """Telemetry: latency percentiles, accuracy and counts."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from edgefleet_contract.base import Shape
+from edgefleet_contract.base import Shape, Sparse
 from edgefleet_contract.pages import Page
 
 GroupBy = Literal["device", "model", "variant", "model_version", "hardware", "region", "link", "segment"]
 Bucket = Literal["hour", "day", "none"]
 
 
+class Group(Sparse):
+    """What telemetry was kept apart by: only the fields that were asked for, null where the device had not said it."""
+
+    device: str | None = None
+    model: str | None = None
+    variant: str | None = None
+    model_version: int | None = None
+    hardware: str | None = None
+    region: str | None = None
+    link: str | None = None
+    segment: str | None = None
+
+
 class TelemetryView(Shape):
     """Telemetry of one group, merged from histograms and counts; null where nothing was measured."""
 
-    group: dict[str, Any]
+    group: Group
     bucket_ms: int | None
     windows: int
     requests: int

@@ -14,6 +14,7 @@ from edgefleet_operator.errors import (
     ReaderMissing,
     Unauthorized,
     Unavailable,
+    UnusableFile,
     WaitTimeout,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "ReaderMissing",
     "Unauthorized",
     "Unavailable",
+    "UnusableFile",
     "UploadProgress",
     "WaitTimeout",
 ]

@@ -44,6 +44,9 @@ class Client:
             token: the API's token, if it requires one.
             timeout_s: seconds to wait for an answer before a request fails.
             transport: carries the requests, for tests; None means the network.
+
+        Raises:
+            Invalid: `url` is not an HTTP URL, or the token has characters that no header can carry.
         """
         self._http = Http(url, token, timeout_s, transport)
         self.models = Models(self._http)

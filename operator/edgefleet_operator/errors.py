@@ -11,6 +11,7 @@ OperatorError
 │   ├── ControllerFault  500 and above: a fault in the controller
 │   └── Unavailable      503: not possible right now; try again later
 ├── WaitTimeout          the time is up; the work goes on
+├── UnusableFile         a file on this machine can't be read, or isn't what it should be
 └── ReaderMissing        no reader for this kind of file is installed
 """
 
@@ -65,6 +66,10 @@ class Unavailable(ApiError):  # noqa: N818
 
 class WaitTimeout(OperatorError):  # noqa: N818
     """The time is up; the work goes on."""
+
+
+class UnusableFile(OperatorError):  # noqa: N818
+    """A file on this machine can't be read, or isn't what it should be."""
 
 
 class ReaderMissing(OperatorError):  # noqa: N818

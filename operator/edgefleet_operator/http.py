@@ -1,6 +1,7 @@
 """Sends requests, and turns answers into shapes of the contract or errors of ours."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -25,7 +26,9 @@ class Http:
     """A connection to one controller."""
 
     def __init__(self, url: str, token: str | None, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
-        self.url = url.rstrip("/")
+        self.url = _controller_url(url)
+        if token and not token.isascii():
+            raise Invalid("the token holds characters that no HTTP header can carry: copy it again")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers, transport=transport)
 
@@ -127,14 +130,15 @@ class Http:
             return answer.text[:200] or f"{self.url} answers {answer.status_code} {answer.reason_phrase}"
 
 
-def asking(shape: type[AnyShape], **fields: Any) -> AnyShape:
-    """Make a request body in a shape of the contract; fields that are None are left out.
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn pydantic's refusal of a request into an error of ours.
 
     Raises:
         Invalid: a value is wrong.
     """
     try:
-        return shape.model_validate({name: value for name, value in fields.items() if value is not None})
+        yield
     except ValidationError as error:
         raise Invalid(first_fault(error.errors())) from None
 
@@ -162,3 +166,13 @@ def at_profile(path: str, profile: str) -> str:
     if len(parts) != 3 or not all(parts):
         raise Invalid(f"'{profile}' is not a profile: write region/hardware/link, for example eu/rpi4/lte")
     return at(path, *parts)
+
+
+def _controller_url(text: str) -> str:
+    try:
+        if httpx.URL(text).scheme in ("http", "https"):
+            return text.rstrip("/")
+        fault = "it must begin with http:// or https://"
+    except httpx.InvalidURL as error:
+        fault = str(error)
+    raise Invalid(f"'{text}' is not a controller's URL: {fault}")

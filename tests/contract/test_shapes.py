@@ -1,10 +1,12 @@
 """Shapes come back from JSON as they went, and say nothing that nobody said."""
 
 import json
+from typing import get_args
 
 from edgefleet_contract.operations import BuildResult, OperationRecord, RebuildResult, StepCounts
 from edgefleet_contract.searches import Figures
 from edgefleet_contract.segments import SegmentView
+from edgefleet_contract.telemetry import Group, GroupBy
 
 REBUILT = {
     **{"variant": "v", "verdict": "equal", "reasons": [], "changed": {"onnx": {"then": "1.20", "now": "1.21"}}},
@@ -41,3 +43,8 @@ def test_a_field_that_only_a_newer_controller_knows_is_passed_over() -> None:
 
 def test_openapi_shows_the_fields_of_what_is_left_out() -> None:
     assert Figures.model_json_schema(mode="serialization")["properties"].keys() == Figures.model_fields.keys()
+
+
+def test_a_group_has_a_field_for_everything_that_telemetry_is_kept_apart_by() -> None:
+    assert list(Group.model_fields) == list(get_args(GroupBy))
+    assert Group(region=None).model_dump() == {"region": None}

@@ -1,6 +1,8 @@
 """The client reads pages as they are wanted, raises errors of its own, and waits with an end."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from edgefleet_operator import (
     NotUnderstood,
     Unauthorized,
     Unavailable,
+    UnusableFile,
     WaitTimeout,
 )
 from edgefleet_operator.api import waiting
@@ -118,6 +121,48 @@ def test_a_name_that_nothing_can_have_is_refused_before_anything_is_asked(name: 
         client().devices.get(name)
     with pytest.raises(Invalid, match="write region/hardware/link"):
         client().profiles.get(name)
+
+
+@pytest.mark.parametrize(
+    ("asked", "about"),
+    [
+        (lambda c: c.models.register({"model.toml": "short"}), "files"),
+        (lambda c: c.builds.start("m@1", recipes=["r"] * 101), "recipes"),
+        (lambda c: c.devices.add("eu/rpi4/lte", "No Such Name"), "id"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused_before_anything_is_asked(
+    asked: Callable[[Client], object], about: str
+) -> None:
+    with pytest.raises(Invalid, match=about):
+        asked(client())
+
+
+@pytest.mark.parametrize("url", ["http://[", "controller:8080", "ftp://controller", ""])
+def test_an_address_that_is_no_url_is_refused_at_once(url: str) -> None:
+    with pytest.raises(Invalid, match="is not a controller's URL"):
+        Client(url)
+
+
+def test_a_token_that_no_header_can_carry_is_refused_at_once() -> None:
+    with pytest.raises(Invalid, match="token"):
+        Client("http://controller", "töken")
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(UnusableFile, match=r"missing\.npz"):
+        client().models.upload(tmp_path / "missing.npz")
+    with pytest.raises(UnusableFile, match=r"holds no model\.toml"):
+        client().models.add(tmp_path)
+
+
+def test_an_error_of_who_follows_an_upload_is_theirs(tmp_path: Path) -> None:
+    def follow(_: object) -> None:
+        raise BrokenPipeError
+
+    (tmp_path / "data.npz").write_bytes(b"x")
+    with pytest.raises(BrokenPipeError):
+        client(httpx.Response(200)).models.upload(tmp_path / "data.npz", follow)
 
 
 def test_an_operation_is_waited_for_and_told_of() -> None:

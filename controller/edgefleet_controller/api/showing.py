@@ -5,8 +5,8 @@ from edgefleet_compression.pricing.verdicts import Verdict
 from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.models import ModelView
-from edgefleet_contract.rollouts import RolloutView, WaveView
-from edgefleet_contract.telemetry import TelemetryView
+from edgefleet_contract.rollouts import RolloutView, WaveRecord, WaveView
+from edgefleet_contract.telemetry import Group, TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
 from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
@@ -30,16 +30,33 @@ def model_view(record: ModelRecord) -> ModelView:
 
 def variant_view(record: VariantRecord) -> VariantView:
     """Show a record; `delivery_bytes` is that of an ordinary link."""
-    metrics = record.metrics.model_dump()
+    metrics = record.metrics
     return VariantView(
+        id=record.id,
         model=f"{record.model}@{record.version}",
-        accuracy=metrics["accuracy_test"],
-        accuracy_ci=metrics["accuracy_test_ci"],
+        recipe=record.recipe,
+        title=record.title,
+        instruction_sets=list(record.instruction_sets),
+        accuracy=metrics.accuracy_test,
+        accuracy_ci=list(metrics.accuracy_test_ci) if metrics.accuracy_test_ci else None,
+        accuracy_val=metrics.accuracy_val,
+        test_samples=metrics.test_samples,
+        agreement=metrics.agreement,
+        agreement_val=metrics.agreement_val,
+        p50_ms=metrics.p50_ms,
+        p95_ms=metrics.p95_ms,
+        measured_on=metrics.measured_on,
+        parameters=metrics.parameters,
+        file_bytes=metrics.file_bytes,
+        encoding_bytes=metrics.encoding_bytes,
         delivery_bytes=record.delivery_bytes[CHUNK_BYTES],
-        **{k: v for k, v in metrics.items() if k in VariantView.model_fields},
-        **record.model_dump(
-            include={"id", "recipe", "title", "instruction_sets", "manifest", "runtime", "steps", "lineage", "needs"}
-        ),
+        peak_rss_mb=metrics.peak_rss_mb,
+        mj_per_inference=metrics.mj_per_inference,
+        manifest=record.manifest,
+        runtime=record.runtime,
+        steps=record.steps,
+        lineage=record.lineage,
+        needs=list(record.needs),
     )
 
 
@@ -60,12 +77,19 @@ def device_view(
     """Show a record together with the generations that were asked of the device."""
     said = record.reported
     return DeviceView(
+        id=record.id,
+        status=record.status,
+        added_as=record.added_as,
         profile=record.profile,
-        **said.facts.model_dump(include={"region", "hardware", "link", "simulated"}),
-        **record.model_dump(
-            include={"id", "status", "added_as", "online", "first_seen_ms", "last_seen_ms", "incarnation"}
-        ),
+        region=said.facts.region,
+        hardware=said.facts.hardware,
+        link=said.facts.link,
         device_class=device_class,
+        simulated=said.facts.simulated,
+        online=record.online,
+        first_seen_ms=record.first_seen_ms,
+        last_seen_ms=record.last_seen_ms,
+        incarnation=record.incarnation,
         conflict=conflict,
         lost_windows=lost_windows,
         labels=labels,
@@ -101,14 +125,30 @@ def rollout_view(record: RolloutRecord, counts: dict[int, dict[str, int]], back:
             total[phase] = total.get(phase, 0) + count
     spec = record.spec
     return RolloutView(
+        id=record.id,
         model=f"{spec.model}@{spec.version}",
         segment=spec.segment,
         selector=spec.selector,
-        waves=[WaveView(**w.model_dump(), counts=counts.get(w.number, {})) for w in record.waves],
+        state=record.state,
+        reason=record.reason,
+        waves=[_wave_view(wave, counts.get(wave.number, {})) for wave in record.waves],
         counts=total,
         counts_back=back,
         spec=spec,
-        **record.model_dump(include={"id", "state", "reason", "created_ms", "changed_ms"}),
+        created_ms=record.created_ms,
+        changed_ms=record.changed_ms,
+    )
+
+
+def _wave_view(wave: WaveRecord, counts: dict[str, int]) -> WaveView:
+    return WaveView(
+        number=wave.number,
+        state=wave.state,
+        since_ms=wave.since_ms,
+        started_ms=wave.started_ms,
+        reason=wave.reason,
+        evidence=wave.evidence,
+        counts=counts,
     )
 
 
@@ -121,16 +161,31 @@ def offer_view(verdict: Verdict, reason: str) -> OfferView:
         accuracy_val=candidate.metrics.accuracy_val,
         agreement_val=candidate.metrics.agreement_val,
         delivery_bytes=candidate.delivery_bytes,
+        transfer_s=cost.transfer_s,
+        transfer_usd=cost.transfer_usd,
+        transfer_j=cost.transfer_j,
+        usd_per_month=cost.usd_per_month,
+        p95_ms=cost.p95_ms,
+        p95_is_predicted=cost.p95_is_predicted,
         peak_rss_mb=candidate.metrics.peak_rss_mb,
+        inference_mj=cost.inference_mj,
+        energy_source=cost.energy_source,
         broken=[BrokenView(constraint=b.constraint, sentence=b.sentence) for b in verdict.broken],
         reason=reason,
-        **{name: value for name, value in vars(cost).items() if name in OfferView.model_fields},
     )
 
 
 def flip_view(flip: Flip) -> FlipView:
     """Show a flip."""
-    return FlipView(**{**vars(flip), "variant": flip.winner.variant if flip.winner else None})
+    return FlipView(
+        quantity=flip.quantity,
+        unit=flip.unit,
+        now=flip.now,
+        direction=flip.direction,
+        at=flip.at,
+        variant=flip.winner.variant if flip.winner else None,
+        sentence=flip.sentence,
+    )
 
 
 def explanation_view(model: str, explained: Explained) -> ExplanationView:
@@ -159,7 +214,7 @@ def telemetry_view(merged: Aggregate) -> TelemetryView:
     """Show what was merged."""
     serving, scored = merged.counters.serving, merged.counters.scored
     return TelemetryView(
-        group=merged.group,
+        group=Group.model_validate(merged.group),
         bucket_ms=merged.bucket_ms,
         windows=merged.windows,
         **{name: getattr(serving, name) for name in COUNTS},

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from edgefleet_contract.builds import NewBuild, NewSearch
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.recipes import RecipeTable
-from edgefleet_operator.http import Http, asking
+from edgefleet_operator.http import Http, refusing
 
 
 class Builds:
@@ -34,11 +34,6 @@ class Builds:
             ApiError: the controller refused the request or didn't answer.
         """
         given = [r if isinstance(r, str) else r.model_dump(mode="json") for r in recipes or ()]
-        new = asking(
-            NewBuild,
-            model=model,
-            profiles=list(profiles) if profiles else None,
-            recipes=given or None,
-            search=search,
-        )
+        with refusing():
+            new = NewBuild(model=model, profiles=list(profiles or ()) or None, recipes=given or None, search=search)
         return self._http.shape(OperationRecord, "POST", "/builds", body=new)

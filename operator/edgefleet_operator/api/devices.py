@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edgefleet_contract.devices import AddedDevice, AdmissionRecord, DeviceStatus, DeviceView, NewDevice
 from edgefleet_contract.pages import Page
-from edgefleet_operator.http import BASE, Http, asking, at
+from edgefleet_operator.http import BASE, Http, at, refusing
 
 
 class Devices:
@@ -31,7 +31,8 @@ class Devices:
 
     def add(self, profile: str, device: str | None = None) -> AddedDevice:
         """Add a device of a profile; the answer has the command to run on it. Without an id, it gets a new one."""
-        new = asking(NewDevice, profile=profile, id=device)
+        with refusing():
+            new = NewDevice(profile=profile, id=device)
         return self._http.shape(AddedDevice, "POST", "/devices", body=new)
 
     def accept(self, device: str) -> DeviceView:

@@ -8,8 +8,8 @@ from edgefleet_contract.card import CARD_FILE, load_card, parse_card
 from edgefleet_contract.choices import ChoiceView, ExplanationView
 from edgefleet_contract.models import ModelView, NewModel
 from edgefleet_contract.pages import Page
-from edgefleet_operator.api.uploads import OnUpload, sha256_of, upload
-from edgefleet_operator.http import BASE, Http, at, at_profile
+from edgefleet_operator.api.uploads import OnUpload, reading, sha256_of, upload
+from edgefleet_operator.http import BASE, Http, at, at_profile, refusing
 from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader
 
 REGISTER_S = 150.0
@@ -38,10 +38,11 @@ class Models:
             on_progress: called after each block of a file.
 
         Raises:
-            CardError: the folder has no valid card, or its files don't match the card.
+            UnusableFile: the folder has no valid card, or its files don't match the card.
             ApiError: the controller refused the request or didn't answer.
         """
-        card = load_card(folder)
+        with reading():
+            card = load_card(folder)
         files = {CARD_FILE: sha256_of(folder / CARD_FILE), **card.files}
         for name, sha256 in files.items():
             upload(self._http, folder / name, sha256, name, on_progress)
@@ -68,12 +69,13 @@ class Models:
             on_progress: called after each block of a file.
 
         Raises:
-            FileRefused: the file or the samples cannot be used; the message is one line.
+            UnusableFile: the file or the samples cannot be used; the message is one line.
             ReaderMissing: the extra `compression`, which reads ONNX files, is not installed.
             ApiError: the controller refused the request or didn't answer.
         """
-        text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
-        digests = parse_card(text).files
+        with reading():
+            text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
+            digests = parse_card(text).files
         with tempfile.TemporaryDirectory(prefix="edgefleet-") as folder:
             card = Path(folder) / CARD_FILE
             card.write_text(text, encoding="utf-8")
@@ -83,14 +85,24 @@ class Models:
         return self.register(files)
 
     def upload(self, path: Path, on_progress: OnUpload | None = None) -> str:
-        """Upload one file and return its sha256, which `register` takes."""
+        """Upload one file and return its sha256, which `register` takes.
+
+        Raises:
+            UnusableFile: the file cannot be read.
+            ApiError: the controller refused the request or didn't answer.
+        """
         sha256 = sha256_of(path)
         upload(self._http, path, sha256, path.name, on_progress)
         return sha256
 
     def register(self, files: Mapping[str, str]) -> ModelView:
-        """Register uploaded files, given the sha256 of each by name; model.toml must be among them."""
-        new = NewModel(files=dict(files))
+        """Register uploaded files, given the sha256 of each by name; model.toml must be among them.
+
+        Raises:
+            ApiError: the controller refused the request or didn't answer.
+        """
+        with refusing():
+            new = NewModel(files=dict(files))
         return self._http.shape(ModelView, "POST", "/models", body=new, timeout_s=REGISTER_S)
 
     def remove(self, ref: str) -> None:

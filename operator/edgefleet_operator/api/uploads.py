@@ -1,10 +1,14 @@
 """Uploads files to the controller, a block at a time."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
+from typing import BinaryIO
 
+from edgefleet_contract.errors import ContractError
+from edgefleet_operator.errors import UnusableFile
 from edgefleet_operator.http import BASE, Http, at
 
 BLOCK_BYTES = 1 << 20
@@ -22,9 +26,26 @@ class UploadProgress:
 OnUpload = Callable[[UploadProgress], None]
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn what goes wrong with a file on this machine into an error of ours.
+
+    Raises:
+        UnusableFile: a file cannot be read, or isn't what it should be.
+    """
+    try:
+        yield
+    except (ContractError, OSError) as error:
+        raise UnusableFile(str(error)) from error
+
+
 def sha256_of(path: Path) -> str:
-    """Compute the digest that a file is uploaded under."""
-    with path.open("rb") as file:
+    """Compute the digest that a file is uploaded under.
+
+    Raises:
+        UnusableFile: the file cannot be read.
+    """
+    with reading(), path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
@@ -33,9 +54,10 @@ def upload(http: Http, path: Path, sha256: str, name: str, on_progress: OnUpload
 
     Raises:
         ApiError: the controller refused the request or didn't answer.
-        OSError: the file cannot be read.
+        UnusableFile: the file cannot be read.
     """
-    size_bytes = path.stat().st_size
+    with reading():
+        size_bytes = path.stat().st_size
     headers = {"Content-Length": str(size_bytes)}
     blocks = _blocks(path, name, size_bytes, on_progress)
     http.answer("PUT", f"{BASE}{at('/blobs', sha256)}", content=blocks, headers=headers)
@@ -43,9 +65,16 @@ def upload(http: Http, path: Path, sha256: str, name: str, on_progress: OnUpload
 
 def _blocks(path: Path, name: str, size_bytes: int, on_progress: OnUpload | None) -> Iterator[bytes]:
     sent_bytes = 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
+    with reading():
+        file = path.open("rb")
+    with file:
+        while block := _next_block(file):
             yield block
             sent_bytes += len(block)
             if on_progress is not None:
                 on_progress(UploadProgress(name, sent_bytes, size_bytes))
+
+
+def _next_block(file: BinaryIO) -> bytes:
+    with reading():
+        return file.read(BLOCK_BYTES)

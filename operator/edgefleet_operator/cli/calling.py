@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
-import httpx
 import typer
 
 from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
@@ -36,23 +35,21 @@ def find_api(given: str | None) -> str:
     """Find the controller's URL: as given, or as announced by the controller in this folder.
 
     Raises:
-        typer.Exit: there is none, or it is not a URL; with the exit code for wrong usage.
+        typer.Exit: there is none; with the exit code for wrong usage.
     """
     try:
-        url = given or Announcement.model_validate_json(NOTE.read_bytes()).api
-        if httpx.URL(url).scheme not in ("http", "https"):
-            raise httpx.InvalidURL("it must begin with http:// or https://")
+        return given or Announcement.model_validate_json(NOTE.read_bytes()).api
     except (OSError, ValueError):
         refuse(OperatorError(f"no {NOTE} here: name the controller with --api URL or EDGEFLEET_API"), USAGE)
-    except httpx.InvalidURL as error:
-        refuse(OperatorError(f"'{url}' is not a controller's URL: {error}"), USAGE)
-    return url.rstrip("/")
 
 
 @contextmanager
 def calling(api: str | None) -> Iterator[Client]:
     """Open a client; any error meanwhile ends the command with one line on stderr."""
-    client = Client(find_api(api), os.environ.get(TOKEN))
+    try:
+        client = Client(find_api(api), os.environ.get(TOKEN))
+    except Invalid as error:
+        refuse(error, USAGE)
     try:
         yield client
     except BrokenPipeError:

@@ -26,6 +26,9 @@ from edgefleet_operator.printing import console, print_json
 from edgefleet_operator.readers import recipe_reader
 from edgefleet_profiles.device_class import InstructionSet
 
+# By name, so that what was typed is one of them for the type checker too.
+INSTRUCTION_SETS: dict[str, InstructionSet] = {name: name for name in get_args(InstructionSet)}
+
 
 def compress(
     model: ModelArgument,
@@ -96,20 +99,18 @@ def _search(budget: float, seed: int, classes: list[str] | None, constraints: li
     Raises:
         typer.BadParameter: a class or a constraint is unknown, or a value is wrong.
     """
-    known = get_args(InstructionSet)
-    for one in classes or []:
-        if one not in known:
-            raise typer.BadParameter(f"there is no class '{one}': use one of {', '.join(known)}")
-    asked = {
-        "budget_min": budget,
-        "seed": seed,
-        "constraints": bounds_from(constraints or []),
-        "classes": classes or None,
-    }
+    known = [_class(one) for one in classes or ()]
+    bounds = bounds_from(constraints or [])
     try:
-        return NewSearch.model_validate(asked)
+        return NewSearch(budget_min=budget, seed=seed, constraints=bounds, classes=known or None)
     except ValidationError as error:
         raise typer.BadParameter(first_fault(error.errors())) from None
+
+
+def _class(text: str) -> InstructionSet:
+    if text not in INSTRUCTION_SETS:
+        raise typer.BadParameter(f"there is no class '{text}': use one of {', '.join(INSTRUCTION_SETS)}")
+    return INSTRUCTION_SETS[text]
 
 
 def _recipes(given: list[str] | None) -> list[str | RecipeTable] | None:

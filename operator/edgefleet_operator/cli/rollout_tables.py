@@ -37,7 +37,7 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     print_table(columns, rows, title=title, caption="(sim): simulated hardware" if simulated else "")
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())
-    others = [(k, number(v)) for k, v in asked.model_dump(include={"concurrency", "on_failure"}).items()]
+    others = [("concurrency", number(asked.concurrency)), ("on_failure", asked.on_failure)]
     print_facts([("gate", gate), ("timers", timers), *others])
 
 

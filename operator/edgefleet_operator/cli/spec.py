@@ -1,10 +1,10 @@
 """The options that describe a rollout; `plan` and `start` take the same ones."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypedDict, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from edgefleet_contract.faults import first_fault
 from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers
@@ -20,8 +20,9 @@ Waves = Annotated[
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="how many devices switch at once at first")
 ]
+AfterFailure = Literal["pause", "roll_back"]
 OnFailure = Annotated[
-    Literal["pause", "roll_back"] | None, typer.Option("--on-failure", help="what to do when a wave fails")
+    AfterFailure | None, typer.Option("--on-failure", help="what to do when a wave fails")
 ]
 GateOption = Annotated[
     list[str] | None,
@@ -31,6 +32,19 @@ TimerOption = Annotated[
     list[str] | None,
     typer.Option("--timer", metavar="KEY=SECONDS", help=f"repeat for more: {', '.join(Timers.model_fields)}"),
 ]
+AnyShape = TypeVar("AnyShape", bound=BaseModel)
+
+
+class _Given(TypedDict, total=False):
+    """The options that were given; the controller's defaults fill in the rest."""
+
+    segment: str
+    selector: str
+    waves: tuple[float, ...]
+    gate: Gate
+    timers: Timers
+    concurrency: int
+    on_failure: AfterFailure
 
 
 def make_spec(
@@ -39,7 +53,9 @@ def make_spec(
     waves: str | None,
     gate: Sequence[str] | None,
     timers: Sequence[str] | None,
-    **others: Any,
+    *,
+    concurrency: int | None = None,
+    on_failure: AfterFailure | None = None,
 ) -> RolloutSpec:
     """Make a rollout's spec from the options; the controller's defaults fill in what is not given.
 
@@ -49,7 +65,8 @@ def make_spec(
         waves: for example `1%,10%,100%` or `0.01,0.1,1`.
         gate: for example `soak_s=60`.
         timers: for example `trial_s=5`.
-        others: further fields; None if not given.
+        concurrency: how many devices switch at once at first.
+        on_failure: what to do when a wave fails.
 
     Raises:
         typer.BadParameter: an option is wrong.
@@ -60,28 +77,41 @@ def make_spec(
         raise typer.BadParameter("say which devices: give one of --segment NAME, --selector SELECTOR and --all")
     if not version.isdecimal():
         raise typer.BadParameter(f"'{ref}' is not a model reference: write NAME@VERSION, for example fashion@1")
-    asked = {
-        **{"model": name, "version": int(version), "segment": segment, "selector": selector},
-        **{"waves": _shares(waves), "gate": _settings(gate), "timers": _settings(timers), **others},
-    }
+    given = _Given()
+    if segment is not None:
+        given["segment"] = segment
+    if selector is not None:
+        given["selector"] = selector
+    if waves is not None:
+        given["waves"] = _shares(waves)
+    if gate:
+        given["gate"] = _settings(Gate, "gate", gate)
+    if timers:
+        given["timers"] = _settings(Timers, "timers", timers)
+    if concurrency is not None:
+        given["concurrency"] = concurrency
+    if on_failure is not None:
+        given["on_failure"] = on_failure
     try:
-        return RolloutSpec.model_validate({k: v for k, v in asked.items() if v is not None})
+        return RolloutSpec(model=name, version=int(version), **given)
     except ValidationError as error:
         raise typer.BadParameter(first_fault(error.errors())) from None
 
 
-def _shares(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
+def _shares(text: str) -> tuple[float, ...]:
     try:
         parts = [part.strip() for part in text.split(",")]
-        return [float(p.removesuffix("%")) / 100 if p.endswith("%") else float(p) for p in parts]
+        return tuple(float(p.removesuffix("%")) / 100 if p.endswith("%") else float(p) for p in parts)
     except ValueError:
         raise typer.BadParameter(f"--waves '{text}' is not a list of shares: write, for example, 1%,10%,100%") from None
 
 
-def _settings(given: Sequence[str] | None) -> dict[str, str] | None:
-    pairs = [entry.partition("=") for entry in given or ()]
+def _settings(shape: type[AnyShape], where: str, given: Sequence[str]) -> AnyShape:
+    """Read settings written as `KEY=VALUE`."""
+    pairs = [entry.partition("=") for entry in given]
     if wrong := next((name for name, equals, value in pairs if not (equals and value)), None):
         raise typer.BadParameter(f"'{wrong}' has no value: write KEY=VALUE, for example soak_s=60")
-    return {name: value for name, _, value in pairs} or None
+    try:
+        return shape.model_validate({name: value for name, _, value in pairs})
+    except ValidationError as error:
+        raise typer.BadParameter(first_fault(error.errors(), within=where)) from None

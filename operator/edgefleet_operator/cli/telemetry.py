@@ -1,14 +1,14 @@
 """`edgefleet telemetry`: what devices measured while answering."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from edgefleet_contract.devices import DeviceView
-from edgefleet_contract.telemetry import GroupBy, TelemetryView
+from edgefleet_contract.telemetry import Group, GroupBy, TelemetryView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import NotFound
@@ -20,7 +20,7 @@ By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment"
 GROUPS: dict[str, GroupBy] = {name: name for name in get_args(GroupBy)}
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Where to find a group's value on a device, to tell whether its figures come from simulated hardware.
-OF_DEVICE: dict[str, Callable[[DeviceView], str]] = {
+OF_DEVICE: dict[GroupBy, Callable[[DeviceView], str]] = {
     "device": lambda d: d.id,
     "hardware": lambda d: d.hardware,
     "region": lambda d: d.region,
@@ -44,12 +44,13 @@ def telemetry(
     as_json: AsJson = False,
 ) -> None:
     """Show counts, latency percentiles (from merged histograms) and accuracy (from labels)."""
+    columns: tuple[GroupBy, ...] = tuple(dict.fromkeys(GROUPS[one.value] for one in by or (By["variant"],)))
     since_ms = None if since is None else now_ms() - 1000 * _seconds(since)
     with calling(api) as client:
         if device is not None:
             client.devices.get(device)
         asked = client.telemetry.all(
-            [GROUPS[one.value] for one in by] if by else ("variant",),
+            columns,
             bucket=over or "none",
             model=model,
             device=device,
@@ -65,7 +66,7 @@ def telemetry(
             return
         devices = list(client.devices.all())
         recipes = {v.id: f"{v.recipe} {v.id[:8]}" for v in client.variants.all()}
-    _print(found, devices, recipes)
+    _print(found, columns, devices, recipes)
 
 
 def _is_known(client: Client, model: str) -> None:
@@ -80,28 +81,31 @@ def _is_known(client: Client, model: str) -> None:
         raise NotFound(f"no model {model}: see `edgefleet model list`")
 
 
-def _print(found: Sequence[TelemetryView], devices: Sequence[DeviceView], recipes: dict[str, str]) -> None:
+def _print(
+    found: Sequence[TelemetryView], by: Sequence[GroupBy], devices: Sequence[DeviceView], recipes: dict[str, str]
+) -> None:
     over_time = any(entry.bucket_ms is not None for entry in found)
     rows = []
     for entry in found:
         at = (when(entry.bucket_ms).removesuffix(":00Z"),) if over_time else ()
-        names = (recipes.get(str(name), str(name)) for name in entry.group.values())
+        names = (recipes.get(str(name), str(name)) for name in (getattr(entry.group, one) for one in by))
         latencies = (ms(entry.p50_ms), ms(entry.p95_ms), ms(entry.p99_ms))
         counts = (count(entry.requests), count(entry.errors + entry.not_finite))
         accuracy = (share(entry.accuracy), count(entry.labelled))
         rows.append((*at, *names, simulated(entry.group, devices), *counts, *latencies, *accuracy))
-    keys = [f"{key}..." for key in found[0].group] if found else []
+    keys = [f"{one}..." for one in by]
     figures = (">requests", ">failed", ">p50", ">p95", ">p99", ">accuracy", ">labels")
     caption = "sim: measured on the machine that simulates these devices; failed: errors, and answers with NaN or inf"
     columns = (*(("from (UTC)",) if over_time else ()), *keys, "sim", *figures)
     print_table(columns, rows, caption=caption, nothing="no telemetry yet")
 
 
-def simulated(group: Mapping[str, Any], devices: Sequence[DeviceView]) -> str:
+def simulated(group: Group, devices: Sequence[DeviceView]) -> str:
     """Say whether all (`yes`), some or none (`no`) of the devices behind a group's figures are simulated."""
-    among = [d for d in devices if all(of(d) == group[key] for key, of in OF_DEVICE.items() if key in group)]
-    if "variant" in group:
-        held = [d for d in among if any(s.variant == group["variant"] for m in d.models.values() for s in m.slots)]
+    places = {key: of for key, of in OF_DEVICE.items() if key in group.model_fields_set}
+    among = [d for d in devices if all(of(d) == getattr(group, key) for key, of in places.items())]
+    if group.variant is not None:
+        held = [d for d in among if any(s.variant == group.variant for m in d.models.values() for s in m.slots)]
         among = held or among
     of = {d.simulated for d in among}
     return "some" if len(of) > 1 else "yes" if True in of else "no" if of else NONE

@@ -79,7 +79,7 @@ def make_report(
         telemetry: the last version's telemetry, grouped by device and variant.
     """
     recipes = {v.id: v.recipe for v in variants}
-    measured = {(t.group["device"], t.group["variant"]): t for t in telemetry}
+    measured = {(t.group.device, t.group.variant): t for t in telemetry}
     latest = {e.device: e for e in executions[rollouts[-1].id]} if rollouts else {}
 
     def shown(device: DeviceView) -> DemoDevice:

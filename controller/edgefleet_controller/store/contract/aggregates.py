@@ -28,7 +28,7 @@ class Aggregate:
     `bucket_ms` is the start of the hour or day (UTC) that it covers; None when time is not kept apart.
     """
 
-    group: dict[str, str | int | None]
+    group: dict[GroupBy, str | int | None]
     bucket_ms: int | None = None
     windows: int = 0
     counters: Counters = field(default_factory=Counters)
