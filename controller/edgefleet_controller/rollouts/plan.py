@@ -131,7 +131,9 @@ def _execution(
 def _why_deferred(target: PlannedDevice, assigned: Assigned | None) -> str | None:
     if target.in_conflict:
         return IN_CONFLICT
-    missing = lacking(assigned.needs, target.features) if assigned else ()
+    if assigned is None or not assigned.needs:
+        return None
+    missing = lacking(assigned.needs, target.features)
     return agent_lacks(missing) if missing else None
 
 
