@@ -9,8 +9,8 @@ GroupBy = Literal["device", "model", "variant", "model_version", "hardware", "re
 Bucket = Literal["hour", "day", "none"]
 
 
-class Group(Sparse):
-    """What telemetry was kept apart by: only the fields that were asked for, null where the device had not said it."""
+class TelemetryGroup(Sparse):
+    """A group of telemetry: only the fields that it was grouped by; null if the device had not reported one."""
 
     device: str | None = None
     model: str | None = None
@@ -25,7 +25,7 @@ class Group(Sparse):
 class TelemetryView(Shape):
     """Telemetry of one group, merged from histograms and counts; null where nothing was measured."""
 
-    group: Group
+    group: TelemetryGroup
     bucket_ms: int | None
     windows: int
     requests: int

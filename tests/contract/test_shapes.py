@@ -6,7 +6,7 @@ from typing import get_args
 from edgefleet_contract.operations import BuildResult, OperationRecord, RebuildResult, StepCounts
 from edgefleet_contract.searches import Figures
 from edgefleet_contract.segments import SegmentView
-from edgefleet_contract.telemetry import Group, GroupBy
+from edgefleet_contract.telemetry import GroupBy, TelemetryGroup
 
 REBUILT = {
     **{"variant": "v", "verdict": "equal", "reasons": [], "changed": {"onnx": {"then": "1.20", "now": "1.21"}}},
@@ -46,5 +46,5 @@ def test_openapi_shows_the_fields_of_what_is_left_out() -> None:
 
 
 def test_a_group_has_a_field_for_everything_that_telemetry_is_kept_apart_by() -> None:
-    assert list(Group.model_fields) == list(get_args(GroupBy))
-    assert Group(region=None).model_dump() == {"region": None}
+    assert list(TelemetryGroup.model_fields) == list(get_args(GroupBy))
+    assert TelemetryGroup(region=None).model_dump() == {"region": None}

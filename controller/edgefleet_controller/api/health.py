@@ -26,5 +26,8 @@ def health(service: TheService) -> HealthView:
         messages=dict(service.ingest.counts),
         delivered_bytes=service.delivery.delivered_bytes(),
         damaged_blobs=sorted(service.delivery.damaged()),
-        set_aside=[SetAsideView(at_ms=entry.at_ms, topic=entry.topic, why=entry.why) for entry in list(service.ingest.set_aside)],
+        set_aside=[
+            SetAsideView(at_ms=entry.at_ms, topic=entry.topic, why=entry.why)
+            for entry in list(service.ingest.set_aside)
+        ],
     )

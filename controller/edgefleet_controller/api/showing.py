@@ -6,7 +6,7 @@ from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.models import ModelView
 from edgefleet_contract.rollouts import RolloutView, WaveRecord, WaveView
-from edgefleet_contract.telemetry import Group, TelemetryView
+from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
 from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
@@ -214,7 +214,7 @@ def telemetry_view(merged: Aggregate) -> TelemetryView:
     """Show what was merged."""
     serving, scored = merged.counters.serving, merged.counters.scored
     return TelemetryView(
-        group=Group.model_validate(merged.group),
+        group=TelemetryGroup.model_validate(merged.group),
         bucket_ms=merged.bucket_ms,
         windows=merged.windows,
         **{name: getattr(serving, name) for name in COUNTS},

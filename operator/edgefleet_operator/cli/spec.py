@@ -21,9 +21,7 @@ Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="how many devices switch at once at first")
 ]
 AfterFailure = Literal["pause", "roll_back"]
-OnFailure = Annotated[
-    AfterFailure | None, typer.Option("--on-failure", help="what to do when a wave fails")
-]
+OnFailure = Annotated[AfterFailure | None, typer.Option("--on-failure", help="what to do when a wave fails")]
 GateOption = Annotated[
     list[str] | None,
     typer.Option("--gate", metavar="KEY=VALUE", help=f"repeat for more: {', '.join(Gate.model_fields)}"),

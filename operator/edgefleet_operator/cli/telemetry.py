@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from edgefleet_contract.devices import DeviceView
-from edgefleet_contract.telemetry import Group, GroupBy, TelemetryView
+from edgefleet_contract.telemetry import GroupBy, TelemetryGroup, TelemetryView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import NotFound
@@ -100,7 +100,7 @@ def _print(
     print_table(columns, rows, caption=caption, nothing="no telemetry yet")
 
 
-def simulated(group: Group, devices: Sequence[DeviceView]) -> str:
+def simulated(group: TelemetryGroup, devices: Sequence[DeviceView]) -> str:
     """Say whether all (`yes`), some or none (`no`) of the devices behind a group's figures are simulated."""
     places = {key: of for key, of in OF_DEVICE.items() if key in group.model_fields_set}
     among = [d for d in devices if all(of(d) == getattr(group, key) for key, of in places.items())]

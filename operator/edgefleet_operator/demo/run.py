@@ -227,8 +227,7 @@ class Demo:
 
         def enough() -> bool:
             labelled = {
-                (t.group.device, t.group.variant): t.labelled
-                for t in self._api.telemetry.all(("device", "variant"))
+                (t.group.device, t.group.variant): t.labelled for t in self._api.telemetry.all(("device", "variant"))
             }
             answering = [(d.id, answering_of(d)) for d in self._devices()]
             return all(labelled.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)

@@ -4,6 +4,7 @@ import pytest
 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.health import HealthView, StateView
+from edgefleet_contract.telemetry import TelemetryGroup
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.store.contract.windows import StoredWindow
@@ -86,11 +87,11 @@ def test_figures_of_simulated_devices_are_marked() -> None:
         DeviceView.model_construct(id="a", hardware="rpi4", simulated=True, models=held, **place),
         DeviceView.model_construct(id="b", hardware="rpi5", simulated=False, models={}, **place),
     ]
-    assert simulated({"hardware": "rpi4"}, devices) == "yes"
-    assert simulated({"hardware": "rpi5"}, devices) == "no"
-    assert simulated({"region": "eu"}, devices) == "some"
-    assert simulated({"variant": "v"}, devices) == "yes"
-    assert simulated({"device": "gone"}, devices) == "–"
+    assert simulated(TelemetryGroup(hardware="rpi4"), devices) == "yes"
+    assert simulated(TelemetryGroup(hardware="rpi5"), devices) == "no"
+    assert simulated(TelemetryGroup(region="eu"), devices) == "some"
+    assert simulated(TelemetryGroup(variant="v"), devices) == "yes"
+    assert simulated(TelemetryGroup(device="gone"), devices) == "–"
 
 
 def test_the_doctor_finds_a_sound_controller_well(connected, operator, join) -> None:
