@@ -170,9 +170,10 @@ def at_profile(path: str, profile: str) -> str:
 
 def _controller_url(text: str) -> str:
     try:
-        if httpx.URL(text).scheme in ("http", "https"):
+        url = httpx.URL(text)
+        if url.scheme in ("http", "https") and url.host:
             return text.rstrip("/")
-        fault = "it must begin with http:// or https://"
+        fault = "it must begin with http:// or https:// and name a host"
     except httpx.InvalidURL as error:
         fault = str(error)
     raise Invalid(f"'{text}' is not a controller's URL: {fault}")

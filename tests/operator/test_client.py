@@ -138,7 +138,7 @@ def test_a_request_that_cannot_be_meant_is_refused_before_anything_is_asked(
         asked(client())
 
 
-@pytest.mark.parametrize("url", ["http://[", "controller:8080", "ftp://controller", ""])
+@pytest.mark.parametrize("url", ["http://x:port", "http://", "controller:8080", "ftp://controller", ""])
 def test_an_address_that_is_no_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(Invalid, match="is not a controller's URL"):
         Client(url)
