@@ -1,4 +1,4 @@
-"""`scripts/build`: make wheel and sdist, and with --bundle a tar to install on a device without a network."""
+"""`scripts/build`: build the wheel and sdist, and with --bundle a tar that installs without a network."""
 
 import argparse
 import sys
@@ -14,11 +14,11 @@ from distribution.target import ARCHITECTURES, PYTHONS, targets
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and build; 0 built, 1 failed, 2 wrong usage."""
+    """Read the command line and build; returns 0 on success, 1 on failure, 2 on wrong usage."""
     parser = command_line()
     options = parser.parse_args(argv)
     if options.bundle is None and (options.python or options.requirement):
-        parser.error("versions of Python and requirements are for a bundle: add --bundle ARCH")
+        parser.error("--python and requirements apply only to a bundle: add --bundle ARCH")
     try:
         _build(options)
     except DistributionError as error:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _build(options: argparse.Namespace) -> None:
-    # Refused before the build, which takes a while.
+    # Check the targets before the build, which takes a while.
     wanted = targets(options.bundle, options.python or list(PYTHONS), needs()) if options.bundle is not None else []
     built = build(options.out)
     print(f"{_kb(built.wheel.size_bytes)} {built.wheel.path}\n{_kb(built.sdist.stat().st_size)} {built.sdist}")
@@ -45,26 +45,27 @@ def _kb(size_bytes: int) -> str:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """What `scripts/build` takes."""
-    parser = argparse.ArgumentParser(prog="scripts/build", description="Make wheel and sdist, or a bundle beside them.")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="where to put them (dist)")
+    """The parser of `scripts/build`."""
+    description = "Build the wheel and sdist, and a bundle if asked."
+    parser = argparse.ArgumentParser(prog="scripts/build", description=description)
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR", help="output folder (default: dist)")
     parser.add_argument(
         "--bundle",
         metavar="ARCH",
-        help=f"also collect the wheels of a device's base install into one tar: {' or '.join(ARCHITECTURES)}",
+        help=f"also collect the wheels of a device's base install in a tar: {' or '.join(ARCHITECTURES)}",
     )
     parser.add_argument(
         "--python",
         action="append",
         metavar="VERSION",
-        help=f"a device's Python; may be given many times ({' and '.join(PYTHONS)})",
+        help=f"a device's version of Python; repeatable (default: {' and '.join(PYTHONS)})",
     )
     parser.add_argument(
         "requirement",
         nargs="*",
         type=_requirement,
         metavar="REQUIREMENT",
-        help="a version for the bundle in place of that in constraints.txt, as in 'onnxruntime==1.23.2'",
+        help="override a version of constraints.txt in the bundle, for example 'onnxruntime==1.23.2'",
     )
     return parser
 

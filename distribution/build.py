@@ -1,4 +1,4 @@
-"""Our own wheel and sdist, by PyPA's build: the sdist from this folder, the wheel from that sdist."""
+"""edgefleet's wheel and sdist, built with PyPA's build: the sdist from this folder, the wheel from that sdist."""
 
 import shutil
 import subprocess
@@ -26,13 +26,13 @@ class Built:
 
 
 def build(out: Path) -> Built:
-    """Build wheel and sdist into a folder; what it holds of the same version is replaced.
+    """Build the wheel and sdist into a folder, replacing those of the same version.
 
     Raises:
-        DistributionError: with what the build said.
+        DistributionError: the build failed; the message ends with its output.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        # Without isolation: hatchling is installed beside this, in the version of constraints.txt.
+        # No isolation: hatchling is already installed, in the version of constraints.txt.
         run([sys.executable, "-m", "build", "--no-isolation", "--outdir", scratch, str(ROOT)], "the build failed")
         (wheel,) = wheels_in(Path(scratch))
         (sdist,) = Path(scratch).glob("*.tar.gz")
@@ -42,16 +42,16 @@ def build(out: Path) -> Built:
 
 
 def needs() -> SpecifierSet:
-    """The versions of Python that we need, as pyproject.toml says."""
+    """The versions of Python that edgefleet supports, from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return SpecifierSet(project["requires-python"])
 
 
 def run(command: list[str], failed: str) -> None:
-    """Run a program, and show what it said only when it fails.
+    """Run a program, hiding its output unless it fails.
 
     Raises:
-        DistributionError: `failed`, and the end of its output.
+        DistributionError: `failed`, followed by the end of the output.
     """
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:

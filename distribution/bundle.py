@@ -1,4 +1,4 @@
-"""A bundle: one tar with our wheel and every wheel that a device's base install needs, to install without a network."""
+"""A bundle: one tar with edgefleet's wheel and all wheels of a device's base install, to install without a network."""
 
 import shutil
 import sys
@@ -19,7 +19,7 @@ from distribution.wheels import Wheel, missing, wheels_in
 CONSTRAINTS = ROOT / "constraints.txt"
 INSTRUCTION = Path(__file__).with_name("INSTALL.md")
 DEPLOYED = (ROOT / "deploy" / "agent.toml", ROOT / "deploy" / "systemd" / "edgefleet-agent.service")
-"""What docs/agent.md has copied on a device that runs the agent as a service."""
+"""What docs/agent.md says to copy to a device that runs the agent as a service."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ def bundle(own: Wheel, wanted: Sequence[Target], chosen: Sequence[Requirement], 
     """Collect the wheels of a base install into one tar.
 
     Args:
-        own: our wheel.
-        wanted: what the bundle is for; at least one, all of one architecture.
-        chosen: requirements of the caller's, which win over constraints.txt.
-        out: the folder to put it into.
+        own: edgefleet's wheel.
+        wanted: the targets of the bundle; at least one, all with one architecture.
+        chosen: the caller's requirements, which override constraints.txt.
+        out: the folder to write the tar to.
 
     Raises:
-        DistributionError: the registry has no wheels that fit together there.
+        DistributionError: the registry has no compatible set of wheels for a target.
     """
     name = f"{own.name}-{own.version}-{wanted[0].arch}"
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,29 +62,29 @@ def bundle(own: Wheel, wanted: Sequence[Target], chosen: Sequence[Requirement], 
 
 
 def constraints(text: str, chosen: Sequence[Requirement]) -> list[str]:
-    """The lines of a constraints file that hold beside `chosen`: what the caller names, the file does not pin."""
+    """The lines of a constraints file, without those for projects that `chosen` names."""
     named = {canonicalize_name(one.name) for one in chosen}
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [line for line in lines if line and canonicalize_name(Requirement(line).name) not in named]
 
 
 def _collect(own: Wheel, target: Target, chosen: Sequence[Requirement], pins: Path, folder: Path) -> None:
-    # pip evaluates markers for the Python that it runs on, not for --python-version: our own are evaluated here, and
-    # what others' would add there is looked for afterwards.
+    # pip evaluates markers for the Python it runs on, not for --python-version. So edgefleet's own markers are
+    # evaluated here, and what those of dependencies add is looked up after each download.
     wanted = [*own.requirements(target), *chosen]
     while wanted:
         _download(wanted, target, pins, folder)
         still = missing(wheels_in(folder), target, own)
         if {str(one) for one in still} & {str(one) for one in wanted}:
-            raise DistributionError(f"for {target} pip did not bring {', '.join(map(str, still))}")
+            raise DistributionError(f"pip did not download {', '.join(map(str, still))} for {target}")
         wanted = still
 
 
 def _download(wanted: Sequence[Requirement], target: Target, pins: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--progress-bar=off"]
     command += [f"--dest={folder}", f"--constraint={pins}", *target.pip_options, *(str(one) for one in wanted)]
-    advice = "name other versions as requirements, as in 'onnxruntime==1.23.2'"
-    run(command, f"the registry has no set of wheels for {target} within constraints.txt: {advice}; pip said")
+    advice = "name other versions as requirements, for example 'onnxruntime==1.23.2'"
+    run(command, f"no wheels for {target} satisfy constraints.txt: {advice}; pip said")
 
 
 def _of_nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -1,4 +1,4 @@
-"""What can go wrong in making a distribution."""
+"""The error raised when a distribution cannot be made."""
 
 
 class DistributionError(Exception):

@@ -1,4 +1,4 @@
-"""A folder of wheels: what each one needs, and whether a folder has all that a target needs."""
+"""A folder of wheels: what each wheel requires, and what a target still lacks."""
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,27 +33,27 @@ class Wheel:
 
     @property
     def version(self) -> Version:
-        """Its version."""
+        """The wheel's version."""
         return self._parsed[1]
 
     @property
     def size_bytes(self) -> int:
-        """The size of its file."""
+        """The size of the file."""
         return self.path.stat().st_size
 
     def runs_on(self, target: Target) -> bool:
-        """Whether it installs there."""
+        """Whether the wheel installs on the target."""
         return not self._parsed[2].isdisjoint(target.tags)
 
     @cached_property
     def metadata(self) -> Metadata:
-        """What its METADATA says."""
+        """The wheel's METADATA."""
         with zipfile.ZipFile(self.path) as archive:
             (entry,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
             return Metadata.from_email(archive.read(entry), validate=False)
 
     def requirements(self, target: Target, extras: Iterable[str] = ()) -> Iterator[Requirement]:
-        """What it needs there, and with `extras`, without the markers that said so."""
+        """What the wheel requires on the target with `extras`; the markers, now evaluated, are removed."""
         for needed in self.metadata.requires_dist or ():
             marker = needed.marker
             if marker is None or any(marker.evaluate({**target.markers, "extra": extra}) for extra in ("", *extras)):
@@ -68,7 +68,7 @@ def wheels_in(folder: Path) -> list[Wheel]:
 
 
 def missing(wheels: Sequence[Wheel], target: Target, first: Wheel) -> list[Requirement]:
-    """What `first`, and all that it needs in turn, lack among `wheels` to be installed on a target."""
+    """The requirements of `first`, direct and transitive, that no wheel in `wheels` meets on a target."""
     there = [wheel for wheel in wheels if wheel.runs_on(target)]
     lacking: dict[str, Requirement] = {}
     seen: set[str] = set()

@@ -1,1 +1,1 @@
-"""The shapes of the REST API and the model card: what operator and controller say to each other."""
+"""The shapes of the REST API and the model card, shared by operator and controller."""

@@ -1,4 +1,4 @@
-"""Where a controller is reached, as it writes down in its state folder for commands on the same machine."""
+"""Where to reach a controller: a file in its state folder, for commands on the same machine."""
 
 from edgefleet_contract.base import Shape
 

@@ -1,4 +1,4 @@
-"""What all shapes have in common; they are values, and ignore fields that only a newer controller knows."""
+"""The base of all shapes: immutable values that ignore fields from newer controllers."""
 
 from typing import Annotated, Any
 
@@ -7,31 +7,31 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from edgefleet_profiles.names import NAME_PATTERN
 
 MAX_COUNT = 999_999_999
-"""Of anything that an operator may ask for: what sums and clocks can take, and far beyond any fleet."""
+"""The limit for any count in a request: safe for sums and clocks, and far beyond any fleet."""
 YEAR_S = 366 * 86_400
 
-# These say what a text must be, and leave the refusing to the controller's own words.
+# Patterns for the schema only: the controller validates these itself, with better messages.
 REF_PATTERN = r"^([a-z0-9][a-z0-9_-]{0,63})@([1-9][0-9]{0,8})$"
 ModelRef = Annotated[str, Field(description="NAME@VERSION", json_schema_extra={"pattern": REF_PATTERN})]
 NameText = Annotated[str, Field(json_schema_extra={"pattern": NAME_PATTERN})]
-SelectorText = Annotated[str, Field(description="as in region=eu,!metered", json_schema_extra={"format": "selector"})]
+SelectorText = Annotated[str, Field(description="such as region=eu,!metered", json_schema_extra={"format": "selector"})]
 ProfileName = Annotated[str, Field(description="REGION/HARDWARE/LINK", json_schema_extra={"format": "profile"})]
 
 
 class Shape(BaseModel):
-    """Base of the shapes that the API answers."""
+    """Base of the shapes that the API returns."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Request(BaseModel):
-    """Base of the shapes that the API takes; a field that nothing reads is refused."""
+    """Base of the shapes that the API accepts; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Sparse(Shape):
-    """Base of the shapes that leave out what was not given, where null would say that it was looked for."""
+    """Base of the shapes that omit fields that were not set, as null would mean looked for and not found."""
 
     @model_serializer(mode="wrap")
     def _only_what_was_given(self, handler: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""What a build is asked for: by recipes, or by a search."""
+"""Requests for builds, by recipes or by a search."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ Bound = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 
 class NewConstraints(Request):
-    """Upper bounds that a variant must keep to; see `edgefleet compress --constraint`."""
+    """Upper bounds for a variant; see `edgefleet compress --constraint`."""
 
     max_drop: Bound | None = None
     latency_ratio: Bound | None = None
@@ -22,7 +22,10 @@ class NewConstraints(Request):
 
 
 class NewSearch(Request):
-    """Look for variants for so many minutes, for these classes (those of the profiles, else of the catalogue)."""
+    """A search for variants, `budget_min` minutes long.
+
+    `classes` are the device classes to search for; by default those of the profiles, else those of the catalogue.
+    """
 
     budget_min: Annotated[float, Field(gt=0, le=WEEK_MIN, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
@@ -31,13 +34,14 @@ class NewSearch(Request):
 
 
 class NewBuild(Request):
-    """Compress a model for these profiles (those of all known devices): by recipes (all shipped ones), or by a search.
+    """Compress a model for profiles, by recipes or by a search.
 
-    A recipe is the name of a shipped one, or a table with name, title and steps.
+    `profiles` default to those of all known devices, `recipes` to all shipped ones. A recipe is the name of a shipped
+    one, or a table with name, title and steps.
     """
 
     model: ModelRef
     profiles: list[ProfileName] | None = None
-    # A table that is wrong is refused in the words of whoever knows its steps, not of this shape.
+    # Tables are validated where the steps are known, for better messages than this shape could give.
     recipes: Annotated[list[str | dict[str, Any]], Field(max_length=MAX_RECIPES)] | None = None
     search: NewSearch | None = None

@@ -1,7 +1,7 @@
 """The model card, model.toml: what a model is, which files it comes with, and what its variants must meet.
 
-Nothing here runs or unpickles what a model brings: a card is text, weights are safetensors or stand in an ONNX
-file, data is an npz without objects.
+Nothing here runs or unpickles a model's files: a card is text, weights are safetensors or part of an ONNX file,
+and data is an npz without objects.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ SOURCES: dict[str, Literal["torch", "brought"]] = {"architecture": "torch", "onn
 
 
 class CardPart(BaseModel):
-    """A part of the card; a key that nothing reads is refused."""
+    """A part of the card; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FileRef(CardPart):
-    """A file of the model's folder, by its path inside it and its sha256."""
+    """A file in the model's folder, by its relative path and its sha256."""
 
     file: str
     sha256: Digest
@@ -50,7 +50,7 @@ class FileRef(CardPart):
 
 
 class ArchitectureRef(CardPart):
-    """A built-in architecture and its own arguments."""
+    """A built-in architecture and its arguments."""
 
     name: str
     args: dict[str, int | str] = Field(default_factory=dict)
@@ -64,7 +64,7 @@ class Input(CardPart):
 
 
 class CardPreprocessing(CardPart):
-    """How a sample becomes the model's input: input = sample * scale; float32 samples are taken as they are, by 1."""
+    """How a sample becomes the model's input: input = sample * scale; float32 samples are used as they are."""
 
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
 
@@ -76,10 +76,10 @@ class Golden(CardPart):
 
 
 class ModelCard(CardPart):
-    """A model as its author describes it; `pins` holds figures that the author's own tests check.
+    """A model as its author describes it; `pins` holds figures for the author's own tests.
 
-    `door` says how it comes: a built-in architecture with its weights, or an ONNX file. Only the latter may leave
-    `labels` out; its classes are then those that it answers with, by number.
+    `door` says what the model is: a built-in architecture with weights, or an ONNX file. Only the latter may leave out
+    `labels`; its classes are then numbered.
     """
 
     name: Name
@@ -121,15 +121,15 @@ class ModelCard(CardPart):
 
     @property
     def source(self) -> Literal["torch", "brought"]:
-        """What a recipe is given at its start."""
+        """The kind of source that a recipe starts from."""
         return SOURCES[self.door]
 
 
 def parse_card(text: str) -> ModelCard:
-    """The card that a model.toml holds.
+    """Parse the text of a model.toml.
 
     Raises:
-        CardError: the text is not TOML, or says something that a card cannot say.
+        CardError: the text is not TOML, or not a valid card.
     """
     try:
         return ModelCard.model_validate(tomllib.loads(text))
@@ -144,43 +144,43 @@ def parse_card(text: str) -> ModelCard:
 
 
 def load_card(folder: Path) -> ModelCard:
-    """The card of a model's folder, once every file it names is there and is the one that it means.
+    """The card of a model's folder, after checking that every file it names is there with the right sha256.
 
     Raises:
-        CardError: no card, a card that cannot be read, or a file that is missing or another.
+        CardError: no card, an invalid card, or a file that is missing or has another sha256.
     """
     path = folder / CARD_FILE
     if folder.is_file():
         refuse_pickles(folder.name, folder)
         raise CardError(f"'{folder.name}' is a file: give the folder of a model, or an ONNX file with its --data")
     if not path.is_file():
-        raise CardError(f"{folder} holds no {CARD_FILE}: give the folder of a model")
+        raise CardError(f"{folder} has no {CARD_FILE}: give the folder of a model")
     card = parse_card(path.read_text(encoding="utf-8"))
     root = folder.resolve()
     paths = {name: root / name for name in card.files}
     for name, file in paths.items():
         if not file.resolve().is_relative_to(root):
-            raise CardError(f"'{name}' is a link out of {folder}: put the file itself there")
+            raise CardError(f"'{name}' is a link to outside {folder}: put the file itself there")
     check_files(card, paths)
     return card
 
 
 def check_files(card: ModelCard, files: Mapping[str, Path]) -> None:
-    """See that each file of the card is given, has the sha256 that the card names, and brings no code.
+    """Check that each file of the card is there, has the card's sha256, and holds no code.
 
     Args:
         card: the card.
-        files: where each file of the card lies, by its name in the card.
+        files: the path of each file, by its name in the card.
 
     Raises:
-        CardError: a file is missing, has another content, or is a pickle under another name.
+        CardError: a file is missing, has other content, or is a pickle under another name.
     """
     for name, digest in card.files.items():
         path = files.get(name)
         if path is None or not path.is_file():
-            raise CardError(f"'{name}' is named by {CARD_FILE} and isn't there: add the file")
+            raise CardError(f"'{name}' is named in {CARD_FILE} but missing: add the file")
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
-            raise CardError(f"'{name}' has sha256 {found}, {CARD_FILE} says {digest}: correct whichever is wrong")
+            raise CardError(f"'{name}' has sha256 {found}, but {CARD_FILE} says {digest}: correct whichever is wrong")
         refuse_pickles(name, path)

@@ -1,4 +1,4 @@
-"""What each profile gets of a model, and why."""
+"""Which variant of a model each profile gets, and why."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ Direction = Literal["above", "below"]
 
 
 class ChoiceView(Shape):
-    """What one profile gets, and why each variant is or is not that one."""
+    """The variant that a profile gets, and why each variant was or wasn't chosen."""
 
     profile: str
     variant: str | None
@@ -18,18 +18,18 @@ class ChoiceView(Shape):
 
 
 class BrokenView(Shape):
-    """A constraint that a variant breaks, in words."""
+    """A constraint that a variant breaks, as a sentence."""
 
     constraint: str
     sentence: str
 
 
 class OfferView(Shape):
-    """A variant as one profile sees it: its figures there, what it costs, and what it breaks.
+    """A variant for one profile: its figures there, what it costs, and the constraints it breaks.
 
-    `accuracy_val` and `agreement_val` are of the split that choices are made on. `transfer_*` are of one delivery.
-    `energy_source` says whether `inference_mj` was measured (here or elsewhere) or is modelled from the hardware's
-    watts; a p95 or an energy that is not from this very class never rejects. Null means not measured.
+    `accuracy_val` and `agreement_val` are measured on val, the split that choices are made on. `transfer_*` are per
+    delivery. `energy_source` says whether `inference_mj` was measured (here or elsewhere) or modelled from the
+    hardware's watts; a p95 or energy from another class never rejects a variant. Null means not measured.
     """
 
     variant: str
@@ -51,9 +51,9 @@ class OfferView(Shape):
 
 
 class FlipView(Shape):
-    """Beyond `at`, and until the next flip of this quantity in this direction, `variant` wins; null: nothing fits.
+    """Beyond `at`, up to the next flip of this quantity in this direction, `variant` wins; null: no variant fits.
 
-    `now` is what the quantity is, null where it is not asked.
+    `now` is the quantity's current value, null if it is not constrained.
     """
 
     quantity: str
@@ -66,11 +66,11 @@ class FlipView(Shape):
 
 
 class ExplanationView(Shape):
-    """Why a profile gets the variant that it gets, and what would flip that; nothing was built for this answer.
+    """Why a profile gets its variant, and what would change that; nothing was built for this answer.
 
-    `runner_up` is what the profile would get without the winner, or the nearest of those that break something.
-    `preferences` says which variant each other preference would choose; `made_for_others` why a variant was no
-    candidate here.
+    `runner_up` is what the profile would get without the winner, or the nearest variant that breaks a constraint.
+    `preferences` says which variant each other preference would choose; `made_for_others` says why a variant was not
+    a candidate here.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Devices: as they last reported themselves, added, accepted, and in conflict."""
+"""Devices: their last reports, admission, and conflicts."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ DeviceStatus = Literal["pending", "accepted"]
 
 
 class AdmissionRecord(Shape):
-    """A device that belongs to the fleet; with the profile that it was added for, if it was."""
+    """A device that belongs to the fleet; `profile` is what it was added as, or null."""
 
     device: Name
     profile: str | None = None
@@ -18,14 +18,14 @@ class AdmissionRecord(Shape):
 
 
 class HeardRecord(Shape):
-    """An incarnation of a device, and when it was heard last."""
+    """An incarnation of a device, and when it was last heard."""
 
     incarnation: str
     last_seen_ms: int
 
 
 class ConflictRecord(Shape):
-    """Two or more incarnations that report under one device id in turn, the last one heard first."""
+    """Two or more incarnations that report alternately under one device id, the last one heard first."""
 
     since_ms: int
     incarnations: tuple[HeardRecord, ...]
@@ -43,10 +43,11 @@ class DeviceModelView(Shape):
 
 
 class DeviceView(Shape):
-    """A device as it last reported itself; `added_as` is the profile that it was added for, if it was.
+    """A device as it last reported itself; `added_as` is the profile that it was added with, or null.
 
-    `conflict` names the incarnations that report under this id in turn, if two agents do. `lost_windows` are those that
-    the device no longer had when the controller missed them. `disk_trouble` is why its state folder cannot be written.
+    `conflict` names the incarnations that report alternately under this id, if several agents do. `lost_windows` counts
+    windows that the device had dropped before the controller got them. `disk_trouble` says why its state folder cannot
+    be written.
     """
 
     id: str
@@ -79,14 +80,14 @@ class DeviceView(Shape):
 
 
 class NewDevice(Shape):
-    """A device to add; without an id one is made."""
+    """A device to add; an id is generated if left out."""
 
     id: Name | None = None
     profile: ProfileName
 
 
 class AddedDevice(Shape):
-    """A device that was added, and the one line to run on it."""
+    """A device that was added, and the command to run on it."""
 
     id: str
     profile: str

@@ -1,8 +1,8 @@
-"""What can be wrong with what the contract describes.
+"""Errors of this package.
 
 ContractError
 ├── CardError    the model card or a file it names cannot be used
-└── FileRefused  a file of this machine is not what it was given for
+└── FileRefused  a local file is not what it should be
 """
 
 
@@ -15,4 +15,4 @@ class CardError(ContractError):
 
 
 class FileRefused(ContractError):  # noqa: N818 - reads as the statement it makes
-    """A file of this machine is not what it was given for."""
+    """A local file is not what it should be."""

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in one line for whoever asked."""
+"""One-line messages for pydantic's validation errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,17 +7,17 @@ from edgefleet_profiles.names import NAME_PATTERN
 
 
 def first_fault(errors: Sequence[Mapping[str, Any]], within: str = "") -> str:
-    """The first of pydantic's errors in one line: where, and what is wrong there.
+    """The first of pydantic's errors in one line: the field, and what is wrong with it.
 
     Args:
-        errors: at least one.
-        within: the field that holds what was looked at, if it is a part of something.
+        errors: pydantic's errors; at least one.
+        within: the field that holds the validated value, if it is part of something.
     """
     first = errors[0]
     where = ".".join(str(part) for part in ([within] if within else []) + list(first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"there is no {where}: remove it or correct its spelling"
+        return f"unknown field {where}: remove it or correct its spelling"
     if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == NAME_PATTERN:
         given = str(first["input"])[:100]
-        return f"{where}: '{given}' is no name: small letters, digits, '-' and '_', at most 64"
+        return f"{where}: '{given}' is not a name: use lower-case letters, digits, '-' and '_', at most 64"
     return f"{where}: {first['msg']}"

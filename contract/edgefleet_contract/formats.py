@@ -1,6 +1,6 @@
-"""What a file really is, whatever it is called: formats whose loading runs code are told by their bytes.
+"""What a file really is, whatever its name: formats that run code when loaded are recognized by their bytes.
 
-Nothing is loaded here, and of an archive only the beginnings of its members are read.
+Nothing is loaded here, and only the first bytes of an archive's members are read.
 """
 
 import ast
@@ -15,36 +15,36 @@ from typing import IO, Any
 from edgefleet_contract.errors import CardError
 
 PICKLES = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pt2", ".pth"})
-RUNS_CODE = "loading this format runs code that the file brings"
-INSTEAD = "Save weights as safetensors, or the model as ONNX, and data as npz of plain arrays"
+RUNS_CODE = "loading this format runs code from the file"
+INSTEAD = "Save weights as safetensors, the model as ONNX, and data as an npz of plain arrays"
 
 _MAX_MEMBERS = 10_000
 _MAX_HEADER_BYTES = 64 * 1024
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
-"""How a pickle of protocol 2 to 5 begins; older ones are read opcode by opcode."""
+"""The first bytes of a pickle of protocol 2 to 5; older ones are recognized opcode by opcode."""
 
 
 def refuse_pickles_by_name(name: str) -> None:
-    """Refuse a file whose name says that loading it runs code.
+    """Refuse a file whose extension belongs to a format that runs code when loaded.
 
     Raises:
-        CardError: it does.
+        CardError: the extension is one of these.
     """
     if Path(name).suffix.lower() in PICKLES:
         raise CardError(f"'{name}' is refused: {RUNS_CODE}. {INSTEAD}")
 
 
 def refuse_pickles(name: str, path: Path) -> None:
-    """Refuse a file that holds pickled objects, under whatever name.
+    """Refuse a file with pickled objects, whatever its name.
 
     Args:
-        name: what the file is called, for the message.
-        path: where it lies.
+        name: the file's name, for the message.
+        path: the file.
 
     Raises:
-        CardError: it holds some.
+        CardError: the file holds pickled objects, or cannot be read.
     """
     refuse_pickles_by_name(name)
     try:
@@ -53,11 +53,11 @@ def refuse_pickles(name: str, path: Path) -> None:
     except OSError as error:
         raise CardError(f"'{name}' cannot be read: {error.strerror}") from None
     if found:
-        raise CardError(f"'{name}' is {found}, and is refused: {RUNS_CODE}. {INSTEAD}")
+        raise CardError(f"'{name}' is {found} and is refused: {RUNS_CODE}. {INSTEAD}")
 
 
 def _found(file: IO[bytes]) -> str | None:
-    """In words, what in a file would run code; None where nothing does."""
+    """What in a file would run code, in words; None if nothing would."""
     head = file.read(_MAX_HEADER_BYTES)
     if _is_pickle(head):
         return "a pickle"
@@ -73,12 +73,12 @@ def _found(file: IO[bytes]) -> str | None:
                 if _is_pickle(begins) or (begins.startswith(_NPY) and _holds_objects(begins)):
                     return f"an archive with pickled objects in '{member[:100]}'"
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError):
-        return None  # no archive that anything could load; who reads it as what it is called says so
+        return None  # a broken archive cannot be loaded; the reader of its format will say so
     return None
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
-    """The names of an archive's members, and how they begin."""
+    """The names of an archive's members, and their first bytes."""
     for member in archive.infolist()[:_MAX_MEMBERS]:
         with archive.open(member) as file:
             yield member.filename, file.read(_MAX_HEADER_BYTES)
@@ -89,13 +89,13 @@ def _is_pickle(head: bytes) -> bool:
         return True
     try:
         names = [opcode.name for opcode, _, _ in pickletools.genops(head)]
-    except Exception:  # whatever its readers of arguments raise: no pickle
+    except Exception:  # pickletools may raise anything: not a pickle
         return False
-    return len(names) > 2  # a full stop alone is a pickle to its letter
+    return len(names) > 2  # a single full stop is a valid pickle, strictly speaking
 
 
 def _holds_objects(head: bytes) -> bool:
-    """Whether the header of an array names a type of Python objects (numpy.lib.format)."""
+    """Whether the header of an array names an object dtype (numpy.lib.format)."""
     wide = head[6:7] >= b"\x02"
     try:
         (length,) = struct.unpack_from("<I" if wide else "<H", head, 8)
@@ -103,7 +103,7 @@ def _holds_objects(head: bytes) -> bool:
         described = ast.literal_eval(head[start : start + length].decode("latin-1").strip())
         return _names_objects(described["descr"])
     except (struct.error, ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        return False  # numpy says so when it is read
+        return False  # numpy will refuse it when it is read
 
 
 def _names_objects(descr: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How the controller itself is."""
+"""The controller's own health."""
 
 from edgefleet_contract.base import Shape
 
@@ -11,7 +11,7 @@ class StateView(Shape):
 
 
 class SetAsideView(Shape):
-    """A message that was no message of ours."""
+    """A message that could not be read and was set aside."""
 
     at_ms: int
     topic: str
@@ -19,10 +19,10 @@ class SetAsideView(Shape):
 
 
 class HealthView(Shape):
-    """Whether the controller hears the broker, can write its state, and what it set aside.
+    """Whether the controller is connected to the broker and can write its state, and what it set aside.
 
-    `messages` counts what devices sent, by kind; `delivered_bytes` those of chunks, by channel; `damaged_blobs` are the
-    digests of files that hold something else.
+    `messages` counts the messages from devices, by kind; `delivered_bytes` the bytes of chunks sent, by channel;
+    `damaged_blobs` lists the digests of files whose content no longer matches.
     """
 
     status: str

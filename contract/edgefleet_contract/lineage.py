@@ -1,4 +1,4 @@
-"""What a variant was made of and with: enough to make it again, and to say why it came out otherwise."""
+"""What a variant was made from and with: enough to rebuild it, and to explain any difference."""
 
 from edgefleet_contract.base import Shape
 from edgefleet_contract.recipes import RecipeTable
@@ -6,7 +6,7 @@ from edgefleet_profiles.device_class import InstructionSet
 
 
 class Environment(Shape):
-    """Where something was built: what decides the last bits of a computation beside the libraries."""
+    """The host that built something: besides the libraries, what decides the last bits of a computation."""
 
     processor: str
     instruction_set: str
@@ -15,12 +15,12 @@ class Environment(Shape):
 
 
 class Lineage(Shape):
-    """All that decides what a variant is.
+    """Everything that determines a variant.
 
-    `source` names the source model's weights or graph, its architecture and preprocessing; `files` are those of its
-    card, by sha256, `splits` the arrays of each split. `recipe` holds every step with its whole settings, as plain
-    values: a later version may not know a step any more, and still shows what there was. `instruction_set` is the class
-    that it was built for, `environment` the host that built it.
+    `source` is the digest of the source model's weights or graph, architecture and preprocessing; `files` holds the
+    sha256 of the card's files, `splits` the digests of each split's arrays. `recipe` holds every step with its full
+    settings, as plain values, so that it can be shown even after a step is removed. `instruction_set` is the class that
+    the variant was built for, `environment` the host that built it.
     """
 
     source: str

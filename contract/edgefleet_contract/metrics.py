@@ -1,4 +1,4 @@
-"""What is known of every variant; None means not measured, never 0."""
+"""The metrics of a variant; None means not measured, never 0."""
 
 from pydantic import ConfigDict
 
@@ -8,14 +8,14 @@ from edgefleet_contract.base import Shape
 class Metrics(Shape):
     """The same figures for every variant.
 
-    Accuracies are shares (0 to 1) of the ONNX file in onnxruntime: `accuracy_val` is what choices are made on,
-    `accuracy_test` what is reported, `accuracy_test_ci` its 95 % Wilson interval; `agreement_val` and `agreement`
-    are the shares of val and of test inputs with the source model's top-1. `drop_val` and `drop_test` are the shares
-    that the source model has right beyond the variant, each with the 95 % interval of the paired difference.
+    Accuracies are shares (0 to 1), measured with the ONNX file in onnxruntime: choices are based on `accuracy_val`,
+    reports on `accuracy_test`, with its 95 % Wilson interval `accuracy_test_ci`; `agreement_val` and `agreement`
+    are the shares of val and test inputs with the source model's top-1. `drop_val` and `drop_test` are the source
+    model's accuracy minus the variant's, each with the 95 % interval of the paired difference.
 
-    Latencies are wall milliseconds of one inference, batch 1, one thread, on `measured_on`; `latency_ratio` is the
-    variant's CPU time by that of the source's fp32 file, taken in turns. Sizes are bytes, memory is the growth of
-    resident memory by loading and running.
+    Latencies are wall-clock milliseconds of one inference, batch 1, one thread, on `measured_on`; `latency_ratio` is
+    the variant's CPU time divided by that of the source's fp32 file, measured alternately. Sizes are in bytes; memory
+    is the growth of resident memory from loading and running.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -5,7 +5,7 @@ from edgefleet_protocol.fields import Digest
 
 
 class NewModel(Request):
-    """The uploaded files of a model by their names; model.toml is one of them."""
+    """The uploaded files of a model, by name; model.toml is one of them."""
 
     files: dict[str, Digest]
 

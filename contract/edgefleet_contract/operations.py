@@ -1,4 +1,4 @@
-"""Operations: long work that was accepted, how far it is, and what came of it."""
+"""Operations: long-running work, its progress and its result."""
 
 from typing import Literal
 
@@ -7,15 +7,15 @@ from pydantic import Field
 from edgefleet_contract.base import Shape, Sparse
 
 Value = str | int | float | None
-"""A version, a property of a host, a digest or a figure; null where it was not recorded."""
+"""A version, a property of a host, a digest or a figure; null if it was not recorded."""
 RebuildVerdict = Literal["equal", "equal_answers", "different"]
 
 
 class BuildProgress(Sparse):
-    """How far something is that is being built.
+    """The progress of one recipe or other part of a build.
 
-    `fraction` is the share of the whole that is done, `cached` the part of it that did not run. `step_index` counts
-    from 0 to `steps`, measuring included; what has no steps of its own leaves them None.
+    `fraction` is the share that is done, `cached` the part of it that came from the cache. `step_index` counts from 0
+    to `steps`, including measuring; both are None for work without steps.
     """
 
     recipe: str
@@ -28,17 +28,17 @@ class BuildProgress(Sparse):
 
 
 class StepCounts(Shape):
-    """How many steps ran, and how many came from the cache."""
+    """How many steps ran, and how many were taken from the cache."""
 
     run: int
     cached: int
 
 
 class BuildResult(Sparse):
-    """What a build or a search came to: variants by their ids, and by recipe why there is none.
+    """The result of a build or a search: the ids of variants, and why a recipe failed, by recipe.
 
-    `not_applicable` are recipes that this model or these devices rule out beforehand; `constraints` says by device
-    class how far a search met its bounds.
+    `not_applicable` lists recipes that don't suit this model or these devices, and why; `constraints` says, by device
+    class, how far a search met its bounds.
     """
 
     variants: list[str]
@@ -49,14 +49,14 @@ class BuildResult(Sparse):
 
 
 class Change(Shape):
-    """A value when a variant was built, and now that it was made again."""
+    """A value when the variant was first built, and its value after the rebuild."""
 
     then: Value
     now: Value
 
 
 class StepChange(Shape):
-    """The digests of what a step made; null where none was recorded."""
+    """The digests of a step's output; null if none was recorded."""
 
     step: str
     then: str | None
@@ -64,7 +64,7 @@ class StepChange(Shape):
 
 
 class AnswerComparison(Shape):
-    """How far two files of a variant answer alike to all samples of test; the largest difference is one of logits."""
+    """How far two files of a variant agree on all test samples; `largest_difference` is in logits."""
 
     samples: int
     same_top1: int
@@ -72,10 +72,10 @@ class AnswerComparison(Shape):
 
 
 class RebuildResult(Shape):
-    """What came of making a variant again: the verdict, why, and what has changed since it was built.
+    """The result of rebuilding a variant: the verdict, the reasons, and what has changed since it was first built.
 
-    `changed` names libraries and properties of the host; `onnx` and `encoding` are digests; `answers` is null where the
-    former file is not there any more.
+    `changed` names libraries and properties of the host; `onnx` and `encoding` are digests; `answers` is null if the
+    first file no longer exists.
     """
 
     variant: str
@@ -90,7 +90,7 @@ class RebuildResult(Shape):
 
 
 class OperationRecord(Shape):
-    """Long work that was accepted: how far it is, and how it ended."""
+    """Long-running work: its progress, and how it ended."""
 
     id: str
     kind: str
@@ -104,5 +104,5 @@ class OperationRecord(Shape):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether the operation succeeded or failed."""
         return self.state != "running"

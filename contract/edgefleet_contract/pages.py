@@ -1,4 +1,4 @@
-"""Cursor pages: every listing answers `items` and `next`, the cursor of the page after."""
+"""Cursor pages: every listing returns `items` and `next`, the cursor of the next page."""
 
 from typing import Generic, TypeVar
 

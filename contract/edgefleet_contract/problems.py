@@ -1,4 +1,4 @@
-"""Every error, as problem+json (RFC 9457)."""
+"""The body of every error response: problem+json (RFC 9457)."""
 
 from edgefleet_contract.base import Shape
 
@@ -6,7 +6,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Shape):
-    """What every error answers, after RFC 9457."""
+    """The body of every error response (RFC 9457)."""
 
     type: str = "about:blank"
     title: str

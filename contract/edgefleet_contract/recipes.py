@@ -1,4 +1,4 @@
-"""Recipes as tables: what a file of one's own holds, and what a search and a lineage show."""
+"""Recipes as tables: the content of a recipe file, and what a search and a lineage show."""
 
 from pydantic import Field, JsonValue
 
@@ -13,7 +13,7 @@ class StepTable(Shape):
 
 
 class RecipeTable(Shape):
-    """An ordered list of steps with a name and a title; the controller knows which steps and settings there are."""
+    """An ordered list of steps with a name and a title; the controller checks the steps and their settings."""
 
     name: str
     title: str

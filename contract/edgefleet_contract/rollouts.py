@@ -1,4 +1,4 @@
-"""Rollouts: what an operator asks for, what starting it would do, and how it goes, wave by wave, device by device."""
+"""Rollouts: what an operator asks for, the plan, and the progress by wave and by device."""
 
 from typing import Annotated, Literal
 
@@ -21,23 +21,22 @@ RolloutPhase = Literal[
     "rollback_incomplete",
 ]
 RESTING: frozenset[RolloutPhase] = frozenset({"paused", "completed", "cancelled", "rolled_back", "rollback_incomplete"})
-"""A rollout in one of these goes on only where somebody orders it."""
+"""A rollout in one of these states continues only if an operator says so."""
 WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "failed", "inconclusive"]
 Directive = Literal["none", "stage", "activate"]
 
 
 class Gate(Request):
-    """When a wave passes and when it fails, over decided devices, never over all.
+    """When a wave passes and when it fails; only decided devices count.
 
-    A wave fails when more than `failure_threshold` of at least `min_decided` decided devices failed, or when the
-    sequential test rejects; it passes after `soak_s` seconds when at least `success_threshold` of the decided
-    committed. With fewer than `min_decided` decided at the deadline it is inconclusive.
+    A wave fails if more than `failure_threshold` of at least `min_decided` decided devices failed, or if the
+    sequential test rejects; it passes after `soak_s` seconds if at least `success_threshold` of the decided devices
+    committed. If fewer than `min_decided` are decided at the deadline, it is inconclusive.
 
-    It also fails on behaviour, profile by profile, where a one-sided test at `significance` shows it: labelled
-    accuracy more than `max_accuracy_drop` (a share) below what ran on that profile before, from `min_labels` labels
-    on each side; errors and answers that are not finite above `max_error_share`; answers slower than
-    `max_p95_ratio` times the p95 of devices of the profile that still run the old variant. These two need
-    `min_requests`.
+    It also fails on behaviour, tested per profile and one-sided at `significance`: labelled accuracy more than
+    `max_accuracy_drop` (a share) below what ran on that profile before, with `min_labels` labels on each side; a share
+    of errors and non-finite answers above `max_error_share`; or answers slower than `max_p95_ratio` times the p95 of
+    devices of the profile that still run the old variant. The last two need `min_requests`.
     """
 
     success_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -53,7 +52,7 @@ class Gate(Request):
 
 
 class Timers(Request):
-    """Every state ends: seconds until it does."""
+    """How long each state may last, in seconds."""
 
     unreachable_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 86_400
     silent_s: Annotated[float, Field(gt=0, le=YEAR_S)] = 600
@@ -65,7 +64,7 @@ class Timers(Request):
 
 
 class RolloutSpec(Request):
-    """What an operator asks for; `waves` are the shares of the fleet reached after each wave, the last one is 1."""
+    """What an operator asks for; `waves` are the shares of the fleet reached after each wave, and end with 1."""
 
     model: Name
     version: Annotated[int, Field(ge=1, le=MAX_COUNT)]
@@ -95,8 +94,8 @@ BACK: tuple[Phase, ...] = ("committed", "already_installed", "removed", "superse
 class ExecutionRecord(Shape):
     """One device in one rollout.
 
-    `previous_*` is what answered before the device was told anything; the `back_*` fields are the way back to it, an
-    execution of its own kind with a generation of its own.
+    `previous_*` is what answered before the device was told anything; the `back_*` fields are the rollback to it, a
+    kind of execution with a generation of its own.
     """
 
     rollout: str
@@ -125,12 +124,12 @@ class ExecutionRecord(Shape):
 
     @property
     def exposed(self) -> bool:
-        """Whether the device was told to switch, so that its applications may have met the new variant."""
+        """Whether the device was told to switch, so that its applications may have seen the new variant."""
         return self.directive == "activate"
 
     @property
     def is_back(self) -> bool:
-        """Whether the way back has ended: with what ran before, or because the device has moved on or left."""
+        """Whether the rollback has ended: the old variant runs again, or the device has moved on or left."""
         return self.back_phase in BACK
 
 
@@ -141,7 +140,7 @@ class WaveView(WaveRecord):
 
 
 class RolloutView(Shape):
-    """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that go back, likewise."""
+    """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that roll back."""
 
     id: str
     model: str
@@ -158,12 +157,12 @@ class RolloutView(Shape):
 
     @property
     def rests(self) -> bool:
-        """Whether nothing more happens unless somebody orders it."""
+        """Whether nothing more happens unless an operator says so."""
         return self.state in RESTING
 
 
 class PlanView(Shape):
-    """Exactly what starting the rollout would do."""
+    """Exactly what starting a rollout would do."""
 
     model: str
     selector: str

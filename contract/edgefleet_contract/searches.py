@@ -1,7 +1,7 @@
 """What a search found: the front of each class, the table of orders, and every point with its reason.
 
-Accuracies ending in `_val` are those that choices were made by, those in `_test` are only reported; drops are the
-source's right answers beyond the variant's, with the 95 % interval of the paired difference.
+Choices are based on figures ending in `_val`; those ending in `_test` are only reported. Drops are the source's
+accuracy minus the variant's, with the 95 % interval of the paired difference.
 """
 
 from typing import Literal
@@ -12,14 +12,14 @@ from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.device_class import InstructionSet
 
 FigureSource = Literal["measured", "predicted", "modelled"]
-"""Where a figure of a device class comes from."""
+"""Where a figure for a device class comes from."""
 
 
 class Figures(Sparse):
-    """What is known of a recipe on a device class; nothing but `rejected` where nothing was measured.
+    """The figures of a recipe on a device class; only `rejected` if nothing was measured.
 
-    `rejected` says in a sentence why it is out, null where it is on the front. `latency_ms` and `energy_mj` are those
-    of the class, `p50_ms` that of the host that measured.
+    `rejected` says in a sentence why the recipe is out, and is null if it is on the front. `latency_ms` and `energy_mj`
+    are for the class, `p50_ms` for the host that measured.
     """
 
     rejected: str | None
@@ -46,14 +46,14 @@ class Figures(Sparse):
 
 
 class FrontPoint(Figures):
-    """A recipe on the front of a class; `order` names its techniques, as in `distill > qat > quantize`."""
+    """A recipe on the front of a class; `order` names its techniques, for example `distill > qat > quantize`."""
 
     recipe: str
     order: str
 
 
 class TriedRecipe(Shape):
-    """A recipe that was tried, with what each device class says of it."""
+    """A recipe that was tried, with its figures on each device class."""
 
     recipe: str
     title: str
@@ -63,21 +63,21 @@ class TriedRecipe(Shape):
 
 
 class BestOfOrder(Shape):
-    """The most accurate recipe of an order of techniques; `quality` is its share of val that is right, or agrees."""
+    """The best recipe of an order of techniques; `quality` is its accuracy on val, or its agreement."""
 
     recipe: str
     quality: float | None
 
 
 class Nearest(Shape):
-    """A recipe that comes near the bounds, and what it breaks, in words."""
+    """A recipe that comes near the bounds, and the bounds it breaks, in words."""
 
     recipe: str
     broken: dict[str, str]
 
 
 class BoundsView(Shape):
-    """The recipes that meet everything; else the nearest."""
+    """The recipes that meet all bounds; if none does, the nearest."""
 
     met_by: list[str]
     nearest: list[Nearest]
@@ -85,7 +85,7 @@ class BoundsView(Shape):
 
 
 class SearchReport(Shape):
-    """All of a search: what was asked, the front of each class, the table of orders, and every recipe tried."""
+    """A search: its settings, the front of each class, the table of orders, and every recipe tried."""
 
     budget_s: float
     seed: int

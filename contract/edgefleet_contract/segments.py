@@ -12,6 +12,6 @@ class SegmentRecord(Shape):
 
 
 class SegmentView(SegmentRecord):
-    """A segment with its devices counted now."""
+    """A segment with its current number of devices."""
 
     devices: int

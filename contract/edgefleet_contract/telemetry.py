@@ -23,7 +23,7 @@ class TelemetryGroup(Sparse):
 
 
 class TelemetryView(Shape):
-    """Telemetry of one group, merged from histograms and counts; null where nothing was measured."""
+    """Telemetry of one group, merged from histograms and counts; null means that nothing was measured."""
 
     group: TelemetryGroup
     bucket_ms: int | None
@@ -43,9 +43,9 @@ class TelemetryView(Shape):
 class TelemetryPage(Page[TelemetryView]):
     """A page of telemetry.
 
-    `reads` says what was counted: hourly roll-ups know no device, so that a question about devices is answered from
-    `windows` alone. Every window measured at `windows_from_ms` or later is kept; before that only whole hours are, and
-    only for questions that don't ask about devices.
+    `reads` says what was counted: hourly roll-ups don't keep devices apart, so questions about devices are answered
+    from `windows` alone. All windows measured at or after `windows_from_ms` are kept; before that, only whole hours
+    are, and only for questions that aren't about devices.
     """
 
     reads: Literal["windows", "windows and roll-ups"]

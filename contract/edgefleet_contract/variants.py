@@ -1,4 +1,4 @@
-"""Variants, with their figures, and what each step of their recipes did."""
+"""Variants with their figures, and what each step of their recipes did."""
 
 from typing import Annotated
 
@@ -9,10 +9,10 @@ from edgefleet_contract.lineage import Lineage
 
 
 class StepReport(Sparse):
-    """What one step did; `seconds` are those of this run, next to none where it was cached.
+    """What one step did; `seconds` is the duration of this run, near 0 if it was cached.
 
-    `log` is what the step says of itself, in keys of its own. `revision` is the step's when it ran, `digest` that of
-    the state that it made; None for variants that were built before these were kept.
+    `log` is the step's own report, with keys of its own. `revision` is the revision of the step that ran, `digest` that
+    of its output; null for variants built before these were recorded.
     """
 
     step: str
@@ -25,10 +25,10 @@ class StepReport(Sparse):
 
 
 class VariantView(Shape):
-    """A variant with its figures: accuracy is that of the untouched test split; null means not measured.
+    """A variant with its figures; accuracy is measured on the untouched test split, and null means not measured.
 
-    `steps` say what each step did, with the digest of what it made; `lineage` what all of it was made of and with, null
-    where it was built before that was kept. A device whose agent lacks one of the features in `needs` is deferred.
+    `steps` says what each step did, with the digest of its output; `lineage` says what the variant was made from, and
+    is null if it was built before this was recorded. A device whose agent lacks a feature in `needs` is deferred.
     """
 
     id: str
@@ -59,6 +59,6 @@ class VariantView(Shape):
 
     @property
     def label(self) -> str:
-        """`int8 for arm-neon`."""
+        """The recipe and what it was made for, such as `int8 for arm-neon`."""
         made_for = ", ".join(self.instruction_sets)
         return f"{self.recipe} for {made_for}" if made_for else self.recipe

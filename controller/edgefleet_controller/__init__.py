@@ -1,1 +1,1 @@
-"""The controller: service, rollouts, delivery, telemetry, store and the operator's command line."""
+"""The controller: service, rollouts, delivery, telemetry, store and REST API."""

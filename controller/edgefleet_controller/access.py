@@ -1,4 +1,4 @@
-"""The broker, embedded or of the operator's own, and who may reach it and the API."""
+"""The broker, embedded or the operator's own, and the credentials for it and the API."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,11 @@ from edgefleet_controller.settings import ControllerSettings
 
 @dataclass(frozen=True)
 class Access:
-    """What was found or opened.
+    """The broker and the credentials of a running controller.
 
-    `broker` is the embedded one, or None. `url` is the broker's address for devices, `local_url` ours; `login` is who
-    we are there, and `device_username` who devices are, None where they choose it themselves or need none.
+    `broker` is the embedded one, or None. `url` is the broker's address for devices, `local_url` the controller's;
+    `login` is the controller's user there. `device_username` is the user of all devices; None if each has its own, or
+    if no login is needed.
     """
 
     credentials: Credentials | None
@@ -26,10 +27,10 @@ class Access:
 
 
 def open_access(settings: ControllerSettings) -> Access:
-    """Find the credentials, and start or find the embedded broker unless the operator names one.
+    """Load the credentials, and open the embedded broker unless the operator names one.
 
     Raises:
-        CredentialsError: they cannot be read.
+        CredentialsError: the credentials cannot be read.
         BrokerError: the embedded broker cannot be used.
     """
     credentials = load_credentials(settings.state)
@@ -44,22 +45,22 @@ def open_access(settings: ControllerSettings) -> Access:
 
 
 def refuse_strangers(settings: ControllerSettings) -> None:
-    """See, before anything is opened, that beyond loopback everybody has to say who they are.
+    """Refuse to listen beyond loopback without credentials, before anything is opened.
 
     Raises:
-        CredentialsError: other machines could reach us, and there are no credentials.
+        CredentialsError: other machines could connect, and there are no credentials.
     """
     if not settings.beyond_loopback:
         return
     if load_credentials(settings.state) is None:
         raise CredentialsError(
-            f"{settings.host} can be reached from other machines, and there are no credentials in {settings.state}: "
+            f"{settings.host} can be reached from other machines, but {settings.state} has no credentials: "
             "start once with --make-credentials, which prints an API token and a broker password for devices"
         )
     if settings.broker_url and _own_login(settings) is None:
         raise CredentialsError(
-            f"{settings.host} can be reached from other machines: give --broker-user and --broker-password-file "
-            f"for {settings.broker_url}, too"
+            f"{settings.host} can be reached from other machines: also give --broker-user and "
+            f"--broker-password-file for {settings.broker_url}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The controller's clock: one for the whole process, fit for deadlines."""
+"""The controller's clock: one for the whole process, steady enough for deadlines."""
 
 from edgefleet_process.clocks import SteadyClock, wall_ms
 
@@ -11,10 +11,10 @@ def now_ms() -> int:
 
 
 def file_ms() -> int:
-    """Milliseconds UTC that no file of this moment is dated before: files carry the machine's own clock."""
+    """Milliseconds UTC for comparison with file times, which follow the machine's own clock: never ahead of it."""
     return min(now_ms(), wall_ms())
 
 
 def not_before(ms: int) -> None:
-    """Let the controller's clock go on from `ms` if it is behind that."""
+    """Move the controller's clock forward to `ms` if it is behind."""
     _CLOCK.not_before(ms)

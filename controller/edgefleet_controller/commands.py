@@ -1,4 +1,4 @@
-"""`edgefleet serve`: the one command that is the controller; the operator's command line mounts it."""
+"""`edgefleet serve`, the command that runs the controller; the operator's command line mounts it."""
 
 import importlib.util
 from pathlib import Path
@@ -15,46 +15,44 @@ from edgefleet_process.logs import LogFormat
 from edgefleet_profiles.errors import ProfileError
 
 NEEDED = {"controller": ("fastapi", "sqlite_utils"), "onnx": ("onnx",)}
-"""What `serve` cannot start without, by the extra that brings it.
+"""What `serve` cannot start without, by extra.
 
 Without torch it starts, and says which models it cannot compress.
 """
 
 
 def serve(
-    state: Annotated[Path, typer.Option(help="folder of everything the controller keeps")] = Path(
+    state: Annotated[Path, typer.Option(help="folder for everything the controller keeps")] = Path(
         ".edgefleet/controller"
     ),
     listen: Annotated[
-        str, typer.Option(metavar="ADDRESS[:PORT]", help="where API and broker listen; beyond loopback by credentials")
+        str, typer.Option(metavar="ADDRESS[:PORT]", help="address of API and broker; credentials beyond loopback")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port of the API; 0 takes a free one and keeps it")] = 0,
+    port: Annotated[int, typer.Option(help="port of the API; 0 picks a free one and keeps it")] = 0,
     make_credentials: Annotated[
-        bool, typer.Option("--make-credentials", help="make them, if there are none, and print them once")
+        bool, typer.Option("--make-credentials", help="make credentials if there are none, and print them once")
     ] = False,
-    broker_port: Annotated[int, typer.Option(help="port of the embedded broker; 0 as for the API")] = 0,
+    broker_port: Annotated[int, typer.Option(help="port of the embedded broker; 0 picks a free one")] = 0,
     broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT of your own broker; default: embedded")] = None,
-    broker_user: Annotated[str | None, typer.Option(help="our user at your own broker")] = None,
-    broker_password_file: Annotated[Path | None, typer.Option(help="a file with that user's password")] = None,
-    broker_ca_file: Annotated[Path | None, typer.Option(help="the authority of an mqtts:// broker")] = None,
+    broker_user: Annotated[str | None, typer.Option(help="the controller's user at your own broker")] = None,
+    broker_password_file: Annotated[Path | None, typer.Option(help="file with that user's password")] = None,
+    broker_ca_file: Annotated[Path | None, typer.Option(help="CA certificate of an mqtts:// broker")] = None,
     profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
-    tick: Annotated[float, typer.Option(help="seconds between looks at the rollouts", min=0.05, max=60)] = 1.0,
-    hello_jitter: Annotated[float, typer.Option(help="seconds over which devices report", min=0, max=600)] = 2.0,
-    telemetry_keep: Annotated[float, typer.Option(metavar="HOURS", help="telemetry windows are kept", min=1)] = 48,
-    rollups_keep: Annotated[float, typer.Option(metavar="DAYS", help="their hourly sums are kept", min=1)] = 90,
+    tick: Annotated[float, typer.Option(help="seconds between ticks of the rollouts", min=0.05, max=60)] = 1.0,
+    hello_jitter: Annotated[float, typer.Option(help="seconds that first reports spread over", min=0, max=600)] = 2.0,
+    telemetry_keep: Annotated[float, typer.Option(metavar="HOURS", help="how long to keep windows", min=1)] = 48,
+    rollups_keep: Annotated[float, typer.Option(metavar="DAYS", help="how long to keep hourly roll-ups", min=1)] = 90,
     conflict_window: Annotated[
-        float, typer.Option(metavar="SECONDS", help="within which two agents with one id are found", min=1)
+        float, typer.Option(metavar="SECONDS", help="window for noticing two agents with one id", min=1)
     ] = CONFLICT_S,
-    build_workers: Annotated[int, typer.Option(help="builds side by side", min=1, max=256)] = BUILD_WORKERS,
-    build_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="after which a build is ended", min=1)
-    ] = BUILD_S,
+    build_workers: Annotated[int, typer.Option(help="how many builds run in parallel", min=1, max=256)] = BUILD_WORKERS,
+    build_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="time limit of a build", min=1)] = BUILD_S,
     build_memory: Annotated[
         float | None,
-        typer.Option(metavar="MB", help="beyond which a build is ended; default: a share of the host's", min=64),
+        typer.Option(metavar="MB", help="memory limit of a build; default: a share of the host's", min=64),
     ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
-    accept_all: Annotated[bool, typer.Option("--accept-all", help="let every device in that reports")] = False,
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="accept every device that reports")] = False,
 ) -> None:
     """Run the controller: broker, rollouts, delivery, telemetry and the REST API."""
     _check_extras()
@@ -97,10 +95,10 @@ def _refusal(error: Exception) -> typer.TyperException:
 
 
 def _check_extras() -> None:
-    """See that everything is installed that the controller and its builds need.
+    """Check that everything the controller and its builds need is installed.
 
     Raises:
-        typer.TyperException: something is not; names it, and the extras that bring it.
+        typer.TyperException: something is missing; the message names it and its extras.
     """
     lacked = {name: extra for extra, names in NEEDED.items() for name in names if not importlib.util.find_spec(name)}
     if lacked:
@@ -109,13 +107,13 @@ def _check_extras() -> None:
 
 
 def _print_credentials(state: Path) -> None:
-    """Make the credentials of a state folder that has none, and say them; they are not said again."""
+    """Make the credentials of a state folder that has none, and print them this once."""
     if load_credentials(state):
-        typer.echo("credentials are there already: their passwords and token are not printed again", err=True)
+        typer.echo("credentials already exist: their passwords and token are not printed again", err=True)
         return
     state.mkdir(parents=True, exist_ok=True)
     made, token = make(state)
-    typer.echo("This is printed once; only a hash of the token is kept.")
+    typer.echo("This is printed only once; of the token, only a hash is kept.")
     typer.echo(f"API token (EDGEFLEET_TOKEN):             {token}")
     typer.echo(f"broker user of devices:                  {made.device.username}")
     typer.echo(f"broker password of devices (in a file):  {made.device.password}")

@@ -1,4 +1,4 @@
-"""Who may speak to the broker and to the API: made once, printed once, kept as little as possible."""
+"""Credentials for the broker and the API: made once, printed once, and stored as hashes where possible."""
 
 import hmac
 import json
@@ -19,7 +19,7 @@ class CredentialsError(ControllerError):
 
 @dataclass(frozen=True)
 class Login:
-    """A user of the broker; the password stays out of logs."""
+    """A user of the broker; `repr` hides the password, to keep it out of logs."""
 
     username: str
     password: str
@@ -30,7 +30,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What is kept: of the API's token only its hash; the broker needs its passwords as they are."""
+    """What is stored: only a hash of the API's token, but the broker's passwords in clear, as it needs them."""
 
     token_sha256: str
     controller_password: str
@@ -47,12 +47,12 @@ class Credentials:
         return Login(DEVICE_USER, self.device_password)
 
     def admits(self, token: str) -> bool:
-        """Whether this is the API's token; takes as long for any wrong one."""
+        """Whether this is the API's token, compared in constant time."""
         return hmac.compare_digest(sha256(token.encode()).hexdigest(), self.token_sha256)
 
 
 def load_credentials(state: Path) -> Credentials | None:
-    """The credentials of a state folder, if they were made.
+    """The credentials of a state folder; None if none were made.
 
     Raises:
         CredentialsError: the file cannot be read.
@@ -69,10 +69,10 @@ def load_credentials(state: Path) -> Credentials | None:
 
 
 def make_credentials(state: Path) -> tuple[Credentials, str]:
-    """Make the credentials of a state folder; a file that is there is replaced.
+    """Make the credentials of a state folder, replacing any that exist.
 
     Returns:
-        What is kept, and the API's token, which is not.
+        What is stored, and the API's token, which is not.
     """
     token = f"ef_{secrets.token_urlsafe(32)}"
     made = Credentials(

@@ -1,18 +1,18 @@
-"""What the controller refuses, and why.
+"""Errors of the controller.
 
 ControllerError
 ├── NotFound              no such model, variant, profile, device, segment, rollout or operation
-├── Refused               well-formed, but not possible as things stand (a conflict)
+├── Refused               well-formed, but not possible in the current state (a conflict)
 ├── Invalid               the request itself is wrong
 ├── NotBuilt              an operation ran, and nothing could be built
-├── StateUnusable         the state folder cannot be opened just now: a full disk, or another program
-└── StoreError            the store did not do what it was asked, and kept nothing of it
-    ├── StoreUnavailable  it cannot just now; it says what to do
+├── StateUnusable         the state folder cannot be opened now: the disk is full, or another program uses it
+└── StoreError            the store failed, and nothing was written
+    ├── StoreUnavailable  it cannot be read or written now; the message says what to do
     │   ├── DiskFull
     │   ├── ReadOnly
-    │   ├── Taken         by another program
-    │   └── TooManyFiles  are open
-    └── StoreFault        a damaged file, or a fault of ours
+    │   ├── Taken         another program holds it
+    │   └── TooManyFiles  the process has too many open files
+    └── StoreFault        a damaged file, or a bug
 """
 
 from typing import ClassVar
@@ -23,11 +23,11 @@ class ControllerError(Exception):
 
 
 class NotFound(ControllerError):  # noqa: N818 - reads as the statement it makes
-    """No such thing."""
+    """It doesn't exist."""
 
 
 class Refused(ControllerError):  # noqa: N818
-    """Well-formed, but not possible as things stand."""
+    """Well-formed, but not possible in the current state."""
 
 
 class Invalid(ControllerError):  # noqa: N818
@@ -39,22 +39,22 @@ class NotBuilt(ControllerError):  # noqa: N818
 
 
 class StateUnusable(ControllerError):  # noqa: N818
-    """The state folder cannot be opened just now."""
+    """The state folder cannot be opened now."""
 
 
 class StoreError(ControllerError):
-    """The store did not do what it was asked, and kept nothing of it."""
+    """The store failed, and nothing was written."""
 
 
 class StoreFault(StoreError):  # noqa: N818
-    """A damaged file or a fault of ours: to ask again changes nothing."""
+    """A damaged file or a bug: retrying does not help."""
 
 
 class StoreUnavailable(StoreError):  # noqa: N818
-    """The store cannot be read or written just now; the message says what to do.
+    """The store cannot be read or written now; the message says what to do.
 
     Args:
-        said: what the system or the database said.
+        said: the error of the system or the database.
     """
 
     what_to_do: ClassVar[str]
@@ -64,24 +64,24 @@ class StoreUnavailable(StoreError):  # noqa: N818
 
 
 class DiskFull(StoreUnavailable):
-    """The disk takes no more."""
+    """The disk is full or failing."""
 
-    what_to_do = "the disk of the state folder takes no more, it is full or failing: make room there"
+    what_to_do = "the disk of the state folder is full or failing: make room there"
 
 
 class ReadOnly(StoreUnavailable):
     """The state folder cannot be written."""
 
-    what_to_do = "the state folder cannot be written: mount its disk for writing, or see who owns it"
+    what_to_do = "the state folder cannot be written: check its owner, and that its disk is mounted for writing"
 
 
 class Taken(StoreUnavailable):
     """Another program holds the store."""
 
-    what_to_do = "another program holds the store: end it, if it is a backup or a database shell"
+    what_to_do = "another program holds the store: stop it if it is a backup or a database shell"
 
 
 class TooManyFiles(StoreUnavailable):
-    """This process may open no more files."""
+    """This process has too many open files."""
 
-    what_to_do = "too many files are open: raise the limit of open files"
+    what_to_do = "too many files are open: raise the limit on open files"

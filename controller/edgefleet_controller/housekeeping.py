@@ -1,4 +1,4 @@
-"""What is old or unneeded goes: windows become hourly roll-ups, blobs that nothing names are collected."""
+"""Housekeeping: rolls up and deletes old telemetry windows, and removes blobs that nothing names."""
 
 import json
 import logging
@@ -24,16 +24,16 @@ log = logging.getLogger(__name__)
 EACH_S = 60.0
 BLOBS_EACH_S = 3600.0
 MARGIN_MS = 5 * 60_000
-"""How long after an hour's end it is rolled up: most of its windows have come by then. Later ones are added."""
+"""How long after its end an hour is rolled up: most windows have arrived by then, and late ones are added."""
 SLICE = 250
-"""Windows in one transaction: the writer waits for that many at most, 0.1 to 0.25 s."""
+"""Windows per transaction; the writer waits at most for one slice, 0.1 to 0.25 s."""
 BREATH_S = 0.005
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Retention:
-    """How long things are kept: windows in hours after they came, the rest in days; `grace_s` is for uploads."""
+    """How long things are kept: windows in hours after arrival, the rest in days; `grace_s` protects uploads."""
 
     windows_h: float = 48
     rollups_days: float = 90
@@ -43,7 +43,7 @@ class Retention:
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """Milliseconds UTC: what is older is rolled up, or goes."""
+    """Milliseconds UTC; anything older is rolled up or removed."""
 
     roll_up_ms: int
     windows_ms: int
@@ -53,7 +53,7 @@ class Cutoffs:
 
 
 def cutoffs(retention: Retention, now: int) -> Cutoffs:
-    """Where the lines are now; only hours that are over, and a margin, are rolled up."""
+    """The cutoffs at `now`; an hour is rolled up only once it and a margin have passed."""
     return Cutoffs(
         roll_up_ms=(now - MARGIN_MS) // HOUR_MS * HOUR_MS,
         windows_ms=now - round(retention.windows_h * HOUR_MS),
@@ -64,10 +64,10 @@ def cutoffs(retention: Retention, now: int) -> Cutoffs:
 
 
 def named_in(manifest: bytes) -> set[str]:
-    """Every digest that stands in a manifest, in fields that only a newer version knows too.
+    """Every digest in a manifest, including those in fields that only newer versions know.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the manifest is not JSON.
     """
     found: set[str] = set()
     waiting: list[Any] = [json.loads(manifest)]
@@ -87,24 +87,24 @@ def unnamed(written_ms: Mapping[str, int], known: Iterable[str], named: set[str]
 
     Args:
         written_ms: the blobs on disk, and when each was last put or kept.
-        known: the blobs that the store knows of; one whose file is gone is removed there.
+        known: the blobs in the store; those without a file are removed there.
         named: what must stay.
-        before_ms: what was written since stays too: its name may be on its way.
+        before_ms: younger blobs stay too, as they may be named soon.
     """
     old = {name for name, at in written_ms.items() if at < before_ms}
     return sorted((old | (set(known) - set(written_ms))) - named)
 
 
 class Housekeeping:
-    """One thread that keeps the house, a little at a time.
+    """One thread that does housekeeping in small steps.
 
     Args:
-        store: what is kept.
+        store: the store.
         blobs: the blobs on disk.
-        stale: folders of folders that may go when they are old: the build cache, and what builds worked in.
+        stale: folders whose subfolders are removed when old: the build cache and the builds' work folders.
         retention: how long things are kept.
         clock: milliseconds UTC.
-        file_clock: the same, as files are dated.
+        file_clock: milliseconds UTC, comparable to file times.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Housekeeping:
         self._thread.start()
 
     def stop(self) -> None:
-        """End within a slice of work."""
+        """Stop after the current slice of work."""
         self._stopped.set()
         self._thread.join()
 
@@ -138,7 +138,7 @@ class Housekeeping:
         while not self._stopped.wait(EACH_S):
             self._try(self.telemetry)
             if time.monotonic() >= blobs_at:
-                # On a full disk nothing can be rolled up; that must not keep us from what makes room.
+                # On a full disk the roll-ups fail, but this makes room.
                 self._try(self.collect)
                 blobs_at = time.monotonic() + BLOBS_EACH_S
 
@@ -146,25 +146,25 @@ class Housekeeping:
         try:
             work()
         except Exception as error:
-            # Nothing is half done, and the next round begins anew.
+            # Nothing is left half done, and the next round starts over.
             log_failure(log, error, "housekeeping failed")
 
     def telemetry(self) -> None:
-        """Roll up the hours that are over, and delete what is older than it is kept."""
+        """Roll up the hours that are over, and delete what is past its retention."""
         lines, rollups = cutoffs(self._retention, self._clock()), self._store.telemetry.rollups
         self._in_slices(lambda: rollups.roll_up(lines.roll_up_ms, SLICE))
         self._in_slices(lambda: rollups.forget_windows(lines.windows_ms, lines.rollups_ms, SLICE))
         rollups.forget_rollups(lines.rollups_ms)
 
     def _in_slices(self, work: Callable[[], int]) -> None:
-        """Repeat until a slice is not full; in between, whoever writes has their turn."""
+        """Repeat until a slice is not full, letting other writers in between."""
         while work() == SLICE and not self._stopped.wait(BREATH_S):
             pass
 
     def collect(self) -> list[str]:
-        """Remove blobs that nothing names, and builds that nobody has used for long; the names of those blobs.
+        """Remove blobs that nothing names and old build folders; returns the names of the removed blobs.
 
-        Nothing goes while something is built, since what that will name is not written down yet.
+        Nothing is removed while a build runs, since what it will name is not recorded yet.
         """
         lines, references = cutoffs(self._retention, self._file_clock()), self._store.fleet.references
         if references.building():
@@ -179,18 +179,18 @@ class Housekeeping:
         for folder in () if references.building() else self._stale:
             remove_old_folders(folder, lines.cache_ms)
         if gone:
-            log.info("%d blobs that nothing named are gone", len(gone))
+            log.info("removed %d blobs that nothing named", len(gone))
         return gone
 
     def _named(self) -> set[str] | None:
-        """Everything that must stay; None if that cannot be known, since a manifest cannot be read."""
+        """The blobs that must stay; None if a manifest cannot be read, so that they cannot be known."""
         ours, reported = self._store.fleet.references.manifests(), self._store.fleet.references.reported_manifests()
         named = self._store.fleet.references.model_files() | ours | reported
         for name in ours | reported:
             inside = self._named_in(name)
-            # A device may report what was never ours: only what we gave out ourselves is a reason to hold back.
+            # A device may report any manifest; only a damaged one of our own is a reason not to collect.
             if inside is None and name in ours:
-                log.error("manifest %s is missing or damaged: no blob is collected until it is whole again", name)
+                log.error("manifest %s is missing or damaged: no blobs are removed until it is restored", name)
                 return None
             named |= inside or set()
         return named
@@ -205,9 +205,9 @@ class Housekeeping:
 
 
 def remove_old_folders(parent: Path, before_ms: int) -> None:
-    """Remove folders made before `before_ms`; by way of `partial` where there is one, as in the build cache.
+    """Remove subfolders older than `before_ms`; in a build cache, move them to `partial` first.
 
-    There a reader sees a whole entry or none, and what a kill leaves behind is swept by the next build.
+    This way a reader sees a whole entry or none, and the next build sweeps what a kill leaves behind.
     """
     apart = {"partial", "locks"}
     for folder in parent.glob("*"):

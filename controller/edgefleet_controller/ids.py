@@ -1,4 +1,4 @@
-"""Our own ids."""
+"""Ids that the controller makes."""
 
 import secrets
 import uuid

@@ -1,4 +1,4 @@
-"""What the store keeps: our own types, never rows."""
+"""The types that the store returns, in place of rows."""
 
 from dataclasses import dataclass
 
@@ -16,13 +16,13 @@ from edgefleet_protocol.messages import Facts, ReportedState
 
 
 class Record(BaseModel):
-    """Base of the records; they are values."""
+    """Base of the records; immutable values."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class ModelRecord(Record):
-    """A model version: the digests of its source files and its card."""
+    """A model version: its card, and the digests of its source files."""
 
     name: Name
     version: int
@@ -37,9 +37,9 @@ class ModelRecord(Record):
 
 
 class VariantRecord(Record):
-    """Model x recipe, built and published; `lineage` is None where it was built before lineages were kept.
+    """Model x recipe, built and published; `lineage` is None if it was built before lineages were recorded.
 
-    `needs` are the features without which an agent would run it otherwise than meant.
+    `needs` lists the features without which an agent would run it differently than intended.
     """
 
     id: str
@@ -59,12 +59,12 @@ class VariantRecord(Record):
     created_ms: int
 
     def runs_on(self, instruction_set: str) -> bool:
-        """Whether this variant is made for processors of this class."""
+        """Whether this variant was made for processors with this instruction set."""
         return not self.instruction_sets or instruction_set in self.instruction_sets
 
 
 class ChoiceRecord(Record):
-    """The variant chosen for one profile, and the reason for and against each."""
+    """The variant chosen for one profile, and the reason for or against each candidate."""
 
     model: Name
     version: int
@@ -87,7 +87,7 @@ class DesiredRecord(Record):
 
 
 class DeviceRecord(Record):
-    """A device as it last reported itself; `added_as` is the profile that an operator added it for."""
+    """A device as it last reported itself; `added_as` is the profile that an operator added it with."""
 
     id: Name
     status: DeviceStatus
@@ -110,7 +110,7 @@ class DeviceRecord(Record):
 
 
 class RolloutRecord(Record):
-    """A rollout as it stands, without its executions."""
+    """A rollout's current state, without its executions."""
 
     id: str
     spec: RolloutSpec
@@ -123,10 +123,10 @@ class RolloutRecord(Record):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one profile.
+    """The telemetry that a wave is judged by, for one profile.
 
     `new` is the rollout's variant since the rollout began; `before` is what these devices ran until then, as far back
-    as telemetry is kept; `control` is the same since the rollout began: devices that have not switched yet.
+    as telemetry is kept; `control` is what devices that have not switched yet have run since the rollout began.
     """
 
     profile: str

@@ -1,4 +1,4 @@
-"""The service process: one controller and its REST API."""
+"""The controller's process: one service and its REST API."""
 
 import gc
 import logging
@@ -24,13 +24,13 @@ from edgefleet_process.logs import LogFormat
 
 log = logging.getLogger(__name__)
 
-WITHOUT_TORCH = "only models that came as ONNX files are compressed; for others pip install 'edgefleet[compression]'"
+WITHOUT_TORCH = "only models added as ONNX files can be compressed; for others, pip install 'edgefleet[compression]'"
 COLLECT_AFTER = 20_000
-"""New objects, before cycles are looked for among them."""
+"""How many new objects trigger a garbage collection."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn raises the signal again after it has ended; we have more to close, and end with 0."""
+    """uvicorn raises the signal again after it has stopped; we have more to close, and exit with 0."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,11 +43,11 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     """Run until SIGTERM or SIGINT.
 
     Args:
-        settings: of this controller.
+        settings: the controller's settings.
         log_format: lines for people, or JSON lines.
 
     Raises:
-        ProcessError: another controller works in the state folder.
+        ProcessError: another controller uses the state folder.
         ControllerError: a port is taken, or the broker cannot be used.
     """
     set_up_logs(log_format)
@@ -60,7 +60,7 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     try:
         config = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
         server = _Server(config)
-        with server.capture_signals():  # before anybody can know whom to send one
+        with server.capture_signals():  # before the announcement gives away our pid
             announce(settings.state, url, service.access.local_url)
             log.info("the API answers on %s, the broker on %s", url, service.access.url)
             if find_spec("torch") is None:
@@ -71,16 +71,16 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
 
 
 def announce(state: Path, api_url: str, broker_url: str) -> None:
-    """Write down where this controller is reached, for the commands of the same machine."""
+    """Write down where to reach this controller, for commands on the same machine."""
     where = Announcement(api=api_url, broker=broker_url, pid=os.getpid())
     replace_file(state / ANNOUNCED_IN, where.model_dump_json().encode())
 
 
 def _collect_seldom() -> None:
-    """Let the garbage collector pass over what was loaded so far, and look at the rest less often.
+    """Exempt what was loaded so far from garbage collection, and collect the rest less often.
 
-    Records of a fleet are made by the ten thousand and refer to nothing: looking for cycles among them after every 700
-    was two fifths of the time that planning for 20,000 devices took.
+    A fleet's records are made by the ten thousand and have no cycles: with the default threshold of 700, the collector
+    took two fifths of the time of planning for 20,000 devices.
     """
     gc.collect()
     gc.freeze()
@@ -88,17 +88,17 @@ def _collect_seldom() -> None:
 
 
 def _local_url(listener: socket.socket) -> str:
-    """Where this machine's own programs reach the API."""
+    """The URL of the API for programs on this machine."""
     host, port = listener.getsockname()[:2]
     host = WILDCARDS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listen(host: str, port: int, kept: Path) -> socket.socket:
-    """A listening socket; a free port is chosen once and kept, so that a restart comes back under the same URL."""
+    """A listening socket; a free port is chosen once and kept, so that the URL survives a restart."""
     wanted = port or (int(kept.read_text()) if kept.exists() else 0)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its full name: only then does asyncio switch Nagle's algorithm off, which costs 40 ms for each small answer.
+    # asyncio disables Nagle's algorithm only if the protocol is given; it would delay each small answer by 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

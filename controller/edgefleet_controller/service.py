@@ -1,4 +1,4 @@
-"""The controller as a whole: every part opened in order, and closed in the reverse."""
+"""The controller as a whole: its parts, opened in order and closed in reverse."""
 
 from collections.abc import Callable
 
@@ -25,11 +25,11 @@ from edgefleet_profiles.catalogue import load_catalogue
 
 
 class Service:
-    """One controller; exactly one process owns a state folder.
+    """One controller, the only process that uses its state folder.
 
     Raises:
-        StateInUse: another controller owns it.
-        CredentialsError: other machines could reach it, and there are no credentials.
+        StateInUse: another controller uses the state folder.
+        CredentialsError: other machines could connect, and there are no credentials.
     """
 
     def __init__(self, settings: ControllerSettings) -> None:
@@ -66,7 +66,7 @@ class Service:
         self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 
     def start(self) -> None:
-        """Begin to listen, to send and to decide."""
+        """Start receiving, sending and deciding."""
         self.operations.start()
         self.ingest.start()
         self.delivery.start()
@@ -75,7 +75,7 @@ class Service:
         self.housekeeping.start()
 
     def stop(self) -> None:
-        """End everything, the embedded broker included."""
+        """Stop everything, including the embedded broker."""
         self.housekeeping.stop()
         self.conductor.stop()
         self.operations.stop()
@@ -88,7 +88,7 @@ class Service:
         self._lock.close()
 
     def _watches(self) -> list[Callable[[], None]]:
-        """What is looked at before every tick."""
+        """The checks to run before every tick."""
         hold = UndeliverableHold(self.store.fleet, self.delivery, self.conductor.halt)
         broker = self.access.broker
         watched = [BrokerWatch(broker, self.settings.state).tick] if broker else []

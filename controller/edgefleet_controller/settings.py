@@ -1,4 +1,4 @@
-"""What can be set about a controller."""
+"""The controller's settings."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ BUILD_S = 7200.0
 class ControllerSettings:
     """Settings of one controller process.
 
-    `state` is the folder of everything that it keeps. `host` is where the API and the embedded broker listen; beyond
-    loopback both need credentials. `port` and `broker_port` 0 take a free port once and keep it. `broker_url` names
+    `state` is the folder for everything that it keeps. `host` is where the API and the embedded broker listen; beyond
+    loopback both need credentials. `port` and `broker_port` 0 pick a free port once and keep it. `broker_url` names
     a broker of your own, None starts the embedded one; `broker_username`, `broker_password_file` and
-    `broker_ca_file` are for your own. With `accept_all` no device waits to be accepted. Telemetry windows are kept
-    for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device that are
-    heard in turn within `conflict_s` seconds are in conflict, until only one has been heard for as long. Up to
-    `build_workers` builds run side by side, each for `build_s` seconds and with `build_mb` MB of memory at most; None
-    shares most of the host's memory among them.
+    `broker_ca_file` are for your own. With `accept_all`, no device waits to be accepted. Telemetry windows are kept
+    for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device heard
+    alternately within `conflict_s` seconds are in conflict until only one has been heard for that long. Up to
+    `build_workers` builds run in parallel, each limited to `build_s` seconds and `build_mb` MB of memory; None
+    divides most of the host's memory among them.
     """
 
     state: Path
@@ -46,19 +46,19 @@ class ControllerSettings:
 
     @property
     def beyond_loopback(self) -> bool:
-        """Whether other machines can reach what listens on `host`."""
+        """Whether other machines can connect to `host`."""
         return not ipaddress.ip_address(self.host).is_loopback
 
 
 def parse_listen(text: str, port: int = 0) -> tuple[str, int]:
-    """Read ADDRESS or ADDRESS:PORT; an IPv6 address with a port stands in brackets.
+    """Parse ADDRESS or ADDRESS:PORT; an IPv6 address with a port needs brackets.
 
     Args:
-        text: as in 0.0.0.0, 10.0.0.5:8080, ::1 or [::1]:8080; `localhost` is 127.0.0.1.
-        port: what is taken when none is written.
+        text: such as 0.0.0.0, 10.0.0.5:8080, ::1 or [::1]:8080; `localhost` is 127.0.0.1.
+        port: used if the text has no port.
 
     Raises:
-        Invalid: it is no such address.
+        Invalid: not an IP address, or not a port.
     """
     host, written = text, str(port)
     if text.startswith("[") or text.count(":") == 1:
@@ -68,7 +68,8 @@ def parse_listen(text: str, port: int = 0) -> tuple[str, int]:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        raise Invalid(f"'{text}' is no address to listen on: write ADDRESS or ADDRESS:PORT, as 10.0.0.5:8080") from None
+        advice = "write ADDRESS or ADDRESS:PORT, for example 10.0.0.5:8080"
+        raise Invalid(f"'{text}' is not an address to listen on: {advice}") from None
     if not written.isdecimal() or int(written) > 65535:
-        raise Invalid(f"'{written}' in '{text}' is no port")
+        raise Invalid(f"'{written}' in '{text}' is not a port: write a number up to 65535")
     return host, int(written)

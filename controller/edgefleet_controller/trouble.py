@@ -1,4 +1,4 @@
-"""Why the controller cannot write its state just now: what the store raised, or the disk itself did."""
+"""Why the controller cannot write its state now, told from an error of the store or of the system."""
 
 import errno
 import logging
@@ -17,7 +17,7 @@ _BY_SYSTEM: dict[int, type[StoreUnavailable]] = {
 
 
 def why_unavailable(error: BaseException) -> str | None:
-    """Why the controller cannot write its state just now, and what to do; None for an error of another kind."""
+    """Why the controller cannot write its state now, and what to do; None for other kinds of errors."""
     if isinstance(error, StoreUnavailable):
         return str(error)
     if isinstance(error, OSError) and (kind := _BY_SYSTEM.get(error.errno or 0)):
@@ -26,7 +26,7 @@ def why_unavailable(error: BaseException) -> str | None:
 
 
 def log_failure(log: logging.Logger, error: Exception, what: str) -> None:
-    """Write down that something failed: a disk's fault in one line, one of ours with its traceback."""
+    """Log a failure: a disk problem in one line, anything else with its traceback."""
     if why := why_unavailable(error):
         log.error("%s: %s", what, why, stacklevel=2)
     else:

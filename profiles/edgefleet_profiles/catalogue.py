@@ -1,4 +1,4 @@
-"""The catalogue of hardware, links and regions: the shipped entries, and the operator's own, which win."""
+"""The catalogue of hardware, links and regions: the shipped entries, overridden by the operator's own."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ ADVICE = {"missing": "add it", "extra_forbidden": "remove it or correct its spel
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of each kind of hardware, link and region, by name."""
+    """The known kinds of hardware, links and regions, by name."""
 
     hardware: Mapping[str, Hardware]
     link: Mapping[str, Link]
@@ -34,7 +34,7 @@ class Catalogue:
         """The profile written `region/hardware/link`.
 
         Raises:
-            UnknownName: a part is not in the catalogue; the message lists the names near it.
+            UnknownName: a part is not in the catalogue; the message suggests similar names.
         """
         parts = name.split("/")
         if len(parts) != 3:
@@ -75,15 +75,15 @@ class Catalogue:
 
 
 def look_up(entries: Mapping[str, E], part: str, name: str) -> E:
-    """The entry of that name.
+    """The entry with this name.
 
     Args:
         entries: one of the catalogue's three tables.
         part: what the table holds, for the message: hardware, link or region.
-        name: the name sought.
+        name: the name to look up.
 
     Raises:
-        UnknownName: there is none; the message lists the names near it, or all of them when none is near.
+        UnknownName: no such entry; the message suggests similar names, or lists all of them.
     """
     if entry := entries.get(name):
         return entry
@@ -96,8 +96,8 @@ def load_catalogue(operator_dir: Path | None = None) -> Catalogue:
     """Read the shipped catalogue and lay the operator's entries over it, entry by entry.
 
     Args:
-        operator_dir: a folder with any of the subfolders hardware, link and region, and in them one
-            NAME.toml for each entry; None for the shipped entries alone.
+        operator_dir: a folder with any of the subfolders hardware, link and region, each with one NAME.toml
+            per entry; None for the shipped entries alone.
 
     Raises:
         CatalogueError: a file or an entry cannot be used; the message names the file and the field.
@@ -116,11 +116,12 @@ def load_catalogue(operator_dir: Path | None = None) -> Catalogue:
 def _refuse_what_is_not_read(operator_dir: Path) -> None:
     # A folder called `links` would otherwise leave the shipped figures in force without a word.
     if not operator_dir.is_dir():
-        raise CatalogueError(f"{operator_dir} is no folder: create it, or leave the operator's catalogue out")
+        raise CatalogueError(f"{operator_dir} is not a folder: create it, or don't configure a catalogue of your own")
     for path in sorted(operator_dir.iterdir()):
         stray = path.is_dir() and path.name not in PARTS and not path.name.startswith(".")
         if stray or path.suffix == ".toml":
-            raise CatalogueError(f"{path} is not read: move its entries to one of {', '.join(PARTS)} in {operator_dir}")
+            folders = ", ".join(PARTS)
+            raise CatalogueError(f"{path} would be ignored: move its entries to one of {folders} in {operator_dir}")
 
 
 def _read_part(folders: list[Traversable], part: str, kind: type[E]) -> dict[str, E]:
@@ -144,7 +145,7 @@ def _read_entry(file: Traversable, kind: type[E]) -> E:
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"{file} is not TOML: {error}; correct that line") from error
     if fields["name"] != name:
-        raise CatalogueError(f"{file}: name: is '{fields['name']}'; leave it out, the file's name is the name")
+        raise CatalogueError(f"{file}: name is '{fields['name']}': remove it, the file name is the entry's name")
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
@@ -155,7 +156,7 @@ def _explain(error: ValidationError) -> str:
     sentences = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
-        advice = ADVICE.get(problem["type"], f"is {problem['input']!r}, correct the value")
-        # A rule over the whole entry names its fields and the remedy itself.
+        advice = ADVICE.get(problem["type"], f"got {problem['input']!r}, correct the value")
+        # Rules over a whole entry name the fields and the remedy themselves.
         sentences.append(f"{field}: {problem['msg']}; {advice}" if field else problem["msg"])
     return "; ".join(sentences)

@@ -1,4 +1,4 @@
-"""Which figures of a catalogue were read somewhere, and which are estimates."""
+"""Which figures of a catalogue come from a published source, and which are estimates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -34,10 +34,10 @@ def instruction_set(arch: str, isa: Iterable[str]) -> InstructionSet:
 
 
 def device_class(arch: str, isa: Iterable[str], providers: Iterable[str], ram_mb: int) -> DeviceClass:
-    """The class of a device; RAM counts by its power of two, in MB, so that near twins share a class."""
+    """The class of a device; RAM (in MB) is rounded to a power of two, so that similar boards share a class."""
     provider = next(iter(providers), "CPUExecutionProvider")
     bucket = 1 << max(ram_mb, 1).bit_length() - 1
-    # Boards report less than they are sold with: 3,800 MB is a 4 GB board, and a 512 MB board keeps about 415.
+    # Boards report less than they are sold with: a 4 GB board reports 3,800 MB, a 512 MB board about 415.
     if ram_mb >= bucket * 1.6:
         bucket *= 2
     return DeviceClass(instruction_set(arch, isa), provider, bucket)

@@ -2,7 +2,7 @@
 
 ProfileError
 ├── CatalogueError    an entry or a file of the catalogue cannot be read
-├── UnknownName       no entry of that name
+├── UnknownName       no entry with that name
 └── SelectorError     a segment's selector cannot be parsed
 """
 
@@ -16,7 +16,7 @@ class CatalogueError(ProfileError):
 
 
 class UnknownName(ProfileError):  # noqa: N818 - reads as the statement it makes
-    """No entry of that name in the catalogue."""
+    """No entry with that name in the catalogue."""
 
 
 class SelectorError(ProfileError):

@@ -48,16 +48,16 @@ class Entry(BaseModel):
 
 
 def is_generic(hardware: str) -> bool:
-    """Whether an entry of that name is a generic class: any machine of one instruction set."""
+    """Whether this names a generic class: any machine with one instruction set."""
     return hardware.startswith(GENERIC)
 
 
 class Hardware(Entry):
-    """A kind of board or computer; `generic-` and an instruction set is the name of any machine that has it.
+    """A kind of board or computer; an entry named `generic-` plus an instruction set stands for any machine with it.
 
     `isa` holds the flags of /proc/cpuinfo that decide numerics (avx2, avx_vnni, avx512_vnni, asimddp, i8mm);
-    `latency_factor` is this hardware's single-thread inference time over that of the reference host, an
-    x86-64 server core with AVX2; `detect` are texts of /proc/device-tree/model that mean this board.
+    `latency_factor` is this hardware's single-thread inference time divided by that of the reference host, an
+    x86-64 server core with AVX2; `detect` lists texts in /proc/device-tree/model that identify this board.
     """
 
     arch: Architecture
@@ -75,9 +75,9 @@ class Hardware(Entry):
     def _a_generic_class_is_named_for_its_instruction_set(self) -> "Hardware":
         expected = GENERIC + instruction_set(self.arch, self.isa)
         if is_generic(self.name) and self.name != expected:
-            raise ValueError(f"'{self.name}' is not the class of its flags: name it {expected} or correct isa")
+            raise ValueError(f"'{self.name}' does not match its flags: name it {expected} or correct isa")
         if is_generic(self.name) and self.detect:
-            raise ValueError(f"'{self.name}' is a generic class: move detect to an entry of the board's own")
+            raise ValueError(f"'{self.name}' is a generic class: move detect to an entry for the board")
         return self
 
 
@@ -94,11 +94,11 @@ class Link(Entry):
 
     @property
     def chunk_bytes(self) -> int:
-        """The largest chunk, in bytes, that is sent over this link: small ones where one takes seconds."""
+        """The largest chunk, in bytes, sent over this link: small on links where a large one would take seconds."""
         return THIN_CHUNK_BYTES if self.down_kbps < THIN_LINK_KBPS else CHUNK_BYTES
 
     def transfer_s(self, size_bytes: int) -> float:
-        """Seconds that `size_bytes` take on this link, one round trip and the loss's repeats included."""
+        """Seconds that `size_bytes` take on this link, including one round trip and retransmissions."""
         return size_bytes * 8 / (self.down_kbps * 1000) / (1 - self.loss) + self.rtt_ms / 1000
 
 
@@ -106,7 +106,7 @@ DataKind = Literal["counts", "aggregates", "labels"]
 
 
 class Window(BaseModel):
-    """A daily window in the region's local time, as whole minutes after midnight; it may cross midnight."""
+    """A daily window in the region's local time, in whole minutes after midnight; it may cross midnight."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -115,7 +115,7 @@ class Window(BaseModel):
 
 
 class Region(Entry):
-    """Where devices stand: prices, carbon, and what data may leave the device."""
+    """Where devices are: prices, carbon, and what data may leave the device."""
 
     timezone: str
     usd_per_kwh: NotNegative

@@ -34,9 +34,9 @@ Preference = Literal["accuracy", "agreement", "p95_ms", "delivery_bytes", "mj_pe
 class Constraints(BaseModel):
     """What a variant must meet on the profiles that `profile` matches, and what to prefer among those that do.
 
-    `profile` is a pattern over `region/hardware/link` with `*`; `max_drop` is in accuracy (0.01 is one point)
-    below the source model. `transfer_s`, `transfer_j` and `delivery_bytes` are of one delivery, `usd_per_month` is for
-    the data of `transfers_per_month` of them; None means that nothing is asked.
+    `profile` is a pattern over `region/hardware/link` with `*`; `max_drop` is the accuracy lost against the source
+    model (0.01 is one point). `transfer_s`, `transfer_j` and `delivery_bytes` are per delivery; `usd_per_month` is the
+    cost of the data of `transfers_per_month` deliveries. None means no constraint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,11 +55,11 @@ class Constraints(BaseModel):
     prefer: Preference = "accuracy"
 
     def matches(self, profile: str) -> bool:
-        """Whether these constraints are for `profile`, written `region/hardware/link`."""
+        """Whether these constraints apply to `profile`, written `region/hardware/link`."""
         wanted, given = self.profile.split("/"), profile.split("/")
         return len(given) == 3 and all(map(fnmatchcase, given, wanted))
 
 
 def constraints_for(profile: str, table: list[Constraints]) -> Constraints:
-    """The constraints of a profile: the last entry of `table` that matches, as in a routing table, else none."""
+    """The constraints of a profile: the last entry of `table` that matches; without a match, no constraints."""
     return next((c for c in reversed(table) if c.matches(profile)), Constraints())

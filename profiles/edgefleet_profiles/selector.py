@@ -13,7 +13,7 @@ Operator = Literal["in", "notin", "exists", "absent"]
 
 PROFILE_LABELS = frozenset({"region", "hardware", "link", "metered"})
 SHOWN = 40
-"""Characters of a selector that are shown on either side of a fault."""
+"""How many characters of a selector to show on either side of an error."""
 _TOKEN = re.compile(r"==|!=|[=!(),]|[^\s=!(),]+")
 _NAME = re.compile(NAME_PATTERN)
 _EQUALITY: dict[str, Operator] = {"=": "in", "==": "in", "!=": "notin"}
@@ -22,14 +22,14 @@ _SETS: dict[str, Operator] = {"in": "in", "notin": "notin"}
 
 @dataclass(frozen=True)
 class Requirement:
-    """One condition on one label; `values` is empty where only presence counts."""
+    """One condition on one label; `values` is empty if only presence matters."""
 
     key: str
     operator: Operator
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels meet the condition; like in Kubernetes, an absent label is "not in" any set."""
+        """Whether the labels meet the condition; as in Kubernetes, an absent label is "not in" any set."""
         if self.operator == "exists":
             return self.key in labels
         if self.operator == "absent":
@@ -48,7 +48,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Selector:
-    """Conditions that must all hold; none at all match every device. `str()` is the canonical text."""
+    """Conditions that must all hold; an empty selector matches every device. `str()` is the canonical text."""
 
     requirements: tuple[Requirement, ...] = ()
 
@@ -63,23 +63,23 @@ class Selector:
 def compile_selector(text: str) -> Selector:
     """Parse a selector such as `region=eu,hardware in (rpi4,rpi5),!metered`; the empty text matches all.
 
-    Two selectors that differ only in order, repeats, spacing or spelling (`==` for `=`) compile to equals.
+    Selectors that differ only in order, repetition, spacing or spelling (`==` for `=`) compile to equal values.
 
     Raises:
-        SelectorError: the text is no selector; the message points at the column.
+        SelectorError: the text is not a selector; the message names the column.
     """
     return _Parser(text).selector()
 
 
 def labels_of(region: Region, hardware: Hardware, link: Link, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The labels of a device: those of its profile, and its own.
+    """The labels of a device: those from its profile, and its own.
 
     Args:
         region: gives `region`.
         hardware: gives `hardware`.
         link: gives `link`, and `metered` (with the value "true") only where the link is metered.
-        extra: the device's own labels; those that a profile gives are ignored here, so that a device cannot
-            claim another region than the one it is priced for.
+        extra: the device's own labels; any that the profile gives are ignored here, so that a device cannot
+            claim a region other than the one it is priced for.
     """
     labels = {key: value for key, value in (extra or {}).items() if key not in PROFILE_LABELS}
     labels |= {"region": region.name, "hardware": hardware.name, "link": link.name}
@@ -87,7 +87,7 @@ def labels_of(region: Region, hardware: Hardware, link: Link, extra: Mapping[str
 
 
 class _Parser:
-    """Recursive descent over tokens; `in` and `notin` are operators only where an operator can stand."""
+    """Recursive descent over tokens; `in` and `notin` are operators only where an operator is allowed."""
 
     def __init__(self, text: str) -> None:
         self._text = text

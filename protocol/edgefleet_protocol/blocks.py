@@ -1,8 +1,8 @@
-"""Where to end the blocks of a frame: each has a table of its own for the bytes in it, and tensors differ.
+"""Where to split a zstd frame into blocks, so that tensors of different kinds get entropy tables of their own.
 
-A search for repetitions finds none in quantized weights, so that the entropy coder does all the work; left to itself
-zstd codes layers of 3 and of 5 bits, scales and names by one table. After the block splitting of zstd's own
-optimal levels, which split by repetitions and so not here.
+Quantized weights hold no repetitions, so the entropy coder does all the work; by default zstd codes 3-bit layers,
+5-bit layers, scales and names with a single table. Modelled on the block splitting of zstd's optimal levels, which
+goes by repetitions and so doesn't split here.
 """
 
 import itertools
@@ -15,7 +15,7 @@ MOST_PIECES = 512
 HEADER_BYTES = 6.0
 TABLE_BYTES_PER_SYMBOL = 0.55
 CODER_LOSS = 1.005
-"""A Huffman coder's bytes by the entropy; with the two above, about what a block costs in zstd."""
+"""A Huffman coder's bytes relative to the entropy; with the two above, roughly what a block costs in zstd."""
 
 
 @dataclass
@@ -26,9 +26,9 @@ class _Piece:
 
 
 def cuts(data: bytes) -> list[int]:
-    """Where to end blocks so that the sum of what they cost is small, in order; [] where one is best.
+    """Where to end blocks so that their total cost is small, in order; [] if a single block is best.
 
-    Neighbouring pieces are joined as long as that saves more than it costs, the best pair first.
+    Neighbouring pieces are joined, the best pair first, as long as joining saves bytes.
     """
     step = max(LEAST_BYTES, math.ceil(len(data) / MOST_PIECES))
     pieces = [_piece(begin, Counter(data[begin : begin + step])) for begin in range(0, len(data), step)]

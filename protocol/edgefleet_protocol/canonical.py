@@ -1,4 +1,4 @@
-"""One way to write JSON and one way to name bytes."""
+"""Canonical JSON, and the digests that name bytes."""
 
 import json
 from hashlib import sha256
@@ -11,7 +11,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def digest(data: bytes) -> str:
-    """The sha256 of `data` in hex: its name everywhere."""
+    """The sha256 of `data` in hex: the name of a blob everywhere."""
     return sha256(data).hexdigest()
 
 

@@ -24,23 +24,23 @@ def parse_frame(data: bytes) -> tuple[int, bytes]:
     """The index and the bytes of a chunk.
 
     Raises:
-        MalformedFrame: too short, or of a version that is not known.
+        MalformedFrame: too short, or of an unknown version.
     """
     if len(data) <= _HEADER.size:
-        raise MalformedFrame(f"a frame of {len(data)} bytes holds no chunk")
+        raise MalformedFrame(f"a frame of {len(data)} bytes is too short to hold a chunk")
     version, index = _HEADER.unpack_from(data)
     if version != FRAME_VERSION:
-        raise MalformedFrame(f"frame version {version} is not known")
+        raise MalformedFrame(f"unknown frame version {version}")
     return index, data[_HEADER.size :]
 
 
 def chunk_count(size_bytes: int, chunk_bytes: int) -> int:
-    """How many chunks a blob has; an empty one has none."""
+    """How many chunks a blob has; an empty blob has 0."""
     return -(-size_bytes // chunk_bytes)
 
 
 def chunk_size(index: int, size_bytes: int, chunk_bytes: int) -> int:
-    """The size of chunk `index`, in bytes: the last one is what remains."""
+    """The size of chunk `index`, in bytes; the last chunk is whatever remains."""
     return min(chunk_bytes, size_bytes - index * chunk_bytes)
 
 
@@ -50,20 +50,20 @@ def chunk_hash(data: bytes) -> bytes:
 
 
 def hash_list(data: bytes, chunk_bytes: int) -> bytes:
-    """The hashes of all chunks of `data`, one after the other."""
+    """The hashes of all chunks of `data`, concatenated."""
     return b"".join(chunk_hash(data[at : at + chunk_bytes]) for at in range(0, len(data), chunk_bytes))
 
 
 class Bitmap:
-    """Which of `count` chunks are set; on the wire base64, lowest bit first."""
+    """Which of `count` chunks are set; base64 on the wire, lowest bit first."""
 
     def __init__(self, count: int, data: bytes | None = None) -> None:
         self.count = count
         self._bits = bytearray(data if data is not None else (count + 7) // 8)
         if len(self._bits) != (count + 7) // 8:
-            raise MalformedMessage(f"a bitmap of {len(self._bits)} bytes is not one of {count} chunks")
+            raise MalformedMessage(f"a bitmap of {len(self._bits)} bytes does not fit {count} chunks")
         if count % 8 and self._bits[-1] >> count % 8:
-            raise MalformedMessage(f"the bitmap has bits beyond its {count} chunks")
+            raise MalformedMessage(f"the bitmap sets bits beyond its {count} chunks")
 
     @classmethod
     def full(cls, count: int) -> "Bitmap":
@@ -78,12 +78,12 @@ class Bitmap:
         """Read a bitmap off the wire.
 
         Raises:
-            MalformedMessage: no base64, or not of this length.
+            MalformedMessage: not base64, or not of this length.
         """
         try:
             return cls(count, base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError) as error:
-            raise MalformedMessage(f"no bitmap of {count} chunks: {error}") from None
+            raise MalformedMessage(f"not a bitmap of {count} chunks: {error}") from None
 
     def set(self, index: int) -> None:
         """Mark chunk `index`."""
@@ -96,7 +96,7 @@ class Bitmap:
         self._bits[index >> 3] &= ~(1 << (index & 7))
 
     def _check(self, index: int) -> None:
-        # An index off the wire must neither count from the end nor mark the padding of the last byte.
+        # An index off the wire must not count from the end, nor mark the padding of the last byte.
         if not 0 <= index < self.count:
             raise IndexError(f"no chunk {index} among {self.count}")
 

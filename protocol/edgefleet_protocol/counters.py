@@ -1,4 +1,4 @@
-"""What variants did: one sum for a window, a roll-up or a fleet, and the flat form in which a window carries it."""
+"""Counters of what variants did, summed over a window, a roll-up or a fleet, and their flat form in a window."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -29,7 +29,7 @@ class Moments:
 
     @classmethod
     def of(cls, *scores: float) -> "Moments":
-        """The moments of some scores.
+        """The moments of these scores.
 
         Raises:
             ValueError: a score is not in [0, 1].
@@ -49,28 +49,28 @@ class Moments:
 
     @property
     def hits(self) -> int:
-        """How many scores of 1 come nearest to this sum."""
+        """The number of scores of 1 whose sum comes nearest to this one."""
         return (2 * self.sum + SCALE) // (2 * SCALE)
 
     @property
     def mean(self) -> float | None:
-        """The mean score; None when there is none."""
+        """The mean score; None without scores."""
         return self.sum / (self.n * SCALE) if self.n else None
 
     @property
     def variance(self) -> float | None:
-        """The mean squared distance from the mean; None when there is none."""
+        """The mean squared distance from the mean; None without scores."""
         return (self.sum2 * self.n * SCALE - self.sum**2) / (self.n * SCALE) ** 2 if self.n else None
 
     @property
     def is_possible(self) -> bool:
-        """Whether any scores have these moments."""
+        """Whether any set of scores could have these moments."""
         return 0 <= self.sum2 <= self.sum <= self.n * SCALE
 
 
 @dataclass(slots=True)
 class ServingCounts:
-    """How requests went: `errors` and `not_finite` (NaN or infinity in the output) are those that were not answered."""
+    """How requests went; `errors` and `not_finite` (NaN or infinity in the output) count those not answered."""
 
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     requests: int = 0
@@ -78,7 +78,7 @@ class ServingCounts:
     not_finite: int = 0
 
     def add(self, other: "ServingCounts") -> None:
-        """Add another one's counts."""
+        """Add the counts of `other`."""
         for name in COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.latency.add(other.latency)
@@ -86,14 +86,14 @@ class ServingCounts:
 
 @dataclass(slots=True)
 class Counters:
-    """What variants did. `scored` is how right their answers were, `categories` how many there were of each class."""
+    """What variants did: `scored` is how right their answers were, `categories` counts answers by class."""
 
     serving: ServingCounts = field(default_factory=ServingCounts)
     scored: Moments = Moments()
     categories: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: "Counters") -> None:
-        """Add another sum."""
+        """Add the counters of `other`."""
         self.serving.add(other.serving)
         for name in MOMENTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -113,9 +113,9 @@ _counts = attrgetter(*COUNTS)
 
 
 def readable(latency: str | None) -> LatencyHistogram:
-    """The histogram of a window that was taken; an empty one where its text cannot be read, which costs nothing else.
+    """The histogram of a stored window, or an empty one if its text cannot be decoded: the other counts still hold.
 
-    Ingest looks at the text from outside only, since it takes thousands a second.
+    Ingest checks only the outside of the text, because thousands arrive per second.
     """
     if latency is not None:
         with suppress(MalformedMessage):
@@ -125,7 +125,7 @@ def readable(latency: str | None) -> LatencyHistogram:
 
 def _of_a_window(moments: Moments) -> Moments:
     if not moments.is_possible or moments.n > MAX_TALLY:
-        raise ValueError(f"no scores have these moments: {moments}")
+        raise ValueError(f"no set of scores has these moments: {moments}")
     return moments
 
 
@@ -134,7 +134,7 @@ _Latency = Annotated[str, StringConstraints(max_length=16_000)]
 
 
 class NamedMoments(BaseModel):
-    """The moments of a window, by name; those that a newer version names are passed over."""
+    """The moments of a window, by name; names from newer versions are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -142,10 +142,10 @@ class NamedMoments(BaseModel):
 
 
 class FlatCounters(BaseModel):
-    """Counters as a window carries them: the fields of version 0.1.0, and `moments` where those cannot say it.
+    """Counters as a window carries them: the fields of version 0.1.0, plus `moments` for what they cannot express.
 
-    `labelled` and `correct` say what scores of 0 and 1 come to; of other scores `correct` is the nearest that a reader
-    of 0.1.0 can be told. Code reads `counters`, and writes by `with_counters`.
+    `labelled` and `correct` are exact for scores of 0 and 1; for other scores `correct` is the closest count that a
+    reader of 0.1.0 understands. Code reads `counters` and writes with `with_counters`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -156,7 +156,7 @@ class FlatCounters(BaseModel):
     latency: Annotated[_Latency | None, LeavesAs("aggregates")] = None
     labelled: Annotated[Tally, LeavesAs("aggregates")] = 0
     correct: Annotated[Tally, LeavesAs("aggregates")] = 0
-    # How often each class was seen tells what stood before the camera.
+    # How often each class was seen reveals what was in front of the camera.
     predicted: Annotated[dict[Word, Tally], Field(max_length=MAX_CLASSES), LeavesAs("labels")] = Field(
         default_factory=dict
     )
@@ -165,24 +165,24 @@ class FlatCounters(BaseModel):
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
         if self.correct > self.labelled:
-            raise ValueError(f"{self.correct} of {self.labelled} labels cannot be right")
+            raise ValueError(f"correct ({self.correct}) exceeds labelled ({self.labelled})")
         return self
 
     @property
     def counters(self) -> Counters:
-        """What the window tells."""
+        """The window's counters."""
         serving = ServingCounts(readable(self.latency), *_counts(self))
         return Counters(serving, categories=dict(self.predicted), **self.named_moments())
 
     def named_moments(self) -> dict[str, Moments]:
-        """The moments that the window tells, by name."""
+        """The window's moments, by name."""
         told = {"scored": Moments.of_hits(self.labelled, self.correct)} if self.labelled else {}
         if self.moments is not None:
             told |= {name: one for name in MOMENTS if (one := getattr(self.moments, name)) is not None}
         return told
 
     def with_counters(self, counters: Counters) -> Self:
-        """The same window, telling these."""
+        """The same window with these counters."""
         scored, named = counters.scored, counters.named_moments()
         if scored == Moments.of_hits(scored.n, scored.hits):
             named.pop("scored", None)

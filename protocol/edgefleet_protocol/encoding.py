@@ -1,4 +1,4 @@
-"""Encodings: zstd frames of a variant's ONNX file, any standard decoder reads them."""
+"""Encodings: zstd frames of a variant's ONNX file, readable by any standard decoder."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,17 +18,17 @@ STRATEGIES = (zstd.Strategy.fast, zstd.Strategy.btopt, zstd.Strategy.btultra, zs
 MIN_MATCHES = (3, 5, 7)
 CUT_WAYS = tuple((s, m) for m in (3, 5) for s in STRATEGIES[1:])
 MOST_TRIED_BYTES = 256 * 1024
-"""A larger file is encoded once: the other ways would take seconds each for a fraction of a per cent."""
+"""A larger file is encoded once: each other way would take seconds and save a fraction of a per cent."""
 MOST_CUT_BYTES = 32 * 1024 * 1024
 MOST_LEFT = 0.92
-"""Weights in fp32 leave more: no cut helps bytes that are all alike likely."""
+"""Weights in fp32 compress worse than this: their bytes are close to uniform, and splitting doesn't help."""
 
 
 def compress(data: bytes) -> bytes:
-    """`data` as one zstd frame, the smallest of several ways to look for repetitions.
+    """`data` as one zstd frame: the smallest that several ways of searching for matches give.
 
-    Level 19 looks for long ones. Quantized weights hold few: there, a search for longer matches only leaves more to
-    the entropy coder, which does better, and best where a block ends with the kind of what is in it.
+    Level 19 searches for long matches. Quantized weights have few: matching less leaves more to the entropy coder,
+    which does better there, and best if blocks end where the kind of data changes.
     """
     plain = zstd.compress(data, level=LEVEL)
     frames, small = [plain], len(data) <= MOST_TRIED_BYTES
@@ -43,7 +43,7 @@ def compress(data: bytes) -> bytes:
 
 def _in_blocks(data: bytes, ends: Sequence[int], options: dict[int, int]) -> bytes:
     compressor = zstd.ZstdCompressor(options=options)
-    compressor.set_pledged_input_size(len(data))  # into the header: else a decoder reserves the largest window
+    compressor.set_pledged_input_size(len(data))  # in the header: without it a decoder reserves the largest window
     blocks = [
         compressor.compress(data[begin:end], compressor.FLUSH_BLOCK)
         for begin, end in zip((0, *ends), ends, strict=False)
@@ -57,23 +57,23 @@ def _options(strategy: zstd.Strategy, min_match: int) -> dict[int, int]:
 
 
 def decompress(data: bytes, size_bytes: int) -> bytes:
-    """The `size_bytes` bytes that a frame holds.
+    """The content of a frame, `size_bytes` long.
 
     Raises:
-        CorruptBlob: no zstd frame, or not of this size.
+        CorruptBlob: not a zstd frame, or not of this size.
     """
     return b"".join(unfold([data], size_bytes))
 
 
 def unfold(blocks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
-    """The `size_bytes` bytes that a frame holds, piece by piece; more are never unfolded, so that a bomb stays small.
+    """The content of a frame, piece by piece; never unfolds more than `size_bytes`, to defuse zip bombs.
 
     Args:
         blocks: the frame, in blocks of any size.
-        size_bytes: of what it holds.
+        size_bytes: the size of its content.
 
     Raises:
-        CorruptBlob: no zstd frame, or not of this size.
+        CorruptBlob: not a zstd frame, or not of this size.
     """
     decoder, left = zstd.ZstdDecompressor(), size_bytes
     try:
@@ -82,7 +82,7 @@ def unfold(blocks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
             while piece or not (decoder.eof or decoder.needs_input):
                 left -= len(piece)
                 if left < 0:
-                    raise CorruptBlob(f"the encoding unfolds to more than the {size_bytes} bytes of the manifest")
+                    raise CorruptBlob(f"the encoding unfolds to more than the manifest's {size_bytes} bytes")
                 yield piece
                 if decoder.eof:
                     break
@@ -90,6 +90,6 @@ def unfold(blocks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
             if decoder.eof:
                 break
     except zstd.ZstdError as error:
-        raise CorruptBlob(f"the encoding is no zstd frame: {error}") from None
+        raise CorruptBlob(f"the encoding is not a zstd frame: {error}") from None
     if left or not decoder.eof:
-        raise CorruptBlob(f"the encoding unfolds to less than the {size_bytes} bytes of the manifest, or is cut off")
+        raise CorruptBlob(f"the encoding is cut off, or unfolds to less than the manifest's {size_bytes} bytes")

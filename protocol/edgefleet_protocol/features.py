@@ -1,15 +1,15 @@
 """What an agent can do beyond version 0.1.0, by name: a device reports its features, a manifest names those it needs.
 
-An older agent ignores fields that it does not know, so a manifest whose meaning rests on a new field would run there
-without what the field asks for. Such a manifest needs a feature, and no device that lacks it is told of the manifest.
+An older agent ignores unknown fields, so a manifest that relies on a new field would run there without what the field
+asks for. Such a manifest names a feature that it needs, and is never assigned to a device that lacks it.
 """
 
 from collections.abc import Collection, Iterable
 
 FEATURES: frozenset[str] = frozenset()
-"""Those of this version's agent; a device that reports none has those of 0.1.0."""
+"""The features of this version's agent; a device that reports none can do what 0.1.0 can."""
 
 
 def lacking(needs: Iterable[str], features: Collection[str]) -> tuple[str, ...]:
-    """The needed features that are not there, in order."""
+    """The needed features that are missing, sorted."""
     return tuple(sorted({need for need in needs if need not in features}))

@@ -1,4 +1,4 @@
-"""The types of single fields: what a receiver takes, and how much of it at most."""
+"""Field types shared by messages: what a receiver accepts, and its limits."""
 
 from typing import Annotated
 
@@ -14,4 +14,4 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 MAX_TALLY = 2**40 - 1
 Tally = Annotated[int, Field(ge=0, le=MAX_TALLY)]
-"""A count of one window: what is summed over a fleet and years stays within 63 bits."""
+"""A count in one window; small enough that sums over a fleet and over years fit into 63 bits."""

@@ -1,4 +1,4 @@
-"""Latency as an HDR histogram: percentiles of a fleet are merged from histograms, never averaged.
+"""Latency as an HDR histogram: percentiles of a fleet come from merged histograms, and are never averaged.
 
 Encoding: HdrHistogram V2, zlib-compressed, base64 (github.com/HdrHistogram/HdrHistogram, EncodableHistogram), in one
 fixed configuration: unit 10 µs, 1 to 6,000,000 units (10 µs to 60 s), two significant digits.
@@ -17,7 +17,7 @@ LOWEST, HIGHEST, DIGITS = 1, 6_000_000, 2
 _HALF_BITS = 7  # 2 digits need 256 sub-buckets; half of them, 128, is 2**7
 _HALF = 1 << _HALF_BITS
 _COUNTERS = 2176  # (16 buckets + 1) * 128
-_MOST = 2**55 - 1  # what eight bytes of a counter can say
+_MOST = 2**55 - 1  # the largest counter that fits into eight bytes
 _COOKIE, _COMPRESSED_COOKIE = 0x1C849313, 0x1C849314
 _HEADER = struct.Struct(">iiiiqqd")
 _OUTER = struct.Struct(">ii")
@@ -37,10 +37,10 @@ def _highest_value(index: int) -> int:
 
 
 class LatencyHistogram:
-    """Counts of latencies; out of range they are clamped, so that nothing is lost in silence."""
+    """Counts of latencies; those out of range are clamped, so that none is silently lost."""
 
     def __init__(self) -> None:
-        self._counts: dict[int, int] = {}  # by index; a device's minute uses some dozens of the 2176
+        self._counts: dict[int, int] = {}  # by index; one minute of one device uses a few dozen of the 2176
         self.count = 0
 
     def __eq__(self, other: object) -> bool:
@@ -48,7 +48,7 @@ class LatencyHistogram:
 
     @property
     def told(self) -> str | None:
-        """The histogram as text; None when nothing was recorded."""
+        """The histogram as text; None if nothing was recorded."""
         return self.encode() if self.count else None
 
     def record(self, seconds: float) -> None:
@@ -66,10 +66,10 @@ class LatencyHistogram:
         self.count += other.count
 
     def percentile_ms(self, percent: float) -> float | None:
-        """The latency, in ms, that `percent` % of the recorded ones do not exceed; None when there is none."""
+        """The latency, in ms, that `percent` % of the recorded ones don't exceed; None if nothing was recorded."""
         if not self.count:
             return None
-        # Huge counts round up as floats, never above what there is.
+        # Huge counts lose precision as floats: never go beyond the total.
         wanted = min(max(1, int(min(percent, 100) * self.count / 100 + 0.5)), self.count)
         seen = 0
         for index in sorted(self._counts):
@@ -79,13 +79,13 @@ class LatencyHistogram:
         raise AssertionError("the counters sum to `count`")
 
     def count_above(self, ms: float) -> int:
-        """How many of the recorded latencies are above `ms`, to the width of a counter."""
+        """How many of the recorded latencies are above `ms`, to the resolution of the histogram."""
         units = min(max(round(ms / 1000 / UNIT_S), LOWEST), HIGHEST)
         at = _index(units)
         return sum(count for index, count in self._counts.items() if index > at)
 
     def encode(self) -> str:
-        """The histogram as base64 text, a few hundred bytes; no counter is written above 2**55 - 1."""
+        """The histogram as base64 text, a few hundred bytes; counters are capped at 2**55 - 1."""
         body = b"".join(_zigzag(number) for number in self._runs())
         plain = _HEADER.pack(_COOKIE, len(body), 0, DIGITS, LOWEST, HIGHEST, 1.0) + body
         packed = zlib.compress(plain)
@@ -105,7 +105,7 @@ class LatencyHistogram:
         """Read a histogram off the wire.
 
         Raises:
-            MalformedMessage: no histogram, or one of another configuration.
+            MalformedMessage: not a histogram, or one with another configuration.
         """
         return cls._from_numbers(_unzigzag(_body(text)))
 
@@ -126,12 +126,12 @@ class LatencyHistogram:
 
 
 def check(text: str) -> None:
-    """See that a text is a histogram by what is around its counters, without unpacking them.
+    """Check that a text looks like a histogram, without unpacking its counters.
 
-    For whoever keeps thousands a second: what is wrong inside, the reader finds.
+    For ingest, which takes thousands a second; errors inside are found when the histogram is read.
 
     Raises:
-        MalformedMessage: it is none.
+        MalformedMessage: it doesn't.
     """
     _packed(text)
 
@@ -142,27 +142,27 @@ def _packed(text: str) -> bytes:
         raw = binascii.a2b_base64(text, strict_mode=True)
         cookie, length = _OUTER.unpack_from(raw)
     except (binascii.Error, ValueError, struct.error) as error:
-        raise MalformedMessage(f"no latency histogram: {error}") from None
+        raise MalformedMessage(f"not a latency histogram: {error}") from None
     if cookie != _COMPRESSED_COOKIE or length != len(raw) - _OUTER.size:
-        raise MalformedMessage("no compressed HDR histogram of version 2")
+        raise MalformedMessage("not a compressed HDR histogram of version 2")
     return raw[_OUTER.size :]
 
 
 def _body(text: str) -> bytes:
-    """The counters as they travel, without what is around them."""
+    """The encoded counters, without headers."""
     try:
         plain = zlib.decompressobj().decompress(_packed(text), _MAX_PLAIN_BYTES + 1)
         header = _HEADER.unpack_from(plain)
     except (ValueError, struct.error, zlib.error) as error:
-        raise MalformedMessage(f"no latency histogram: {error}") from None
+        raise MalformedMessage(f"not a latency histogram: {error}") from None
     body = plain[_HEADER.size :]
     if header[:6] != (_COOKIE, len(body), 0, DIGITS, LOWEST, HIGHEST):
-        raise MalformedMessage(f"a latency histogram of another configuration: {header}")
+        raise MalformedMessage(f"a latency histogram with another configuration: {header}")
     return body
 
 
 def _zigzag(number: int) -> bytes:
-    """ZigZag LEB128 of a number whose size stays under 2**55."""
+    """ZigZag LEB128 of a number whose magnitude stays below 2**55."""
     value = number * 2 if number >= 0 else -number * 2 - 1
     out = bytearray()
     while value > 0x7F:
@@ -175,13 +175,13 @@ def _zigzag(number: int) -> bytes:
 def _unzigzag(body: bytes) -> Iterator[int]:
     value = shift = 0
     for byte in body:
-        if byte < 0x80 and not shift:  # nearly all of them: shown first, since a fleet's worth is read
+        if byte < 0x80 and not shift:  # the fast path for nearly all counters: whole fleets are read
             yield -(byte >> 1) - 1 if byte & 1 else byte >> 1
             continue
         value |= (byte & 0x7F) << shift
         shift += 7
         if shift > 56:
-            raise MalformedMessage("a counter that is too large")
+            raise MalformedMessage("a counter of the latency histogram is too large")
         if not byte & 0x80:
             yield value >> 1 if value & 1 == 0 else -(value >> 1) - 1
             value = shift = 0

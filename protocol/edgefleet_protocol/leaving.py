@@ -1,4 +1,4 @@
-"""What a field of a telemetry window is declared as, for the filter on the device that decides what may leave."""
+"""Marks on the fields of a telemetry window, read by the filter on the device that decides what may leave."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from edgefleet_profiles.parts import DataKind
 
 @dataclass(frozen=True)
 class LeavesAs:
-    """Marks a field, in `Annotated`: it leaves the device where the region lets this kind leave, or always.
+    """Marks a field, in `Annotated`: it leaves the device if the region lets this kind leave, or always.
 
     A field without a mark never leaves.
     """
@@ -17,4 +17,4 @@ class LeavesAs:
 
 
 ALWAYS = LeavesAs("always")
-"""Which window it is, and when: without it nothing else could be read."""
+"""For what identifies and dates a window: nothing else could be read without it."""

@@ -28,9 +28,9 @@ class Preprocessing(Part):
 
 
 class Core(Part):
-    """What makes a variant this variant; its canonical sha256 is the variant's id.
+    """What identifies a variant; the sha256 of its canonical JSON is the variant's id.
 
-    `runtime` holds onnxruntime session configuration entries that the agent obeys: two settings of one file are
+    `runtime` holds onnxruntime session configuration entries that the agent applies: one file with two settings makes
     two variants.
     """
 
@@ -43,9 +43,9 @@ class Core(Part):
 
 
 class Expected(Part):
-    """What this variant answered to the golden set where it was built.
+    """This variant's answers to the golden set on the host that built it.
 
-    `probabilities` is [samples][classes]. The self-test passes when at least `min_same_top1` of the samples have
+    `probabilities` is [samples][classes]. The self-test passes if at least `min_same_top1` of the samples have
     the recorded top-1 and no probability differs by more than `max_difference`.
     """
 
@@ -56,9 +56,9 @@ class Expected(Part):
 
 
 class Encoding(Part):
-    """The bytes of a variant on the wire; kinds that a device does not know are passed over.
+    """The bytes of a variant on the wire; a device ignores kinds that it does not know.
 
-    One encoding may be listed with two chunk sizes, for thick and thin links. `chunk_hashes` is a blob with the
+    One encoding may be listed with two chunk sizes, for fast and slow links. `chunk_hashes` is a blob with the
     first 16 bytes of each chunk's sha256.
     """
 
@@ -72,13 +72,13 @@ class Encoding(Part):
 class Manifest(Message):
     """Everything about one variant that a device needs.
 
-    `variant` is the sha256 of the core's canonical JSON; left out, it is computed. It is written down because a
-    reader that does not know a newer field of the core cannot compute it from what it has parsed.
+    `variant` is the sha256 of the core's canonical JSON, computed if left out. It is stored because a reader that
+    does not know a newer field of the core cannot compute it from what it has parsed.
 
-    `unfolded_bytes` is what its weights take in memory once those of few bits are unfolded: a worker's limit follows
-    it. None where it was not counted; then the size of the file stands for it.
+    `unfolded_bytes` is the memory that the weights take once low-bit ones are unfolded; a worker's memory limit
+    follows from it. None if it was not counted: the size of the file is used instead.
 
-    `needs` are features without which an agent would run the variant otherwise than meant.
+    `needs` lists the features without which an agent would run the variant differently than intended.
     """
 
     variant: Digest = ""
@@ -106,26 +106,26 @@ class Manifest(Message):
         return canonical_json(self.model_dump(mode="json", exclude_none=True))
 
     def encoding_for(self, max_chunk_bytes: int) -> Encoding | None:
-        """The full encoding to fetch over a link: the one with the largest chunks that it takes."""
+        """The full encoding to fetch over a link: the one with the largest chunks that the link allows."""
         known = [e for e in self.encodings if e.kind == "zstd"]
         fitting = [e for e in known if e.chunk_bytes <= max_chunk_bytes]
-        if not fitting:  # too large for the link, and the least so
+        if not fitting:  # all are too large for the link: take the smallest
             return min(known, key=lambda e: e.chunk_bytes, default=None)
         return max(fitting, key=lambda e: e.chunk_bytes)
 
     def delivery_bytes(self, max_chunk_bytes: int) -> int:
-        """Everything that a device with nothing on its disk downloads for this variant, in bytes."""
+        """All that a device with an empty disk downloads for this variant, in bytes."""
         encoding = self.encoding_for(max_chunk_bytes)
         blobs = [self.core.golden] + ([encoding.blob, encoding.chunk_hashes] if encoding else [])
         return len(self.to_bytes()) + sum(b.size_bytes for b in blobs if b)
 
 
 def verify(data: bytes, expected_digest: str) -> Manifest:
-    """Trust a manifest: today its digest and its variant's must be the named ones; signatures will be checked here.
+    """Verify a manifest: its digest, and that its core is the variant's; signatures will be checked here.
 
     Raises:
-        CorruptBlob: other bytes than the ones named, or a core that is not the variant's.
-        MalformedMessage: the right bytes, and no manifest.
+        CorruptBlob: the digest differs, or the core is not the variant's.
+        MalformedMessage: the bytes are not a manifest.
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise MalformedMessage(f"a manifest of {len(data)} bytes is too large: at most {MAX_MANIFEST_BYTES}")
@@ -134,5 +134,5 @@ def verify(data: bytes, expected_digest: str) -> Manifest:
     manifest = decode(Manifest, data)
     core = digest_of(json.loads(data)["core"])
     if manifest.variant != core:
-        raise CorruptBlob(f"the manifest names variant {manifest.variant}, its core is {core}")
+        raise CorruptBlob(f"the manifest names variant {manifest.variant}, but its core is {core}")
     return manifest

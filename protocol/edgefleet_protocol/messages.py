@@ -1,4 +1,4 @@
-"""Control messages: JSON, validated; receivers ignore what they do not know."""
+"""Control messages: validated JSON; receivers ignore unknown fields."""
 
 import re
 from typing import Annotated, Any, Self, TypeVar
@@ -25,11 +25,11 @@ SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 256 * 1024
 
 MAX_GENERATION = 2**53
-"""What neither side goes beyond: a device that says it has got there can be told nothing more, and troubles no one."""
+"""The limit for both sides; a device that claims to have reached it takes no further orders, and harms nobody else."""
 Generation = Annotated[int, Field(ge=0, le=MAX_GENERATION)]
 _PHASE = re.compile(r"[a-z][a-z_]{0,39}")
 
-# Nothing that a message lists is without end: every entry costs its receiver more than its sender.
+# Every list in a message is bounded: an entry costs its receiver more than its sender.
 MAX_MODELS = MAX_SLOTS = MAX_LABELS = 64
 Words = Annotated[frozenset[Word], Field(max_length=256, fail_fast=True)]
 MAX_FEATURES = 64
@@ -38,7 +38,7 @@ Features = Annotated[frozenset[Word], Field(max_length=MAX_FEATURES, fail_fast=T
 
 
 class Message(BaseModel):
-    """What every message has; unknown fields come from newer versions and are ignored."""
+    """Base of all messages; unknown fields come from newer versions and are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -54,8 +54,8 @@ class Part(BaseModel):
 class DesiredModel(Part):
     """What a device should run of one model.
 
-    `manifest` is the digest of the manifest's blob and `manifest_bytes` its size; None means that nothing of
-    this model should be served. A higher `generation` always supersedes. With `activate` false the variant is
+    `manifest` is the digest of the manifest's blob and `manifest_bytes` its size; None means that this model
+    should not be served. A higher `generation` always supersedes. If `activate` is false, the variant is
     only fetched and staged; `trial_s` is how long it must answer live before it is committed.
     """
 
@@ -74,10 +74,10 @@ class DesiredState(Message):
 
 
 class Acked(Message):
-    """Telemetry of `incarnation` is stored through `through`: the spool may forget it.
+    """Telemetry of `incarnation` is stored up to and including `through`: the spool may drop it.
 
-    With `boot` and `report`, the newest snapshot of this incarnation that the controller has: said to an agent that
-    reports an older one. Its state was copied or restored, and another life has gone on from there.
+    `boot` and `report` name the newest snapshot of this incarnation that the controller has. They are sent to an agent
+    that reports an older one: its state was copied or restored, and another copy has moved on since.
     """
 
     incarnation: Id
@@ -87,7 +87,7 @@ class Acked(Message):
 
 
 class Hello(Message):
-    """The controller has just subscribed: report now, within a jitter."""
+    """The controller has just subscribed: report within `jitter_s`."""
 
     jitter_s: Annotated[float, Field(ge=0, le=600)] = 2.0
 
@@ -101,7 +101,7 @@ class Presence(Message):
 
 
 class Facts(Part):
-    """What a device is; with `simulated` true they are a catalogue entry's, for a machine that stands in."""
+    """What a device is; if `simulated`, what the catalogue says of the hardware that the machine stands in for."""
 
     hardware: Name
     region: Name
@@ -136,9 +136,9 @@ class Slot(Part):
 
 
 class Transfer(Part):
-    """How the bytes of an attempt arrived: `bytes_total` is everything that the device had to download.
+    """How the bytes of an attempt arrived; `bytes_total` is all that the device had to download.
 
-    `wrong_chunks` came on the blobs' topics and were not theirs: damaged on the way, or somebody else's.
+    `wrong_chunks` counts chunks whose hash did not match: damaged on the way, or sent by somebody else.
     """
 
     bytes_total: Count = 0
@@ -149,7 +149,7 @@ class Transfer(Part):
 
 
 class Attempt(Part):
-    """The last attempt at a generation, and how it stands or ended."""
+    """The last attempt at a generation, and how far it is or how it ended."""
 
     generation: Generation
     rollout: Id | None = None
@@ -163,7 +163,7 @@ class Attempt(Part):
 
 
 class Lost(Part):
-    """A variant that answered and whose slot was found damaged."""
+    """A variant that was answering when its slot was found damaged."""
 
     variant: Digest
     reason: Word
@@ -171,10 +171,10 @@ class Lost(Part):
 
 
 class ReportedModel(Part):
-    """One model on one device: what answers, what was committed, what lies on disk, and the last attempt.
+    """One model on one device: what answers, what was committed, what is on disk, and the last attempt.
 
-    An attempt in a phase that only a newer agent knows is passed over, like a field that only it knows. `lost` is the
-    answering variant whose slot was found damaged, until another one is committed.
+    An attempt in a phase that only newer agents know is ignored, like an unknown field. `lost` is the variant that was
+    answering when its slot was found damaged, until another one is committed.
     """
 
     generation: Generation = 0
@@ -187,7 +187,7 @@ class ReportedModel(Part):
 
     @property
     def newer_phase(self) -> str | None:
-        """The phase of an attempt that was passed over when this was read off the wire."""
+        """The unknown phase of an attempt that was ignored on decoding."""
         return self._newer_phase
 
     @model_validator(mode="wrap")
@@ -205,7 +205,7 @@ class ReportedModel(Part):
 class ReportedState(Message):
     """A complete snapshot of a device; (boot, report) orders the snapshots of one incarnation.
 
-    `features` is what its agent can do beyond 0.1.0.
+    `features` names what its agent can do beyond 0.1.0.
     """
 
     incarnation: Id
@@ -245,7 +245,7 @@ class TelemetryWindow(FlatCounters, Message):
 
 
 class ChunkRequest(Message):
-    """What a device misses of one blob: bit i of `missing` (base64, lowest bit first) is chunk i."""
+    """The chunks of one blob that a device lacks: bit i of `missing` (base64, lowest bit first) is chunk i."""
 
     blob: Digest
     lane: Name
@@ -258,7 +258,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def encode(message: BaseModel) -> bytes:
-    """The message as JSON; what has its default and may be absent is left out."""
+    """The message as JSON, without fields that are None."""
     return message.model_dump_json(exclude_none=True).encode()
 
 
@@ -266,14 +266,14 @@ def decode(kind: type[M], data: bytes) -> M:
     """Read a message.
 
     Raises:
-        MalformedMessage: the bytes are too many, no JSON, or not of this kind.
+        MalformedMessage: too many bytes, not JSON, or not of this kind.
     """
     if len(data) > MAX_MESSAGE_BYTES:
-        raise MalformedMessage(f"{len(data)} bytes are too many for a {kind.__name__}: at most {MAX_MESSAGE_BYTES}")
+        raise MalformedMessage(f"a {kind.__name__} of {len(data)} bytes is too large: at most {MAX_MESSAGE_BYTES}")
     try:
         return kind.model_validate_json(data)
     except (ValidationError, ValueError, RecursionError) as error:
-        raise MalformedMessage(f"no {kind.__name__}: {_first_fault(error)}") from None
+        raise MalformedMessage(f"not a {kind.__name__}: {_first_fault(error)}") from None
 
 
 def _first_fault(error: Exception) -> str:

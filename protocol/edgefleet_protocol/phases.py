@@ -1,4 +1,4 @@
-"""The states of an execution: one device in one rollout, or one attempt as the device tells it."""
+"""The phases of an execution: one device in one rollout, or one attempt as the device reports it."""
 
 from typing import Literal, get_args
 
@@ -6,16 +6,16 @@ OnTheWay = Literal[
     "assigned",  # planned; the device has not answered
     "notified",  # the device has read its desired state
     "downloading",
-    "verified",  # every byte is there and is what its digest says
+    "verified",  # complete, and every digest matches
     "staged",  # in a slot of its own, waiting to be activated
-    "self_test",  # answers the golden set, off line
+    "self_test",  # answers the golden set, offline
     "trial",  # answers live; the old variant is kept warm
 ]
 EndedWell = Literal["committed"]
 EndedOtherwise = Literal[
     "already_installed",
     "no_variant",
-    "deferred",  # passed over: two agents report under the device's id, or its agent lacks a feature
+    "deferred",  # left out: two agents report under the device's id, or its agent lacks a feature
     "superseded",
     "removed",
     "cancelled",
@@ -25,8 +25,8 @@ EndedInFailure = Literal[
     "failed_no_change",  # failed while the old variant went on answering
     "failed_rolled_back",  # failed in the trial; the old variant answers again
     "failed_unsafe",  # failed, and nothing answers
-    "timed_out",  # was under way and fell silent
-    "unreachable",  # was never heard
+    "timed_out",  # went silent on the way
+    "unreachable",  # never heard from
 ]
 Phase = Literal[OnTheWay, EndedWell, EndedOtherwise, EndedInFailure]
 
@@ -34,28 +34,28 @@ ON_THE_WAY: tuple[Phase, ...] = get_args(OnTheWay)
 FAILED: frozenset[Phase] = frozenset(get_args(EndedInFailure))
 ENDED_OTHERWISE: frozenset[Phase] = frozenset(get_args(EndedOtherwise))
 ENDED: frozenset[Phase] = frozenset(get_args(EndedWell)) | ENDED_OTHERWISE | FAILED
-"""No way leads out of these within the same generation."""
+"""Final within one generation."""
 
 PHASES: frozenset[str] = frozenset(ON_THE_WAY) | ENDED
 
 DECIDED: frozenset[Phase] = ENDED - ENDED_OTHERWISE - {"unreachable"}
-"""What a gate counts: devices that proved something, never all that were targeted."""
+"""What a gate counts: devices with an outcome, never all that were targeted."""
 
 ReasonCode = Literal[
-    "manifest_invalid",  # the manifest is not the blob that was named, or cannot be read
+    "manifest_invalid",  # the manifest is not the named blob, or cannot be read
     "wrong_hardware",  # made for another instruction set
     "runtime_too_old",  # needs a newer onnxruntime
     "agent_too_old",  # needs a feature that this agent lacks
-    "no_space",  # not enough disk, with need and have
-    "blob_corrupt",  # a blob is complete and is not what its digest says
+    "no_space",  # not enough disk; the detail says how much is needed and free
+    "blob_corrupt",  # a blob is complete, but does not match its digest
     "download_stalled",  # nothing arrived for too long
-    "out_of_memory",  # needs more memory than the device has, or than its worker is given
-    "load_failed",  # onnxruntime does not load the file
-    "self_test_failed",  # other answers than the ones recorded
+    "out_of_memory",  # needs more memory than the device has, or than its worker may use
+    "load_failed",  # onnxruntime cannot load the file
+    "self_test_failed",  # answers differ from the recorded ones
     "worker_crashed",
     "worker_timed_out",
     "trial_failed",  # errors while answering live
-    "interrupted",  # the agent was killed in self-test or trial and came back
+    "interrupted",  # the agent was killed during self-test or trial, and restarted
     "looping",  # too many attempts at one generation
-    "nothing_to_return_to",  # a way back was asked for and no old variant is there
+    "nothing_to_return_to",  # told to roll back, but no old variant is there
 ]

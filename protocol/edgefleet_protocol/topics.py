@@ -30,14 +30,14 @@ class UpTopic:
 
 @dataclass(frozen=True)
 class BlobTopic:
-    """Which blob a chunk belongs to, and on which channel it travels."""
+    """Which blob a chunk belongs to, and the channel it is sent on."""
 
     blob: str
     channel: str
 
 
 def shard(device: str) -> str:
-    """Two hex digits that split the fleet into 256 parts: the first byte of sha256(device id)."""
+    """One of 256 parts of the fleet: the first byte of sha256(device id), in hex."""
     return sha256(device.encode()).hexdigest()[:2]
 
 
@@ -47,7 +47,7 @@ def desired(device: str) -> str:
 
 
 def acked(device: str) -> str:
-    """Controller to device: telemetry that is stored."""
+    """Controller to device: Acked, the telemetry that is stored."""
     return f"{ROOT}/down/{device}/acked"
 
 
@@ -57,21 +57,21 @@ def up(device: str, kind: UpKind) -> str:
 
 
 def up_filters(kind: UpKind) -> str:
-    """The subscription that takes one kind of message from every device."""
+    """The subscription for one kind of message from every device."""
     return f"{ROOT}/up/+/+/{kind}"
 
 
 def blob(digest: str, channel: str) -> str:
-    """Controller to everyone who listens on this channel: chunk frames of one blob."""
+    """Controller to all listeners on this channel: chunk frames of one blob."""
     return f"{ROOT}/blobs/{digest}/{channel}"
 
 
-@lru_cache(maxsize=32_768)  # who speaks once speaks again: a fleet's telemetry comes on the same topics all day
+@lru_cache(maxsize=32_768)  # a fleet's telemetry arrives on the same topics all day
 def parse_up(topic: str) -> UpTopic:
-    """Read a topic on which devices speak.
+    """Parse a topic that devices publish on.
 
     Raises:
-        MalformedTopic: it is none of ours, or its shard is not its device's.
+        MalformedTopic: not one of edgefleet's topics, or the shard is not the device's.
     """
     prefix, _, rest = topic.partition(f"{ROOT}/up/")
     parts = rest.split("/")
@@ -80,20 +80,20 @@ def parse_up(topic: str) -> UpTopic:
     part, device, kind = parts
     known = _KINDS.get(kind)
     if known is None or not _NAME.fullmatch(device) or part != shard(device):
-        raise MalformedTopic(f"{topic[:200]!r} names no known kind, device or shard")
+        raise MalformedTopic(f"{topic[:200]!r} does not name a known kind, a device id and its shard")
     return UpTopic(device, known)
 
 
 def parse_blob(topic: str) -> BlobTopic:
-    """Read a topic on which chunks travel.
+    """Parse a topic that chunks are sent on.
 
     Raises:
-        MalformedTopic: it is none of ours.
+        MalformedTopic: not one of edgefleet's topics.
     """
     parts = topic.split("/")
     if len(parts) != 5 or parts[:3] != [*ROOT.split("/"), "blobs"]:
         raise MalformedTopic(f"{topic[:200]!r} is not {ROOT}/blobs/SHA256/LANE")
     digest, channel = parts[3:]
     if not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(channel):
-        raise MalformedTopic(f"{topic[:200]!r} names no sha256 or no channel")
+        raise MalformedTopic(f"{topic[:200]!r} does not name a sha256 and a channel")
     return BlobTopic(digest, channel)

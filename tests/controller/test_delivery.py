@@ -144,7 +144,7 @@ def test_damage_is_found_before_any_device_is_told(lab: Lab) -> None:
     manifest = lab.publish()
     lab.delivery.check("m", 1)
     lab.spoil(manifest.encodings[0].blob.sha256)
-    with pytest.raises(Refused, match="damaged on the controller's disk: `edgefleet compress m@1`"):
+    with pytest.raises(Refused, match="damaged on the controller's disk: run `edgefleet compress m@1`"):
         lab.delivery.check("m", 1)
 
 

@@ -146,7 +146,7 @@ def test_what_was_decided_half_way_is_not_followed(store: Store) -> None:
 
 
 def test_telemetry_is_not_asked_within_a_transaction_of_the_fleet(store: Store) -> None:
-    with store.fleet.transaction(), pytest.raises(StoreFault, match="kept apart"):
+    with store.fleet.transaction(), pytest.raises(StoreFault, match="used within"):
         store.telemetry.windows.count()
     with store.telemetry.transaction():
         assert store.fleet.devices.find("d") is None, "the other way round may be asked"

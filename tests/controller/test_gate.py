@@ -23,7 +23,7 @@ def wave(execution):
 def test_one_device_where_nothing_answers_fails_the_wave_at_once(wave) -> None:
     said = verdict(wave(committed=50, failed_unsafe=1))
     assert said.outcome == "failed"
-    assert "nothing answers" in said.reason
+    assert "no variant answers" in said.reason
 
 
 def test_silent_devices_do_not_dilute_failures(wave) -> None:
@@ -43,7 +43,7 @@ def test_a_failure_rate_within_the_threshold_does_not_fail_the_wave(wave) -> Non
 def test_a_wave_with_too_few_successes_fails_after_its_soak(wave) -> None:
     said = verdict(wave(committed=8, rejected=2), soaked_s=11)
     assert said.outcome == "failed"
-    assert "80% of the decided devices committed, 90% must" in said.reason
+    assert "80% of the decided devices committed, 90% needed" in said.reason
 
 
 def test_a_wave_passes_only_after_its_soak(wave) -> None:

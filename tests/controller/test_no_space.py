@@ -40,7 +40,7 @@ def test_a_wave_waits_for_who_has_no_room_until_its_time_is_up(rollout, executio
     timers = Timers(space_s=10)
     assert advance(rollout("activating", timers=timers), members, 10_000, (), 0) == []
     decisions = advance(rollout("activating", timers=timers), members, 10_001, (), 0)
-    assert decisions[0] == End(members[1], "rejected", f"{DETAIL}; waited 10 s for room")
+    assert decisions[0] == End(members[1], "rejected", f"{DETAIL}; waited 10 s for space")
 
 
 def test_who_finds_room_after_it_was_given_up_is_taken_at_its_word(given_up) -> None:

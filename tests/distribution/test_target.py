@@ -16,7 +16,7 @@ NEEDS = SpecifierSet(">=3.11")
     [
         ("armv7l", "3.11", "no bundle for 'armv7l': choose one of aarch64, x86_64"),
         ("aarch64", "3.10", "needs Python >=3.11, so there is no bundle for 3.10"),
-        ("aarch64", "3", "'3' is not a version of Python: write it as 3.11"),
+        ("aarch64", "3", "'3' is not a version of Python: write it like 3.11"),
         ("aarch64", "3.11.2", "'3.11.2' is not a version of Python"),
     ],
 )

@@ -275,7 +275,7 @@ def test_a_controller_restored_in_mid_rollout_takes_nothing_back_and_says_who_is
     assert completed(fleet, second)["counts"].keys() <= {"committed", "superseded"}
     passed_over = [e for e in fleet.executions(second).values() if e["phase"] == "superseded"]
     assert len(passed_over) >= 1
-    assert all("which began later" in e["detail"] for e in passed_over)
+    assert all("which started later" in e["detail"] for e in passed_over)
     assert {variant(fleet, device) for device in agents} == {old}
     assert {d: len(agent.journal) for d, agent in agents.items()} == before, "nobody was moved, neither on nor back"
     for device in agents:

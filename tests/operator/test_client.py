@@ -152,7 +152,7 @@ def test_a_token_that_no_header_can_carry_is_refused_at_once() -> None:
 def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(UnusableFile, match=r"missing\.npz"):
         client().models.upload(tmp_path / "missing.npz")
-    with pytest.raises(UnusableFile, match=r"holds no model\.toml"):
+    with pytest.raises(UnusableFile, match=r"has no model\.toml"):
         client().models.add(tmp_path)
 
 

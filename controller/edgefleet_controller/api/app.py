@@ -1,4 +1,4 @@
-"""The FastAPI application; run as a program, it prints its OpenAPI description (docs/openapi.json)."""
+"""The FastAPI application; run as a module, it prints the OpenAPI description (docs/openapi.json)."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from edgefleet_controller.service import Service
 
 
 def create_app(service: Service | None = None) -> FastAPI:
-    """The application; without a service it only describes itself."""
+    """The application; without a service, only for its description."""
     app: FastAPI = FastAPIOffline(
         title="edgefleet", version=version("edgefleet"), summary="Deploy AI models to edge fleets"
     )
@@ -31,7 +31,7 @@ def create_app(service: Service | None = None) -> FastAPI:
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(metrics.router, dependencies=[Depends(BEARER)], responses=problems(401, 503))
-    app.openapi = _describer(app)  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.openapi = _describer(app)  # type: ignore[method-assign]  # as the FastAPI docs say
     return app
 
 
@@ -47,7 +47,7 @@ def _describer(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def openapi_text() -> str:
-    """The OpenAPI description, as it is checked in."""
+    """The OpenAPI description, as checked in."""
     return json.dumps(create_app().openapi(), indent=1, sort_keys=True) + "\n"
 
 

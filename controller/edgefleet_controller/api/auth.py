@@ -1,4 +1,4 @@
-"""The API's bearer token, asked for before anything of a request is read."""
+"""The API's bearer token, checked before a request's body is read."""
 
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
@@ -7,26 +7,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edgefleet_controller.api.problem import problem
 from edgefleet_controller.credentials import Credentials
 
-BEARER = HTTPBearer(auto_error=False, description="needed once credentials were made; see docs/operating.md")
-"""Declares the scheme, so that the interactive page can ask for the token; `RequireToken` is what checks it."""
+BEARER = HTTPBearer(auto_error=False, description="required once credentials were made; see docs/operating.md")
+"""Declares the scheme, so that the interactive docs can ask for the token; `RequireToken` checks it."""
 
 PUBLIC = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"})
-"""What says how the API looks, and nothing of the fleet."""
+"""Paths that describe the API and reveal nothing about the fleet."""
 
 
 class RequireToken:
-    """Answers 401 to every request without the token, but for the API's own description."""
+    """Answers 401 to every request without the token, except for the API's description."""
 
     def __init__(self, app: ASGIApp, credentials: Credentials) -> None:
         self._app = app
         self._credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it without reading its body."""
+        """Pass a request on, or refuse it without reading its body."""
         if scope["type"] != "http" or scope["path"] in PUBLIC or self._admits(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        refusal = problem(401, "a token is needed: send 'Authorization: Bearer TOKEN', or set EDGEFLEET_TOKEN")
+        refusal = problem(401, "a token is required: send 'Authorization: Bearer TOKEN', or set EDGEFLEET_TOKEN")
         refusal.headers["WWW-Authenticate"] = "Bearer"
         await refusal(scope, receive, send)
 

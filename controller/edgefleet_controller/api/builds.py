@@ -1,4 +1,4 @@
-"""Builds by recipes or by a search, the operations that they are, and what a search found."""
+"""Builds by recipes or by a search, their operations, and the reports of searches."""
 
 from typing import Any
 
@@ -27,12 +27,12 @@ router = APIRouter(tags=["builds"])
 
 @router.post("/builds", status_code=202, responses=problems(400, 404, 413))
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
-    """Compress a model in the background: see the operation that is answered."""
+    """Compress a model in the background; returns the operation to follow."""
     model = service.store.fleet.registry.model(*model_ref(new.model))
     profiles = _profiles(service, new.profiles or service.store.fleet.members.profiles())
     if new.search is not None:
         if new.recipes:
-            raise Invalid("a search finds its recipes itself: leave out either recipes or search")
+            raise Invalid("a search chooses its own recipes: leave out either recipes or search")
         return service.operations.search(model, profiles, _quest(service, new.search, profiles))
     if not profiles:
         raise Invalid("no device has reported yet: name the profiles to compress for")
@@ -47,7 +47,7 @@ def _profiles(service: Service, names: list[str]) -> list[DeviceProfile]:
 
 
 def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
-    """The recipes that are meant; names are told apart from tables."""
+    """The requested recipes, given by name or as tables."""
     shipped = shipped_recipes()
     found: dict[str, Recipe] = {}
     for one in given or list(shipped):
@@ -56,14 +56,14 @@ def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
         except CompressionError as error:
             raise Invalid(str(error)) from None
         except KeyError:
-            raise Invalid(f"no recipe '{one}': there are {', '.join(shipped)}") from None
+            raise Invalid(f"there is no recipe '{one}': choose from {', '.join(shipped)}") from None
         if found.setdefault(recipe.name, recipe) != recipe:
             raise Invalid(f"two recipes are called '{recipe.name}': rename one")
     return list(found.values())
 
 
 def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) -> Quest:
-    """The search that is meant: classes that no profile belongs to take their hardware from the catalogue."""
+    """The requested search; classes without a profile take their hardware from the catalogue."""
     known = {target.instruction_set: target for target in targets_of(service.catalogue.board_profiles())}
     known |= {target.instruction_set: target for target in targets_of(profiles)}
     classes = asked.classes or [t.instruction_set for t in targets_of(profiles)] or list(known)
@@ -73,13 +73,13 @@ def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) ->
 
 @router.get("/operations/{operation_id}", responses=problems(404))
 def get_operation(service: TheService, operation_id: str) -> OperationRecord:
-    """How far long work is."""
+    """One operation and its progress."""
     return service.store.fleet.operations.get(operation_id)
 
 
 @router.get("/operations")
 def list_operations(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
-    """Long work, finished or not."""
+    """All operations, finished or not."""
     return page(service.store.fleet.operations.all(), lambda o: o.id, lambda o: o, limit, cursor)
 
 
@@ -89,7 +89,7 @@ def get_search(service: TheService, operation_id: str) -> SearchReport:
     known = service.store.fleet.operations.get(operation_id)
     found = read_report(service.operations.searches, known.id)
     if found is None:
-        raise NotFound(f"operation {known.id} has no report: only the latest searches that ended have one")
+        raise NotFound(f"operation {known.id} has no report: only the latest completed searches have one")
     return found
 
 
@@ -99,9 +99,9 @@ def get_search(service: TheService, operation_id: str) -> SearchReport:
     responses={200: {"content": {"image/svg+xml": {}}}, **problems(404)},
 )
 def get_picture(service: TheService, operation_id: str, device_class: InstructionSet) -> Response:
-    """The front of one class as a picture."""
+    """The front of one device class as a picture."""
     known = service.store.fleet.operations.get(operation_id)
     found = read_picture(service.operations.searches, known.id, device_class)
     if found is None:
-        raise NotFound(f"operation {known.id} has no picture for {device_class}")
+        raise NotFound(f"operation {known.id} has no picture for {device_class}: only a completed search has some")
     return Response(found, media_type="image/svg+xml")

@@ -1,4 +1,4 @@
-"""What each profile gets of a model, and why."""
+"""Which variant of a model each profile gets, and why."""
 
 from fastapi import APIRouter
 
@@ -18,7 +18,7 @@ router = APIRouter(tags=["registry"])
 
 @router.get("/models/{ref}/choices", responses=problems(404))
 def list_choices(service: TheService, ref: ModelRef, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
-    """What each profile gets of a model version, and why."""
+    """Which variant of a model version each profile gets, and why."""
     model = service.store.fleet.registry.model(*model_ref(ref))
     found = service.store.fleet.registry.choices(model.name, model.version)
     return page(found, lambda c: c.profile, choice_view, limit, cursor)
@@ -26,7 +26,7 @@ def list_choices(service: TheService, ref: ModelRef, limit: PageLimit = 100, cur
 
 @router.get("/models/{ref}/choices/{region}/{hardware}/{link}", responses=problems(404, 409))
 def get_choice(service: TheService, ref: ModelRef, region: str, hardware: str, link: str) -> ExplanationView:
-    """Why one profile gets what it gets of a model version, and what would flip it; from what was measured so far."""
+    """Why one profile gets its variant of a model version, and what would flip the choice; nothing is built."""
     model = service.store.fleet.registry.model(*model_ref(ref))
     try:
         profile = service.catalogue.profile(f"{region}/{hardware}/{link}")

@@ -1,4 +1,4 @@
-"""How routes reach the service, and how they read a model's name."""
+"""How routes get the service, and how they parse a model reference."""
 
 import re
 from typing import Annotated, cast
@@ -20,12 +20,12 @@ TheService = Annotated[Service, Depends(_service)]
 
 
 def model_ref(ref: str) -> tuple[str, int]:
-    """Name and version of a model written `fashion@1`.
+    """Name and version from a model reference such as `fashion@1`.
 
     Raises:
-        Invalid: it is written otherwise.
+        Invalid: not a model reference.
     """
     found = _REF.fullmatch(ref)
     if found is None:
-        raise Invalid(f"'{ref[:100]}' is no model: write NAME@VERSION, as in fashion@1")
+        raise Invalid(f"'{ref[:100]}' is not a model reference: write NAME@VERSION, for example fashion@1")
     return found[1], int(found[2])

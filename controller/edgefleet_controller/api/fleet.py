@@ -31,7 +31,7 @@ router = APIRouter(tags=["fleet"])
 
 @dataclass(frozen=True)
 class _Known:
-    """What the fleet's store knows of a device: read in one turn there."""
+    """A device in the fleet's store, read in one transaction."""
 
     device: DeviceRecord
     generations: dict[str, int]
@@ -65,7 +65,7 @@ def _class_of(device: DeviceRecord, catalogue: Catalogue) -> str | None:
     except ProfileError:
         return None
     facts = device.facts
-    if is_generic(facts.hardware):  # its memory in the catalogue is an estimate for any such machine
+    if is_generic(facts.hardware):  # the catalogue only estimates the memory of a generic machine
         return str(device_class(facts.arch, facts.isa, facts.providers, facts.ram_mb))
     return str(profile.device_class)
 
@@ -78,9 +78,9 @@ def list_devices(
     limit: PageLimit = 100,
     cursor: Cursor = None,
 ) -> Page[DeviceView]:
-    """Devices that a selector matches, as they last reported themselves, the pending ones among them."""
+    """Devices that a selector matches, including pending ones, as they last reported themselves."""
     store = service.store
-    with store.fleet.transaction():  # one turn at the store for the whole page
+    with store.fleet.transaction():  # one transaction for the whole page
         found = select(store.fleet, service.catalogue, selector, status, after=cursor or "", at_most=limit + 1)
         known = [_known(store.fleet, record) for member in found if (record := store.fleet.devices.find(member.id))]
     lost = store.telemetry.windows.lost_by(one.device.id for one in known)
@@ -89,7 +89,7 @@ def list_devices(
 
 @router.post("/devices", status_code=201, responses=problems(400, 409, 413))
 def post_device(service: TheService, request: Request, new: NewDevice) -> AddedDevice:
-    """Add a device; the answer says what to run on it."""
+    """Add a device; returns the command to run on it."""
     device, profile = add_device(service.store.fleet, service.catalogue, new.profile, new.id)
     broker_url = _reachable(service.access.url, request.url.hostname)
     command = join_command(device, profile, broker_url, service.access.device_username)
@@ -98,25 +98,25 @@ def post_device(service: TheService, request: Request, new: NewDevice) -> AddedD
 
 @router.get("/expected-devices")
 def list_expected(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[AdmissionRecord]:
-    """Devices that were added and have not reported yet."""
+    """Devices that were added but have not reported yet."""
     return page(service.store.fleet.devices.expected(), lambda a: a.device, lambda a: a, limit, cursor)
 
 
 @router.post("/devices/{device}/accept", responses=problems(404))
 def post_accept(service: TheService, device: str) -> DeviceView:
-    """Accept a pending device; an accepted one stays as it is."""
+    """Accept a pending device; accepting it again changes nothing."""
     return _view(service, accept_device(service.store.fleet, device))
 
 
 @router.delete("/devices/{device}", status_code=204, responses=problems(404))
 def delete_device(service: TheService, device: str) -> Response:
-    """Forget a device wholly; one that reports again is pending."""
+    """Remove a device and all its data; if it reports again, it is pending."""
     forget_device(service.store, service.desired, device)
     return Response(status_code=204)
 
 
 def _reachable(broker_url: str, asked: str | None) -> str:
-    """The broker's address as another machine writes it: a wildcard becomes the name that the caller used for us."""
+    """The broker's address for other machines: a wildcard becomes the host name that the caller used."""
     parts = urlsplit(broker_url)
     if parts.hostname not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return broker_url
@@ -140,7 +140,7 @@ def put_segment(service: TheService, name: NameText, selector: SelectorText) -> 
     except SelectorError as error:
         raise Invalid(str(error)) from None
     except ValueError:
-        raise Invalid(f"'{name}' is no name: small letters, digits, '-' and '_', at most 64") from None
+        raise Invalid(f"'{name}' is not a name: use lower-case letters, digits, '-' and '_', at most 64") from None
     service.store.fleet.segments.put(segment)
     return _segment(service, segment)
 
@@ -164,7 +164,7 @@ def _segment(service: TheService, segment: SegmentRecord) -> SegmentView:
 
 @router.get("/profiles")
 def list_profiles(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ProfileView]:
-    """Every profile that the catalogue gives."""
+    """All profiles of the catalogue."""
     return page(list(service.catalogue.profiles()), str, ProfileView.of, limit, cursor)
 
 

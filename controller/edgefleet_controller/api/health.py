@@ -1,4 +1,4 @@
-"""Whether the controller is well."""
+"""The controller's own health."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ router = APIRouter(tags=["fleet"])
 
 @router.get("/health")
 def health(service: TheService) -> HealthView:
-    """Whether the controller hears the broker, can write its state, and what it set aside."""
+    """Whether the controller is connected to the broker and can write its state, and what it set aside."""
     folder = service.settings.state
     return HealthView(
         status="ok" if service.bus.connected else "no broker",

@@ -1,4 +1,4 @@
-"""How much a request may bring: a body that is too large is refused before it fills the memory or the disk."""
+"""Limits on request bodies: one that is too large is refused before it fills memory or disk."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -12,21 +12,21 @@ BLOBS = "/api/v1/blobs/"
 
 
 class LimitBodies:
-    """Answers 413 to what says that it is too large, and to what turns out to be."""
+    """Answers 413 to a body whose declared or actual size is too large."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, and its body as far as the limit."""
+        """Pass a request on, with its body up to the limit."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         limit = MAX_BLOB_BYTES if scope["path"].startswith(BLOBS) else MAX_JSON_BYTES
         said = Headers(scope=scope).get("Content-Length", "")
-        # Nothing of the rest is read: the connection ends with the answer.
+        # The rest of the body is not read, so the connection must close after the answer.
         close = {"Connection": "close"}
-        refusal = f"the body may have at most {limit} bytes"
+        refusal = f"the body is too large: at most {limit} bytes are allowed"
         if said.isdecimal() and (len(said) > 18 or int(said) > limit):
             await problem(413, refusal, close)(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: counts by kinds of things, never by device, so that a large fleet stays a small page."""
+"""`/metrics` for Prometheus: counts by kind, never by device, so that the page stays small for a large fleet."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ router = APIRouter(tags=["metrics"])
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics(service: TheService) -> Response:
-    """Counts in Prometheus' text form; at /metrics, not under /api/v1."""
+    """Counts in Prometheus' text format; at /metrics, not under /api/v1."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Fleet(service))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -32,7 +32,7 @@ class Fleet(Collector):
         self._service = service
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, counted now."""
+        """All metric families, with current values."""
         yield from self._of_the_fleet()
         yield from self._of_the_traffic()
         yield from self._service.conductor.tick_seconds.collect()
@@ -44,9 +44,9 @@ class Fleet(Collector):
         for device_group, count in fleet.devices.count_devices().items():
             devices.add_metric(device_group, count)
         yield devices
-        text = "Device ids under which two agents report in turn."
+        text = "Device ids under which two agents report alternately."
         yield GaugeMetricFamily("edgefleet_device_conflicts", text, fleet.conflicts.count())
-        text = "Accepted devices by what they are committed to and the phase of their last attempt; empty for none."
+        text = "Accepted devices by the variant they committed and the phase of their last attempt; empty if none."
         answering = GaugeMetricFamily("edgefleet_device_models", text, labels=ModelGroup._fields)
         for model_group, count in fleet.devices.count_models().items():
             answering.add_metric(model_group, count)
@@ -59,20 +59,21 @@ class Fleet(Collector):
     def _of_the_traffic(self) -> Iterator[Metric]:
         service = self._service
         counts, bus = service.ingest.counts, service.bus
-        yield GaugeMetricFamily("edgefleet_broker_connected", "Whether the broker is heard.", int(bus.connected))
+        text = "Whether the controller is connected to the broker."
+        yield GaugeMetricFamily("edgefleet_broker_connected", text, int(bus.connected))
         received = CounterMetricFamily("edgefleet_messages", "Messages from devices, by kind.", labels=("kind",))
         for kind in ("reported", "presence", "telemetry", "want"):
             received.add_metric((kind,), counts[kind])
         yield received
-        text = "Messages that were not taken: unreadable, of pending devices, or when the queue was full."
+        text = "Messages not taken: unreadable, from pending devices, or arrived while the queue was full."
         untaken = CounterMetricFamily("edgefleet_messages_not_taken", text, labels=("why",))
         for why in ("set_aside", "of_pending", "dropped", "not_stored"):
             untaken.add_metric((why,), counts[why])
         yield untaken
         text = "Reports of an attempt in a phase that only newer agents know."
         yield CounterMetricFamily("edgefleet_newer_phases", text, counts["newer_phases"])
-        yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows taken.", counts["windows"])
-        text = "Telemetry windows that a device no longer had when we missed them."
+        yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows stored.", counts["windows"])
+        text = "Telemetry windows that a device had dropped before the controller got them."
         yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.windows.lost())
         sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by channel.", labels=("channel",))
         for channel, size_bytes in sorted(service.delivery.delivered_bytes().items()):

@@ -1,4 +1,4 @@
-"""Every error as problem+json (RFC 9457)."""
+"""Error responses as problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,7 +22,7 @@ _STATUS: dict[type[ControllerError], HTTPStatus] = {
     Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
-# Renamed in Python 3.13: what we answer doesn't depend on the Python that we run on.
+# Python 3.13 renamed these; our answers should not depend on the version of Python.
 _PHRASES = {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
 
 MAX_DETAIL = 2000
@@ -31,8 +31,8 @@ METHODS = ("GET", "PUT", "POST", "DELETE")
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An RFC 9457 answer."""
-    # What a caller sent may be quoted in it: half a surrogate pair has no UTF-8.
+    """An RFC 9457 response."""
+    # It may quote what the caller sent, and a lone surrogate cannot be encoded as UTF-8.
     readable = detail[:MAX_DETAIL].encode("utf-8", "backslashreplace").decode()
     body = Problem(title=_phrase(status), status=status, detail=readable)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
@@ -43,12 +43,12 @@ def _phrase(status: int) -> str:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declare that an operation may answer these errors."""
+    """Declare that a route may answer with these errors."""
     return {status: {"model": Problem, "description": _phrase(status)} for status in statuses}
 
 
 def describe_problems(description: dict[str, Any]) -> None:
-    """Let an OpenAPI description say of every error what we answer, where the framework has a form of its own."""
+    """Describe every error in OpenAPI as a problem, in place of the framework's own form."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path in description["paths"].values():
         for operation in path.values():
@@ -60,7 +60,7 @@ def describe_problems(description: dict[str, Any]) -> None:
 
 
 def add_problems(app: FastAPI) -> None:
-    """Answer every error of ours and of the framework's as a problem."""
+    """Answer every error, ours or the framework's, with a problem."""
 
     @app.exception_handler(ControllerError)
     def refused(_: Request, error: ControllerError) -> JSONResponse:
@@ -74,35 +74,36 @@ def add_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (allowed := ", ".join(_allowed(app, request))):
-            return problem(error.status_code, f"this can be asked for by {allowed}", {"Allow": allowed})
+            return problem(error.status_code, f"method not allowed here: use {allowed}", {"Allow": allowed})
         if error.status_code == HTTPStatus.NOT_FOUND:
             return problem(error.status_code, f"there is nothing at {request.scope['path']}: see /docs")
         return problem(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(UnicodeEncodeError)
     def no_text(_: Request, error: UnicodeEncodeError) -> JSONResponse:
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"a text holds what is no character: {error.reason}")
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"a text contains an invalid character: {error.reason}")
 
     @app.exception_handler(ClientDisconnect)
     def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
-        return problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did: send it again")
+        return problem(HTTPStatus.BAD_REQUEST, "the request ended before its body was complete: send it again")
 
     @app.exception_handler(Exception)
     def our_fault(_: Request, error: Exception) -> JSONResponse:
         # The server logs it with its traceback.
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"a fault of the controller: {type(error).__name__}")
+        detail = f"internal error ({type(error).__name__}): see the controller's log"
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
     @app.exception_handler(StoreError)
     @app.exception_handler(OSError)
     def unavailable(_: Request, error: Exception) -> JSONResponse:
         if (why := why_unavailable(error)) is None:
-            raise error  # a fault of ours, with its traceback
-        detail = f"{why}; nothing of this request was kept, ask again after that"
+            raise error  # a bug: log its traceback
+        detail = f"{why}; nothing was changed, so send the request again after that"
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:
-    """The methods of a path; the framework itself names those of one of its routes."""
+    """The methods of a path; the framework itself names only those of a single route."""
     return [
         method
         for method in METHODS

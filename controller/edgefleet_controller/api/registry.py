@@ -25,7 +25,7 @@ router = APIRouter(tags=["registry"])
 )
 async def put_blob(service: TheService, sha256: Digest, request: Request) -> None:
     """Upload a file under its sha256."""
-    # The one route that awaits: the disk is written on other threads, so that nobody else waits for it.
+    # The only async route; it writes to disk in other threads, so that other requests don't wait.
     with service.blobs.receive(sha256) as upload:
         async for block in request.stream():
             await run_in_threadpool(upload.write, block)
@@ -49,11 +49,11 @@ def list_models(service: TheService, limit: PageLimit = 100, cursor: Cursor = No
 
 @router.get("/models/{ref}", responses=problems(404))
 def get_model(service: TheService, ref: ModelRef) -> ModelView:
-    """A model version, written `fashion@1`."""
+    """One model version."""
     return model_view(service.store.fleet.registry.model(*model_ref(ref)))
 
 
 @router.delete("/models/{ref}", status_code=204, responses=problems(404, 409))
 def delete_model(service: TheService, ref: ModelRef) -> None:
-    """Remove a model version that no rollout in progress, no device and no build needs; its blobs go later."""
+    """Remove a model version unless a running rollout, a device or a build needs it; its blobs are removed later."""
     remove_model(service.store.fleet, *model_ref(ref))

@@ -22,7 +22,7 @@ def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
 
 @router.post("/rollouts/plan", responses=problems(400, 404, 409, 413))
 def plan(service: TheService, spec: RolloutSpec) -> PlanView:
-    """What starting this rollout would do now."""
+    """What starting this rollout would do."""
     spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
     waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
     return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, waves=waves)
@@ -43,31 +43,31 @@ def _ordered(service: TheService, verb: Verb, rollout: str) -> RolloutView:
 
 @router.post("/rollouts/{rollout}/pause", responses=problems(404, 409))
 def pause(service: TheService, rollout: str) -> RolloutView:
-    """Let nobody else switch until it is resumed."""
+    """Pause: no more devices switch until the rollout is resumed."""
     return _ordered(service, "pause", rollout)
 
 
 @router.post("/rollouts/{rollout}/resume", responses=problems(404, 409))
 def resume(service: TheService, rollout: str) -> RolloutView:
-    """Go on; a wave that failed or was inconclusive is judged anew."""
+    """Resume; a wave that failed or was inconclusive is judged again."""
     return _ordered(service, "resume", rollout)
 
 
 @router.post("/rollouts/{rollout}/abort", responses=problems(404, 409))
 def abort(service: TheService, rollout: str) -> RolloutView:
-    """Stop transfers and switches; whoever has committed stays."""
+    """Abort: stop transfers and switches; devices that have committed stay as they are."""
     return _ordered(service, "abort", rollout)
 
 
 @router.post("/rollouts/{rollout}/rollback", responses=problems(404, 409))
 def rollback(service: TheService, rollout: str) -> RolloutView:
-    """Let every device go back to what it ran before, from its own disk."""
+    """Roll back: every device returns to what it ran before, from its own disk."""
     return _ordered(service, "rollback", rollout)
 
 
 @router.get("/rollouts")
 def list_rollouts(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[RolloutView]:
-    """All rollouts, the oldest first."""
+    """All rollouts, oldest first."""
     return page(service.store.fleet.rollouts.all(), lambda r: r.id, lambda r: _view(service, r), limit, cursor)
 
 

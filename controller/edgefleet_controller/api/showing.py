@@ -1,4 +1,4 @@
-"""Records as the API shows them."""
+"""How the API shows records."""
 
 from edgefleet_compression.pricing.explain import Flip
 from edgefleet_compression.pricing.verdicts import Verdict
@@ -29,7 +29,7 @@ def model_view(record: ModelRecord) -> ModelView:
 
 
 def variant_view(record: VariantRecord) -> VariantView:
-    """Show a record; `delivery_bytes` is that of an ordinary link."""
+    """Show a record; `delivery_bytes` is for an ordinary link."""
     metrics = record.metrics
     return VariantView(
         id=record.id,
@@ -74,7 +74,7 @@ def device_view(
     conflict: ConflictRecord | None,
     lost_windows: int,
 ) -> DeviceView:
-    """Show a record together with the generations that were asked of the device."""
+    """Show a record together with the device's desired generations."""
     said = record.reported
     return DeviceView(
         id=record.id,
@@ -118,7 +118,7 @@ def device_view(
 
 
 def rollout_view(record: RolloutRecord, counts: dict[int, dict[str, int]], back: dict[str, int]) -> RolloutView:
-    """Show a record together with the phases of its executions, and of their ways back."""
+    """Show a record together with the phases of its executions and rollbacks."""
     total: dict[str, int] = {}
     for of_wave in counts.values():
         for phase, count in of_wave.items():
@@ -211,7 +211,7 @@ def explanation_view(model: str, explained: Explained) -> ExplanationView:
 
 
 def telemetry_view(merged: Aggregate) -> TelemetryView:
-    """Show what was merged."""
+    """Show merged telemetry."""
     serving, scored = merged.counters.serving, merged.counters.scored
     return TelemetryView(
         group=TelemetryGroup.model_validate(merged.group),

@@ -27,28 +27,28 @@ router = APIRouter(tags=["telemetry"])
 ModelName = Annotated[str, Field(json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9_-]{0,63}(@[1-9][0-9]{0,8})?$"})]
 _PIECE_MS = {"hour": DAY_MS, "day": 30 * DAY_MS}
 
-Moment = Annotated[int | None, Query(ge=0, lt=FOREVER_MS, description="milliseconds UTC, by when it was measured")]
+Moment = Annotated[int | None, Query(ge=0, lt=FOREVER_MS, description="milliseconds UTC, by time of measurement")]
 
 
 @router.get("/telemetry")
 def telemetry(
     service: TheService,
-    group_by: Annotated[list[GroupBy] | None, Query(description="what to keep apart; by default variants")] = None,
-    bucket: Annotated[Bucket, Query(description="keep hours or days (UTC) apart")] = "none",
+    group_by: Annotated[list[GroupBy] | None, Query(description="what to group by; default: variant")] = None,
+    bucket: Annotated[Bucket, Query(description="also group by hour or day (UTC)")] = "none",
     model: Annotated[ModelName | None, Query(description="NAME@VERSION, or NAME for all its versions")] = None,
     device: str | None = None,
     selector: Annotated[
-        SelectorText, Query(description="only devices with these labels, as in region=eu,!metered")
+        SelectorText, Query(description="only devices with these labels, such as region=eu,!metered")
     ] = "",
     since_ms: Moment = None,
     until_ms: Moment = None,
     limit: PageLimit = 100,
     cursor: Cursor = None,
 ) -> TelemetryPage:
-    """Windows and hourly roll-ups merged: by what and over which time you ask.
+    """Windows and hourly roll-ups, merged by group and time.
 
-    Grouping or filtering by device, or by a label that a profile does not give, reads windows only: they go back to
-    `windows_from_ms`. A device counts in each of its segments; one that is in none is left out of them.
+    Grouping or filtering by device, or by a label that doesn't come from a profile, reads only windows, which go back
+    to `windows_from_ms`. Grouped by segment, a device counts in each of its segments, and in none if it has none.
     """
     name, version = _model(model)
     scope = Scope(service)
@@ -76,7 +76,7 @@ def telemetry(
 
 
 def _answer(service: Service, question: Question, limit: int, cursor: str | None) -> list[Aggregate]:
-    """What was asked; over time only as much of it as the page after the cursor shows, which is ordered by time."""
+    """The aggregates of a question; with buckets, only as many as the page after the cursor needs."""
     aggregates = service.store.telemetry.aggregates
     if question.bucket == "none":
         return aggregates.answer(question)
@@ -98,15 +98,15 @@ def _model(ref: str | None) -> tuple[str | None, int | None]:
     if "@" in ref:
         return model_ref(ref)
     if not re.fullmatch(NAME_PATTERN, ref):
-        raise Invalid(f"'{ref[:100]}' is no model: write NAME or NAME@VERSION, as in fashion@1")
+        raise Invalid(f"'{ref[:100]}' is not a model: write NAME or NAME@VERSION, for example fashion@1")
     return ref, None
 
 
 class Scope:
-    """Which measurements selectors and segments mean.
+    """Which measurements selectors and segments match.
 
-    A selector of the labels that a profile gives is matched with where a window was measured; any other needs the
-    devices that match it now, and `by_device` becomes true.
+    A selector of profile labels is matched against where a window was measured. Any other selector needs the devices
+    that match it now, and sets `by_device`.
     """
 
     def __init__(self, service: Service) -> None:
@@ -114,10 +114,10 @@ class Scope:
         self.by_device = False
 
     def selects(self, text: str) -> Callable[[Origin], bool]:
-        """Whether a source matches a selector.
+        """A function that says whether an origin matches a selector.
 
         Raises:
-            Invalid: it cannot be parsed.
+            Invalid: the selector cannot be parsed.
         """
         try:
             selector = compile_selector(text)
@@ -130,7 +130,7 @@ class Scope:
         return lambda source: source.device in devices
 
     def segments(self) -> Callable[[Origin], tuple[str, ...]]:
-        """The segments that a source belongs to."""
+        """A function that gives the segments of an origin."""
         saved = {s.name: self.selects(s.selector) for s in self._service.store.fleet.segments.all()}
         return lambda source: tuple(name for name, matches in saved.items() if matches(source))
 

@@ -1,4 +1,4 @@
-"""Variants, and making one again."""
+"""Variants, and rebuilding them."""
 
 from fastapi import APIRouter
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["registry"])
 def list_variants(
     service: TheService, model: ModelRef | None = None, limit: PageLimit = 100, cursor: Cursor = None
 ) -> Page[VariantView]:
-    """Variants, of one model version or of all."""
+    """The variants of one model version, or of all."""
     registry = service.store.fleet.registry
     if model is None:
         found = registry.variants()
@@ -40,7 +40,7 @@ def get_variant(service: TheService, variant: str) -> VariantView:
 
 @router.post("/variants/{variant}/rebuilds", status_code=202, responses=problems(404, 409))
 def start_rebuild(service: TheService, variant: str) -> OperationRecord:
-    """Make a variant again from its lineage, without a cache, and compare: see the result of the operation."""
+    """Rebuild a variant from its lineage without the cache, and compare; returns the operation to follow."""
     original = find_original(service.store.fleet, service.blobs, _variant(service, variant))
     return service.operations.rebuild(original)
 
@@ -48,5 +48,5 @@ def start_rebuild(service: TheService, variant: str) -> OperationRecord:
 def _variant(service: Service, variant: str) -> VariantRecord:
     found = next((v for v in service.store.fleet.registry.variants() if v.id == variant), None)
     if found is None:
-        raise NotFound(f"no variant {variant}")
+        raise NotFound(f"there is no variant {variant}: `edgefleet variant list` shows all")
     return found

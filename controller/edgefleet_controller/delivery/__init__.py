@@ -1,1 +1,1 @@
-"""Delivery: blobs on disk, and chunks of them on the channels of each kind of link."""
+"""Delivery: blobs on disk, and their chunks on the channel of each kind of link."""

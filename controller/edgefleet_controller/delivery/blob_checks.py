@@ -1,4 +1,4 @@
-"""Whether what a manifest names can be delivered: one damaged blob, and no device could finish."""
+"""Whether the blobs of a variant can be delivered: a single damaged one would stop every device."""
 
 from collections.abc import Callable
 
@@ -9,19 +9,19 @@ from edgefleet_protocol.manifest import verify
 
 
 def first_damaged(blobs: BlobFolder, manifest: str, damaged: Callable[[str], bool]) -> str | None:
-    """The first blob of a variant that no device would get; None when all of them are sound.
+    """The first damaged or missing blob of a variant; None if all are sound.
 
     Args:
-        blobs: where they stand.
+        blobs: the blobs on disk.
         manifest: the digest of the variant's manifest.
-        damaged: whether a blob is known, or is found, to be damaged or gone.
+        damaged: whether a blob is damaged or missing.
     """
     if damaged(manifest):
         return manifest
     try:
         found = verify(blobs.read(manifest), manifest)
     except NotFound:
-        return None  # removed with what named it; what should be here and is not, `damaged` has told
+        return None  # removed together with its variant; a blob that should be here has failed `damaged`
     except (OSError, ProtocolError):
         return manifest
     named = [ref for e in found.encodings for ref in (e.chunk_hashes, e.blob)]
@@ -30,6 +30,6 @@ def first_damaged(blobs: BlobFolder, manifest: str, damaged: Callable[[str], boo
 
 
 def advice(blob: str, model: str, version: int) -> str:
-    """What is wrong with a blob and what to do, in one line."""
+    """One line that says that a blob is damaged, and what to do."""
     ref = f"{model}@{version}"
-    return f"blob {blob} of {ref} is damaged on the controller's disk: `edgefleet compress {ref}` writes it again"
+    return f"blob {blob} of {ref} is damaged on the controller's disk: run `edgefleet compress {ref}` to write it again"

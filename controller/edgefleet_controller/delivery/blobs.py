@@ -25,55 +25,55 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"[0-9a-f]{64}")
 _LOST = (errno.ENOENT, errno.EIO)
 MAX_CHECKED = 64
-"""How many blobs' chunk hashes are remembered: 16 bytes for each chunk of a blob that is being sent."""
+"""For how many blobs to remember chunk hashes, at 16 bytes per chunk."""
 
-_Stamp = tuple[int, int, int]  # inode, size in bytes, time of change: what a replaced file has another of
+_Stamp = tuple[int, int, int]  # inode, size in bytes, time of change: differs once a file is replaced
 
 
 class BlobFolder:
-    """A folder of blobs; what stands under a name is complete and synced.
+    """A folder of blobs; a file with a blob's name is complete and synced.
 
-    A blob's file time says when it was last put or kept: what is about to be named is never removed as unnamed.
+    The file's time says when the blob was last put or kept, so that one about to be named is not removed as unnamed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = threading.Lock()  # between putting and removing the same blob
+        self._lock = threading.Lock()  # so that a blob is not put and removed at once
         self._damaged: dict[str, _Stamp | None] = {}
         self._checked: OrderedDict[tuple[str, int], tuple[_Stamp, bytes]] = OrderedDict()
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def folder(self) -> Path:
-        """Where blobs stand, and beside them what is half written."""
+        """Where blobs are, and beside them unfinished uploads."""
         return self._folder
 
     def path(self, name: str) -> Path:
-        """Where the blob of that digest stands, or would stand."""
+        """The path of the blob with this digest, whether or not it exists."""
         return self._folder / name[:2] / name
 
     def put(self, data: bytes) -> str:
-        """Write a blob; its name. One that was damaged on disk is whole again."""
+        """Write a blob, replacing a damaged one; returns its name."""
         name = digest(data)
         self.put_named(name, data)
         return name
 
     def put_named(self, name: str, data: bytes) -> None:
-        """Write a blob that the sender has named.
+        """Write a blob under the name that the sender gave.
 
         Raises:
-            Invalid: the bytes have another name.
+            Invalid: the bytes have another digest.
         """
         with self.receive(name) as upload:
             upload.write(data)
             upload.finish()
 
     def receive(self, name: str) -> "Upload":
-        """Take in a blob that the sender has named, block by block."""
+        """Receive a blob under the name that the sender gave, block by block."""
         return Upload(self, name)
 
     def place(self, name: str, part: Path) -> None:
-        """Give a synced file its blob's name, unless that is there and whole."""
+        """Move a synced file to its blob's name, unless that exists and is whole."""
         path = self.path(name)
         with self._lock:
             if self.is_whole(name):
@@ -88,10 +88,10 @@ class BlobFolder:
             self._damaged.pop(name, None)
 
     def read(self, name: str) -> bytes:
-        """A whole blob.
+        """The bytes of a blob.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: it doesn't exist.
         """
         try:
             return self.path(name).read_bytes()
@@ -99,10 +99,10 @@ class BlobFolder:
             raise NotFound(f"no blob {name}: upload it first") from None
 
     def read_chunk(self, name: str, index: int, chunk_bytes: int) -> bytes | None:
-        """Chunk `index` of a blob, or None where there is nothing, or nothing that may be sent.
+        """Chunk `index` of a blob; None if there isn't one, or if it must not be sent.
 
-        Every chunk that leaves is checked: the first one costs a look at the whole blob, and from then on each is
-        held against what it was at that look.
+        Every chunk is checked before it is sent: the first read hashes the whole blob, and later reads compare chunks
+        to the hashes of the first.
         """
         stamp = None
         try:
@@ -124,14 +124,14 @@ class BlobFolder:
 
     @property
     def damaged(self) -> set[str]:
-        """Blobs that could not be sent because the file is gone or is not what its name says."""
+        """Blobs that could not be sent because the file is missing or does not match its name."""
         for name, stamp in list(self._damaged.items()):
-            if self._stamp_of(name) != stamp:  # replaced since: looked at again when it is wanted
+            if self._stamp_of(name) != stamp:  # replaced since: checked again when it is wanted
                 self._damaged.pop(name, None)
         return set(self._damaged)
 
     def _chunk_hashes(self, name: str, chunk_bytes: int, stamp: _Stamp, file: BinaryIO) -> bytes | None:
-        """The hashes of a blob's chunks, one after the other; None when the blob is damaged."""
+        """The concatenated hashes of a blob's chunks; None if the blob is damaged."""
         if name in self._damaged and self._damaged[name] == stamp:
             return None
         key = (name, chunk_bytes)
@@ -154,7 +154,7 @@ class BlobFolder:
 
     def _note_damage(self, name: str, stamp: _Stamp | None) -> None:
         if name not in self._damaged:
-            log.error("blob %s is damaged on disk and is not sent: add the model again, or compress it again", name)
+            log.error("blob %s is damaged on disk and cannot be sent: add or compress the model again", name)
         self._damaged[name] = stamp
 
     def _stamp_of(self, name: str) -> _Stamp | None:
@@ -164,40 +164,40 @@ class BlobFolder:
             return None
 
     def is_whole(self, name: str) -> bool:
-        """Whether the blob on disk still is what its name says."""
+        """Whether the blob is on disk and matches its name."""
         try:
             return digest_of_file(self.path(name)) == name
         except OSError:
             return False
 
     def keep(self, names: Iterable[str]) -> None:
-        """Keep blobs that will be named in a moment from being removed as unnamed."""
+        """Protect blobs that are about to be named from being removed as unnamed."""
         for name in names:
             with self._lock, suppress(OSError):
                 os.utime(self.path(name))
 
     def written_ms(self) -> Iterator[tuple[str, int]]:
-        """Every blob on disk, with when it was last put or kept."""
+        """Every blob on disk, and when it was last put or kept."""
         for path in self._folder.glob("??/*"):
             with suppress(OSError):
                 if _NAME.fullmatch(path.name):
                     yield path.name, _changed_ms(path)
 
     def since_ms(self, name: str) -> int:
-        """When a blob was last put or kept; 0 for one that is not there."""
+        """When a blob was last put or kept; 0 if it doesn't exist."""
         try:
             return _changed_ms(self.path(name))
         except OSError:
             return 0
 
     def remove(self, name: str, unless_since_ms: int, forget: Callable[[str], None]) -> bool:
-        """Remove a blob unless it was put or kept since; whether it went.
+        """Remove a blob unless it was recently put or kept; returns whether it was removed.
 
         Args:
-            name: which blob.
-            unless_since_ms: if its file is as young as this, it stays.
-            forget: removes what the store knows of it, before the file goes: a row without its file would promise
-                devices what is not there.
+            name: the blob.
+            unless_since_ms: the blob stays if it was put or kept at or after this time.
+            forget: removes it from the store, before the file is deleted: a row without a file would promise devices
+                a blob that is gone.
         """
         path = self.path(name)
         with self._lock:
@@ -212,7 +212,7 @@ class BlobFolder:
         return True
 
     def sweep(self, before_ms: int) -> None:
-        """Delete what killed uploads left half written."""
+        """Delete unfinished uploads, left behind when the controller was killed."""
         for path in self._folder.iterdir():
             with suppress(OSError):
                 if path.is_file() and _changed_ms(path) < before_ms:
@@ -220,7 +220,7 @@ class BlobFolder:
 
 
 class Upload:
-    """A blob on its way in: a file without a name until it is whole, so that its size costs no memory."""
+    """A blob being received into a temporary file, so that large ones don't take up memory."""
 
     def __init__(self, blobs: BlobFolder, name: str) -> None:
         self._blobs, self._name = blobs, name
@@ -238,10 +238,10 @@ class Upload:
         self.size_bytes += len(block)
 
     def finish(self) -> None:
-        """Give the blob its name.
+        """Check the blob and move it to its name.
 
         Raises:
-            Invalid: the bytes have another one.
+            Invalid: the bytes have another digest.
         """
         if (found := self._hashed.hexdigest()) != self._name:
             raise Invalid(f"the bytes have the sha256 {found}, not {self._name}: send them again")
@@ -250,8 +250,8 @@ class Upload:
         self._blobs.place(self._name, Path(self._file.name))
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing behind of what was not finished."""
-        with suppress(OSError):  # a full disk is told by what failed first
+        """Delete the temporary file unless it was finished."""
+        with suppress(OSError):  # on a full disk, the first error is the one to report
             self._file.close()
         Path(self._file.name).unlink(missing_ok=True)
 

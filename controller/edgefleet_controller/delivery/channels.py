@@ -1,8 +1,8 @@
-"""What to send next on which channel: pure rules, `now` is an argument.
+"""What to send next on which channel: pure rules that take `now`.
 
-A channel is a kind of link. Devices say which chunks they miss; a channel gathers what is wanted within a short
-window, sends each wanted chunk once for all listeners, takes turns between blobs, and keeps to the rate of its link.
-What a device still misses it asks for again, so that a forgotten want costs time and nothing else.
+A channel is a kind of link. Devices say which chunks they lack; a channel collects wants for a short while, sends each
+wanted chunk once for all listeners, alternates between blobs, and keeps to the rate of its link. Devices ask again for
+what they still lack, so a lost want costs only time.
 """
 
 from collections import OrderedDict
@@ -12,26 +12,26 @@ from dataclasses import dataclass, field
 from edgefleet_protocol.chunks import chunk_count
 
 GATHER_S = 0.05
-"""Devices of a wave ask within a moment; who listens before it asks misses nothing that leaves while others ask."""
+"""Devices of a wave ask at almost the same time; each listens before it asks, so it misses nothing meanwhile."""
 GRACE_S = 0.1
 GRACE_CHUNKS = 2
-"""A chunk that left less than `GRACE_S` plus this many chunk intervals ago is still on its way, and not sent again."""
+"""A chunk sent less than `GRACE_S` plus this many chunk intervals ago is still in transit, and is not sent again."""
 
 BURST_S = 0.05
-"""How much time a channel that was kept waiting may make up for, in seconds at its rate."""
+"""How far a delayed channel may exceed its rate to catch up, in seconds of sending."""
 
 MAX_CHANNELS = 256
 MAX_BLOBS = 256
-MAX_CHUNKS = 8_000_000  # of all blobs that are wanted; a byte each
+MAX_CHUNKS = 8_000_000  # over all wanted blobs; each chunk takes a byte
 
 
 @dataclass(frozen=True)
 class Want:
-    """What a device misses of a blob.
+    """The chunks of a blob that a device lacks.
 
     Attributes:
-        channel: the link kind.
-        rate_kbps: the rate of the channel, in kbit/s; the last one given counts.
+        channel: the kind of link.
+        rate_kbps: the rate of the channel, in kbit/s; the latest want decides.
         blob: the digest of the blob.
         chunk_bytes: the size of its chunks, in bytes.
         size_bytes: the size of the blob, in bytes.
@@ -47,14 +47,14 @@ class Want:
 
     @property
     def chunks(self) -> int:
-        """How many chunks the blob has; 0 for sizes that make no sense."""
+        """How many chunks the blob has; 0 if a size isn't positive."""
         sound = self.chunk_bytes > 0 and self.size_bytes > 0
         return chunk_count(self.size_bytes, self.chunk_bytes) if sound else 0
 
 
 @dataclass(frozen=True)
 class Send:
-    """This chunk is due: send it, then call `Channels.settle`."""
+    """A chunk that is due: send it, then call `Channels.settle`."""
 
     channel: str
     blob: str
@@ -64,7 +64,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing is due before `until`; None: before somebody wants something."""
+    """Nothing is due before `until`; None: nothing is wanted."""
 
     until: float | None
 
@@ -74,7 +74,7 @@ _Key = tuple[str, int]  # blob, chunk_bytes
 
 @dataclass
 class _Blob:
-    """The wanted chunks of one blob: a byte for each chunk, and where the broadcast stands."""
+    """The wanted chunks of one blob, a byte for each, and the position of the broadcast."""
 
     wanted: bytearray
     count: int = 0
@@ -90,7 +90,7 @@ class _Blob:
         self.at = index + 1
 
     def next_index(self) -> int:
-        """In index order, and round: so that repairs at the beginning never hold up the end."""
+        """The next wanted chunk, in a circle, so that repairs at the start don't delay the end."""
         found = self.wanted.find(1, self.at)
         return found if found >= 0 else self.wanted.find(1)
 
@@ -101,7 +101,7 @@ class _Channel:
     due: float
     blobs: OrderedDict[_Key, _Blob] = field(default_factory=OrderedDict)
     left: OrderedDict[tuple[_Key, int], float] = field(default_factory=OrderedDict)
-    """When chunks left, oldest first; no longer than the grace."""
+    """When chunks were sent, oldest first, for the grace period."""
 
     def seconds(self, size_bytes: int) -> float:
         return size_bytes * 8 / (self.rate_kbps * 1000)
@@ -115,10 +115,10 @@ class _Channel:
 
 
 class Channels:
-    """The chunks that are wanted, channel by channel; channels are independent of each other.
+    """The wanted chunks of all channels, which are independent of each other.
 
     Args:
-        gather_s: how long a channel that was idle gathers wants before it begins, in seconds.
+        gather_s: how long an idle channel collects wants before it starts to send, in seconds.
     """
 
     def __init__(self, gather_s: float = GATHER_S) -> None:
@@ -127,7 +127,7 @@ class Channels:
         self._channels: dict[str, _Channel] = {}
 
     def want(self, want: Want, now: float) -> None:
-        """Note what a device misses; what makes no sense or would be too much is counted in `refused` and ignored.
+        """Note what a device lacks; an invalid want, or one too many, is ignored and counted in `refused`.
 
         Args:
             want: what is missing.
@@ -151,7 +151,7 @@ class Channels:
             one.due = max(one.due, now + self.gather_s)
 
     def next(self, now: float) -> Send | Wait:
-        """The chunk that has been due for longest, or how long to wait; the same one until it is settled."""
+        """The chunk that is due first, or how long to wait; repeats the chunk until it is settled."""
         busy = [(one.due, name) for name, one in self._channels.items() if one.blobs]
         if not busy:
             return Wait(None)
@@ -162,11 +162,11 @@ class Channels:
         return Send(name, blob, entry.next_index(), chunk_bytes)
 
     def settle(self, send: Send, sent_bytes: int, now: float) -> None:
-        """A chunk is done with, and the channel rests as long as its bytes take.
+        """Mark a chunk as done; the channel then pauses for as long as its bytes take.
 
         Args:
-            send: what `next` gave.
-            sent_bytes: what was sent; 0 when the chunk could not be had.
+            send: the chunk that `next` gave.
+            sent_bytes: how much was sent; 0 if the chunk could not be read.
             now: seconds on the same clock.
         """
         one = self._channels.get(send.channel)
@@ -185,7 +185,7 @@ class Channels:
                 del one.blobs[key]
 
     def drop(self, blob: str) -> None:
-        """Forget a blob on every channel."""
+        """Drop a blob from every channel."""
         for one in self._channels.values():
             for key in [key for key in one.blobs if key[0] == blob]:
                 del one.blobs[key]

@@ -1,4 +1,4 @@
-"""What devices miss, on its way to them: `ingest` hands wants over, the pacer sends chunks, the bus carries them."""
+"""Delivery to devices: takes wants from `ingest`, checks them, and has the pacer send chunks over the bus."""
 
 import logging
 from collections import Counter
@@ -24,7 +24,7 @@ class Deliverables(Protocol):
     """The part of the registry that delivery needs."""
 
     def deliverable_bytes(self, sha256: str) -> int | None:
-        """The size of a blob that devices may have; None for any other."""
+        """The size of a blob that devices may fetch; None for any other."""
 
     def choices(self, model: str, version: int) -> Sequence[ChoiceRecord]:
         """What was chosen for each profile."""
@@ -37,10 +37,10 @@ class Delivery:
     """Takes what devices want, refuses what cannot be sent, and sends the rest.
 
     Args:
-        registry: which blobs are for devices.
+        registry: knows which blobs devices may fetch.
         blobs: the blobs on disk.
         links: the catalogue's links; each is a channel.
-        bus: where chunks go.
+        bus: sends the chunks.
     """
 
     def __init__(self, registry: Deliverables, blobs: BlobFolder, links: Mapping[str, Link], bus: ChunkSender) -> None:
@@ -48,45 +48,45 @@ class Delivery:
         self._pacer = Pacer(bus, blobs)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self._pacer.start()
 
     def stop(self) -> None:
-        """Send no more; devices ask again for what was wanted and not sent."""
+        """Stop sending; devices ask again for what they still lack."""
         self._pacer.stop()
 
     def want(self, request: ChunkRequest) -> None:
-        """Queue what a device misses on its channel.
+        """Queue what a device lacks on its channel.
 
         Raises:
-            MalformedMessage: the blob is not for devices, there is no such channel, or the request does not fit them.
+            MalformedMessage: devices may not fetch the blob, there is no such channel, or the chunks fit neither.
         """
         size_bytes = self._registry.deliverable_bytes(request.blob)
         link = self._links.get(request.lane)
         if size_bytes is None or link is None:
-            raise MalformedMessage(f"no blob {request.blob} for devices, or no link '{request.lane}'")
-        # Frames carry no chunk size: two sizes of one blob on one channel would be noise to each other's listeners.
+            raise MalformedMessage(f"there is no blob {request.blob} for devices, or no link '{request.lane}'")
+        # Frames don't carry a chunk size: listeners could not tell two sizes of one blob apart on one channel.
         sizes = (SMALL_BLOB_CHUNK_BYTES, link.chunk_bytes)
         if request.chunk_bytes not in sizes or request.chunks != chunk_count(size_bytes, request.chunk_bytes):
             raise MalformedMessage(
-                f"{request.chunks} chunks of {request.chunk_bytes} bytes are not {request.blob} on '{request.lane}'"
+                f"{request.chunks} chunks of {request.chunk_bytes} bytes don't fit {request.blob} on '{request.lane}'"
             )
         missing = Bitmap.from_text(request.chunks, request.missing)
         self._pacer.want(Want(request.lane, link.down_kbps, request.blob, request.chunk_bytes, size_bytes, missing))
 
     def withdraw(self, manifest: str) -> None:
-        """Stop sending what a manifest names; whoever still wants it asks again."""
+        """Stop sending what a manifest names; devices that still want it ask again."""
         self._pacer.drop(manifest)
         try:
             found = verify(self._blobs.read(manifest), manifest)
         except (NotFound, ProtocolError):
-            log.warning("manifest %s is missing or damaged: its encodings cannot be stopped by name", manifest)
+            log.warning("manifest %s is missing or damaged: transfers of its encodings are not stopped", manifest)
             return
         for encoding in found.encodings:
             self._pacer.drop(encoding.blob.sha256)
 
     def check(self, model: str, version: int) -> None:
-        """Read all that devices would fetch of a model version, before any of them is told.
+        """Check all blobs that devices would fetch of a model version, before any device is told.
 
         Raises:
             Refused: a blob is damaged on disk.
@@ -97,18 +97,18 @@ class Delivery:
                 raise Refused(advice(blob, model, version))
 
     def damaged(self) -> frozenset[str]:
-        """Blobs that devices asked for and that cannot be sent as they are on disk."""
+        """Blobs that devices asked for and that are damaged or missing on disk."""
         deliverable = self._registry.deliverable_bytes
         return frozenset(blob for blob in self._blobs.damaged if deliverable(blob) is not None)
 
     def first_damaged(self, manifests: Iterable[str]) -> str | None:
-        """The first blob of these variants that devices asked for and did not get."""
+        """The first blob of these variants that devices asked for and that is damaged or missing."""
         damaged = self.damaged()
         found = (first_damaged(self._blobs, manifest, damaged.__contains__) for manifest in manifests)
         return next(filter(None, found), None)
 
     def delivered_bytes(self) -> dict[str, int]:
-        """What was broadcast since the start, in bytes, by channel."""
+        """Bytes broadcast since the start, by channel."""
         channels: Counter[str] = Counter()
         for (channel, _), size_bytes in self._pacer.bytes_sent().items():
             channels[channel] += size_bytes

@@ -1,4 +1,4 @@
-"""The one thread that sends chunks: channels decide, the bus sends."""
+"""The one thread that sends chunks: `channels` decides, the bus sends."""
 
 import logging
 import threading
@@ -22,25 +22,25 @@ class ChunkSender(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether chunks can be sent just now."""
+        """Whether chunks can be sent now."""
 
     def publish_chunk(self, topic: str, data: bytes, stop: threading.Event) -> bool:
-        """Send a chunk; false when it was not sent."""
+        """Send a chunk; returns whether it was sent."""
 
 
 class ChunkSource(Protocol):
     """The part of the blob folder that the pacer needs."""
 
     def read_chunk(self, name: str, index: int, chunk_bytes: int) -> bytes | None:
-        """Chunk `index` of a blob; None when it cannot be sent."""
+        """Chunk `index` of a blob; None if it cannot be sent."""
 
 
 class Pacer:
-    """Sends what channels want, each channel at its rate; never ends before it is stopped.
+    """Sends wanted chunks, each channel at its rate, until it is stopped.
 
     Args:
-        bus: where chunks go.
-        blobs: where chunks come from.
+        bus: sends the chunks.
+        blobs: reads the chunks.
         clock: seconds on a monotonic clock.
     """
 
@@ -60,13 +60,13 @@ class Pacer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread."""
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="edgefleet-pacer", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; what was wanted and not sent, devices ask for again."""
+        """Stop the thread; devices ask again for what they still lack."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
@@ -75,25 +75,25 @@ class Pacer:
         self._thread = None
 
     def want(self, want: Want) -> None:
-        """Note what a device misses, from any thread; see `Channels.want`."""
+        """Note what a device lacks, from any thread; see `Channels.want`."""
         with self._changed:
             self._channels.want(want, self._clock())
             self._changed.notify_all()
 
     def drop(self, blob: str) -> None:
-        """Send no more of a blob; a chunk that is being sent still goes out."""
+        """Stop sending a blob; a chunk that is being sent still goes out."""
         with self._changed:
             self._channels.drop(blob)
             self._changed.notify_all()
 
     def bytes_sent(self) -> dict[tuple[str, str], int]:
-        """Bytes of chunks sent per (channel, blob), without frames and MQTT; the last `MAX_COUNTED` of them."""
+        """Bytes of chunks sent by (channel, blob), without framing and MQTT; the latest `MAX_COUNTED` pairs."""
         with self._changed:
             return dict(self._bytes_sent)
 
     @property
     def refused(self) -> int:
-        """How many wants made no sense or were too much."""
+        """How many wants were invalid or too many."""
         with self._changed:
             return self._channels.refused
 
@@ -102,7 +102,7 @@ class Pacer:
             try:
                 self._step()
             except Exception:
-                log.exception("the pacer failed, and goes on")
+                log.exception("the pacer failed and continues")
                 self._stop.wait(_RETRY_S)
 
     def _step(self) -> None:
@@ -115,7 +115,7 @@ class Pacer:
         try:
             sent_bytes = self._send(due)
         except Exception:
-            log.exception("chunk %d of %s is dropped", due.index, due.blob)
+            log.exception("chunk %d of %s could not be sent and is dropped", due.index, due.blob)
             sent_bytes = 0
         if sent_bytes is None:  # not settled: the channel gives the same chunk again
             self._stop.wait(_RETRY_S)
@@ -123,12 +123,12 @@ class Pacer:
         self._settle(due, sent_bytes)
 
     def _send(self, due: Send) -> int | None:
-        """Send a chunk: its size in bytes, 0 when it cannot be had, None when there is no connection."""
+        """Send a chunk; returns its size in bytes, 0 if it could not be read, None without a connection."""
         if not self._bus.connected:
             return None
         data = self._blobs.read_chunk(due.blob, due.index, due.chunk_bytes)
         if not data:
-            log.warning("chunk %d of %s is wanted, and is not there", due.index, due.blob)
+            log.warning("chunk %d of %s was requested but cannot be read", due.index, due.blob)
             return 0
         sent = self._bus.publish_chunk(topics.blob(due.blob, due.channel), frame(due.index, data), self._stop)
         return len(data) if sent else None

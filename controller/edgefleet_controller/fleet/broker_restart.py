@@ -1,23 +1,23 @@
-"""The embedded broker does not write again by itself after its disk was full: when it has to be started again. No I/O.
+"""When to restart the embedded broker after a full disk, from which it does not recover by itself. No I/O.
 
-Measured with nats-server 2.15: a write that fails leaves its stream broken for good. Devices that are connected stay
-so, cannot report, and once they are gone cannot come back.
+Measured with nats-server 2.15: after a failed write, a stream stays broken. Connected devices stay connected but cannot
+report, and once disconnected they cannot come back.
 """
 
 STARVED_BYTES = 1024 * 1024
-"""With less than this a write of the broker may have failed."""
+"""With less free than this, a write of the broker may have failed."""
 FED_BYTES = 16 * 1024 * 1024
-"""With so much it can work again; the gap keeps a disk at its edge from restarting it all the time."""
+"""With this much free it works again; the gap avoids constant restarts on a disk that stays nearly full."""
 
 
 class BrokerRestart:
-    """Told at every tick how much room there is."""
+    """Decides at every tick, from the free space."""
 
     def __init__(self) -> None:
         self._starved = False
 
     def is_over(self, free_bytes: int) -> bool:
-        """True once, when there is room again after there was none."""
+        """True once, when there is space again after a full disk."""
         if free_bytes < STARVED_BYTES:
             self._starved = True
         over = self._starved and free_bytes >= FED_BYTES

@@ -1,4 +1,4 @@
-"""Keeps the embedded broker running, and starts it again once its full disk has room."""
+"""Keeps the embedded broker running, and restarts it once a full disk has space again."""
 
 import logging
 import shutil
@@ -15,19 +15,19 @@ class Restartable(Protocol):
     """The part of the embedded broker that this needs."""
 
     def ensure_running(self) -> bool:
-        """Start the broker if it is not running; whether it had to be started."""
+        """Start the broker if it is not running; returns whether it was started."""
 
     def stop(self) -> None:
-        """End the broker."""
+        """Stop the broker."""
 
 
 class BrokerWatch:
-    """Looks after the embedded broker at every tick.
+    """Checks the embedded broker at every tick.
 
     Args:
         broker: the embedded broker.
         folder: a folder on its disk.
-        free_bytes: how much room that disk has.
+        free_bytes: the free space on that disk.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class BrokerWatch:
         self._restart = BrokerRestart()
 
     def tick(self) -> None:
-        """Start the broker if it is down, or cannot write any more though there is room again.
+        """Start the broker if it is down, or restart it after a full disk.
 
         Raises:
-            BrokerError: it does not start.
+            BrokerError: it does not start or stop.
         """
         if self._restart.is_over(self._free_bytes(self._folder)):
-            log.warning("the disk was full: restarting the broker, which would not write again by itself")
+            log.warning("the disk was full: restarting the broker, which does not recover by itself")
             self._broker.stop()
         self._broker.ensure_running()

@@ -1,12 +1,12 @@
-"""The controller's connection to the broker: the only place here that knows paho.
+"""The controller's connection to the broker; with `quick_client`, the only code of the controller that uses paho.
 
-A connection is never mended, only replaced: when it is lost, the paho client goes with everything that waited in it,
-so that a message that the broker does not accept cannot come back for ever. What is lost with it, devices ask for
-again (`want`, snapshots); only retained messages, of which the last one counts, are kept until they are acknowledged.
+A lost connection is replaced, never repaired: the paho client is discarded with everything queued in it, so that a
+message that the broker rejects is not sent again forever. Devices ask again for what is lost (`want`, snapshots). Only
+retained messages are kept until they are acknowledged, the last one of each topic.
 
 BusError               (a ControllerError)
-├── UnusableAddress    the broker's address is no mqtt://HOST:PORT or mqtts://HOST:PORT
-└── MessageTooLarge    a message that a broker would answer by closing the connection
+├── UnusableAddress    the broker's address is not mqtt://HOST:PORT or mqtts://HOST:PORT
+└── MessageTooLarge    a message so large that the broker would close the connection
 """
 
 import logging
@@ -32,11 +32,11 @@ from edgefleet_protocol import topics
 log = logging.getLogger(__name__)
 
 WINDOW = 20
-"""Chunks that may be on their way without an acknowledgement."""
+"""How many chunks may be unacknowledged."""
 
-MAX_IN_FLIGHT = 100  # paho's own limit: room for retained messages beside a full window of chunks
-NO_TOPIC = "no UTF-8"
-MAX_PUBLISH_BYTES = 512 * 1024  # half of what the embedded broker takes, and more than any message or chunk
+MAX_IN_FLIGHT = 100  # limit for paho: leaves room for retained messages beside a full window of chunks
+NO_TOPIC = "not UTF-8"
+MAX_PUBLISH_BYTES = 512 * 1024  # half the embedded broker's limit, and more than any message or chunk needs
 CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.2, 5.0
 SILENCE_S = 30.0
@@ -44,7 +44,7 @@ _POLL_S = 0.1
 
 
 class BusError(ControllerError):
-    """The bus cannot do what it was asked to."""
+    """The bus cannot connect or send."""
 
 
 class UnusableAddress(BusError):  # noqa: N818 - reads as the statement it makes
@@ -52,12 +52,12 @@ class UnusableAddress(BusError):  # noqa: N818 - reads as the statement it makes
 
 
 class MessageTooLarge(BusError):  # noqa: N818
-    """No broker would take this message."""
+    """The message is too large for a broker."""
 
 
 @dataclass
 class BusCounters:
-    """What went over the bus since the start; sizes in bytes, without the overhead of MQTT."""
+    """Traffic on the bus since the start; sizes in bytes, without the overhead of MQTT."""
 
     connections: int = 0
     received: int = 0
@@ -65,26 +65,26 @@ class BusCounters:
     sent: int = 0
     sent_bytes: int = 0
     unsent: int = 0
-    """Published while there was no connection; retained ones among these are sent later."""
+    """Published without a connection; retained messages among these are sent later."""
     callbacks_failed: int = 0
 
 
 class ControllerBus:
-    """One connection to the broker, renewed for as long as the bus is started.
+    """A connection to the broker, renewed until the bus is stopped.
 
-    Callbacks run on the network thread: they must be quick, and may publish. An exception in one of them is logged
-    and counted, and the connection goes on.
+    Callbacks run on the network thread: they must be quick, and may publish. If one raises, the exception is logged
+    and counted, and the connection continues.
 
     Args:
         url: the broker's address, `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` for TLS.
-        login: the user that the broker knows us as; None for a broker that asks for none.
-        ca_file: the certificate authority of an `mqtts://` broker; None for those of the system.
+        login: the controller's user at the broker; None if the broker needs none.
+        ca_file: the CA certificate of an `mqtts://` broker; None for those of the system.
         client_name: the beginning of the client id; a random part follows.
-        silence_s: without a sign of life for this long, in seconds, a connection is given up; half of it without
-            one, and the bus asks for one.
+        silence_s: seconds without a sign of life after which a connection is given up; after half of that, the bus
+            asks for one.
 
     Raises:
-        UnusableAddress: `url` is no such address.
+        UnusableAddress: `url` is not such an address.
     """
 
     def __init__(
@@ -111,21 +111,21 @@ class ControllerBus:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()  # never held in a call of paho: it calls back with its own locks held
-        self._window: deque[mqtt.MQTTMessageInfo] = deque()  # as `_window_of`: only of the thread that sends chunks
+        self._window: deque[mqtt.MQTTMessageInfo] = deque()  # like `_window_of`, only for the thread that sends chunks
         self._window_of: mqtt.Client | None = None
         self._retained: dict[str, tuple[bytes, mqtt.MQTTMessageInfo | None]] = {}
 
     @property
     def connected(self) -> bool:
-        """Whether the broker has confirmed our subscriptions, and the connection still stands."""
+        """Whether the broker has confirmed our subscriptions, and the connection is up."""
         return self._ready.is_set()
 
     def start(self, on_message: Callable[[str, bytes], None], on_subscribed: Callable[[], None]) -> None:
-        """Connect in the background, and again whenever the connection is lost.
+        """Connect in the background, and reconnect whenever the connection is lost.
 
         Args:
-            on_message: called with (topic, bytes) of every message from devices.
-            on_subscribed: called when the broker has confirmed our subscriptions, at every connect.
+            on_message: called with the topic and bytes of every message from devices.
+            on_subscribed: called at every connect, once the broker has confirmed our subscriptions.
         """
         self._on_message, self._on_subscribed = on_message, on_subscribed
         self._stop.clear()
@@ -133,7 +133,7 @@ class ControllerBus:
         self._thread.start()
 
     def stop(self) -> None:
-        """Disconnect; takes no more than about a second, whatever the broker does."""
+        """Disconnect; takes about a second at most, whatever the broker does."""
         self._stop.set()
         self._lost.set()
         if self._thread and self._thread is not threading.current_thread():
@@ -141,17 +141,17 @@ class ControllerBus:
         self._thread = None
 
     def publish(self, topic: str, data: bytes, *, qos: int = 0, retain: bool = False) -> None:
-        """Send a message; without a connection it is dropped and counted, a retained one is sent later.
+        """Send a message; without a connection it is dropped and counted, or sent later if it is retained.
 
         Args:
-            topic: where to.
+            topic: the topic.
             data: at most `MAX_PUBLISH_BYTES`.
-            qos: 0 or 1; retained messages always go with 1.
-            retain: whether the broker shall keep it; the last one of a topic is sent again at every connect until
-                the broker has acknowledged it.
+            qos: 0 or 1; retained messages are always sent with 1.
+            retain: whether the broker should keep the message; the last one of a topic is sent again at every connect
+                until the broker has acknowledged it.
 
         Raises:
-            MessageTooLarge: the message has too many bytes.
+            MessageTooLarge: the message is too large.
         """
         _check_size(topic, data)
         if not retain:
@@ -165,15 +165,15 @@ class ControllerBus:
         """Send a chunk with QoS 1; waits while `WINDOW` of them are unacknowledged. For one thread only.
 
         Args:
-            topic: where to.
+            topic: the topic.
             data: at most `MAX_PUBLISH_BYTES`.
-            stop: ends the waiting.
+            stop: ends the wait.
 
         Returns:
-            Whether the chunk was sent; false when there is no connection, or `stop` was set.
+            Whether the chunk was sent; false without a connection, or if `stop` was set.
 
         Raises:
-            MessageTooLarge: the chunk has too many bytes.
+            MessageTooLarge: the chunk is too large.
         """
         _check_size(topic, data)
         while self.connected and not stop.is_set():
@@ -200,14 +200,14 @@ class ControllerBus:
                 self._hold_connection()
             except Exception:
                 log.exception("the connection to the broker failed")
-            # A connection that is closed again at once (by a message that the broker refuses, say) is a failure, too.
+            # A connection that closes again at once counts as a failure; the broker may have rejected a message.
             failures = 0 if time.monotonic() - started > LONGEST_RETRY_S else failures + 1
-            # Full jitter: many clients that lost the same broker must not come back in step.
+            # Full jitter: clients that lost the same broker must not all reconnect at once.
             longest = min(FIRST_RETRY_S * 2 ** min(failures, 10), LONGEST_RETRY_S)
             self._stop.wait(random.uniform(0, longest))
 
     def _hold_connection(self) -> None:
-        """Connect, and return when the connection is lost or unwanted."""
+        """Connect, and return when the connection is lost or no longer wanted."""
         self._lost.clear()
         client = self._new_client()
         self._client, self._heard = client, time.monotonic()
@@ -228,12 +228,12 @@ class ControllerBus:
         while not self._lost.wait(_POLL_S) and not self._stop.is_set():
             silent_s = time.monotonic() - self._heard
             if silent_s > self._silence_s:
-                log.warning("nothing heard from the broker for %.1f s: connecting again", silent_s)
+                log.warning("nothing heard from the broker for %.1f s: reconnecting", silent_s)
                 break
             if silent_s <= self._silence_s / 2:
                 asked = False
             elif not asked:
-                # Any broker confirms this one, and it changes nothing: nobody has that subscription.
+                # Every broker confirms an unsubscribe, and this one changes nothing: we never subscribed to the topic.
                 client.unsubscribe(topics.acked(self._client_name))
                 asked = True
 
@@ -256,13 +256,13 @@ class ControllerBus:
         client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._on_suback, mid, codes)
         client.on_message = lambda c, _, message: self._guarded(c, self._on_publish, message)
         client.on_plain = lambda topic, data: self._guarded(client, self._on_plain, topic, data)
-        # No on_publish: paho would make three objects for each message sent, and there is an acknowledgement to send
-        # for every batch of every device. Whether the broker lives, our own question and the messages tell.
+        # No on_publish: paho would make three objects for each message sent, and every batch sends one to every
+        # device. The messages, and the unsubscribe above, show that the broker is alive.
         client.on_unsubscribe = lambda c, *_: self._guarded(c, lambda: None)
         client.on_disconnect = lambda c, *_: self._disconnected(c)
         return client
 
-    # Callbacks, on paho's thread. One that raises would leave a connection that sends and never receives.
+    # Callbacks, on paho's thread. If one raised, the connection would go on sending but never receive.
 
     def _guarded(self, client: mqtt.Client, callback: Callable[..., None], *args: Any) -> None:
         if client is not self._client:
@@ -282,7 +282,7 @@ class ControllerBus:
     def _on_connack(self, reason: Any) -> None:
         client = self._client
         if client is None or reason.is_failure:
-            log.warning("the broker refuses the connection: %s", reason)
+            log.warning("the broker refused the connection: %s", reason)
             self._lost.set()
             return
         self._subscription = client.subscribe([(topics.up_filters(kind), 0) for kind in topics.UP_KINDS])[1]
@@ -291,7 +291,7 @@ class ControllerBus:
         if mid != self._subscription:
             return
         if any(code.is_failure for code in codes):
-            log.warning("the broker refuses our subscriptions: %s", codes)
+            log.warning("the broker refused our subscriptions: %s", codes)
             self._lost.set()
             return
         self.counters.connections += 1
@@ -305,7 +305,7 @@ class ControllerBus:
     def _on_publish(self, message: mqtt.MQTTMessage) -> None:
         try:
             topic = message.topic
-        except UnicodeDecodeError:  # not every broker sees to it; none of ours has such letters
+        except UnicodeDecodeError:  # not every broker checks this, and none of our topics needs it
             topic = NO_TOPIC
         self._take(topic, bytes(message.payload))
 
@@ -340,7 +340,7 @@ class ControllerBus:
         with self._mutex:
             if self._retained.get(topic, (b"", None))[0] is data:
                 self._retained[topic] = (data, info)
-            # In the order of sending, which is the order of the acknowledgements: forget what has arrived.
+            # Messages are acknowledged in the order they are sent: forget those that have arrived.
             while self._retained:
                 oldest, (_, its_info) = next(iter(self._retained.items()))
                 if not _acknowledged(its_info):
@@ -364,7 +364,7 @@ def _await_acknowledgement(info: mqtt.MQTTMessageInfo) -> None:
 
 def _check_size(topic: str, data: bytes) -> None:
     if len(data) > MAX_PUBLISH_BYTES:
-        raise MessageTooLarge(f"{len(data)} bytes are too many for {topic}: at most {MAX_PUBLISH_BYTES}")
+        raise MessageTooLarge(f"a message of {len(data)} bytes on {topic} is too large: at most {MAX_PUBLISH_BYTES}")
 
 
 def _address(url: str) -> tuple[str, int, bool]:
@@ -375,8 +375,8 @@ def _address(url: str) -> tuple[str, int, bool]:
         host, port = None, 0
     if host is None or parts.scheme not in ("mqtt", "mqtts") or parts.username or parts.path.strip("/"):
         raise UnusableAddress(
-            f"'{url}' is no address of a broker: write mqtt://HOST:PORT or mqtts://HOST:PORT, and give the user and "
-            f"its password beside it"
+            f"'{url}' is not a broker's address: write mqtt://HOST:PORT or mqtts://HOST:PORT, and give the user and "
+            "password as separate options"
         )
     tls = parts.scheme == "mqtts"
     return host, port or (8883 if tls else 1883), tls

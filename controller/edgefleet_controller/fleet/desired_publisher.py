@@ -1,4 +1,4 @@
-"""What the controller says to devices, and when a device has to be told again."""
+"""Messages from the controller to devices, and when a device must be told its desired state again."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
 
 TOLD_AT_ONCE = 100
-"""Devices whose desired states are read together: the store may have others to serve in between."""
+"""How many devices' desired states to read at once: others may use the store in between."""
 
 
 class Publishes(Protocol):
@@ -23,7 +23,7 @@ class Publishes(Protocol):
 
 
 class DesiredPublisher:
-    """Speaks to devices through the bus."""
+    """Sends messages to devices over the bus."""
 
     def __init__(self, store: Store, bus: Publishes) -> None:
         self._store = store
@@ -31,11 +31,11 @@ class DesiredPublisher:
         self._speaking = threading.Lock()
 
     def desire(self, devices: Iterable[str]) -> None:
-        """Publish what these devices should run, as the store has it now; never from within a transaction."""
+        """Publish the current desired states of these devices; never call this inside a transaction."""
         left = list(devices)
         while left:
             some, left = left[:TOLD_AT_ONCE], left[TOLD_AT_ONCE:]
-            # One thread at a time: nobody may say what it read before another has changed and said it.
+            # One thread at a time: no thread may publish a state it read before another changed and published it.
             with self._speaking:
                 records = self._only_what_agents_can_do(self._store.fleet.desired.of_each(some))
                 for device in some:
@@ -46,7 +46,7 @@ class DesiredPublisher:
     def _only_what_agents_can_do(
         self, records: Mapping[str, Sequence[DesiredRecord]]
     ) -> dict[str, list[DesiredRecord]]:
-        """Leave out manifests that need what a device's agent lacks: it goes on with what it has."""
+        """Leave out manifests that need features a device's agent lacks; the device keeps what it runs."""
         needs = self._store.fleet.registry.needs({r.manifest for of_device in records.values() for r in of_device})
         if not needs:
             return {device: list(of_device) for device, of_device in records.items()}
@@ -57,16 +57,16 @@ class DesiredPublisher:
         }
 
     def forget(self, device: str) -> None:
-        """Clear what the broker retains for a device that is no longer ours."""
+        """Clear the retained message of a device that was removed."""
         self._bus.publish(topics.desired(device), b"", qos=1, retain=True)
 
     def acknowledge(self, stored: dict[tuple[str, str], int]) -> None:
-        """Tell devices through which window their telemetry is stored."""
+        """Tell devices up to which window their telemetry is stored."""
         for (device, incarnation), through in stored.items():
             self._bus.publish(topics.acked(device), encode(Acked(incarnation=incarnation, through=through)))
 
     def correct(self, device: str) -> None:
-        """Tell a device that reported an older snapshot than we have how far its incarnation has come."""
+        """Tell a device that reported an outdated snapshot how far its incarnation has got."""
         known = self._store.fleet.devices.find(device)
         if known is None:
             return
@@ -76,12 +76,12 @@ class DesiredPublisher:
         self._bus.publish(topics.acked(device), encode(acked))
 
     def hello(self, jitter_s: float) -> None:
-        """Ask everyone to report: what was sent before our subscription reached nobody."""
+        """Ask all devices to report: nothing sent before our subscription was received."""
         self._bus.publish(topics.HELLO, encode(Hello(jitter_s=jitter_s)))
 
 
 def desired_state(records: Sequence[DesiredRecord]) -> DesiredState:
-    """The message that says these records."""
+    """The message with these records."""
     return DesiredState(
         models={
             record.model: DesiredModel(
@@ -98,7 +98,7 @@ def desired_state(records: Sequence[DesiredRecord]) -> DesiredState:
 
 
 def must_be_told(desired: Sequence[DesiredRecord], reported: ReportedState) -> bool:
-    """Whether a snapshot shows that its device has not read its desired state."""
+    """Whether a snapshot shows that the device has not read its desired state."""
     for record in desired:
         model = reported.models.get(record.model)
         if model is None or model.generation < record.generation:

@@ -1,13 +1,13 @@
-"""Telemetry follows what was decided about the fleet; the two are never written in one transaction."""
+"""Follow-ups in the telemetry store to changes of the fleet store, which no transaction spans."""
 
 from edgefleet_controller.store import Store
 
 
 def follow_up(store: Store) -> None:
-    """Do what telemetry has still to do; done again, after a kill or a failure at any point, it changes nothing.
+    """Carry out pending follow-ups; safe to repeat after a kill or a failure at any point.
 
-    Within telemetry's transaction: of two threads that do this at once the second one finds nothing left, or what the
-    first one did, and nothing that came since.
+    They are read inside the telemetry transaction: if two threads do this at once, the second finds nothing left, or
+    repeats only what the first has done, before anything new is stored.
     """
     if not store.fleet.follow_ups.all():
         return

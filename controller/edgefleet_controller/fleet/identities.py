@@ -1,4 +1,4 @@
-"""Which incarnations report under which device id, and whether two of them do so in turn."""
+"""Which incarnations report under each device id, and whether two of them alternate."""
 
 import logging
 
@@ -9,19 +9,19 @@ log = logging.getLogger(__name__)
 
 
 class Identities:
-    """Told of every report before it is kept; the caller owns the transaction.
+    """Detects conflicts; told of reports before they are stored. The caller owns the transaction.
 
     Args:
-        fleet: where it is kept.
-        window_s: who is heard again within it after another was heard is in conflict; one that only a single
-            incarnation is heard of for as long is no longer.
+        fleet: the fleet's store.
+        window_s: an incarnation heard again within this time, after another one, makes a conflict; the conflict ends
+            once only one incarnation has been heard for this long.
     """
 
     def __init__(self, fleet: FleetStore, window_s: float) -> None:
         self._fleet, self._window_ms = fleet, round(window_s * 1000)
 
     def hear(self, device: str, incarnation: str, now: int) -> None:
-        """Note who reports under a device id."""
+        """Note which incarnation reports under a device id."""
         conflicts = self._fleet.conflicts
         current = conflicts.current(device)
         if current is None:
@@ -39,7 +39,7 @@ class Identities:
 
     def _begin(self, device: str, words: str, now: int) -> None:
         self._fleet.conflicts.begin(device, words, now)
-        # What both measured since the first change is nobody's: no gate may count it for a profile.
+        # What they measured since the first change belongs to no known device: gates must not count it.
         self._fleet.follow_ups.unplace(device, now - self._window_ms)
         self._fleet.audit.note(now, "conflict", device, words)
         log.warning("%s is in conflict: %s", device, words)

@@ -1,4 +1,4 @@
-"""What devices say: queued by the bus, committed in batches by one writer thread, acknowledged after COMMIT."""
+"""Messages from devices: queued by the bus, committed in batches by one writer thread, acknowledged after COMMIT."""
 
 import logging
 import queue
@@ -33,16 +33,16 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUED = 20_000
 MAX_PENDING = 1_000
-"""Devices that may wait to be accepted; more of them are set aside, so that a stranger cannot fill the store."""
+"""How many devices may wait to be accepted; reports of more are set aside, so that strangers cannot fill the store."""
 BATCH, BATCH_S, GATHER_S = 1_000, 0.1, 0.01
 
 ToldWindow = tuple[str, TelemetryWindow]
-"""Who said it, and what."""
+"""The device, and its window."""
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """A message that was no message of ours."""
+    """A message that could not be read and was set aside."""
 
     at_ms: int
     topic: str
@@ -52,11 +52,11 @@ class SetAside:
 class Ingest:
     """The writer thread and its queue.
 
-    When the queue is full, messages are dropped and counted: devices send reports at every heartbeat and telemetry
-    until it is acknowledged, so nothing is lost but time.
+    When the queue is full, messages are dropped and counted. Only time is lost: devices report at every heartbeat, and
+    send telemetry again until it is acknowledged.
 
-    A device that nobody added is listed as pending; what else it says is counted and left alone until it is accepted,
-    so that its telemetry stays in its own spool.
+    A device that nobody added is listed as pending. Its other messages are counted and ignored until it is accepted;
+    meanwhile its telemetry stays in its own spool.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Ingest:
         self.set_aside: deque[SetAside] = deque(maxlen=50)
 
     def offer(self, topic: str, data: bytes) -> None:
-        """Queue a message; called on the bus's thread, never blocks."""
+        """Queue a message without blocking; called on the bus's thread."""
         if self._queue.qsize() >= MAX_QUEUED:
             self.counts["dropped"] += 1
             return
@@ -97,17 +97,17 @@ class Ingest:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued, then end."""
+        """Write what is queued, then stop."""
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        self._store_windows([], now_ms())  # what a kill kept telemetry from following
+        self._store_windows([], now_ms())  # follow-ups that a kill left pending
         while (batch := self._next_batch()) is not None:
             try:
                 self._commit(batch)
             except Exception as error:
-                # A full disk or a damaged file: what is not acknowledged comes again.
+                # A full disk or a damaged file: devices send again what is not acknowledged.
                 log_failure(log, error, f"a batch of {len(batch)} messages was not stored")
                 self.counts["not_stored"] += len(batch)
                 time.sleep(BATCH_S)
@@ -116,7 +116,7 @@ class Ingest:
         first = self._queue.get()
         if first is None:
             return None
-        # Asleep, not waiting for each message: that would take the interpreter from the thread that receives them.
+        # Sleep rather than wait for each message, which would take the GIL from the receiving thread.
         until = time.monotonic() + BATCH_S
         while self._queue.qsize() < BATCH and time.monotonic() < until:
             time.sleep(GATHER_S)
@@ -136,7 +136,7 @@ class Ingest:
         reach("reports_committed")
         stored = self._store_windows(told, now)
         reach("batch_committed")
-        # Before the acknowledgements: an agent that has to part from an incarnation keeps what is stored under it.
+        # Before the acknowledgements: an agent that must take a new incarnation needs to hear this first.
         while self._behind:
             self._desired.correct(self._behind.pop())
         self._desired.acknowledge(stored)
@@ -146,7 +146,7 @@ class Ingest:
         reach("batch_told")
 
     def _take_batch(self, batch: list[tuple[str, bytes]], now: int) -> tuple[list[ToldWindow], set[str]]:
-        """Everything but telemetry, in one transaction: the windows that were told, and who must be told something."""
+        """Store all but telemetry, in one transaction; returns the windows, and the devices to tell their state."""
         told: list[ToldWindow] = []
         reports: dict[str, ReportedState] = {}
         to_tell: set[str] = set()
@@ -155,7 +155,7 @@ class Ingest:
                 try:
                     sender = topics.parse_up(topic)
                     self.counts[sender.kind] += 1
-                    if sender.device in reports:  # in the order in which it spoke
+                    if sender.device in reports:  # keep the order of its messages
                         self._take_reports(reports, now, to_tell)
                     if sender.kind == "reported":
                         reports[sender.device] = decode(ReportedState, data)
@@ -167,17 +167,17 @@ class Ingest:
         return told, to_tell
 
     def _store_windows(self, told: list[ToldWindow], now: int) -> dict[tuple[str, str], int]:
-        """Store windows: through which number each incarnation's are; nothing where they could not be stored."""
+        """Store windows; returns up to which number each incarnation's are stored, or {} if storing failed."""
         try:
             follow_up(self._store)
             if not told:
                 return {}
-            # Within the transaction: who is removed meanwhile is no longer there, or its removal waits for us.
+            # Inside the transaction: a device removed meanwhile is already gone, or its removal waits for us.
             with self._store.telemetry.transaction():
                 windows = self._of_the_fleet(told, now)
                 stored = self._store.telemetry.windows.put(windows) if windows else {}
         except Exception as error:
-            # The reports are committed, and whoever must be told because of them is.
+            # The reports are committed, so devices must still be told what follows from them.
             log_failure(log, error, f"{len(told)} windows were not stored")
             self.counts["not_stored"] += len(told)
             time.sleep(BATCH_S)
@@ -191,17 +191,17 @@ class Ingest:
         log.warning("a message on %r was set aside: %s", topic[:200], why)
 
     def _set_aside_for(self, topic: str, error: Exception) -> None:
-        """What one message has wrong must not hold up everyone else's; what the store has wrong does."""
+        """Set aside one bad message, so that it doesn't hold up the others; errors of the store are raised."""
         if isinstance(error, StoreError):
             raise error
         if isinstance(error, ProtocolError):
             self._put_aside(topic, str(error))
             return
-        log.error("a message on %r could not be taken", topic[:200], exc_info=error)  # a fault of ours
+        log.error("a message on %r could not be taken", topic[:200], exc_info=error)  # a bug
         self._put_aside(topic, f"{type(error).__name__}: {error}")
 
     def _take_reports(self, reports: dict[str, ReportedState], now: int, to_tell: set[str]) -> None:
-        """Take the reports that have gathered, all at once, or one by one where that shows a fault of ours."""
+        """Take the collected reports all at once, or one by one if a bug makes that fail."""
         try:
             with self._store.fleet.transaction():
                 taken = [self._reports.take(reports, now)] if reports else []
@@ -241,7 +241,7 @@ class Ingest:
                     self._want(request)
 
     def _of_the_fleet(self, told: list[ToldWindow], now: int) -> list[StoredWindow]:
-        """Windows of devices that belong to the fleet; the others are counted and left alone."""
+        """The windows of devices that belong to the fleet; others are counted and ignored."""
         senders = self._store.fleet.devices.senders({device for device, _ in told}) if told else {}
         windows = [StoredWindow(device, window, senders[device], now) for device, window in told if device in senders]
         self.counts["of_pending"] += len(told) - len(windows)

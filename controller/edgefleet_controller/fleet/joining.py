@@ -1,4 +1,4 @@
-"""How devices come to the fleet and leave it."""
+"""How devices join the fleet and leave it."""
 
 import logging
 import secrets
@@ -24,20 +24,20 @@ CA_FILE = "edgefleet-ca.pem"
 
 
 def add_device(fleet: FleetStore, catalogue: Catalogue, profile: str, device: str | None) -> tuple[str, DeviceProfile]:
-    """Take a device into the fleet before, or after, it reports for the first time.
+    """Add a device to the fleet, before or after its first report.
 
     Args:
-        fleet: where it is kept.
-        catalogue: where the profile's parts are looked up.
-        profile: `eu/rpi4/lte`.
-        device: its id; None makes one.
+        fleet: the fleet's store.
+        catalogue: the catalogue of the profile's parts.
+        profile: the device's profile, such as `eu/rpi4/lte`.
+        device: the device's id; None generates one.
 
     Returns:
         The device's id and its profile.
 
     Raises:
         Invalid: no such profile.
-        Refused: the id was added for another profile.
+        Refused: the id was added with another profile.
     """
     try:
         found = catalogue.profile(profile)
@@ -56,10 +56,10 @@ def add_device(fleet: FleetStore, catalogue: Catalogue, profile: str, device: st
 
 
 def accept_device(fleet: FleetStore, device: str) -> DeviceRecord:
-    """Take a pending device into the fleet; one that belongs to it already stays as it is.
+    """Accept a pending device into the fleet; nothing changes if it was accepted before.
 
     Raises:
-        NotFound: it never reported.
+        NotFound: the device never reported.
     """
     with fleet.transaction():
         if fleet.devices.get(device).status == "pending":
@@ -70,30 +70,30 @@ def accept_device(fleet: FleetStore, device: str) -> DeviceRecord:
 
 
 def forget_device(store: Store, desired: DesiredPublisher, device: str) -> None:
-    """Forget a device wholly: what it reported, what it should run, and what the broker retains for it.
+    """Remove a device: what it reported, its desired state, and the message that the broker retains for it.
 
     Raises:
-        NotFound: it was never added and never reported.
+        NotFound: the device was never added and never reported.
     """
     now = now_ms()
     with store.fleet.transaction():
         if not store.fleet.devices.forget(device, now):
-            raise NotFound(f"no device {device} was added or has reported")
+            raise NotFound(f"there is no device {device}: it was never added and never reported")
         store.fleet.follow_ups.remove(device)
         store.fleet.audit.note(now, "device removed", device)
-        # Before COMMIT: a kill in between leaves a device that is told again, not one that nobody can remove.
+        # Before COMMIT: a kill in between leaves a device that is told again, rather than one that cannot be removed.
         desired.forget(device)
         reach("device_removed")
     reach("device_forgotten")
     try:
         follow_up(store)
     except StoreError as error:
-        # It is removed, and its telemetry goes as soon as the disk takes that: before anything new is stored.
+        # The device is removed; its telemetry follows once the disk allows, before anything new is stored.
         log_failure(log, error, f"the telemetry of {device} is still there")
 
 
 def join_command(device: str, profile: DeviceProfile, broker_url: str, username: str | None) -> str:
-    """The one line to run on a device; passwords and certificates are files there, never words on a command line."""
+    """The command to run on a device; passwords and certificates are named as files, never given inline."""
     words = ["edgefleet-agent", "run", "--state", "edgefleet-agent", "--device", device, "--broker", broker_url]
     words += ["--region", profile.region.name, "--hardware", profile.hardware.name, "--link", profile.link.name]
     if username:

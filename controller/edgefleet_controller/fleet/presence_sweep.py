@@ -1,4 +1,4 @@
-"""Ask every device to report, and mark as gone those that don't: a last will may have been lost."""
+"""Asks every device to report, and marks those that don't as offline, since a last will may have been lost."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -6,14 +6,14 @@ from typing import Protocol
 from edgefleet_controller.clock import now_ms
 
 ANSWER_S = 180.0
-"""Every device that is there reports within this: three times the longest pause before it connects again."""
+"""Every device that is online reports within this time, three times its longest pause before a reconnect."""
 
 
 class Attendance(Protocol):
     """The one method of the store that this needs."""
 
     def put_unheard(self, since_ms: int) -> None:
-        """Mark as gone whoever was not heard since then."""
+        """Mark devices offline that have not been heard since then."""
 
 
 class Connection(Protocol):
@@ -21,16 +21,16 @@ class Connection(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether we hear the broker."""
+        """Whether the broker is connected."""
 
 
 class PresenceSweep:
-    """A last will is lost with the broker that kept it, or while the controller is not connected.
+    """Catches last wills that were lost with the broker, or while the controller was disconnected.
 
     Args:
-        devices: keeps who is there.
-        hello: asks every device to report within so many seconds.
-        connection: to the broker.
+        devices: stores which devices are online.
+        hello: asks every device to report within the given seconds.
+        connection: the connection to the broker.
         jitter_s: how much time hello gives, in seconds.
         clock: milliseconds UTC.
     """
@@ -49,12 +49,12 @@ class PresenceSweep:
         self._asked_ms: int | None = None
 
     def begin(self) -> None:
-        """Say hello: what was sent before our subscription reached nobody."""
+        """Say hello: nothing sent before our subscription was received."""
         self._asked_ms = self._clock()
         self._hello(self._jitter_s)
 
     def tick(self) -> None:
-        """End the sweep when its time is up; one that a lost connection cut short begins again with the next."""
+        """Mark silent devices offline when the time is up; after a lost connection, the next one starts over."""
         asked_ms = self._asked_ms
         if asked_ms is not None and self._connection.connected and self._clock() - asked_ms > self._answer_ms:
             self._devices.put_unheard(asked_ms)

@@ -1,9 +1,8 @@
-"""A paho client that reads what has come at once.
+"""A paho client that reads everything available at once.
 
-Paho looks at its socket once for every message, reads it in four pieces, and makes some twenty objects of it. Each read
-lets go of the interpreter, and beside a thread that computes it is got back late: telemetry of a whole fleet came half
-as fast. Here one read takes all that is there, and messages that ask for no acknowledgement are taken out of it whole;
-whatever else lies there is paho's.
+Paho polls its socket for every message, reads it in four pieces, and makes some twenty objects of it. Each read
+releases the GIL, and next to a busy thread it comes back late, which halved the rate at which a fleet's telemetry came
+in. Here one read takes all that is there, messages with QoS 0 are cut out of it whole, and paho handles the rest.
 """
 
 import socket
@@ -15,25 +14,25 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 
 READ_BYTES = 64 * 1024
 MOST_PACKETS = 256
-"""How many are taken before something may be sent again."""
+"""How many packets to take before sending again."""
 PUBLISH = 0x30
-"""The first byte of a message with QoS 0, sent for the first time and not retained (MQTT 3.1.1, section 3.3.1)."""
+"""The first byte of a PUBLISH with QoS 0, not retained and not a duplicate (MQTT 3.1.1, section 3.3.1)."""
 
 OnPlain = Callable[[bytes, bytes], None]
 
 
 class BufferedSocket:
-    """A connection whose bytes are read ahead; `pending` says how many lie here, as an SSL socket does."""
+    """A connection that reads ahead; as on an SSL socket, `pending` says how many bytes are buffered."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._read, self._at = b"", 0
 
     def recv(self, size_bytes: int) -> bytes:
-        """At most so many bytes; none once the other end has closed.
+        """At most `size_bytes` bytes; b"" once the other end has closed.
 
         Raises:
-            BlockingIOError: nothing has come yet.
+            BlockingIOError: nothing has arrived yet.
         """
         if self._at == len(self._read):
             self._read, self._at = self._connection.recv(READ_BYTES), 0
@@ -41,12 +40,12 @@ class BufferedSocket:
         return self._read[begin : self._at]
 
     def pending(self) -> int:
-        """How many bytes can be had without asking the system."""
+        """How many bytes can be read without a system call."""
         below = getattr(self._connection, "pending", None)
         return len(self._read) - self._at + (below() if below else 0)
 
     def message(self) -> tuple[bytes, bytes] | None:
-        """Topic and data of the message that lies next, if it is whole and asks for no acknowledgement."""
+        """Topic and data of the next message, if it is complete and has QoS 0."""
         read, at = self._read, self._at + 1
         if at >= len(read) or read[at - 1] != PUBLISH:
             return None
@@ -70,10 +69,9 @@ class BufferedSocket:
 
 
 class QuickClient(mqtt.Client):
-    """Paho's with a buffer; as slow as paho's in versions other than 3.1.1, and where it has no `_create_socket`.
+    """paho's client with a buffer; no faster than paho's for MQTT other than 3.1.1, or without `_create_socket`.
 
-    `on_plain` is given topic and data of messages that ask for no acknowledgement; those that it does not get, come
-    to `on_message`. It must not raise.
+    `on_plain` gets topic and data of messages with QoS 0, and must not raise; all other messages go to `on_message`.
     """
 
     on_plain: OnPlain | None = None
@@ -83,7 +81,7 @@ class QuickClient(mqtt.Client):
         return buffered  # type: ignore[no-any-return]
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Take the packets that have come already; the first is always paho's, which notes that something came."""
+        """Take all packets that have arrived; paho reads the first one, to note that the connection is alive."""
         code = super().loop_read(max_packets)
         # MQTT 5 puts properties between topic and data.
         on_plain = self.on_plain if self.protocol == MQTTProtocolVersion.MQTTv311 else None
@@ -99,5 +97,5 @@ class QuickClient(mqtt.Client):
 
     @property
     def _between_packets(self) -> bool:
-        """Whether paho has not read a part of the next packet."""
+        """Whether paho has not yet read any of the next packet."""
         return getattr(self, "_in_packet", {}).get("command") == 0

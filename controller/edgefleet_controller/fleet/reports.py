@@ -1,4 +1,4 @@
-"""What devices report of themselves: many snapshots cost a few looks at the store, not a few each."""
+"""Takes snapshots of many devices with a few queries in all, rather than a few for each."""
 
 import logging
 from collections import Counter
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class TakenReports:
-    """What follows from some reports: who must be told what to run, whose were behind, and why some were refused."""
+    """The outcome of some reports: devices to tell their desired state, devices that are behind, and refusals."""
 
     to_tell: set[str] = field(default_factory=set)
     behind: set[str] = field(default_factory=set)
@@ -31,14 +31,14 @@ class TakenReports:
 
 
 class Reports:
-    """Keeps snapshots and moves executions; the caller owns the transaction.
+    """Stores snapshots and moves executions; the caller owns the transaction.
 
     Args:
-        fleet: where both are kept.
-        identities: told of every device whose incarnation is not the one that reported last.
-        accept_all: whether every device belongs to the fleet that reports.
-        max_pending: how many may wait to be accepted.
-        counts: `newer_phases` is counted here.
+        fleet: the fleet's store.
+        identities: told of devices whose incarnation has changed or is in conflict.
+        accept_all: whether every device that reports is accepted.
+        max_pending: how many devices may wait to be accepted.
+        counts: where `newer_phases` is counted.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Reports:
         return taken
 
     def _admit(self, known: Mapping[str, KnownSender], taken: TakenReports, now: int) -> set[str]:
-        """Who of them belongs to the fleet; a stranger for whom there is no room is refused."""
+        """The devices that belong to the fleet; new ones are refused if too many are pending."""
         devices = self._fleet.devices
         outside = [device for device, standing in known.items() if not standing.accepted]
         if self._accept_all:
@@ -81,7 +81,7 @@ class Reports:
             return set(known)
         if strangers := [device for device in outside if known[device].incarnation is None]:
             room = max(0, self._max_pending - devices.count_pending())
-            why = f"{self._max_pending} devices wait to be accepted already: accept or remove some"
+            why = f"{self._max_pending} devices already wait to be accepted: accept or remove some"
             taken.refused = dict.fromkeys(strangers[room:], why)
         return known.keys() - outside
 
@@ -93,7 +93,7 @@ class Reports:
                 said.append(Said(device, name, model.attempt.rollout if model.attempt else None))
                 if model.newer_phase:
                     self._counts["newer_phases"] += 1
-                    log.warning("%s is in a phase that only a newer agent knows: %s", device, model.newer_phase)
+                    log.warning("%s reports a phase that only newer agents know: %s", device, model.newer_phase)
         found = self._fleet.rollouts.concerned(said)
         changed = [
             new
@@ -107,7 +107,7 @@ class Reports:
 def _changed(
     known: Iterable[ExecutionRecord], model: ReportedModel, now: int
 ) -> Iterable[tuple[ExecutionRecord, ExecutionRecord]]:
-    """Executions that a device's word about one model concerns: as they were, and as they are now."""
+    """The executions that a device's report of one model concerns, each before and after it."""
     attempt = model.attempt
     for execution in known:
         if attempt and (moved := after_another(execution, attempt, now)):
@@ -125,9 +125,9 @@ def _changed(
         elif model.newer_phase and execution.generation == model.generation:
             yield execution, execution.model_copy(update={"heard_ms": now})
         elif execution.generation < model.generation and execution.phase not in ENDED:
-            yield execution, after_report(execution, "superseded", None, "a higher generation took its place", now)
+            yield execution, after_report(execution, "superseded", None, "replaced by a higher generation", now)
 
 
 def _is_news(old: ExecutionRecord, new: ExecutionRecord) -> bool:
-    """Whether a report has to be written down: that an ended one is still heard of matters to nobody."""
+    """Whether a change must be stored; for an execution that has ended, a new `heard_ms` alone doesn't matter."""
     return new.phase not in ENDED or new.model_copy(update={"heard_ms": old.heard_ms}) != old

@@ -1,4 +1,4 @@
-"""Which devices of the fleet a selector means, and the labels it sees."""
+"""The devices of the fleet that a selector matches, and the labels that it sees."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
 
 READ_AT_ONCE = 1000
-"""Devices, where only some of the fleet are wanted."""
+"""How many devices to read at once when only some are wanted."""
 
 
 def labels(device: DeviceRecord, catalogue: Catalogue) -> Mapping[str, str]:
@@ -30,12 +30,12 @@ def select(
     """The devices that a selector matches, by id.
 
     Args:
-        fleet: the fleet.
-        catalogue: what follows from a profile.
-        selector: which devices.
-        status: only of this status; None for any.
-        after: only those whose ids come after this one.
-        at_most: how many; no more of the fleet is read than it takes to find them.
+        fleet: the fleet's store.
+        catalogue: the labels of a profile come from here.
+        selector: the selector.
+        status: only devices with this status; None for any.
+        after: only devices whose ids come after this one.
+        at_most: how many devices; no more of the fleet is read than needed.
 
     Raises:
         Invalid: the selector cannot be parsed.

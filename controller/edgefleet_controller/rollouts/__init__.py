@@ -1,1 +1,1 @@
-"""Rollouts: who gets what and when, whether it may go on, and what devices are told."""
+"""Rollouts: which device gets which variant and when, whether to continue, and what devices are told."""

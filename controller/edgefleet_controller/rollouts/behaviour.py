@@ -1,4 +1,4 @@
-"""Whether a new variant behaves: pure tests on what devices measured, profile by profile, each told in words."""
+"""Whether a new variant behaves well: pure statistical tests on what devices measured, profile by profile."""
 
 import math
 from dataclasses import dataclass
@@ -10,50 +10,50 @@ from edgefleet_protocol.counters import Moments
 
 _NORMAL = NormalDist()
 SLOWEST = 0.05
-"""The share of answers that is slower than a p95, by its definition."""
+"""The share of answers slower than their own p95, by definition."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One test: what it found, in words, and whether it speaks against the variant."""
+    """The result of one test, in words, and whether it counts against the variant."""
 
     against: bool
     words: str
 
 
 def examine(gate: Gate, evidence: Evidence) -> list[Finding]:
-    """Every test that the evidence is enough for."""
+    """The findings of all tests with enough evidence."""
     tests = (_accuracy(gate, evidence), _errors(gate, evidence), _latency(gate, evidence))
     return [finding for finding in tests if finding]
 
 
 def _accuracy(gate: Gate, evidence: Evidence) -> Finding | None:
-    """One-sided test of two proportions, with the tolerated drop as its margin."""
+    """One-sided test of two proportions, with the tolerated drop as the margin."""
     new, before = evidence.new.scored, evidence.before.scored
     if new.n < gate.min_labels or new.mean is None:
         return None
     shown = f"{evidence.profile}: {new.n} labels, {new.mean:.1%}"
     if before.n < gate.min_labels or before.mean is None:
-        return Finding(False, f"{shown}, nothing to compare with")
+        return Finding(False, f"{shown}, with nothing to compare to")
     spread = math.sqrt(_variance(new) + _variance(before))
     p = 1 - _NORMAL.cdf((before.mean - gate.max_accuracy_drop - new.mean) / spread)
     return Finding(p < gate.significance, f"{shown} against {before.mean:.1%}, {_p(p)}")
 
 
 def _errors(gate: Gate, evidence: Evidence) -> Finding | None:
-    """Wilson's lower bound of the share of failed answers against what is tolerated."""
+    """Compares Wilson's lower bound of the share of failed answers with the tolerated share."""
     new = evidence.new.serving
     failed = new.errors + new.not_finite
     asked = max(new.requests, failed)
     if asked < gate.min_requests or not failed:
         return None
     low = _wilson_low(failed, asked, gate.significance)
-    words = f"{evidence.profile}: {failed} of {asked} answers failed, at most {gate.max_error_share:.1%} may"
+    words = f"{evidence.profile}: {failed} of {asked} answers failed, at most {gate.max_error_share:.1%} allowed"
     return Finding(low > gate.max_error_share, words)
 
 
 def _latency(gate: Gate, evidence: Evidence) -> Finding | None:
-    """The share of answers slower than the control's p95 (times the tolerated ratio) against the 5 % it has itself."""
+    """Compares the share of answers slower than the control's p95, times the tolerated ratio, with 5 %."""
     new, control = evidence.new.serving.latency, evidence.control.serving.latency
     if new.count < gate.min_requests or control.count < gate.min_requests:
         return None
@@ -62,12 +62,12 @@ def _latency(gate: Gate, evidence: Evidence) -> Finding | None:
         return None
     slow = new.count_above(theirs * gate.max_p95_ratio)
     low = _wilson_low(slow, new.count, gate.significance)
-    words = f"{evidence.profile}: p95 {p95:.2f} ms against {theirs:.2f} ms of devices that still run the old variant"
+    words = f"{evidence.profile}: p95 {p95:.2f} ms against {theirs:.2f} ms on devices that still run the old variant"
     return Finding(low > SLOWEST and p95 > theirs * gate.max_p95_ratio, words)
 
 
 def _variance(scored: Moments) -> float:
-    """Variance of a mean score, as if two more had been right and two wrong (Agresti and Coull): never zero."""
+    """Variance of a mean score with two right and two wrong answers added (Agresti and Coull), so never zero."""
     adjusted = scored + Moments.of_hits(4, 2)
     return (adjusted.variance or 0.0) / adjusted.n
 

@@ -1,4 +1,4 @@
-"""Executions by their phase: sorted once, so that the rules of a tick look only at those that they are about."""
+"""Executions grouped by phase, once per tick, so that each rule looks only at those it concerns."""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
@@ -8,7 +8,7 @@ from edgefleet_protocol.phases import ENDED, Phase
 
 
 class Group(Collection[ExecutionRecord]):
-    """Some executions, by phase; within a phase in the order in which they came."""
+    """Executions by phase; within a phase, in the order they were added."""
 
     def __init__(self, executions: Iterable[ExecutionRecord] = ()) -> None:
         self._by_phase: dict[Phase, list[ExecutionRecord]] = {}
@@ -17,32 +17,32 @@ class Group(Collection[ExecutionRecord]):
 
     @classmethod
     def of(cls, executions: Iterable[ExecutionRecord]) -> "Group":
-        """A group of these; one that is one already stays as it is."""
+        """A group of these executions; a group is returned as it is."""
         return executions if isinstance(executions, Group) else cls(executions)
 
     def add(self, execution: ExecutionRecord) -> None:
-        """One more."""
+        """Add an execution."""
         found = self._by_phase.get(execution.phase)
         if found is None:
             found = self._by_phase[execution.phase] = []
         found.append(execution)
 
     def extend(self, other: "Group") -> None:
-        """All of another group."""
+        """Add all executions of another group."""
         for phase, executions in other._by_phase.items():
             self._by_phase.setdefault(phase, []).extend(executions)
 
     def inside(self, *phases: Phase) -> list[ExecutionRecord]:
-        """Those in these phases."""
+        """The executions in these phases."""
         return list(chain.from_iterable(found for phase, found in self._by_phase.items() if phase in phases))
 
     def count(self, *phases: Phase) -> int:
-        """How many are in these phases."""
+        """The number of executions in these phases."""
         return sum(len(found) for phase, found in self._by_phase.items() if phase in phases)
 
     @property
     def open(self) -> list[ExecutionRecord]:
-        """Those that have not ended."""
+        """The executions that have not ended."""
         return list(chain.from_iterable(found for phase, found in self._by_phase.items() if phase not in ENDED))
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The conductor: at each tick, facts from the store, decisions by the rules, carried out."""
+"""The conductor: at each tick, reads facts from the store, lets the rules decide, and carries out the decisions."""
 
 import logging
 import threading
@@ -37,26 +37,26 @@ log = logging.getLogger(__name__)
 Tell = Callable[[Sequence[str]], None]
 ACTIVE: tuple[RolloutPhase, ...] = ("running", "paused", "rolling_back")
 DECISIONS_PER_TICK = 250
-"""However large a fleet is, a tick stays short, and the broker gets no more than it can take in its stride."""
+"""Keeps ticks short for any fleet, and messages to the broker few enough at a time."""
 TICK_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Joiners(Protocol):
-    """Who finds devices that have appeared since a rollout's start."""
+    """Finds devices that have appeared since a rollout's start."""
 
     def look(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
-        """Executions for those that have appeared since the last look."""
+        """Executions for devices that have appeared since the last look."""
 
     def drop(self, rollout: str) -> None:
-        """Look at the whole fleet next time: what was found did not come into the store."""
+        """Look at the whole fleet next time, as what was found was not stored."""
 
 
 class Conductor:
-    """One thread that moves every rollout along; operators' orders take turns with it.
+    """One thread that advances all rollouts; operators' orders take turns with it.
 
-    What is read, decided and written in one turn is one transaction: an order never gets lost under a tick.
-    `connected` says whether the broker is there: while it is not, no device is given up as silent. The executions of
-    rollouts under way and the evidence gathered for them stay in memory, so that a tick costs what has changed.
+    Each turn reads, decides and writes in one transaction, so that a tick never overwrites an order. `connected` says
+    whether the broker is connected; while it isn't, no device is given up as silent. The executions of active rollouts
+    and the evidence collected for them stay in memory, so that a tick costs only what has changed.
     """
 
     def __init__(
@@ -82,29 +82,29 @@ class Conductor:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="conductor")
         self.tick_seconds = Histogram(
-            "edgefleet_tick_seconds", "One look at every rollout under way.", buckets=TICK_BUCKETS_S, registry=None
+            "edgefleet_tick_seconds", "Duration of one conductor tick.", buckets=TICK_BUCKETS_S, registry=None
         )
 
     def start(self, before_tick: Sequence[Callable[[], None]] = ()) -> None:
         """Start ticking.
 
         Args:
-            before_tick: what is done before each tick; where one of them fails, that tick is left out.
+            before_tick: called before each tick; if one of them fails, the tick is skipped.
         """
         self._before_tick = before_tick
         self._thread.start()
 
     def stop(self) -> None:
-        """End within the current tick."""
+        """Stop after the current tick."""
         self._stopped.set()
         self._thread.join()
 
     def order(self, verb: orders.Verb, rollout_id: str) -> list[str]:
-        """Carry out an operator's order; the manifests whose delivery it ends.
+        """Carry out an operator's order; returns the manifests that must no longer be delivered.
 
         Raises:
-            NotFound: there is no such rollout.
-            Refused: not in the state that the rollout is in.
+            NotFound: the rollout doesn't exist.
+            Refused: the rollout's state does not allow the order.
         """
         now = now_ms()
         with self._turn(rollout_id):
@@ -119,14 +119,14 @@ class Conductor:
         return sorted({e.manifest for e in executions if e.manifest}) if verb == "abort" else []
 
     def halt(self, rollout_id: str, reason: str) -> None:
-        """Pause a rollout that cannot go on, for a reason of the controller's own."""
+        """Pause a rollout that cannot continue, for a reason that the controller found."""
         with self._turn(rollout_id):
             rollout = self._store.fleet.rollouts.get(rollout_id)
             if rollout.state == "running":
                 self._carry_out(rollout, [MoveRollout("paused", reason)], now_ms())
 
     def tick(self, now: int) -> None:
-        """Move every rollout that is under way by one step; a fault in one does not hold up the others."""
+        """Advance every active rollout by one step; a failure in one does not hold up the others."""
         reach("tick_begun")
         was_deaf = self._listening_since_ms is None
         self._listening_since_ms = self._own_silence.at(now, self._connected())
@@ -140,13 +140,13 @@ class Conductor:
             try:
                 self._move(rollout, now, max(1, DECISIONS_PER_TICK // len(active)))
             except Exception as error:
-                # The next tick reads everything anew from the store.
+                # The next tick reads everything from the store again.
                 log_failure(log, error, f"rollout {rollout.id} could not be moved")
 
     def _hold_again(self, paused: Iterable[str]) -> None:
-        """Repeat what a pause took back: killed before we said so, we left the word to switch at the broker.
+        """Tell devices again that a pause withdrew their order to switch, in case we were killed before telling them.
 
-        Everything else that was not said heals by itself: it is a generation that the device's report is behind.
+        Anything else left untold heals by itself, because the device's report shows an older generation.
         """
         for rollout_id in paused:
             executions = self._store.fleet.rollouts.live.of(rollout_id)
@@ -173,12 +173,12 @@ class Conductor:
 
     @contextmanager
     def _turn(self, rollout_id: str) -> Iterator[None]:
-        """One transaction; when it fails, what was learnt of the rollout in it is forgotten with it."""
+        """One transaction; if it fails, what is cached of the rollout is dropped, too."""
         try:
             with self._store.fleet.transaction():
                 yield
         except (NotFound, Refused):
-            raise  # said before anything was written
+            raise  # raised before anything was written
         except BaseException:
             self._store.fleet.rollouts.live.drop(rollout_id)
             self._joiners.drop(rollout_id)
@@ -190,9 +190,9 @@ class Conductor:
             del self._gathered[rollout_id]
 
     def _regard_conflicts(self) -> None:
-        """Gather anew once a device is found in conflict: what it measured before has become nobody's."""
+        """Collect evidence again after a new conflict, since what the device measured no longer counts."""
         if self._store.fleet.follow_ups.all():
-            return  # not yet in telemetry: at the next tick
+            return  # the telemetry store has yet to follow: wait for the next tick
         in_conflict = frozenset(self._store.fleet.conflicts.all())
         if in_conflict - self._in_conflict:
             self._gathered.clear()
@@ -209,7 +209,7 @@ class Conductor:
                 log_failure(log, error, "a tick failed")
 
     def _joined(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
-        """Devices that have appeared."""
+        """Executions of devices that have appeared."""
         if rollout.state != "running":
             return []
         joined = self._joiners.look(rollout)
@@ -219,7 +219,7 @@ class Conductor:
         return joined
 
     def _findings(self, rollout: RolloutRecord) -> list[Finding]:
-        """How the new variant behaves on the profiles where it answers; read before the turn, so that nobody waits."""
+        """How the new variant behaves, by profile; read before the turn, so that nothing waits for it."""
         if rollout.state != "running" or not any(w.state in ("activating", "soaking") for w in rollout.waves):
             return []
         exposed = [e for e in self._store.fleet.rollouts.live.of(rollout.id) if e.exposed]
@@ -232,7 +232,7 @@ class Conductor:
         return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
 
     def _carry_out(self, rollout: RolloutRecord, decisions: Sequence[Decision], now: int) -> list[str]:
-        """Write down every decision of a turn; the devices to tell. A kill before they are told costs a heartbeat."""
+        """Store the decisions of a turn; returns the devices to tell. A kill before that costs a heartbeat."""
         moved = rollout
         by_kind: dict[type[Decision], list[Decision]] = {}
         for decision in decisions:
@@ -245,7 +245,7 @@ class Conductor:
         return [d.execution.device for d in decisions if isinstance(d, Stage | Activate | Hold | Return)]
 
     def _moved(self, rollout: RolloutRecord, decision: Decision, now: int) -> RolloutRecord:
-        """The rollout after a decision that moves itself or a wave, and the line about it in the audit trail."""
+        """The rollout after a decision that moves it or one of its waves; the move is recorded in the audit trail."""
         match decision:
             case MoveRollout(state, reason):
                 rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
@@ -256,7 +256,7 @@ class Conductor:
         return rollout
 
     def _direct(self, rollout: RolloutRecord, alike: Sequence[Decision], now: int) -> None:
-        """Write down the decisions of one kind about devices."""
+        """Store decisions of one kind about devices."""
         directions = self._directions
         match alike[0]:
             case Stage():
@@ -277,7 +277,7 @@ def _ended(decision: End, now: int) -> ExecutionRecord:
 
 
 def _compared(exposed: Sequence[ExecutionRecord]) -> dict[str, Compared]:
-    """By profile, the new variant, what its devices ran before, and which devices have switched."""
+    """By profile: the new variant, the variants that its devices ran before, and the devices that have switched."""
     by_profile: dict[str, list[ExecutionRecord]] = {}
     for execution in exposed:
         if execution.variant is not None:

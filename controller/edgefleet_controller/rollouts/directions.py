@@ -1,4 +1,4 @@
-"""What devices are told: every direction is a desired state, and but for the switch itself a new generation."""
+"""What devices are told: each direction is a desired state with a new generation, except the switch itself."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,17 +12,17 @@ from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import MAX_GENERATION
 
 RETURN_TRIAL_S = 2.0
-"""A variant that answered before needs no long trial."""
+"""Short, as the variant has answered on the device before."""
 
 
 class Directions:
-    """Writes desired states and the executions that they belong to, many at a time; the caller owns the transaction."""
+    """Stores desired states and their executions, many at a time; the caller owns the transaction."""
 
     def __init__(self, fleet: FleetStore) -> None:
         self._fleet = fleet
 
     def stage(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
-        """Let devices fetch their variant, and remember what they run until then."""
+        """Let devices fetch their variant, and record what they run now."""
         executions = self._able(rollout, executions, now)
         members = self._members(rollout, executions)
         sizes = {m.manifest: self._deliverable_bytes(m.manifest) for m in members.values()}
@@ -34,14 +34,14 @@ class Directions:
         self._direct(rollout, self._able(rollout, executions, now), activate=True, now=now)
 
     def hold(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
-        """Take the word to switch back."""
+        """Withdraw the order to switch."""
         self._direct(rollout, executions, activate=False, now=now)
 
     def send_back(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
-        """Let devices go back to what they ran before; where that was nothing, nothing is served.
+        """Let devices return to what they ran before; a device that ran nothing serves nothing.
 
-        A device that has moved on is left alone: what a later rollout gave it is not this one's to take. So is one
-        whose agent was downgraded and lacks what the older variant needs.
+        A device that a later rollout has taken over is left alone, as is one whose agent was downgraded and lacks a
+        feature that the older variant needs.
         """
         members = self._members(rollout, executions)
         given = self._given(rollout, executions)
@@ -97,9 +97,9 @@ class Directions:
     def _able(
         self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int
     ) -> Sequence[ExecutionRecord]:
-        """Those whose agents can do what their variants need; the others end as deferred.
+        """The executions whose agents have the features that their variants need; the others end as deferred.
 
-        A plan has looked at this already, and an agent may have been downgraded since.
+        The plan has checked this before, but an agent may have been downgraded since.
         """
         needs = self._fleet.registry.needs({e.manifest for e in executions})
         if not needs:
@@ -117,12 +117,12 @@ class Directions:
         return able
 
     def _members(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, Member]:
-        """What these devices reported of the rollout's model."""
+        """What these devices last reported about the rollout's model."""
         asked = [e.device for e in executions]
         return {m.id: m for m in self._fleet.members.some(asked, rollout.spec.model)} if asked else {}
 
     def _given(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> dict[str, DesiredRecord]:
-        """What these devices were last told of the rollout's model."""
+        """What these devices were last told about the rollout's model."""
         asked = [e.device for e in executions]
         return self._fleet.desired.of_model(rollout.spec.model, asked) if asked else {}
 
@@ -145,7 +145,7 @@ def _previous(member: Member | None, sizes: Mapping[str | None, int]) -> dict[st
 
 
 def _next_generation(device: str, given: Mapping[str, DesiredRecord], members: Mapping[str, Member]) -> int:
-    """One more than what we gave or the device has: after a restore the device may be ahead."""
+    """One more than both our last generation and the device's, which may be ahead after a restore of the store."""
     asked, member = given.get(device), members.get(device)
     known = max(asked.generation if asked else 0, member.generation if member else 0)
     return min(known + 1, MAX_GENERATION)

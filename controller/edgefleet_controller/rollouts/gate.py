@@ -1,4 +1,4 @@
-"""Whether a wave may pass: pure rules over what decided devices proved."""
+"""Whether a wave passes: pure rules over decided devices and findings."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -18,14 +18,14 @@ _MIN_FOR_TEST = 5
 
 @dataclass(frozen=True)
 class WaveVerdict:
-    """What the gate says now, in words; `wait` until more is known."""
+    """The gate's verdict and its reason; `wait` until more is known."""
 
     outcome: Literal["wait", "passed", "failed", "inconclusive"]
     reason: str
 
 
 def sequential_test_rejects(failed: int, decided: int) -> bool:
-    """Whether so many failures among so many decided devices speak against a good variant."""
+    """Whether this many failures among this many decided devices rule out a good variant."""
     if decided < _MIN_FOR_TEST:
         return False
     good = decided - failed
@@ -47,23 +47,23 @@ def judge(
     Args:
         gate: the thresholds.
         wave: the executions of this wave.
-        earlier: those of the waves before it: the sequential test counts them too.
+        earlier: the executions of earlier waves, which the sequential test counts too.
         findings: how the new variant behaves on devices that answer with it.
-        soaked_s: seconds since the wave began to soak, None before.
-        past_deadline: whether the wave has used up its time.
+        soaked_s: seconds since the wave began to soak; None before that.
+        past_deadline: whether the wave's time is up.
     """
     wave, earlier = Group.of(wave), Group.of(earlier)
     decided = wave.count(*DECIDED)
     failed = wave.inside(*(FAILED & DECIDED))
     counted = f"{len(failed)} of {decided} decided devices failed"
     if unsafe := wave.inside("failed_unsafe"):
-        return WaveVerdict("failed", f"{unsafe[0].device} failed and nothing answers there")
+        return WaveVerdict("failed", f"{unsafe[0].device} failed, and no variant answers there")
     if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
         return verdict
     if against := [finding.words for finding in findings if finding.against]:
         return WaveVerdict("failed", "; ".join(against))
     if past_deadline and decided < min(gate.min_decided, _countable(wave)):
-        return WaveVerdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} are needed")
+        return WaveVerdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} needed")
     if soaked_s is None or (wave.open and not past_deadline):
         return WaveVerdict("wait", counted)
     if soaked_s < gate.soak_s:
@@ -80,7 +80,7 @@ def _too_many_failures(
 ) -> WaveVerdict | None:
     why = "; ".join(sorted({e.reason or e.phase for e in failed}))
     if failed and decided >= gate.min_decided and len(failed) / decided > gate.failure_threshold:
-        return WaveVerdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} may")
+        return WaveVerdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} allowed")
     all_failed = len(failed) + earlier.count(*(FAILED & DECIDED))
     if failed and sequential_test_rejects(all_failed, decided + earlier.count(*DECIDED)):
         return WaveVerdict("failed", f"{counted} ({why}); the sequential test rejects a failure rate of 1 %")
@@ -91,8 +91,9 @@ def _coverage(gate: Gate, wave: Group, decided: int, failed: int) -> WaveVerdict
     if not _countable(wave):
         return WaveVerdict("passed", "no device of this wave had anything to install")
     if decided < min(gate.min_decided, _countable(wave)):
-        return WaveVerdict("inconclusive", f"only {decided} devices decided, {gate.min_decided} are needed")
+        return WaveVerdict("inconclusive", f"only {decided} devices decided, {gate.min_decided} needed")
     share = (decided - failed) / decided
     if share < gate.success_threshold:
-        return WaveVerdict("failed", f"{share:.0%} of the decided devices committed, {gate.success_threshold:.0%} must")
+        committed = f"{share:.0%} of the decided devices committed"
+        return WaveVerdict("failed", f"{committed}, {gate.success_threshold:.0%} needed")
     return WaveVerdict("passed", f"{decided - failed} of {decided} decided devices committed")

@@ -1,4 +1,4 @@
-"""Late joiners: devices that come to match a rollout after its start, found among those that have changed."""
+"""Late joiners: devices that match a rollout only after its start, found among those that have changed."""
 
 from collections.abc import Collection
 
@@ -14,9 +14,9 @@ from edgefleet_profiles.catalogue import Catalogue
 
 
 class LateJoiners:
-    """Looks at the whole fleet once for each rollout, and then only at devices that have moved.
+    """Looks at the whole fleet once per rollout, and then only at devices that have changed.
 
-    A device that another rollout wants, or that is in conflict, is asked again at every look until it is free.
+    A device in another rollout or in conflict is checked again at every look until it is free.
     """
 
     def __init__(self, fleet: FleetStore, catalogue: Catalogue) -> None:
@@ -53,7 +53,7 @@ class LateJoiners:
         if rollout.id not in self._matchers:
             self._matchers[rollout.id] = Matcher(self._catalogue, rollout.spec.selector)
         fitting = [device for device in found if self._matchers[rollout.id].matches(device)]
-        # After a restore of the store: what a later rollout gave them is not this one's to take.
+        # After a restore of the store: leave devices alone that a later rollout has directed.
         later = members.given_later([device.id for device in fitting], model, rollout.id) if fitting else set()
         return [device for device in fitting if device.id not in later]
 

@@ -1,4 +1,4 @@
-"""Planning and starting rollouts: from a spec and the fleet as stored to waves of executions."""
+"""Planning and starting rollouts: from a spec and the stored fleet to waves of executions."""
 
 from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_controller.clock import now_ms
@@ -17,17 +17,18 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
     """What `start` would do, with the selector of the named segment filled in.
 
     Raises:
-        NotFound: no such model or segment.
-        Refused: nothing was built for the model, or another rollout wants one of the devices.
+        NotFound: the model or the segment doesn't exist.
+        Refused: no device matches, nothing was built for the model, or a device is part of another rollout.
     """
     fleet.registry.model(spec.model, spec.version)
     selector = fleet.segments.get(spec.segment).selector if spec.segment else spec.selector
     matcher = Matcher(catalogue, selector)
-    # In its canonical form: who is in which wave must not depend on how a selector is written.
+    # In canonical form, so that waves don't depend on how the selector is written.
     spec = spec.model_copy(update={"selector": str(matcher.selector)})
     devices = [device for device in fleet.members.all(spec.model) if matcher.matches(device)]
     if not devices:
-        raise Refused(f"no device matches '{spec.selector or spec.segment or 'everything'}'")
+        named = spec.selector or spec.segment or "everything"
+        raise Refused(f"no device matches '{named}': see `edgefleet device list`")
     taken = fleet.rollouts.open_devices(spec.model)
     if clash := next((d.id for d in devices if d.id in taken), None):
         raise Refused(f"{clash} is part of rollout {taken[clash]} for '{spec.model}': wait for it or abort it first")
@@ -37,7 +38,7 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
 
 
 def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:
-    """Plan a rollout and set it running; raises as `plan_rollout` does."""
+    """Plan a rollout and start it; raises what `plan_rollout` raises."""
     with fleet.transaction():
         spec, planned = plan_rollout(fleet, catalogue, spec)
         now = now_ms()
@@ -59,7 +60,7 @@ def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) ->
 
 
 def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
-    """A device as plans see it."""
+    """A device in the form that plans take."""
     return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features)
 
 

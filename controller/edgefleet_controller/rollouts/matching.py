@@ -1,4 +1,4 @@
-"""Which devices a selector means: compiled once, and every profile looked up once."""
+"""Which devices a selector matches; it is compiled once, and each profile is looked up once."""
 
 from collections.abc import Mapping
 
@@ -25,16 +25,16 @@ class Matcher:
         self._given: dict[str, Mapping[str, str]] = {}
 
     def matches(self, device: Member) -> bool:
-        """Whether the selector means this device."""
+        """Whether the selector matches this device."""
         return self.selector.matches(self.labels(device.profile, device.labels))
 
     def labels(self, profile: str, own: Mapping[str, str]) -> Mapping[str, str]:
-        """The labels that selectors see: region, hardware, link, what follows from them, and the device's own."""
+        """The labels that selectors see: region, hardware, link, labels derived from them, and the device's own."""
         given = self._given.get(profile)
         if given is None:
             given = self._given[profile] = _labels_of(profile, self._catalogue)
         if not PROFILE_LABELS.isdisjoint(own):
-            # A device cannot claim another region than the one that it is priced for.
+            # A device cannot claim a region other than the one it is priced for.
             own = {key: value for key, value in own.items() if key not in PROFILE_LABELS}
         return {**own, **given}
 

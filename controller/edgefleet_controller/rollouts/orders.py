@@ -1,4 +1,4 @@
-"""What an operator may order of a rollout, and what follows: pure."""
+"""An operator's orders to a rollout and the decisions that follow from them: pure rules."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -35,12 +35,12 @@ def decide(verb: Verb, rollout: RolloutRecord, executions: Sequence[ExecutionRec
     """The decisions that carry out an order.
 
     Raises:
-        Refused: the rollout is in a state in which this makes no sense.
+        Refused: the rollout's state does not allow the order.
     """
     becomes = _ALLOWED[verb].get(rollout.state)
     if becomes is None:
         possible = ", ".join(_ALLOWED[verb])
-        raise Refused(f"rollout {rollout.id} is {rollout.state}: {verb} is for one that is {possible}")
+        raise Refused(f"rollout {rollout.id} is {rollout.state}: {verb} is possible only if it is {possible}")
     match verb:
         case "pause":
             held: list[Decision] = [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
@@ -54,17 +54,17 @@ def decide(verb: Verb, rollout: RolloutRecord, executions: Sequence[ExecutionRec
 
 
 def _try_again(rollout: RolloutRecord) -> list[Decision]:
-    """A wave that failed or was inconclusive is judged anew."""
-    reason = "an operator let it go on"
+    """Judge a wave that failed or was inconclusive again."""
+    reason = "an operator resumed it"
     return [MoveWave(w.number, "activating", reason) for w in rollout.waves if w.state in ("failed", "inconclusive")]
 
 
 def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:
-    """Whoever has not decided keeps what it has: downloads stop, trials end, what is committed stays."""
+    """End what is undecided: downloads stop and trials end, but committed variants stay."""
     decisions: list[Decision] = []
     for execution in executions:
         if execution.phase == "rejected" and waits_for_room(execution):
-            decisions.append(Return(execution))  # it was given up, and would go on by itself
+            decisions.append(Return(execution))  # it was given up, but would continue by itself
             continue
         if execution.phase in ENDED:
             continue

@@ -1,4 +1,4 @@
-"""Who gets what, and in which wave: pure, so that what is shown is what runs."""
+"""Which device gets which variant in which wave: pure, so that the plan shown is the plan that runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
 class PlannedDevice(NamedTuple):
     """A device that the selector matched.
 
-    `answering` is the variant that answers there now, `features` what its agent can do, and `in_conflict` whether two
+    `answering` is the variant that answers there now, `features` are its agent's, and `in_conflict` says whether two
     agents report under its id.
     """
 
@@ -30,7 +30,7 @@ class PlannedDevice(NamedTuple):
 
 @dataclass(frozen=True)
 class Assigned:
-    """The variant chosen for a profile; its manifest asks for the features that it `needs`."""
+    """The variant chosen for a profile, and the features that its manifest `needs`."""
 
     variant: str
     manifest: str
@@ -40,7 +40,7 @@ class Assigned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Waves of executions; the numbers of waves are 1, 2, ..."""
+    """Waves, numbered from 1, and their executions."""
 
     waves: tuple[WaveRecord, ...]
     executions: tuple[ExecutionRecord, ...]
@@ -51,9 +51,9 @@ def plan(
 ) -> Plan:
     """Divide the targets into waves.
 
-    A device's place depends on the spec and its id alone, so a plan printed twice is the same, and every profile
-    is spread evenly over the waves. A device that is in conflict, lacks a feature, has no variant for its profile, or
-    answers with it already, counts in no gate.
+    A device's place depends only on the spec and its id, so repeated plans are the same, and every profile is spread
+    evenly over the waves. No gate counts a device that is in conflict, lacks a feature, has no variant for its
+    profile, or already runs it.
     """
     ordered = _ordered(spec, targets)
     ends = [math.ceil(share * len(ordered)) for share in sorted(set(spec.waves) | {1.0})]
@@ -72,9 +72,9 @@ def plan(
 def join(
     rollout: RolloutRecord, target: PlannedDevice, choices: Mapping[str, Assigned], now_ms: int
 ) -> ExecutionRecord:
-    """A device that appeared after the start: it gets the place of its hash, and never one in a wave that has passed.
+    """The execution of a device that appeared after the start, placed by its hash but never in a wave that has passed.
 
-    So it is counted by a gate that is still to come, and never runs ahead of its wave.
+    So a gate still counts it, and it never runs ahead of its wave.
     """
     spec = rollout.spec
     place = int.from_bytes(_hash(spec, target)[:8], "big") / 2**64
@@ -138,5 +138,5 @@ def _why_deferred(target: PlannedDevice, assigned: Assigned | None) -> str | Non
 
 
 def agent_lacks(features: Sequence[str]) -> str:
-    """Why a device is deferred whose agent cannot do what its variant needs."""
+    """The reason to defer a device whose agent lacks features that its variant needs."""
     return f"its agent lacks {', '.join(features)}, which the variant needs: upgrade the agent"

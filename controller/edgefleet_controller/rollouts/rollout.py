@@ -1,4 +1,4 @@
-"""How a rollout moves: pure; takes what is known and `now`, returns what to do."""
+"""How a rollout advances: pure rules that take facts and `now`, and return decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Activate:
-    """Let a device switch to the variant that it has staged."""
+    """Let a device switch to its staged variant."""
 
     execution: ExecutionRecord
 
@@ -54,14 +54,14 @@ class End:
 
 @dataclass(frozen=True)
 class Hold:
-    """Take back the word to switch from a device that has not acted on it."""
+    """Withdraw the order to switch from a device that has not acted on it."""
 
     execution: ExecutionRecord
 
 
 @dataclass(frozen=True)
 class Return:
-    """Let a device go back to what it ran before, from its own disk."""
+    """Let a device return to what it ran before, from its own disk."""
 
     execution: ExecutionRecord
 
@@ -76,11 +76,11 @@ def advance(
     findings: Sequence[Finding] = (),
     listening_since_ms: int | None = 0,
 ) -> list[Decision]:
-    """What a tick changes in a rollout.
+    """The decisions of one tick for a rollout.
 
-    One wave at a time is at work; its state decides which rules apply. A paused rollout keeps its devices where they
-    are; one that rolls back waits for every device that has to go back. No device is given up for a silence that is
-    our own: `listening_since_ms` is since when we could hear it, None when we cannot.
+    One wave is active at a time; its state decides which rules apply. A paused rollout keeps its devices where they
+    are; one that rolls back waits for every device that must return. No device is given up for silence while we were
+    disconnected: `listening_since_ms` is since when we have been connected, None if we aren't.
     """
     if rollout.state == "paused":
         return [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
@@ -100,23 +100,23 @@ def advance(
         return [MoveRollout("rolling_back" if returns else "paused", reason)]
     judged = _judge(rollout, wave, members, earlier, findings, now_ms)
     if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
-        return judged  # nobody else switches on a verdict like this
+        return judged  # no more devices switch after this verdict
     expired = [*_expire(rollout, earlier, now_ms, listening_since_ms)]
     if of_wave := _expire(rollout, members, now_ms, listening_since_ms):
         expired += of_wave
         given_up = {d.execution.device for d in of_wave}
-        # A device that is given up in this turn is not told to switch in the same one.
+        # A device that this turn gives up must not be told to switch in the same turn.
         members = Group(e for e in members if e.device not in given_up)
     return [*expired, *_catch_up(earlier), *_steer(rollout, wave, members, earlier, now_ms), *judged]
 
 
 def waits_for_room(execution: ExecutionRecord) -> bool:
-    """Whether a device has no room for its variant, and goes on by itself as soon as it has, given up or not."""
+    """Whether a device has no space for its variant; given up or not, it continues by itself once it has."""
     return execution.reason == "no_space" and execution.phase in ("notified", "rejected")
 
 
 def must_return(execution: ExecutionRecord) -> bool:
-    """Whether a device has to be told to go back: it was told something, and did not end it by itself unharmed."""
+    """Whether a device must be told to return: it was told something, and did not end unchanged by itself."""
     if execution.back_generation is not None:
         return True
     unharmed = ("rejected", "failed_no_change", "failed_rolled_back", "superseded", "removed", "already_installed")
@@ -125,7 +125,7 @@ def must_return(execution: ExecutionRecord) -> bool:
 
 
 def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
-    """Everyone goes back to what they ran before; those who are not there find it in their desired state later."""
+    """All affected devices return to what they ran before; offline ones find it in their desired state later."""
     affected = [e for e in executions if must_return(e)]
     returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None and not e.is_back]
     open_ones = [e for e in affected if not e.is_back]
@@ -139,15 +139,15 @@ def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_
 
 
 def _start(wave: WaveRecord, members: Group) -> list[Decision]:
-    """Staging: everyone fetches, nobody switches."""
+    """Start staging: all devices of the wave fetch, none switches."""
     to_stage: list[Decision] = [Stage(e) for e in members.inside("assigned")]
     return [MoveWave(wave.number, "staging", f"{len(to_stage)} devices fetch their variant"), *to_stage]
 
 
 def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since_ms: int | None) -> list[End]:
-    """Every state has an end: never heard is unreachable, fallen silent on the way is timed out, without room rejected.
+    """End what took too long: devices never heard are unreachable, silent ones time out, full ones are rejected.
 
-    After a silence of our own, everyone has the time of `silent_s` to be heard again.
+    After we were disconnected, every device has `silent_s` to be heard again.
     """
     if listening_since_ms is None:
         return []
@@ -174,12 +174,12 @@ def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since
         decisions += [End(e, "unreachable", reason) for e in unheard]
     for e in members.inside("notified"):
         if waits_for_room(e) and e.device not in given_up and now_ms - e.changed_ms > timers.space_s * 1000:
-            decisions.append(End(e, "rejected", f"{e.detail}; waited {timers.space_s:.0f} s for room"))
+            decisions.append(End(e, "rejected", f"{e.detail}; waited {timers.space_s:.0f} s for space"))
     return decisions
 
 
 def _catch_up(earlier: Group) -> list[Activate]:
-    """Who is ready only after its wave has passed its gate switches now."""
+    """Devices that become ready only after their wave has passed switch now."""
     return [Activate(e) for e in earlier.inside("staged") if e.directive == "stage"]
 
 
@@ -190,14 +190,14 @@ def _steer(
     earlier: Group,
     now_ms: int,
 ) -> list[Decision]:
-    """Move the wave along: staged devices switch, few at first, more with every success."""
+    """Advance the wave: staged devices switch, few at first, more with every success."""
     timers = rollout.spec.timers
     under_way = members.open
     if late := [e for e in members.inside("assigned") if e.directive == "none"]:
         return [Stage(e) for e in late]
     waited_s = (now_ms - wave.since_ms) / 1000
     if wave.state == "staging":
-        # Who has no room may have none for long: the others need not wait for it to begin.
+        # A full device may stay full for long: the others need not wait for it.
         staged = members.count("staged")
         waiting = sum(waits_for_room(e) for e in members.inside("notified"))
         if staged + waiting == len(under_way) or waited_s > timers.staging_s:
@@ -235,17 +235,17 @@ def _judge(
 def after_report_of_return(
     execution: ExecutionRecord, phase: Phase, reason: str | None, now_ms: int
 ) -> ExecutionRecord:
-    """An execution after its device told of its way back."""
+    """An execution after its device reported on its rollback."""
     return execution.model_copy(update={"back_phase": phase, "back_reason": reason, "heard_ms": now_ms})
 
 
 def after_report(
     execution: ExecutionRecord, phase: Phase, reason: str | None, detail: str | None, now_ms: int
 ) -> ExecutionRecord:
-    """An execution after its device told of the attempt at the same generation.
+    """An execution after its device reported on the attempt at the same generation.
 
-    What a device says of itself always wins: one that was given up as silent, unreachable or without room and comes
-    back is taken at its word. Only an execution that its device has ended never moves again.
+    A device's own report always wins: if it was given up as silent, unreachable or full and comes back, its report
+    moves the execution. Only an execution that its device has ended never moves again.
     """
     heard = execution.model_copy(update={"heard_ms": now_ms})
     given_up = execution.phase in ("timed_out", "unreachable") or waits_for_room(execution)

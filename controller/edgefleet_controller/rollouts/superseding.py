@@ -1,6 +1,6 @@
-"""Devices that another rollout has moved, as after a restore of the store: rules. No I/O.
+"""Rules for devices that another rollout has directed, as can happen after a restore of the store. No I/O.
 
-Rollout ids are UUIDv7: the greater one began later.
+Rollout ids are UUIDv7: the greater one started later.
 """
 
 from edgefleet_contract.rollouts import ExecutionRecord
@@ -9,11 +9,11 @@ from edgefleet_protocol.phases import ENDED
 
 
 def after_another(execution: ExecutionRecord, attempt: Attempt, now_ms: int) -> ExecutionRecord | None:
-    """An execution after its device told of an attempt of another rollout; None when that changes nothing.
+    """An execution after its device reported an attempt of another rollout; None if nothing changes.
 
-    What a later rollout gave is not an earlier one's to take, also where the store knows nothing of the later one any
-    more. If the other one is earlier and the device is not behind our direction, our number was too low to be heard:
-    the store did not know how far the device had come. Then it is directed anew.
+    A later rollout supersedes this one, even if the store has lost all record of it. If the other rollout is earlier
+    but the device's generation is not below ours, the device ignored ours as too low, because the store didn't know
+    the device's generation. Then the device is directed again.
     """
     if attempt.rollout is None or attempt.rollout == execution.rollout:
         return None
@@ -23,7 +23,7 @@ def after_another(execution: ExecutionRecord, attempt: Attempt, now_ms: int) -> 
     if execution.phase in ENDED:
         return None
     if later:
-        words = f"rollout {attempt.rollout}, which began later, gave it generation {attempt.generation}"
+        words = f"rollout {attempt.rollout}, which started later, gave it generation {attempt.generation}"
         changes = {"phase": "superseded", "reason": None, "detail": words, "heard_ms": now_ms, "changed_ms": now_ms}
         return execution.model_copy(update=changes)
     if execution.generation is not None and execution.generation <= attempt.generation:

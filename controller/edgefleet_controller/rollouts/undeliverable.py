@@ -1,4 +1,4 @@
-"""Rollouts whose devices wait for a blob that cannot be sent are paused: waiting would decide nothing."""
+"""Pauses rollouts whose devices wait for a damaged blob, as waiting longer would not help."""
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -13,29 +13,29 @@ BEFORE_VERIFIED: tuple[Phase, ...] = ("assigned", "notified", "downloading")
 
 
 class DamageSource(Protocol):
-    """The part of delivery that knows what cannot be sent."""
+    """The part of delivery that knows which blobs cannot be sent."""
 
     def damaged(self) -> frozenset[str]:
         """Blobs that devices asked for and that cannot be sent."""
 
     def first_damaged(self, manifests: Iterable[str]) -> str | None:
-        """The first of those that one of these variants needs."""
+        """The first of these blobs that one of the variants needs."""
 
 
 class UndeliverableHold:
-    """Looks at every running rollout while there is a damaged blob.
+    """Checks every running rollout while there is a damaged blob.
 
     Args:
-        fleet: the rollouts.
-        delivery: what cannot be sent.
-        halt: pauses a rollout, for a reason.
+        fleet: the fleet's store.
+        delivery: knows which blobs cannot be sent.
+        halt: pauses a rollout, given its id and a reason.
     """
 
     def __init__(self, fleet: FleetStore, delivery: DamageSource, halt: Callable[[str, str], None]) -> None:
         self._fleet, self._delivery, self._halt = fleet, delivery, halt
 
     def tick(self) -> None:
-        """Pause what cannot go on."""
+        """Pause rollouts that cannot continue."""
         if not self._delivery.damaged():
             return
         for rollout in self._fleet.rollouts.all("running"):
@@ -46,6 +46,6 @@ class UndeliverableHold:
 
 
 def manifests_waited_for(executions: Iterable[ExecutionRecord]) -> list[str]:
-    """The manifests of devices that were told and may still have to fetch something."""
+    """The manifests of devices that were directed and may still have to fetch something."""
     told = (e for e in executions if e.generation is not None and e.phase in BEFORE_VERIFIED)
     return sorted({e.manifest for e in told if e.manifest})

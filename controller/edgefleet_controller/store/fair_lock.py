@@ -1,4 +1,4 @@
-"""A lock that is taken in the order of asking: a thread that takes it again and again starves nobody."""
+"""A lock that threads get in the order they ask, so that a busy thread starves no other."""
 
 import threading
 from collections import deque
@@ -8,13 +8,13 @@ from edgefleet_controller.errors import StoreFault
 
 
 class FairLock:
-    """Reentrant, as `threading.RLock`; that one knows no order, and a busy writer kept readers waiting for 30 s.
+    """Reentrant like `threading.RLock`, whose lack of order let a busy writer keep readers waiting for 30 s.
 
     Args:
-        never_within: a lock that a thread may take while it holds this one, and never the other way round.
+        never_within: a lock that a thread may take while it holds this one, but never the other way round.
 
     Raises:
-        StoreFault: it was to be taken the other way round: two threads would wait for each other one day.
+        StoreFault: the locks were taken the other way round, which can deadlock.
     """
 
     def __init__(self, never_within: "FairLock | None" = None) -> None:
@@ -31,9 +31,9 @@ class FairLock:
 
     def __enter__(self) -> None:
         me = threading.get_ident()
-        if self._owner != me:  # nobody but this thread makes it the owner without its asking
+        if self._owner != me:  # without a lock: a thread becomes the owner only by asking
             if self._never_within and self._never_within.is_mine:
-                raise StoreFault("a store is asked within a transaction of the one that it is kept apart from")
+                raise StoreFault("the telemetry store is used within a transaction of the fleet's store")
             with self._mutex:
                 free = self._owner is None
                 gate = threading.Lock()
@@ -61,10 +61,10 @@ class FairLock:
 
 
 class Turns:
-    """Whose turn it is at the two stores, which are kept apart.
+    """The locks of the two stores, which no transaction spans.
 
-    Telemetry is never asked within a turn at the fleet's store. The fleet's store may be asked within a turn at
-    telemetry's, and no transaction of its begins there.
+    The telemetry store is never used within a transaction of the fleet's store. Within one of telemetry's, the fleet's
+    store may be read, but starts no transaction.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Turns:
         """Refuse a transaction that would span both.
 
         Raises:
-            StoreFault: it is one of the fleet's, and this thread holds telemetry's lock.
+            StoreFault: it is the fleet's, and this thread holds telemetry's lock.
         """
         if lock is self.fleet and self.telemetry.is_mine:
             raise StoreFault("a transaction of the fleet's store begins within one of telemetry's")

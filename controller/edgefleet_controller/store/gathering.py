@@ -1,4 +1,4 @@
-"""Evidence gathered from telemetry windows: each is read once, however long a rollout takes."""
+"""Evidence collected from telemetry windows, each read once, however long a rollout takes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -10,13 +10,13 @@ from edgefleet_controller.store.contract.evidence import LATE_MS, Compared, Gath
 from edgefleet_protocol.counters import Counters, readable
 
 Of = tuple[str | None, str]
-"""A profile, None for windows that are no profile's, and a variant."""
+"""A profile, or None for windows without one, and a variant."""
 
 
 class ArrivedWindow(NamedTuple):
-    """A window as evidence sees it; `counters` are read once, without the histogram, which is most of what they cost.
+    """A window as evidence sees it; `counters` are read without the histogram, which costs most to decode.
 
-    `latency` is that histogram as it was told.
+    `latency` is the encoded histogram.
     """
 
     device: str
@@ -30,22 +30,22 @@ class ArrivedWindow(NamedTuple):
 
 
 class EvidenceSnapshot(Protocol):
-    """Telemetry as it is committed, at one moment."""
+    """A snapshot of committed telemetry."""
 
     def arrived(self, model: str, since_ms: int) -> Iterator[ArrivedWindow]:
-        """Windows of a model that were received since then, in any order."""
+        """Windows of a model received since then, in any order."""
 
     def ever(self, model: str) -> dict[Of, Counters]:
-        """What was ever measured of a model, by profile and variant, in windows and roll-ups; without histograms."""
+        """All that was ever measured of a model, from windows and roll-ups, by profile and variant; no histograms."""
 
 
 class GatheredEvidence(Gathering):
-    """What is known for one rollout.
+    """The evidence for one rollout.
 
     Args:
-        snapshot: a moment of the store.
-        model: which model.
-        since_ms: windows received before that show only what ran before.
+        snapshot: opens a snapshot of the store.
+        model: the model's name.
+        since_ms: windows received before this only count as `before`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class GatheredEvidence(Gathering):
         return [self._evidence(profile, which) for profile, which in sorted(compared.items())]
 
     def _arrived(self, snapshot: EvidenceSnapshot) -> Iterator[ArrivedWindow]:
-        """Windows that were not there at the last look."""
+        """Windows that have arrived since the last look."""
         for window in snapshot.arrived(self._model, max(self._since_ms, self._through_ms - LATE_MS)):
             key = (window.device, window.incarnation, window.seq)
             self._through_ms = max(self._through_ms, window.received_ms)
@@ -86,7 +86,7 @@ class GatheredEvidence(Gathering):
             known[of].serving.latency.add(readable(window.latency))
 
     def _side(self, window: ArrivedWindow, compared: Compared) -> defaultdict[Of, Counters] | None:
-        """Where a window counts beside what ever ran: as the new variant's, as a control's, or nowhere."""
+        """Where else a window counts: for the new variant, for the control, or nowhere."""
         if window.variant == compared.new:
             return self._new
         is_control = window.variant in compared.before and window.device not in compared.exposed
@@ -103,7 +103,7 @@ class GatheredEvidence(Gathering):
 
 
 def _merged(known: Mapping[Of, Counters], wanted: list[Of]) -> Counters:
-    """One of them as it is, or several in one."""
+    """The counters of these keys, merged; a single one is returned as it is."""
     found = [known[of] for of in wanted if of in known]
     if len(found) == 1:
         return found[0]

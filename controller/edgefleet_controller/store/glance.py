@@ -1,4 +1,4 @@
-"""What is asked of a device's report again and again, kept beside it by every kind of store."""
+"""Frequently needed parts of a device's report, which every kind of store keeps beside it."""
 
 import json
 from typing import NamedTuple
@@ -19,17 +19,17 @@ class ModelAtAGlance(NamedTuple):
 
 
 def model_at_a_glance(said: ReportedModel) -> ModelAtAGlance:
-    """What a device is committed to, not what answers in a trial, nor the nothing that answers just after its start."""
+    """What a device has committed, even if another variant answers in a trial, or none just after a start."""
     held, attempt = said.committed or said.answering, said.attempt
     version, variant, manifest = (held.model_version, held.variant, held.manifest) if held else (None, None, None)
     return ModelAtAGlance(said.generation, version, variant, manifest, attempt.phase if attempt else None)
 
 
 def labels_text(reported: ReportedState) -> str:
-    """A device's own labels; the same text for the same labels."""
+    """A device's own labels as text; equal labels give equal texts."""
     return _JSON(reported.labels)
 
 
 def features_text(reported: ReportedState) -> str:
-    """What a device's agent can do beyond 0.1.0; the same text for the same features."""
+    """The features of a device's agent as text; equal features give equal texts."""
     return _JSON(sorted(reported.features))

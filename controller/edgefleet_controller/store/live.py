@@ -1,4 +1,4 @@
-"""Executions of rollouts under way, kept in memory: each look reads from the store only what has changed since."""
+"""Executions of active rollouts, kept in memory; each look reads only what has changed in the store."""
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -9,24 +9,24 @@ from edgefleet_controller.store.contract.rollouts import LiveExecutions
 
 
 class TouchedExecutions(Protocol):
-    """Notes of which executions have changed, taken by the store whoever changes them, and undone with a rollback."""
+    """The store's notes of which executions have changed, undone with their transaction."""
 
     def of(self, rollout: str) -> list[ExecutionRecord]:
-        """Those of a rollout, as they are now; by wave and device."""
+        """The touched executions of a rollout as they are now, ordered by wave and device."""
 
     def clear(self, rollout: str) -> None:
-        """Forget the notes about a rollout."""
+        """Clear the notes about a rollout."""
 
     def rollouts(self) -> list[str]:
-        """Rollouts about which there are notes."""
+        """The rollouts with notes."""
 
 
 class KnownExecutions(LiveExecutions):
-    """Reads a rollout as a whole once, and then what was touched.
+    """Reads all executions of a rollout once, and then only touched ones.
 
     Args:
-        transaction: of the store.
-        read: all executions of a rollout, by wave and device.
+        transaction: starts a transaction of the store.
+        read: reads all executions of a rollout, ordered by wave and device.
         touched: the store's notes.
     """
 

@@ -1,4 +1,4 @@
-"""Windows and hourly roll-ups merged for reading; pure."""
+"""Merging windows and roll-ups to answer questions; pure."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -10,15 +10,15 @@ from edgefleet_controller.store.contract.rollups import DAY_MS, HOUR_MS, ceiling
 from edgefleet_protocol.counters import Counters
 
 WIDTHS_MS = (HOUR_MS, DAY_MS)
-"""Roll-ups are made of hours and again of days: months are read a day at a time."""
+"""Roll-ups cover hours, and again whole days, so that months are read a day at a time."""
 UNKNOWN = ""
-"""Hardware, region or link, in a roll-up, of a device that had not reported yet; no real one has this name."""
+"""In a roll-up, the hardware, region or link of a device that had not reported yet; no real one has this name."""
 _BUCKET_MS = {"hour": HOUR_MS, "day": DAY_MS}
 _OF_ORIGIN: tuple[GroupBy, ...] = ("device", "hardware", "region", "link")
 
 
 class RollupKey(NamedTuple):
-    """What a roll-up is of."""
+    """What a roll-up covers."""
 
     width_ms: int
     start_ms: int
@@ -31,7 +31,7 @@ class RollupKey(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A window, or a roll-up, which says of how many windows it is; its counters are read only where they count."""
+    """A window, or a roll-up of `windows` windows; its counters are read only if it counts."""
 
     origin: Origin
     model: str
@@ -43,7 +43,7 @@ class Measured(NamedTuple):
 
 
 class Merger:
-    """Takes what was measured and keeps one aggregate for each group."""
+    """Takes measurements, and keeps one aggregate per group."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
@@ -54,14 +54,14 @@ class Merger:
         self._selected: dict[Origin, tuple[str | None, ...]] = {}
 
     def add(self, measured: Measured) -> None:
-        """Count it where it belongs, if anywhere."""
+        """Add a measurement to its group or groups, if it has any."""
         if measured.origin not in self._selected:
             self._selected[measured.origin] = self._segments_of(measured.origin)
         for segment in self._selected[measured.origin]:
             self._into(measured, segment).add(measured.windows, measured.counters())
 
     def _segments_of(self, source: Origin) -> tuple[str | None, ...]:
-        """The segments in which a source counts; one None where segments are not asked for."""
+        """The segments in which an origin counts; (None,) if segments are not asked for."""
         if self._question.selects and not self._question.selects(source):
             return ()
         return self._question.segments(source) if self._by_segment else (None,)
@@ -75,19 +75,19 @@ class Merger:
         return self._merged[bucket, values]
 
     def merged(self) -> list[Aggregate]:
-        """All groups, by time and name."""
+        """All groups, ordered by time and name."""
         return sorted(self._merged.values(), key=lambda aggregate: aggregate.key)
 
 
 def _reader(by: GroupBy) -> Callable[[Measured], Any] | None:
-    """What reads a group's value; None for segments, which nothing measured knows itself."""
+    """The function that reads a group's value; None for segments, which measurements don't have."""
     if by == "segment":
         return None
     return attrgetter(f"origin.{by}" if by in _OF_ORIGIN else by)
 
 
 class Span(NamedTuple):
-    """Rows from `since_ms` up to, not including, `until_ms`: roll-ups, or windows that are in none or in one."""
+    """Rows from `since_ms` up to but excluding `until_ms`: roll-ups of a kind, or windows that are rolled up or not."""
 
     kind: Literal["hours", "days", "unrolled", "rolled"]
     since_ms: int
@@ -98,11 +98,11 @@ def spans(since_ms: int, until_ms: int, kept_from_ms: int, *, windows_only: bool
     """What to read, so that every window counts once: roll-ups for whole hours and days, windows for the rest.
 
     Args:
-        since_ms: the first millisecond asked for.
-        until_ms: the first one that is not.
-        kept_from_ms: a whole hour; windows measured before it may be deleted, so there an hour that is asked for
-            in part is read as a whole.
-        windows_only: read no roll-ups, and so only what is kept of the windows.
+        since_ms: the first millisecond to read.
+        until_ms: the first millisecond not to read.
+        kept_from_ms: the start of an hour; windows measured before it may be deleted, so before it hours are read
+            whole even if only a part is asked for.
+        windows_only: read no roll-ups, only the windows that are kept.
         by_hour: read no roll-ups of days.
     """
     if windows_only:

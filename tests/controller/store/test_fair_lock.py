@@ -84,7 +84,7 @@ def test_of_two_locks_that_are_kept_apart_one_is_never_taken_within_the_other() 
     telemetry = FairLock(never_within=fleet)
     with telemetry, fleet, telemetry:
         assert telemetry.is_mine and fleet.is_mine
-    with fleet, pytest.raises(StoreFault, match="kept apart"), telemetry:
+    with fleet, pytest.raises(StoreFault, match="used within"), telemetry:
         pass
     assert not telemetry.is_mine
     with telemetry:

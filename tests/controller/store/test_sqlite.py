@@ -134,7 +134,7 @@ def test_a_store_that_another_program_holds_is_refused_in_one_line_at_the_start(
     with closing(sqlite3.connect(tmp_path / "fleet.db", isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StateUnusable, match="another program holds the store: end it"):
+        with pytest.raises(StateUnusable, match="another program holds the store: stop it"):
             open_store(tmp_path)
 
 

@@ -62,14 +62,14 @@ def test_a_full_disk_within_a_transaction_leaves_nothing_of_it(tmp_path: Path, d
 
 
 def test_a_store_that_another_program_holds(tmp_path: Path, db: Database) -> None:
-    with held(tmp_path), pytest.raises(Taken, match="end it, if it is a backup"):
+    with held(tmp_path), pytest.raises(Taken, match="stop it if it is a backup"):
         SqliteSegments(db).put(large("eu"))
     assert SqliteSegments(db).all() == []
 
 
 def test_a_store_that_cannot_be_written(db: Database) -> None:
     db.execute("PRAGMA query_only = 1")
-    with pytest.raises(ReadOnly, match="mount its disk for writing"):
+    with pytest.raises(ReadOnly, match="its disk is mounted for writing"):
         SqliteSegments(db).put(large("eu"))
 
 
@@ -101,7 +101,7 @@ async def answer_of(app: FastAPI) -> httpx.Response:
     [
         (Taken("locked"), 503, "another program holds the store"),
         (OSError(errno.ENOSPC, "full"), 503, "make room"),
-        (StoreFault("no such table"), 500, "a fault of the controller: StoreFault"),
+        (StoreFault("no such table"), 500, "internal error (StoreFault)"),
     ],
 )
 def test_rest_answers_503_where_it_may_be_asked_again(error: Exception, status: int, told: str) -> None:

@@ -28,12 +28,12 @@ MODEL = "fashion@9"
 CASES: list[tuple[str, str, str, int, str]] = [
     # command, the parameter that is wrong, the words, exit code, what the line says
     ("compress", "model", f"compress {MODEL} --profile eu/rpi4/lte", 1, "no model fashion@9: "),
-    ("compress", "model", "compress fashion --profile eu/rpi4/lte", 1, "'fashion' is no model: write NAME@VERSION"),
-    ("compress", "model", "compress ../x --profile eu/rpi4/lte", 1, "'../x' is no model: write NAME@VERSION"),
+    ("compress", "model", "compress fashion --profile eu/rpi4/lte", 1, "'fashion' is not a model reference: write"),
+    ("compress", "model", "compress ../x --profile eu/rpi4/lte", 1, "'../x' is not a model reference: write"),
     ("compress", "profile", "compress fashion@1 --profile eu/rpi9/lte", 1, "no hardware 'rpi9': did you mean rpi"),
     ("compress", "profile", "compress fashion@1 --profile rpi4", 1, "not a profile: write region/hardware/link"),
-    ("compress", "recipe", "compress fashion@1 --profile eu/rpi4/lte --recipe int3", 1, "no recipe 'int3': there are"),
-    ("telemetry", "model", "telemetry --model Fashion", 1, "'Fashion' is no model: write NAME"),
+    ("compress", "recipe", "compress fashion@1 --profile eu/rpi4/lte --recipe int3", 1, "no recipe 'int3': choose"),
+    ("telemetry", "model", "telemetry --model Fashion", 1, "'Fashion' is not a model: write NAME"),
     ("telemetry", "model", "telemetry --model trousers@3", 1, "no model trousers@3: "),
     ("telemetry", "model", "telemetry --model trousers", 1, "no model trousers"),
     ("telemetry", "device", "telemetry --device nobody", 1, "no device nobody"),
@@ -57,7 +57,7 @@ CASES: list[tuple[str, str, str, int, str]] = [
     ("profile show", "profile", "profile show a/b/c/d", 1, "write region/hardware/link"),
     ("profile check", "only", "profile check --only guessed", 2, "'guessed' is not one of 'cited', 'estimated'"),
     ("device add", "profile", "device add --profile eu/rpi9/lte", 1, "no hardware 'rpi9': did you mean"),
-    ("device add", "name", "device add --profile eu/rpi4/lte --id Kiosk!", 1, "'Kiosk!' is no name: "),
+    ("device add", "name", "device add --profile eu/rpi4/lte --id Kiosk!", 1, "'Kiosk!' is not a name: "),
     ("device accept", "device", "device accept nobody", 1, "no device nobody"),
     ("device remove", "device", "device remove nobody", 1, "no device nobody"),
     ("device show", "device", "device show nobody", 1, "no device nobody"),
@@ -65,7 +65,7 @@ CASES: list[tuple[str, str, str, int, str]] = [
     ("device list", "selector", "device list --selector region~eu", 1, "column 1: expected a label"),
     ("device list", "segment", "device list --segment europe", 1, "no segment 'europe': save it first"),
     ("device list", "status", "device list --status lost", 2, "'lost' is not one of 'pending', 'accepted'"),
-    ("segment save", "name", "segment save Europe! region=eu", 1, "'Europe!' is no name: "),
+    ("segment save", "name", "segment save Europe! region=eu", 1, "'Europe!' is not a name: "),
     ("segment save", "selector", "segment save europe region=eu,,link", 1, "column 11: expected a label"),
     ("segment show", "name", "segment show europe", 1, "no segment 'europe': save it first"),
     *(
@@ -75,7 +75,7 @@ CASES: list[tuple[str, str, str, int, str]] = [
             (f"rollout {verb}", "model", f"rollout {verb} {MODEL} --all", 1, "no model fashion@9: "),
             (f"rollout {verb}", "model", f"rollout {verb} fashion --all", 2, "write NAME@VERSION"),
             (f"rollout {verb}", "segment", f"rollout {verb} fashion@1 --segment x", 1, "no segment 'x': save it first"),
-            (f"rollout {verb}", "segment", f"rollout {verb} fashion@1 --segment X!", 2, "segment: 'X!' is no name: "),
+            (f"rollout {verb}", "segment", f"rollout {verb} fashion@1 --segment X!", 2, "'X!' is not a name: "),
             (f"rollout {verb}", "selector", f"rollout {verb} fashion@1 --selector =", 1, "column 1: expected a label"),
         )
     ),

@@ -1,4 +1,4 @@
-"""What every store keeps and how: Protocols, and the values that they give and take."""
+"""The contract of every store: Protocols, and the values that they take and return."""
 
 from edgefleet_controller.store.contract.fleet import FleetStore
 from edgefleet_controller.store.contract.store import Store

@@ -1,4 +1,4 @@
-"""What is asked of telemetry, and what it answers."""
+"""Questions to telemetry and their answers."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ FOREVER_MS = 2**48
 
 
 class Origin(NamedTuple):
-    """Where a measurement comes from; `device` is None in a roll-up, the rest where the device had not reported."""
+    """Where a measurement comes from; `device` is None in a roll-up, the rest if the device had not reported."""
 
     device: str | None
     region: str | None
@@ -23,9 +23,9 @@ class Origin(NamedTuple):
 
 @dataclass
 class Aggregate:
-    """Windows merged: counts are summed, histograms are added, percentiles read from the sum.
+    """Merged windows: counts are summed, histograms added, and percentiles read from the sum.
 
-    `bucket_ms` is the start of the hour or day (UTC) that it covers; None when time is not kept apart.
+    `bucket_ms` is the start of the hour or day (UTC) that it covers; None without buckets.
     """
 
     group: dict[GroupBy, str | int | None]
@@ -35,7 +35,7 @@ class Aggregate:
 
     @property
     def key(self) -> str:
-        """What listings are ordered by: time, then group."""
+        """The key that orders listings: time, then group."""
         group = json.dumps(list(self.group.values()), separators=(",", ":"))
         return f"{self.bucket_ms or 0:015d}{group}"
 
@@ -47,10 +47,10 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of telemetry.
+    """A question to telemetry.
 
-    `selects` says whether a source counts, None that all do; `segments` says which segments a source belongs to, in
-    each of which it is counted. With `by_device` they must know the device, which roll-ups don't.
+    `selects` says whether an origin counts; None means that all do. `segments` gives the segments of an origin, which
+    is counted in each. With `by_device` they need to know the device, which roll-ups don't.
     """
 
     group_by: tuple[GroupBy, ...] = ("variant",)
@@ -66,23 +66,22 @@ class Question:
 
     @property
     def windows_only(self) -> bool:
-        """Whether roll-ups cannot answer, since they no longer know the device."""
+        """Whether only windows can answer, since roll-ups no longer know the device."""
         return self.by_device or self.device is not None or "device" in self.group_by
 
 
 class Aggregates(Protocol):
-    """Windows and roll-ups read as one."""
+    """Windows and roll-ups, read together."""
 
     def answer(self, question: Question) -> list[Aggregate]:
-        """Windows and roll-ups merged; MUST be by time and group, as `Aggregate.key` says.
+        """Windows and roll-ups, merged; MUST be ordered by `Aggregate.key`.
 
-        MUST count every window once, whether it is rolled up or not, as everything stands at one moment: what is rolled
-        up while the question is answered changes nothing. Where an hour is asked for in part and its windows are gone,
-        it is counted as a whole.
+        MUST count every window once, rolled up or not, from one snapshot: windows that are rolled up in the meantime
+        make no difference. If part of an hour is asked for but its windows are gone, the whole hour is counted.
         """
 
     def windows_from_ms(self) -> int:
-        """Since when every window is kept, by the time of its measuring; what is older may be only in roll-ups."""
+        """The time of measurement from which all windows are kept; older ones may be only in roll-ups."""
 
     def extent(self) -> tuple[int, int]:
-        """When the first and the last of what is kept was measured; (0, -1) when nothing is."""
+        """When the first and the last kept measurements were made; (0, -1) if there are none."""

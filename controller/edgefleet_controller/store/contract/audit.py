@@ -1,4 +1,4 @@
-"""The audit trail: what happened to whom, and when."""
+"""The audit trail: what happened, when and to what."""
 
 from typing import NamedTuple, Protocol
 
@@ -12,10 +12,10 @@ class AuditEntry(NamedTuple):
 
 
 class Audit(Protocol):
-    """Lines are added, and never changed."""
+    """Lines are only added, never changed."""
 
     def note(self, at_ms: int, what: str, subject: str, detail: str | None = None) -> None:
         """Add a line about a subject: a device, a rollout or a model."""
 
     def of(self, subject: str) -> list[AuditEntry]:
-        """The lines about one subject; MUST be in the order in which they were added."""
+        """The lines about one subject; MUST be in the order they were added."""

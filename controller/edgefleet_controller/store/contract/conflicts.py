@@ -1,4 +1,4 @@
-"""Incarnations of one device that were heard in turn, and devices that are in conflict for it."""
+"""Incarnations of one device that were heard alternately, and devices in conflict."""
 
 from typing import Protocol
 
@@ -6,34 +6,34 @@ from edgefleet_contract.devices import ConflictRecord, HeardRecord
 
 
 class Conflicts(Protocol):
-    """Who reported under an id beside the one that reported last."""
+    """The incarnations that reported under a device id, besides the one that reported last."""
 
     def current(self, device: str) -> HeardRecord | None:
-        """The incarnation that reported last, and when the device was heard last; None for one that never reported."""
+        """The incarnation that reported last, and when the device was last heard; None if it never reported."""
 
     def others(self, device: str) -> list[HeardRecord]:
-        """Incarnations that another one had followed, and when each was heard last."""
+        """Incarnations that were followed by another one, and when each was last heard."""
 
     def keep(self, device: str, heard: HeardRecord, forget_before_ms: int) -> None:
-        """Remember an incarnation that another one follows; those of the device that were heard before that time go."""
+        """Remember an incarnation that another one follows; forget those of the device last heard before that time."""
 
     def since_ms(self, device: str) -> int | None:
-        """Since when a device is in conflict; None when it is not."""
+        """Since when a device has been in conflict; None if it isn't."""
 
     def begin(self, device: str, words: str, now_ms: int) -> None:
-        """A device is in conflict; its executions that have not ended MUST end as deferred, with these words."""
+        """Put a device in conflict; its executions that have not ended MUST end as deferred, with these words."""
 
     def end(self, device: str) -> None:
-        """A device is no longer in conflict."""
+        """End the conflict of a device."""
 
     def find(self, device: str) -> ConflictRecord | None:
-        """The conflict that a device is in."""
+        """The conflict that a device is in; None if it isn't in one."""
 
     def all(self) -> dict[str, ConflictRecord]:
-        """Every device in conflict that has reported, by id.
+        """All devices in conflict that have reported, by id.
 
-        Its incarnations are the one that reported last and all that are remembered, each once; they MUST be in order,
-        the one that was heard last first.
+        The incarnations of each are the one that reported last and all that are remembered, each once; they MUST be
+        ordered, the last one heard first.
         """
 
     def count(self) -> int:

@@ -1,4 +1,4 @@
-"""Devices as they reported themselves, and which of them belong to the fleet."""
+"""Devices as they last reported themselves, and which of them belong to the fleet."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from edgefleet_protocol.messages import ReportedState
 
 
 class KnownSender(NamedTuple):
-    """What is known of who reports under an id: None and False for a stranger."""
+    """What is known of a device that reports; the defaults are for an unknown device."""
 
     incarnation: str | None = None
     boot: int = 0
@@ -18,7 +18,7 @@ class KnownSender(NamedTuple):
     in_conflict: bool = False
 
     def knows(self, reported: ReportedState) -> bool:
-        """Whether this snapshot, or a newer one of the same incarnation, is kept already."""
+        """Whether this snapshot, or a newer one of the same incarnation, is already stored."""
         kept = (self.boot, self.report)
         return self.incarnation == reported.incarnation and (reported.boot, reported.report) <= kept
 
@@ -32,7 +32,7 @@ class Sender(NamedTuple):
 
 
 class DeviceGroup(NamedTuple):
-    """What devices are counted by; `online` is true or false in words."""
+    """What devices are counted by; `online` is "true" or "false"."""
 
     status: DeviceStatus
     online: str
@@ -42,7 +42,7 @@ class DeviceGroup(NamedTuple):
 
 
 class ModelGroup(NamedTuple):
-    """What models on devices are counted by; empty where nothing answers, or where there was no attempt."""
+    """What models on devices are counted by; fields are empty if nothing answers, or without an attempt."""
 
     model: str
     version: str
@@ -52,72 +52,72 @@ class ModelGroup(NamedTuple):
 
 
 class DeviceRecords(Protocol):
-    """A device is there once it has reported; it belongs to the fleet once it is admitted, before or after that."""
+    """A device exists once it has reported; it belongs to the fleet once it is admitted, before or after that."""
 
     def put_report(self, device: str, reported: ReportedState, now_ms: int) -> bool:
-        """Keep a device's snapshot; False, and nothing changed, when this or a newer one of its incarnation is kept.
+        """Store a device's snapshot; False, and no change, if this or a newer one of its incarnation is stored.
 
-        It is online then, and was heard now; when it was seen first MUST stay.
+        This marks the device online and heard now; when it was first seen MUST stay the same.
         """
 
     def put_reports(self, reports: Mapping[str, ReportedState], now_ms: int) -> None:
-        """Keep snapshots of several devices, whether or not a newer one is kept."""
+        """Store snapshots of several devices, even if newer ones are stored."""
 
     def put_presence(self, device: str, incarnation: str, online: bool, now_ms: int) -> None:
-        """Mark a device as there or gone, if this incarnation is the one that reported last.
+        """Mark a device online or offline, if this incarnation is the one that reported last.
 
-        When it was heard last MUST never go back, and one that goes is not heard by it.
+        When it was last heard MUST never go back, and going offline does not count as being heard.
         """
 
     def put_unheard(self, since_ms: int) -> None:
-        """Mark as gone whoever was not heard since then."""
+        """Mark devices offline that have not been heard since then."""
 
     def standings(self, devices: Iterable[str]) -> dict[str, KnownSender]:
-        """What is known of each of these; MUST have an entry for each."""
+        """What is known of each of these devices; MUST have an entry for each."""
 
     def find(self, device: str) -> DeviceRecord | None:
-        """A device, if it ever reported."""
+        """A device; None if it never reported."""
 
     def get(self, device: str) -> DeviceRecord:
         """A device.
 
         Raises:
-            NotFound: it never reported.
+            NotFound: the device never reported.
         """
 
     def all(self, status: DeviceStatus | None = None) -> list[DeviceRecord]:
-        """Every device that has reported, or those of one status; MUST be by id."""
+        """All devices that have reported, or those with one status; MUST be ordered by id."""
 
     def admit(self, admission: AdmissionRecord) -> None:
-        """Take a device into the fleet, whether it has reported already or not."""
+        """Admit a device to the fleet, whether or not it has reported."""
 
     def admission(self, device: str) -> AdmissionRecord | None:
-        """Since when a device belongs to the fleet; None for a pending or an unknown one."""
+        """The admission of a device; None for a pending or unknown one."""
 
     def expected(self) -> list[AdmissionRecord]:
-        """Devices that were admitted and have not reported yet; MUST be by id."""
+        """Devices that were admitted but have not reported yet; MUST be ordered by id."""
 
     def senders(self, devices: Iterable[str]) -> dict[str, Sender | None]:
-        """Which of these devices belong to the fleet, and the profile that each reported.
+        """Those of these devices that belong to the fleet, each with the profile that it reported.
 
-        None before it did, and while two agents claim its id: whose it is cannot be known then.
+        The profile is None before the first report, and while two agents use the device's id.
         """
 
     def count_pending(self) -> int:
         """How many devices wait to be accepted."""
 
     def count_devices(self) -> dict[DeviceGroup, int]:
-        """How many devices there are of each kind; MUST count what is committed, and wait for nobody's transaction."""
+        """The number of devices in each group; MUST count only committed data, and never wait for a transaction."""
 
     def count_models(self) -> dict[ModelGroup, int]:
-        """How many devices of the fleet there are by what they run; MUST count as `count_devices` does.
+        """The number of devices of the fleet by what they run; MUST count as `count_devices` does.
 
-        What a device runs is what it has committed, and what answers where it has committed nothing.
+        A device runs what it has committed or, if it has committed nothing, what answers.
         """
 
     def forget(self, device: str, now_ms: int) -> bool:
-        """Remove a device, its admission, its conflict and what it should run; whether there was any of it.
+        """Remove a device, its admission, its conflict and its desired states; returns whether any existed.
 
         Its executions MUST stay, so that counts of past rollouts still add up: those that have not ended end as
-        removed, and none of them has to go back any more.
+        removed, and none of them needs to roll back any more.
         """

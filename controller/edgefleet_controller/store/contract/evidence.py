@@ -7,7 +7,7 @@ from typing import Protocol
 from edgefleet_controller.records import Evidence
 
 LATE_MS = 10_000
-"""A window may be committed so long after the moment with which it is stamped."""
+"""How long after its `received_ms` a window may be committed."""
 
 
 @dataclass(frozen=True)
@@ -20,24 +20,24 @@ class Compared:
 
 
 class Gathering(Protocol):
-    """What is known for one rollout, from every window that has arrived so far; each is read once."""
+    """Evidence for one rollout from all windows that have arrived so far; each is read once."""
 
     def of(self, compared: Mapping[str, Compared]) -> list[Evidence]:
-        """Evidence for each of these profiles, by all that has arrived until now; MUST be by profile.
+        """Evidence for each of these profiles, from all that has arrived; MUST be ordered by profile.
 
-        MUST count every window once, however often it is asked, and also one that is committed up to `LATE_MS` after
-        the moment with which it is stamped. A window counts as a control's if its device had not switched when it was
-        read. A window that is no profile's counts nowhere.
+        MUST count every window once, however often this is called, including windows committed up to `LATE_MS` after
+        their `received_ms`. A window counts for the control if its device had not switched when the window was read. A
+        window without a profile is not counted.
         """
 
 
 class EvidenceSource(Protocol):
-    """What devices measured, as the gate asks for it."""
+    """What devices measured, in the form that the gate needs."""
 
     def gather(self, model: str, since_ms: int) -> Gathering:
-        """Begin to gather evidence.
+        """Start collecting evidence.
 
         Args:
-            model: which model.
-            since_ms: when the first device was told to switch; windows received before that show only what ran before.
+            model: the model's name.
+            since_ms: when the first device was told to switch; windows received before that only count as `before`.
         """

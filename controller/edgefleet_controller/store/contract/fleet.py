@@ -1,4 +1,4 @@
-"""The fleet's store: what was registered, who is there, and what was decided."""
+"""The fleet's store: the registry, devices and decisions."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -17,16 +17,16 @@ from edgefleet_controller.store.contract.segments import SegmentRecords
 
 
 class FleetStore(Protocol):
-    """What must survive a power cut: a decision of which a device was told is never forgotten.
+    """Everything that must survive a power cut: a decision that a device was told of is never lost.
 
-    Every method of every noun MUST, alone, be a transaction: what it changes is kept as a whole or not at all, and is
-    on the disk when it returns. It MUST take its turn with transactions of other threads, in the order of asking, and
-    see what was committed before it.
+    Every method of every noun MUST be a transaction of its own: its changes are kept completely or not at all, and are
+    on disk when it returns. It MUST wait for transactions of other threads, in the order they asked, and see what was
+    committed before it.
 
     Raises:
-        StoreUnavailable: in any method, and nothing of what it was to change is kept: the disk is full, the folder
-            cannot be written, or another program holds the store. It may be asked again.
-        StoreFault: a damaged file or a fault of ours.
+        StoreUnavailable: in any method, and nothing is changed: the disk is full, the folder cannot be written, or
+            another program holds the store. It is safe to retry.
+        StoreFault: a damaged file or a bug.
     """
 
     registry: ModelRegistry
@@ -42,15 +42,15 @@ class FleetStore(Protocol):
     follow_ups: FollowUps
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All that is changed within, or nothing of it.
+        """All changes made inside, or none of them.
 
-        Other threads MUST wait for its end; who asked first comes first. It nests: when a nested one raises, what was
-        changed within it is undone, and who catches the error may go on. What was undone MUST have left no trace in
-        `rollouts.live` but what was read within, nor in `members.revision`.
+        Other threads MUST wait for its end, in the order they asked. Transactions nest: if a nested one raises, its
+        changes are undone, and code that catches the error may continue. Undone changes MUST leave no trace in
+        `rollouts.live`, except what was read inside, nor in `members.revision`.
         """
 
     def newest_ms(self) -> int:
-        """The latest time that a device was heard or that stands in the audit, in milliseconds UTC; 0 without any."""
+        """The latest time at which a device was heard or an audit line written, in milliseconds UTC; 0 if none."""
 
     def close(self) -> None:
-        """Let go of the store; nothing may be asked of it after that."""
+        """Close the store; it must not be used after that."""

@@ -1,13 +1,13 @@
-"""What telemetry has still to do because of what was decided about the fleet."""
+"""Changes that the telemetry store has yet to make after decisions about the fleet."""
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, Protocol
 
 
 class FollowUp(NamedTuple):
-    """What has to happen to a device's telemetry.
+    """A pending change to a device's telemetry.
 
-    `remove` all of it; `unplace` what was received since `since_ms`: it is no profile's.
+    `remove` deletes all of it; `unplace` takes the profile off what was received since `since_ms`.
     """
 
     id: int
@@ -17,16 +17,16 @@ class FollowUp(NamedTuple):
 
 
 class FollowUps(Protocol):
-    """Written in the transaction of the decision, so that a kill right after it forgets nothing."""
+    """Written in the transaction of the decision, so that a kill right after it loses nothing."""
 
     def remove(self, device: str) -> None:
-        """A device was removed: everything that it measured goes."""
+        """A device was removed: delete everything that it measured."""
 
     def unplace(self, device: str, since_ms: int) -> None:
-        """What was received from a device since then is no profile's."""
+        """Take the profile off everything received from a device since then."""
 
     def all(self) -> list[FollowUp]:
-        """What has not been done yet; MUST be in the order in which it was decided."""
+        """The pending follow-ups; MUST be in the order they were added."""
 
     def done(self, follow_ups: Iterable[FollowUp]) -> None:
-        """These are done; one that is done already changes nothing."""
+        """Mark these as done; those already done are ignored."""

@@ -1,4 +1,4 @@
-"""The fleet at a glance: of every device just what a selector and a plan ask, and who has appeared since."""
+"""The fleet at a glance: of every device only what selectors and plans need, and which devices are new."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,10 +10,10 @@ from edgefleet_contract.devices import DeviceStatus
 
 
 class Member(NamedTuple):
-    """A device as selectors and plans see it; `generation`, `variant` and `manifest` are what it runs of one model.
+    """A device as selectors and plans see it; `generation`, `variant` and `manifest` say what it runs of one model.
 
-    Without a model, or where it runs none, they are 0, None and None. `labels` are the device's own, `features` what
-    its agent can do beyond 0.1.0.
+    If no model is asked for, or the device runs none of it, they are 0, None and None. `labels` are the device's own;
+    `features` names what its agent can do beyond 0.1.0.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Member(NamedTuple):
 
 
 class Members(Protocol):
-    """Devices that have reported, without their reports: read for tens of thousands at a time."""
+    """Devices that have reported, without their reports: for reading tens of thousands at a time."""
 
     def all(
         self,
@@ -46,44 +46,44 @@ class Members(Protocol):
         after: str = "",
         at_most: int | None = None,
     ) -> list[Member]:
-        """Devices of one status, or of any; MUST be by id.
+        """Devices with one status, or any; MUST be ordered by id.
 
         Args:
-            model: whose answering variant is wanted.
-            status: None for every device.
+            model: the model whose answering variant is wanted.
+            status: only devices with this status; None for any.
             after: only devices whose ids come after this one.
-            at_most: how many; None for all of them.
+            at_most: how many devices; None for all.
         """
 
     def some(self, devices: Iterable[str], model: str | None = None) -> list[Member]:
         """Those of these devices that belong to the fleet and have reported, in any order."""
 
     def revision(self) -> int:
-        """What has moved so far has at most this revision.
+        """The highest revision of any device so far.
 
-        It MUST be higher after a device has reported for the first time, was admitted, or changed its labels or its
-        profile; a report that changes none of these MUST NOT raise it. It may begin at 0 whenever the store is opened.
+        It MUST rise when a device reports for the first time, is admitted, or changes its labels or profile; a report
+        that changes none of these MUST NOT raise it. It may start at 0 whenever the store is opened.
         """
 
     def newcomers(self, rollout: str, model: str, since: int | None) -> list[Member]:
         """Devices of the fleet that a rollout has no execution for, in any order.
 
         Args:
-            rollout: which one.
-            model: whose answering variant is wanted.
-            since: only those that have moved after this revision; None for all.
+            rollout: the rollout's id.
+            model: the model whose answering variant is wanted.
+            since: only devices with a higher revision; None for all.
         """
 
     def given_later(self, devices: Iterable[str], model: str, rollout: str) -> set[str]:
-        """Those of these devices whose last attempt at a model was for a rollout that began after this one."""
+        """Those of these devices whose last attempt at a model was for a rollout that started after this one."""
 
     def profiles(self) -> list[str]:
-        """Every profile that a device of the fleet has, each once; MUST be in order."""
+        """The profiles of the fleet's devices, each once; MUST be sorted."""
 
 
 @lru_cache(maxsize=10_000)
 def _labels(text: str) -> Mapping[str, str]:
-    # Whole groups of devices have the same ones.
+    # Many devices share the same labels.
     return MappingProxyType(json.loads(text))
 
 

@@ -1,4 +1,4 @@
-"""Long work that was accepted: how far it is, and how it ended."""
+"""Operations: long-running work, its progress and how it ended."""
 
 from typing import Protocol
 
@@ -6,17 +6,17 @@ from edgefleet_contract.operations import OperationRecord
 
 
 class OperationRecords(Protocol):
-    """One record for each operation: the last one that was put."""
+    """One record per operation: the last one put."""
 
     def put(self, operation: OperationRecord) -> None:
-        """Remember how far an operation is."""
+        """Store an operation and its progress."""
 
     def get(self, operation_id: str) -> OperationRecord:
         """An operation by its id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: it doesn't exist.
         """
 
     def all(self) -> list[OperationRecord]:
-        """All operations; MUST be by id, so that the newest is the last."""
+        """All operations; MUST be ordered by id, so that the newest comes last."""

@@ -1,4 +1,4 @@
-"""Who names which blob and which model: what must stay, and what may go."""
+"""References to blobs and models: what must stay, and what may be removed."""
 
 from typing import Protocol
 
@@ -6,33 +6,33 @@ from typing import Protocol
 class References(Protocol):
     """Looks across models, variants, rollouts and devices.
 
-    A rollout is in progress here until it is completed, cancelled or rolled back, completely or not: until then it may
-    go on from any state.
+    Here a rollout is in progress until it is completed, cancelled or rolled back, completely or not: until then it may
+    still continue.
     """
 
     def model_files(self) -> set[str]:
         """The source files of every registered model."""
 
     def manifests(self) -> set[str]:
-        """Every manifest that is built, that a device should run, or that a rollout in progress goes from or to."""
+        """Every manifest of a variant, of a desired state, or that a rollout in progress goes from or to."""
 
     def reported_manifests(self) -> set[str]:
-        """Every manifest that a device says it holds, runs or was given last: it may have to mend its copy."""
+        """Every manifest that a device holds, runs or last tried, by its report: it may have to repair its copy."""
 
     def blobs(self) -> set[str]:
-        """Every blob that is written down."""
+        """Every blob in the store."""
 
     def forget_blob(self, sha256: str) -> None:
-        """Devices may no longer ask for this blob."""
+        """Remove a blob, so that devices may no longer ask for it."""
 
     def building(self, target: str | None = None) -> bool:
-        """Whether an operation on a model, or any, is running: what it will name is not written down yet."""
+        """Whether an operation is running, on this model or on any: what it will name is not stored yet."""
 
     def rollout_of(self, model: str, version: int) -> str | None:
-        """A rollout in progress that brings this model version, or may have to go back to it; MUST be the oldest."""
+        """The oldest rollout in progress that brings this model version or may roll back to it; None if none does."""
 
     def devices_of(self, model: str, version: int) -> list[str]:
-        """The devices that should run this model version; MUST be by id."""
+        """The devices that should run this model version; MUST be ordered by id."""
 
     def remove_model(self, model: str, version: int) -> None:
-        """Remove a model version, its variants and what was chosen among them."""
+        """Remove a model version, its variants and choices."""

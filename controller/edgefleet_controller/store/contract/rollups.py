@@ -1,4 +1,4 @@
-"""Roll-ups of telemetry windows by hour and by day, and what is forgotten when."""
+"""Roll-ups of telemetry windows by hour and by day, and the deletion of old data."""
 
 from typing import Protocol
 
@@ -12,36 +12,36 @@ def floor(ms: int, width_ms: int) -> int:
 
 
 def ceiling(ms: int, width_ms: int) -> int:
-    """The first start of an hour or day (UTC) that is not before a moment."""
+    """The first start of an hour or day (UTC) at or after a moment."""
     return -(-ms // width_ms) * width_ms
 
 
 class Rollups(Protocol):
-    """Made and deleted a slice at a time: the writer of new windows never waits long.
+    """Made and deleted in slices, so that the writer of new windows never waits long.
 
-    A roll-up is of an hour or a day (UTC), a model version, a variant and a profile, and no longer knows the device.
-    Every window MUST be counted in it once, whatever fails or is killed: it says itself whether it is in one, and that
-    changes in the transaction that adds it. One that comes late for its hour is added like any other.
+    A roll-up covers an hour or a day (UTC), a model version, a variant and a profile, and no longer knows the device.
+    Every window MUST be counted in it once, despite failures and kills: a mark on the window says whether it is in one,
+    and is set in the transaction that adds it. A window that arrives late for its hour is added like any other.
     """
 
     def roll_up(self, before_ms: int, limit: int) -> int:
-        """Add at most `limit` windows measured before `before_ms` to their hours and days; how many.
+        """Add at most `limit` windows measured before `before_ms` to their hours and days; returns how many.
 
         MUST take the oldest first.
         """
 
     def forget_windows(self, received_before_ms: int, abandoned_before_ms: int, limit: int) -> int:
-        """Delete at most `limit` windows that are in a roll-up; how many.
+        """Delete at most `limit` windows that are in a roll-up; returns how many.
 
         Args:
-            received_before_ms: older ones go once they are acknowledged: a device sends again what is not, and we
-                tell a second sending by the first one's row.
-            abandoned_before_ms: older ones go in any case; their device never closed a gap.
-            limit: how many at most.
+            received_before_ms: older windows are deleted once acknowledged; until then a device may send them again,
+                and only the row shows the repetition.
+            abandoned_before_ms: older windows are deleted in any case; their device never closed a gap.
+            limit: the maximum number.
         """
 
     def forget_rollups(self, before_ms: int) -> int:
-        """Delete the days that ended before `before_ms`, and their hours; how many roll-ups that were."""
+        """Delete the days that ended before `before_ms`, and their hours; returns the number of roll-ups."""
 
     def count(self) -> int:
         """How many roll-ups are kept."""

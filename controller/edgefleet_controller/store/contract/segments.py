@@ -6,17 +6,17 @@ from edgefleet_contract.segments import SegmentRecord
 
 
 class SegmentRecords(Protocol):
-    """One selector for each name."""
+    """One selector per name."""
 
     def put(self, segment: SegmentRecord) -> None:
-        """Save a named selector, in place of the one that had this name."""
+        """Save a named selector, replacing one with the same name."""
 
     def all(self) -> list[SegmentRecord]:
-        """Every segment; MUST be by name."""
+        """All segments; MUST be ordered by name."""
 
     def get(self, name: str) -> SegmentRecord:
         """A segment by its name.
 
         Raises:
-            NotFound: no such segment was saved.
+            NotFound: it doesn't exist.
         """

@@ -10,9 +10,9 @@ from edgefleet_controller.store.contract.telemetry import TelemetryStore
 class Store:
     """Everything that a controller knows; safe to use from any thread.
 
-    No transaction spans both. The telemetry store MUST raise `StoreFault` when it is asked within a transaction of the
-    fleet's that the same thread has begun, and so must a transaction of the fleet's that begins within one of
-    telemetry's: a decision about the fleet is committed first, and telemetry follows it (see `FollowUps`).
+    No transaction spans both stores. Within a transaction of the fleet's store, the telemetry store MUST raise
+    `StoreFault` when the same thread uses it; within one of telemetry's, a transaction of the fleet's store MUST raise
+    it. Decisions about the fleet are committed first, and telemetry follows (see `FollowUps`).
     """
 
     fleet: FleetStore

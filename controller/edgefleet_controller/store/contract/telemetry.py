@@ -10,14 +10,14 @@ from edgefleet_controller.store.contract.windows import Windows
 
 
 class TelemetryStore(Protocol):
-    """What devices send again until it is acknowledged: a power cut may take the last of it.
+    """Telemetry; a power cut may lose the last of it, as devices send it again until it is acknowledged.
 
-    Every method MUST, alone, be a transaction, and take its turn as those of `FleetStore` do; `aggregates.answer` and
-    `evidence` read what is committed, as it stands at one moment, and wait for nobody.
+    Every method MUST be a transaction of its own, and wait as those of `FleetStore` do; `aggregates.answer` and
+    `evidence` read a snapshot of committed data without waiting.
 
     Raises:
-        StoreUnavailable: in any method, and nothing of what it was to change is kept; see `FleetStore`.
-        StoreFault: a damaged file or a fault of ours; or it was asked within a transaction of the fleet's store.
+        StoreUnavailable: in any method, and nothing is changed; see `FleetStore`.
+        StoreFault: a damaged file or a bug, or a call within a transaction of the fleet's store.
     """
 
     windows: Windows
@@ -26,10 +26,10 @@ class TelemetryStore(Protocol):
     evidence: EvidenceSource
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All that is changed within, or nothing of it; as `FleetStore.transaction`.
+        """All changes made inside, or none of them, as in `FleetStore.transaction`.
 
-        The fleet's store may be read within, and MUST NOT be changed.
+        Inside, the fleet's store may be read, but MUST NOT be changed.
         """
 
     def close(self) -> None:
-        """Let go of the store; nothing may be asked of it after that."""
+        """Close the store; it must not be used after that."""

@@ -1,4 +1,4 @@
-"""Telemetry windows: stored once each, and acknowledged in order."""
+"""Telemetry windows: each stored once, and acknowledged in order."""
 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol
 from edgefleet_protocol.messages import TelemetryWindow
 
 MAX_LATE_MS = 7 * 24 * 3_600_000
-"""A full spool of a device is that old; what claims to be older was measured by a clock that is wrong."""
+"""The age of a device's full spool; a window that claims to be older was measured with a wrong clock."""
 
 
 class SenderProfile(Protocol):
-    """What the controller knows of a window's sender: the parts of its profile, as in `Facts`."""
+    """The profile of a window's sender, in its parts, as in `Facts`."""
 
     @property
     def region(self) -> str:
@@ -26,7 +26,7 @@ class SenderProfile(Protocol):
 
 
 class StoredWindow(NamedTuple):
-    """A window with what the controller knows of its sender; a sender that has not reported yet has no place."""
+    """A window with its sender's profile; `place` is None if the sender has not reported yet."""
 
     device: str
     window: TelemetryWindow
@@ -35,7 +35,7 @@ class StoredWindow(NamedTuple):
 
     @property
     def at_ms(self) -> int:
-        """When it was measured: by the device's clock if that is trusted and possible, else when it was received."""
+        """When it was measured, by the device's clock if that is trusted and plausible, else when it was received."""
         started = self.window.started_ms
         if self.window.clock_trusted and started is not None:
             possible = self.received_ms - MAX_LATE_MS <= started <= self.received_ms
@@ -44,31 +44,31 @@ class StoredWindow(NamedTuple):
 
 
 class Windows(Protocol):
-    """Windows by device, incarnation and seq, and how far those of each incarnation are stored without a gap."""
+    """Windows by device, incarnation and seq, and up to which seq each incarnation's are stored without a gap."""
 
     def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
-        """Store a batch; the highest seq stored without a gap, by (device, incarnation).
+        """Store a batch; returns the highest seq stored without a gap, by (device, incarnation).
 
-        A window that is stored MUST stay as it is, and one that was deleted after it had gone into a roll-up MUST NOT
-        come back. What a device no longer has never holds the acknowledgement up: it goes at least to the one before
-        the first that the device has kept, and never back. Windows that it passes over and that never came are lost;
-        of an incarnation that is new to the store nothing is known as lost.
+        A stored window MUST stay as it is, and one deleted after it was rolled up MUST NOT come back. The
+        acknowledgement MUST reach at least the window before the first that the device has kept, so that dropped
+        windows never hold it up, and MUST never go back. Windows that it skips and that never arrived count as lost,
+        unless the incarnation is new to the store.
         """
 
     def through(self, device: str, incarnation: str) -> int:
-        """Through which number the windows of an incarnation are stored; 0 for one that is not known."""
+        """Up to which seq the windows of an incarnation are stored; 0 for an unknown one."""
 
     def lost(self, device: str | None = None) -> int:
-        """How many windows a device, or all of them, no longer had when we missed them."""
+        """How many windows a device, or all devices, had dropped before we got them."""
 
     def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
-        """How many windows each of these devices no longer had when we missed them; only those that lost any."""
+        """How many windows each of these devices had dropped before we got them; only devices that lost any."""
 
     def unplace(self, device: str, since_ms: int) -> None:
-        """Windows that were received from a device since then, and are in no roll-up yet, are no profile's."""
+        """Take the profile off windows received from a device since then, unless they are in a roll-up."""
 
     def remove(self, device: str) -> None:
-        """Remove everything that one device measured, and how far it was stored; roll-ups keep their sums."""
+        """Remove a device's windows and acknowledgements; roll-ups keep their sums."""
 
     def count(self, device: str | None = None) -> int:
-        """How many windows are stored, of a device or of all."""
+        """How many windows are stored, for one device or all."""

@@ -1,4 +1,4 @@
-"""The store in dictionaries, for tests and simulation: nothing of it outlives the process."""
+"""The store in dictionaries, for tests and simulation; it does not outlive the process."""
 
 from edgefleet_controller.store.contract import Store
 from edgefleet_controller.store.fair_lock import Turns

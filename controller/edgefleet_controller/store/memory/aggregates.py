@@ -1,4 +1,4 @@
-"""Windows and roll-ups in memory, read as one."""
+"""Windows and roll-ups in memory, read together."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _WIDTHS = {"hours": HOUR_MS, "days": DAY_MS}
 
 
 class MemoryAggregates(Aggregates):
-    """Reads copies of the tables as they are committed."""
+    """Reads copies of the committed tables."""
 
     def __init__(self, tables: TelemetryTables) -> None:
         self._tables = tables

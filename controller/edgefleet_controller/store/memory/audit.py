@@ -5,7 +5,7 @@ from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
 
 class MemoryAudit(Audit):
-    """Numbered in the order of adding."""
+    """Lines are numbered as they are added."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

@@ -7,7 +7,7 @@ from edgefleet_protocol.phases import ENDED
 
 
 class MemoryConflicts(Conflicts):
-    """The incarnation that reported last stands in its report, the others by device and incarnation."""
+    """The incarnation that reported last is in its report, the others are kept by device and incarnation."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

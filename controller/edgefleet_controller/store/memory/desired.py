@@ -8,7 +8,7 @@ from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
 
 class MemoryDesiredStates(DesiredStates):
-    """By device and model."""
+    """Records by device and model."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

@@ -15,7 +15,7 @@ from edgefleet_protocol.latency import LatencyHistogram
 
 
 class MemoryEvidence(EvidenceSource):
-    """Reads copies of the tables as they are committed."""
+    """Reads copies of the committed tables."""
 
     def __init__(self, tables: TelemetryTables) -> None:
         self._tables = tables
@@ -25,13 +25,13 @@ class MemoryEvidence(EvidenceSource):
 
     @contextmanager
     def snapshot(self) -> Iterator["MemoryEvidenceSnapshot"]:
-        """What is committed, at one moment."""
+        """A snapshot of committed data."""
         windows, rollups = self._tables.changes.committed(self._tables.windows, self._tables.rollups)
         yield MemoryEvidenceSnapshot(windows, rollups)
 
 
 class MemoryEvidenceSnapshot(EvidenceSnapshot):
-    """Two tables as they were."""
+    """Copies of the two tables."""
 
     def __init__(self, windows: dict[WindowKey, KeptWindow], rollups: dict[RollupKey, Rollup]) -> None:
         self._windows, self._rollups = windows, rollups
@@ -66,5 +66,5 @@ def _profile(kept: KeptWindow) -> str | None:
 
 
 def _counted(counters: Counters) -> Counters:
-    """A sum without its histogram and its categories."""
+    """A sum without its histogram and categories."""
     return replace(counters, serving=replace(counters.serving, latency=LatencyHistogram()), categories={})

@@ -21,7 +21,7 @@ from edgefleet_controller.store.memory.tables import Changes
 
 
 class MemoryFleet(FleetStore):
-    """Every noun over the same tables."""
+    """All nouns over the same tables."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns

@@ -14,14 +14,14 @@ from edgefleet_protocol.messages import ReportedState
 
 
 class Blob(NamedTuple):
-    """What is known of a blob."""
+    """A blob's size, and whether devices may ask for it."""
 
     size_bytes: int
     deliverable: bool
 
 
 class Report(NamedTuple):
-    """A device as it reported itself."""
+    """A device as it last reported itself."""
 
     reported: ReportedState
     online: bool
@@ -37,7 +37,7 @@ class Report(NamedTuple):
 
 
 class FleetTables:
-    """Everything that the nouns of a fleet's store share."""
+    """The tables that the nouns of a fleet's store share."""
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes
@@ -64,16 +64,16 @@ class FleetTables:
         self.entries, self.decisions = Counter(changes), Counter(changes)
 
     def put_execution(self, execution: ExecutionRecord) -> None:
-        """Keep an execution, and note that it was touched."""
+        """Store an execution, and note that it was touched."""
         key = (execution.rollout, execution.device)
         self.executions.put(key, execution)
         self.touched.put(key, True)
 
     def executions_of(self, device: str) -> list[ExecutionRecord]:
-        """Every execution of a device, the oldest rollout's first."""
+        """The executions of a device, the oldest rollout's first."""
         found = (self.executions.get(key) for key in sorted(self.executions.where("device", device)))
         return [execution for execution in found if execution]
 
     def move(self, device: str) -> None:
-        """Note that selectors may match a device anew."""
+        """Note that a selector may now match a device."""
         self.moved.put(device, self.moves.next())

@@ -7,7 +7,7 @@ from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
 
 class MemoryFollowUps(FollowUps):
-    """Numbered in the order of deciding."""
+    """Follow-ups are numbered as they are added."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

@@ -9,7 +9,7 @@ from edgefleet_controller.store.memory.fleet_tables import FleetTables, Report
 
 
 class MemoryMembers(Members):
-    """Reads reports: here they are objects already."""
+    """Reads the reports, which are already objects here."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

@@ -7,7 +7,7 @@ from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
 
 class MemoryOperationRecords(OperationRecords):
-    """By their ids."""
+    """Operations by id."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

@@ -10,7 +10,7 @@ _OVER = ("completed", "cancelled", "rolled_back", "rollback_incomplete")
 
 
 class MemoryReferences(References):
-    """Looks through the tables."""
+    """Searches the tables."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

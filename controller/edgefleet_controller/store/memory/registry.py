@@ -10,7 +10,7 @@ from edgefleet_controller.store.memory.fleet_tables import Blob, FleetTables
 
 
 class MemoryRegistry(ModelRegistry):
-    """Variants are numbered in the order in which they were put."""
+    """Variants are numbered in the order they were put."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

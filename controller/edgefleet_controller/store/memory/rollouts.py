@@ -85,14 +85,14 @@ class MemoryRollouts(RolloutRecords):
         with self._tables.changes.turn:
             for rollout in self.all(*IN_PROGRESS):
                 for execution in self._of(rollout.id) if rollout.spec.model == model else ():
-                    # While a rollout goes back, how it had ended on a device does not say that the device is done.
+                    # While a rollout rolls back, an ended execution does not mean that its device is done.
                     if rollout.state == "rolling_back" or execution.phase not in ENDED:
                         found[execution.device] = rollout.id
         return found
 
 
 class MemoryTouched(TouchedExecutions):
-    """Notes that are taken with every change."""
+    """Notes taken with every change."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

@@ -15,7 +15,7 @@ from edgefleet_protocol.counters import Counters
 
 
 class MemoryRollups(Rollups):
-    """By what they are of."""
+    """Roll-ups by what they cover."""
 
     def __init__(self, tables: TelemetryTables) -> None:
         self._tables = tables

@@ -7,7 +7,7 @@ from edgefleet_controller.store.memory.fleet_tables import FleetTables
 
 
 class MemorySegments(SegmentRecords):
-    """By their names."""
+    """Segments by name."""
 
     def __init__(self, tables: FleetTables) -> None:
         self._tables = tables

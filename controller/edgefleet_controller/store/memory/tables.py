@@ -1,4 +1,4 @@
-"""Dictionaries that change in transactions: what is changed within one is put back when it fails."""
+"""Dictionaries with transactions: changes made in one are undone if it fails."""
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -12,14 +12,14 @@ V = TypeVar("V")
 
 
 class _Absent:
-    """Stands for no value."""
+    """Marks the absence of a value."""
 
 
 _ABSENT = _Absent()
 
 
 class _Change(NamedTuple):
-    """What stood under a key of a table before it was changed."""
+    """The value of a key before it was changed."""
 
     table: "Table[Any, Any]"
     key: Hashable
@@ -30,7 +30,7 @@ class Changes:
     """The transactions of a store's tables; one thread at a time.
 
     Args:
-        lock: what threads take in turn.
+        lock: the lock that threads take turns at.
     """
 
     def __init__(self, lock: FairLock) -> None:
@@ -60,7 +60,7 @@ class Changes:
                         self._undo.clear()
 
     def committed(self, *tables: "Table[Any, Any]") -> list[dict[Any, Any]]:
-        """Copies of tables without what the transaction under way has changed; waits for nobody's turn."""
+        """Copies of tables without the changes of the current transaction, made without waiting for it."""
         with self._mutex:
             found = {id(table): dict(table._rows) for table in tables}
             for table, key, before in reversed(self._undo):
@@ -73,7 +73,7 @@ class Changes:
         return [found[id(table)] for table in tables]
 
     def change(self, table: "Table[Any, Any]", key: Hashable, value: Any) -> None:
-        """Set a value, or remove it, and remember what stood there."""
+        """Set or remove a value, and remember the old one."""
         with self._mutex:
             before = table._set(key, value)
             if self._depth:
@@ -81,11 +81,11 @@ class Changes:
 
 
 class Table(Generic[K, V]):
-    """Values by their keys; values are never changed, only replaced.
+    """Values by key; values are never changed, only replaced.
 
     Args:
-        changes: whose transactions it takes part in.
-        by: parts of the key by which `where` finds keys.
+        changes: the transactions that the table takes part in.
+        by: parts of the key that `where` can search by.
     """
 
     def __init__(self, changes: Changes, **by: Callable[[K], Hashable]) -> None:
@@ -104,31 +104,31 @@ class Table(Generic[K, V]):
         return self._rows.get(key)
 
     def items(self) -> list[tuple[K, V]]:
-        """Everything, in any order."""
+        """All keys and values, in any order."""
         return list(self._rows.items())
 
     def where(self, part: str, value: Hashable) -> list[K]:
-        """The keys of which a part has this value, in any order."""
+        """The keys in which a part has this value, in any order."""
         return list(self._found[part].get(value, ()))
 
     def values(self) -> list[V]:
-        """Everything without its keys, in any order."""
+        """All values, in any order."""
         return list(self._rows.values())
 
     def by_key(self) -> list[V]:
-        """Everything, in the order of the keys."""
+        """All values, in the order of their keys."""
         return [self._rows[key] for key in sorted(self._rows)]  # type: ignore[type-var]
 
     def values_at(self, keys: Iterable[K]) -> list[V]:
-        """What stands under these keys, in their order."""
+        """The values under these keys, in their order."""
         return [self._rows[key] for key in keys if key in self._rows]
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value, in place of the one that was there."""
+        """Store a value, replacing any under the same key."""
         self._changes.change(self, key, value)
 
     def pop(self, key: K) -> V | None:
-        """Remove what is under a key."""
+        """Remove the value under a key."""
         before = self._rows.get(key)
         if before is not None:
             self._changes.change(self, key, _ABSENT)
@@ -163,7 +163,7 @@ class Counter:
 
     @property
     def value(self) -> int:
-        """How far it has come."""
+        """The current number."""
         return self._table.get("") or 0
 
     def next(self) -> int:

@@ -14,7 +14,7 @@ from edgefleet_controller.store.memory.windows import MemoryWindows
 
 
 class MemoryTelemetry(TelemetryStore):
-    """Every noun over the same tables."""
+    """All nouns over the same tables."""
 
     def __init__(self, turns: Turns) -> None:
         self._tables = tables = TelemetryTables(Changes(turns.telemetry))

@@ -14,7 +14,7 @@ Place = tuple[str | None, str | None, str | None]
 
 
 class KeptWindow(NamedTuple):
-    """A window, the place where it was measured, and whether it is in a roll-up."""
+    """A window, its sender's profile, and whether it is in a roll-up."""
 
     stored: StoredWindow
     place: Place
@@ -22,7 +22,7 @@ class KeptWindow(NamedTuple):
 
 
 class Acknowledged(NamedTuple):
-    """How far an incarnation's windows are stored, deleted after a roll-up, and how many never came."""
+    """How far an incarnation's windows are stored and deleted, and how many were lost."""
 
     through: int = 0
     forgotten: int = 0
@@ -30,14 +30,14 @@ class Acknowledged(NamedTuple):
 
 
 class Rollup(NamedTuple):
-    """Of how many windows it is, and their sum."""
+    """The number of windows in a roll-up, and their sum."""
 
     windows: int
     counters: Counters
 
 
 class TelemetryTables:
-    """Everything that the nouns of a telemetry store share."""
+    """The tables that the nouns of a telemetry store share."""
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes

@@ -9,7 +9,7 @@ _NOWHERE: Place = (None, None, None)
 
 
 class MemoryWindows(Windows):
-    """By device, incarnation and seq."""
+    """Windows by device, incarnation and seq."""
 
     def __init__(self, tables: TelemetryTables) -> None:
         self._tables = tables
@@ -30,7 +30,7 @@ class MemoryWindows(Windows):
             return {sender: self._advance(sender, first_kept) for sender, first_kept in oldest.items()}
 
     def _advance(self, sender: tuple[str, str], first_kept: int) -> int:
-        """Move an acknowledgement on through what is stored, and count what it passes over."""
+        """Advance an acknowledgement over stored windows, and count those it skips."""
         windows, known = self._tables.windows, self._tables.acknowledged.get(sender)
         acknowledged = known or Acknowledged()
         through = max(acknowledged.through, first_kept - 1)

@@ -1,4 +1,4 @@
-"""The store in two SQLite files in WAL mode; no SQL stands anywhere else."""
+"""The store in two SQLite files in WAL mode; the only home of SQL."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,16 +15,16 @@ __all__ = ["open_store"]
 
 
 def open_store(folder: Path) -> Store:
-    """Open the store of a state folder, and bring its files to this version's schema.
+    """Open the store of a state folder, and migrate its files to the current schema.
 
     Raises:
-        StateUnusable: the disk, or another program, does not let it be opened.
+        StateUnusable: the disk is full or not writable, or another program holds the store.
     """
     folder.mkdir(parents=True, exist_ok=True)
     turns = Turns()
     try:
         with ExitStack() as opened:
-            # FULL: a decision that was told to a device must survive power loss. NORMAL: devices send telemetry again.
+            # FULL: a decision that a device was told of must survive a power cut. NORMAL: devices send telemetry again.
             fleet = Database(folder / "fleet.db", "FULL", FLEET, turns.fleet)
             opened.callback(fleet.close)
             telemetry = Database(folder / "telemetry.db", "NORMAL", TELEMETRY, turns.telemetry)

@@ -1,4 +1,4 @@
-"""Windows and roll-ups in SQLite, read as one."""
+"""Windows and roll-ups in SQLite, read together."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from edgefleet_controller.store.merging import UNKNOWN, Measured, Merger, Span, 
 from edgefleet_controller.store.sqlite.columns import from_row, selected
 from edgefleet_controller.store.sqlite.database import Database, Snapshot
 
-# The names are ours and what varies is bound; a roll-up has no device, and '' where a window has NULL.
+# Only our own names are interpolated, values are bound. A roll-up has no device, and '' where a window has NULL.
 _READ = {
     "windows": f"""SELECT device, region, hardware, link, model, model_version, variant, at_ms, 1 AS windows,
         {selected()} FROM windows
@@ -26,7 +26,7 @@ _WIDTHS = {"hours": HOUR_MS, "days": DAY_MS}
 
 
 class SqliteAggregates(Aggregates):
-    """Reads both tables by a connection of its own."""
+    """Reads both tables over its own connection."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

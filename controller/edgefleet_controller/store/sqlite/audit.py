@@ -5,7 +5,7 @@ from edgefleet_controller.store.sqlite.database import Database
 
 
 class SqliteAudit(Audit):
-    """Numbered by SQLite in the order of adding."""
+    """Lines are numbered by SQLite as they are added."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""Counters as columns of `windows` and `rollups`: the one mapping that INSERT, SELECT, sums and roll-ups come from."""
+"""Counters as columns of `windows` and `rollups`: the one mapping for INSERT, SELECT, sums and roll-ups."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,16 +11,16 @@ from pydantic_core import from_json, to_json
 from edgefleet_protocol.counters import COUNTS, MOMENTS, Counters, FlatCounters, Moments, ServingCounts, readable
 
 _NOTHING: dict[str, str] = {"latency": "NULL", "moments": "'{}'", "categories": "'{}'"}
-"""The columns beside those of `COUNTS`, and what each holds where nothing was counted, in SQL."""
+"""The columns besides those of `COUNTS`, and the SQL for their values if nothing was counted."""
 COLUMNS = (*COUNTS, *_NOTHING)
-"""A column of a count is named as the count is, in a sum as in a window."""
+"""The column of a count has the count's name, in sums as in windows."""
 
 _counts, _count_columns = attrgetter(*COUNTS), itemgetter(*COUNTS)
 _NO_ENTRIES = "{}"
 
 
 def of_window(window: FlatCounters) -> tuple[Any, ...]:
-    """The values of `COLUMNS` for a window, which is as flat as they are: nothing is unpacked on the way."""
+    """The values of `COLUMNS` for a window; both are flat, so nothing is unpacked on the way."""
     if window.moments is None:
         moments = _moments_of_labels(window.labelled, window.correct)
     else:
@@ -41,7 +41,7 @@ def of_sum(counters: Counters) -> tuple[Any, ...]:
 
 @lru_cache(4096)
 def _moments_of_labels(labelled: int, correct: int) -> str:
-    """Windows of a minute have few labels: the same texts are wanted thousands of times a second."""
+    """Cached, because windows have few labels and the same texts are needed thousands of times a second."""
     return _json(FlatCounters(labelled=labelled, correct=correct).named_moments())
 
 
@@ -50,14 +50,14 @@ def _json(entries: Mapping[str, Any]) -> str:
 
 
 class ByColumn(Protocol):
-    """A row whose values are found by the names of their columns."""
+    """A row whose values are accessed by column name."""
 
     def __getitem__(self, column: str, /) -> Any:
         """The value of a column."""
 
 
 def from_row(row: ByColumn, *, latency: bool = True) -> Counters:
-    """What `COLUMNS` of a row say; a histogram costs more to read than all the rest."""
+    """The counters in the `COLUMNS` of a row; decoding the histogram costs more than all the rest."""
     counters = Counters(ServingCounts(readable(row["latency"] if latency else None), *_count_columns(row)))
     if row["moments"] != _NO_ENTRIES:
         for name, parts in from_json(row["moments"]).items():
@@ -69,19 +69,20 @@ def from_row(row: ByColumn, *, latency: bool = True) -> Counters:
 
 
 def selected(*, without: tuple[str, ...] = ()) -> str:
-    """`COLUMNS` for a SELECT, some of them as if nothing was counted: they cost the most to read."""
+    """`COLUMNS` for a SELECT, with costly ones left out as if nothing was counted."""
     return ", ".join(f"{_NOTHING[name]} AS {name}" if name in without else name for name in COLUMNS)
 
 
 def summed() -> str:
-    """`COLUMNS` for a SELECT that sums a group: counts and moments, no histogram and no categories."""
+    """`COLUMNS` for a SELECT that sums a group: counts and moments, without histogram and categories."""
     counts = [f"sum({name}) AS {name}" for name in COUNTS]
     moments = f"json_object({', '.join(map(_summed_moments, MOMENTS))}) AS moments"
     return ", ".join([*counts, "NULL AS latency", moments, "'{}' AS categories"])
 
 
 def _summed_moments(name: str) -> str:
-    # Millionths of a fleet and years pass 63 bits, where sum() fails: total() is exact up to 2**53, and near beyond.
+    # Sums in millionths over a fleet and years exceed 63 bits, where sum() fails. total() is exact up to 2**53, and
+    # approximate beyond.
     parts = [
         f"'{part.name}', json(printf('%.0f', total(moments ->> '$.{name}.{part.name}')))" for part in fields(Moments)
     ]

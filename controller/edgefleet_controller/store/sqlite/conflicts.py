@@ -13,7 +13,7 @@ _HEARD = """SELECT c.device, c.since_ms, h.incarnation, h.last_seen_ms FROM conf
 
 
 class SqliteConflicts(Conflicts):
-    """The incarnation that reported last stands in `devices`, the others in a table of their own."""
+    """The incarnation that reported last is in `devices`, the others are in their own table."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""One SQLite file: opened in WAL mode, migrated, one transaction at a time."""
+"""One SQLite file: opened in WAL mode and migrated, with one transaction at a time."""
 
 import json
 import sqlite3
@@ -16,14 +16,14 @@ from edgefleet_controller.store.sqlite.translation import translated
 
 TableRow = dict[str, Any]
 PATIENCE_S = 1.0
-"""How long another program may hold the file before that is an error: everybody who asks us waits as long."""
-CHECKPOINT_PAGES = 8_000  # 32 MB; SQLite's own 1,000 are two batches of telemetry
-CACHE_KB = 32 * 1024  # SQLite's own 2 MB do not hold where the windows of some thousand devices end
+"""How long another program may hold the file before that is an error; all our callers wait that long, too."""
+CHECKPOINT_PAGES = 8_000  # 32 MB; SQLite's default of 1,000 is only two batches of telemetry
+CACHE_KB = 32 * 1024  # SQLite's default of 2 MB is too small for the last index pages of some thousand devices
 ROWS_AT_ONCE = 25
 
 
 class Into(NamedTuple):
-    """Where rows go: `key` says which row is meant, and of one that is there already the `kept` columns stay."""
+    """Where rows go: `key` identifies a row, and an existing row keeps its `kept` columns."""
 
     table: str
     columns: tuple[str, ...]
@@ -32,19 +32,19 @@ class Into(NamedTuple):
 
 
 class Database:
-    """A connection that threads take in turn.
+    """A connection that threads take turns at.
 
-    One connection behind a lock, and not one for each thread: writers never meet SQLITE_BUSY, and our
-    transactions are short.
+    One connection behind a lock, rather than one per thread: writers never see SQLITE_BUSY, and our transactions are
+    short.
 
     Args:
         path: the file.
-        synchronous: FULL, where what was committed survives a power cut; NORMAL, where the last of it need not.
-        migrations: what makes its schema.
-        lock: what threads take in turn.
+        synchronous: FULL if commits must survive a power cut; NORMAL if the latest ones need not.
+        migrations: the migrations that make its schema.
+        lock: the lock that threads take turns at.
 
     Raises:
-        StoreError: here and in every method, whatever SQLite has to say.
+        StoreError: here and in every method, for any error of SQLite.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Database:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         if synchronous == "NORMAL":
-            # Only here does it wait for the disk, and pages that changed often in between are written once.
+            # NORMAL waits for the disk only at checkpoints; with rare ones, pages that change often are written once.
             self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             self._db.execute(f"PRAGMA cache_size=-{CACHE_KB}")
         migrations.apply(self._db)
@@ -77,14 +77,14 @@ class Database:
         try:
             with self._lock, self._db.atomic():
                 yield
-        except sqlite3.Error as error:  # of its begin or its end: what is in between translates its own
+        except sqlite3.Error as error:  # from BEGIN or COMMIT; statements in between translate their own
             raise translated(error) from error
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """A part of the caller's transaction, or one of its own; cheaper than one that nests.
+        """Part of the caller's transaction, or else its own; cheaper than a nested one.
 
-        Not for statements of which the caller may go on after one failed.
+        Don't use this if the caller may continue after one of the statements failed.
         """
         with self._lock:
             if self._db.conn.in_transaction:
@@ -95,7 +95,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator["Snapshot"]:
-        """The file as it stands now, for long reading: by a connection of its own, so that nobody waits."""
+        """A snapshot of the file for long reads, over its own connection, so that nothing waits for them."""
         try:
             address = f"{self._path.resolve().as_uri()}?mode=ro"
             with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
@@ -106,12 +106,12 @@ class Database:
             raise translated(error) from error
 
     def committed(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a SELECT finds in what is committed, without waiting for a turn: for counts over everything."""
+        """The rows of a SELECT over committed data, without waiting for the lock: for counts over whole tables."""
         with self.snapshot() as snapshot:
             return [tuple(row) for row in snapshot.rows(sql, values)]
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[TableRow]:
-        """What a SELECT finds."""
+        """The rows of a SELECT."""
         try:
             with self._lock:
                 cursor = self._db.conn.execute(sql, list(values))
@@ -121,7 +121,7 @@ class Database:
             raise translated(error) from error
 
     def tuples(self, sql: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
-        """What a SELECT finds, for where it finds much: without the names of the columns."""
+        """The rows of a SELECT without column names, for large results."""
         try:
             with self._lock:
                 return self._db.conn.execute(sql, list(values)).fetchall()
@@ -129,11 +129,11 @@ class Database:
             raise translated(error) from error
 
     def row(self, sql: str, values: Iterable[Any] = ()) -> TableRow | None:
-        """The first row of a SELECT."""
+        """The first row of a SELECT; None if there are no rows."""
         return next(iter(self.rows(sql, values)), None)
 
     def execute(self, sql: str, values: Iterable[Any] = ()) -> int:
-        """Run one statement; the number of rows that it changed."""
+        """Run one statement; returns the number of rows that it changed."""
         try:
             with self._lock:
                 return self._db.conn.execute(sql, list(values)).rowcount
@@ -145,9 +145,9 @@ class Database:
         self.execute(_replace(table, row), map(_plain, row.values()))
 
     def put_all(self, into: "Into", rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, or change those with the same key; a part of the caller's transaction, or one of its own.
+        """Insert rows, or update those with the same key, in the caller's transaction or else its own.
 
-        Many rows a statement: SQLite lets go of the interpreter for each, and threads that are busy give it back late.
+        Each statement takes many rows: SQLite releases the GIL for every statement, and busy threads return it late.
         """
         with self.together():
             for at in range(0, len(rows), ROWS_AT_ONCE):
@@ -161,13 +161,13 @@ class Database:
 
 
 class Snapshot:
-    """What one moment's SELECTs find, row by row."""
+    """SELECTs on one snapshot, read row by row."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> Iterator[sqlite3.Row]:
-        """What a SELECT finds, never all of it in memory."""
+        """The rows of a SELECT, never all in memory."""
         return self._connection.execute(sql, list(values))
 
 
@@ -175,7 +175,7 @@ class Snapshot:
 def _upsert(into: Into, count: int) -> str:
     row = f"({', '.join('?' for _ in into.columns)})"
     changes = (f"{name} = excluded.{name}" for name in into.columns if name not in (*into.key, *into.kept))
-    # The names are our own columns, never input.
+    # These are our own column names, never input.
     return f"""INSERT INTO {into.table} ({", ".join(into.columns)}) VALUES {", ".join([row] * count)}
         ON CONFLICT ({", ".join(into.key)}) DO UPDATE SET {", ".join(changes)}"""  # noqa: S608
 
@@ -183,12 +183,12 @@ def _upsert(into: Into, count: int) -> str:
 def _replace(table: str, row: TableRow) -> str:
     columns = ", ".join(row)
     marks = ", ".join("?" for _ in row)
-    # The names are our own record fields, never input.
+    # These are our own field names, never input.
     return f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
 
 
 def unfolded(row: TableRow, columns: Iterable[str]) -> TableRow:
-    """A row with these columns read from JSON."""
+    """A row with these columns parsed as JSON."""
     return {k: json.loads(v) if k in columns and v is not None else v for k, v in row.items()}
 
 

@@ -13,7 +13,7 @@ _VALUES = attrgetter(*_DESIRED.columns)
 
 
 class SqliteDesiredStates(DesiredStates):
-    """A row for each device and model."""
+    """A row per device and model."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

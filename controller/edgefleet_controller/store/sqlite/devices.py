@@ -1,4 +1,4 @@
-"""Devices in SQLite: whole reports, and beside them what plans, listings and counts ask."""
+"""Devices in SQLite: whole reports, with columns beside them for plans, listings and counts."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
 
 
 class SqliteDevices(DeviceRecords):
-    """A row for each device, and one for each model on it."""
+    """A row per device, and one per model on it."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -65,7 +65,7 @@ class SqliteDevices(DeviceRecords):
             self._put_models(reports)
 
     def _put_models(self, reports: Mapping[str, ReportedState]) -> None:
-        """Keep what answers, where it is no longer what is kept: most reports say nothing new of it."""
+        """Store what answers, but only rows that changed: most reports bring nothing new."""
         row = self._db.row(
             """SELECT json_group_array(json_array(device, model, generation, version, variant, manifest, phase)) AS kept
                FROM device_models WHERE device IN (SELECT value FROM json_each(?))""",
@@ -160,13 +160,13 @@ class SqliteDevices(DeviceRecords):
             known = self._db.execute("DELETE FROM devices WHERE id = ?", [device])
             known += self._db.execute("DELETE FROM admissions WHERE device = ?", [device])
             for table in ("device_models", "desired", "incarnations", "conflicts"):
-                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - names of ours
+                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - our own names
             self._db.execute(
                 f"""UPDATE executions SET phase = 'removed', detail = 'the device was removed', changed_ms = ?
                     WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks
                 [now_ms, device, *sorted(ENDED)],
             )
-            # A rollback must not wait for a device that is no longer ours.
+            # A rollback must not wait for a device that was removed.
             self._db.execute(
                 f"""UPDATE executions SET back_phase = 'removed'
                     WHERE device = ? AND (back_phase IS NULL OR back_phase NOT IN ({marks}))""",  # noqa: S608 - as above

@@ -11,7 +11,7 @@ from edgefleet_controller.store.sqlite.columns import from_row, selected, summed
 from edgefleet_controller.store.sqlite.database import Database, Snapshot
 from edgefleet_protocol.counters import Counters
 
-# The index begins with model and version: which versions there are is read from it, one look-up each.
+# The index starts with model and version, so each version takes a single look-up.
 _SINCE = f"""WITH RECURSIVE versions (n) AS (
     SELECT min(model_version) FROM windows WHERE model = ?1 UNION ALL
     SELECT (SELECT min(model_version) FROM windows WHERE model = ?1 AND model_version > n)
@@ -20,7 +20,7 @@ _SINCE = f"""WITH RECURSIVE versions (n) AS (
     {selected(without=("categories",))}
     FROM versions JOIN windows ON model = ?1 AND model_version = n AND received_ms >= ?2"""  # noqa: S608
 _GROUP = "region || '/' || hardware || '/' || link AS profile, variant"
-# Windows go after some days; what they held is in the hourly sums, and `rolled` says of which that is so.
+# Old windows are deleted and remain in hourly roll-ups; `rolled` marks the windows that are already in one.
 _COUNTED = f"region, hardware, link, variant, {selected(without=('latency', 'categories'))}"
 _EVER = f"""SELECT {_GROUP}, {summed()} FROM (
     SELECT {_COUNTED} FROM windows WHERE rolled = 0 AND model = ?1
@@ -29,7 +29,7 @@ _EVER = f"""SELECT {_GROUP}, {summed()} FROM (
 
 
 class SqliteEvidence(EvidenceSource):
-    """Reads windows as they arrive, by a connection of its own."""
+    """Reads windows as they arrive, over its own connection."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -39,7 +39,7 @@ class SqliteEvidence(EvidenceSource):
 
     @contextmanager
     def snapshot(self) -> Iterator["SqliteEvidenceSnapshot"]:
-        """What is committed, at one moment."""
+        """A snapshot of committed data."""
         with self._db.snapshot() as snapshot:
             yield SqliteEvidenceSnapshot(snapshot)
 

@@ -21,7 +21,7 @@ from edgefleet_controller.store.sqlite.segments import SqliteSegments
 
 
 class SqliteFleet(FleetStore):
-    """One connection for all of it, so that a transaction may change any of it."""
+    """One connection for all nouns, so that a transaction can span them."""
 
     def __init__(self, db: Database, turns: Turns) -> None:
         self._db, self._turns = db, turns

@@ -7,7 +7,7 @@ from edgefleet_controller.store.sqlite.database import Database
 
 
 class SqliteFollowUps(FollowUps):
-    """A row for each."""
+    """A row per follow-up."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

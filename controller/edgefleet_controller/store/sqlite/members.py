@@ -16,7 +16,7 @@ _STATUS = "(?2 IS NULL OR ?2 = iif(a.device IS NULL, 'pending', 'accepted'))"
 
 
 class SqliteMembers(Members):
-    """Reads columns, never reports."""
+    """Reads columns, never whole reports."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

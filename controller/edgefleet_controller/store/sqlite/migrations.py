@@ -1,4 +1,4 @@
-"""Numbered migrations of both files; what stands here is never changed, only followed."""
+"""Numbered migrations of both files; existing ones never change, new ones are added."""
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -53,14 +53,14 @@ _FLEET_003 = (
 )
 
 _FLEET_004 = (
-    # Beside the incarnation that reported last, which stands in devices.
+    # All but the incarnation that reported last, which is in devices.
     """CREATE TABLE incarnations (device TEXT, incarnation TEXT, last_seen_ms INTEGER NOT NULL,
        PRIMARY KEY (device, incarnation)) WITHOUT ROWID""",
     "CREATE TABLE conflicts (device TEXT PRIMARY KEY, since_ms INTEGER NOT NULL) WITHOUT ROWID",
 )
 
 _FLEET_005 = (
-    # What plans, listings and counts ask of every device, so that none of them reads whole reports.
+    # What plans, listings and counts need of every device, so that they don't read whole reports.
     "ALTER TABLE devices ADD COLUMN boot INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE devices ADD COLUMN report INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE devices ADD COLUMN region TEXT NOT NULL DEFAULT ''",
@@ -87,7 +87,7 @@ _FLEET_007 = (
 )
 
 _FLEET_008 = (
-    # What agents can do beyond 0.1.0, and what variants need of it.
+    # What agents can do beyond 0.1.0, and what variants need.
     "ALTER TABLE devices ADD COLUMN features TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE variants ADD COLUMN needs TEXT NOT NULL DEFAULT '[]'",
 )
@@ -105,15 +105,15 @@ _TELEMETRY_001 = (
 )
 
 _TELEMETRY_002 = (
-    # When it was measured, and whether it is in a roll-up: SQLite fills new columns in, so that no row is rewritten
-    # but for at_ms.
+    # When it was measured, and whether it is in a roll-up. SQLite supplies the defaults of new columns, so that rows
+    # are rewritten only for at_ms.
     "ALTER TABLE windows ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE windows ADD COLUMN rolled INTEGER NOT NULL DEFAULT 0",
     "UPDATE windows SET at_ms = received_ms",
     "CREATE INDEX windows_by_time ON windows (rolled, at_ms)",
-    # The highest seq that was deleted: what comes again from below it is no news.
+    # The highest seq that was deleted: windows up to it that arrive again are ignored.
     "ALTER TABLE acked ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
-    # By hour and again by day: months are read a day at a time.
+    # By hour and again by day, so that months are read a day at a time.
     """CREATE TABLE rollups (width_ms INTEGER, start_ms INTEGER, model TEXT, model_version INTEGER, variant TEXT,
        hardware TEXT, region TEXT, link TEXT, windows INTEGER NOT NULL, requests INTEGER NOT NULL,
        errors INTEGER NOT NULL, not_finite INTEGER NOT NULL, labelled INTEGER NOT NULL, correct INTEGER NOT NULL,
@@ -127,13 +127,13 @@ _TELEMETRY_003 = ("ALTER TABLE acked ADD COLUMN lost INTEGER NOT NULL DEFAULT 0"
 
 
 def _labels_as_moments(table: str) -> tuple[str, ...]:
-    """Labels and how many were right become moments: scores of 1 and 0, their sums in millionths."""
-    # As text: what was counted in years, times a million, is more than 63 bits hold.
+    """Turn counts of labels and right answers into moments: scores of 1 and 0, their sums in millionths."""
+    # As text: counts of years, times a million, exceed 63 bits.
     sums = "iif(correct, correct || '000000', '0')"
     moments = f"""'{{"scored":{{"n":' || labelled || ',"sum":' || {sums} || ',"sum2":' || {sums} || '}}}}'"""
     return (
         f"ALTER TABLE {table} ADD COLUMN moments TEXT NOT NULL DEFAULT '{{}}'",
-        f"UPDATE {table} SET moments = {moments} WHERE labelled",  # noqa: S608 - two names of ours
+        f"UPDATE {table} SET moments = {moments} WHERE labelled",  # noqa: S608 - two of our own names
         f"ALTER TABLE {table} DROP COLUMN labelled",
         f"ALTER TABLE {table} DROP COLUMN correct",
         f"ALTER TABLE {table} RENAME COLUMN predicted TO categories",
@@ -152,7 +152,7 @@ def m001_registry_devices_and_rollouts(db: Database) -> None:
 
 @FLEET()
 def m002_device_status(db: Database) -> None:
-    """Which devices belong to the fleet; those that reported before there was this question do."""
+    """Which devices belong to the fleet; all that reported before this migration do."""
     for statement in _FLEET_002:
         db.execute(statement)
 
@@ -166,28 +166,28 @@ def m003_evidence_and_the_way_back(db: Database) -> None:
 
 @FLEET()
 def m004_conflicts(db: Database) -> None:
-    """Incarnations that report under one id in turn."""
+    """Incarnations that report alternately under one id."""
     for statement in _FLEET_004:
         db.execute(statement)
 
 
 @FLEET()
 def m005_the_fleet_at_a_glance(db: Database) -> None:
-    """What devices are and what answers there, beside their whole reports."""
+    """What devices are and run, beside their whole reports."""
     for statement in _FLEET_005:
         db.execute(statement)
 
 
 @FLEET()
 def m006_lineage(db: Database) -> None:
-    """What each variant was made of and with; null for those that were built before this was kept."""
+    """What each variant was made from and with; null for variants built before this."""
     for statement in _FLEET_006:
         db.execute(statement)
 
 
 @FLEET()
 def m007_follow_ups(db: Database) -> None:
-    """What the other file has still to do after what was decided in this one."""
+    """Changes that telemetry.db has yet to make after decisions in this file."""
     for statement in _FLEET_007:
         db.execute(statement)
 
@@ -201,27 +201,27 @@ def m008_features(db: Database) -> None:
 
 @TELEMETRY()
 def m001_windows(db: Database) -> None:
-    """Windows keyed by device, incarnation and seq, so that one sent twice is one row."""
+    """Windows keyed by device, incarnation and seq, so that a window sent twice is one row."""
     for statement in _TELEMETRY_001:
         db.execute(statement)
 
 
 @TELEMETRY()
 def m002_rollups(db: Database) -> None:
-    """Hourly roll-ups, and windows that say whether they are in one."""
+    """Hourly roll-ups, and a mark on windows that are in one."""
     for statement in _TELEMETRY_002:
         db.execute(statement)
 
 
 @TELEMETRY()
 def m003_lost_windows(db: Database) -> None:
-    """How many windows a device no longer has and we never stored."""
+    """How many windows a device dropped before they were stored."""
     for statement in _TELEMETRY_003:
         db.execute(statement)
 
 
 @TELEMETRY()
 def m004_moments(db: Database) -> None:
-    """Moments by name instead of labels and how many were right."""
+    """Moments by name, in place of counts of labels and right answers."""
     for statement in _TELEMETRY_004:
         db.execute(statement)

@@ -1,16 +1,16 @@
-"""What has changed since somebody last looked: noted by SQLite itself, whoever writes, and undone with a rollback."""
+"""Notes of what has changed since the last look, taken by SQLite triggers and undone with their transaction."""
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.store.live import TouchedExecutions
 from edgefleet_controller.store.sqlite.database import Database
 
-# Of this connection alone, in memory: after a restart everything is looked at once anyway.
+# For this connection only, in memory: after a restart everything is read once anyway.
 _TABLES = (
     "PRAGMA temp_store = MEMORY",
     "CREATE TEMP TABLE touched (rollout TEXT, device TEXT, PRIMARY KEY (rollout, device)) WITHOUT ROWID",
     "CREATE TEMP TABLE moved (revision INTEGER PRIMARY KEY AUTOINCREMENT, device TEXT NOT NULL UNIQUE)",
 )
-# No OR REPLACE: within a trigger the statement that fired it decides what a conflict does.
+# No OR REPLACE: in a trigger, the conflict handling of the statement that fired it applies.
 _TOUCHED = """CREATE TEMP TRIGGER touched_{name} AFTER {event} ON executions
     BEGIN INSERT INTO touched SELECT {row}.rollout, {row}.device WHERE NOT EXISTS
     (SELECT 1 FROM touched WHERE rollout = {row}.rollout AND device = {row}.device); END"""
@@ -30,13 +30,13 @@ _TRIGGERS = (
 
 
 def take_notes(db: Database) -> None:
-    """Note from now on which executions are touched, and which devices a selector may match anew."""
+    """Start noting which executions are touched, and which devices a selector may now match."""
     for statement in (*_TABLES, *_TRIGGERS):
         db.execute(statement)
 
 
 class SqliteTouched(TouchedExecutions):
-    """Reads what the triggers noted."""
+    """Reads the triggers' notes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

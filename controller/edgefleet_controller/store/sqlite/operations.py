@@ -9,7 +9,7 @@ _JSON = ("progress", "result")
 
 
 class SqliteOperationRecords(OperationRecords):
-    """A row for each."""
+    """A row per operation."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -23,7 +23,7 @@ class SqliteReferences(References):
             f"""SELECT manifest FROM variants UNION SELECT manifest FROM desired
                 UNION SELECT e.manifest FROM executions e JOIN rollouts r ON r.id = e.rollout WHERE {_IN_PROGRESS}
                 UNION SELECT e.previous_manifest FROM executions e JOIN rollouts r ON r.id = e.rollout
-                WHERE {_IN_PROGRESS}"""  # noqa: S608 - words of ours
+                WHERE {_IN_PROGRESS}"""  # noqa: S608 - our own words
         )
         return {row["manifest"] for row in rows if row["manifest"]}
 
@@ -51,14 +51,14 @@ class SqliteReferences(References):
             f"""SELECT r.id FROM rollouts r WHERE {_IN_PROGRESS}
                 AND json_extract(r.spec, '$.model') = ?1 AND (json_extract(r.spec, '$.version') = ?2
                 OR EXISTS (SELECT 1 FROM executions e WHERE e.rollout = r.id AND e.previous_manifest IN {_OF_MODEL}))
-                ORDER BY r.id""",  # noqa: S608 - words of ours
+                ORDER BY r.id""",  # noqa: S608 - our own words
             [model, version],
         )
         return str(row["id"]) if row else None
 
     def devices_of(self, model: str, version: int) -> list[str]:
         rows = self._db.rows(
-            f"SELECT device FROM desired WHERE manifest IN {_OF_MODEL} ORDER BY device",  # noqa: S608 - words of ours
+            f"SELECT device FROM desired WHERE manifest IN {_OF_MODEL} ORDER BY device",  # noqa: S608 - our own words
             [model, version],
         )
         return [str(row["device"]) for row in rows]

@@ -24,7 +24,7 @@ _JSON = (
 
 
 class SqliteRegistry(ModelRegistry):
-    """A row for each."""
+    """A row per model, variant, choice and blob."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -21,7 +21,7 @@ _BACK = ", ".join(f"'{phase}'" for phase in BACK)
 
 
 class SqliteRollouts(RolloutRecords):
-    """A row for each rollout, wave and execution."""
+    """A row per rollout, wave and execution."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -70,7 +70,7 @@ class SqliteRollouts(RolloutRecords):
             f"""SELECT e.*, asked.value ->> 1 AS model FROM json_each(?) asked
                 JOIN executions e ON e.device = asked.value ->> 0
                 WHERE e.rollout = asked.value ->> 2 OR e.phase NOT IN ({_ENDED})
-                OR e.back_phase NOT IN ({_BACK}) ORDER BY e.rollout""",  # noqa: S608 - words of ours
+                OR e.back_phase NOT IN ({_BACK}) ORDER BY e.rollout""",  # noqa: S608 - our own words
             [json.dumps(said)],
         )
         found: dict[tuple[str, str], list[ExecutionRecord]] = {}
@@ -80,7 +80,7 @@ class SqliteRollouts(RolloutRecords):
         return found
 
     def _model_of(self, rollout: str) -> str | None:
-        """Which model a rollout brings: that never changes."""
+        """The model of a rollout, cached as it never changes."""
         if rollout not in self._models:
             row = self._db.row("SELECT json_extract(spec, '$.model') AS model FROM rollouts WHERE id = ?", [rollout])
             if row is None:
@@ -106,11 +106,11 @@ class SqliteRollouts(RolloutRecords):
         return dict(rows)
 
     def open_devices(self, model: str) -> dict[str, str]:
-        # While a rollout goes back, how it had ended on a device says nothing of whether the device is done.
+        # While a rollout rolls back, an ended execution does not mean that its device is done.
         rows = self._db.tuples(
             f"""SELECT e.device, e.rollout FROM rollouts r JOIN executions e ON e.rollout = r.id
                 WHERE r.state IN ({", ".join("?" for _ in IN_PROGRESS)}) AND json_extract(r.spec, '$.model') = ?
-                AND (r.state = 'rolling_back' OR e.phase NOT IN ({_ENDED}))""",  # noqa: S608 - words of ours
+                AND (r.state = 'rolling_back' OR e.phase NOT IN ({_ENDED}))""",  # noqa: S608 - our own words
             [*IN_PROGRESS, model],
         )
         return dict(rows)

@@ -14,7 +14,7 @@ _MAX_COUNT = 2**63 - 1
 
 
 class SqliteRollups(Rollups):
-    """A row for each hour and each day."""
+    """A row per roll-up of an hour or a day."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -39,7 +39,7 @@ class SqliteRollups(Rollups):
     def _add(self, key: RollupKey, more: Aggregate) -> None:
         merged = Aggregate({})
         where = " AND ".join(f"{column} = ?" for column in key._fields)
-        if kept := self._db.row(f"SELECT * FROM rollups WHERE {where}", key):  # noqa: S608 - names of ours
+        if kept := self._db.row(f"SELECT * FROM rollups WHERE {where}", key):  # noqa: S608 - our own names
             merged.add(kept["windows"], from_row(kept))
         merged.add(more.windows, more.counters)
         counted = dict(zip(COLUMNS, of_sum(merged.counters), strict=True))
@@ -55,7 +55,7 @@ class SqliteRollups(Rollups):
 
     def forget_windows(self, received_before_ms: int, abandoned_before_ms: int, limit: int) -> int:
         with self._db.transaction():
-            # Nothing is received before it was measured, as we count it: at_ms narrows by its index.
+            # at_ms is never after received_ms, so the index on at_ms narrows the search.
             found = self._db.rows(
                 """SELECT w.device, w.incarnation, w.seq FROM windows w
                    LEFT JOIN acked a ON a.device = w.device AND a.incarnation = w.incarnation
@@ -86,7 +86,7 @@ class SqliteRollups(Rollups):
 
 
 def _at_most(value: Any) -> Any:
-    """A number that SQLite can keep."""
+    """A number capped to what SQLite can store."""
     return min(value, _MAX_COUNT) if isinstance(value, int) else value
 
 

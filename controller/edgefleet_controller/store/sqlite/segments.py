@@ -7,7 +7,7 @@ from edgefleet_controller.store.sqlite.database import Database
 
 
 class SqliteSegments(SegmentRecords):
-    """A row for each."""
+    """A row per segment."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -12,7 +12,7 @@ from edgefleet_controller.store.sqlite.windows import SqliteWindows
 
 
 class SqliteTelemetry(TelemetryStore):
-    """One connection to write with; long reading has connections of its own."""
+    """One connection for writing; long reads have their own."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""SQLite's errors as ours: the one place that knows both."""
+"""Translates SQLite's errors into ours."""
 
 import sqlite3
 
@@ -12,11 +12,11 @@ _UNAVAILABLE: dict[int, type[StoreUnavailable]] = {
     sqlite3.SQLITE_BUSY: Taken,
     sqlite3.SQLITE_LOCKED: Taken,
 }
-_PRIMARY = 0xFF  # what is above it in an SQLite code says where it happened
+_PRIMARY = 0xFF  # the higher bits of an extended result code add detail
 
 
 def translated(error: sqlite3.Error) -> StoreError:
-    """The error of ours that says the same."""
+    """Our error for an error of SQLite."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
     if isinstance(error, sqlite3.OperationalError) and (kind := _UNAVAILABLE.get(code)):
         return kind(error)

@@ -12,16 +12,16 @@ from edgefleet_controller.store.contract.windows import StoredWindow, Windows
 from edgefleet_controller.store.sqlite.columns import COLUMNS, of_window
 from edgefleet_controller.store.sqlite.database import Database
 
-# Columns of what the device says of its window, and of its place: each is named as the field that it holds.
+# Columns for the window's fields and its sender's profile, named after the fields.
 _WINDOW = ("incarnation", "seq", "started_ms", "duration_ms", "model", "model_version", "variant", "generation")
 _PLACE = ("region", "hardware", "link")
 _COLUMNS = ("device", *_WINDOW, "received_ms", "at_ms", *_PLACE, *COLUMNS)
 _window, _place, _nowhere = attrgetter(*_WINDOW), attrgetter(*_PLACE), (None,) * len(_PLACE)
-# Many rows a statement: SQLite lets go of the interpreter once for each, and to take it back from the bus's thread,
-# which receives meanwhile, costs more than a row.
+# Rows per statement: SQLite releases the GIL for every statement, and getting it back from the bus's thread costs
+# more than inserting a row.
 _ROWS = 100
-# How far each acknowledgement can move, and how many windows were lost on the way. What a device no longer has never
-# holds it up; of an incarnation that is new to us nothing is known as lost.
+# How far each acknowledgement can advance, and how many windows are lost on the way. Windows that a device no longer
+# has never hold it up; for an incarnation that is new to us, none counts as lost.
 _MOVED = """WITH asked AS (SELECT value ->> 0 AS device, value ->> 1 AS incarnation, value ->> 2 AS first_kept
         FROM json_each(?)),
     known AS (SELECT asked.*, acked.through AS known, max(coalesce(acked.through, 0), first_kept - 1) AS base
@@ -60,12 +60,12 @@ def _row(stored: StoredWindow) -> tuple[Any, ...]:
 
 @cache
 def _insert(count: int) -> str:
-    """So many windows, each stored once: not when it is there, or was deleted after it had gone into a roll-up."""
+    """Inserts `count` windows, except those already stored, or rolled up and deleted."""
     row = f"({', '.join('?' for _ in _COLUMNS)})"
     return f"""INSERT OR IGNORE INTO windows ({", ".join(_COLUMNS)})
         SELECT * FROM (VALUES {", ".join([row] * count)})
         WHERE NOT EXISTS (SELECT 1 FROM acked
-            WHERE device = column1 AND incarnation = column2 AND forgotten >= column3)"""  # noqa: S608 - names of ours
+            WHERE device = column1 AND incarnation = column2 AND forgotten >= column3)"""  # noqa: S608 - our own names
 
 
 def _json(values: Any) -> str:
@@ -73,7 +73,7 @@ def _json(values: Any) -> str:
 
 
 class SqliteWindows(Windows):
-    """A row for each window, and one for each incarnation that says how far its windows are stored."""
+    """A row per window, and one per incarnation that says how far its windows are stored."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -100,7 +100,7 @@ class SqliteWindows(Windows):
 
     def lost(self, device: str | None = None) -> int:
         only, asked = ("WHERE device = ?", [device]) if device else ("", [])
-        row = self._db.row(f"SELECT sum(lost) AS n FROM acked {only}", asked)  # noqa: S608 - words of ours
+        row = self._db.row(f"SELECT sum(lost) AS n FROM acked {only}", asked)  # noqa: S608 - our own words
         return int(row["n"] or 0) if row else 0
 
     def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
@@ -121,7 +121,7 @@ class SqliteWindows(Windows):
     def remove(self, device: str) -> None:
         with self._db.together():
             for table in ("windows", "acked"):
-                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - two names of ours
+                self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - two of our own names
 
     def count(self, device: str | None = None) -> int:
         row = self._db.row("SELECT count(*) AS n FROM windows WHERE ?1 IS NULL OR device = ?1", [device])

@@ -131,7 +131,7 @@ class WindowsContract:
         assert aggregated(telemetry)[0].windows == 2
 
     def test_it_is_not_asked_within_a_transaction_of_the_fleets(self, store: Store, fleet: FleetStore) -> None:
-        with fleet.transaction(), pytest.raises(StoreFault, match="kept apart"):
+        with fleet.transaction(), pytest.raises(StoreFault, match="used within"):
             store.telemetry.windows.count()
         with store.telemetry.transaction():
             assert fleet.devices.find("d") is None, "the other way round may be asked"
