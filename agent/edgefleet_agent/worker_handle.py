@@ -78,6 +78,7 @@ class Worker:
         _check(spec)
         self._lock = threading.Lock()
         self._ask_timeout_s = ask_timeout_s
+        self._hung: WorkerTimedOut | None = None
         self._pipe, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -173,11 +174,14 @@ class Worker:
             pipe_frames.send(self._pipe, header, data, timeout_s)
             reply, data = pipe_frames.receive(self._pipe, deadline - time.monotonic())
         except TimeoutError:
+            self._hung = WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed")
             self._process.kill()
-            raise WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed") from None
+            raise self._hung from None
         except (pipe_frames.FrameError, OSError) as error:
             self._process.kill()
             self._process.wait()
+            if self._hung:  # whoever waited in line behind the request that hung was not failed by a crash
+                raise WorkerTimedOut(str(self._hung)) from None
             raise WorkerDied(f"the worker ended with status {self._process.returncode}: {error}") from None
         finally:
             self._lock.release()

@@ -248,6 +248,15 @@ def test_in_a_trial_a_crash_is_answered_by_the_old_variant_and_ends_the_trial(pl
     assert answering.live is old
 
 
+def test_who_waited_behind_a_request_that_hung_learns_of_a_timeout(place: Callable[..., Placed]) -> None:
+    worker = place(seed=0).worker
+    worker._ask_timeout_s = 0.5
+    os.kill(worker.pid, signal.SIGSTOP)
+    for _ in range(2):
+        with pytest.raises(WorkerTimedOut):
+            worker.ask(TENSORS, tensor_bytes())
+
+
 def test_in_a_trial_that_hangs_every_client_is_answered_by_the_old_variant(place: Callable[..., Placed]) -> None:
     troubles: list[Trouble] = []
     answering = Answering(troubles.append)

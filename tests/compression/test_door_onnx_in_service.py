@@ -15,9 +15,8 @@ from tests.plain import PlainClient
 from tests.service import api_of, running_service
 
 from edgefleet_compression.recipes.recipe import shipped_recipes
-from edgefleet_contract.errors import FileRefused
 from edgefleet_controller.models.needs import needs_of
-from edgefleet_operator.errors import ApiError
+from edgefleet_operator.errors import ApiError, UnusableFile
 from edgefleet_profiles.catalogue import load_catalogue
 
 HEAVY = {"torch", "onnx", "onnxruntime"}
@@ -65,9 +64,9 @@ def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service
     client: PlainClient, tmp_path: Path
 ) -> None:
     data = data_file(tmp_path, x=np.zeros((12, 1, 8, 8), np.uint8))
-    with pytest.raises(FileRefused, match="takes 4 samples at once"):
+    with pytest.raises(UnusableFile, match="takes 4 samples at once"):
         client.add_onnx(written(classifier(batch=4), tmp_path), data)
-    with pytest.raises(FileRefused, match="loading this format runs code"):
+    with pytest.raises(UnusableFile, match="loading this format runs code"):
         client.add_onnx(tmp_path / "net.pt", data)
     bad, good = written(classifier(batch=4), tmp_path / "bad"), written(classifier(), tmp_path / "good")
     client.add_onnx(good, data)
