@@ -21,6 +21,10 @@ import pytest
 from tests import without_torch
 from tests.once import once
 
+from edgefleet_process.onnxruntime_silence import silence_onnxruntime
+
+silence_onnxruntime()
+
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 # A clean-session MQTT 3.1.1 CONNECT of a client called "probe": whoever answers with CONNACK is ready.

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from benchmarks.peers.errors import PeerError
 from benchmarks.peers.peer_request import PeerRequest
+from edgefleet_process.onnxruntime_silence import SILENT
 
 ROOT = Path(__file__).parents[2]
 MOST_S = 600.0
-SILENT = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1"}
+SILENT_PEERS = {"CI": "true", "OLIVE_DISABLE_TELEMETRY": "1", **SILENT}
 """No peer tells its makers about a run: Olive has a switch for it, nncf keeps still in what it takes for CI."""
 
 
@@ -54,7 +55,7 @@ def last_line_of(python: Path, module: str, arguments: Sequence[str], most_s: fl
     Raises:
         PeerError: it does not start, fails, or gives no answer in time.
     """
-    around = {**os.environ, **SILENT, "PYTHONPATH": str(ROOT)}
+    around = {**os.environ, **SILENT_PEERS, "PYTHONPATH": str(ROOT)}
     command = [str(python), "-m", module, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=most_s, env=around, check=True)
