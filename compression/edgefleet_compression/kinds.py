@@ -7,7 +7,7 @@ A model comes as a torch module, or as an ONNX file of somebody else's making ("
 from typing import Literal
 
 SourceKind = Literal["torch", "brought"]
-StateKind = SourceKind | Literal["onnx", "quantized", "packed"]
+StateKind = Literal[SourceKind, "onnx", "quantized", "packed"]
 """An ONNX file has all of its weights in fp32 (onnx), some in fewer bits (quantized), or is laid out for good (packed).
 """
 Need = Literal["train", "calib", "val", "teacher", "scheme"]

@@ -7,7 +7,6 @@ holds it. One that cannot be used is set aside with the reason, and takes nothin
 import difflib
 import functools
 import importlib
-import importlib.metadata
 import logging
 import multiprocessing
 import pkgutil
@@ -18,28 +17,25 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from types import ModuleType
 
+from pydantic import TypeAdapter, ValidationError
+
 from edgefleet_compression import steps
 from edgefleet_compression.errors import DeclarationError, RecipeError
-from edgefleet_compression.search_roles import StepSpec
+from edgefleet_compression.search_roles import NotSearched, Searched, StepSpec, Tail, Trunk
 from edgefleet_compression.step import Run, Step
 from edgefleet_compression.step_settings import StepConfig
+from edgefleet_process.installed import Package, brought, package_of, said
 
 log = logging.getLogger(__name__)
 
 GROUP = "edgefleet.steps"
 HEAVY = frozenset({"torch", "onnx", "onnxruntime"})
 """What only a step's `run` may import: the controller, which never loads these, imports every declaration."""
+_DECLARATION = TypeAdapter(Step)
+_ROLES = {role.__name__ for role in (Searched, NotSearched)}
 
-
-@dataclass(frozen=True)
-class Plugin:
-    """An installed distribution that brings steps."""
-
-    name: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+Plugin = Package
+"""An installed distribution that brings steps."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +81,30 @@ class Registry:
         """A step's whole settings, defaults filled in.
 
         Raises:
-            RecipeError: there is no such step.
+            RecipeError: there is no such step, or it failed when it checked them.
             pydantic.ValidationError: the settings don't fit it.
         """
-        return self.named(spec.step).step.config.model_validate(spec.config)
+        found = self.named(spec.step)
+        try:
+            return found.step.config.model_validate(spec.config)
+        except (ValidationError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a plug-in's own check
+            whose = f" of plug-in {found.plugin}" if found.plugin else ""
+            raise RecipeError(
+                f"step '{spec.step}'{whose} fails on its settings ({said(error)}): change them, or repair the step"
+            ) from error
 
 
 @functools.cache
 def registry() -> Registry:
     """The steps of this process, found once."""
     own = {step.step.name: step for step in own_steps()}
-    found = with_plugins(own, importlib.metadata.entry_points(group=GROUP))
+    installed = brought(GROUP)
+    found = with_plugins(own, installed.entries)
     if multiprocessing.parent_process() is None:  # workers need not say it again
-        for refused in found.refused:
-            log.warning("%s", refused)
+        for wrong in (*installed.unreadable, *found.refused):
+            log.warning("%s", wrong)
     return found
 
 
@@ -115,25 +121,26 @@ def with_plugins(own: Mapping[str, RegisteredStep], entry_points: Iterable[Entry
         own: our steps by name.
         entry_points: those of the plug-ins, in any order.
     """
-    entries = sorted(entry_points, key=lambda entry: (entry.name, str(_plugin(entry))))
+    entries = sorted(entry_points, key=lambda entry: (entry.name, str(package_of(entry))))
     uses = Counter(entry.name for entry in entries)
     found, refused = dict(own), []
     for entry in entries:
-        plugin = _plugin(entry)
+        plugin = package_of(entry)
         try:
             if entry.name in own:
                 raise DeclarationError("edgefleet has a step of that name: rename the plug-in's")
             if uses[entry.name] > 1:
-                others = [str(_plugin(other)) for other in entries if other.name == entry.name and other != entry]
+                others = [str(package_of(other)) for other in entries if other.name == entry.name and other != entry]
                 raise DeclarationError(f"{', '.join(others)} brings a step of that name too: uninstall one of them")
             found[entry.name] = _registered(_loaded(entry), entry.name, plugin)
         except DeclarationError as error:
             refused.append(RefusedStep(entry.name, plugin, str(error)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a module may do when it is looked at
+            reason = f"{entry.value} cannot be used ({said(error)}): repair or uninstall it"
+            refused.append(RefusedStep(entry.name, plugin, reason))
     return Registry(found, tuple(refused))
-
-
-def _plugin(entry: EntryPoint) -> Plugin:
-    return Plugin(entry.dist.name, entry.dist.version) if entry.dist else Plugin(entry.value, "unknown")
 
 
 def _loaded(entry: EntryPoint) -> ModuleType:
@@ -141,9 +148,10 @@ def _loaded(entry: EntryPoint) -> ModuleType:
     before = HEAVY & sys.modules.keys()
     try:
         module = entry.load()
-    except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DeclarationError(f"{entry.value} cannot be imported ({reason}): repair or uninstall it") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise DeclarationError(f"{entry.value} cannot be imported ({said(error)}): repair or uninstall it") from error
     if heavy := sorted(HEAVY & sys.modules.keys() - before):
         raise DeclarationError(f"importing {entry.value} imports {', '.join(heavy)}: import that inside run")
     if not isinstance(module, ModuleType):
@@ -157,7 +165,37 @@ def _registered(module: ModuleType, name: str, plugin: Plugin | None) -> Registe
         raise DeclarationError(f"{module.__name__} needs STEP = Step(...) and a function run beside it: add both")
     if step.name != name:
         raise DeclarationError(f"{module.__name__} declares '{step.name}' and is found as '{name}': use one name")
+    _check(step, module.__name__)
     return RegisteredStep(step, run, plugin)
+
+
+def _check(step: Step, module: str) -> None:
+    """See that every part is what it is declared to be: annotations alone keep nothing out.
+
+    Raises:
+        DeclarationError: one is not, or the step refuses the settings that its own trunks and tails give it.
+    """
+    try:
+        _DECLARATION.validate_python(step)
+    except ValidationError as error:
+        wrong = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union, the member that was meant
+        where = ".".join(str(part) for part in wrong["loc"] if part not in _ROLES)
+        raise DeclarationError(f"{module} declares a wrong '{where}' ({wrong['msg']}): correct it") from None
+    if not isinstance(role := step.search, Searched):
+        return
+    parts: tuple[Trunk | Tail, ...] = (*role.trunks, *role.tails)
+    for part in parts:
+        try:
+            for spec in part.steps:
+                if spec.step == step.name:
+                    step.config.model_validate(spec.config)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else said(error)
+            raise DeclarationError(
+                f"{module} refuses the settings that its own '{part.name}' gives it ({why}): correct either"
+            ) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, with_config
 
 RATE, WEIGHT_DECAY, ALPHA = 0.02, 0.001, 0.9
 """The highest rate of a one-cycle training, and the soft labels' share: good for every small network tried so far."""
@@ -18,11 +18,14 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,25}")
 
 Family = Literal["source", "student", "pruned"]
 
+DECLARED = ConfigDict(strict=True, revalidate_instances="always", allow_inf_nan=False)
+"""How the parts of a declaration are checked, see `registry`: nothing is converted, nothing is believed."""
+
 
 class StepSpec(BaseModel):
     """A step by name, with its settings; those left out take the step's defaults. A recipe checks both."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="always")
 
     step: str
     config: dict[str, Any] = Field(default_factory=dict)
@@ -36,6 +39,7 @@ def step(name: str, **config: Any) -> StepSpec:
 EXPORT = step("export")
 
 
+@with_config(DECLARED)
 @dataclass(frozen=True)
 class Trunk:
     """Steps that end in a network; those that train do so for `epochs`, which a search sets.
@@ -60,6 +64,7 @@ class Trunk:
             raise ValueError(f"the trunk '{self.name}' is of family '{self.family}': use {', '.join(get_args(Family))}")
 
 
+@with_config(DECLARED)
 @dataclass(frozen=True)
 class Tail:
     """Steps from a network, or from the source's file, to the file of a variant.
@@ -86,6 +91,7 @@ def _check_name(name: str) -> None:
 PLAIN = Tail("fp32", "as it is", (EXPORT,), rank=0)
 
 
+@with_config(DECLARED)
 @dataclass(frozen=True)
 class Searched:
     """A search uses the step: in these trunks and tails, in those of other steps, or in a round of its own."""
@@ -94,6 +100,7 @@ class Searched:
     tails: tuple[Tail, ...] = ()
 
 
+@with_config(DECLARED)
 @dataclass(frozen=True)
 class NotSearched:
     """No search uses the step by itself; `because` completes that sentence."""

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import with_config
+
 from edgefleet_compression.errors import NothingChanged, StepError
 from edgefleet_compression.kinds import ANY_FILE, FILE, MODULE, SOURCE, TRAINING, Need, StateKind
 from edgefleet_compression.models.states import BroughtState, OnnxState, SourceState, State, TorchState, copied
 from edgefleet_compression.schemes import Scheme
-from edgefleet_compression.search_roles import EXPORT, NotSearched, Searched, StepSpec, Tail, Trunk, step
+from edgefleet_compression.search_roles import DECLARED, EXPORT, NotSearched, Searched, StepSpec, Tail, Trunk, step
 from edgefleet_compression.step_settings import StepConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ Log = Mapping[str, Any]
 NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
+@with_config(DECLARED)
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """A step's declaration: enough to refuse a recipe before anything runs, and to search with the step.

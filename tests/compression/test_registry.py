@@ -1,5 +1,6 @@
 """Steps are found by walking a folder and by asking what is installed; what cannot be used is named and set aside."""
 
+import hashlib
 import importlib.metadata
 import logging
 import subprocess
@@ -12,6 +13,7 @@ from tests.compression.plugins import GROUP, minimal, unpack, wheel
 
 from edgefleet_compression import steps
 from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.recipes import recipe
 from edgefleet_compression.registry import Registry, own_steps, with_plugins
 from edgefleet_compression.search.space import space_of
 from edgefleet_compression.step import EXPORT, FILE, MODULE, SOURCE, NotSearched, Searched, Step, StepConfig, Tail, step
@@ -52,6 +54,13 @@ def test_a_plugins_step_stands_beside_ours(installed: Installed) -> None:
     [
         ("reg_a", "reg_a", "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("reg_b", "reg_b", "raise SystemExit(3)", "reg_b cannot be imported"),
+        ("reg_i", "reg_i", "class Skipped(BaseException): pass\nraise Skipped('not here')", "(Skipped: not here)"),
+        (
+            "reg_j",
+            "reg_j",
+            "def __getattr__(name): raise ImportError('lazily')",
+            "reg_j cannot be used (ImportError: lazily",
+        ),
         ("reg_c", "reg_c", "x = 1", "reg_c needs STEP"),
         ("reg_d", "reg_d", minimal("another"), "declares 'another' and is found as 'reg_d'"),
         ("reg_e", "reg_e:STEP", minimal("reg_e"), "reg_e:STEP is not a module"),
@@ -70,6 +79,69 @@ def test_a_plugin_that_cannot_be_used_is_named_and_takes_nothing_down(
     assert found.steps["pack"] is OWN["pack"]
     (refused,) = found.refused
     assert str(refused).startswith(f"step '{name}' of plug-in reg-bad 1.0 is refused: ") and reason in str(refused)
+
+
+PARTS = """
+from pydantic import field_validator
+from edgefleet_compression.step import EXPORT, FILE, NotSearched, Searched, Step, StepConfig, Tail, Trunk, step
+class Config(StepConfig):
+    bits: int = 4
+    @field_validator("bits")
+    @classmethod
+    def _whole(cls, bits): return bits // (bits - 3) * 0 + bits
+parts = dict(name="{name}", config=Config, consumes=FILE, produces=None, technique=None,
+             search=NotSearched("it is odd"))
+STEP = Step(**parts | dict({part}))
+def run(state, config, context): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ("consumes='file'", "a wrong 'consumes'"),
+        ("consumes=frozenset({'file'})", "a wrong 'consumes.0' (Input should be 'torch', 'brought', 'onnx'"),
+        ("produces='banana'", "a wrong 'produces'"),
+        ("technique=5", "a wrong 'technique'"),
+        ("search=None", "a wrong 'search' "),
+        ("revision='2'", "a wrong 'revision'"),
+        ("libraries=frozenset({1})", "a wrong 'libraries.0'"),
+        ("search=Searched(tails=(1,))", "tails.0'"),
+        (
+            "search=Searched(tails=(Tail('odd', 't', (EXPORT,), rank='high'),))",
+            "tails.0.rank' (Input should be a valid",
+        ),
+        ("search=Searched(tails=(Tail('odd', 't', (EXPORT,), rank=float('nan')),))", "tails.0.rank'"),
+        ("search=Searched(tails=(Tail('odd', 't', (5,)),))", "tails.0.steps.0'"),
+        ("search=Searched(trunks=(Trunk('odd', None, (EXPORT,), 'pruned'),))", "trunks.0.title'"),
+        ("search=Searched(tails=(Tail('odd', 't', (EXPORT, step(parts['name'], bits=3))),))", "(ZeroDivisionError"),
+        ("search=Searched(tails=(Tail('odd', 't', (EXPORT, step(parts['name'], bits='x'))),))", "own 'odd' gives it"),
+    ],
+)
+def test_a_declaration_with_a_wrong_part_is_refused_with_its_place(
+    part: str, reason: str, installed: Installed
+) -> None:
+    name = f"reg_part_{hashlib.sha256(part.encode()).hexdigest()[:8]}"  # imported once, so one for each case
+    found = installed(("reg-part", {name: name}, {name: PARTS.format(name=name, part=part)}))
+    assert space_of(found.steps.values()) == space_of(OWN.values())
+    (refused,) = found.refused
+    assert str(refused).startswith(f"step '{name}' of plug-in reg-part 1.0 is refused: {name} ")
+    assert reason in str(refused) and "\n" not in str(refused)
+
+
+def test_settings_that_a_plugins_check_fails_on_are_a_wrong_recipe(
+    installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = installed(("reg-odd", {"reg_odd": "reg_odd"}, {"reg_odd": PARTS.format(name="reg_odd", part="")}))
+    monkeypatch.setattr(recipe, "registry", lambda: found)
+    steps = [{"step": "export"}, {"step": "reg_odd", "config": {"bits": 3}}]
+    with pytest.raises(RecipeError, match=r"'reg_odd' of plug-in reg-odd 1\.0 fails on its settings \(ZeroDivision"):
+        recipe.recipe_from({"name": "odd", "title": "t", "steps": steps})
+
+
+def test_an_interrupt_while_plugins_are_found_is_obeyed(installed: Installed) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        installed(("reg-stop", {"reg_stop": "reg_stop"}, {"reg_stop": "raise KeyboardInterrupt"}))
 
 
 def test_a_recipe_that_asks_for_it_is_told_why(installed: Installed) -> None:

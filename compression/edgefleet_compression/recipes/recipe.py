@@ -20,8 +20,7 @@ from edgefleet_protocol.canonical import digest_of
 def _known(spec: StepSpec) -> StepSpec:
     """See that there is such a step, and that the settings fit it."""
     try:
-        step = registry().named(spec.step).step
-        step.config.model_validate(spec.config)
+        registry().settings(spec)
     except RecipeError as error:
         raise ValueError(str(error)) from None
     except ValidationError as error:
@@ -29,7 +28,7 @@ def _known(spec: StepSpec) -> StepSpec:
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"]
         if first["type"] == "extra_forbidden":
-            reason = f"there is no such setting: {nearest(where, step.config.model_fields)}"
+            reason = f"there is no such setting: {nearest(where, _step(spec).config.model_fields)}"
         raise ValueError(f"'{spec.step}', setting '{where}': {reason}") from None
     return spec
 
