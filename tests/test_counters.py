@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -22,6 +22,7 @@ from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS
 from edgefleet_controller.store.contract.evidence import Compared
+from edgefleet_profiles.parts import DataKind
 from edgefleet_protocol import topics
 from edgefleet_protocol.counters import Counters, Moments
 from edgefleet_protocol.latency import LatencyHistogram
@@ -78,7 +79,7 @@ def sent(window: TelemetryWindow, folder: Path) -> TelemetryWindow:
     """The window as it leaves the device's spool."""
     left = permitted(window, {"counts", "aggregates", "labels"})
     assert left is not None
-    spool = Spool(folder, INCARNATION)
+    spool = Spool(folder, INCARNATION, get_args(DataKind))
     spool.add(left)
     (due,) = spool.due(0)
     spool.close()

@@ -1,4 +1,4 @@
-"""What may leave the device: the one filter that every telemetry window passes before it is spooled. Pure."""
+"""What may leave the device: the one filter that telemetry windows pass before they are spooled or sent. Pure."""
 
 from collections.abc import Collection
 from typing import Any, TypeVar

@@ -29,7 +29,6 @@ from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import Effect
-from edgefleet_agent.policy import permitted
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.report import report_models
 from edgefleet_agent.serving import Serving
@@ -83,7 +82,8 @@ class Session:
         self._device = self._open_device()
         self._installations: dict[str, Installation] = {}
         resend_s = max(RESEND_HEARTBEATS * heartbeat_s, 1.0)
-        self._spool = Spool(settings.state, identity.incarnation, resend_s, expected=identity.boot > 1)
+        may_leave = described.region.may_leave
+        self._spool = Spool(settings.state, identity.incarnation, may_leave, resend_s, expected=identity.boot > 1)
         self._reports = identity.first_report
         self._set_aside = 0
         self._changed = False
@@ -253,9 +253,7 @@ class Session:
 
     def _close_windows(self, model: str | None = None) -> None:
         for window in self._recorder.close(model):
-            trusted_window = window.model_copy(update={"clock_trusted": clock_is_trusted()})
-            if left := permitted(trusted_window, self._described.region.may_leave):
-                self._spool.add(left)
+            self._spool.add(window.model_copy(update={"clock_trusted": clock_is_trusted()}))
 
     def _say(self, now_s: float) -> None:
         """Send a complete report; the next is due after a heartbeat, give or take a tenth."""

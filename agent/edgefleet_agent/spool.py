@@ -3,11 +3,13 @@
 import logging
 import sqlite3
 from collections import deque
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.policy import permitted
 from edgefleet_protocol.messages import TelemetryWindow
 
 log = logging.getLogger("edgefleet.agent")
@@ -33,12 +35,16 @@ class Spool:
     unnumbered and unsent, and acknowledgements are remembered: a number that was sent must never come back with other
     content. A bad disk raises nothing here. Used by one thread.
 
+    Every window passes the region's data policy twice: before it is kept, and before it is sent, since an earlier start
+    of the agent may have kept it in another region. One of which nothing may leave any more is dropped and counted.
+
     A damaged file is set aside as `spool.db.broken`, and its numbers are lost with it: `lost` says so, and windows wait
     in memory until `begin_anew`.
 
     Args:
         folder: the state folder.
         incarnation: the device's, stamped on every window.
+        may_leave: the kinds of data that the region lets leave the device.
         resend_s: seconds until an unacknowledged window is sent again.
         max_windows: how many may wait on the disk.
         max_in_memory: how many may wait for the disk.
@@ -50,6 +56,7 @@ class Spool:
         self,
         folder: Path,
         incarnation: str,
+        may_leave: Collection[str],
         resend_s: float = 30.0,
         max_windows: int = MAX_WINDOWS,
         max_in_memory: int = MAX_IN_MEMORY,
@@ -57,6 +64,7 @@ class Spool:
         expected: bool = False,
     ) -> None:
         self._path, self._incarnation, self._resend_s = folder / "spool.db", incarnation, resend_s
+        self._may_leave = may_leave
         self._max_windows, self._max_in_memory, self._patience_s = max_windows, max_in_memory, patience_s
         self._sent: dict[int, float] = {}
         self._in_memory: deque[TelemetryWindow] = deque()
@@ -71,8 +79,10 @@ class Spool:
         self.settle()
 
     def add(self, window: TelemetryWindow) -> int | None:
-        """Keep a window; returns its number, or None if it waits in memory for the disk."""
-        self._in_memory.append(window)
+        """Keep what may leave of a window; returns its number, or None if it waits in memory for the disk."""
+        if (left := permitted(window, self._may_leave)) is None:
+            return None
+        self._in_memory.append(left)
         while len(self._in_memory) > self._max_in_memory:
             self._in_memory.popleft()
             self._lost += 1
@@ -103,7 +113,7 @@ class Spool:
         try:
             db = self._opened()
             query = "SELECT seq, body FROM windows WHERE seq > ? ORDER BY seq LIMIT ?"
-            rows = {seq: _window(body) for seq, body in db.execute(query, [self._acked, MAX_IN_FLIGHT])}
+            rows = {seq: self._leaving(body) for seq, body in db.execute(query, [self._acked, MAX_IN_FLIGHT])}
             for seq in [seq for seq, window in rows.items() if window is None]:
                 db.execute("DELETE FROM windows WHERE seq = ?", [seq])
                 self._on_disk, self._lost = self._on_disk - 1, self._lost + 1
@@ -151,7 +161,7 @@ class Spool:
 
     @property
     def dropped(self) -> int:
-        """How many windows were ever lost for lack of room."""
+        """How many windows were ever lost: for lack of room, to damage, or to a data policy that became stricter."""
         return self._dropped + self._lost
 
     def __len__(self) -> int:
@@ -195,6 +205,11 @@ class Spool:
         reach("window_spooled")
         self._dropped, self._lost, self._on_disk = dropped, 0, on_disk
         return seq
+
+    def _leaving(self, body: str) -> TelemetryWindow | None:
+        """What may leave of a window that was kept; None if that is nothing, or the window cannot be read."""
+        window = _window(body)
+        return permitted(window, self._may_leave) if window else None
 
     def _forget_acked(self) -> None:
         db = self._opened()

@@ -1,11 +1,13 @@
 """A state folder that was copied or restored from an older image is another life of its device."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from edgefleet_agent.identity import begin_anew, is_copy, wake
 from edgefleet_agent.spool import Spool
+from edgefleet_profiles.parts import DataKind
 from edgefleet_protocol.messages import Acked, TelemetryWindow
 
 
@@ -49,11 +51,11 @@ def test_a_new_incarnation_is_still_there_after_a_restart(tmp_path: Path) -> Non
 def test_windows_of_the_image_count_as_stored_where_their_numbers_are_and_later_ones_follow_anew(
     tmp_path: Path,
 ) -> None:
-    image = Spool(tmp_path, "a" * 32)
+    image = Spool(tmp_path, "a" * 32, get_args(DataKind))
     for requests in (1, 2, 3):
         image.add(window(requests))
     image.close()
-    restored = Spool(tmp_path, "a" * 32)
+    restored = Spool(tmp_path, "a" * 32, get_args(DataKind))
     restored.add(window(40))
     restored.add(window(50))
     restored.begin_anew("b" * 32, through=100)
@@ -62,18 +64,18 @@ def test_windows_of_the_image_count_as_stored_where_their_numbers_are_and_later_
 
 
 def test_windows_of_the_image_that_are_not_stored_follow_too(tmp_path: Path) -> None:
-    image = Spool(tmp_path, "a" * 32)
+    image = Spool(tmp_path, "a" * 32, get_args(DataKind))
     for requests in (1, 2, 3):
         image.add(window(requests))
     image.close()
-    restored = Spool(tmp_path, "a" * 32)
+    restored = Spool(tmp_path, "a" * 32, get_args(DataKind))
     restored.begin_anew("b" * 32, through=2)
     assert [(w.incarnation, w.requests) for w in restored.due(0)] == [("b" * 32, 3)]
     restored.close()
 
 
 def test_an_acknowledgement_of_the_other_life_forgets_nothing(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, "a" * 32)
+    spool = Spool(tmp_path, "a" * 32, get_args(DataKind))
     spool.add(window(1))
     spool.begin_anew("b" * 32, through=0)
     spool.acked("a" * 32, 1)

@@ -4,13 +4,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from edgefleet_agent.spool import MAX_IN_FLIGHT, Spool
+from edgefleet_profiles.parts import DataKind
 from edgefleet_protocol.messages import TelemetryWindow
 
 ME = "a" * 32
+EVERYTHING = frozenset(get_args(DataKind))
 WINDOW = TelemetryWindow(
     incarnation="0" * 32,
     seq=1,
@@ -25,7 +28,7 @@ WINDOW = TelemetryWindow(
 
 
 def spool(folder: Path, max_windows: int = 100) -> Spool:
-    return Spool(folder, ME, resend_s=30, max_windows=max_windows)
+    return Spool(folder, ME, EVERYTHING, resend_s=30, max_windows=max_windows)
 
 
 def test_windows_are_numbered_from_one_and_stamped(tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def taken_by_another(folder: Path) -> Iterator[None]:
 
 
 def impatient(folder: Path, max_in_memory: int) -> Spool:
-    return Spool(folder, ME, resend_s=30, max_windows=100, max_in_memory=max_in_memory, patience_s=0.01)
+    return Spool(folder, ME, EVERYTHING, resend_s=30, max_windows=100, max_in_memory=max_in_memory, patience_s=0.01)
 
 
 def test_while_the_disk_takes_nothing_windows_wait_in_memory_without_a_number(tmp_path: Path) -> None:
@@ -230,15 +233,34 @@ def test_a_window_in_which_bits_have_rotted_is_lost_alone(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_gone_took_its_numbers_with_it(tmp_path: Path) -> None:
-    first = Spool(tmp_path, ME, expected=False)
+    first = Spool(tmp_path, ME, EVERYTHING, expected=False)
     assert first.lost is None and first.add(WINDOW) == 1
     first.close()
-    with closing(Spool(tmp_path, ME, expected=True)) as second:
+    with closing(Spool(tmp_path, ME, EVERYTHING, expected=True)) as second:
         assert second.lost is None
     for path in tmp_path.iterdir():
         path.unlink()
-    one = Spool(tmp_path, ME, expected=True)
+    one = Spool(tmp_path, ME, EVERYTHING, expected=True)
     assert one.lost and "gone" in one.lost
     one.begin_anew("b" * 32, 0)
     assert one.add(WINDOW) == 1
     one.close()
+
+
+def test_what_waits_is_sent_only_as_far_as_the_region_lets_it_leave_today(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path, ME, EVERYTHING)) as lax:
+        lax.add(WINDOW)
+        lax.add(WINDOW.model_copy(update={"requests": 0, "predicted": {"cat": 3}}))
+        lax.add(WINDOW.model_copy(update={"predicted": {"cat": 3}}))
+    with closing(Spool(tmp_path, ME, ["counts"])) as strict:
+        sent = strict.due(0)
+        assert [(w.seq, w.requests, w.predicted) for w in sent] == [(1, 1, {}), (3, 1, {})]
+        assert (len(strict), strict.dropped) == (2, 1), "one of which nothing may leave is dropped and counted"
+    with closing(Spool(tmp_path, ME, [])) as silent:
+        assert silent.due(0) == [] and len(silent) == 0
+
+
+def test_what_may_not_leave_is_not_even_kept(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path, ME, [])) as silent:
+        assert silent.add(WINDOW) is None
+        assert (len(silent), silent.dropped) == (0, 0)
