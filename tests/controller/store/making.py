@@ -25,7 +25,7 @@ def latency(*ms: float) -> str:
 
 def window(seq: int, received_ms: int = T0, device: str = "d", of: Facts | None = None, **fields: Any) -> StoredWindow:
     given = {"model": "fashion", "model_version": 1, "variant": "a" * 64, "generation": 1, "duration_ms": 60_000}
-    told = TelemetryWindow(incarnation=INCARNATION, seq=seq, **{"first_kept_seq": 1, **given, **fields})
+    told = TelemetryWindow(seq=seq, **{"incarnation": INCARNATION, "first_kept_seq": 1, **given, **fields})
     return StoredWindow(device, told, of or facts(), received_ms)
 
 

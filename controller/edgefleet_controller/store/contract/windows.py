@@ -8,6 +8,9 @@ from edgefleet_protocol.messages import TelemetryWindow
 MAX_LATE_MS = 7 * 24 * 3_600_000
 """The age of a device's full spool; a window that claims to be older was measured with a wrong clock."""
 
+MAX_LOST = 2**53 - 1
+"""The most lost windows that are told; only devices that make their numbers up reach it."""
+
 
 class SenderProfile(Protocol):
     """The profile of a window's sender, in its parts, as in `Facts`."""
@@ -59,10 +62,10 @@ class Windows(Protocol):
         """Up to which seq the windows of an incarnation are stored; 0 for an unknown one."""
 
     def lost(self, device: str | None = None) -> int:
-        """How many windows a device, or all devices, had dropped before we got them."""
+        """How many windows a device, or all devices, had dropped before we got them; at most `MAX_LOST`."""
 
     def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
-        """How many windows each of these devices had dropped before we got them; only devices that lost any."""
+        """How many windows each of these devices had dropped, as `lost` tells; only devices that lost any."""
 
     def unplace(self, device: str, since_ms: int) -> None:
         """Take the profile off windows received from a device since then, unless they are in a roll-up."""

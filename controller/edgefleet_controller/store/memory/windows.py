@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from edgefleet_controller.store.contract.windows import StoredWindow, Windows
+from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, Windows
 from edgefleet_controller.store.memory.telemetry_tables import Acknowledged, KeptWindow, Place, TelemetryTables
 
 _NOWHERE: Place = (None, None, None)
@@ -36,7 +36,11 @@ class MemoryWindows(Windows):
         through = max(acknowledged.through, first_kept - 1)
         lost = 0
         if known and through > known.through:
-            lost = sum((*sender, seq) not in windows for seq in range(known.through + 1, first_kept))
+            device, incarnation = sender
+            # Over what is stored: a device can claim a first window of any number, which is too far to count to.
+            stored = windows.where("device", device)
+            came = sum(one == incarnation and known.through < seq < first_kept for _, one, seq in stored)
+            lost = first_kept - 1 - known.through - came
         while (*sender, through + 1) in windows:
             through += 1
         moved = acknowledged._replace(through=through, lost=acknowledged.lost + lost)
@@ -51,8 +55,10 @@ class MemoryWindows(Windows):
         acknowledged = self._tables.acknowledged
         with self._tables.changes.turn:
             if device is None:
-                return sum(known.lost for known in acknowledged.values())
-            return sum(known.lost for known in acknowledged.values_at(acknowledged.where("device", device)))
+                told = acknowledged.values()
+            else:
+                told = acknowledged.values_at(acknowledged.where("device", device))
+            return min(sum(known.lost for known in told), MAX_LOST)
 
     def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
         with self._tables.changes.turn:

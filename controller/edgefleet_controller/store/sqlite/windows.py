@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from edgefleet_controller.store.contract.windows import StoredWindow, Windows
+from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, Windows
 from edgefleet_controller.store.sqlite.columns import COLUMNS, of_window
 from edgefleet_controller.store.sqlite.database import Database
 
@@ -42,6 +42,8 @@ _MOVED = """WITH asked AS (SELECT value ->> 0 AS device, value ->> 1 AS incarnat
 _ADVANCE = """INSERT INTO acked (device, incarnation, through, lost)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
     ON CONFLICT (device, incarnation) DO UPDATE SET through = excluded.through, lost = lost + excluded.lost"""
+# Unlike sum(), total() cannot overflow, and it is exact below the bound.
+_LOST = f"cast(min(total(lost), {MAX_LOST}) AS INTEGER)"
 _THROUGH = "SELECT through FROM acked WHERE device = ? AND incarnation = ?"
 
 
@@ -100,13 +102,13 @@ class SqliteWindows(Windows):
 
     def lost(self, device: str | None = None) -> int:
         only, asked = ("WHERE device = ?", [device]) if device else ("", [])
-        row = self._db.row(f"SELECT sum(lost) AS n FROM acked {only}", asked)  # noqa: S608 - our own words
-        return int(row["n"] or 0) if row else 0
+        row = self._db.row(f"SELECT {_LOST} AS n FROM acked {only}", asked)  # noqa: S608 - our own words
+        return int(row["n"]) if row else 0
 
     def lost_by(self, devices: Iterable[str]) -> dict[str, int]:
         rows = self._db.tuples(
-            """SELECT device, sum(lost) FROM acked WHERE device IN (SELECT value FROM json_each(?))
-               GROUP BY device HAVING sum(lost) > 0""",
+            f"""SELECT device, {_LOST} FROM acked WHERE device IN (SELECT value FROM json_each(?))
+               GROUP BY device HAVING total(lost) > 0""",  # noqa: S608 - our own words
             [_json(list(devices))],
         )
         return dict(rows)

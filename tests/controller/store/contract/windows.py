@@ -9,7 +9,7 @@ from tests.controller.store.making import INCARNATION, T0, latency, window
 from edgefleet_controller.errors import StoreFault
 from edgefleet_controller.store import FleetStore, Store, TelemetryStore
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS
-from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow
 
 
 def put(telemetry: TelemetryStore, *windows: StoredWindow, device: str = "d") -> int:
@@ -46,6 +46,16 @@ class WindowsContract:
         assert telemetry.windows.lost("new") == 0, "of one that is new nothing is known as lost"
         assert telemetry.windows.lost() == 3
         assert telemetry.windows.lost_by(["d", "new", "nobody"]) == {"d": 3}
+
+    def test_losses_that_devices_make_up_stay_countable(self, telemetry: TelemetryStore) -> None:
+        for incarnation in "123":
+            sender = {"incarnation": incarnation * 32}
+            telemetry.windows.put([window(1, **sender)])
+            telemetry.windows.put([window(2**62 - 1, first_kept_seq=2**62 - 1, **sender)])
+        put(telemetry, window(1, device="honest"), device="honest")
+        put(telemetry, window(3, first_kept_seq=3, device="honest"), device="honest")
+        assert telemetry.windows.lost("d") == telemetry.windows.lost() == MAX_LOST
+        assert telemetry.windows.lost_by(["d", "honest"]) == {"d": MAX_LOST, "honest": 1}
 
     def test_incarnations_are_kept_apart(self, telemetry: TelemetryStore) -> None:
         other = window(1)
