@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from importlib.metadata import version
 
 NEEDED = ("typer", "rich", "httpx")
 
@@ -9,6 +10,9 @@ NEEDED = ("typer", "rich", "httpx")
 def main() -> None:
     """Run the command line."""
     if not all(map(importlib.util.find_spec, NEEDED)):
+        if sys.argv[1:] == ["--version"]:
+            print(f"edgefleet {version('edgefleet')}")
+            return
         sys.exit(
             "this install has only the agent; for the command line: pip install 'edgefleet[operator]', "
             "for a controller: pip install 'edgefleet[controller,compression]'"

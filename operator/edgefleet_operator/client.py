@@ -16,7 +16,7 @@ from edgefleet_operator.api.rollouts import Rollouts
 from edgefleet_operator.api.segments import Segments
 from edgefleet_operator.api.telemetry import Telemetry
 from edgefleet_operator.api.variants import Variants
-from edgefleet_operator.errors import ApiError, NoAnswer
+from edgefleet_operator.errors import ControllerFault, NoAnswer, Unavailable
 from edgefleet_operator.http import Http
 
 POLL_S = 0.1
@@ -42,11 +42,11 @@ class Client:
         Args:
             url: the controller's URL, for example http://127.0.0.1:8080.
             token: the API's token, if it requires one.
-            timeout_s: seconds to wait for an answer before a request fails.
+            timeout_s: seconds of silence after which a request fails, at most a week.
             transport: carries the requests, for tests; None means the network.
 
         Raises:
-            Invalid: `url` is not an HTTP URL, or the token has characters that no header can carry.
+            Invalid: `url` is not an HTTP URL, `timeout_s` is out of range, or `token` has characters that no token has.
         """
         self._http = Http(url, token, timeout_s, transport)
         self.models = Models(self._http)
@@ -80,20 +80,21 @@ class Client:
 
     def metrics(self) -> str:
         """Get the metrics in Prometheus text format."""
-        return self._http.answer("GET", "/metrics").text
+        return self._http.answer("GET", "/metrics").content.decode(errors="replace")
 
     def wait_until_up(self, timeout_s: float) -> None:
         """Wait until the controller answers and is connected to its broker.
 
         Raises:
             NoAnswer: it isn't within `timeout_s` seconds.
+            ApiError: it answers, and refuses: the token is wrong, or this is not a controller.
         """
         until = time.monotonic() + timeout_s
         while True:
             try:
                 if self.health().status == "ok":
                     return
-            except ApiError:
+            except (NoAnswer, ControllerFault, Unavailable):
                 pass
             if time.monotonic() > until:
                 raise NoAnswer(f"the controller at {self.url} is not up after {timeout_s:.0f} s: see its log")

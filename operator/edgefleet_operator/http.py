@@ -1,5 +1,7 @@
 """Sends requests, and turns answers into shapes of the contract or errors of ours."""
 
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -11,11 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from edgefleet_contract.faults import first_fault
 from edgefleet_contract.pages import Page
-from edgefleet_operator.errors import Invalid, NoAnswer, NotUnderstood, error_of
+from edgefleet_contract.problems import Problem
+from edgefleet_operator.errors import ApiError, Invalid, NoAnswer, NotUnderstood, error_of
 
 BASE = "/api/v1"
 MOST_ITEMS = 1000
 """The most items on a page."""
+LONGEST_S = 7 * 86_400.0
 
 AnyShape = TypeVar("AnyShape", bound=BaseModel)
 AnyPage = TypeVar("AnyPage", bound=Page[Any])
@@ -27,8 +31,10 @@ class Http:
 
     def __init__(self, url: str, token: str | None, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
         self.url = _controller_url(url)
-        if token and not token.isascii():
-            raise Invalid("the token holds characters that no HTTP header can carry: copy it again")
+        if token and not re.fullmatch("[!-~]+", token):
+            raise Invalid("the token holds a space, a line break or another character that no token has: copy it again")
+        if not 0 < timeout_s <= LONGEST_S:
+            raise Invalid(f"timeout_s is {timeout_s}: it must be above 0 and at most {LONGEST_S:g} seconds")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers, transport=transport)
 
@@ -68,13 +74,17 @@ class Http:
             asked["content"] = content
         if timeout_s is not None:
             asked["timeout"] = timeout_s
+        if self._http.is_closed:
+            raise Invalid("this client is closed: make a new one")
         try:
             answer = self._http.request(method, path, headers=dict(headers or {}), **asked)
         except httpx.HTTPError as error:
             raise NoAnswer(f"no answer from {self.url}: {error or type(error).__name__}") from None
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise Invalid(f"the request cannot be sent: {error}") from None
         if answer.is_success:
             return answer
-        raise error_of(answer.status_code, self._detail(answer), answer.headers.get("Retry-After"))
+        raise self._refusal(answer)
 
     def shape(self, shape: type[AnyShape], method: str, path: str, **how: Any) -> AnyShape:
         """Send a request and parse the answer; fields that only a newer controller knows are ignored.
@@ -107,11 +117,15 @@ class Http:
             ApiError: as in `shape`.
         """
         cursor = None
+        seen: set[str] = set()
         while True:
             found = self.shape(page, "GET", path, query={**query, "limit": size, "cursor": cursor})
             yield found
             if (cursor := found.next) is None:
                 return
+            if cursor in seen:
+                raise NotUnderstood(f"{path} of {self.url} begins again: page '{cursor[:100]}' came twice")
+            seen.add(cursor)
 
     def items(self, page: type[Page[Item]], path: str, limit: int | None, **query: Any) -> Iterator[Item]:
         """Iterate over the items of a listing across its pages, at most `limit` of them; None means all.
@@ -119,15 +133,32 @@ class Http:
         Raises:
             ApiError: as in `shape`.
         """
-        pages = self.pages(page, path, min(limit or MOST_ITEMS, MOST_ITEMS), **query)
+        pages = self.pages(page, path, page_size(limit), **query)
         return islice((item for found in pages for item in found.items), limit)
 
-    def _detail(self, answer: httpx.Response) -> str:
-        """Extract why a request was refused: a problem's detail, else the start of the text."""
+    def _refusal(self, answer: httpx.Response) -> ApiError:
+        """What a refusal says was wrong; one that is not a controller's problem+json says so."""
         try:
-            return str(answer.json()["detail"])
-        except (ValueError, KeyError, TypeError):
-            return answer.text[:200] or f"{self.url} answers {answer.status_code} {answer.reason_phrase}"
+            detail = Problem.model_validate_json(answer.content, extra="ignore").detail
+        except ValidationError:
+            target = f" (to {answer.headers['Location'][:200]})" if "Location" in answer.headers else ""
+            detail = f"{self.url} answers {answer.status_code} {answer.reason_phrase}{target}"
+            if answer.status_code < 500 and answer.status_code != 401:  # a proxy may answer these for a controller
+                return NotUnderstood(f"{detail}, which is not a controller's answer: check the URL", answer.status_code)
+        return error_of(answer.status_code, detail, answer.headers.get("Retry-After"))
+
+
+def page_size(limit: int | None) -> int:
+    """How many items to ask for at once, to get `limit` in all; None means all.
+
+    Raises:
+        Invalid: the limit is not a number of items.
+    """
+    if limit is None:
+        return MOST_ITEMS
+    if not isinstance(limit, int) or not 1 <= limit <= sys.maxsize:
+        raise Invalid(f"limit is {limit}: it must be a whole number from 1 to {sys.maxsize}, or None for all")
+    return min(limit, MOST_ITEMS)
 
 
 @contextmanager
@@ -153,7 +184,12 @@ def at(path: str, *names: str) -> str:
         raise Invalid(f"a name is empty: say which of {path} you mean")
     if slashed := next((name for name in names if "/" in name), None):
         raise Invalid(f"there is no '{slashed}': write the name alone, without '/'")
-    return "/".join([path, *(quote(name, safe="@") for name in names)])
+    if dots := next((name for name in names if name in (".", "..")), None):
+        raise Invalid(f"there is no '{dots}': a name has letters or digits")
+    try:
+        return "/".join([path, *(quote(name, safe="@") for name in names)])
+    except UnicodeError:
+        raise Invalid(f"{ascii(names)[:200]} holds characters that no name has") from None
 
 
 def at_profile(path: str, profile: str) -> str:
@@ -171,9 +207,10 @@ def at_profile(path: str, profile: str) -> str:
 def _controller_url(text: str) -> str:
     try:
         url = httpx.URL(text)
+        text.encode()
         if url.scheme in ("http", "https") and url.host:
             return text.rstrip("/")
         fault = "it must begin with http:// or https:// and name a host"
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         fault = str(error)
-    raise Invalid(f"'{text}' is not a controller's URL: {fault}")
+    raise Invalid(f"{text[:200]!r} is not a controller's URL: {fault}")

@@ -86,11 +86,24 @@ def test_an_unavailable_controller_says_when_to_ask_again() -> None:
     assert refused.value.retry_after_s == 10
 
 
-def test_a_refusal_that_is_no_problem_is_told_as_it_came() -> None:
-    with pytest.raises(ControllerFault, match="upstream is gone"):
-        client(httpx.Response(502, text="upstream is gone")).health()
-    with pytest.raises(NotFound, match="answers 404 Not Found"):
-        client(httpx.Response(404)).health()
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(404, html="<h1>Not Found</h1>"), NotUnderstood),
+        (httpx.Response(301, headers={"Location": "https://elsewhere"}), NotUnderstood),
+        (httpx.Response(400, content=b"[" * 200_000), NotUnderstood),
+        (httpx.Response(404, headers={"Content-Type": "text/plain; charset=hex"}, content=b"x"), NotUnderstood),
+        (httpx.Response(401, html="<h1>log in</h1>"), Unauthorized),
+        (httpx.Response(502, html="<h1>Bad Gateway</h1>"), ControllerFault),
+        (httpx.Response(503, html="<h1>later</h1>", headers={"Retry-After": "7"}), Unavailable),
+    ],
+)
+def test_a_refusal_that_is_no_controllers_is_told_without_its_page(
+    answer: httpx.Response, kind: type[ApiError]
+) -> None:
+    with pytest.raises(kind, match=f"http://controller answers {answer.status_code}") as refused:
+        client(answer).segments.get("a")
+    assert "<h1>" not in str(refused.value)
 
 
 def test_no_answer_is_told_apart_from_a_refusal() -> None:
@@ -144,9 +157,56 @@ def test_an_address_that_is_no_url_is_refused_at_once(url: str) -> None:
         Client(url)
 
 
-def test_a_token_that_no_header_can_carry_is_refused_at_once() -> None:
-    with pytest.raises(Invalid, match="token"):
-        Client("http://controller", "töken")
+@pytest.mark.parametrize("token", ["sécret", "secret\n", "se cret", "sec\0ret"])
+def test_a_token_that_can_be_none_is_refused_at_once_and_not_told(token: str) -> None:
+    with pytest.raises(Invalid, match="the token holds") as refused:
+        Client("http://controller", token)
+    assert token.strip() not in str(refused.value)
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_a_timeout_that_cannot_be_kept_is_refused(timeout_s: float) -> None:
+    with pytest.raises(Invalid, match="timeout_s"):
+        Client("http://controller", timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 10**30])
+def test_a_limit_that_is_no_number_of_items_is_refused(limit: int) -> None:
+    for listing in (client().devices.all, client().telemetry.all):
+        with pytest.raises(Invalid, match="limit"):
+            list(listing(limit=limit))
+
+
+def test_a_listing_that_begins_again_is_not_followed_for_ever() -> None:
+    with pytest.raises(NotUnderstood, match="came twice"):
+        list(client(page(following="c"), page(following="c")).segments.all())
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a\udcffb"])
+def test_a_name_that_leads_elsewhere_or_cannot_be_sent_is_refused(name: str) -> None:
+    with pytest.raises(Invalid):
+        client().devices.remove(name)
+
+
+def test_a_query_that_cannot_be_sent_is_refused() -> None:
+    for selector in ("a\udcff", "x" * 70_000):
+        with pytest.raises(Invalid, match="cannot be sent"):
+            list(client().devices.all(selector))
+
+
+def test_a_client_that_was_closed_says_so() -> None:
+    closed = client()
+    closed.close()
+    with pytest.raises(Invalid, match="closed"):
+        closed.health()
+
+
+@pytest.mark.parametrize("change", [b"", bytes(3 << 20)])
+def test_a_file_that_changes_while_it_is_uploaded_is_an_error_of_ours(tmp_path: Path, change: bytes) -> None:
+    data = tmp_path / "data.npz"
+    data.write_bytes(bytes(2 << 20))
+    with pytest.raises(UnusableFile, match="changed while it was being uploaded"):
+        client(httpx.Response(200)).models.upload(data, lambda _: data.write_bytes(change))
 
 
 def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
@@ -213,10 +273,16 @@ def test_a_controller_is_waited_for_until_it_hears_its_broker() -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("refusal", [problem(401), httpx.Response(404, html="<h1>Not Found</h1>")])
+def test_who_waits_for_a_controller_learns_at_once_that_it_refuses(refusal: httpx.Response) -> None:
+    with pytest.raises((Unauthorized, NotUnderstood)):
+        client(refusal).wait_until_up(timeout_s=30)
+
+
 def test_a_token_goes_along_and_the_connection_is_closed() -> None:
     played = Played([page("a")])
     with Client("http://controller/", "secret", transport=played.transport) as opened:
         list(opened.segments.all())
     assert played.asked[0].headers["Authorization"] == "Bearer secret"
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(Invalid, match="closed"):
         opened.health()

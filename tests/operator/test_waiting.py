@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgefleet_operator.api.waiting import looks
+from edgefleet_operator.api.waiting import last, looks
 from edgefleet_operator.errors import NoAnswer, NotFound, WaitTimeout
 
 
@@ -28,6 +28,13 @@ def is_done(found: str) -> bool:
 def test_a_controller_that_is_away_for_a_moment_is_waited_for() -> None:
     look = answering("first", NoAnswer("no answer"), "done", "never asked")
     assert list(looks(look, is_done, "rollout 1", None, 0.01)) == ["first", "done"]
+
+
+def test_progress_is_told_once_for_each_change() -> None:
+    told: list[str] = []
+    seen = looks(answering("first", "first", "second", "second", "done"), is_done, "rollout 1", None, 0.0)
+    assert last(seen, told.append) == "done"
+    assert told == ["first", "second", "done"]
 
 
 def test_a_refusal_ends_the_waiting() -> None:

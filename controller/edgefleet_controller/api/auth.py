@@ -26,7 +26,8 @@ class RequireToken:
         if scope["type"] != "http" or scope["path"] in PUBLIC or self._admits(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        refusal = problem(401, "a token is required: send 'Authorization: Bearer TOKEN', or set EDGEFLEET_TOKEN")
+        given = "the token is wrong" if "Authorization" in Headers(scope=scope) else "a token is required"
+        refusal = problem(401, f"{given}: send 'Authorization: Bearer TOKEN', or set EDGEFLEET_TOKEN")
         refusal.headers["WWW-Authenticate"] = "Bearer"
         await refusal(scope, receive, send)
 

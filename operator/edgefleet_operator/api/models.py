@@ -30,7 +30,7 @@ class Models:
         """Get a version."""
         return self._http.shape(ModelView, "GET", at("/models", ref))
 
-    def add(self, folder: Path, on_progress: OnUpload | None = None) -> ModelView:
+    def add(self, folder: Path | str, on_progress: OnUpload | None = None) -> ModelView:
         """Upload the files that a folder's model.toml names, and register them; the same files again change nothing.
 
         Args:
@@ -41,6 +41,7 @@ class Models:
             UnusableFile: the folder has no valid card, or its files don't match the card.
             ApiError: the controller refused the request or didn't answer.
         """
+        folder = Path(folder)
         with reading():
             card = load_card(folder)
         files = {CARD_FILE: sha256_of(folder / CARD_FILE), **card.files}
@@ -50,8 +51,8 @@ class Models:
 
     def add_onnx(
         self,
-        onnx: Path,
-        data: Path,
+        onnx: Path | str,
+        data: Path | str,
         name: str | None = None,
         version: int = 1,
         *,
@@ -73,6 +74,7 @@ class Models:
             ReaderMissing: the extra `compression`, which reads ONNX files, is not installed.
             ApiError: the controller refused the request or didn't answer.
         """
+        onnx, data = Path(onnx), Path(data)
         with reading():
             text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
             digests = parse_card(text).files
@@ -84,13 +86,14 @@ class Models:
                 upload(self._http, path, files[given], given, on_progress)
         return self.register(files)
 
-    def upload(self, path: Path, on_progress: OnUpload | None = None) -> str:
+    def upload(self, path: Path | str, on_progress: OnUpload | None = None) -> str:
         """Upload one file and return its sha256, which `register` takes.
 
         Raises:
             UnusableFile: the file cannot be read.
             ApiError: the controller refused the request or didn't answer.
         """
+        path = Path(path)
         sha256 = sha256_of(path)
         upload(self._http, path, sha256, path.name, on_progress)
         return sha256

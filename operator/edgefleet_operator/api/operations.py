@@ -55,7 +55,7 @@ class Operations:
         timeout_s: float | None = None,
         on_progress: Callable[[OperationRecord], None] | None = None,
     ) -> OperationRecord:
-        """Wait until an operation has succeeded or failed; `on_progress` is called with each state on the way.
+        """Wait until an operation has succeeded or failed; `on_progress` is called with each new state.
 
         Raises:
             ApiError: the controller refused the request, or didn't answer for half a minute.

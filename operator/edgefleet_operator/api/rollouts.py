@@ -71,7 +71,7 @@ class Rollouts:
         timeout_s: float | None = None,
         on_progress: Callable[[RolloutView], None] | None = None,
     ) -> RolloutView:
-        """Wait until a rollout has ended or is paused; `on_progress` is called with each state on the way.
+        """Wait until a rollout has ended or is paused; `on_progress` is called with each new state.
 
         Raises:
             ApiError: the controller refused the request, or didn't answer for half a minute.

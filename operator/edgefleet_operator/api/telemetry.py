@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from edgefleet_contract.telemetry import Bucket, GroupBy, TelemetryPage, TelemetryView
-from edgefleet_operator.http import MOST_ITEMS, Http
+from edgefleet_operator.http import MOST_ITEMS, Http, page_size
 
 
 class Telemetry:
@@ -48,7 +48,7 @@ class Telemetry:
             selector=selector,
             since_ms=since_ms,
             until_ms=until_ms,
-            size=min(limit or MOST_ITEMS, MOST_ITEMS),
+            size=page_size(limit),
         )
         return islice((view for page in pages for view in page.items), limit)
 

@@ -35,7 +35,9 @@ def reading() -> Iterator[None]:
     """
     try:
         yield
-    except (ContractError, OSError) as error:
+    except OSError as error:
+        raise UnusableFile(f"'{error.filename}' cannot be read: {error.strerror}") from error
+    except (ContractError, ValueError) as error:  # ValueError: no file system takes such a path
         raise UnusableFile(str(error)) from error
 
 
@@ -69,10 +71,14 @@ def _blocks(path: Path, name: str, size_bytes: int, on_progress: OnUpload | None
         file = path.open("rb")
     with file:
         while block := _next_block(file):
+            if sent_bytes + len(block) > size_bytes:
+                break
             yield block
             sent_bytes += len(block)
             if on_progress is not None:
                 on_progress(UploadProgress(name, sent_bytes, size_bytes))
+    if block or sent_bytes != size_bytes:
+        raise UnusableFile(f"'{path}' changed while it was being uploaded: upload it again")
 
 
 def _next_block(file: BinaryIO) -> bytes:

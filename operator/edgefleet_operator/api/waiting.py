@@ -53,9 +53,11 @@ def looks(
 
 
 def last(seen: Iterator[Seen], each: Callable[[Seen], None] | None) -> Seen:
-    """Return the last state; `each` is called with every one."""
+    """Return the last state; `each` is called with every one that differs from the one before."""
     found: Seen
+    before: Seen | None = None
     for found in seen:
-        if each is not None:
+        if each is not None and found != before:
             each(found)
+        before = found
     return found

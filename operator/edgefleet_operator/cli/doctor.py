@@ -1,7 +1,7 @@
 """`edgefleet doctor`: checks the controller and its fleet, and says what to do about each fault."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 import typer
@@ -11,7 +11,7 @@ from edgefleet_contract.health import HealthView
 from edgefleet_operator.cli.calling import Api, AsJson, calling
 from edgefleet_operator.cli.ending import OK, REFUSED
 from edgefleet_operator.client import Client
-from edgefleet_operator.errors import ApiError
+from edgefleet_operator.errors import ApiError, NoAnswer, Unauthorized
 from edgefleet_operator.figures import now_ms, size, span
 from edgefleet_operator.printing import print_json, print_table
 
@@ -34,7 +34,7 @@ def doctor(api: Api = None, as_json: AsJson = False) -> None:
     with calling(api) as client:
         checks = list(_checks(client))
     if as_json:
-        print_json([asdict(check) for check in checks])
+        print_json([asdict(check if not check.ok else replace(check, do="")) for check in checks])
     else:
         rows = [(c.name, "ok" if c.ok else "WRONG", c.found if c.ok else f"{c.found}: {c.do}") for c in checks]
         print_table(("check", "", "found..."), rows)
@@ -46,7 +46,7 @@ def _checks(client: Client) -> Iterator[Check]:
     try:
         health = client.health()
     except ApiError as error:
-        yield Check("api", False, str(error), "start it with `edgefleet serve`, or name another one with --api")
+        yield Check("api", False, str(error), _reach(error))
         return
     answered_ms = now_ms()
     yield Check("api", True, f"{client.url} answers in {answered_ms - asked_ms} ms")
@@ -60,6 +60,14 @@ def _checks(client: Client) -> Iterator[Check]:
     yield check_devices(devices)
     yield check_identities(devices)
     yield check_generations(devices)
+
+
+def _reach(error: ApiError) -> str:
+    if isinstance(error, Unauthorized):
+        return "set EDGEFLEET_TOKEN to the token that the controller printed"
+    if isinstance(error, NoAnswer):
+        return "start it with `edgefleet serve`, or name another one with --api"
+    return "name a controller with --api, or look into its log"
 
 
 def check_broker(health: HealthView) -> Check:

@@ -1,7 +1,10 @@
 """Ends commands: exit codes, and one line for an error."""
 
+import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -9,6 +12,8 @@ from typer.core import TyperGroup
 
 from edgefleet_operator.cli.mounting import mounted, why_missing
 
+MAX_LINE = 2000
+TRACEBACK = "EDGEFLEET_TRACEBACK"
 OK, REFUSED, USAGE, ROLLOUT_FAILED, TIMED_OUT = range(5)
 INTERRUPTED = 130
 
@@ -23,9 +28,10 @@ def refuse(error: Exception, status: int = REFUSED) -> NoReturn:
     raise typer.Exit(status)
 
 
-def one_line(error: Exception) -> str:
-    """Format an error as one line."""
-    return f"edgefleet: {' '.join(str(error).split())}"
+def one_line(error: object) -> str:
+    """Format an error as one line, without what would move a terminal's cursor or change its title."""
+    line = " ".join(str(error).split())[:MAX_LINE]
+    return f"edgefleet: {''.join(c if c.isprintable() else '?' for c in line)}"
 
 
 class OneLine(TyperGroup):
@@ -56,19 +62,37 @@ class OneLine(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run the typed command, and exit."""
+        _mend_streams()
         try:
             status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
             if message := " ".join(error.format_message().split()):  # empty after --help
                 at = getattr(getattr(error, "ctx", None), "command_path", "edgefleet")
                 usage = f"{message.rstrip('.')}; see {at} --help"
-                typer.echo(f"edgefleet: {usage if error.exit_code == USAGE else message}", err=True)
+                typer.echo(one_line(usage if error.exit_code == USAGE else message), err=True)
             sys.exit(error.exit_code)
         except ModuleNotFoundError as error:
             if (why := why_missing(error)) is None:
                 raise
-            typer.echo(f"edgefleet: {why}", err=True)
+            typer.echo(one_line(why), err=True)
             sys.exit(REFUSED)
         except typer.Abort:
             sys.exit(REFUSED)
+        except OSError as error:
+            typer.echo(one_line(error), err=True)
+            sys.exit(REFUSED)
+        except Exception as error:
+            if os.environ.get(TRACEBACK):
+                raise
+            what = f"internal error: {type(error).__name__}: {error}; set {TRACEBACK}=1 to see where"
+            typer.echo(one_line(what), err=True)
+            sys.exit(REFUSED)
         sys.exit(status if isinstance(status, int) else OK)
+
+
+def _mend_streams() -> None:
+    """Let nothing fail for a closed stream, or for a character that a terminal cannot show."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - while the process lives
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,5 +1,6 @@
 """The options that describe a rollout; `plan` and `start` take the same ones."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypedDict, TypeVar
 
@@ -73,7 +74,7 @@ def make_spec(
     segment, selector, everyone = to
     if (segment is not None) + (selector is not None) + everyone != 1:
         raise typer.BadParameter("say which devices: give one of --segment NAME, --selector SELECTOR and --all")
-    if not version.isdecimal():
+    if not re.fullmatch("[0-9]{1,9}", version):
         raise typer.BadParameter(f"'{ref}' is not a model reference: write NAME@VERSION, for example fashion@1")
     given = _Given()
     if segment is not None:

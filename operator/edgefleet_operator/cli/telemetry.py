@@ -64,7 +64,7 @@ def telemetry(
         if as_json:
             print_json(found)
             return
-        devices = list(client.devices.all())
+        devices = [d for d in client.devices.all(selector) if device in (None, d.id)]
         recipes = {v.id: f"{v.recipe} {v.id[:8]}" for v in client.variants.all()}
     _print(found, columns, devices, recipes)
 
