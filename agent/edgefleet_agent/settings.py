@@ -1,7 +1,6 @@
 """Settings: from a TOML file, overridden by EDGEFLEET_* variables, overridden by the command line."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,9 +9,15 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgefleet_agent.errors import SettingsError
+from edgefleet_process.errors import TooLarge
+from edgefleet_process.reading import read_at_most
+from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.toml import parse_toml
 
 PREFIX = "EDGEFLEET_"
+MOST_BYTES = 2**20
+"""Of the file of settings, so that a wrong name cannot fill the memory."""
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -132,10 +137,12 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return parse_toml(read_at_most(MOST_BYTES, path).decode())
+    except TooLarge:
+        raise SettingsError(f"{path} has more than {MOST_BYTES:,} bytes: give the TOML file of settings") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except NotToml as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
 
 

@@ -5,7 +5,6 @@ and data is an npz without objects.
 """
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -14,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
+from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.fields import Digest
 
 CARD_FILE = "model.toml"
@@ -132,8 +133,8 @@ def parse_card(text: str) -> ModelCard:
         CardError: the text is not TOML, or not a valid card.
     """
     try:
-        return ModelCard.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return ModelCard.model_validate(parse_toml(text))
+    except NotToml as error:
         raise CardError(f"{CARD_FILE} is not TOML ({error}): correct it") from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -3,7 +3,8 @@
 ProcessError
 ├── StateInUse        another process uses the state folder
 ├── StateNotWritable  the state folder cannot be written
-└── NoSuchFailpoint   a test names a failpoint that this process does not have
+├── NoSuchFailpoint   a test names a failpoint that this process does not have
+└── TooLarge          a file has more bytes than it may have
 """
 
 
@@ -17,6 +18,10 @@ class StateInUse(ProcessError):  # noqa: N818 - named for what happened
 
 class StateNotWritable(ProcessError):  # noqa: N818
     """The state folder cannot be written."""
+
+
+class TooLarge(ProcessError):  # noqa: N818
+    """A file has more bytes than it may have."""
 
 
 class NoSuchFailpoint(ProcessError):  # noqa: N818

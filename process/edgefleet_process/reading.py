@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from hashlib import file_digest
 from pathlib import Path
 
+from edgefleet_process.errors import TooLarge
+
 BLOCK_BYTES = 1 << 20
 
 
@@ -16,6 +18,20 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
             yield block
+
+
+def read_at_most(most_bytes: int, path: Path) -> bytes:
+    """Read a small file; a device or a pipe that never ends is too large as well.
+
+    Raises:
+        OSError: the file cannot be read.
+        TooLarge: it has more bytes than `most_bytes`.
+    """
+    with path.open("rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise TooLarge(f"{path} has more than {most_bytes:,} bytes")
+    return data
 
 
 def digest_of_file(path: Path) -> str:

@@ -1,6 +1,5 @@
 """The catalogue of hardware, links and regions: the shipped entries, overridden by the operator's own."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,9 +11,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from edgefleet_profiles.device_class import instruction_set
-from edgefleet_profiles.errors import CatalogueError, UnknownName
+from edgefleet_profiles.errors import CatalogueError, NotToml, UnknownName
 from edgefleet_profiles.parts import GENERIC, Entry, Hardware, Link, Region, is_generic
 from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_profiles.toml import parse_toml
 
 E = TypeVar("E", bound=Entry)
 
@@ -139,10 +139,10 @@ def _read_part(folders: list[Traversable], part: str, kind: type[E]) -> dict[str
 def _read_entry(file: Traversable, kind: type[E]) -> E:
     name = file.name.removesuffix(".toml")
     try:
-        fields: dict[str, Any] = {"name": name} | tomllib.loads(file.read_text(encoding="utf-8"))
+        fields: dict[str, Any] = {"name": name} | parse_toml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogueError(f"{file} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except NotToml as error:
         raise CatalogueError(f"{file} is not TOML: {error}; correct that line") from error
     if fields["name"] != name:
         raise CatalogueError(f"{file}: name is '{fields['name']}': remove it, the file name is the entry's name")

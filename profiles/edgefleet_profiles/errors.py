@@ -3,7 +3,8 @@
 ProfileError
 ├── CatalogueError    an entry or a file of the catalogue cannot be read
 ├── UnknownName       no entry with that name
-└── SelectorError     a segment's selector cannot be parsed
+├── SelectorError     a segment's selector cannot be parsed
+└── NotToml           a text is no TOML, or is too deep to work with
 """
 
 
@@ -21,3 +22,7 @@ class UnknownName(ProfileError):  # noqa: N818 - reads as the statement it makes
 
 class SelectorError(ProfileError):
     """A segment's selector cannot be parsed."""
+
+
+class NotToml(ProfileError):  # noqa: N818 - reads as the statement it makes
+    """A text is no TOML, or is nested too deep, or has numbers that are too long."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.deep_toml import UNUSABLE
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import Recipe, build_order, parse_recipe, recipe_from, shipped_recipes
@@ -55,6 +56,12 @@ def test_weights_trained_for_one_grid_are_not_put_on_another() -> None:
 def test_text_that_is_not_toml_is_refused() -> None:
     with pytest.raises(RecipeError, match="not valid TOML"):
         parse_recipe("steps = [")
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_toml_that_nobody_can_work_with_is_refused(kind: str) -> None:
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        parse_recipe(UNUSABLE[kind])
 
 
 def test_the_digest_counts_what_steps_do_and_not_how_it_is_written() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.deep_toml import UNUSABLE
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import shipped_recipes
@@ -79,6 +80,18 @@ def test_steps_in_one_line_each_are_found_too(file: Path) -> None:
 def test_what_is_neither_a_shipped_recipe_nor_a_file_is_refused(given: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         find_recipe(given)
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_toml_that_nobody_can_work_with_is_refused(file: Path, kind: str) -> None:
+    file.write_text(UNUSABLE[kind])
+    with pytest.raises(RecipeError, match=r"mine\.toml is not valid TOML"):
+        find_recipe(str(file))
+
+
+def test_a_device_that_never_ends_is_no_recipe() -> None:
+    with pytest.raises(RecipeError, match="is a small TOML file"):
+        read_recipe(Path("/dev/zero"))
 
 
 def test_a_file_that_is_no_text_or_far_too_large_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from tests.deep_toml import UNUSABLE
 
 from edgefleet_contract.card import load_card, parse_card
 from edgefleet_contract.errors import CardError
@@ -76,6 +77,12 @@ def test_a_key_that_nothing_reads_is_refused_by_name() -> None:
 def test_text_that_is_no_toml_is_refused() -> None:
     with pytest.raises(CardError, match="not TOML"):
         parse_card("name = ")
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_toml_that_nobody_can_work_with_is_refused(kind: str) -> None:
+    with pytest.raises(CardError, match="not TOML"):
+        parse_card(UNUSABLE[kind])
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:

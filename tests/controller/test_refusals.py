@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from tests.deep_toml import UNUSABLE
 from tests.service import api_of, running_service
 from typer.testing import CliRunner
 
@@ -205,6 +206,15 @@ def test_a_file_that_is_no_model_is_refused_with_what_to_give(controller: Contro
     (tmp_path / "notes.txt").write_text("hello")
     code, said = controller.types("model", "add", str(tmp_path / "notes.txt"))
     assert (code, "give the folder of a model, or an ONNX file" in said) == (1, True)
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_card_that_nobody_can_work_with_is_refused(controller: Controller, kind: str) -> None:
+    text = UNUSABLE[kind].encode()
+    files = {"model.toml": sha256(text).hexdigest()}
+    httpx.put(f"{controller.url}/api/v1/blobs/{files['model.toml']}", content=text, timeout=60).raise_for_status()
+    answer = httpx.post(f"{controller.url}/api/v1/models", json={"files": files}, timeout=60)
+    assert (answer.status_code, "model.toml is not TOML" in answer.json()["detail"]) == (422, True)
 
 
 def test_sound_files_are_no_pickles(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.deep_toml import UNUSABLE
 
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue
 from edgefleet_profiles.check import figures
@@ -202,6 +203,7 @@ def test_the_operator_adds_entries_of_his_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "says"),
     [
+        *[("link/x.toml", text, r"x\.toml is not TOML") for text in UNUSABLE.values()],
         ("link/x.toml", "title =\n", r"x\.toml is not TOML.*line 1.*correct that line"),
         ("link/x.toml", LINK.replace("rtt_ms = 40\n", ""), r"x\.toml: rtt_ms: Field required; add it"),
         ("link/x.toml", LINK.replace("= 2000", "= -1"), r"down_kbps: .*greater than 0; got -1, correct the value"),

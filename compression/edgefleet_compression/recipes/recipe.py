@@ -1,6 +1,5 @@
 """A recipe: an ordered list of steps, checked for order and settings before anything runs."""
 
-import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from typing import Annotated, Any
@@ -13,7 +12,9 @@ from edgefleet_compression.registry import Plugin, nearest, registry
 from edgefleet_compression.search_roles import StepSpec
 from edgefleet_compression.step import Step
 from edgefleet_contract.recipes import StepTable
+from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.canonical import digest_of
 
 
@@ -156,8 +157,8 @@ def recipe_from(value: Any) -> Recipe:
 def parse_recipe(text: str) -> Recipe:
     """The recipe in a TOML text; raises RecipeError."""
     try:
-        return recipe_from(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return recipe_from(parse_toml(text))
+    except NotToml as error:
         raise RecipeError(f"the recipe is not valid TOML ({error}): correct it") from None
 
 

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.recipes.recipe import KnownStep, Recipe, recipe_from, shipped_recipes
 from edgefleet_compression.search_roles import StepSpec
+from edgefleet_process.errors import TooLarge
+from edgefleet_process.reading import read_at_most
+from edgefleet_profiles.errors import NotToml
+from edgefleet_profiles.toml import parse_toml
 
 MOST_BYTES = 2**20
 FIELDS = ("name", "title", "steps")
@@ -48,8 +51,8 @@ def read_recipe(path: Path) -> Recipe:
     """
     text = _read(path)
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except NotToml as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from None
     _check_names(path, text, table)
     steps = table.get("steps")
@@ -66,9 +69,10 @@ def read_recipe(path: Path) -> Recipe:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RecipeError(f"{path} has {path.stat().st_size:,} bytes: a recipe is a small TOML file")
-        return path.read_text(encoding="utf-8")
+        data = read_at_most(MOST_BYTES, path)
+        return data.decode("utf-8")
+    except TooLarge:
+        raise RecipeError(f"{path} has more than {MOST_BYTES:,} bytes: a recipe is a small TOML file") from None
     except OSError as error:
         raise RecipeError(f"{path} cannot be read ({error.strerror}): give a recipe's TOML file") from None
     except UnicodeDecodeError:
