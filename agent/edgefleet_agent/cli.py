@@ -35,12 +35,12 @@ def _run(flags: dict[str, Any]) -> int:
     from edgefleet_agent.logs import set_up_logs
     from edgefleet_agent.session import Session
     from edgefleet_agent.settings import load_settings
-    from edgefleet_process.locks import own_folder
+    from edgefleet_process.locks import make_folder, own_folder
 
     verbose = flags.pop("verbose", False)
     settings = load_settings(flags)
     arm(settings.failpoint)
-    settings.state.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.state)
     set_up_logs(settings.device, settings.log_format, verbose)
     with own_folder(settings.state, "agent"):
         session = Session(settings, describe(settings), wake(settings.state))
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     text: list[tuple[str, str, str]] = [
-        ("--config", "FILE.toml", "settings, by the names of these flags with _ for -; labels as a table"),
+        ("--config", "FILE.toml", "a TOML file of settings; docs/agent.md lists their names"),
         ("--state", "DIR", "the state folder; one agent at a time"),
         ("--device", "ID", "the device id, [a-z0-9][a-z0-9_-]{0,63}"),
         ("--broker", "mqtt://HOST:PORT", "the broker; mqtts:// for TLS"),

@@ -13,6 +13,8 @@ from edgefleet_agent.errors import AgentError
 from edgefleet_agent.facts import describe, onnxruntime_version
 from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_process.errors import ProcessError
+from edgefleet_process.locks import make_folder
 from edgefleet_profiles.parts import is_generic
 
 ENOUGH_MB = 100
@@ -60,12 +62,12 @@ def show_checks(settings: AgentSettings, as_json: bool) -> int:
 def _find(name: str, check: Callable[[AgentSettings], str], settings: AgentSettings) -> CheckResult:
     try:
         return CheckResult(name, True, check(settings))
-    except (AgentError, OSError) as error:
+    except (AgentError, ProcessError, OSError) as error:
         return CheckResult(name, False, str(error))
 
 
 def _disk(settings: AgentSettings) -> str:
-    settings.state.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.state)
     with tempfile.TemporaryFile(dir=settings.state):
         pass
     free_mb = shutil.disk_usage(settings.state).free // MB

@@ -20,7 +20,7 @@ from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.undeliverable import UndeliverableHold
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.sqlite import open_store
-from edgefleet_process.locks import own_folder
+from edgefleet_process.locks import make_folder, own_folder
 from edgefleet_profiles.catalogue import load_catalogue
 
 
@@ -34,7 +34,7 @@ class Service:
 
     def __init__(self, settings: ControllerSettings) -> None:
         refuse_strangers(settings)
-        settings.state.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.state)
         self._lock = own_folder(settings.state, "controller", "controller.lock")
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)

@@ -1,4 +1,4 @@
-"""Locks between processes; the system releases one when its holder dies."""
+"""State folders and locks between processes; the system releases a lock when its holder dies."""
 
 import errno
 import fcntl
@@ -45,6 +45,20 @@ class FileLock:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def make_folder(folder: Path) -> None:
+    """Make sure that a state folder is there.
+
+    Raises:
+        StateNotWritable: it is a file, or cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StateNotWritable(f"{folder} is not a folder: give another --state") from None
+    except OSError as error:
+        raise StateNotWritable(f"{folder} cannot be created ({error.strerror}): give another --state") from None
 
 
 def own_folder(folder: Path, program: str, name: str = "lock") -> FileLock:

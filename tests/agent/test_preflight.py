@@ -70,6 +70,11 @@ def test_each_fault_is_one_line_and_the_others_are_checked_all_the_same(tmp_path
     assert all("\n" not in finding["text"] for finding in found.values())
 
 
+def test_a_state_that_is_no_folder_is_told(tmp_path: Path, capsys, settings) -> None:
+    status, found = check(tmp_path, capsys, {**settings, "broker": "mqtt://127.0.0.1:1", "state": "/dev/null"})
+    assert (status, found["disk"]["text"]) == (1, "/dev/null is not a folder: give another --state")
+
+
 def test_for_people_each_line_begins_with_ok_or_fail(tmp_path: Path, capsys, settings) -> None:
     words = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
     assert main(["check", *words, "--broker", "mqtt://127.0.0.1:1"]) == 1

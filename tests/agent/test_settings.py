@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.deep_toml import UNUSABLE
 
 from edgefleet_agent.__main__ import main
 from edgefleet_agent.errors import SettingsError
@@ -171,3 +172,26 @@ def test_an_unknown_name_is_told_its_neighbours(tmp_path: Path, capsys: pytest.C
     flags = ["run", "--state", str(tmp_path), "--device", "d1", "--broker", "mqtt://b", "--region", "eu"]
     assert main([*flags, "--link", "ltee", "--simulate-hardware", "rpi4"]) == 1
     assert "did you mean lte?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "/dev/zero"], "/dev/zero has more than 1,048,576 bytes: give the TOML file of settings"),
+        (["--state", "/dev/null"], "/dev/null is not a folder: give another --state"),
+    ],
+)
+def test_a_device_in_place_of_a_file_or_folder_is_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--device", "d", "--broker", "mqtt://127.0.0.1:1", "--region", "eu", "--link", "lte"]
+    assert main(["run", *given, *words]) == 1
+    assert capsys.readouterr().err == f"edgefleet-agent: {said}\n"
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_toml_that_nobody_can_work_with_is_refused(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(UNUSABLE[kind])
+    with pytest.raises(SettingsError, match=r"agent\.toml is not TOML"):
+        load_settings({"config": str(file)}, {})

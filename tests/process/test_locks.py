@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgefleet_process.errors import StateInUse, StateNotWritable
-from edgefleet_process.locks import FileLock, own_folder
+from edgefleet_process.locks import FileLock, make_folder, own_folder
 
 HOLD = (
     "import sys, time; from pathlib import Path; from edgefleet_process.locks import own_folder\n"
@@ -28,6 +28,17 @@ def test_a_folder_has_one_owner_until_that_one_dies(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_locked_is_told_from_one_that_is_in_use(tmp_path: Path) -> None:
     with pytest.raises(StateNotWritable, match="cannot be locked"):
         own_folder(tmp_path / "missing", "agent")
+
+
+def test_a_state_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "inside", Path("/dev/null")):
+        with pytest.raises(StateNotWritable, match="is not a folder: give another --state"):
+            make_folder(path)
+    with pytest.raises(StateNotWritable, match="cannot be created"):
+        make_folder(Path("/proc/nothing"))
 
 
 def test_a_lock_is_free_again_when_its_holder_lets_go(tmp_path: Path) -> None:
