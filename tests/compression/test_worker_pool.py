@@ -112,6 +112,16 @@ def test_a_worker_that_leaves_is_replaced(workers: WorkerPool) -> None:
     assert workers.submit(who).result(30)
 
 
+def test_a_worker_that_died_while_it_was_idle_costs_no_build(workers: WorkerPool) -> None:
+    idle = workers.submit(who).result(30)
+    os.kill(idle, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while lives(idle):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert workers.submit(who).result(30) != idle
+
+
 def lives(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)

@@ -104,12 +104,16 @@ class WorkerPool(Executor):
     def _take(self) -> "_Worker":
         if self._stopped:
             raise WorkerLostError("it was stopped")
-        try:
-            return self._idle.get_nowait()
-        except queue.Empty:
-            worker = _Worker()
-            self._alive.add(worker)
-            return worker
+        with contextlib.suppress(queue.Empty):
+            while True:
+                worker = self._idle.get_nowait()
+                if worker.is_alive():
+                    return worker
+                worker.end(0.0)  # it died while it was idle: no build's fault
+                self._alive.discard(worker)
+        worker = _Worker()
+        self._alive.add(worker)
+        return worker
 
 
 class _Worker:
@@ -147,7 +151,15 @@ class _Worker:
 
     def is_usable(self, limits: Limits) -> bool:
         """Whether it can take another call."""
-        return not self._lost and self._memory_mb() <= KEEP_SHARE * limits.memory_mb and self._process.is_alive()
+        return not self._lost and self._memory_mb() <= KEEP_SHARE * limits.memory_mb and self.is_alive()
+
+    def is_alive(self) -> bool:
+        """Whether its process runs; one whose threads are still ending does not."""
+        try:
+            ending = psutil.Process(self._process.pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        except psutil.Error:
+            return False
+        return not ending and self._process.is_alive()
 
     def end(self, leave_s: float) -> None:
         """Give it so long to exit if it is idle, then kill it and everything it started."""
