@@ -1,6 +1,7 @@
 """`edgefleet`, the operator's command; on a base install it says what to install."""
 
 import importlib.util
+import os
 import sys
 from importlib.metadata import version
 
@@ -17,6 +18,8 @@ def main() -> None:
             "this install has only the agent; for the command line: pip install 'edgefleet[operator]', "
             "for a controller: pip install 'edgefleet[controller,compression]'"
         )
+    # pydantic looks for plug-ins in all installed packages, and fails if the metadata of any is damaged.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from edgefleet_operator.cli import app
 
     app(prog_name="edgefleet")

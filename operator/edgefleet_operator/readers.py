@@ -3,12 +3,12 @@
 Reading them needs code from compression, which the operator's side never imports.
 """
 
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
 from edgefleet_contract.recipes import RecipeTable
 from edgefleet_operator.errors import ReaderMissing
+from edgefleet_process.installed import brought, is_ours
 
 GROUP = "edgefleet.readers"
 ONNX_FILE, DATA_FILE = "model.onnx", "data.npz"
@@ -66,7 +66,7 @@ def recipe_reader() -> RecipeReader:
 
 def _reader(name: str):  # type: ignore[no-untyped-def]
     try:
-        (entry,) = entry_points(group=GROUP, name=name)
+        (entry,) = (one for one in brought(GROUP).entries if one.name == name and is_ours(one))
         return entry.load()
     except (ValueError, ImportError, AttributeError) as error:
         raise ReaderMissing(
