@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from edgefleet_protocol.messages import DesiredState, Hello, encode
 pytestmark = pytest.mark.broker
 
 Make = Callable[..., Any]
+PAGE = Path(__file__).parents[2] / "docs" / "agent.md"
 TENSOR = {"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [1.0] * 16}
 
 
@@ -261,6 +264,24 @@ def test_telemetry_reaches_the_controller_once_labels_included(agent: Any, stand
     name = ("cat", "dog", "bird")[top]
     assert sum(w.predicted.get(name, 0) for w in windows) == 5
     stand_in.wait(lambda s: s.reports[-1].spooled_windows == 0)
+
+
+def test_the_requests_on_the_agents_page_are_answered(agent: Any, stand_in: Any, make_variant: Make) -> None:
+    agent.start()
+    commit(agent, stand_in, make_variant())
+    blocks = re.findall(r"^```\n(curl .*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    answers = {}
+    for command in blocks:
+        curl, url, option, body = shlex.split(command)
+        assert (curl, option) == ("curl", "-d")
+        path = url.removeprefix("http://127.0.0.1:8080")
+        answers[path] = agent.call(path, json.loads(body))
+    assert answers["/v2/models/pets/infer"][0] == 200
+    assert answers["/edgefleet/v1/feedback"] == (200, {"counted": True})
+    assert agent.call("/edgefleet/v1/feedback", {"model": "pets", "id": "r1", "labels": [0]}) == (
+        200,
+        {"counted": False},
+    )
 
 
 def test_windows_that_are_not_acknowledged_are_sent_again_and_outlive_a_kill(
