@@ -1,4 +1,4 @@
-"""Keeps onnxruntime from reporting to its maker, which it does by default from 1.32 on."""
+"""Keeps onnxruntime from reporting to its maker, as recent versions do by default."""
 
 import os
 
