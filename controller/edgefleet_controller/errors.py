@@ -12,7 +12,8 @@ ControllerError
     │   ├── ReadOnly
     │   ├── Taken         another program holds it
     │   └── TooManyFiles  the process has too many open files
-    └── StoreFault        a damaged file, or a bug
+    ├── StoreFault        a damaged file, or a bug
+    └── NewerStore        a newer version wrote the file
 """
 
 from typing import ClassVar
@@ -48,6 +49,10 @@ class StoreError(ControllerError):
 
 class StoreFault(StoreError):  # noqa: N818
     """A damaged file or a bug: retrying does not help."""
+
+
+class NewerStore(StoreError):  # noqa: N818
+    """A newer version wrote the file: this one would misread it."""
 
 
 class StoreUnavailable(StoreError):  # noqa: N818

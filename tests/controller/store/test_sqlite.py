@@ -1,7 +1,10 @@
 """SQLite keeps the contract, and its files outlive the process: what was kept is read back, older files still open."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -127,6 +130,70 @@ def test_what_an_older_schema_counted_is_still_told(tmp_path: Path, migration: s
     assert (found.before.serving, found.before.scored.n) == (told.serving, told.scored.n)
     assert found.before.scored.mean == pytest.approx(told.scored.mean)
     opened.close()
+
+
+@pytest.mark.parametrize("name", ["fleet", "telemetry"])
+def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    open_store(tmp_path).close()
+    path = tmp_path / f"{name}.db"
+    with closing(sqlite3.connect(path)) as newer, newer:
+        newer.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, 'm999_later', '')", [name]
+        )
+    before = path.read_bytes()
+    with pytest.raises(StateUnusable) as refused:
+        open_store(tmp_path)
+    assert str(refused.value) == (
+        f"{path} was written by a newer version of edgefleet, with migration 'm999_later': install the newer version, "
+        "or restore the backup of the state folder"
+    )
+    assert path.read_bytes() == before
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+
+def of_another_program(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE notes (text TEXT)")
+
+
+def malformed(path: Path) -> None:
+    open_store(path.parent).close()
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * 3996 + content[4096:])
+
+
+@pytest.mark.parametrize("name", ["fleet", "telemetry"])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (damaged, "file is not a database"),
+        (malformed, "malformed"),
+        (of_another_program, "its tables are of another program"),
+        (Path.mkdir, "is not a file: move it away"),
+    ],
+)
+def test_a_file_that_is_no_store_is_named_with_the_remedy(
+    tmp_path: Path, name: str, make: Callable[[Path], None], reason: str
+) -> None:
+    path = tmp_path / f"{name}.db"
+    make(path)
+    with pytest.raises(StateUnusable) as refused:
+        open_store(tmp_path)
+    assert str(refused.value).startswith(f"{path} ") and reason in str(refused.value)
+    assert str(refused.value).endswith("restore the backup of the state folder")
+
+
+def test_a_damaged_package_beside_ours_does_not_keep_the_store_closed(tmp_path: Path) -> None:
+    info = tmp_path / "site" / "latin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_bytes(b"[sqlite_utils]\n\xff = nowhere\n")
+    code = "import sys, pathlib; from edgefleet_controller.store.sqlite import open_store; "
+    code += "open_store(pathlib.Path(sys.argv[1]))"
+    told = {**os.environ, "PYTHONPATH": str(info.parent), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=told, check=True, timeout=60)
 
 
 def test_a_store_that_another_program_holds_is_refused_in_one_line_at_the_start(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import sqlite_utils
 from sqlite_utils.migrations import Migrations
 
+from edgefleet_controller.errors import NewerStore, StoreFault
 from edgefleet_controller.store.fair_lock import FairLock
 from edgefleet_controller.store.sqlite.translation import translated
 
@@ -44,7 +45,8 @@ class Database:
         lock: the lock that threads take turns at.
 
     Raises:
-        StoreError: here and in every method, for any error of SQLite.
+        StoreError: here and in every method, for any error of SQLite; here also for a file that is not of this schema
+            or any older one, which is left as it is.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Database:
         self._path, self._lock = path, lock
         try:
             connection = sqlite3.connect(path, timeout=PATIENCE_S, check_same_thread=False, isolation_level=None)
-            self._db = sqlite_utils.Database(connection)
+            self._db = sqlite_utils.Database(connection, execute_plugins=False)
             try:
                 self._set_up(synchronous, migrations)
             except BaseException:
@@ -63,6 +65,7 @@ class Database:
             raise translated(error) from error
 
     def _set_up(self, synchronous: str, migrations: Migrations) -> None:
+        _check_version(self._db, migrations)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         if synchronous == "NORMAL":
@@ -158,6 +161,22 @@ class Database:
         """Close the file."""
         with self._lock:
             self._db.conn.close()
+
+
+def _check_version(db: sqlite_utils.Database, migrations: Migrations) -> None:
+    """See that every migration of a file is known here; a file without any is new and has no tables.
+
+    Raises:
+        NewerStore: one is not known.
+        StoreFault: there are tables that no migration made.
+    """
+    with closing(sqlite_utils.Database(memory=True, execute_plugins=False)) as empty:
+        known = {migration.name for migration in migrations.pending(empty)}
+    applied = [migration.name for migration in migrations.applied(db)]
+    if unknown := [name for name in applied if name not in known]:
+        raise NewerStore(f"was written by a newer version of edgefleet, with migration '{unknown[0]}'")
+    if not applied and set(db.table_names()) - {migrations.migrations_table}:
+        raise StoreFault("its tables are of another program")
 
 
 class Snapshot:
