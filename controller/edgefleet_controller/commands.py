@@ -2,14 +2,14 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from edgefleet_controller.credentials import load_credentials
 from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
-from edgefleet_controller.settings import BUILD_S, BUILD_WORKERS, CONFLICT_S, ControllerSettings, parse_listen
+from edgefleet_controller.settings import BOUNDS, BUILD_S, BUILD_WORKERS, CONFLICT_S, ControllerSettings, parse_listen
 from edgefleet_process.errors import ProcessError
 from edgefleet_process.logs import LogFormat
 from edgefleet_profiles.errors import ProfileError
@@ -19,6 +19,16 @@ NEEDED = {"controller": ("fastapi", "sqlite_utils"), "onnx": ("onnx",)}
 
 Without torch it starts, and says which models it cannot compress.
 """
+
+
+class _Range(TypedDict):
+    min: float
+    max: float
+
+
+def _within(setting: str) -> _Range:
+    """The range of the option for a setting."""
+    return _Range(min=BOUNDS[setting].least, max=BOUNDS[setting].most)
 
 
 def serve(
@@ -38,18 +48,31 @@ def serve(
     broker_password_file: Annotated[Path | None, typer.Option(help="file with that user's password")] = None,
     broker_ca_file: Annotated[Path | None, typer.Option(help="CA certificate of an mqtts:// broker")] = None,
     profiles: Annotated[Path | None, typer.Option(help="folder of your own catalogue entries")] = None,
-    tick: Annotated[float, typer.Option(help="seconds between ticks of the rollouts", min=0.05, max=60)] = 1.0,
-    hello_jitter: Annotated[float, typer.Option(help="seconds that first reports spread over", min=0, max=600)] = 2.0,
-    telemetry_keep: Annotated[float, typer.Option(metavar="HOURS", help="how long to keep windows", min=1)] = 48,
-    rollups_keep: Annotated[float, typer.Option(metavar="DAYS", help="how long to keep hourly roll-ups", min=1)] = 90,
+    tick: Annotated[float, typer.Option(help="seconds between ticks of the rollouts", **_within("tick_s"))] = 1.0,
+    hello_jitter: Annotated[
+        float, typer.Option(help="seconds that first reports spread over", **_within("hello_jitter_s"))
+    ] = 2.0,
+    telemetry_keep: Annotated[
+        float, typer.Option(metavar="HOURS", help="how long to keep windows", **_within("telemetry_keep_h"))
+    ] = 48,
+    rollups_keep: Annotated[
+        float, typer.Option(metavar="DAYS", help="how long to keep hourly roll-ups", **_within("rollups_keep_days"))
+    ] = 90,
     conflict_window: Annotated[
-        float, typer.Option(metavar="SECONDS", help="window for noticing two agents with one id", min=1)
+        float,
+        typer.Option(metavar="SECONDS", help="window for noticing two agents with one id", **_within("conflict_s")),
     ] = CONFLICT_S,
-    build_workers: Annotated[int, typer.Option(help="how many builds run in parallel", min=1, max=256)] = BUILD_WORKERS,
-    build_timeout: Annotated[float, typer.Option(metavar="SECONDS", help="time limit of a build", min=1)] = BUILD_S,
+    build_workers: Annotated[
+        int, typer.Option(help="how many builds run in parallel", **_within("build_workers"))
+    ] = BUILD_WORKERS,
+    build_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="time limit of a build", **_within("build_s"))
+    ] = BUILD_S,
     build_memory: Annotated[
         float | None,
-        typer.Option(metavar="MB", help="memory limit of a build; default: a share of the host's", min=64),
+        typer.Option(
+            metavar="MB", help="memory limit of a build; default: a share of the host's", **_within("build_mb")
+        ),
     ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
     accept_all: Annotated[bool, typer.Option("--accept-all", help="accept every device that reports")] = False,
@@ -64,27 +87,27 @@ def serve(
             _print_credentials(state)
     except (ControllerError, OSError) as error:
         raise _refusal(error) from None
-    settings = ControllerSettings(
-        state=state,
-        host=host,
-        port=listen_port,
-        broker_port=broker_port,
-        broker_url=broker,
-        broker_username=broker_user,
-        broker_password_file=broker_password_file,
-        broker_ca_file=broker_ca_file,
-        profiles=profiles,
-        accept_all=accept_all,
-        tick_s=tick,
-        hello_jitter_s=hello_jitter,
-        telemetry_keep_h=telemetry_keep,
-        rollups_keep_days=rollups_keep,
-        conflict_s=conflict_window,
-        build_workers=build_workers,
-        build_s=build_timeout,
-        build_mb=build_memory,
-    )
     try:
+        settings = ControllerSettings(
+            state=state,
+            host=host,
+            port=listen_port,
+            broker_port=broker_port,
+            broker_url=broker,
+            broker_username=broker_user,
+            broker_password_file=broker_password_file,
+            broker_ca_file=broker_ca_file,
+            profiles=profiles,
+            accept_all=accept_all,
+            tick_s=tick,
+            hello_jitter_s=hello_jitter,
+            telemetry_keep_h=telemetry_keep,
+            rollups_keep_days=rollups_keep,
+            conflict_s=conflict_window,
+            build_workers=build_workers,
+            build_s=build_timeout,
+            build_mb=build_memory,
+        )
         run(settings, log_format)
     except (ControllerError, ProcessError, ProfileError, OSError) as error:
         raise _refusal(error) from None

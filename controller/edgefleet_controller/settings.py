@@ -12,6 +12,28 @@ BUILD_S = 7200.0
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """The least and the most that a setting may be, with its unit."""
+
+    least: float
+    most: float
+    unit: str
+
+
+BOUNDS = {
+    "tick_s": Bounds(0.05, 60, "seconds"),
+    "hello_jitter_s": Bounds(0, 600, "seconds"),
+    "telemetry_keep_h": Bounds(1, 24 * 3660, "hours"),  # ten years
+    "rollups_keep_days": Bounds(1, 36_600, "days"),  # a hundred
+    "conflict_s": Bounds(1, 30 * 86_400, "seconds"),
+    "build_workers": Bounds(1, 256, "builds"),
+    "build_s": Bounds(1, 30 * 86_400, "seconds"),
+    "build_mb": Bounds(64, 2**30, "MB"),  # a petabyte
+}
+"""What can be obeyed: beyond it times overflow, or a limit is none."""
+
+
+@dataclass(frozen=True)
 class ControllerSettings:
     """Settings of one controller process.
 
@@ -23,6 +45,9 @@ class ControllerSettings:
     alternately within `conflict_s` seconds are in conflict until only one has been heard for that long. Up to
     `build_workers` builds run in parallel, each limited to `build_s` seconds and `build_mb` MB of memory; None
     divides most of the host's memory among them.
+
+    Raises:
+        Invalid: a number is out of its bounds, or none.
     """
 
     state: Path
@@ -43,6 +68,14 @@ class ControllerSettings:
     build_workers: int = BUILD_WORKERS
     build_s: float = BUILD_S
     build_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        """See that what is given can be obeyed."""
+        for name, bounds in BOUNDS.items():
+            given = getattr(self, name)
+            if given is not None and not bounds.least <= given <= bounds.most:  # nan is within none
+                allowed = f"from {bounds.least:,.10g} to {bounds.most:,.10g} {bounds.unit}"
+                raise Invalid(f"{name} cannot be {given}: give a number {allowed}")
 
     @property
     def beyond_loopback(self) -> bool:
