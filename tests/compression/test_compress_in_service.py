@@ -48,6 +48,7 @@ def recipes(tmp_path: Path) -> dict[str, str]:
     return {name: str(path) for name, path in found.items()}
 
 
+@pytest.mark.slow
 def test_a_second_time_no_step_runs_and_the_command_says_so(url: str, recipes: dict[str, str]) -> None:
     words = ("compress", "tiny@1", *PROFILE, "--recipe", recipes["mine"], "--recipe", "fp32")
     first = types(url, *words)

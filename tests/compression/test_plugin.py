@@ -101,6 +101,7 @@ def test_a_spawned_worker_runs_it_and_the_lineage_names_it(
     assert PLUGIN[0] in depends_on("short_floats") and PLUGIN[0] not in depends_on("export")
 
 
+@pytest.mark.slow
 def test_another_version_of_it_is_another_key_and_its_step_runs_again(
     here: None, tiny_files: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

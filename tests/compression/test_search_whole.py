@@ -129,6 +129,7 @@ def ground(tiny_files: dict[str, Path], tmp_path: Path, workers: WorkerPool) -> 
     return Ground(tiny_files, tmp_path / "cache", tmp_path / "work", workers, tuple(t.instruction_set for t in TARGETS))
 
 
+@pytest.mark.slow
 def test_a_recipe_is_measured_for_each_class_or_says_why_not(ground: Ground) -> None:
     tails = {tail.name: space.recipe(space.SOURCE, tail) for tail in space.default_space().tails}
     runs = Runs(ground, 200, Silence())
