@@ -12,7 +12,7 @@ BUILD_S = 7200.0
 
 
 @dataclass(frozen=True)
-class Bounds:
+class AllowedRange:
     """The least and the most that a setting may be, with its unit."""
 
     least: float
@@ -21,14 +21,14 @@ class Bounds:
 
 
 BOUNDS = {
-    "tick_s": Bounds(0.05, 60, "seconds"),
-    "hello_jitter_s": Bounds(0, 600, "seconds"),
-    "telemetry_keep_h": Bounds(1, 24 * 3660, "hours"),  # ten years
-    "rollups_keep_days": Bounds(1, 36_600, "days"),  # a hundred
-    "conflict_s": Bounds(1, 30 * 86_400, "seconds"),
-    "build_workers": Bounds(1, 256, "builds"),
-    "build_s": Bounds(1, 30 * 86_400, "seconds"),
-    "build_mb": Bounds(64, 2**30, "MB"),  # a petabyte
+    "tick_s": AllowedRange(0.05, 60, "seconds"),
+    "hello_jitter_s": AllowedRange(0, 600, "seconds"),
+    "telemetry_keep_h": AllowedRange(1, 24 * 3660, "hours"),  # ten years
+    "rollups_keep_days": AllowedRange(1, 36_600, "days"),  # a hundred
+    "conflict_s": AllowedRange(1, 30 * 86_400, "seconds"),
+    "build_workers": AllowedRange(1, 256, "builds"),
+    "build_s": AllowedRange(1, 30 * 86_400, "seconds"),
+    "build_mb": AllowedRange(64, 2**30, "MB"),  # a petabyte
 }
 """What can be obeyed: beyond it times overflow, or a limit is none."""
 

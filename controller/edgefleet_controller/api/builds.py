@@ -68,7 +68,14 @@ def _quest(service: Service, asked: NewSearch, profiles: list[DeviceProfile]) ->
     known |= {target.instruction_set: target for target in targets_of(profiles)}
     classes = asked.classes or [t.instruction_set for t in targets_of(profiles)] or list(known)
     targets = tuple(known.get(one) or SearchTarget(one) for one in dict.fromkeys(classes))
-    return Quest(asked.budget_min * 60, targets, asked.seed, Bounds(**asked.constraints.model_dump()))
+    given = asked.constraints
+    bounds = Bounds(
+        max_drop=given.max_drop,
+        latency_ratio=given.latency_ratio,
+        encoding_bytes=given.encoding_bytes,
+        peak_rss_mb=given.peak_rss_mb,
+    )
+    return Quest(asked.budget_min * 60, targets, asked.seed, bounds)
 
 
 @router.get("/operations/{operation_id}", responses=problems(404))
