@@ -121,7 +121,8 @@ def troubled(
             one.application.end()
 
 
-@pytest.mark.parametrize("fail", FAULTS)
+# Losing its store, the broker is killed too.
+@pytest.mark.parametrize("fail", [pytest.param(f, marks=pytest.mark.slow) if f is kill else f for f in FAULTS])
 def test_a_broker_may_fail_in_downloads_trials_and_telemetry(
     troubled: Troubled, fail: Callable[[Broker], None]
 ) -> None:

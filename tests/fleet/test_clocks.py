@@ -137,6 +137,7 @@ def requests(fleet: Fleet, device: str) -> int:
     return sum(window["requests"] for window in windows(fleet, device))
 
 
+@pytest.mark.slow
 def test_a_wrong_or_jumping_clock_of_a_device_changes_nothing(fleet: Fleet, tmp_path: Path, background) -> None:
     began_ms = time.time_ns() // 1_000_000
     since_1970_s = began_ms // 1000 - 86_400
