@@ -280,7 +280,7 @@ def test_a_build_that_runs_out_of_room_says_so_and_succeeds_when_it_is_started_a
     accepted = http.post("/builds", json=order)
     assert accepted.status_code == 202
     operation = accepted.json()["id"]
-    fleet.wait(lambda: f"compressing {model} failed" in fleet.controller.log(), "the build to fail", 120)
+    fleet.wait(lambda: f"operation 'compress' on {model} failed" in fleet.controller.log(), "the build to fail", 120)
     disk.make_room()
     fleet.wait(lambda: fleet.api.get(f"/operations/{operation}")["state"] == "failed", "its end to be written down")
     error = fleet.api.get(f"/operations/{operation}")["error"]

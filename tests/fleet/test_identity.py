@@ -200,7 +200,7 @@ def test_a_device_restored_from_an_old_image_catches_up_and_loses_no_window(flee
     fleet.wait(lambda: fleet.device("a")["spooled_windows"] == 0, "their acknowledgement")
     device = fleet.device("a")
     assert (device["conflict"], device["lost_windows"], device["models"]["fashion"]["generation"]) == (None, 0, 2)
-    assert "copied or restored" in agent.log()
+    assert "is a copy or was restored" in agent.log()
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
