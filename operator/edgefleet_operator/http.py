@@ -207,7 +207,7 @@ def at_profile(path: str, profile: str) -> str:
 def _controller_url(text: str) -> str:
     try:
         url = httpx.URL(text)
-        text.encode()
+        text.encode()  # httpx takes a lone surrogate, and fails when it sends the first request
         if url.scheme in ("http", "https") and url.host:
             return text.rstrip("/")
         fault = "it must begin with http:// or https:// and name a host"

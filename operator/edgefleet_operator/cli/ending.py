@@ -71,11 +71,6 @@ class OneLine(TyperGroup):
                 usage = f"{message.rstrip('.')}; see {at} --help"
                 typer.echo(one_line(usage if error.exit_code == USAGE else message), err=True)
             sys.exit(error.exit_code)
-        except ModuleNotFoundError as error:
-            if (why := why_missing(error)) is None:
-                raise
-            typer.echo(one_line(why), err=True)
-            sys.exit(REFUSED)
         except typer.Abort:
             sys.exit(REFUSED)
         except OSError as error:
@@ -84,8 +79,8 @@ class OneLine(TyperGroup):
         except Exception as error:
             if os.environ.get(TRACEBACK):
                 raise
-            what = f"internal error: {type(error).__name__}: {error}; set {TRACEBACK}=1 to see where"
-            typer.echo(one_line(what), err=True)
+            fault = f"internal error: {type(error).__name__}: {error}; set {TRACEBACK}=1 to see where"
+            typer.echo(one_line(why_missing(error) or fault), err=True)
             sys.exit(REFUSED)
         sys.exit(status if isinstance(status, int) else OK)
 
