@@ -241,9 +241,16 @@ def test_what_was_retained_for_a_device_is_gone_once_it_is_cleared(connect, cred
     controller.publish(topics.desired("d"), b"desired", retain=True)
     controller.publish(topics.desired("d"), b"", retain=True)
     controller.publish(topics.desired("e"), b"of another", retain=True)
-    device.subscribe(topics.desired("d"), topics.desired("e"))
-    settle(lambda: device.heard)
-    assert device.heard == [(topics.desired("e"), b"of another")]
+
+    # A broker whose disk is busy may answer a subscription without what it retains, so ask again, as a device
+    # does at its next connect.
+    def asked_again() -> bool:
+        device.subscribe(topics.desired("d"), topics.desired("e"))
+        time.sleep(0.2)
+        return bool(device.heard)
+
+    settle(asked_again)
+    assert set(device.heard) == {(topics.desired("e"), b"of another")}
 
 
 @pytest.mark.broker
