@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_contract.operations import BuildResult
 from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers
 from edgefleet_operator.client import Client
+from edgefleet_process.children import run_module
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion"
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Child:
 
     def __init__(self, log: Path, *command: str) -> None:
         self.log = log
-        self._command = [sys.executable, "-m", *command]
+        self._command = run_module(*command)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from edgefleet_agent.errors import (
     WorkerDied,
     WorkerTimedOut,
 )
+from edgefleet_process.children import run_module
 from edgefleet_process.reading import digest_of_file
 
 LOAD_TIMEOUT_S = 60.0
@@ -82,7 +82,7 @@ class Worker:
         self._pipe, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "edgefleet_agent.worker_main", str(theirs.fileno())],
+                run_module("edgefleet_agent.worker_main", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],

@@ -1,5 +1,10 @@
 """`edgefleet`, the operator's command; on a base install it says what to install."""
 
+from edgefleet_process.children import leave_current_folder
+
+if __name__ == "__main__":
+    leave_current_folder()
+
 import importlib.util
 import os
 import sys

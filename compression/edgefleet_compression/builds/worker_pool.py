@@ -26,6 +26,7 @@ import psutil
 
 from edgefleet_compression.builds.worker_main import Answer, Failed, serve
 from edgefleet_compression.errors import WorkerLostError, WorkerMemoryError, WorkerTimeoutError
+from edgefleet_process.children import spawned
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,10 +121,9 @@ class _Worker:
     """One process, and the parent's end of its pipe; used by one thread at a time."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
+        ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
-        self._process: BaseProcess = context.Process(target=serve, args=(theirs,), daemon=True)
+        self._process: BaseProcess = spawned(serve, theirs)
         self._process.start()
         theirs.close()  # so that the pipe ends when the worker dies
         self.is_idle = True

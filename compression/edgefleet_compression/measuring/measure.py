@@ -2,7 +2,6 @@
 
 import math
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_contract.metrics import Metrics
+from edgefleet_process.children import run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
@@ -74,8 +74,7 @@ def probe(
         MeasureError: the process failed or hung.
     """
     request = ProbeRequest(path, shape, RUNS, runtime, reference)
-    # -P: a folder named `compression` in the working directory must not shadow the standard library's.
-    command = [sys.executable, "-P", "-m", "edgefleet_compression.measuring.probe", request.as_json()]
+    command = run_module("edgefleet_compression.measuring.probe", request.as_json())
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True)
         return figures_in(done.stdout.splitlines()[-1])

@@ -21,6 +21,7 @@ from edgefleet_compression.errors import CompressionError, DataError, GraphError
 from edgefleet_contract.card import CARD_FILE, SAFE, ModelCard, parse_card
 from edgefleet_contract.errors import CardError, ContractError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_process.children import run_module
 from edgefleet_process.reading import digest_of_file
 
 ONNX_FILE = "model.onnx"
@@ -89,8 +90,7 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
         CompressionError, ContractError: one line that says what is wrong and what to do.
     """
     request = json.dumps(InspectionRequest(onnx=onnx, data=data, card=card).model_dump(mode="json"))
-    # -P: a folder named `compression` where the service was started must not shadow the standard library's.
-    command = [sys.executable, "-P", "-m", "edgefleet_compression.models.inspection", request]
+    command = run_module("edgefleet_compression.models.inspection", request)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
         answer = InspectionAnswer.model_validate_json(done.stdout.splitlines()[-1]).answer

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +25,11 @@ class DemoProcesses:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._running: dict[str, psutil.Popen] = {}
 
-    def start(self, name: str, *command: str) -> None:
-        """Run a Python module or script as a process; its output goes to NAME.log."""
+    def start(self, name: str, command: list[str]) -> None:
+        """Run a command as a process; its output goes to NAME.log."""
         with (self._logs / f"{name}.log").open("ab") as log:
             self._running[name] = psutil.Popen(
-                [sys.executable, *command],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

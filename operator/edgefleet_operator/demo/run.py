@@ -29,6 +29,7 @@ from edgefleet_operator.demo.report import (
 )
 from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
 from edgefleet_operator.errors import NoAnswer, OperatorError
+from edgefleet_process.children import run_file, run_module
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ class Demo:
         announced = self._controller / ANNOUNCED_IN
         announced.unlink(missing_ok=True)
         arguments = ("serve", "--state", str(self._controller), "--tick", "0.25", "--hello-jitter", "0.2")
-        self._processes.start("controller", "-m", "edgefleet_operator", *arguments)
+        self._processes.start("controller", run_module("edgefleet_operator", *arguments))
         where = self._wait("the controller", 30, lambda: _announced(announced))
         self._client = Client(where.api)
         self._client.wait_until_up(15)
@@ -128,13 +129,13 @@ class Demo:
 
     def _start_agents(self) -> None:
         for device in fleet.FLEET:
-            self._processes.start(
-                device.id,
-                *("-m", "edgefleet_agent", "run", "--state", str(self._settings.state / "agents" / device.id)),
+            command = run_module(
+                *("edgefleet_agent", "run", "--state", str(self._settings.state / "agents" / device.id)),
                 *("--device", device.id, "--broker", self._broker, "--http", "127.0.0.1:0"),
                 *("--region", device.region, "--link", device.link, "--simulate-hardware", device.hardware),
                 *("--heartbeat", str(fleet.HEARTBEAT_S), "--window", str(fleet.WINDOW_S)),
             )
+            self._processes.start(device.id, command)
         self._wait("six agents", 30, lambda: len(self._devices()) == len(fleet.FLEET))
         for d in self._devices():
             self._api.devices.accept(d.id)
@@ -181,7 +182,7 @@ class Demo:
         endpoints = [f"--endpoint={d.id}={d.endpoint}" for d in self._devices()]
         examples = self._settings.examples
         data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
-        self._processes.start("workload", str(examples / "workload.py"), *data, *endpoints)
+        self._processes.start("workload", run_file(examples / "workload.py", *data, *endpoints))
 
     def _roll_out(self, model: str, wanted: str, *, segment: str | None = None, soak_s: float | None = None) -> None:
         name, version = model.split("@")
