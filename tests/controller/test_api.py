@@ -10,6 +10,7 @@ import pytest
 from tests.service import api_of, running_service
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.records import ChoiceRecord
 from edgefleet_controller.service import Service
@@ -162,6 +163,25 @@ def test_a_second_rollout_that_wants_the_same_device_is_refused_with_the_firsts_
     first = api.post("/rollouts", json={"model": "fashion", "version": 1, "segment": "europe"}).json()
     again = api.post("/rollouts", json={"model": "fashion", "version": 1})
     assert_problem(again, 409, first["id"])
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_devices_that_have_committed_stay_taken_until_their_rollout_has_ended(
+    api: httpx.Client, service: Service, reported, state: RolloutPhase
+) -> None:
+    register(service, reported, "a", "b")
+    spec = {"model": "fashion", "version": 1, "selector": "region=eu", "gate": {"soak_s": 3600}}
+    first = api.post("/rollouts", json=spec).json()["id"]
+    store = service.store.fleet.rollouts
+    service.conductor.stop()
+    store.put(store.get(first).model_copy(update={"state": state}))
+    store.put_executions([e.model_copy(update={"phase": "committed"}) for e in store.executions(first)])
+    assert_problem(api.post("/rollouts", json=spec), 409, f"a and 1 more are part of rollout {first}")
+    assert_problem(api.post("/rollouts/plan", json=spec), 409, first)
+    assert [r.id for r in store.all()] == [first]
+    api.post(f"/rollouts/{first}/abort")
+    assert api.post("/rollouts", json=spec).status_code == 201
 
 
 @pytest.mark.usefixtures("published")

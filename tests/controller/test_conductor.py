@@ -3,6 +3,7 @@
 import pytest
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.store import Store
@@ -63,6 +64,22 @@ def test_a_rollback_leaves_a_device_alone_that_a_later_rollout_has_moved(
     assert store.fleet.desired.of("a") == [later]
     assert store.fleet.rollouts.get("01").state == "rolled_back"
     assert store.fleet.rollouts.counts_back("01") == {"superseded": 1}
+
+
+def test_a_rollback_of_an_ended_rollout_is_refused_while_another_one_owns_a_device_of_it(
+    store: Store, conductor: Conductor, rollout, execution
+) -> None:
+    ended = rollout("passed").model_copy(update={"state": "completed"})
+    store.fleet.rollouts.put(ended)
+    store.fleet.rollouts.put(rollout("soaking").model_copy(update={"id": "02"}))
+    store.fleet.rollouts.put_executions([execution("a", "committed", generation=1), execution("b", "committed")])
+    store.fleet.rollouts.put_executions([execution("b", rollout="02")])
+    with pytest.raises(Refused, match="b is part of rollout 02 for 'fashion', which has not ended"):
+        conductor.order("rollback", "01")
+    assert store.fleet.rollouts.get("01") == ended
+    conductor.order("abort", "02")
+    conductor.order("rollback", "01")
+    assert store.fleet.rollouts.get("01").state == "rolling_back"
 
 
 def test_a_device_at_the_last_generation_holds_up_nobody_else(

@@ -115,7 +115,7 @@ class Live:
             OperationRecord(id="01", kind="compress", target="fashion@1", created_ms=1, changed_ms=2)
         )
         store.telemetry.windows.put([StoredWindow("a", WINDOW, REPORT.facts, 1_700_000_000_000)])
-        if not store.fleet.rollouts.open_devices("fashion"):
+        if not store.fleet.rollouts.all("running", "paused", "rolling_back"):
             spec = RolloutSpec(model="fashion", version=1, segment="europe")
             Live.rollout = start_rollout(store.fleet, self.service.catalogue, spec).id
 

@@ -16,6 +16,7 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts import orders
 from edgefleet_controller.rollouts.behaviour import Finding, examine
 from edgefleet_controller.rollouts.directions import Directions
+from edgefleet_controller.rollouts.launch import refuse_owned
 from edgefleet_controller.rollouts.own_silence import OwnSilence
 from edgefleet_controller.rollouts.rollout import (
     Activate,
@@ -30,6 +31,7 @@ from edgefleet_controller.rollouts.rollout import (
 )
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared, Gathering
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT
 from edgefleet_controller.trouble import log_failure
 
 log = logging.getLogger(__name__)
@@ -104,13 +106,16 @@ class Conductor:
 
         Raises:
             NotFound: the rollout doesn't exist.
-            Refused: the rollout's state does not allow the order.
+            Refused: the rollout's state does not allow the order, or another rollout owns its devices by now.
         """
         now = now_ms()
         with self._turn(rollout_id):
             rollout = self._store.fleet.rollouts.get(rollout_id)
             executions = self._store.fleet.rollouts.live.of(rollout_id)
             decisions = orders.decide(verb, rollout, executions)
+            if rollout.state not in IN_PROGRESS:  # its devices were free, and another rollout may own them now
+                mine = [e.device for e in executions if e.phase not in LEFT]
+                refuse_owned(self._store.fleet, rollout.spec.model, mine)
             to_tell = self._carry_out(rollout, decisions, now)
             reach("order_written", verb)
         reach("order_committed", verb)

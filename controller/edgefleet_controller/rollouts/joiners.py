@@ -1,6 +1,6 @@
 """Late joiners: devices that match a rollout only after its start, found among those that have changed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.clock import now_ms
@@ -34,7 +34,7 @@ class LateJoiners:
         if not found:
             self._waiting.pop(rollout.id, None)
             return []
-        taken = self._taken(spec.model)
+        taken = self._taken(spec.model, found)
         self._waiting[rollout.id] = frozenset(device.id for device in found if device.id in taken)
         choices, now = assigned(self._fleet, spec), now_ms()
         return [join(rollout, target(device), choices, now) for device in found if device.id not in taken]
@@ -57,5 +57,6 @@ class LateJoiners:
         later = members.given_later([device.id for device in fitting], model, rollout.id) if fitting else set()
         return [device for device in fitting if device.id not in later]
 
-    def _taken(self, model: str) -> Collection[str]:
-        return self._fleet.rollouts.open_devices(model).keys() | self._fleet.conflicts.all().keys()
+    def _taken(self, model: str, devices: Iterable[Member]) -> Collection[str]:
+        owners = self._fleet.rollouts.owners(model, [device.id for device in devices])
+        return owners.keys() | self._fleet.conflicts.all().keys()

@@ -1,5 +1,7 @@
 """Planning and starting rollouts: from a spec and the stored fleet to waves of executions."""
 
+from collections.abc import Iterable
+
 from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused
@@ -29,9 +31,7 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
     if not devices:
         named = spec.selector or spec.segment or "everything"
         raise Refused(f"no device matches '{named}': see `edgefleet device list`")
-    taken = fleet.rollouts.open_devices(spec.model)
-    if clash := next((d.id for d in devices if d.id in taken), None):
-        raise Refused(f"{clash} is part of rollout {taken[clash]} for '{spec.model}': wait for it or abort it first")
+    refuse_owned(fleet, spec.model, [device.id for device in devices])
     conflicts = fleet.conflicts.all()
     targets = [target(device, in_conflict=device.id in conflicts) for device in devices]
     return spec, plan(new_id(), spec, targets, assigned(fleet, spec), now_ms())
@@ -57,6 +57,21 @@ def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) ->
         fleet.audit.note(now, "rollout running", rollout.id, f"{len(planned.executions)} devices")
     reach("rollout_committed")
     return rollout
+
+
+def refuse_owned(fleet: FleetStore, model: str, devices: Iterable[str]) -> None:
+    """Let no two rollouts move the same devices.
+
+    Raises:
+        Refused: a rollout that has not ended owns one of these devices for this model.
+    """
+    owners = fleet.rollouts.owners(model, devices)
+    if device := min(owners, default=None):
+        others = f" and {len(owners) - 1} more are" if len(owners) > 1 else " is"
+        raise Refused(
+            f"{device}{others} part of rollout {owners[device]} for '{model}', which has not ended: "
+            "wait for it, or abort it first"
+        )
 
 
 def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:

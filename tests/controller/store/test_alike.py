@@ -201,7 +201,7 @@ def told_of_the_fleet(store: Store) -> dict[str, Any]:
         "live": [fleet.rollouts.live.of(rollout) for rollout in ROLLOUTS],
         "concerned": fleet.rollouts.concerned(said),
         "counts": [(fleet.rollouts.counts(r), fleet.rollouts.counts_back(r)) for r in ROLLOUTS],
-        "open": [set(fleet.rollouts.open_devices(model)) for model in MODELS],
+        "owners": [fleet.rollouts.owners(model, DEVICES) for model in MODELS],
         "desired": fleet.desired.of_each(DEVICES),
         "variants": fleet.registry.variants(),
         "choices": fleet.registry.choices("fashion", 1),

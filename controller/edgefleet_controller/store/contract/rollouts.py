@@ -5,9 +5,12 @@ from typing import NamedTuple, Protocol
 
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_protocol.phases import Phase
 
 IN_PROGRESS: tuple[RolloutPhase, ...] = ("building", "scheduled", "running", "paused", "rolling_back")
-"""States in which a rollout claims its devices."""
+"""States in which a rollout owns its devices: all but those in which it has ended."""
+LEFT: tuple[Phase, ...] = ("removed", "superseded")
+"""Phases of devices that have left their rollout: it never tells them anything again."""
 
 
 class Said(NamedTuple):
@@ -85,8 +88,9 @@ class RolloutRecords(Protocol):
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         """The number of devices that roll back, by phase; MUST count as `counts` does."""
 
-    def open_devices(self, model: str) -> dict[str, str]:
-        """Devices that a rollout in progress claims for this model, with the rollout's id.
+    def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
+        """Those of these devices that a rollout in progress owns for this model, with the id of the oldest one.
 
-        These are devices whose execution has not ended, and all devices of a rollout that rolls back.
+        A rollout owns every device that it has an execution for until the rollout itself has ended, whatever becomes
+        of the execution; only a device that has left it, as `LEFT` says, is free before that.
         """

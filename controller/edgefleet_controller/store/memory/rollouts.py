@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 from edgefleet_protocol.phases import ENDED
@@ -80,14 +80,14 @@ class MemoryRollouts(RolloutRecords):
         (executions,) = self._tables.changes.committed(self._tables.executions)
         return [execution for (rollout, _), execution in executions.items() if rollout == rollout_id]
 
-    def open_devices(self, model: str) -> dict[str, str]:
+    def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         with self._tables.changes.turn:
-            for rollout in self.all(*IN_PROGRESS):
-                for execution in self._of(rollout.id) if rollout.spec.model == model else ():
-                    # While a rollout rolls back, an ended execution does not mean that its device is done.
-                    if rollout.state == "rolling_back" or execution.phase not in ENDED:
-                        found[execution.device] = rollout.id
+            owning = {r.id for r in self._tables.rollouts.by_key() if r.state in IN_PROGRESS and r.spec.model == model}
+            for device in devices:
+                mine = (e.rollout for e in self._tables.executions_of(device) if e.phase not in LEFT)
+                if owner := next((rollout for rollout in mine if rollout in owning), None):
+                    found[device] = owner
         return found
 
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from edgefleet_contract.rollouts import BACK, ExecutionRecord, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
 from edgefleet_controller.store.sqlite.notes import SqliteTouched
@@ -18,6 +18,8 @@ _VALUES = attrgetter(*_COLUMNS)
 _EXECUTIONS = Into("executions", _COLUMNS, key=("rollout", "device"))
 _ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
 _BACK = ", ".join(f"'{phase}'" for phase in BACK)
+_IN_PROGRESS = ", ".join(f"'{state}'" for state in IN_PROGRESS)
+_LEFT = ", ".join(f"'{phase}'" for phase in LEFT)
 
 
 class SqliteRollouts(RolloutRecords):
@@ -105,12 +107,12 @@ class SqliteRollouts(RolloutRecords):
         )
         return dict(rows)
 
-    def open_devices(self, model: str) -> dict[str, str]:
-        # While a rollout rolls back, an ended execution does not mean that its device is done.
+    def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         rows = self._db.tuples(
-            f"""SELECT e.device, e.rollout FROM rollouts r JOIN executions e ON e.rollout = r.id
-                WHERE r.state IN ({", ".join("?" for _ in IN_PROGRESS)}) AND json_extract(r.spec, '$.model') = ?
-                AND (r.state = 'rolling_back' OR e.phase NOT IN ({_ENDED}))""",  # noqa: S608 - our own words
-            [*IN_PROGRESS, model],
+            f"""SELECT e.device, min(e.rollout) FROM json_each(?) asked
+                JOIN executions e ON e.device = asked.value JOIN rollouts r ON r.id = e.rollout
+                WHERE r.state IN ({_IN_PROGRESS}) AND json_extract(r.spec, '$.model') = ?
+                AND e.phase NOT IN ({_LEFT}) GROUP BY e.device""",  # noqa: S608 - our own words
+            [json.dumps(list(devices)), model],
         )
         return dict(rows)

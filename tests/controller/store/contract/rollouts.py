@@ -1,11 +1,13 @@
 """Rollouts, their executions, and what is looked at again and again."""
 
 from collections.abc import Callable
+from typing import get_args
 
-from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store import FleetStore
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, Said
+from edgefleet_controller.store.contract.rollouts import Said
+from edgefleet_protocol.phases import PHASES
 
 
 def devices(executions: list[ExecutionRecord]) -> list[str]:
@@ -105,18 +107,30 @@ class RolloutsContract:
         assert fleet.rollouts.counts_back("01") == {"trial": 1}
         assert (fleet.rollouts.counts("03"), fleet.rollouts.counts_back("03")) == ({}, {})
 
-    def test_open_devices_are_those_of_rollouts_in_progress(
+    def test_a_rollout_owns_its_devices_until_it_has_ended_whatever_became_of_their_executions(
         self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
     ) -> None:
-        fleet.rollouts.put_executions([execution("a"), execution("b", "committed")])
-        for state in IN_PROGRESS[:-1]:
-            fleet.rollouts.put(rollout("staging").model_copy(update={"state": state}))
-            assert fleet.rollouts.open_devices("fashion") == {"a": "01"}, state
-        assert fleet.rollouts.open_devices("other") == {}
-        fleet.rollouts.put(rollout("failed").model_copy(update={"state": "rolling_back"}))
-        assert fleet.rollouts.open_devices("fashion") == {"a": "01", "b": "01"}, "while it goes back nobody is free"
-        fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
-        assert fleet.rollouts.open_devices("fashion") == {}
+        asked = [f"in-{phase.replace('_', '-')}" for phase in sorted(PHASES)]
+        of = dict(zip(asked, sorted(PHASES), strict=True))
+        fleet.rollouts.put_executions([execution(device, phase) for device, phase in of.items()])
+        staying = {device: "01" for device, phase in of.items() if phase not in ("removed", "superseded")}
+        for state in get_args(RolloutPhase):
+            fleet.rollouts.put(rollout("soaking").model_copy(update={"state": state}))
+            has_ended = state in ("completed", "cancelled", "rolled_back", "rollback_incomplete", "draft")
+            assert fleet.rollouts.owners("fashion", asked) == ({} if has_ended else staying), state
+
+    def test_an_owner_is_of_the_same_model_and_the_oldest_of_several(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        other = rollout("staging").spec.model_copy(update={"model": "other"})
+        for number, changes in ((1, {"state": "completed"}), (2, {"spec": other}), (3, {}), (4, {"state": "paused"})):
+            fleet.rollouts.put(rollout("staging").model_copy(update={"id": f"0{number}", **changes}))
+            fleet.rollouts.put_executions([execution("a", "committed", rollout=f"0{number}")])
+        fleet.rollouts.put_executions([execution("b", rollout="04"), execution("c", rollout="gone")])
+        assert fleet.rollouts.owners("fashion", ["c", "b", "a", "never"]) == {"a": "03", "b": "04"}
+        assert fleet.rollouts.owners("other", ["a", "b"]) == {"a": "02"}
+        assert fleet.rollouts.owners("fashion", ["b"]) == {"b": "04"}, "only of those asked for"
+        assert fleet.rollouts.owners("fashion", []) == {}
 
     def test_live_executions_are_as_they_are_now_whoever_changed_them(
         self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
