@@ -50,7 +50,7 @@ def test_the_agents_log(tmp_path: Path, form: str) -> None:
     settings = tmp_path / "agent.toml"
     settings.write_text(
         f'state = "{tmp_path}/state"\ndevice = "d"\nbroker = "mqtt://127.0.0.1:1"\nregion = "eu"\nlink = "lte"\n'
-        f'simulate_hardware = "rpi4"\nlog_format = "{form}"\nheartbeat_s = 1\n'
+        f'simulate_hardware = "rpi4"\nlog_format = "{form}"\nheartbeat_s = 1\nhttp = "127.0.0.1:0"\n'
     )
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "state.json").write_text("rubbish")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_agent.errors import AgentError
+from edgefleet_agent.settings import DEFAULT_HTTP
 from edgefleet_agent.version import agent_version
 from edgefleet_process.errors import ProcessError
 
@@ -92,7 +93,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         ("--hardware", "NAME", "the hardware (a recognized board's, else the generic class of the instruction set)"),
         ("--simulate-hardware", "NAME", "report a catalogue entry's facts; this machine stands in for it"),
         ("--catalogue", "DIR", "the operator's catalogue, over the shipped one"),
-        ("--http", "HOST:PORT", "the inference endpoint (127.0.0.1:0, 0 takes a free port)"),
+        ("--http", "HOST:PORT", f"the inference endpoint ({DEFAULT_HTTP}); port 0 takes a free one and keeps it"),
         ("--username", "NAME", "the broker's user name"),
         ("--password-file", "FILE", "a file with the broker's password"),
         ("--ca-file", "FILE", "the certificate authority of an mqtts:// broker"),

@@ -2,7 +2,7 @@
 
 import logging
 import re
-import threading
+import socket
 from contextlib import suppress
 from http import HTTPStatus
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from edgefleet_agent import request_head
 from edgefleet_agent.connections import Budget, Connections
-from edgefleet_agent.errors import RequestError, SettingsError
+from edgefleet_agent.errors import RequestError
 from edgefleet_agent.request_head import Head, HeadError
 from edgefleet_agent.serving import Body, Serving
 from edgefleet_agent.version import agent_version
@@ -42,7 +42,7 @@ class _Connection(StreamRequestHandler):
 
     timeout = IDLE_S
     disable_nagle_algorithm = True
-    server: "_Server"
+    server: "Server"
 
     def handle(self) -> None:
         """Answer one request after the other, until either side closes."""
@@ -88,14 +88,13 @@ class _Connection(StreamRequestHandler):
         if path == "/v2/health/live":
             return _json({"live": True})
         if path == "/v2/health/ready":
-            if not serving.ready():
-                raise RequestError(503, "not ready: no variant answers yet")
+            serving.check_ready()
             return _json({"ready": True})
         if path == "/edgefleet/v1/status":
             return Body(serving.status())
         if (match := _MODEL.match(path)) and match[3] != "infer":
             if match[3] == "ready":
-                serving.placed(match[1], match[2])
+                serving.check_ready(match[1], match[2])
                 return _json({"name": match[1], "ready": True})
             return _json(serving.metadata(match[1], match[2]))
         raise RequestError(404, f"nothing to GET at {path[:200]}")
@@ -137,13 +136,16 @@ class _Connection(StreamRequestHandler):
         self.wfile.write("\r\n".join([*head, "\r\n"]).encode() + (b"" if bodiless else body.data))
 
 
-class _Server(ThreadingTCPServer):
+class Server(ThreadingTCPServer):
+    """The listening socket, and a thread for each connection."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
     allow_reuse_address = True
 
     def __init__(self, address: tuple[str, int], serving: Serving) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.serving = serving
         self.connections = Connections(MAX_CONNECTIONS, IDLE_S)
         self.budget = Budget(LARGE_BODIES_BYTES, LARGE_BODY_BYTES)
@@ -170,28 +172,6 @@ class _Server(ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that went away."""
-
-
-class Endpoint:
-    """The listening endpoint, on threads of its own.
-
-    Raises:
-        SettingsError: it cannot listen there.
-    """
-
-    def __init__(self, host: str, port: int, serving: Serving) -> None:
-        try:
-            self._server = _Server((host, port), serving)
-        except OSError as error:
-            raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --http") from None
-        self.url = f"http://{host}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop taking requests."""
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def _size_bytes(head: Head) -> int:

@@ -37,6 +37,11 @@ class InstalledModel(BaseModel):
     lost: Lost | None = None
 
     @property
+    def has_committed(self) -> bool:
+        """Whether a variant has been committed and is still wanted, even if its slot was lost since."""
+        return bool(self.answering or self.lost)
+
+    @property
     def slot(self) -> Slot | None:
         """The slot of the variant that answers."""
         return self.slots.get(self.answering) if self.answering else None

@@ -21,6 +21,14 @@ class Body:
     header_length: int | None = None
 
 
+@dataclass(frozen=True)
+class _Served:
+    """One model: what answers, and whether anything of it is committed."""
+
+    answering: Answering
+    has_committed: Callable[[], bool]
+
+
 class Serving:
     """What applications may ask of this device; any thread may call.
 
@@ -32,18 +40,32 @@ class Serving:
     def __init__(self, recorder: Recorder, status: Callable[[], bytes]) -> None:
         self._recorder = recorder
         self._lock = threading.Lock()
-        self._models: dict[str, Answering] = {}
+        self._models: dict[str, _Served] = {}
         self.status = status
 
-    def add(self, model: str, answering: Answering) -> None:
-        """Make a model available."""
+    def add(self, model: str, answering: Answering, has_committed: Callable[[], bool]) -> None:
+        """Make a model available; what is committed of it must answer, or the device is not ready."""
         with self._lock:
-            self._models = self._models | {model: answering}
+            self._models = self._models | {model: _Served(answering, has_committed)}
 
-    def ready(self) -> bool:
-        """Whether there is a model, and every model answers."""
-        models = self._models.values()
-        return bool(models) and all(answering.live for answering in models)
+    def check_ready(self, model: str | None = None, version: str | None = None) -> None:
+        """Check that what is committed answers: of one model, or of every model that has anything committed.
+
+        What is being staged or tried, and what failed, changes nothing.
+
+        Raises:
+            RequestError: 503 if it does not, 404 for an unknown model or version.
+        """
+        if model is not None:
+            self.placed(model, version)
+            if not self._models[model].has_committed():
+                raise RequestError(503, f"model '{model[:100]}' is not ready: its first variant is being tried")
+            return
+        committed = {name: served for name, served in self._models.items() if served.has_committed()}
+        if not committed:
+            raise RequestError(503, "not ready: no variant answers yet")
+        if silent := sorted(name for name, served in committed.items() if served.answering.live is None):
+            raise RequestError(503, f"not ready: {', '.join(silent)} has a committed variant that does not answer")
 
     def placed(self, model: str, version: str | None = None) -> Placed:
         """What answers for a model.
@@ -51,10 +73,10 @@ class Serving:
         Raises:
             RequestError: 503 when no variant answers yet, 404 for an unknown model or version.
         """
-        answering = self._models.get(model)
-        if answering is None and self._models:
+        served = self._models.get(model)
+        if served is None and self._models:
             raise RequestError(404, f"unknown model '{model[:100]}': the models here are {sorted(self._models)}")
-        live = answering.live if answering else None
+        live = served.answering.live if served else None
         if live is None:
             raise RequestError(503, f"model '{model[:100]}' is not ready: no variant answers yet")
         if version is not None and version != str(live.slot.model_version):
@@ -90,7 +112,7 @@ class Serving:
         outputs = [output["name"] for output in live.worker.outputs]
         request = inference_protocol.parse(body, header_length, live.worker.inputs, outputs)
         try:
-            answer, placed = self._models[model].ask(request.tensors, request.data)
+            answer, placed = self._models[model].answering.ask(request.tensors, request.data)
         except WorkerError as error:
             self._recorder.failed(_key(model, live), isinstance(error, NotFinite))
             status = 500 if isinstance(error, ModelFailed | NotFinite | OutOfMemory) else 503

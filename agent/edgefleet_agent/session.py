@@ -7,6 +7,7 @@ from functools import partial
 
 from edgefleet_agent.bus import AgentBus
 from edgefleet_agent.device import Device
+from edgefleet_agent.endpoint import Endpoint, open_endpoint
 from edgefleet_agent.events import (
     Connected,
     Disconnected,
@@ -24,7 +25,6 @@ from edgefleet_agent.facts import Described
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.files import LateFile
-from edgefleet_agent.http import Endpoint
 from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
@@ -128,8 +128,9 @@ class Session:
         )
 
     def _listen(self) -> None:
-        self._endpoint = Endpoint(*self._settings.http_address, self._serving)
-        self._late.append(LateFile(self._settings.state / "endpoint", self._endpoint.url.encode()))
+        kept = self._settings.state / "endpoint"
+        self._endpoint = open_endpoint(*self._settings.http_address, self._serving, kept)
+        self._late.append(LateFile(kept, self._endpoint.url.encode()))
         reach("endpoint_written")
 
     def _wake(self) -> None:
@@ -140,7 +141,7 @@ class Session:
     def _installation(self, model: str) -> Installation:
         if model not in self._installations:
             made = self._installations[model] = Installation(model, self._device, self._on_change)
-            self._serving.add(model, made.answering)
+            self._serving.add(model, made.answering, lambda: bool(made.record and made.record.has_committed))
         return self._installations[model]
 
     # ---- events --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Settings: from a TOML file, overridden by EDGEFLEET_* variables, overridden by the command line."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,8 @@ from edgefleet_profiles.toml import parse_toml
 PREFIX = "EDGEFLEET_"
 MOST_BYTES = 2**20
 """Of the file of settings, so that a wrong name cannot fill the memory."""
+DEFAULT_HTTP = "127.0.0.1:8080"
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):([0-9]{1,5})")
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
@@ -51,7 +54,7 @@ class AgentSettings(BaseModel):
     hardware: Name | None = None
     simulate_hardware: Name | None = None
     catalogue: Path | None = None
-    http: str = "127.0.0.1:0"
+    http: str = DEFAULT_HTTP
     heartbeat_s: Seconds = 60.0
     window_s: Seconds = 60.0
     stall_s: Annotated[float, Field(gt=0)] = 6 * 3600.0
@@ -100,12 +103,12 @@ class AgentSettings(BaseModel):
         """Host and port of the endpoint.
 
         Raises:
-            SettingsError: it is not HOST:PORT.
+            SettingsError: it is not HOST:PORT, with an IPv6 address in brackets.
         """
-        host, _, port = self.http.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise SettingsError(f"invalid http '{self.http}': write HOST:PORT, such as 127.0.0.1:8080")
-        return host, int(port)
+        found = _ADDRESS.fullmatch(self.http)
+        if found is None or int(found[3]) > 65535:
+            raise SettingsError(f"invalid http '{self.http}': write HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+        return found[1] or found[2], int(found[3])
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> AgentSettings:

@@ -296,7 +296,7 @@ class Agent:
         self._argv = [
             *(sys.executable, "-m", "edgefleet_agent", "run", "--state", str(folder), "--device", device),
             *("--broker", broker_url, "--region", "na", "--link", "ethernet", "--simulate-hardware", "x86-avx2"),
-            *("--heartbeat", "0.5", "--window", "0.5", *flags),
+            *("--heartbeat", "0.5", "--window", "0.5", "--http", "127.0.0.1:0", *flags),
         ]
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edgefleet_agent.answering import Answering, Placed
-from edgefleet_agent.http import Endpoint
+from edgefleet_agent.endpoint import Endpoint
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.telemetry import Recorder
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
@@ -26,7 +26,7 @@ class Device:
         self.serving = Serving(self.recorder, lambda: b'{"incarnation":"x"}')
         self.pets = Answering(lambda _: None)
         self.pets.serve(Placed(slot, variant.manifest, spec, Worker(spec)))
-        self.serving.add("pets", self.pets)
+        self.serving.add("pets", self.pets, lambda: True)
         self.endpoint = Endpoint("127.0.0.1", 0, self.serving)
         self.url = self.endpoint.url
 

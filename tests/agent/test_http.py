@@ -15,7 +15,8 @@ import pytest
 from tests.agent.endpoint import INFER, Device, body, get, post
 
 from edgefleet_agent.answering import Answering
-from edgefleet_agent.http import MAX_BODY_BYTES, Endpoint
+from edgefleet_agent.endpoint import Endpoint
+from edgefleet_agent.http import MAX_BODY_BYTES
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.telemetry import MAX_RECENT, Key, Recorder
 from edgefleet_protocol.latency import LatencyHistogram
@@ -109,7 +110,7 @@ def test_what_is_not_there_is_404_and_what_is_not_there_yet_503(device: Device) 
     assert post(device.url, "/v2/models/pets/versions/2/infer", body())[0] == 404
     assert get(device.url, "/nothing")[0] == post(device.url, "/nothing", b"{}")[0] == 404
     serving = Serving(device.recorder, lambda: b"{}")
-    serving.add("soon", Answering(lambda _: None))
+    serving.add("soon", Answering(lambda _: None), lambda: False)
     soon = Endpoint("127.0.0.1", 0, serving)
     for status, told in (get(soon.url, "/v2/models/soon"), post(soon.url, "/v2/models/soon/infer", body())):
         assert status == 503 and told["error"].startswith("model 'soon' is not ready")

@@ -77,10 +77,22 @@ def test_a_broker_with_tls_and_a_password(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("http", ["8080", "localhost", "localhost:x", ":1", "h:70000"])
+@pytest.mark.parametrize("http", ["8080", "localhost", "localhost:x", ":1", "h:70000", "::1:8080", "[::1]", "[x]:1"])
 def test_a_wrong_endpoint_is_told_the_right_form(http: str) -> None:
     with pytest.raises(SettingsError, match="HOST:PORT"):
         _ = load_settings(NEEDED | {"http": http}, {}).http_address
+
+
+@pytest.mark.parametrize(
+    ("http", "address"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:8080", ("::1", 8080)), ("localhost:80", ("localhost", 80))],
+)
+def test_an_endpoint_of_either_kind_of_address(http: str, address: tuple[str, int]) -> None:
+    assert load_settings(NEEDED | {"http": http}, {}).http_address == address
+
+
+def test_without_a_setting_the_endpoint_is_the_one_of_the_documents() -> None:
+    assert load_settings(NEEDED, {}).http_address == ("127.0.0.1", 8080)
 
 
 def test_a_simulated_device_reports_the_catalogues_facts_and_its_host(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_an_agent_of_a_base_install_reports_itself(base: Path, broker, tmp_path:
     observer.subscribe(up("lonely", "reported"))
     observer.loop_start()
     command = [base / "edgefleet-agent", "run", "--state", tmp_path / "state", "--device", "lonely"]
-    command += ["--broker", broker.url, "--region", "eu", "--link", "lte"]
+    command += ["--broker", broker.url, "--region", "eu", "--link", "lte", "--http", "127.0.0.1:0"]
     command += ["--simulate-hardware", "rpi4"] if simulated else []
     agent = subprocess.Popen(command, env=bare_environment(), cwd=tmp_path)
     try:

@@ -74,6 +74,7 @@ def test_a_controller_and_an_agent_of_the_wheel_find_each_other(programs: Path, 
         api = PlainClient(where["api"])
         api.wait_until_up(30)
         join = ("run", "--state", "agent", "--device", "d", "--broker", where["broker"], "--region", "eu")
+        join += ("--http", "127.0.0.1:0")
         with started(tmp_path, programs / "edgefleet-agent", *join, "--link", "lte", "--heartbeat", "1") as agent:
             facts = agent.wait(lambda: device(api, "d"))["facts"]
             told = said(programs / "edgefleet-agent", "status", "--state", "agent", folder=tmp_path)

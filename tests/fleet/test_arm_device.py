@@ -40,6 +40,7 @@ def test_the_agent_of_a_bundle_goes_through_a_whole_rollout_as_an_arm_process(
         tmp_path / "board.log",
         *("edgefleet_agent", "run", "--state", str(tmp_path / "board"), "--device", "board"),
         *("--broker", fleet.broker, "--region", region, "--link", link, "--heartbeat", "1", "--window", "1"),
+        *("--http", "127.0.0.1:0"),
         python=str(device_python),
     )
     agent.start()

@@ -82,7 +82,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
         words = shlex.split(line)
         assert words.pop(0) == "edgefleet-agent"
         log = tmp_path / f"agent-{len(agents)}.log"
-        agents.append(Process(log, "edgefleet_agent", *words, "--heartbeat", "1"))
+        agents.append(Process(log, "edgefleet_agent", *words, "--http", "127.0.0.1:0", "--heartbeat", "1"))
         agents[-1].start()
         return agents[-1]
 

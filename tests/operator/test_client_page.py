@@ -38,7 +38,7 @@ def controller(tmp_path: Path) -> Iterator[str]:
     with running_service(tmp_path / "state", accept_all=True) as service, api_of(service) as url:
         command = [sys.executable, "-m", "edgefleet_agent", "run", "--state", str(tmp_path / "agent"), "--device", "d"]
         command += ["--broker", service.access.url, "--region", "eu", "--link", "lte", "--simulate-hardware", "rpi4"]
-        agent = subprocess.Popen([*command, "--heartbeat", "1", "--window", "1"])
+        agent = subprocess.Popen([*command, "--http", "127.0.0.1:0", "--heartbeat", "1", "--window", "1"])
         try:
             until = time.monotonic() + 60
             while service.store.fleet.devices.find("d") is None:
