@@ -293,7 +293,7 @@ class AgentBus:
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
         try:
             self._heard_s = time.monotonic()
-            self._inbox.offer(Received(message.topic, bytes(message.payload)))
+            self._inbox.offer(Received(message.topic, bytes(message.payload), message.retain))
         except Exception:  # an exception would end paho's thread, and the connection would never receive again
             log.exception("a message was lost")
 

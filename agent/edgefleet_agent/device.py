@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefleet_agent.answering import Placed
-from edgefleet_agent.download import forget
+from edgefleet_agent.download import Download, forget
 from edgefleet_agent.errors import SlotRotten
 from edgefleet_agent.events import InboxEvent
 from edgefleet_agent.failpoints import reach
@@ -15,8 +15,10 @@ from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.slots import MODEL, Slots
+from edgefleet_agent.windows import DeviceWindows
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
-from edgefleet_protocol.messages import Facts, Slot
+from edgefleet_protocol.manifest import BlobRef
+from edgefleet_protocol.messages import DesiredModel, Facts, Slot
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Device:
     journal: Journal
     slots: Slots
     fetcher: Fetcher
+    windows: DeviceWindows
     post: Callable[[InboxEvent], None]
     threads: int = 1
 
@@ -45,6 +48,15 @@ class Device:
             return shutil.disk_usage(self.folder).free
         except OSError:
             return 0
+
+    def may_switch(self, desired: DesiredModel) -> bool:
+        """Whether this may answer now, as far as windows go."""
+        return desired.at_once or self.windows.may("switch")
+
+    def download_of(self, manifest: str, desired: DesiredModel) -> Download:
+        """The download of what is desired; its manifest is the one with this digest."""
+        blob = BlobRef(sha256=manifest, size_bytes=desired.manifest_bytes)
+        return Download(self.downloads, blob, self.fetcher, at_once=desired.at_once)
 
     def start(self, slot: Slot) -> Placed:
         """Start a worker for a slot; takes a fraction of a second.

@@ -32,10 +32,11 @@ class Download:
         folder: the folder of all downloads.
         manifest: the manifest's digest and size.
         fetcher: fetches blobs.
+        at_once: whether it waits for no window.
     """
 
-    def __init__(self, folder: Path, manifest: BlobRef, fetcher: Fetcher) -> None:
-        self._scratch = folder / manifest.sha256
+    def __init__(self, folder: Path, manifest: BlobRef, fetcher: Fetcher, *, at_once: bool = False) -> None:
+        self._scratch, self._at_once = folder / manifest.sha256, at_once
         self._manifest, self._fetcher, self._began_s = manifest, fetcher, time.monotonic()
         self._sinks: list[Sink] = []
         self._file: FileSink | None = None
@@ -115,7 +116,7 @@ class Download:
             reach("small_blob_stored", name)
             got(sink.data())
 
-        self._fetcher.start(sink, store, failed)
+        self._fetcher.start(sink, store, failed, at_once=self._at_once)
 
     def _keep(self, name: str, data: bytes) -> None:
         try:
@@ -149,7 +150,12 @@ class Download:
             self._seconds = file.seconds
             done()
 
-        self._fetcher.start(file, finish, failed)
+        self._fetcher.start(file, finish, failed, at_once=self._at_once)
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits for its window."""
+        return any(self._fetcher.is_held(sink) for sink in self._sinks)
 
     @property
     def transfer(self) -> Transfer:

@@ -32,10 +32,11 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Received:
-    """A message from the broker."""
+    """A message from the broker; `retained` says that it may be an old one."""
 
     topic: str
     data: bytes
+    retained: bool = False
 
 
 @dataclass(frozen=True)

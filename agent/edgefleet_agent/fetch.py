@@ -41,6 +41,9 @@ class _Fetch:
     sink: Sink
     done: Callable[[], None]
     failed: Callable[[Rejected], None]
+    at_once: bool = False
+    held: bool = False
+    """Whether it waits for its window."""
     listening: bool = False
     ask_at_s: float = 0.0
     interval_s: float = 0.0
@@ -69,7 +72,8 @@ class Fetcher:
     Args:
         wire: how to listen and ask.
         channel: the link's name, the last part of every blob topic.
-        stall_s: seconds without a chunk after which a fetch fails.
+        stall_s: seconds without a chunk after which a fetch fails, not counting those in which it waits for its window.
+        may_fetch: whether the window is open; a fetch that is `at_once` does not ask.
         draw: returns numbers from 0 to 1, for the jitter.
         clock: the monotonic clock, in seconds.
     """
@@ -77,21 +81,28 @@ class Fetcher:
     wire: Wire
     channel: str
     stall_s: float
+    may_fetch: Callable[[], bool] = lambda: True
     draw: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
     dropped: Dropped = field(default_factory=Dropped)
     _fetches: dict[str, list[_Fetch]] = field(default_factory=dict)
 
-    def start(self, sink: Sink, done: Callable[[], None], failed: Callable[[Rejected], None]) -> None:
+    def start(
+        self, sink: Sink, done: Callable[[], None], failed: Callable[[Rejected], None], *, at_once: bool = False
+    ) -> None:
         """Fetch what `sink` misses, then call `done` or `failed` from one of the methods below."""
         if _missing(sink) == 0:
             done()
             return
-        now_s = self.clock()
-        fetch = _Fetch(sink, done, failed, last_progress_s=now_s)
-        others = self._fetches.setdefault(sink.blob.sha256, [])
-        others.append(fetch)
-        self.wire.listen(self._topic(sink.blob.sha256))
+        fetch = _Fetch(sink, done, failed, at_once, last_progress_s=self.clock())
+        self._fetches.setdefault(sink.blob.sha256, []).append(fetch)
+        fetch.held = not self._allowed(fetch)
+        if not fetch.held:
+            self.wire.listen(self._topic(sink.blob.sha256))
+
+    def is_held(self, sink: Sink) -> bool:
+        """Whether this fetch waits for its window."""
+        return any(fetch.held for fetch in self._fetches.get(sink.blob.sha256, []) if fetch.sink is sink)
 
     def stop(self, sink: Sink) -> None:
         """Cancel one fetch without calling `done` or `failed`."""
@@ -105,13 +116,14 @@ class Fetcher:
 
     def connected(self) -> None:
         """There is a new connection, without subscriptions."""
-        for blob in self._fetches:
-            self.wire.listen(self._topic(blob))
+        for blob, fetches in self._fetches.items():
+            if not all(fetch.held for fetch in fetches):
+                self.wire.listen(self._topic(blob))
 
     def listening(self, topic: str) -> None:
         """The broker has confirmed a subscription: only now does asking help."""
         for fetch in self._of(topic):
-            if not fetch.listening:
+            if not fetch.listening and not fetch.held:
                 fetch.listening, fetch.ask_at_s = True, self.clock()
 
     def disconnected(self) -> None:
@@ -147,11 +159,31 @@ class Fetcher:
             except OSError as error:
                 self._end(fetch, Rejected("no_space", f"the download cannot be synced: {error.strerror}"))
                 continue
+            self._regard_window(fetch, now_s)
             if now_s - fetch.last_progress_s > self.stall_s:
                 self._end(fetch, self._stalled(fetch))
             elif fetch.listening and now_s >= fetch.ask_at_s:
                 self._ask(fetch, now_s)
         return min((fetch.ask_at_s for fetch in self._all() if fetch.listening), default=now_s + SILENCE_S)
+
+    def _allowed(self, fetch: _Fetch) -> bool:
+        return fetch.at_once or self.may_fetch()
+
+    def _regard_window(self, fetch: _Fetch, now_s: float) -> None:
+        """Hold a fetch whose window has closed, and let it go on once it is open."""
+        blob = fetch.sink.blob.sha256
+        alike = self._fetches.get(blob, [])
+        allowed = self._allowed(fetch)
+        if not any(fetch is one for one in alike) or (allowed and not fetch.held):
+            return  # the end of another fetch may have stopped this one
+        fetch.last_progress_s = now_s
+        if allowed:
+            fetch.held, fetch.unanswered = False, 0
+            self.wire.listen(self._topic(blob))
+        elif not fetch.held:
+            fetch.held, fetch.listening = True, False
+            if all(one.held for one in alike):
+                self.wire.leave(self._topic(blob))
 
     def _stalled(self, fetch: _Fetch) -> Rejected:
         wrong = fetch.sink.wrong - fetch.wrong_before

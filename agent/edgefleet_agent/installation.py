@@ -7,26 +7,23 @@ from functools import partial
 from typing import Any
 
 from edgefleet_agent.answering import Answering, Placed, Trouble
-from edgefleet_agent.checks import check_manifest, check_space
 from edgefleet_agent.device import Device
 from edgefleet_agent.disk_wait import DiskWait
-from edgefleet_agent.download import Download, held_bytes_of, synced_chunks_of
+from edgefleet_agent.download import Download, synced_chunks_of
 from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
-from edgefleet_agent.failpoints import reach
+from edgefleet_agent.judging import fitting, judge
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
-from edgefleet_agent.records import InstalledModel, begun, moved, slot_of
+from edgefleet_agent.records import MAX_TRIES, InstalledModel, begun, moved, slot_of, tries_of
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.slot_loss import fetched_again, without
 from edgefleet_agent.transitions import Transitions
 from edgefleet_agent.unpacking import Unpacking
 from edgefleet_agent.worker_restart import WorkerRestart, in_background
-from edgefleet_protocol.errors import ProtocolError
-from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest, verify
+from edgefleet_profiles.parts import Act
+from edgefleet_protocol.manifest import Encoding, Manifest
 from edgefleet_protocol.messages import DesiredModel, Lost, Transfer
 from edgefleet_protocol.phases import Phase, ReasonCode
-
-MAX_TRIES = 5
 
 
 class Installation:
@@ -85,12 +82,10 @@ class Installation:
 
     def _resume(self, record: InstalledModel) -> None:
         attempt = record.attempt
-        # A slow link with frequent power cuts is not a loop: a download that progressed starts counting from zero.
         synced = record.synced_chunks
         if attempt.phase == "downloading" and attempt.manifest:
             synced = synced_chunks_of(self._device.downloads, attempt.manifest)
-        waited = attempt.reason == "no_space"
-        tries = 1 if waited or synced > record.synced_chunks else attempt.tries + 1
+        tries = tries_of(record, synced)
         if tries > MAX_TRIES:
             self._apply("looping", reason="looping", detail=f"gave up after {attempt.tries} tries")
         else:
@@ -100,9 +95,10 @@ class Installation:
         """Take what the controller wants; a generation that is old or done changes nothing."""
         known = self.record
         if known and desired.generation <= known.desired.generation and not self._transitions.stuck:
-            if known.is_activated_by(desired):
+            if known.is_told_by(desired):
                 told = {"reason": known.attempt.reason, "detail": known.attempt.detail}
-                self._apply("activate", attempt=told, desired=desired)
+                switches = known.attempt.phase == "staged" and desired.activate and self._may_switch
+                self._apply("activate" if switches else "told", attempt=told, desired=desired)
             return
         if known and on_the_way(known.attempt.phase) and not self._transitions.stuck:
             self._apply("superseded", detail=f"by generation {desired.generation}")
@@ -179,6 +175,8 @@ class Installation:
         if self._disk_wait.found(now_s):
             self._disk_wait.stop()
             self._apply("room")
+        if self.record and self.record.is_ready and self._may_switch:
+            self._apply("activate")
         if not (self.record and self.record.attempt.phase == "trial"):
             return math.inf
         if now_s >= self._trial_ends_s:
@@ -193,6 +191,17 @@ class Installation:
         if self._testing:
             self._testing.cancel()
         self.answering.stop()
+
+    @property
+    def waits_for(self) -> Act | None:
+        """What the attempt may not do until its window opens."""
+        if self._download and self._download.held:
+            return "fetch"
+        return "switch" if self.record and self.record.is_ready and not self._may_switch else None
+
+    @property
+    def _may_switch(self) -> bool:
+        return self._device.may_switch(self._now.desired)
 
     @property
     def trouble(self) -> str | None:
@@ -264,8 +273,7 @@ class Installation:
         if known and self._device.slots.intact(known.variant):
             self._judge(self._device.slots.manifest_bytes(known.variant))
             return
-        blob = BlobRef(sha256=wanted, size_bytes=self._now.desired.manifest_bytes)
-        self._download = Download(self._device.downloads, blob, self._device.fetcher)
+        self._download = self._device.download_of(wanted, self._now.desired)
         self._download.fetch_manifest(self._judge, self._fail_manifest)
 
     def _fail_manifest(self, refused: Rejected) -> None:
@@ -275,26 +283,19 @@ class Installation:
             self._fail(refused)
 
     def _judge(self, manifest_bytes: bytes) -> None:
-        device, wanted = self._device, self._now.attempt.manifest or ""
+        device = self._device
         try:
-            manifest = verify(manifest_bytes, wanted)
-            variant = {"variant": manifest.variant}
-            encoding = check_manifest(manifest, self.model, device.facts, device.max_chunk_bytes)
-            reach("manifest_checked")
-            here = manifest.variant in self._now.slots and device.slots.intact(manifest.variant)
-            if not here:
-                held = held_bytes_of(device.downloads, wanted)
-                check_space(manifest, encoding, device.free_bytes, held)
-                reach("space_checked")
+            judged = judge(manifest_bytes, self.model, self._now, device)
         except NoSpace as error:
             self._fail(error)
             return
-        except (ProtocolError, Rejected) as error:
-            reason: ReasonCode = error.reason if isinstance(error, Rejected) else "manifest_invalid"
-            self._apply("refused", reason=reason, detail=str(error)[:2000])
+        except Rejected as error:
+            self._apply("refused", reason=error.reason, detail=str(error)[:2000])
             return
-        if not here:
-            self._plan = (manifest, encoding)
+        manifest = judged.manifest
+        variant = {"variant": manifest.variant}
+        if not judged.is_here:
+            self._plan = (manifest, judged.encoding)
             self._apply("accepted", attempt=variant)
             return
         try:
@@ -315,18 +316,15 @@ class Installation:
 
     def _pick_up(self) -> None:
         """Resume a download of the last run; its manifest is in its folder and was checked then."""
-        blob = BlobRef(sha256=self._now.attempt.manifest or "", size_bytes=self._now.desired.manifest_bytes)
-        self._download = Download(self._device.downloads, blob, self._device.fetcher)
+        self._download = self._device.download_of(self._now.attempt.manifest or "", self._now.desired)
         self._download.fetch_manifest(self._plan_again, self._fail)
 
     def _plan_again(self, manifest_bytes: bytes) -> None:
         try:
-            manifest = verify(manifest_bytes, self._now.attempt.manifest or "")
-            encoding = check_manifest(manifest, self.model, self._device.facts, self._device.max_chunk_bytes)
-        except (ProtocolError, Rejected) as error:
-            self._fail(error if isinstance(error, Rejected) else Rejected("manifest_invalid", str(error)))
+            self._plan = fitting(manifest_bytes, self._now.attempt.manifest or "", self.model, self._device)
+        except Rejected as error:
+            self._fail(error)
             return
-        self._plan = (manifest, encoding)
         self._fetch()
 
     def _unpack(self) -> None:
@@ -340,7 +338,7 @@ class Installation:
     def _settle(self) -> None:
         self._clear()
         self._disk_wait.written()
-        if self._now.desired.activate:
+        if self._now.desired.activate and self._may_switch:
             self._apply("activate")
 
     def _self_test(self) -> None:

@@ -20,7 +20,8 @@ Event = Literal[
     "room",  # another try is worth it
     "downloaded",  # every byte has arrived and matches its digest
     "unpacked",  # the variant is in a slot of its own
-    "activate",  # the controller wants it to answer
+    "activate",  # the controller wants it to answer, and it may switch now
+    "told",  # the controller asked for the switch, or withdrew that, before this device could switch
     "passed",  # the golden set came out as recorded
     "held",  # it answered for the whole trial
     "failed",
@@ -59,20 +60,21 @@ _TABLE: dict[tuple[Phase, Event], tuple[Phase, Effect]] = {
     ("notified",    "accepted"):          ("downloading",        "download"),
     ("notified",    "refused"):           ("rejected",           "clear"),
     ("notified",    "failed"):            ("failed_no_change",   "clear"),
-    ("notified",    "activate"):          ("notified",           "none"),
+    ("notified",    "told"):              ("notified",           "none"),
     ("notified",    "no_space"):          ("notified",           "wait"),
     ("notified",    "room"):              ("notified",           "inspect"),
 
     ("downloading", "downloaded"):        ("verified",           "unpack"),
     ("downloading", "failed"):            ("failed_no_change",   "clear"),
-    ("downloading", "activate"):          ("downloading",        "none"),
+    ("downloading", "told"):              ("downloading",        "none"),
     ("downloading", "no_space"):          ("notified",           "wait"),
 
     ("verified",    "unpacked"):          ("staged",             "settle"),
     ("verified",    "failed"):            ("failed_no_change",   "clear"),
-    ("verified",    "activate"):          ("verified",           "none"),
+    ("verified",    "told"):              ("verified",           "none"),
     ("verified",    "no_space"):          ("notified",           "wait"),
 
+    ("staged",      "told"):              ("staged",             "none"),
     ("staged",      "activate"):          ("self_test",          "self_test"),
 
     ("self_test",   "passed"):            ("trial",              "start_trial"),

@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.files import replace_file
-from edgefleet_agent.lifecycle import ASSIGNED, is_last_word, on_the_way
+from edgefleet_agent.lifecycle import ASSIGNED, is_last_word
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.fields import Digest
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Attempt, DesiredModel, Lost, Slot
+from edgefleet_protocol.phases import Phase
 
 STATE_VERSION = 1
+MAX_TRIES = 5
+BEFORE_THE_SWITCH: tuple[Phase, ...] = ("notified", "downloading", "verified", "staged")
 
 
 class InstalledModel(BaseModel):
@@ -46,11 +49,16 @@ class InstalledModel(BaseModel):
         """The slot of the variant that answers."""
         return self.slots.get(self.answering) if self.answering else None
 
-    def is_activated_by(self, desired: DesiredModel) -> bool:
-        """Whether `desired` only activates the attempt that is under way."""
+    @property
+    def is_ready(self) -> bool:
+        """Whether the attempt is to switch, and everything for it is here."""
+        return self.attempt.phase == "staged" and self.desired.activate
+
+    def is_told_by(self, desired: DesiredModel) -> bool:
+        """Whether `desired` only asks for the switch of the attempt that is under way, or withdraws that in time."""
         mine = self.desired
         same = desired.generation == mine.generation and desired.manifest == mine.manifest
-        return same and desired.activate and not mine.activate and on_the_way(self.attempt.phase)
+        return same and desired.activate != mine.activate and self.attempt.phase in BEFORE_THE_SWITCH
 
 
 def begun(record: InstalledModel | None, desired: DesiredModel) -> InstalledModel:
@@ -73,6 +81,16 @@ def moved(before: InstalledModel, attempt: Mapping[str, Any], changes: Mapping[s
         return after
     kept = {v: slot for v, slot in after.slots.items() if v in (after.answering, after.previous)}
     return after.model_copy(update={"slots": kept})
+
+
+def tries_of(record: InstalledModel, synced_chunks: int) -> int:
+    """How often an attempt that is resumed was tried; a download that has progressed starts counting from zero.
+
+    A slow link with frequent power cuts is not a loop, and neither is waiting for room.
+    """
+    attempt = record.attempt
+    progressed = attempt.reason == "no_space" or synced_chunks > record.synced_chunks
+    return 1 if progressed else attempt.tries + 1
 
 
 def slot_of(manifest: Manifest, attempt: Attempt) -> Slot:

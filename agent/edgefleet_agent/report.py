@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from edgefleet_agent.installation import Installation
 from edgefleet_protocol.messages import ReportedModel
+from edgefleet_protocol.phases import ReasonCode
+
+OUTSIDE_WINDOW: ReasonCode = "outside_window"
 
 
 def report_models(installations: Mapping[str, Installation]) -> dict[str, ReportedModel]:
@@ -19,6 +22,9 @@ def _model(installation: Installation) -> ReportedModel | None:
     attempt = record.attempt
     if transfer := installation.transfer:
         attempt = attempt.model_copy(update={"transfer": transfer})
+    if act := installation.waits_for:
+        waits = {"reason": OUTSIDE_WINDOW, "detail": f"waits until its region's window to {act} opens"}
+        attempt = attempt.model_copy(update=waits)
     return ReportedModel(
         generation=record.desired.generation,
         answering=live.slot if live else None,

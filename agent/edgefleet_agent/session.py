@@ -3,6 +3,7 @@
 import logging
 import random
 import time
+from collections.abc import Callable
 from functools import partial
 
 from edgefleet_agent.bus import AgentBus
@@ -38,7 +39,9 @@ from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
 from edgefleet_agent.version import agent_version
 from edgefleet_agent.watchdog import Watchdog
+from edgefleet_agent.windows import DeviceWindows
 from edgefleet_process.clocks import clock_is_trusted, wall_ms
+from edgefleet_profiles.parts import Act
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
 from edgefleet_protocol.features import FEATURES
@@ -78,7 +81,10 @@ class Session:
         self._serving = Serving(self._recorder, lambda: encode(self._snapshot))
         heartbeat_s, broker = settings.heartbeat_s, settings.broker_settings
         self._bus = AgentBus(broker, settings.device, self._presence, heartbeat_s, self.inbox)
-        self._fetcher = Fetcher(self._bus, described.link.name, settings.stall_s)
+        self._windows = DeviceWindows(settings.state)
+        self._fetcher = Fetcher(
+            self._bus, described.link.name, settings.stall_s, may_fetch=partial(self._windows.may, "fetch")
+        )
         self._device = self._open_device()
         self._installations: dict[str, Installation] = {}
         resend_s = max(RESEND_HEARTBEATS * heartbeat_s, 1.0)
@@ -86,6 +92,7 @@ class Session:
         self._spool = Spool(settings.state, identity.incarnation, may_leave, resend_s, expected=identity.boot > 1)
         self._reports = identity.first_report
         self._set_aside = 0
+        self._waiting: dict[str, Act] = {}
         self._changed = False
         self._endpoint: Endpoint | None = None
         self._late = [identity.file]
@@ -123,6 +130,7 @@ class Session:
             journal=Journal(state),
             slots=Slots(state),
             fetcher=self._fetcher,
+            windows=self._windows,
             post=self.inbox.put,
             threads=self._settings.threads,
         )
@@ -170,8 +178,8 @@ class Session:
 
     def _receive(self, message: Received) -> None:
         device = self._settings.device
-        receivers = {
-            topics.desired(device): self._desired,
+        receivers: dict[str, Callable[[bytes], None]] = {
+            topics.desired(device): partial(self._desired, retained=message.retained),
             topics.acked(device): self._acked,
             topics.HELLO: self._hello,
         }
@@ -182,12 +190,14 @@ class Session:
             self._set_aside += 1
             log.warning("a message on %r was set aside: %s", message.topic, error)
 
-    def _desired(self, data: bytes) -> None:
+    def _desired(self, data: bytes, *, retained: bool) -> None:
         if not data:
             return  # the retained message was cleared: the controller has forgotten us, and nothing changes
-        wanted = decode(DesiredState, data).models
+        told = decode(DesiredState, data)
+        wanted = told.models
         if len(self._installations.keys() | wanted.keys()) > MAX_MODELS:
             raise MalformedMessage(f"more than {MAX_MODELS} models on one device")
+        self._windows.hear(told, retained=retained)
         for model, desired in wanted.items():
             reach("desired_received")
             self._installation(model).desire(desired)
@@ -240,6 +250,9 @@ class Session:
         if self._spool.lost:
             self._begin_anew(self._spool.lost)
         next_s = min([one.tick(now_s) for one in self._installations.values()] + [self._fetcher.tick()])
+        waiting = {model: act for model, one in self._installations.items() if (act := one.waits_for)}
+        if waiting != self._waiting:
+            self._waiting, self._changed = waiting, True
         if now_s >= self._window_at_s:
             self._window_at_s = now_s + self._settings.window_s
             self._close_windows()
@@ -270,6 +283,7 @@ class Session:
         """Write what could not be written before."""
         for file in self._late:
             file.settle()
+        self._windows.settle()
         if self._spool.trouble:
             self._spool.settle()
 

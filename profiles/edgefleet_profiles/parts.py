@@ -102,6 +102,9 @@ class Link(Entry):
         return size_bytes * 8 / (self.down_kbps * 1000) / (1 - self.loss) + self.rtt_ms / 1000
 
 
+Act = Literal["fetch", "switch"]
+"""What a device may do only inside a window: fetch a variant, or switch to it."""
+ACTS: tuple[Act, ...] = ("fetch", "switch")
 DataKind = Literal["counts", "aggregates", "labels"]
 
 
@@ -113,9 +116,22 @@ class Window(BaseModel):
     from_minute: int = Field(ge=0, lt=1440)
     to_minute: int = Field(ge=0, lt=1440)
 
+    @model_validator(mode="after")
+    def _is_neither_empty_nor_the_whole_day(self) -> "Window":
+        if self.from_minute == self.to_minute:
+            raise ValueError("from_minute equals to_minute: leave the window out for 'at any time', or correct one")
+        return self
+
+    def __str__(self) -> str:
+        return " to ".join(f"{m // 60:02}:{m % 60:02}" for m in (self.from_minute, self.to_minute))
+
 
 class Region(Entry):
-    """Where devices are: prices, carbon, and what data may leave the device."""
+    """Where devices are: prices, carbon, what data may leave the device, and when they may change.
+
+    Devices fetch variants only inside `delivery_window` and switch only inside `activation_window`; None means at any
+    time. A rollback and the end of an aborted rollout wait for neither.
+    """
 
     timezone: str
     usd_per_kwh: NotNegative
@@ -123,3 +139,7 @@ class Region(Entry):
     may_leave: frozenset[DataKind]
     delivery_window: Window | None = None
     activation_window: Window | None = None
+
+    def window_to(self, act: Act) -> Window | None:
+        """The window for an act; None means at any time."""
+        return self.delivery_window if act == "fetch" else self.activation_window

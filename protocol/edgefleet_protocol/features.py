@@ -6,7 +6,9 @@ asks for. Such a manifest names a feature that it needs, and is never assigned t
 
 from collections.abc import Collection, Iterable
 
-FEATURES: frozenset[str] = frozenset()
+WINDOWS = "windows"
+"""Fetches and switches only inside the windows that `desired` names."""
+FEATURES: frozenset[str] = frozenset({WINDOWS})
 """The features of this version's agent; a device that reports none can do what 0.1.0 can."""
 
 

@@ -33,6 +33,7 @@ _PHASE = re.compile(r"[a-z][a-z_]{0,39}")
 MAX_MODELS = MAX_SLOTS = MAX_LABELS = 64
 Words = Annotated[frozenset[Word], Field(max_length=256, fail_fast=True)]
 MAX_FEATURES = 64
+MAX_INTERVALS = 64
 Features = Annotated[frozenset[Word], Field(max_length=MAX_FEATURES, fail_fast=True)]
 """Names of features, see `features.py`."""
 
@@ -56,7 +57,8 @@ class DesiredModel(Part):
 
     `manifest` is the digest of the manifest's blob and `manifest_bytes` its size; None means that this model
     should not be served. A higher `generation` always supersedes. If `activate` is false, the variant is
-    only fetched and staged; `trial_s` is how long it must answer live before it is committed.
+    only fetched and staged; `trial_s` is how long it must answer live before it is committed. If `at_once` is true, as
+    for a rollback, the device waits for no window.
     """
 
     generation: Annotated[int, Field(ge=1, le=MAX_GENERATION)]
@@ -65,11 +67,35 @@ class DesiredModel(Part):
     rollout: Id | None = None
     activate: bool = True
     trial_s: Annotated[float, Field(ge=0, le=86400)] = 30.0
+    at_once: bool = False
+
+
+class OpenInterval(Part):
+    """From one instant until another, which is no part of it."""
+
+    from_ms: Millis
+    to_ms: Millis
+
+
+class Opening(Part):
+    """When a device may do something: the next `intervals`, in order.
+
+    `open_s` says for how many seconds from now on it may, by the controller's clock; 0 while it may not. It is for
+    devices that don't trust their own clock, and counts only if the message is not an old one that the broker retained.
+    """
+
+    intervals: Annotated[tuple[OpenInterval, ...], Field(max_length=MAX_INTERVALS, fail_fast=True)] = ()
+    open_s: Annotated[float, Field(ge=0, le=1e7)] = 0.0
 
 
 class DesiredState(Message):
-    """Retained, controller to device: everything that the device should run."""
+    """Retained, controller to device: everything that the device should run.
 
+    `fetch` and `switch` say when it may fetch variants and switch to them; None means at any time.
+    """
+
+    fetch: Opening | None = None
+    switch: Opening | None = None
     models: dict[Name, DesiredModel] = Field(default_factory=dict, max_length=MAX_MODELS)
 
 

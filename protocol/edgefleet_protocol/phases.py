@@ -46,6 +46,7 @@ ReasonCode = Literal[
     "wrong_hardware",  # made for another instruction set
     "runtime_too_old",  # needs a newer onnxruntime
     "agent_too_old",  # needs a feature that this agent lacks
+    "outside_window",  # waits: its region's window for this is closed
     "no_space",  # not enough disk; the detail says how much is needed and free
     "blob_corrupt",  # a blob is complete, but does not match its digest
     "download_stalled",  # nothing arrived for too long

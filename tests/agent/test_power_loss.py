@@ -20,6 +20,7 @@ from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import Slots
+from edgefleet_agent.windows import DeviceWindows
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap, frame
 from edgefleet_protocol.messages import Attempt, DesiredModel, Facts, Slot
@@ -44,7 +45,13 @@ class Run:
         self.records, self.slots, self.sent = RecordFile(folder), Slots(folder), 0
         device = Device(
             **{"folder": folder, "facts": FACTS, "max_chunk_bytes": 48 * 1024, "records": self.records},
-            **{"journal": Journal(folder), "slots": self.slots, "fetcher": self._fetcher, "post": self._events.put},
+            **{
+                "journal": Journal(folder),
+                "slots": self.slots,
+                "fetcher": self._fetcher,
+                "windows": DeviceWindows(folder),
+                "post": self._events.put,
+            },
         )
         self._model = Installation("pets", device, lambda *_: None)
 

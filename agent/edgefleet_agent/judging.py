@@ -1,0 +1,51 @@
+"""Judges a manifest before anything is downloaded: whether it is the wanted one, fits this device, and has room."""
+
+from dataclasses import dataclass
+
+from edgefleet_agent.checks import check_manifest, check_space
+from edgefleet_agent.device import Device
+from edgefleet_agent.download import held_bytes_of
+from edgefleet_agent.errors import Rejected
+from edgefleet_agent.failpoints import reach
+from edgefleet_agent.records import InstalledModel
+from edgefleet_protocol.errors import ProtocolError
+from edgefleet_protocol.manifest import Encoding, Manifest, verify
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A manifest that fits this device, the encoding to fetch, and whether its variant is on the disk already."""
+
+    manifest: Manifest
+    encoding: Encoding
+    is_here: bool
+
+
+def fitting(manifest_bytes: bytes, wanted: str, model: str, device: Device) -> tuple[Manifest, Encoding]:
+    """The manifest, and the encoding that this device picks.
+
+    Raises:
+        Rejected: it isn't the wanted one, or doesn't fit this device.
+    """
+    try:
+        manifest = verify(manifest_bytes, wanted)
+    except ProtocolError as error:
+        raise Rejected("manifest_invalid", str(error)) from None
+    return manifest, check_manifest(manifest, model, device.facts, device.max_chunk_bytes)
+
+
+def judge(manifest_bytes: bytes, model: str, record: InstalledModel, device: Device) -> Judged:
+    """Judge the manifest of a record's attempt.
+
+    Raises:
+        NoSpace: there is no room for it now.
+        Rejected: it isn't the wanted one, or doesn't fit this device.
+    """
+    wanted = record.attempt.manifest or ""
+    manifest, encoding = fitting(manifest_bytes, wanted, model, device)
+    reach("manifest_checked")
+    is_here = manifest.variant in record.slots and device.slots.intact(manifest.variant)
+    if not is_here:
+        check_space(manifest, encoding, device.free_bytes, held_bytes_of(device.downloads, wanted))
+        reach("space_checked")
+    return Judged(manifest, encoding, is_here)
