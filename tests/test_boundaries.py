@@ -28,12 +28,18 @@ def loaded_by(statement: str) -> set[str]:
 def test_the_agents_supervisor_loads_neither_the_controllers_packages_nor_a_runtime() -> None:
     loaded = loaded_by("import edgefleet_agent.__main__, edgefleet_agent.session, edgefleet_agent.status")
     assert "edgefleet_agent.session" in loaded
-    assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER, "numpy", "onnxruntime"})
+    assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER, "edgefleet_tasks", "numpy", "onnxruntime"})
 
 
 def test_the_agents_worker_loads_the_runtime_and_nothing_of_the_controllers() -> None:
     loaded = loaded_by("import edgefleet_agent.worker_main, onnxruntime")
     assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER})
+
+
+def test_a_task_loads_numpy_and_plain_values_so_that_a_worker_stays_light() -> None:
+    loaded = loaded_by("from edgefleet_tasks.registry import task_named; task_named('classification')")
+    assert "edgefleet_tasks.tasks.classification" in loaded
+    assert loaded.isdisjoint({*AGENT_NEVER, *OURS_NEVER, "onnxruntime", "pydantic", "edgefleet_profiles"})
 
 
 def test_the_contract_loads_pydantic_and_the_two_packages_below_it() -> None:

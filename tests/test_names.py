@@ -63,7 +63,17 @@ def test_classes_and_aliases_are_types_and_variables_constants_and_private_names
 
 def test_every_package_is_looked_at(defined: dict[str, list[str]]) -> None:
     looked_at = {place.split("/")[0] for places in defined.values() for place in places}
-    packages = {"agent", "compression", "contract", "controller", "operator", "process", "profiles", "protocol"}
+    packages = {
+        "agent",
+        "compression",
+        "contract",
+        "controller",
+        "operator",
+        "process",
+        "profiles",
+        "protocol",
+        "tasks",
+    }
     assert {*packages, "benchmarks", "distribution"} <= looked_at
 
 
