@@ -11,7 +11,7 @@ from edgefleet_agent.errors import Busy, ModelFailed, RequestError, SlotRotten, 
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.worker_handle import Worker, WorkerAnswer, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
-from edgefleet_protocol.messages import Slot
+from edgefleet_protocol.messages import ModelFailure, Slot
 from edgefleet_protocol.phases import ReasonCode
 
 RESTART_PAUSE_S = 5.0
@@ -30,6 +30,7 @@ class Trouble:
     asked: bool
     """Whether a request met it; that request counts as the variant's failure."""
     not_finite: bool = False
+    failure: ModelFailure | None = None
 
 
 class NotFinite(WorkerError):  # noqa: N818
@@ -289,7 +290,7 @@ class Answering:
         reason: ReasonCode = "trial_failed" if isinstance(error, ModelFailed) else error.reason
         # Without an old variant the request fails and is counted where it was asked.
         asked = asked and self._live is not None
-        self._on_trouble(Trouble(failed.slot, reason, str(error), asked, isinstance(error, NotFinite)))
+        self._on_trouble(Trouble(failed.slot, reason, str(error), asked, isinstance(error, NotFinite), error.failure))
         threading.Thread(target=failed.kill, daemon=True).start()
 
 

@@ -5,13 +5,11 @@ from typing import Any
 
 from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_profiles.device_class import instruction_set
+from edgefleet_protocol import runtime_options
 from edgefleet_protocol.features import FEATURES, lacking
 from edgefleet_protocol.manifest import Encoding, Expected, Manifest
 from edgefleet_protocol.messages import Facts
 
-RUNTIME_PREFIX = "session."
-NAMES_A_FILE = re.compile(r"external|save|path|file|library|custom")
-"""Session entries that make onnxruntime read or write files other than the model."""
 DISK_MARGIN_BYTES = 32 * 1024 * 1024
 MAX_SMALL_BLOB_BYTES = 1024 * 1024
 """Golden sets and hash lists have no hash list themselves, and are collected in memory."""
@@ -39,9 +37,8 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
         raise Rejected("wrong_hardware", f"the variant is made for {made_for}, this device is {mine}")
     if _numbers(facts.onnxruntime) < _numbers(manifest.min_onnxruntime):
         raise Rejected("runtime_too_old", f"needs onnxruntime {manifest.min_onnxruntime}, have {facts.onnxruntime}")
-    for entry in manifest.core.runtime:
-        if not entry.startswith(RUNTIME_PREFIX) or NAMES_A_FILE.search(entry):
-            raise Rejected("manifest_invalid", f"runtime entry '{entry[:100]}' is not allowed")
+    if told := runtime_options.refusal(manifest.core.runtime):
+        raise Rejected("manifest_invalid", told)
     encoding = manifest.encoding_for(max_chunk_bytes)
     if encoding is None:
         raise Rejected("manifest_invalid", "the manifest lists no encoding that this agent knows")

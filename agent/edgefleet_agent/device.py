@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.download import Download, forget
-from edgefleet_agent.errors import SlotRotten
+from edgefleet_agent.errors import Rejected, SlotRotten
 from edgefleet_agent.events import InboxEvent
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
@@ -17,6 +17,7 @@ from edgefleet_agent.records import RecordFile
 from edgefleet_agent.slots import MODEL, Slots
 from edgefleet_agent.windows import DeviceWindows
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_protocol import runtime_options
 from edgefleet_protocol.manifest import BlobRef
 from edgefleet_protocol.messages import DesiredModel, Facts, Slot
 
@@ -63,11 +64,14 @@ class Device:
 
         Raises:
             SlotRotten: the slot has changed on disk.
+            Rejected: its manifest asks for what this agent refuses.
             WorkerError: the worker does not start, or refuses the model.
         """
         manifest = self.slots.manifest(slot.variant)
         if manifest is None:
             raise SlotRotten(f"the slot of {slot.variant} has lost its manifest, or has another one")
+        if told := runtime_options.refusal(manifest.core.runtime):  # an older agent may have installed it
+            raise Rejected("manifest_invalid", told)
         path = self.slots.path(slot.variant) / MODEL
         runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
         spec = WorkerSpec(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0)

@@ -15,6 +15,7 @@ AgentError
 └── NoSuchTransition   ours: the lifecycle table has no row for this phase and event
 """
 
+from edgefleet_protocol.messages import ModelFailure
 from edgefleet_protocol.phases import ReasonCode
 
 
@@ -52,11 +53,13 @@ class Rejected(AgentError):  # noqa: N818
     Args:
         reason: the code that the controller acts on.
         detail: what is wrong, for people.
+        failure: what its model's runtime met, if it was that.
     """
 
-    def __init__(self, reason: ReasonCode, detail: str) -> None:
+    def __init__(self, reason: ReasonCode, detail: str, failure: ModelFailure | None = None) -> None:
         super().__init__(detail)
         self.reason: ReasonCode = reason
+        self.failure = failure
 
 
 class NoSpace(Rejected):
@@ -73,9 +76,18 @@ class NoSpace(Rejected):
 
 
 class WorkerError(AgentError):
-    """A worker cannot answer."""
+    """A worker cannot answer.
+
+    Args:
+        message: why; no text of the model's runtime, which may carry values of an input.
+        failure: what the runtime met, if it was that.
+    """
 
     reason: ReasonCode = "worker_crashed"
+
+    def __init__(self, message: str, failure: ModelFailure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 class WorkerDied(WorkerError):  # noqa: N818

@@ -134,7 +134,7 @@ class Installation:
         """The variant failed in its trial; the old one has already answered the request."""
         if self._awaits(trouble.slot.generation, "trial"):
             event: Event = "failed" if self._now.answering else "failed_alone"
-            self._apply(event, reason=trouble.reason, detail=trouble.detail)
+            self._apply(event, trouble.reason, trouble.detail, {"failure": trouble.failure})
 
     def started(self, event: Started) -> None:
         """The answering variant's worker has started, or has not."""
@@ -232,7 +232,7 @@ class Installation:
             self._transitions.behind(lambda: again() if self._awaits(*at) else None)
             return
         phase, effect = step(before.attempt.phase, event)
-        told = {"phase": phase, "reason": reason, "detail": detail, "transfer": self.transfer}
+        told = {"phase": phase, "reason": reason, "detail": detail, "failure": None, "transfer": self.transfer}
         after = moved(before, told | (attempt or {}), changes)
         self._transitions.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
 
@@ -249,7 +249,7 @@ class Installation:
         if refused.reason == "no_space":
             self._need_bytes = refused.need_bytes if isinstance(refused, NoSpace) else 0
         event: Event = "no_space" if refused.reason == "no_space" else "failed"
-        self._apply(event, reason=refused.reason, detail=str(refused)[:2000])
+        self._apply(event, refused.reason, str(refused)[:2000], {"failure": refused.failure})
 
     def _awaits(self, generation: int, phase: Phase) -> bool:
         """Whether an event belongs to the current attempt; threads of a superseded one finish late."""

@@ -58,4 +58,4 @@ def _why(error: AgentError, loaded: bool) -> Rejected:
     reason: ReasonCode = error.reason if isinstance(error, WorkerError) else "self_test_failed"
     if loaded and isinstance(error, ModelFailed):
         reason = "self_test_failed"
-    return Rejected(reason, str(error))
+    return Rejected(reason, str(error), error.failure if isinstance(error, WorkerError) else None)

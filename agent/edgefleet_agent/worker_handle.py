@@ -1,5 +1,6 @@
 """The supervisor's side of a worker: start it, ask it with a deadline, kill it."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -17,10 +18,14 @@ from edgefleet_agent.errors import (
     RequestError,
     SlotRotten,
     WorkerDied,
+    WorkerError,
     WorkerTimedOut,
 )
 from edgefleet_process.children import run_module
 from edgefleet_process.reading import digest_of_file
+from edgefleet_protocol.messages import ModelFailure
+
+log = logging.getLogger("edgefleet.agent")
 
 LOAD_TIMEOUT_S = 60.0
 SELF_TEST_TIMEOUT_S = 300.0
@@ -186,7 +191,16 @@ class Worker:
         finally:
             self._lock.release()
         if "error" in reply:
-            if reply.get("bad_input"):
-                raise RequestError(400, str(reply["error"]))
-            raise OutOfMemory(str(reply["error"])) if reply.get("memory") else ModelFailed(str(reply["error"]))
+            raise _error_in(reply)
         return reply, data
+
+
+def _error_in(reply: dict[str, Any]) -> RequestError | WorkerError:
+    """The error that a worker told of; the runtime's own words go to the log and no further."""
+    told = str(reply["error"])
+    if reply.get("bad_input"):
+        return RequestError(400, told)
+    if text := reply.get("text"):
+        log.warning("a worker's model failed: %s", " ".join(str(text).split()))
+    failure = ModelFailure.model_validate(reply["failure"]) if "failure" in reply else None
+    return OutOfMemory(told, failure) if reply.get("memory") else ModelFailed(told, failure)

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import onnxruntime as ort
 
 from edgefleet_agent import pipe_frames
+from edgefleet_agent.runtime_failure import failure_of
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 BYTES_PER_THREAD = 16 * 1024 * 1024
@@ -59,6 +61,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 class BadInput(Exception):  # noqa: N818 - reads as the statement it makes
     """The request's fault, not the model's."""
+
+
+class NotServed(Exception):  # noqa: N818
+    """The model is of a kind that the agent does not serve; the words are ours."""
 
 
 class Model:
@@ -133,7 +139,7 @@ class Model:
 
 def _describe(tensor: Any) -> dict[str, Any]:
     if tensor.type not in DATATYPES:
-        raise ValueError(f"'{tensor.name}' is a {tensor.type}, which the agent does not serve")
+        raise NotServed(f"'{tensor.name}' is a {tensor.type}, which the agent does not serve")
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
     return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
 
@@ -223,9 +229,17 @@ class WorkerLoop:
             return self._model.answer(header["inputs"], data)
         except BadInput as error:
             return {"error": str(error), "bad_input": True}, b""
+        except NotServed as error:
+            return {"error": str(error)}, b""
         except Exception as error:  # whatever the model does, the supervisor gets an answer
-            told = f"{type(error).__name__}: {error}"[:1000]
-            return {"error": told, "memory": isinstance(error, MemoryError) or bool(NO_MEMORY.search(told))}, b""
+            text = f"{type(error).__name__}: {error}"[:1000]
+            failure = failure_of(error, loading=header["op"] == "load")
+            return {
+                "error": str(failure),
+                "failure": asdict(failure),
+                "text": text,
+                "memory": isinstance(error, MemoryError) or bool(NO_MEMORY.search(text)),
+            }, b""
 
     def _load(self, order: dict[str, Any]) -> Reply:
         size_bytes = Path(order["path"]).stat().st_size

@@ -174,6 +174,17 @@ class Transfer(Part):
     wrong_chunks: Count = 0
 
 
+class ModelFailure(Part):
+    """What a model's runtime met: the class of its error and, where known, which operator and node of the graph.
+
+    The runtime's own text stays on the device: it may carry values of an input.
+    """
+
+    error: Word
+    operator: Word | None = None
+    node: Word | None = None
+
+
 class Attempt(Part):
     """The last attempt at a generation, and how far it is or how it ended."""
 
@@ -184,6 +195,7 @@ class Attempt(Part):
     phase: Phase
     reason: Word | None = None
     detail: Text | None = None
+    failure: ModelFailure | None = None
     tries: Count = 1
     transfer: Transfer = Transfer()
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet_compression.errors import MeasureError
+from edgefleet_compression.errors import MeasureError, RecipeError
 from edgefleet_compression.measuring.host import host, read_cpuinfo
 from edgefleet_compression.measuring.measure import probe, wilson
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in, request_in
+from edgefleet_compression.onnx_graphs.session import GraphSession
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,8 @@ def test_what_a_measuring_process_is_asked_and_answers_is_the_same_on_both_sides
 def test_other_last_words_are_no_figures(text: str) -> None:
     with pytest.raises(ValueError):
         figures_in(text)
+
+
+def test_session_entries_that_no_device_takes_are_refused_at_the_build(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"'session\.load_model_format' is not allowed; allowed are session\."):
+        GraphSession(tmp_path / "model.onnx", {"session.load_model_format": "ORT"})

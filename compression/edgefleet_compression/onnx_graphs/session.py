@@ -8,6 +8,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from edgefleet_compression.errors import RecipeError
+from edgefleet_protocol import runtime_options
+
 BATCH = 250
 ERRORS_ONLY = 3
 DYNAMIC = b"DynamicQuantize"
@@ -32,7 +35,12 @@ class GraphSession:
         Args:
             path: the file.
             runtime: session configuration entries, those of the variant's `runtime` block.
+
+        Raises:
+            RecipeError: no device would take these entries.
         """
+        if told := runtime_options.refusal(runtime or {}):
+            raise RecipeError(told)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
