@@ -121,7 +121,8 @@ class Controller(Child):
     def roll_out(self, version: int, device: str) -> None:
         """Roll a version of the example out to everyone, and wait until `device` has committed it."""
         gate = Gate(soak_s=0.2, failure_threshold=0.0, success_threshold=1.0)
-        spec = RolloutSpec(model="fashion", version=version, waves=(1.0,), gate=gate, timers=Timers(trial_s=0.5))
+        timers = Timers(trial_s=0.5)
+        spec = RolloutSpec(model="fashion", version=version, everyone=True, waves=(1.0,), gate=gate, timers=timers)
         done = self.api.rollouts.wait(self.api.rollouts.start(spec).id, timeout_s=90)
         if done.state != "completed":
             raise RuntimeError(f"fashion@{version} on {device}: {done}")

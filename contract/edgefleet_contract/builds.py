@@ -41,7 +41,7 @@ class NewBuild(Request):
     """
 
     model: ModelRef
-    profiles: list[ProfileName] | None = None
+    profiles: Annotated[list[ProfileName], Field(min_length=1)] | None = None
     # Tables are validated where the steps are known, for better messages than this shape could give.
-    recipes: Annotated[list[str | dict[str, Any]], Field(max_length=MAX_RECIPES)] | None = None
+    recipes: Annotated[list[str | dict[str, Any]], Field(min_length=1, max_length=MAX_RECIPES)] | None = None
     search: NewSearch | None = None

@@ -1,5 +1,6 @@
 """Rollouts: what an operator asks for, the plan, and the progress by wave and by device."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -64,17 +65,38 @@ class Timers(Request):
 
 
 class RolloutSpec(Request):
-    """What an operator asks for; `waves` are the shares of the fleet reached after each wave, and end with 1."""
+    """What an operator asks for; exactly one of `selector`, `segment` and `everyone` names the devices.
+
+    `waves` are the shares of the devices reached after each wave; they rise, and end with 1.
+    """
 
     model: Name
     version: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     selector: Annotated[str, Field(json_schema_extra={"format": "selector"})] = ""
     segment: Name | None = None
+    everyone: bool = False
     waves: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=100)] = (0.01, 0.1, 0.5, 1.0)
     gate: Gate = Gate()
     timers: Timers = Timers()
     concurrency: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 10
     on_failure: Literal["pause", "roll_back"] = "roll_back"
+
+
+def fault_of(asked: RolloutSpec) -> str | None:
+    """What is wrong with a request for a rollout, in words; None if nothing is.
+
+    Specs that older controllers have stored may be at fault here, and are obeyed as they were then.
+    """
+    if "selector" in asked.model_fields_set and not asked.selector.strip() and not asked.everyone:
+        return "the selector is blank: name the devices, for example region=eu, or ask for everyone"
+    if (asked.selector.strip() != "") + (asked.segment is not None) + asked.everyone != 1:
+        return "say which devices: give exactly one of selector, segment and everyone"
+    if asked.waves[-1:] != (1.0,):
+        return "waves: the last one must reach every device: end with 1, that is 100%"
+    if wrong := next((pair for pair in pairwise(asked.waves) if pair[1] <= pair[0]), None):
+        before, share = (f"{100 * each:g}%" for each in wrong)
+        return f"waves: {share} comes after {before}: each wave must reach more devices than the one before"
+    return None
 
 
 class WaveRecord(Shape):

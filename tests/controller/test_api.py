@@ -138,14 +138,17 @@ def test_a_segment_is_a_named_selector(api: httpx.Client, service: Service, repo
     assert api.put("/segments/europe", params={"selector": "region = eu"}).json()["devices"] == 2
     assert api.get("/segments/europe").json()["selector"] == "region=eu"
     assert_problem(api.put("/segments/europe", params={"selector": "region in eu"}), 422)
-    assert_problem(api.put("/segments/Europe!", params={"selector": ""}), 422)
+    assert_problem(api.put("/segments/Europe!", params={"selector": "region=eu"}), 422, "'Europe!' is not a name")
+    for blank in ("", " ", "\t\n"):
+        assert_problem(api.put("/segments/europe", params={"selector": blank}), 422, "the selector is blank")
+    assert api.get("/segments/europe").json()["selector"] == "region=eu", "nothing was changed"
 
 
 @pytest.mark.usefixtures("published")
 def test_a_plan_is_what_a_start_does(api: httpx.Client, service: Service, reported) -> None:
     register(service, reported, "a", "b", "c", "d")
     register(service, reported, "z", region="na")
-    spec = {"model": "fashion", "version": 1, "waves": [0.5, 1.0]}
+    spec = {"model": "fashion", "version": 1, "everyone": True, "waves": [0.5, 1.0]}
     planned = api.post("/rollouts/plan", json=spec).json()
     started = api.post("/rollouts", json=spec).json()
     executions = api.get(f"/rollouts/{started['id']}/executions").json()["items"]
@@ -161,8 +164,57 @@ def test_a_second_rollout_that_wants_the_same_device_is_refused_with_the_firsts_
     register(service, reported, "a", "b")
     service.store.fleet.segments.put(SegmentRecord(name="europe", selector="region=eu"))
     first = api.post("/rollouts", json={"model": "fashion", "version": 1, "segment": "europe"}).json()
-    again = api.post("/rollouts", json={"model": "fashion", "version": 1})
+    again = api.post("/rollouts", json={"model": "fashion", "version": 1, "everyone": True})
     assert_problem(again, 409, first["id"])
+
+
+WHICH = "exactly one of selector, segment and everyone"
+RISING = "each wave must reach more devices than the one before"
+TO_THE_END = "the last one must reach every device"
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("path", ["/rollouts", "/rollouts/plan"])
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({}, WHICH),
+        ({"selector": ""}, "the selector is blank"),
+        ({"selector": " \t"}, "the selector is blank"),
+        ({"selector": "", "segment": "europe"}, "the selector is blank"),
+        ({"selector": "region=eu", "segment": "europe"}, WHICH),
+        ({"everyone": True, "segment": "europe"}, WHICH),
+        ({"everyone": False}, WHICH),
+        ({"segment": ""}, "segment"),
+        ({"segment": " "}, "segment"),
+        ({"segment": "older"}, "segment 'older' has a blank selector"),
+        ({"everyone": True, "waves": [0.5, 0.2, 1]}, f"20% comes after 50%: {RISING}"),
+        ({"everyone": True, "waves": [0.5, 0.5, 1]}, f"50% comes after 50%: {RISING}"),
+        ({"everyone": True, "waves": [0.005, 0.001, 1]}, f"0.1% comes after 0.5%: {RISING}"),
+        ({"everyone": True, "waves": [1, 1]}, RISING),
+        ({"everyone": True, "waves": [0.5]}, TO_THE_END),
+        ({"everyone": True, "waves": []}, TO_THE_END),
+    ],
+)
+def test_blank_devices_and_waves_that_would_be_changed_are_refused_and_nothing_begins(
+    api: httpx.Client, service: Service, reported, path: str, asked: dict, says: str
+) -> None:
+    register(service, reported, "a", "b")
+    service.store.fleet.segments.put(SegmentRecord(name="europe", selector="region=eu"))
+    service.store.fleet.segments.put(SegmentRecord(name="older", selector=""))
+    answer = api.post(path, json={"model": "fashion", "version": 1, **asked})
+    assert_problem(answer, 409 if asked.get("segment") == "older" else 422, says)
+    assert api.get("/rollouts").json()["items"] == []
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize("blank", [{"profiles": []}, {"recipes": []}, {"profiles": [""]}, {"recipes": [" "]}])
+def test_blank_profiles_and_recipes_of_a_build_are_not_taken_for_all_of_them(
+    api: httpx.Client, service: Service, reported, blank: dict
+) -> None:
+    register(service, reported, "a")
+    assert_problem(api.post("/builds", json={"model": "fashion@1", **blank}), 422)
+    assert api.get("/operations").json()["items"] == []
 
 
 @pytest.mark.usefixtures("published")
@@ -186,16 +238,18 @@ def test_devices_that_have_committed_stay_taken_until_their_rollout_has_ended(
 
 @pytest.mark.usefixtures("published")
 def test_a_rollout_to_nobody_or_of_nothing_is_refused(api: httpx.Client, service: Service, reported) -> None:
-    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 1}), 409, "no device")
+    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 1, "everyone": True}), 409, "no device")
     register(service, reported, "a")
-    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 2}), 404, "fashion@2")
-    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 1, "wave": []}), 422, "wave")
+    assert_problem(api.post("/rollouts", json={"model": "fashion", "version": 2, "everyone": True}), 404, "fashion@2")
+    assert_problem(
+        api.post("/rollouts", json={"model": "fashion", "version": 1, "everyone": True, "wave": []}), 422, "wave"
+    )
 
 
 @pytest.mark.usefixtures("published")
 def test_counts_of_a_rollout_are_the_sum_of_its_devices(api: httpx.Client, service: Service, reported) -> None:
     register(service, reported, "a", "b", "c")
-    rollout = api.post("/rollouts", json={"model": "fashion", "version": 1, "waves": [0.4, 1]}).json()
+    rollout = api.post("/rollouts", json={"model": "fashion", "version": 1, "everyone": True, "waves": [0.4, 1]}).json()
     shown = api.get(f"/rollouts/{rollout['id']}").json()
     assert sum(shown["counts"].values()) == 3
     assert [sum(w["counts"].values()) for w in shown["waves"]] == [2, 1]
@@ -229,7 +283,7 @@ def test_health_says_whether_the_broker_is_heard(api: httpx.Client, service: Ser
 @pytest.mark.usefixtures("published")
 def test_a_model_is_removed_unless_a_rollout_needs_it(api: httpx.Client, service: Service, reported) -> None:
     register(service, reported, "a")
-    rollout = api.post("/rollouts", json={"model": "fashion", "version": 1}).json()
+    rollout = api.post("/rollouts", json={"model": "fashion", "version": 1, "everyone": True}).json()
     assert_problem(api.delete("/models/fashion@1"), 409, rollout["id"])
     service.conductor.stop()
     kept = service.store.fleet.rollouts.get(rollout["id"])

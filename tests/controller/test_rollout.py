@@ -5,7 +5,7 @@ import pytest
 from edgefleet_contract.rollouts import Gate, Timers
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.rollouts.behaviour import Finding
-from edgefleet_controller.rollouts.orders import decide
+from edgefleet_controller.rollouts.orders import Verb, decide
 from edgefleet_controller.rollouts.own_silence import LONGEST_GAP_MS, OwnSilence
 from edgefleet_controller.rollouts.rollout import (
     Activate,
@@ -236,9 +236,9 @@ def test_aborting_ends_what_is_under_way_and_leaves_what_is_committed(rollout, e
         execution("not-begun", "assigned"),
     ]
     decisions = decide("abort", rollout("staging"), members)
-    assert kinds(decisions) == ["MoveRollout", "Return", "End"]
-    assert (decisions[1].execution.device, decisions[1].execution.phase) == ("half", "cancelled")
-    assert decisions[2].execution.device == "not-begun"
+    assert kinds(decisions) == ["MoveRollout", "MoveWave", "Return", "End"]
+    assert (decisions[2].execution.device, decisions[2].execution.phase) == ("half", "cancelled")
+    assert decisions[3].execution.device == "not-begun"
 
 
 @pytest.mark.parametrize(
@@ -248,3 +248,19 @@ def test_aborting_ends_what_is_under_way_and_leaves_what_is_committed(rollout, e
 def test_an_order_that_makes_no_sense_is_refused_with_the_state(rollout, verb: str, state: str) -> None:
     with pytest.raises(Refused, match=f"is {state}"):
         decide(verb, rollout("pending").model_copy(update={"state": state}), [])
+
+
+@pytest.mark.parametrize("verb", ["abort", "rollback"])
+@pytest.mark.parametrize("state", ["staging", "activating", "soaking"])
+def test_the_wave_that_an_order_ends_says_so_and_keeps_its_evidence(rollout, verb: Verb, state: str) -> None:
+    under_way = rollout("passed", state, "pending")
+    seen = under_way.waves[1].model_copy(update={"evidence": ("p95 5 ms",)})
+    under_way = under_way.model_copy(update={"waves": (under_way.waves[0], seen, under_way.waves[2])})
+    (moved,) = [d for d in decide(verb, under_way, []) if isinstance(d, MoveWave)]
+    done = {"abort": "aborted it", "rollback": "rolled it back"}[verb]
+    assert moved == MoveWave(2, "inconclusive", f"an operator {done} before the gate had decided", ("p95 5 ms",))
+
+
+@pytest.mark.parametrize("state", ["pending", "passed", "failed", "inconclusive"])
+def test_an_order_leaves_a_wave_that_is_not_under_way(rollout, state: str) -> None:
+    assert not [d for d in decide("abort", rollout(state), []) if isinstance(d, MoveWave)]

@@ -177,7 +177,8 @@ class Fleet:
             "gate": {"soak_s": 0.5, "failure_threshold": 0.0, "success_threshold": 1.0},
             "timers": {"trial_s": 0.5, "silent_s": 60},
         }
-        return str(self.api.post("/rollouts", {**spec, **fields})["id"])
+        to = {} if fields.keys() & {"selector", "segment"} else {"everyone": True}
+        return str(self.api.post("/rollouts", {**spec, **to, **fields})["id"])
 
     def rollout(self, rollout: str) -> dict[str, Any]:
         return dict(self.api.get(f"/rollouts/{rollout}"))

@@ -95,7 +95,7 @@ def test_two_agents_with_one_id_are_told_apart_and_passed_over_until_one_is_gone
     shared.add_agent("b", PROFILE)
     completed(shared, shared.roll_out(1))
     presences = Presences(shared.broker, "a")
-    under_way = shared.roll_out(2, timers={"trial_s": 60, "silent_s": 60}, selector="", waves=[1.0])
+    under_way = shared.roll_out(2, timers={"trial_s": 60, "silent_s": 60}, waves=[1.0])
     shared.wait(lambda: shared.executions(under_way)["a"]["phase"] == "trial", "the trial", 60)
 
     (tmp_path / "elsewhere").mkdir()
@@ -111,7 +111,7 @@ def test_two_agents_with_one_id_are_told_apart_and_passed_over_until_one_is_gone
     assert "edgefleet_device_conflicts 1.0" in metrics(shared)
 
     shared.api.post(f"/rollouts/{under_way}/abort", {})
-    plan = shared.api.post("/rollouts/plan", {"model": "fashion", "version": 1, "selector": ""})
+    plan = shared.api.post("/rollouts/plan", {"model": "fashion", "version": 1, "everyone": True})
     planned = {e["device"]: (e["phase"], e["detail"]) for wave in plan["waves"] for e in wave}
     assert planned["a"][0] == "deferred"
     assert "two agents" in planned["a"][1]

@@ -111,7 +111,7 @@ def test_a_model_that_is_wrong_on_live_labels_goes_back_with_the_evidence(fleet,
             assert tell(endpoint, f"n{number}", int(data["y_test"][number] + shift) % 10) == 200
 
     label(0, 120)
-    second = fleet.roll_out(version=2, selector="", waves=[1.0], gate={"soak_s": 20, "min_labels": 50})
+    second = fleet.roll_out(version=2, waves=[1.0], gate={"soak_s": 20, "min_labels": 50})
     fleet.wait(lambda: fleet.executions(second)["a"]["phase"] == "committed", "the switch")
     label(200, 80, shift=1)  # the labels say that every answer is wrong
     shown = ended(fleet, second, "rolled_back")

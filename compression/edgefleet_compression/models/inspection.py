@@ -155,7 +155,7 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
     if scale is None:
         scale = 1 / 255 if (found.data_type, found.input_type) == ("uint8", "float32") else 1.0
     text = _CARD.format(
-        name=json.dumps(name or slug(onnx.stem)),
+        name=json.dumps(slug(onnx.stem) if name is None else name),
         version=version,
         onnx_file=ONNX_FILE,
         onnx=digest_of_file(onnx),

@@ -29,7 +29,7 @@ router = APIRouter(tags=["builds"])
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background; returns the operation to follow."""
     model = service.store.fleet.registry.model(*model_ref(new.model))
-    profiles = _profiles(service, new.profiles or service.store.fleet.members.profiles())
+    profiles = _profiles(service, service.store.fleet.members.profiles() if new.profiles is None else new.profiles)
     if new.search is not None:
         if new.recipes:
             raise Invalid("a search chooses its own recipes: leave out either recipes or search")

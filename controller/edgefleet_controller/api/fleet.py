@@ -136,6 +136,8 @@ def put_segment(service: TheService, name: NameText, selector: SelectorText) -> 
     """Save a named selector."""
     try:
         canonical = str(compile_selector(selector))
+        if not canonical:
+            raise Invalid("the selector is blank: name the devices, for example region=eu")
         segment = SegmentRecord(name=name, selector=canonical)
     except SelectorError as error:
         raise Invalid(str(error)) from None

@@ -3,11 +3,12 @@
 from fastapi import APIRouter
 
 from edgefleet_contract.pages import Page
-from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
+from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView, fault_of
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import rollout_view
+from edgefleet_controller.errors import Invalid
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
@@ -20,9 +21,15 @@ def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
     return rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
 
 
+def _check(asked: RolloutSpec) -> None:
+    if fault := fault_of(asked):
+        raise Invalid(fault)
+
+
 @router.post("/rollouts/plan", responses=problems(400, 404, 409, 413))
 def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     """What starting this rollout would do."""
+    _check(spec)
     spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
     waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
     return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, waves=waves)
@@ -31,6 +38,7 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
 @router.post("/rollouts", status_code=201, responses=problems(400, 404, 409, 413))
 def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
+    _check(spec)
     service.delivery.check(spec.model, spec.version)
     return _view(service, start_rollout(service.store.fleet, service.catalogue, spec))
 

@@ -23,7 +23,7 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
         Refused: no device matches, nothing was built for the model, or a device is part of another rollout.
     """
     fleet.registry.model(spec.model, spec.version)
-    selector = fleet.segments.get(spec.segment).selector if spec.segment else spec.selector
+    selector = _selector_of(fleet, spec.segment) if spec.segment else spec.selector
     matcher = Matcher(catalogue, selector)
     # In canonical form, so that waves don't depend on how the selector is written.
     spec = spec.model_copy(update={"selector": str(matcher.selector)})
@@ -35,6 +35,13 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
     conflicts = fleet.conflicts.all()
     targets = [target(device, in_conflict=device.id in conflicts) for device in devices]
     return spec, plan(new_id(), spec, targets, assigned(fleet, spec), now_ms())
+
+
+def _selector_of(fleet: FleetStore, segment: str) -> str:
+    selector = fleet.segments.get(segment).selector
+    if not selector:  # older controllers took a blank one
+        raise Refused(f"segment '{segment}' has a blank selector: save it again with one, or ask for everyone")
+    return selector
 
 
 def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:

@@ -48,15 +48,24 @@ def decide(verb: Verb, rollout: RolloutRecord, executions: Sequence[ExecutionRec
         case "resume":
             return [MoveRollout(becomes, "an operator resumed it"), *_try_again(rollout)]
         case "abort":
-            return [MoveRollout(becomes, "an operator aborted it"), *_cancel(executions)]
+            reason = "an operator aborted it"
+            return [MoveRollout(becomes, reason), *_left_undecided(rollout, reason), *_cancel(executions)]
         case "rollback":
-            return [MoveRollout(becomes, "an operator rolled it back")]
+            reason = "an operator rolled it back"
+            return [MoveRollout(becomes, reason), *_left_undecided(rollout, reason)]
 
 
 def _try_again(rollout: RolloutRecord) -> list[Decision]:
     """Judge a wave that failed or was inconclusive again."""
     reason = "an operator resumed it"
     return [MoveWave(w.number, "activating", reason) for w in rollout.waves if w.state in ("failed", "inconclusive")]
+
+
+def _left_undecided(rollout: RolloutRecord, reason: str) -> list[Decision]:
+    """End the wave that is under way: no gate will judge it any more."""
+    why = f"{reason} before the gate had decided"
+    under_way = (w for w in rollout.waves if w.state in ("staging", "activating", "soaking"))
+    return [MoveWave(w.number, "inconclusive", why, w.evidence) for w in under_way]
 
 
 def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:

@@ -33,7 +33,8 @@ class Builds:
         Raises:
             ApiError: the controller refused the request or didn't answer.
         """
-        given = [r if isinstance(r, str) else r.model_dump(mode="json") for r in recipes or ()]
+        given = None if recipes is None else [r if isinstance(r, str) else r.model_dump(mode="json") for r in recipes]
+        named = None if profiles is None else list(profiles)
         with refusing():
-            new = NewBuild(model=model, profiles=list(profiles or ()) or None, recipes=given or None, search=search)
+            new = NewBuild(model=model, profiles=named, recipes=given, search=search)
         return self._http.shape(OperationRecord, "POST", "/builds", body=new)

@@ -22,6 +22,8 @@ def bounds_from(given: Sequence[str]) -> NewConstraints:
         name, _, number = text.partition("=")
         if name not in known:
             raise typer.BadParameter(f"there is no bound '{name}': use one of {', '.join(known)}")
+        if name in found:
+            raise typer.BadParameter(f"--constraint gives {name} twice: give it once")
         try:
             found[name] = float(number)
         except ValueError:

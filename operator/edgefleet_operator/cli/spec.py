@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from edgefleet_contract.faults import first_fault
-from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers
+from edgefleet_contract.rollouts import Gate, RolloutSpec, Timers, fault_of
 
 SegmentOption = Annotated[str | None, typer.Option("--segment", help="roll out to the devices of this segment")]
 SelectorOption = Annotated[
@@ -39,6 +39,7 @@ class _Given(TypedDict, total=False):
 
     segment: str
     selector: str
+    everyone: bool
     waves: tuple[float, ...]
     gate: Gate
     timers: Timers
@@ -80,7 +81,11 @@ def make_spec(
     if segment is not None:
         given["segment"] = segment
     if selector is not None:
+        if not selector.strip():
+            raise typer.BadParameter("--selector is blank: name the devices, for example region=eu, or say --all")
         given["selector"] = selector
+    if everyone:
+        given["everyone"] = True
     if waves is not None:
         given["waves"] = _shares(waves)
     if gate:
@@ -92,9 +97,12 @@ def make_spec(
     if on_failure is not None:
         given["on_failure"] = on_failure
     try:
-        return RolloutSpec(model=name, version=int(version), **given)
+        asked = RolloutSpec(model=name, version=int(version), **given)
     except ValidationError as error:
         raise typer.BadParameter(first_fault(error.errors())) from None
+    if fault := fault_of(asked):
+        raise typer.BadParameter(fault)
+    return asked
 
 
 def _shares(text: str) -> tuple[float, ...]:
@@ -110,6 +118,9 @@ def _settings(shape: type[AnyShape], where: str, given: Sequence[str]) -> AnySha
     pairs = [entry.partition("=") for entry in given]
     if wrong := next((name for name, equals, value in pairs if not (equals and value)), None):
         raise typer.BadParameter(f"'{wrong}' has no value: write KEY=VALUE, for example soak_s=60")
+    names = [name for name, _, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise typer.BadParameter(f"--{where} gives {twice} twice: give it once")
     try:
         return shape.model_validate({name: value for name, _, value in pairs})
     except ValidationError as error:

@@ -56,7 +56,7 @@ def test_a_segment_is_saved_listed_and_shown_with_its_devices(operator, join) ->
     assert operator.reads("segment", "list")[0]["selector"] == "region=eu"
     assert operator.reads("segment", "show", "europe")["members"] == ["a", "b"]
     assert "eu/rpi4/lte (sim)" in operator.types("segment", "show", "europe").stdout
-    assert "Europe!" in operator.types("segment", "save", "Europe!", "", code=1).stderr
+    assert "Europe!" in operator.types("segment", "save", "Europe!", "region=eu", code=1).stderr
 
 
 def window(device: str, link: str) -> StoredWindow:

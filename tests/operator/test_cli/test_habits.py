@@ -71,6 +71,12 @@ def test_a_refusal_is_the_apis_own_words_on_one_line_of_stderr(operator) -> None
         "rollout plan fashion@1 --all --gate soak_s",
         "rollout plan fashion@1 --all --timer trial_s=soon",
         "device list --selector region=eu --segment europe",
+        "rollout start fashion@1 --all --waves 50%,20%,100%",
+        "rollout start fashion@1 --all --waves 50%,50%,100%",
+        "rollout start fashion@1 --all --waves 50%",
+        "rollout plan fashion@1 --all --gate soak_s=1 --gate soak_s=2",
+        "rollout plan fashion@1 --all --timer trial_s=1 --timer trial_s=1",
+        "compress fashion@1 --budget 1 --constraint max_drop=1 --constraint max_drop=2",
         "telemetry --by colour",
         "telemetry --since yesterday",
         "model show",
@@ -80,6 +86,13 @@ def test_a_refusal_is_the_apis_own_words_on_one_line_of_stderr(operator) -> None
 def test_what_cannot_be_meant_so_is_wrong_usage(words: str) -> None:
     done = CliRunner().invoke(app, words.split(), env={"EDGEFLEET_API": "http://127.0.0.1:9"})
     assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_waves_are_refused_in_words_that_say_what_to_do(operator) -> None:
+    words = ("rollout", "start", "fashion@1", "--all", "--waves")
+    said = operator.types(*words, "50%,20%,100%", code=2).stderr
+    assert "20% comes after 50%: each wave must reach more devices than the one before" in said
+    assert "end with 1, that is 100%" in operator.types(*words, "50%", code=2).stderr
 
 
 def test_every_listing_gives_a_json_list_and_an_empty_one_says_so(operator) -> None:
@@ -92,7 +105,7 @@ def test_a_listing_goes_through_all_pages_or_ends_at_the_limit(operator, service
     names = [f"s{n:04d}" for n in range(MOST_ITEMS + 1)]
     with service.store.fleet.transaction():
         for name in names:
-            service.store.fleet.segments.put(SegmentRecord(name=name, selector=""))
+            service.store.fleet.segments.put(SegmentRecord(name=name, selector="region=eu"))
     assert [s["name"] for s in operator.reads("segment", "list")] == names
     assert [s["name"] for s in operator.reads("segment", "list", "--limit", "4")] == names[:4]
 
