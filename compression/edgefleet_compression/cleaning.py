@@ -12,8 +12,10 @@ from edgefleet_compression.models.brought import STANDARD, load_brought
 from edgefleet_compression.models.states import BroughtState, OnnxState
 from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.onnx_graphs.folding import folded
-from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved, strip
+from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved
+from edgefleet_compression.onnx_graphs.plain_biases import plain_biases
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.stripping import strip
 from edgefleet_compression.step import Context, StepResult
 
 PARITY_SAMPLES = 64
@@ -37,6 +39,7 @@ def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -
         context.progress(0.1, name)
         try:
             model = way(_plain(load_brought(state.path)), opset, context.folder)
+            plain_biases(model.graph)
             strip(model)
             onnx.checker.check_model(model, full_check=True)
             saved(model, path)

@@ -2,6 +2,7 @@
 
 CompressionError
 ├── GraphError          the ONNX file that a model was brought as cannot be taken
+│   └── SeveralFaults   for more than one reason
 ├── ArchitectureError   no such architecture, or arguments or weights that don't fit it
 ├── DataError           the data file lacks what a step needs
 ├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
@@ -25,6 +26,18 @@ class CompressionError(Exception):
 
 class GraphError(CompressionError):
     """The ONNX file that a model was brought as cannot be taken."""
+
+
+class SeveralFaults(GraphError):  # noqa: N818 - reads as what it is
+    """A model and its files cannot be taken for more than one reason; `each` holds them."""
+
+    def __init__(self, each: "tuple[Exception, ...]") -> None:
+        told = "; ".join(f"({number}) {error}" for number, error in enumerate(each, start=1))
+        super().__init__(f"{len(each)} things are wrong: {told}")
+        self.each = each
+
+    def __reduce__(self) -> "tuple[type[SeveralFaults], tuple[tuple[Exception, ...]]]":
+        return type(self), (self.each,)
 
 
 class ArchitectureError(CompressionError):

@@ -71,12 +71,6 @@ def more(what: str) -> onnx.ModelProto:
     return model
 
 
-def broken_weight(value: float) -> onnx.ModelProto:
-    weight = np.zeros((64, 3), np.float32)
-    weight[5, 1] = value
-    return classifier(weight=weight)
-
-
 def short_weight() -> onnx.ModelProto:
     model = classifier()
     model.graph.initializer[0].raw_data = b"\0" * 8
@@ -94,8 +88,6 @@ BAD: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "custom operators in a branch": (lambda: custom(inner=True), "(com.acme.Detect)"),
     "two inputs": (lambda: more("inputs"), "takes 2 inputs (input.1, mask): only one"),
     "two outputs": (lambda: more("outputs"), "gives 2 outputs (probs, x): keep only [N, classes]"),
-    "NaN weights": (lambda: broken_weight(float("nan")), "'w' holds values that are not finite"),
-    "infinite weights": (lambda: broken_weight(float("inf")), "'w' holds values that are not finite"),
     "a weight cut short": (
         short_weight,
         "(TensorProto (tensor name: w) raw_data size (8 bytes) is too small",

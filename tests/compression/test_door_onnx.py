@@ -297,9 +297,10 @@ def test_answers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
             onnx.helper.make_node("Concat", ["m", "m"], ["two"], axis=1),
             onnx.helper.make_node("Log", ["two"], ["probs"])]  # fmt: skip
     x = pictures(20, 1)[0]
-    x[:] = 0
-    model = Brought(tmp_path, written(classifier(nodes=node, output=["n", 2]), tmp_path), data_file(tmp_path, x=x))
-    assert "is not finite" in model.refusal("fp32").sentence
+    x[16:] = 0  # beyond what a first look asks for
+    data = data_file(tmp_path, x_val=x, x_test=x, x_calib=x)
+    model = Brought(tmp_path, written(classifier(nodes=node, output=["n", 2]), tmp_path), data)
+    assert "answer to 4 of 20 samples of val is not finite" in model.refusal("fp32").sentence
 
 
 def test_a_recipe_says_whether_it_applies() -> None:

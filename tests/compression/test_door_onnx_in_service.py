@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
+from tests.compression.conftest import pictures
+from tests.compression.odd_graphs import Odd, odd_graph
 from tests.plain import PlainClient
 from tests.service import api_of, running_service
 
@@ -58,6 +60,16 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
     chosen = client.get(f"/variants/{choice['variant']}")
     assert (chosen["accuracy"], chosen["accuracy_val"], chosen["agreement"]) == (None, None, 1.0)
     assert all("accuracy not measured" in reason for reason in choice["reasons"].values())
+
+
+def test_odd_but_legal_files_get_every_variant_that_a_plain_one_gets(client: PlainClient, tmp_path: Path) -> None:
+    x, y = pictures(60, 3)
+    data = data_file(tmp_path, x=x, y=y)
+    for number, how in enumerate((Odd(bias="[1, N]"), Odd(home="loop", bias="[]"), Odd(mask="-inf")), start=1):
+        model = written(odd_graph(how), tmp_path, "odd.onnx")
+        added = client.add_onnx(model, data, "odd", number)["model"]
+        result = compressed(client, added, ["eu/x86-vnni/ethernet"])
+        assert result["failed"] == {} and len(result["variants"]) == 3, how
 
 
 def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service(

@@ -13,9 +13,9 @@ from edgefleet_compression.errors import StepError
 from edgefleet_compression.models.states import OnnxState, TorchState, load_state
 from edgefleet_compression.networks.architectures import build
 from edgefleet_compression.networks.rounding import fold, traced
-from edgefleet_compression.onnx_graphs.graph import strip
 from edgefleet_compression.onnx_graphs.ranges import ranges_of
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.stripping import strip
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step import Context
 from edgefleet_compression.steps import export, finetune, qat_int8, static_int8

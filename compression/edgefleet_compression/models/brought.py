@@ -4,7 +4,6 @@ It is untrusted data: no file beside it is opened, only standard operators are a
 is refused here, in one line.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ import onnx
 from onnx import TensorProto, inliner, numpy_helper
 
 from edgefleet_compression.errors import GraphError
+from edgefleet_compression.models.data import Samples
+from edgefleet_compression.models.faults import Faults
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
-from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 
 MAX_BYTES = 256 * 2**20
 MAX_NODES = 20_000
@@ -67,24 +68,20 @@ def check_graph(path: Path) -> Graph:
     """Check a file without running it.
 
     Raises:
-        GraphError: one line that says what is wrong and what to do.
+        GraphError: one line that says all that is wrong and what to do.
     """
     model = load_brought(path)
-    graph = model.graph
-    _runs_nothing_foreign(model)
-    try:
-        onnx.checker.check_model(model)
-    except Exception as error:  # a binding's own types
-        raise GraphError(f"onnx.checker refuses the file ({_first_line(error)}): export it again") from None
-    _is_finite(graph)
-    weights = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
-    given = [value for value in graph.input if value.name not in weights]
-    if len(given) != 1:
-        raise GraphError(f"the model takes {len(given)} inputs ({_names(given)}): only one is supported")
-    name, kind, (batch, *sample) = given[0].name, *_typed(given[0])
-    if batch not in (None, 1):
-        raise GraphError(f"the input '{name}' takes {batch} samples at once: export it with batch 1, or any batch")
-    classes = _classes(graph)
+    graph, faults = model.graph, Faults()
+    for look in (_is_small, _is_standard, _is_known):
+        faults.check(look, model)
+    if not faults:  # it would say the same in other words
+        faults.check(_is_sound, model)
+    faults.check(_is_readable, graph)
+    given = faults.check(_input, graph)
+    classes = faults.check(_classes, graph)
+    faults.refuse()
+    assert given is not None  # or there was a fault
+    name, kind, (batch, *sample) = given
     opset = max(entry.version for entry in model.opset_import if entry.domain in STANDARD)
     return Graph(name, kind, batch, tuple(sample), classes, opset, parameters(graph))
 
@@ -113,19 +110,49 @@ def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
     return int(answer.shape[1])
 
 
-def _runs_nothing_foreign(model: onnx.ModelProto) -> None:
-    found = list(nodes(model.graph))
-    if len(found) > MAX_NODES:
-        raise GraphError(f"the graph holds {len(found):,} nodes: at most {MAX_NODES:,} are accepted")
-    foreign = Counter(f"{node.domain}.{node.op_type}" for node in found if node.domain not in STANDARD)
-    if foreign:
-        shown = ", ".join(sorted(foreign)[:3])
+def check_answers(path: Path, x: Samples, scale: float) -> None:
+    """Judge what the file answers to samples: constants may be infinite, as masks are, and answers may not.
+
+    Args:
+        path: a file that `check_graph` has passed.
+        x: uint8 or float32 [N, ...], as the data file holds them.
+        scale: what they are multiplied by.
+
+    Raises:
+        GraphError: an answer is not finite.
+    """
+    answers = GraphSession(path).logits(inputs(x, scale))
+    if bad := int((~np.isfinite(answers).all(1)).sum()):
+        raise GraphError(
+            f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"
+        )
+
+
+def _is_small(model: onnx.ModelProto) -> None:
+    if (found := sum(1 for _ in nodes(model.graph))) > MAX_NODES:
+        raise GraphError(f"the graph holds {found:,} nodes: at most {MAX_NODES:,} are accepted")
+
+
+def _is_standard(model: onnx.ModelProto) -> None:
+    found = (node for node in nodes(model.graph) if node.domain not in STANDARD)
+    if foreign := sorted({f"{node.domain}.{node.op_type}" for node in found}):
+        shown = ", ".join(foreign[:3])
         raise GraphError(f"the graph uses operators beyond the standard ones ({shown}): export it without them")
+
+
+def _is_known(model: onnx.ModelProto) -> None:
     opsets = [entry.version for entry in model.opset_import if entry.domain in STANDARD]
     if not opsets or max(opsets) > NEWEST_OPSET:
         raise GraphError(
             f"the file needs opset {max(opsets, default=0)}, devices know up to {NEWEST_OPSET}: export it with that"
         )
+
+
+def _is_sound(model: onnx.ModelProto) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:  # a binding's own types
+        raise GraphError(f"onnx.checker refuses the file ({_first_line(error)}): export it again") from None
 
 
 def _constants(function: onnx.FunctionProto) -> list[TensorProto]:
@@ -142,16 +169,26 @@ def _is_whole(found: Iterable[TensorProto]) -> None:
             )
 
 
-def _is_finite(graph: onnx.GraphProto) -> None:
+def _is_readable(graph: onnx.GraphProto) -> None:
     for tensor in tensors(graph):
         try:
-            values = numpy_helper.to_array(tensor)
+            numpy_helper.to_array(tensor)
         except Exception as error:  # sizes that contradict each other, in a dozen types
             raise GraphError(
                 f"the weight '{tensor.name}' cannot be read ({_first_line(error)}): export it again"
             ) from None
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise GraphError(f"the weight '{tensor.name}' holds values that are not finite: repair the training")
+
+
+def _input(graph: onnx.GraphProto) -> tuple[str, str, list[int | None]]:
+    """The name, the type and the dimensions of the one input."""
+    weights = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
+    given = [value for value in graph.input if value.name not in weights]
+    if len(given) != 1:
+        raise GraphError(f"the model takes {len(given)} inputs ({_names(given)}): only one is supported")
+    name, (kind, dims) = given[0].name, _typed(given[0])
+    if dims[0] not in (None, 1):
+        raise GraphError(f"the input '{name}' takes {dims[0]} samples at once: export it with batch 1, or any batch")
+    return name, kind, dims
 
 
 def _typed(value: onnx.ValueInfoProto) -> tuple[str, list[int | None]]:

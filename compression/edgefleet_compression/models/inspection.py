@@ -14,15 +14,20 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from edgefleet_compression.errors import CompressionError, DataError, GraphError
+from edgefleet_compression.models.faults import Faults
 from edgefleet_contract.card import CARD_FILE, SAFE, ModelCard, parse_card
 from edgefleet_contract.errors import CardError, ContractError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_process.children import run_module
 from edgefleet_process.reading import digest_of_file
+
+if TYPE_CHECKING:
+    from edgefleet_compression.models.brought import Graph
 
 ONNX_FILE = "model.onnx"
 DATA_FILE = "data.npz"
@@ -30,6 +35,8 @@ TIMEOUT_S = 120
 CPU_S = 90
 MEMORY_BYTES = 4 * 2**30
 MEMORY_PER_FILE_BYTE = 8
+ANSWERED = 16
+"""How many samples of val a model is asked for a first look; all are asked when it is compressed."""
 GOLDEN_SAMPLES = 32
 GOLDEN_BYTES = 768 * 1024
 """Raw bytes of a golden set; devices take 1 MB of it."""
@@ -103,8 +110,10 @@ def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Find
     return answer
 
 
-def check_card(card: ModelCard, input_name: str, input_type: str, sample: tuple[int | None, ...], classes: int) -> None:
-    """Check that a card describes an ONNX file as it is.
+def check_card(
+    card: ModelCard, input_name: str, input_type: str, sample: tuple[int | None, ...], classes: int | None
+) -> None:
+    """Check that a card describes an ONNX file as it is; `classes` is None if that is not known.
 
     Raises:
         CardError: it doesn't.
@@ -118,7 +127,7 @@ def check_card(card: ModelCard, input_name: str, input_type: str, sample: tuple[
         raise CardError(
             f"{CARD_FILE} gives samples {list(shape)}, the graph takes {_shown(sample)}: correct input.shape"
         )
-    if card.labels and len(card.labels) != classes:
+    if card.labels and classes is not None and len(card.labels) != classes:
         raise CardError(
             f"{CARD_FILE} names {len(card.labels)} labels, the model answers {classes} classes: correct labels"
         )
@@ -217,32 +226,43 @@ def _shown(sample: tuple[int | None, ...]) -> str:
 
 def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     """In the process that is under limits: check, run once, read the splits."""
-    from edgefleet_compression.models.brought import answered_classes, check_graph
+    from edgefleet_compression.models.brought import answered_classes, check_answers, check_graph
     from edgefleet_compression.models.data import Data, first_look
 
-    graph = check_graph(onnx)
-    shape, data_type = first_look(data)
-    if not fits(shape, graph.sample):
-        raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct one of them")
-    classes = answered_classes(onnx, graph, shape)
-    if card is not None:
-        check_card(card, graph.input_name, graph.input_type, graph.sample, classes)
-        shape = card.input.shape
-    if graph.input_type == "uint8" and data_type != "uint8":
-        raise DataError(f"the graph takes uint8 and the samples are {data_type}: give them as uint8")
+    faults = Faults()
+    graph, samples = faults.check(check_graph, onnx), faults.check(first_look, data)
+    classes: int | None = None
     scale = card.preprocessing.scale if card else 1.0
+    if graph and samples:
+        faults.check(_fit_each_other, graph, *samples)
+        if fits(samples[0], graph.sample):
+            classes = faults.check(answered_classes, onnx, graph, samples[0])
+    if graph and card:
+        faults.check(check_card, card, graph.input_name, graph.input_type, graph.sample, classes)
+    shape = card.input.shape if card else samples[0] if samples else ()
     splits = Data(data, shape, classes, scale=scale, labelled=False)
-    val, test = splits.split("val"), splits.split("test")
+    val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
+    faults.refuse()
+    assert graph and samples and classes and val and test  # or there was a fault
+    shown = 1 / 255 if card is None and (samples[1], graph.input_type) == ("uint8", "float32") else scale
+    check_answers(onnx, val.x[:ANSWERED], shown)
     return Findings(
         input_name=graph.input_name,
         input_type=graph.input_type,
         sample=graph.sample,
         shape=shape,
         classes=classes,
-        data_type=data_type,
+        data_type=samples[1],
         samples=len(val.x),
         labelled=val.y is not None and test.y is not None,
     )
+
+
+def _fit_each_other(graph: "Graph", shape: tuple[int, ...], data_type: str) -> None:
+    if not fits(shape, graph.sample):
+        raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct one of them")
+    if graph.input_type == "uint8" and data_type != "uint8":
+        raise DataError(f"the graph takes uint8 and the samples are {data_type}: give them as uint8")
 
 
 def _limit(file_bytes: int) -> None:

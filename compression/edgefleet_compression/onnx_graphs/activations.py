@@ -30,6 +30,11 @@ class Seen:
     high: float
     mean: Array | None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether its range is."""
+        return bool(np.isfinite([self.low, self.high]).all())
+
 
 def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
     """Run a graph and watch its input and every float tensor that a node gives.
@@ -70,7 +75,8 @@ def _seen(answer: Array, samples: int, values: int) -> Seen:
     flat = answer.reshape(-1)
     # An odd step visits all channels and places of a shape that is even, as most are.
     step = max(1, flat.size // (values * samples)) | 1
-    total = answer.sum(0) if answer.ndim > 1 and len(answer) == samples else None
+    with np.errstate(over="ignore", invalid="ignore"):  # of masks
+        total = answer.sum(0) if answer.ndim > 1 and len(answer) == samples else None
     return Seen(flat[::step].copy(), float(flat.min()), float(flat.max()), total)
 
 

@@ -7,7 +7,9 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
+from edgefleet_compression.onnx_graphs.graph import subgraphs
 from edgefleet_compression.onnx_graphs.session import ERRORS_ONLY
+from edgefleet_compression.onnx_graphs.stripping import strip
 
 
 def folded(model: onnx.ModelProto, target: Path) -> onnx.ModelProto:
@@ -27,21 +29,33 @@ def folded(model: onnx.ModelProto, target: Path) -> onnx.ModelProto:
 
 def runs_alike(one: onnx.ModelProto, other: onnx.ModelProto) -> bool:
     """Whether two folded graphs have the same layers in the same order with exactly the same constants."""
-    return _layers(one) == _layers(other)
+    return _layers(_plain(one).graph) == _layers(_plain(other).graph)
 
 
-def _layers(model: onnx.ModelProto) -> list[tuple[object, ...]]:
-    constants = {t.name: _content(t) for t in model.graph.initializer}
-    return [
-        (
-            node.op_type,
-            node.domain,
-            sorted(a.SerializeToString(deterministic=True) for a in node.attribute),
-            [constants.get(name) for name in node.input],
-        )
-        for node in model.graph.node
+def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with names by the order of its layers."""
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    strip(made)
+    return made
+
+
+def _layers(graph: onnx.GraphProto) -> list[object]:
+    layers: list[object] = [
+        (node.op_type, node.domain, list(node.input), list(node.output), sorted(map(_setting, node.attribute)))
+        for node in graph.node
     ]
+    constants = sorted((t.name, t.data_type, tuple(t.dims), _content(t)) for t in graph.initializer)
+    within = [_layers(inner) for node in graph.node for inner in subgraphs(node)]
+    return [*layers, *constants, *within]
 
 
-def _content(tensor: onnx.TensorProto) -> tuple[int, tuple[int, ...], bytes]:
-    return tensor.data_type, tuple(tensor.dims), np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()
+def _setting(attribute: onnx.AttributeProto) -> bytes:
+    """What an attribute says; graphs are compared as such."""
+    if attribute.HasField("g") or attribute.graphs:
+        return attribute.name.encode()
+    return bytes(attribute.SerializeToString(deterministic=True))
+
+
+def _content(tensor: onnx.TensorProto) -> bytes:
+    return np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()

@@ -14,13 +14,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgefleet_compression.errors import StepError
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
+from edgefleet_compression.onnx_graphs.masks import touching_masks
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step_settings import Int8Config
 
 BATCH = 64
+BY_HISTOGRAM = ("percentile", "entropy")
 TAILS = ("Softmax", "LogSoftmax", "Sigmoid")
+QUANTIZER, INSTEAD = "onnxruntime's quantizer", "use storage_quant, or fp16"
 ENTROPY_BINS, ENTROPY_LEVELS = 512, 128
 
 
@@ -52,6 +56,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         # onnx marks helpers as deprecated that onnxruntime 1.31 still calls.
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # of masks, whose ranges are computed and not used
         logging.disable(logging.WARNING)
         try:
             yield
@@ -112,11 +117,16 @@ def quantize(
             method, options["CalibPercentile"] = CalibrationMethod.Percentile, config.percentile
         model = onnx.load(source)
         known: Ranges = {}
+        seen = seen or observe(model, samples)
+        if config.calibration in BY_HISTOGRAM and not all(one.is_finite for one in seen.values()):
+            raise StepError(
+                f"ranges by {config.calibration} need finite activations, and a mask makes some infinite: "
+                "set calibration to minmax or mse"
+            )
         if config.calibration == "entropy":
             known = _by_entropy(source, model.graph.input[0], samples)
         elif config.calibration == "mse":
-            seen = observe(model, samples) if seen is None else seen
-            known = {name: least_error(one) for name, one in seen.items()}
+            known = {name: least_error(one) for name, one in seen.items() if one.is_finite}
             samples = samples[:1]  # onnxruntime need not look for itself, and insists
         if known := known | ranges_of(model):  # what training found counts more than what samples show
             options["TensorQuantOverrides"] = {
@@ -132,7 +142,7 @@ def quantize(
             per_channel=config.per_channel,
             reduce_range=scheme.reduce_range,
             calibrate_method=method,
-            nodes_to_exclude=tail(model.graph),
+            nodes_to_exclude=[*tail(model.graph), *touching_masks(model, seen)],
             extra_options=options,
         )
 

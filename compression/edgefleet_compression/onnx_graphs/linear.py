@@ -4,6 +4,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.onnx_graphs.graph import attribute
+from edgefleet_compression.onnx_graphs.names import drop_unused
 
 
 def gemms_to_matmuls(model: onnx.ModelProto) -> int:
@@ -40,15 +41,9 @@ def gemms_to_matmuls(model: onnx.ModelProto) -> int:
         rewritten += 1
     del graph.node[:]
     graph.node.extend(nodes)
-    _drop_idle_tensors(graph)
+    drop_unused(graph)
     return rewritten
 
 
 def _factor(node: onnx.NodeProto, name: str) -> float:
     return next((float(a.f) for a in node.attribute if a.name == name), 1.0)
-
-
-def _drop_idle_tensors(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    for tensor in [t for t in graph.initializer if t.name not in used]:
-        graph.initializer.remove(tensor)

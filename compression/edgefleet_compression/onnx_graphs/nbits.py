@@ -7,18 +7,25 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from edgefleet_compression.onnx_graphs.graph import nodes, tensors
+
 KERNEL = "MatMulNBits"
 
 
 def put_back(graph: onnx.GraphProto, made: onnx.GraphProto, kernels: list[onnx.NodeProto]) -> None:
-    """Put the weights that the kernels multiply by, unfolded, into the float graph; in place."""
-    quantized = {tensor.name: tensor for tensor in made.initializer}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    by_output = {node.output[0]: node for node in graph.node if node.op_type == "MatMul"}
+    """Let the float graph multiply by the weights that the kernels multiply by, unfolded; in place.
+
+    A weight that is read elsewhere too stays as it is there.
+    """
+    quantized = {tensor.name: tensor for tensor in tensors(made)}
+    weights = {tensor.name: tensor for tensor in tensors(graph)}
+    by_output = {node.output[0]: node for node in nodes(graph) if node.op_type == "MatMul"}
     for kernel in kernels:
         weight = weights[by_output[kernel.output[0]].input[1]]
         values = unfold(kernel, quantized).reshape(tuple(weight.dims))
-        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+        own = f"{kernel.output[0]}_unfolded"
+        graph.initializer.append(numpy_helper.from_array(values, own))
+        by_output[kernel.output[0]].input[1] = own
 
 
 def unfold(kernel: onnx.NodeProto, stored: dict[str, TensorProto]) -> NDArray[np.float32]:

@@ -1,8 +1,7 @@
 """Layouts of a quantized file that unfold to exactly the same weights: types, order, and how floats are written."""
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgefleet_compression.onnx_graphs.graph import subgraphs
+from edgefleet_compression.onnx_graphs.graph import nodes, put_first
+from edgefleet_compression.onnx_graphs.names import readers, rename_all
 from edgefleet_compression.onnx_graphs.storage import NIBBLE_LEVELS, integer_tensor
 
 INTEGERS = frozenset({TensorProto.INT8, TensorProto.INT4, TensorProto.INT2})
@@ -44,11 +44,9 @@ class Layout:
 
 def stored_integers(graph: onnx.GraphProto) -> dict[str, TensorProto]:
     """The integer tensors that a `Cast` unfolds, and nothing else reads, by name."""
-    if any(subgraphs(node) for node in graph.node):
-        return {}  # a graph within a node may read them too
-    readers = Counter(name for node in graph.node for name in node.input)
+    read = readers(graph)
     cast = {node.input[0] for node in graph.node if node.op_type == "Cast"}
-    return {t.name: t for t in graph.initializer if t.data_type in INTEGERS and t.name in cast and readers[t.name] == 1}
+    return {t.name: t for t in graph.initializer if t.data_type in INTEGERS and t.name in cast and read[t.name] == 1}
 
 
 def laid_out(model: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
@@ -99,9 +97,7 @@ def _halve(graph: onnx.GraphProto, floats: Floats) -> None:
             tensor.CopyFrom(_half(half, [tensor], list(tensor.dims)))
     else:
         unfold = _together(graph, short)
-    nodes = [*unfold, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    put_first(graph, unfold)
 
 
 def _together(graph: onnx.GraphProto, short: list[TensorProto]) -> list[onnx.NodeProto]:
@@ -110,7 +106,7 @@ def _together(graph: onnx.GraphProto, short: list[TensorProto]) -> list[onnx.Nod
     shapes = {tuple(t.dims): [-1 if d > 1 else 1 for d in t.dims] for t in short if len(t.dims) > 1}
     graph.initializer.append(_half(FLOATS, short, [sum(sizes)]))
     graph.initializer.append(numpy_helper.from_array(np.array(sizes, np.int64), f"{FLOATS}_sizes"))
-    nodes = [
+    unfold = [
         helper.make_node("Cast", [FLOATS], [f"{FLOATS}_whole"], to=TensorProto.FLOAT),
         helper.make_node("Split", [f"{FLOATS}_whole", f"{FLOATS}_sizes"], parts),
     ]
@@ -121,10 +117,10 @@ def _together(graph: onnx.GraphProto, short: list[TensorProto]) -> list[onnx.Nod
             named = f"{FLOATS}_shape_{'_'.join(map(str, shape))}"
             if named not in {t.name for t in graph.initializer}:
                 graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), named))
-            nodes.append(helper.make_node("Reshape", [part, named], [tensor.name]))
+            unfold.append(helper.make_node("Reshape", [part, named], [tensor.name]))
     for tensor in short:
         graph.initializer.remove(tensor)
-    return nodes
+    return unfold
 
 
 def _is_short(tensor: TensorProto) -> bool:
@@ -154,26 +150,12 @@ def _arrange(graph: onnx.GraphProto, order: Order) -> None:
 
 
 def _name(graph: onnx.GraphProto) -> None:
-    """No names for nodes, and of one letter or two for values; a graph within a node keeps the names it sees."""
-    if graph.sparse_initializer or any(subgraphs(node) for node in graph.node):
-        return
-    kept = {value.name for value in (*graph.input, *graph.output)} | {""}
-    free = (name for name in _letters() if name not in kept)
-    short: dict[str, str] = {name: name for name in kept}
-
-    def rename(name: str) -> str:
-        if name not in short:
-            short[name] = next(free)
-        return short[name]
-
-    for node in graph.node:
+    """No names for nodes, and of one letter or two for values."""
+    for node in nodes(graph):
         node.ClearField("name")
-        node.input[:] = [rename(name) for name in node.input]
-        node.output[:] = [rename(name) for name in node.output]
-    for initializer in graph.initializer:
-        initializer.name = rename(initializer.name)
+    rename_all(graph, _letters())
 
 
-def _letters() -> Iterable[str]:
+def _letters() -> Iterator[str]:
     for length in itertools.count(1):
         yield from map("".join, itertools.product(ALPHABET, repeat=length))

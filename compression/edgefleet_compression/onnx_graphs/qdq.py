@@ -5,6 +5,7 @@ from collections.abc import Collection
 import onnx
 
 from edgefleet_compression.onnx_graphs.int8 import TAILS
+from edgefleet_compression.onnx_graphs.names import drop_unused, read_instead
 
 ACTIVATIONS = ("Relu", "Clip")
 
@@ -41,7 +42,7 @@ def in_float(quantized: onnx.ModelProto, source: onnx.ModelProto, layers: Collec
                 node.input[position] = whole
             else:
                 node.input[position] = _before(node.input[position], by_output)
-    _drop_unused(graph)
+    drop_unused(graph)
     return made
 
 
@@ -61,10 +62,10 @@ def answers_in_float(quantized: onnx.ModelProto) -> None:
         if before == name or before not in by_output:
             continue
         by_output[name].output[0] = f"{name}_rounded"
+        read_instead(graph, {before: name})
         for node in graph.node:
-            node.input[:] = [name if one == before else one for one in node.input]
             node.output[:] = [name if one == before else one for one in node.output]
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def _before(name: str, by_output: dict[str, onnx.NodeProto]) -> str:
@@ -74,16 +75,3 @@ def _before(name: str, by_output: dict[str, onnx.NodeProto]) -> str:
         return name
     fold = by_output.get(unfold.input[0])
     return fold.input[0] if fold is not None and fold.op_type == "QuantizeLinear" else name
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes and tensors that no output needs."""
-    while True:
-        used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-        idle = [node for node in graph.node if not used.intersection(node.output)]
-        if not idle:
-            break
-        for node in idle:
-            graph.node.remove(node)
-    for tensor in [t for t in graph.initializer if t.name not in used]:
-        graph.initializer.remove(tensor)

@@ -8,6 +8,8 @@ import json
 
 import onnx
 
+from edgefleet_compression.onnx_graphs.names import read_instead
+
 DOMAIN = "edgefleet"
 MARK = f"{DOMAIN}::Range"
 KEY = "ranges"
@@ -40,6 +42,6 @@ def ranges_of(model: onnx.ModelProto) -> Ranges:
 
 
 def _rename(graph: onnx.GraphProto, names: set[str], to: str) -> None:
+    read_instead(graph, dict.fromkeys(names, to))
     for node in graph.node:
-        node.input[:] = [to if name in names else name for name in node.input]
         node.output[:] = [to if name in names else name for name in node.output]

@@ -20,7 +20,7 @@ def stored(
     take a byte each, whose idle levels zstd takes out again.
 
     Args:
-        graph: changed in place.
+        graph: which stores the weight; changed in place.
         weight: one of its initializers.
         integers: int8 [outputs, ...].
         scales: float32 [outputs].

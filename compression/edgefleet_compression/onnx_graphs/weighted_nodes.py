@@ -1,5 +1,6 @@
 """The layers of an ONNX file whose weights can be stored: convolutions and linear layers."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +8,17 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from edgefleet_compression.grid import LayerKind, Weights, layer_kind
-from edgefleet_compression.onnx_graphs.graph import attribute
+from edgefleet_compression.onnx_graphs.graph import attribute, subgraphs
+
+LAYERS = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
 class WeightedNode:
-    """A layer: its stored weight, which axis of it counts outputs, and what kind of layer it is."""
+    """A layer: its stored weight, the graph that stores it, which axis counts outputs, and what kind of layer it is."""
 
     weight: TensorProto
+    home: onnx.GraphProto
     axis: int
     kind: LayerKind
 
@@ -33,16 +37,39 @@ class WeightedNode:
         self.weight.CopyFrom(numpy_helper.from_array(ordered, self.weight.name))
 
 
+@dataclass
+class _Stored:
+    """A tensor that may be the weight of a layer, and whether a layer was found that takes it."""
+
+    weight: TensorProto
+    home: onnx.GraphProto
+    taken: bool = False
+
+
 def weighted_nodes(graph: onnx.GraphProto) -> list[WeightedNode]:
-    """Every layer with an fp32 weight of its own, in the order of the graph; a shared weight is named once."""
-    weights = {w.name: w for w in graph.initializer if w.data_type == TensorProto.FLOAT and len(w.dims) > 1}
-    found = []
+    """Every layer with a finite fp32 weight of its own, in the order of the graph; a shared weight is named once.
+
+    Layers of graphs within nodes count too: their weights lie there, or in a graph around.
+    """
+    return list(_found(graph, {}, graph.input[0].name))
+
+
+def _found(graph: onnx.GraphProto, around: Mapping[str, _Stored], given: str) -> Iterator[WeightedNode]:
+    known = {**around, **{t.name: _Stored(t, graph) for t in graph.initializer if _is_weight(t)}}
     for node in graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in weights:
-            continue
-        weight = weights.pop(node.input[1])
-        found.append(WeightedNode(weight, _output_axis(node, weight), _kind(node, weight, graph.input[0].name)))
-    return found
+        stored = known.get(node.input[1]) if node.op_type in LAYERS else None
+        if stored is not None and not stored.taken:
+            stored.taken = True
+            axis, kind = _output_axis(node, stored.weight), _kind(node, stored.weight, given)
+            yield WeightedNode(stored.weight, stored.home, axis, kind)
+        for inner in subgraphs(node):
+            yield from _found(inner, known, given)
+
+
+def _is_weight(tensor: TensorProto) -> bool:
+    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or 0 in tensor.dims:
+        return False
+    return bool(np.isfinite(numpy_helper.to_array(tensor)).all())
 
 
 def _kind(node: onnx.NodeProto, weight: TensorProto, graph_input: str) -> LayerKind:

@@ -50,7 +50,7 @@ STEP = Step(
         tails=(Tail("int8-kept", "static int8, the worst layers in float", (EXPORT, step("accuracy_int8")), rank=1.1),)
     ),
     needs=frozenset({"calib", "val", "scheme"}),
-    revision=3,
+    revision=4,
 )
 
 
@@ -68,10 +68,12 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
         NothingChanged: nothing was found to quantize.
     """
     from edgefleet_compression.float_layers import SENSITIVITY_SAMPLES, FileLoss, by_cost, fewest
-    from edgefleet_compression.onnx_graphs.graph import saved, strip
-    from edgefleet_compression.onnx_graphs.int8 import quantized_layers
+    from edgefleet_compression.onnx_graphs.foreign import told_by
+    from edgefleet_compression.onnx_graphs.graph import saved
+    from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quantized_layers
     from edgefleet_compression.onnx_graphs.qdq import in_float
     from edgefleet_compression.onnx_graphs.session import inputs
+    from edgefleet_compression.onnx_graphs.stripping import strip
 
     if context.scheme is None:
         raise StepError("accuracy_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
@@ -79,7 +81,8 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     calib = inputs(context.source.data.split("calib").first(config.samples).x, scale)
     path = context.folder / "quantized.onnx"
     context.progress(0.02, f"watching {len(calib)} samples of calib")
-    source, quantized, corrected = _quantized(state.path, path, calib, config, context.scheme)
+    with told_by("accuracy_int8", QUANTIZER, INSTEAD):
+        source, quantized, corrected = _quantized(state.path, path, calib, config, context.scheme)
     layers = quantized_layers(quantized)
     if not layers:
         raise NothingChanged("accuracy_int8 found nothing to quantize in the graph: drop the step")

@@ -51,10 +51,12 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
     import onnx
 
     from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, check_runs
-    from edgefleet_compression.onnx_graphs.graph import saved, strip
-    from edgefleet_compression.onnx_graphs.int8 import quiet
+    from edgefleet_compression.onnx_graphs.foreign import told_by
+    from edgefleet_compression.onnx_graphs.graph import nodes, saved
+    from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quiet
     from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
     from edgefleet_compression.onnx_graphs.session import inputs
+    from edgefleet_compression.onnx_graphs.stripping import strip
 
     plain, path = context.folder / "plain.onnx", context.folder / "dynamic.onnx"
     model = onnx.load(state.path)
@@ -63,7 +65,7 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
     misread = _misread(model.graph)
     saved(model, plain)
     context.progress(0.2, "quantizing")
-    with quiet():
+    with quiet(), told_by("dynamic_int8", QUANTIZER, INSTEAD):
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         quantize_dynamic(
@@ -75,8 +77,8 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
             nodes_to_exclude=misread,
         )
     made = onnx.load(path)
-    layers = Counter(EIGHT_BIT[node.op_type] for node in made.graph.node if node.op_type in EIGHT_BIT)
-    left = Counter(node.op_type for node in made.graph.node if node.op_type in IN_FLOAT)
+    layers = Counter(EIGHT_BIT[node.op_type] for node in nodes(made.graph) if node.op_type in EIGHT_BIT)
+    left = Counter(node.op_type for node in nodes(made.graph) if node.op_type in IN_FLOAT)
     if not layers:
         raise NothingChanged(f"dynamic_int8 changed nothing: {_why(left)}")
     strip(made)
@@ -90,9 +92,11 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
 
 def _misread(graph: "onnx.GraphProto") -> list[str]:
     """LSTMs that share weights with another node: the library would reshape these twice."""
+    from edgefleet_compression.onnx_graphs.names import readers
+
     for index, node in enumerate(graph.node):
         node.name = node.name or f"n{index}"
-    used = Counter(name for node in graph.node for name in node.input)
+    used = readers(graph)
     return [n.name for n in graph.node if n.op_type == "LSTM" and any(used[name] > 1 for name in n.input[1:3])]
 
 

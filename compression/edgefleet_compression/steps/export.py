@@ -49,7 +49,7 @@ STEP = Step(
     search=Searched(tails=(PLAIN,)),
     needs=frozenset({"val"}),
     libraries=frozenset({"onnxscript", "onnxruntime"}),
-    revision=2,
+    revision=3,
 )
 
 
@@ -62,8 +62,8 @@ def run(state: SourceState, config: ExportConfig, context: Context) -> StepResul
     import onnx
 
     from edgefleet_compression.cleaning import clean
-    from edgefleet_compression.onnx_graphs.graph import strip
     from edgefleet_compression.onnx_graphs.ranges import take_out
+    from edgefleet_compression.onnx_graphs.stripping import strip
 
     if isinstance(state, BroughtState):
         return clean(state, config.opset, config.tolerance, context)

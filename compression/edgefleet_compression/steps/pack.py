@@ -90,7 +90,7 @@ def run(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
         )
     packed = laid_out(model, best)
     if not runs_alike(folded(model, context.folder / "given.onnx"), folded(packed, context.folder / "folded.onnx")):
-        raise StepError("pack: the packed file would unfold to other weights: drop the step")
+        raise StepError("pack: onnxruntime would not run the packed file exactly as this one: drop the step")
     path = saved(packed, context.folder / "packed.onnx")
     log = {"layouts": len(sizes), "order": best.order, "floats": best.floats, "wide": len(best.wide)}
     log |= {"turned": len(best.turned), "two_bits": best.two_bits}

@@ -20,7 +20,6 @@ from edgefleet_compression.step_settings import Ratio
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
     from numpy.typing import NDArray
 
     Weights = NDArray[np.float32]
@@ -40,6 +39,7 @@ STEP = Step(
     produces=None,
     technique="prune",
     search=Searched(),
+    revision=2,
 )
 
 
@@ -72,8 +72,10 @@ def _in_file(state: OnnxState, config: PruneUnstructuredConfig, context: Context
     import onnx
     from onnx import numpy_helper
 
+    from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
+
     model = onnx.load(state.path)
-    found = _weights(model.graph)
+    found = [layer.weight for layer in weighted_nodes(model.graph)]
     before = [numpy_helper.to_array(tensor) for tensor in found]
     after = _pruned(before, config)
     for tensor, values in zip(found, after, strict=True):
@@ -81,14 +83,6 @@ def _in_file(state: OnnxState, config: PruneUnstructuredConfig, context: Context
     path = context.folder / "pruned.onnx"
     path.write_bytes(model.SerializeToString(deterministic=True))
     return StepResult(OnnxState(path), {**_log(before, after), "file_bytes": path.stat().st_size})
-
-
-def _weights(graph: "onnx.GraphProto") -> "list[onnx.TensorProto]":
-    from onnx import TensorProto
-
-    stored = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) > 1}
-    used = dict.fromkeys(n.input[1] for n in graph.node if n.op_type in ("Conv", "Gemm", "MatMul"))
-    return [stored[name] for name in used if name in stored]
 
 
 def _pruned(weights: "Sequence[Weights]", config: PruneUnstructuredConfig) -> "list[Weights]":

@@ -38,7 +38,7 @@ STEP = Step(
         )
     ),
     needs=frozenset({"calib", "scheme"}),
-    revision=2,
+    revision=3,
 )
 
 
@@ -47,13 +47,17 @@ def run(state: OnnxState, config: StaticInt8Config, context: Context) -> StepRes
 
     Raises:
         StepError: the instruction set has no scheme.
+        StepError: onnxruntime cannot quantize the graph, or the answers are noise.
         NothingChanged: onnxruntime found nothing to quantize.
     """
     import onnx
 
-    from edgefleet_compression.onnx_graphs.graph import saved, strip
-    from edgefleet_compression.onnx_graphs.int8 import quantize, quantized_layers
+    from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, check_runs
+    from edgefleet_compression.onnx_graphs.foreign import told_by
+    from edgefleet_compression.onnx_graphs.graph import saved
+    from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quantize, quantized_layers
     from edgefleet_compression.onnx_graphs.session import inputs
+    from edgefleet_compression.onnx_graphs.stripping import strip
 
     if context.scheme is None:
         raise StepError("static_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
@@ -61,13 +65,16 @@ def run(state: OnnxState, config: StaticInt8Config, context: Context) -> StepRes
     samples = inputs(x, context.source.card.preprocessing.scale)
     path = context.folder / "quantized.onnx"
     context.progress(0.2, f"calibrating on {len(x)} samples")
-    quantize(state.path, path, samples, config, context.scheme)
+    with told_by("static_int8", QUANTIZER, INSTEAD):
+        quantize(state.path, path, samples, config, context.scheme)
     model = onnx.load(path)
     layers = len(quantized_layers(model))
     if not layers:
         raise NothingChanged("static_int8 found no layer with weights to quantize in the graph: drop the step")
     strip(model)
     saved(model, path)
+    near = check_runs("static_int8", state.path, path, samples[:CHECKED_SAMPLES], HALF)
     nodes = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
     log = {"scheme": context.scheme.as_dict(), "layers": layers, "quantize_nodes": nodes, "calibration_samples": len(x)}
+    log |= near.as_dict()
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})

@@ -69,7 +69,7 @@ STEP = Step(
         )
     ),
     needs_for={"mean_bits": frozenset({"calib"})},
-    revision=2,
+    revision=3,
 )
 
 
@@ -85,8 +85,9 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
     import onnx
 
     from edgefleet_compression.grid import find_grid, to_grid
-    from edgefleet_compression.onnx_graphs.graph import saved, strip
+    from edgefleet_compression.onnx_graphs.graph import put_first, saved
     from edgefleet_compression.onnx_graphs.storage import stored
+    from edgefleet_compression.onnx_graphs.stripping import strip
     from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
 
     model = onnx.load(state.path)
@@ -98,17 +99,13 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
     on_grid: dict[str, Stored] = {name: grid for name, grid in found.items() if grid is not None}
     bits = _bits(model, [layer for layer in layers if layer.name not in on_grid], config, context)
     _shorten_biases(graph, layers)
-    unfold: list[onnx.NodeProto] = []
-    for layer in layers:
+    for layer in reversed(layers):  # so that they unfold in the order of the layers
         integers, scales = on_grid.get(layer.name) or to_grid(layer.values(), bits[layer.name])
-        unfold += stored(graph, layer.weight, integers, scales, layer.axis)
+        put_first(layer.home, stored(layer.home, layer.weight, integers, scales, layer.axis))
     # Like beside like: zstd then codes the integers by their own few levels.
     ordered = sorted(graph.initializer, key=lambda i: i.data_type == onnx.TensorProto.FLOAT)
     del graph.initializer[:]
     graph.initializer.extend(ordered)
-    nodes = [*unfold, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     path = saved(model, context.folder / "stored.onnx")
@@ -140,10 +137,11 @@ def _shorten_biases(graph: "onnx.GraphProto", layers: "Sequence[WeightedNode]") 
     from onnx import TensorProto, numpy_helper
 
     from edgefleet_compression.grid import short
+    from edgefleet_compression.onnx_graphs.graph import graphs, nodes
 
     names = {layer.name for layer in layers}
-    used = {node.input[2] for node in graph.node if len(node.input) > 2 and node.input[1] in names}
-    for tensor in graph.initializer:
+    used = {node.input[2] for node in nodes(graph) if len(node.input) > 2 and node.input[1] in names}
+    for tensor in (tensor for one in graphs(graph) for tensor in one.initializer):
         if tensor.name in used and tensor.data_type == TensorProto.FLOAT:
             tensor.CopyFrom(numpy_helper.from_array(short(numpy_helper.to_array(tensor)), tensor.name))
 

@@ -52,18 +52,20 @@ def run(state: OnnxState, config: WeightOnlyConfig, context: Context) -> StepRes
     import onnx
 
     from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, Logits, Nearness, check_runs
-    from edgefleet_compression.onnx_graphs.graph import saved, strip
-    from edgefleet_compression.onnx_graphs.int8 import quiet
+    from edgefleet_compression.onnx_graphs.foreign import told_by
+    from edgefleet_compression.onnx_graphs.graph import nodes, saved
+    from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quiet
     from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
     from edgefleet_compression.onnx_graphs.nbits import KERNEL, put_back
     from edgefleet_compression.onnx_graphs.session import inputs
+    from edgefleet_compression.onnx_graphs.stripping import strip
 
     model = onnx.load(state.path)
     gemms = gemms_to_matmuls(model)
     unfolded = onnx.ModelProto()
     unfolded.CopyFrom(model)
     context.progress(0.2, f"weights in {config.bits} bits")
-    with quiet():
+    with quiet(), told_by("weight_only", QUANTIZER, INSTEAD):
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
         quantizer = MatMulNBitsQuantizer(
@@ -75,8 +77,8 @@ def run(state: OnnxState, config: WeightOnlyConfig, context: Context) -> StepRes
         )
         quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
-    products = {node.output[0] for node in unfolded.graph.node if node.op_type == "MatMul"}
-    kernels = [node for node in made.graph.node if node.op_type == KERNEL and node.output[0] in products]
+    products = {node.output[0] for node in nodes(unfolded.graph) if node.op_type == "MatMul"}
+    kernels = [node for node in nodes(made.graph) if node.op_type == KERNEL and node.output[0] in products]
     if not kernels:
         raise NothingChanged(
             "weight_only changed nothing: the graph has no linear layer with a stored fp32 weight: "
