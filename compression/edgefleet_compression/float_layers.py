@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_compression.onnx_graphs.qdq import in_float
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.step import Context
 
 SENSITIVITY_SAMPLES = 64
@@ -34,15 +35,19 @@ class FileLoss:
 
     def __init__(self, path: Path, context: Context) -> None:
         val = context.source.data.split("val")
-        self._x = inputs(val.x, context.source.card.preprocessing.scale)
-        top1 = GraphSession(path).logits(self._x).argmax(1)
+        self._x, self._scale = val.x, context.source.card.preprocessing.scale
+        top1 = self._top1(path)
         self._wanted = top1 if val.y is None else val.y
         self._right = (top1 == self._wanted).astype(np.float64)
 
     def loss(self, path: Path) -> Loss:
         """The mean of the differences by sample, with its error."""
-        lost = self._right - (GraphSession(path).logits(self._x).argmax(1) == self._wanted)
+        lost = self._right - (self._top1(path) == self._wanted)
         return Loss(float(lost.mean()), float(lost.std() / np.sqrt(len(lost))))
+
+    def _top1(self, path: Path) -> NDArray[np.int64]:
+        top1: NDArray[np.int64] = GraphSession(path).answers(self._x, self._scale).argmax(1)
+        return top1
 
 
 def by_cost(

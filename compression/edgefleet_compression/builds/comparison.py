@@ -12,11 +12,11 @@ def compare_answers(request: CompareRequest) -> AnswerComparison:
 
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
-    from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+    from edgefleet_compression.onnx_graphs.session import GraphSession
 
     source = open_source(request.files, Cache(request.cache_dir))
-    x = inputs(source.data.split("test").x, source.card.preprocessing.scale)
-    a, b = (GraphSession(path, request.runtime).logits(x) for path in (request.one, request.other))
+    x, scale = source.data.split("test").x, source.card.preprocessing.scale
+    a, b = (GraphSession(path, request.runtime).answers(x, scale) for path in (request.one, request.other))
     return AnswerComparison(
         samples=len(x),
         same_top1=int((a.argmax(1) == b.argmax(1)).sum()),

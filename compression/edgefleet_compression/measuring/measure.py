@@ -15,7 +15,7 @@ from edgefleet_compression.measuring.host import host
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_contract.metrics import Metrics
 from edgefleet_process.children import run_module
 from edgefleet_process.reading import digest_of_file
@@ -156,8 +156,8 @@ def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: 
     session, data = GraphSession(path, runtime), source.data
     scale = source.card.preprocessing.scale
     val, test = data.split("val"), data.split("test")
-    val_top1 = session.logits(inputs(val.x, scale)).argmax(1)
-    test_top1 = session.logits(inputs(test.x, scale)).argmax(1)
+    val_top1 = session.answers(val.x, scale).argmax(1)
+    test_top1 = session.answers(test.x, scale).argmax(1)
     source_val, source_test = source.logits("val").argmax(1), source.logits("test").argmax(1)
     own, right = host(), accuracies(val_top1, test_top1, data)
     on_val, on_test = drop(source_val, val_top1, val.y), drop(source_test, test_top1, test.y)

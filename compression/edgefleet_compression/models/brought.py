@@ -16,7 +16,7 @@ from edgefleet_compression.errors import GraphError
 from edgefleet_compression.models.data import Samples
 from edgefleet_compression.models.faults import Faults
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession
 
 MAX_BYTES = 256 * 2**20
 MAX_NODES = 20_000
@@ -121,7 +121,7 @@ def check_answers(path: Path, x: Samples, scale: float) -> None:
     Raises:
         GraphError: an answer is not finite.
     """
-    answers = GraphSession(path).logits(inputs(x, scale))
+    answers = GraphSession(path).answers(x, scale)
     if bad := int((~np.isfinite(answers).all(1)).sum()):
         raise GraphError(
             f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"

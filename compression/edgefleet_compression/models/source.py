@@ -16,7 +16,7 @@ from edgefleet_compression.models.data import Data, Samples, SplitName, open_dat
 from edgefleet_compression.models.inspection import check_card
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
 from edgefleet_compression.onnx_graphs.answers import Logits
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import digest_of
@@ -70,7 +70,7 @@ class Source:
     def _answers(self, x: Samples, mirrored: bool) -> Logits:
         scale = self.card.preprocessing.scale
         if not isinstance(self.state, TorchState):
-            return GraphSession(self.state.path).logits(inputs(x[..., ::-1] if mirrored else x, scale))
+            return GraphSession(self.state.path).answers(x[..., ::-1] if mirrored else x, scale)
         import torch  # models brought as files do without
 
         answers = []

@@ -3,14 +3,12 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
-from edgefleet_compression.onnx_graphs.graph import saved
+from edgefleet_compression.onnx_graphs.batches import fitting, given_by, sizes, watched
 
 BATCH = 8
 VALUES_PER_SAMPLE = 1024
@@ -44,13 +42,13 @@ def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
         x: float32 [N, ...], as the model takes them.
     """
     given = model.graph.input[0]
-    size = given.type.tensor_type.shape.dim[0].dim_value or BATCH
-    names = [name for node in model.graph.node for name in node.output if name]
+    names = given_by(model)
     values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (len(x) * (len(names) + 1))))
     typed = x.astype(onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type), copy=False)
+    size = given.type.tensor_type.shape.dim[0].dim_value or fitting(sum(sizes(model, typed[:1]).values()), BATCH)
     parts: dict[str, list[Seen]] = {}
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
-        session = _watching(model, names, Path(folder) / "watched.onnx")
+        session = watched(model, names, Path(folder))
         for start in range(0, len(typed), size):
             batch = typed[start : start + size]
             answers = session.run(names, {given.name: batch})
@@ -58,17 +56,6 @@ def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
                 if isinstance(answer, np.ndarray) and answer.dtype == np.float32 and answer.size:
                     parts.setdefault(name, []).append(_seen(answer, len(batch), values))
     return {name: _together(some, len(x)) for name, some in parts.items()}
-
-
-def _watching(model: onnx.ModelProto, names: list[str], path: Path) -> Any:
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    del watched.graph.output[:]
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(saved(watched, path)), options, providers=["CPUExecutionProvider"])
 
 
 def _seen(answer: Array, samples: int, values: int) -> Seen:

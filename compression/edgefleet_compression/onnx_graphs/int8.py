@@ -16,30 +16,28 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
+from edgefleet_compression.onnx_graphs.batches import fitting, sizes
 from edgefleet_compression.onnx_graphs.masks import touching_masks
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step_settings import Int8Config
 
-BATCH = 64
-BY_HISTOGRAM = ("percentile", "entropy")
+BATCH = 8
 TAILS = ("Softmax", "LogSoftmax", "Sigmoid")
 QUANTIZER, INSTEAD = "onnxruntime's quantizer", "use storage_quant, or fp16"
 ENTROPY_BINS, ENTROPY_LEVELS = 512, 128
 
 
 class _Calibration:
-    """Batches of samples in the form that onnxruntime's calibration reads."""
+    """One batch of samples in the form that onnxruntime's calibration reads."""
 
     def __init__(self, given: onnx.ValueInfoProto, samples: NDArray[np.float32]) -> None:
-        kind = given.type.tensor_type
-        size = kind.shape.dim[0].dim_value or BATCH
-        typed = samples.astype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type), copy=False)
-        self._batches: Iterator[NDArray[Any]] = iter(np.split(typed, range(size, len(typed), size)))
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+        self._batches: Iterator[NDArray[Any]] = iter([samples.astype(dtype, copy=False)])
         self._name = given.name
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next batch by input name, None at the end."""
+        """The batch by input name, None at the end."""
         batch = next(self._batches, None)
         return None if batch is None else {self._name: batch}
 
@@ -64,24 +62,57 @@ def quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _by_entropy(source: Path, given: onnx.ValueInfoProto, samples: NDArray[np.float32]) -> Ranges:
-    """The range of each activation that loses least information in so many levels.
+def _by_histogram(source: Path, model: onnx.ModelProto, samples: NDArray[np.float32], config: Int8Config) -> Ranges:
+    """The range of each activation without its rarest values, or that which loses least information in so many levels.
 
-    `quantize_static` would look at a histogram of as many bins as there are levels: only one range fits it, the
-    whole one, and nothing is chosen.
+    `quantize_static` would keep all activations of all samples until the last; and for entropy it would look at a
+    histogram of as many bins as there are levels: only one range fits it, the whole one, and nothing is chosen.
     """
     from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
+    method, options = CalibrationMethod.Percentile, {"percentile": config.percentile}
+    if config.calibration == "entropy":
+        method, options = CalibrationMethod.Entropy, {"num_bins": ENTROPY_BINS, "num_quantized_bins": ENTROPY_LEVELS}
+    given = model.graph.input[0]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+    one = sum(sizes(model, samples[:1].astype(dtype, copy=False)).values())
+    size = given.type.tensor_type.shape.dim[0].dim_value or fitting(one, BATCH)
     with tempfile.TemporaryDirectory(prefix="edgefleet-calibration-") as folder:
         calibrator = create_calibrator(
             source,
             augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=CalibrationMethod.Entropy,
-            extra_options={"num_bins": ENTROPY_BINS, "num_quantized_bins": ENTROPY_LEVELS},
+            calibrate_method=method,
+            extra_options=options,
         )
-        calibrator.collect_data(_Calibration(given, samples))
+        for start in range(0, len(samples), size):
+            calibrator.collect_data(_Calibration(given, samples[start : start + size]))
         found = calibrator.compute_data()
     return {name: (float(low), float(high)) for name, data in found.items() for low, high in [data.range_value]}
+
+
+def _ranges(
+    source: Path,
+    model: onnx.ModelProto,
+    samples: NDArray[np.float32],
+    config: Int8Config,
+    seen: Mapping[str, Seen],
+) -> Ranges:
+    """The range of each activation whose values are finite, as the settings find it.
+
+    Raises:
+        StepError: the settings need finite activations everywhere, and some are not.
+    """
+    finite = {name: one for name, one in seen.items() if one.is_finite}
+    if config.calibration == "minmax":
+        return {name: (one.low, one.high) for name, one in finite.items()}
+    if config.calibration == "mse":
+        return {name: least_error(one) for name, one in finite.items()}
+    if len(finite) < len(seen):
+        raise StepError(
+            f"ranges by {config.calibration} need finite activations, and a mask makes some infinite: "
+            "set calibration to minmax or mse"
+        )
+    return _by_histogram(source, model, samples, config)
 
 
 def quantize(
@@ -106,28 +137,15 @@ def quantize(
         seen: what `observe` gives for these samples, if it was run already.
     """
     with quiet(), tempfile.TemporaryDirectory(prefix="edgefleet-int8-") as folder:
-        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
         # The library writes beside what it reads, always under the same name; a cached file has other readers.
         source = Path(shutil.copy(source, folder))
         types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
         options: dict[str, Any] = {"QDQKeepRemovableActivations": keep_activations}
-        method = CalibrationMethod.MinMax
-        if config.calibration == "percentile":
-            method, options["CalibPercentile"] = CalibrationMethod.Percentile, config.percentile
         model = onnx.load(source)
-        known: Ranges = {}
         seen = seen or observe(model, samples)
-        if config.calibration in BY_HISTOGRAM and not all(one.is_finite for one in seen.values()):
-            raise StepError(
-                f"ranges by {config.calibration} need finite activations, and a mask makes some infinite: "
-                "set calibration to minmax or mse"
-            )
-        if config.calibration == "entropy":
-            known = _by_entropy(source, model.graph.input[0], samples)
-        elif config.calibration == "mse":
-            known = {name: least_error(one) for name, one in seen.items() if one.is_finite}
-            samples = samples[:1]  # onnxruntime need not look for itself, and insists
+        known = _ranges(source, model, samples, config, seen)
         if known := known | ranges_of(model):  # what training found counts more than what samples show
             options["TensorQuantOverrides"] = {
                 name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in known.items()
@@ -135,13 +153,12 @@ def quantize(
         quantize_static(
             str(source),
             str(target),
-            _Calibration(model.graph.input[0], samples),
+            _Calibration(model.graph.input[0], samples[:1]),  # it need not look for itself, and insists
             quant_format=QuantFormat.QDQ,
             activation_type=types[scheme.activation],
             weight_type=types[scheme.weight],
             per_channel=config.per_channel,
             reduce_range=scheme.reduce_range,
-            calibrate_method=method,
             nodes_to_exclude=[*tail(model.graph), *touching_masks(model, seen)],
             extra_options=options,
         )

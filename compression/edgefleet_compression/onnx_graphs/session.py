@@ -19,7 +19,7 @@ DYNAMIC = b"DynamicQuantize"
 
 def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """Samples uint8 or float32 as the model's input."""
-    return x.astype(np.float32) * np.float32(scale)
+    return x.astype(np.float32) * np.float32(scale)  # a product with 1 is exact
 
 
 class GraphSession:
@@ -49,17 +49,34 @@ class GraphSession:
             options.add_session_config_entry(key, value)
         self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         given = self._session.get_inputs()[0]
+        self._path = path
         self._input = given.name
         self._batch = given.shape[0] if given.shape and isinstance(given.shape[0], int) else None
         if self._batch is None and DYNAMIC in path.read_bytes():
             self._batch = 1
+        self._fits: int | None = None
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if given.type == "tensor(uint8)" else np.float32)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """The logits [N, classes] of one batch [N, ...]."""
         return np.asarray(self._session.run(None, {self._input: x.astype(self.dtype, copy=False)})[0], np.float32)
 
-    def logits(self, x: NDArray[np.float32], batch: int = BATCH) -> NDArray[np.float32]:
-        """The logits [N, classes] of any number of inputs [N, ...], batch by batch."""
-        step = self._batch or batch
-        return np.concatenate([self.run(x[i : i + step]) for i in range(0, len(x), step)])
+    def logits(self, x: NDArray[np.float32], batch: int | None = None) -> NDArray[np.float32]:
+        """The logits [N, classes] of any number of inputs [N, ...], in batches of so many, or of as many as fit."""
+        return self.answers(x, 1.0, batch)
+
+    def answers(
+        self, samples: NDArray[np.uint8] | NDArray[np.float32], scale: float, batch: int | None = None
+    ) -> NDArray[np.float32]:
+        """The logits [N, classes] of samples [N, ...] as the data file holds them; only a batch is ever in float."""
+        step = self._batch or batch or self._fitting(samples, scale)
+        return np.concatenate([self.run(inputs(samples[i : i + step], scale)) for i in range(0, len(samples), step)])
+
+    def _fitting(self, samples: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> int:
+        """How many samples fit, found once."""
+        if self._fits is None and len(samples) > 1:
+            from edgefleet_compression.onnx_graphs.batches import answering  # onnx: the probe does without
+
+            one = inputs(samples[:1], scale).astype(self.dtype, copy=False)
+            self._fits = answering(self._path, one, BATCH)
+        return self._fits or 1
