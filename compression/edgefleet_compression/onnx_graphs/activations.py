@@ -46,7 +46,7 @@ def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
     values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (len(x) * (len(names) + 1))))
     typed = x.astype(onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type), copy=False)
     size = given.type.tensor_type.shape.dim[0].dim_value or fitting(sum(sizes(model, typed[:1]).values()), BATCH)
-    parts: dict[str, list[Seen]] = {}
+    watches: dict[str, _Watch] = {}
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
         session = watched(model, names, Path(folder))
         for start in range(0, len(typed), size):
@@ -54,28 +54,42 @@ def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
             answers = session.run(names, {given.name: batch})
             for name, answer in zip([given.name, *names], [batch, *answers], strict=True):
                 if isinstance(answer, np.ndarray) and answer.dtype == np.float32 and answer.size:
-                    parts.setdefault(name, []).append(_seen(answer, len(batch), values))
-    return {name: _together(some, len(x)) for name, some in parts.items()}
+                    watches.setdefault(name, _Watch()).add(answer, len(batch), values)
+    return {name: watch.seen(len(x)) for name, watch in watches.items()}
 
 
-def _seen(answer: Array, samples: int, values: int) -> Seen:
-    flat = answer.reshape(-1)
-    # An odd step visits all channels and places of a shape that is even, as most are.
-    step = max(1, flat.size // (values * samples)) | 1
-    with np.errstate(over="ignore", invalid="ignore"):  # of masks
-        total = answer.sum(0) if answer.ndim > 1 and len(answer) == samples else None
-    return Seen(flat[::step].copy(), float(flat.min()), float(flat.max()), total)
+class _Watch:
+    """What is kept of one tensor, batch after batch: sums and some values, and never the batches."""
 
+    def __init__(self) -> None:
+        self._values: list[Array] = []
+        self._low, self._high = float("inf"), float("-inf")
+        self._total: Array | None = None
+        self._holds_samples = True
 
-def _together(parts: list[Seen], samples: int) -> Seen:
-    sums = [part.mean for part in parts if part.mean is not None]
-    alike = len(sums) == len(parts) and len({total.shape for total in sums}) == 1
-    return Seen(
-        np.concatenate([part.values for part in parts]),
-        min(part.low for part in parts),
-        max(part.high for part in parts),
-        np.asarray(np.sum(sums, axis=0) / samples, np.float32) if alike else None,
-    )
+    def add(self, answer: Array, samples: int, values: int) -> None:
+        flat = answer.reshape(-1)
+        # An odd step visits all channels and places of a shape that is even, as most are.
+        step = max(1, flat.size // (values * samples)) | 1
+        self._values.append(flat[::step].copy())
+        self._low, self._high = min(self._low, float(flat.min())), max(self._high, float(flat.max()))
+        with np.errstate(over="ignore", invalid="ignore"):  # of masks
+            self._sum(answer, samples)
+
+    def _sum(self, answer: Array, samples: int) -> None:
+        same = self._total is None or self._total.shape == answer.shape[1:]
+        self._holds_samples &= answer.ndim > 1 and len(answer) == samples and same
+        if not self._holds_samples:
+            self._total = None
+        elif self._total is None:
+            self._total = answer.sum(0)
+        else:
+            self._total += answer.sum(0)
+
+    def seen(self, samples: int) -> Seen:
+        """All of it together."""
+        mean = None if self._total is None else np.asarray(self._total / samples, np.float32)
+        return Seen(np.concatenate(self._values), self._low, self._high, mean)
 
 
 def least_error(seen: Seen) -> tuple[float, float]:
