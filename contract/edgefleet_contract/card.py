@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
@@ -137,11 +138,13 @@ def parse_card(text: str) -> ModelCard:
     except NotToml as error:
         raise CardError(f"{CARD_FILE} is not TOML ({error}): correct it") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CardError(
-            f"{CARD_FILE}{f', {where}' if where else ''}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+        raise CardError(f"{CARD_FILE}{'; '.join(_fault(one) for one in error.errors())}") from None
+
+
+def _fault(error: ErrorDetails) -> str:
+    """Where a card is wrong, and why."""
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{f', {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -176,10 +179,12 @@ def check_files(card: ModelCard, files: Mapping[str, Path]) -> None:
     Raises:
         CardError: a file is missing, has other content, or is a pickle under another name.
     """
+    paths = {name: path for name in card.files if (path := files.get(name)) is not None and path.is_file()}
+    if missing := [f"'{name}'" for name in card.files if name not in paths]:
+        named = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} named in {CARD_FILE}"
+        raise CardError(f"{named} but missing: add the file{'s' * (len(missing) > 1)}")
     for name, digest in card.files.items():
-        path = files.get(name)
-        if path is None or not path.is_file():
-            raise CardError(f"'{name}' is named in {CARD_FILE} but missing: add the file")
+        path = paths[name]
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:

@@ -101,3 +101,10 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "weights.safetensors").unlink()
     with pytest.raises(CardError, match=r"'weights\.safetensors' is named in model\.toml but missing"):
         load_card(folder)
+
+
+def test_every_fault_of_a_card_is_told_at_once() -> None:
+    with pytest.raises(CardError) as refused:
+        parse_card(card_text(more='lables = ["a"]\nversion = 0'))
+    assert "lables" in str(refused.value) and "version" in str(refused.value)
+    assert "\n" not in str(refused.value)

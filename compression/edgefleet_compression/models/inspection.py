@@ -68,11 +68,11 @@ class InspectionRefused(BaseModel):
 
 
 class InspectionRequest(BaseModel):
-    """An ONNX file and its data are to be looked at; `card` says what they must be, None asks only what they are."""
+    """A model and its data are to be looked at; `card` says what they must be, None asks only what an ONNX file is."""
 
     model_config = ConfigDict(frozen=True)
 
-    onnx: Path
+    model: Path
     data: Path
     card: ModelCard | None
 
@@ -85,25 +85,25 @@ class InspectionAnswer(BaseModel):
     answer: Findings | InspectionRefused
 
 
-def inspect_model(onnx: Path, data: Path, card: ModelCard | None = None) -> Findings:
-    """Check an ONNX file and its data without loading either into this process.
+def inspect_model(model: Path, data: Path, card: ModelCard | None = None) -> Findings:
+    """Check a model and its data without loading either into this process.
 
     Args:
-        onnx: the file.
+        model: an ONNX file, or the weights of the card's architecture.
         data: the npz.
-        card: what they must be; None asks only what they are.
+        card: what they must be; None asks only what an ONNX file and its data are.
 
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
     """
-    request = json.dumps(InspectionRequest(onnx=onnx, data=data, card=card).model_dump(mode="json"))
+    request = json.dumps(InspectionRequest(model=model, data=data, card=card).model_dump(mode="json"))
     command = run_module("edgefleet_compression.models.inspection", request)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
         answer = InspectionAnswer.model_validate_json(done.stdout.splitlines()[-1]).answer
     except (subprocess.SubprocessError, ValueError, IndexError):
         raise GraphError(
-            f"looking at the ONNX file took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
+            f"looking at the model took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
         ) from None
     if isinstance(answer, InspectionRefused):
         raise GraphError(answer.sentence)
@@ -258,6 +258,33 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     )
 
 
+def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
+    """In the process that is under limits: build the architecture, run it, read the splits."""
+    from edgefleet_compression.models.data import first_look, open_data
+    from edgefleet_compression.models.module_check import check_module, check_module_answers, check_shape
+
+    faults = Faults()
+    state, samples = faults.check(check_module, card, weights), faults.check(first_look, data)
+    if samples and samples[0] != card.input.shape:
+        faults.check(check_shape, card, samples[0])  # each split would say the same
+        samples = None
+    splits = open_data(data, card)
+    val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
+    faults.refuse()
+    assert state and samples and val and test  # or there was a fault
+    check_module_answers(state, val.x[:ANSWERED], card.preprocessing.scale)
+    return Findings(
+        input_name=card.input.name,
+        input_type="float32",
+        sample=card.input.shape,
+        shape=card.input.shape,
+        classes=len(card.labels),
+        data_type=samples[1],
+        samples=len(val.x),
+        labelled=True,
+    )
+
+
 def _fit_each_other(graph: "Graph", shape: tuple[int, ...], data_type: str) -> None:
     if not fits(shape, graph.sample):
         raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct one of them")
@@ -272,9 +299,11 @@ def _limit(file_bytes: int) -> None:
 
 
 def _looked(request: InspectionRequest) -> Findings | InspectionRefused:
-    _limit(request.onnx.stat().st_size)
+    _limit(request.model.stat().st_size)
     try:
-        return _look(request.onnx, request.data, request.card)
+        if request.card is not None and request.card.door == "architecture":
+            return _look_at_module(request.model, request.data, request.card)
+        return _look(request.model, request.data, request.card)
     except (CompressionError, ContractError) as error:
         sentence = " ".join(str(error).split())
     except ModuleNotFoundError as error:

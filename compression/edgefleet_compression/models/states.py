@@ -118,14 +118,22 @@ def torch_state(
     Raises:
         ArchitectureError: no such architecture, or weights that don't fit it or are not finite.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from edgefleet_compression.networks.architectures import build, resize
+    from edgefleet_compression.networks.architectures import HEAD, build, resize
 
     module = build(architecture, args, input_shape, classes)
-    tensors = load_file(weights)
+    try:
+        tensors = load_file(weights)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ArchitectureError(f"the weights are no safetensors file ({error}): save them again") from None
     if bad := [name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
         raise ArchitectureError(f"the weight '{bad[0]}' holds values that are not finite: repair the training")
+    if HEAD in tensors and len(tensors[HEAD]) != classes:
+        raise ArchitectureError(
+            f"the weights answer {len(tensors[HEAD])} classes, and there are {classes} labels: correct one of them"
+        )
     resize(module, tensors)
     module.eval()
     return TorchState(architecture, dict(args), input_shape, classes, module)

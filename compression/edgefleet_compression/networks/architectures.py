@@ -148,6 +148,8 @@ STEMS: dict[str, Callable[[int, int, int, int], nn.Conv2d]] = {"conv": _overlapp
 SIDES = {3: 24, 2: 256}
 """How many positions the stem leaves at most of a picture's smaller side, and of a signal, by the input's rank."""
 RANKS = {"resnet_s": (3,), "ds_cnn": (3, 2)}
+HEAD = "head.bias"
+"""Holds one number for each class, whatever was pruned: all of them end in one linear layer."""
 SHAPES = {3: "[C, H, W]", 2: "[C, L]"}
 
 REGISTRY: dict[str, Builder] = {"resnet_s": resnet_s, "ds_cnn": ds_cnn}
@@ -189,14 +191,14 @@ def resize(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         ArchitectureError: the tensors aren't a pruned form of this network.
     """
-    for name, layer in module.named_modules():
-        weight = tensors.get(f"{name}.weight")
-        if weight is not None:
-            _resize_layer(layer, weight.shape)
     try:
+        for name, layer in module.named_modules():
+            weight = tensors.get(f"{name}.weight")
+            if weight is not None:
+                _resize_layer(layer, weight.shape)
         module.load_state_dict(dict(tensors), strict=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
+    except (RuntimeError, ValueError, IndexError) as error:  # of shapes that no such layer has
+        first = str(error).strip().splitlines()[-1].strip()[:300]
         raise ArchitectureError(f"the weights don't fit the architecture ({first}): correct one of them") from None
 
 

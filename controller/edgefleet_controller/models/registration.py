@@ -52,8 +52,9 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
         card = parse_card(blobs.read(files[CARD_FILE]).decode("utf-8"))
         paths = {name: blobs.path(sha256) for name, sha256 in files.items()}
         check_files(card, paths)
-        if card.onnx:
-            inspect_model(paths[card.onnx.file], paths[card.data.file], card)
+        model_file = card.onnx or card.weights
+        assert model_file is not None  # by the card's own check
+        inspect_model(paths[model_file.file], paths[card.data.file], card)
     except (CompressionError, ContractError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
     reach("model_checked")

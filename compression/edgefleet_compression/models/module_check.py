@@ -1,0 +1,61 @@
+"""What a built-in architecture and its weights must be before anything is made of them; imports torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgefleet_compression.errors import ArchitectureError, DataError
+from edgefleet_compression.models.states import TorchState, torch_state
+
+if TYPE_CHECKING:
+    from edgefleet_compression.models.data import Samples
+    from edgefleet_contract.card import ModelCard
+
+
+def check_module(card: "ModelCard", weights: Path) -> TorchState:
+    """Build the architecture with its weights, and see that it takes samples as the card describes them.
+
+    Raises:
+        ArchitectureError: no such architecture, or arguments, weights or labels that don't fit it.
+    """
+    import torch
+
+    assert card.architecture is not None  # by the card's own check
+    name, args, classes = card.architecture.name, card.architecture.args, len(card.labels)
+    state = torch_state(name, args, card.input.shape, classes, weights)
+    try:
+        with torch.inference_mode():
+            state.module(torch.zeros(1, *card.input.shape))
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[0]
+        raise ArchitectureError(
+            f"'{name}' with these weights does not take samples {list(card.input.shape)} ({first}): correct one of them"
+        ) from None
+    return state
+
+
+def check_module_answers(state: TorchState, x: "Samples", scale: float) -> None:
+    """Judge what a module answers to samples.
+
+    Raises:
+        ArchitectureError: an answer is not finite.
+    """
+    import torch
+
+    with torch.inference_mode():
+        answers = state.module(torch.from_numpy(x).float() * scale).numpy()
+    if bad := int((~np.isfinite(answers).all(1)).sum()):
+        raise ArchitectureError(
+            f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"
+        )
+
+
+def check_shape(card: "ModelCard", shape: tuple[int, ...]) -> None:
+    """Check that the data file holds samples as the card says.
+
+    Raises:
+        DataError: it doesn't.
+    """
+    if shape != card.input.shape:
+        raise DataError(f"the samples are {list(shape)}, the card says {list(card.input.shape)}: correct one of them")
