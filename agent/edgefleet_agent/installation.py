@@ -14,7 +14,7 @@ from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.judging import fitting, judge
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
-from edgefleet_agent.records import MAX_TRIES, InstalledModel, begun, moved, slot_of, tries_of
+from edgefleet_agent.records import MAX_TRIES, InstalledModel, begun, kept_beside, moved, slot_of, tries_of
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.slot_loss import fetched_again, without
 from edgefleet_agent.transitions import Transitions
@@ -360,8 +360,7 @@ class Installation:
             return  # a request that came in the trial belongs to it: a variant that hangs has not held
         live = self.answering.end_trial()
         if live and live.slot.variant == self._now.attempt.variant:
-            before = self._now.answering or self._now.previous
-            self._apply("held", answering=live.slot.variant, previous=before, lost=None)
+            self._apply("held", answering=live.slot.variant, previous=kept_beside(self._now), lost=None)
 
     def _adopt(self) -> None:
         self._clear()

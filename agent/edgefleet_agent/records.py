@@ -68,6 +68,13 @@ def begun(record: InstalledModel | None, desired: DesiredModel) -> InstalledMode
     return record.model_copy(update=fresh) if record else InstalledModel.model_validate(fresh)
 
 
+def kept_beside(record: InstalledModel) -> str | None:
+    """The variant that keeps its slot once the attempt is committed: the one that a rollback would return to."""
+    keep = record.desired.keep
+    named = next((v for v, slot in record.slots.items() if keep is not None and slot.manifest == keep), None)
+    return named or record.answering or record.previous
+
+
 def moved(before: InstalledModel, attempt: Mapping[str, Any], changes: Mapping[str, Any]) -> InstalledModel:
     """The record after a transition; once an attempt has ended, only what answers and what did before keep a slot.
 

@@ -117,7 +117,8 @@ class ExecutionRecord(Shape):
     """One device in one rollout.
 
     `previous_*` is what answered before the device was told anything; the `back_*` fields are the rollback to it, a
-    kind of execution with a generation of its own.
+    kind of execution with a generation of its own. `back_variant` is where the way back leads; null means that nothing
+    will answer. It is `previous_variant`, unless that has been rejected: `back_why` says so.
     """
 
     rollout: str
@@ -143,6 +144,10 @@ class ExecutionRecord(Shape):
     back_generation: int | None = None
     back_phase: Phase | None = None
     back_reason: str | None = None
+    back_variant: str | None = None
+    back_manifest: str | None = None
+    back_manifest_bytes: int = 0
+    back_why: str | None = None
 
     @property
     def exposed(self) -> bool:
@@ -150,9 +155,26 @@ class ExecutionRecord(Shape):
         return self.directive == "activate"
 
     @property
+    def leads_elsewhere(self) -> bool:
+        """Whether the way back does not lead to what ran before."""
+        return self.back_manifest != self.previous_manifest
+
+    @property
     def is_back(self) -> bool:
         """Whether the rollback has ended: the old variant runs again, or the device has moved on or left."""
         return self.back_phase in BACK
+
+
+class ReturnView(Shape):
+    """Devices that a rollback returns to one variant, or to none, and how many of them are `back`.
+
+    `why` is given if that is not what ran before.
+    """
+
+    variant: str | None
+    why: str | None
+    devices: int
+    back: int
 
 
 class WaveView(WaveRecord):
@@ -162,7 +184,10 @@ class WaveView(WaveRecord):
 
 
 class RolloutView(Shape):
-    """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that roll back."""
+    """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that roll back.
+
+    `returns` says which variants those return to.
+    """
 
     id: str
     model: str
@@ -173,6 +198,7 @@ class RolloutView(Shape):
     waves: list[WaveView]
     counts: dict[str, int]
     counts_back: dict[str, int]
+    returns: list[ReturnView] = Field(default_factory=list)
     spec: RolloutSpec
     created_ms: int
     changed_ms: int

@@ -84,6 +84,7 @@ class DesiredRecord(Record):
     rollout: str | None
     activate: bool
     trial_s: float
+    keep: str | None = None
 
 
 class DeviceRecord(Record):
@@ -107,6 +108,21 @@ class DeviceRecord(Record):
     def profile(self) -> str:
         """`eu/rpi4/lte`."""
         return f"{self.facts.region}/{self.facts.hardware}/{self.facts.link}"
+
+
+class VerdictRecord(Record):
+    """The last word on a variant for the devices of one profile: a gate passed it, or it was rejected.
+
+    It is rejected by a gate that fails a wave, and by an operator's rollback.
+    """
+
+    model: Name
+    profile: str
+    variant: str
+    manifest: str
+    rollout: str
+    passed: bool
+    at_ms: int
 
 
 class RolloutRecord(Record):

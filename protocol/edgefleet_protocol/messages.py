@@ -58,7 +58,8 @@ class DesiredModel(Part):
     `manifest` is the digest of the manifest's blob and `manifest_bytes` its size; None means that this model
     should not be served. A higher `generation` always supersedes. If `activate` is false, the variant is
     only fetched and staged; `trial_s` is how long it must answer live before it is committed. If `at_once` is true, as
-    for a rollback, the device waits for no window.
+    for a rollback, the device waits for no window. `keep` is the manifest of the variant that a rollback would return
+    to, if that is not the one that answers now: its slot stays.
     """
 
     generation: Annotated[int, Field(ge=1, le=MAX_GENERATION)]
@@ -68,6 +69,7 @@ class DesiredModel(Part):
     activate: bool = True
     trial_s: Annotated[float, Field(ge=0, le=86400)] = 30.0
     at_once: bool = False
+    keep: Digest | None = None
 
 
 class OpenInterval(Part):

@@ -199,10 +199,41 @@ def test_everyone_who_was_told_something_goes_back_once(rollout, execution) -> N
     assert advance(rolling_back(rollout), told, 0) == []
 
 
-@pytest.mark.parametrize("back", ["committed", "already_installed", "removed", "superseded"])
-def test_a_rollback_ends_when_everyone_is_back(rollout, execution, back: str) -> None:
-    members = [execution("a", "superseded", generation=2, back_generation=3, back_phase=back)]
-    assert advance(rolling_back(rollout), members, 0) == [MoveRollout("rolled_back", "it failed")]
+@pytest.mark.parametrize(
+    ("back", "ends"),
+    [
+        ("committed", "it failed; variant eeeeeeeeeeee answers on 1 device"),
+        ("already_installed", "it failed; variant eeeeeeeeeeee answers on 1 device"),
+        ("removed", "it failed"),
+        ("superseded", "it failed"),
+    ],
+)
+def test_a_rollback_ends_when_everyone_is_back_and_says_what_answers(rollout, execution, back: str, ends: str) -> None:
+    to = {"back_variant": "e" * 64, "back_manifest": "f" * 64}
+    members = [execution("a", "superseded", generation=2, back_generation=3, back_phase=back, **to)]
+    assert advance(rolling_back(rollout), members, 0) == [MoveRollout("rolled_back", ends)]
+
+
+def test_a_rollback_says_where_nothing_answers_and_why(rollout, execution) -> None:
+    gone = {"back_generation": 3, "back_phase": "removed"}
+    members = [
+        execution("a", "committed", generation=2, **gone),
+        execution("b", "committed", generation=2, **gone, back_why="it was rejected"),
+        execution("c", "committed", generation=2, **gone, back_why="it was rejected"),
+    ]
+    (ended,) = advance(rolling_back(rollout), members, 0)
+    assert ended == MoveRollout(
+        "rolled_back", "it failed; nothing answers on 2 devices: it was rejected; nothing answers on 1 device"
+    )
+
+
+@pytest.mark.parametrize("phase", ["rejected", "failed_no_change", "failed_rolled_back"])
+def test_a_device_that_kept_what_ran_before_returns_only_if_that_was_rejected(rollout, execution, phase: str) -> None:
+    told = execution("a", phase, generation=2, previous_manifest="e" * 64, back_manifest="e" * 64)
+    elsewhere = execution("b", phase, generation=2, previous_manifest="e" * 64, back_manifest="f" * 64)
+    nowhere = execution("c", phase, generation=2, previous_manifest="e" * 64)
+    decisions = advance(rolling_back(rollout), [told, elsewhere, nowhere], 0)
+    assert [d.execution.device for d in decisions if isinstance(d, Return)] == ["b", "c"]
 
 
 def test_a_rollback_that_does_not_end_in_time_names_who_is_not_back(rollout, execution) -> None:

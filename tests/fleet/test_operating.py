@@ -1,11 +1,17 @@
 """What an operator orders, on real parts."""
 
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.fleet.asking import PROFILE, ask, tell
+from tests.fleet.conftest import running_fleet
+from tests.fleet.publishing import model_of, press_in
+
+from edgefleet_operator.errors import ApiError
 
 pytestmark = pytest.mark.fleet
 
@@ -101,15 +107,21 @@ def test_a_device_that_appears_after_the_start_joins(fleet) -> None:
     assert ended(fleet, rollout, "completed")["counts"] == {"committed": 2}
 
 
-def test_a_model_that_is_wrong_on_live_labels_goes_back_with_the_evidence(fleet, on_first) -> None:
+def labels_of(fleet, device: str) -> Callable[..., None]:
+    """Ask a device about samples of the example, and tell it their labels, shifted ones for wrong."""
     data = np.load(Path(__file__).parents[2] / "examples" / "fashion" / "data.npz")
-    endpoint = fleet.device("a")["endpoint"]
+    endpoint = fleet.device(device)["endpoint"]
 
     def label(first: int, count: int, shift: int = 0) -> None:
         for number in range(first, first + count):
             assert ask(endpoint, data["x_test"][number], f"n{number}")[0] == 200
             assert tell(endpoint, f"n{number}", int(data["y_test"][number] + shift) % 10) == 200
 
+    return label
+
+
+def test_a_model_that_is_wrong_on_live_labels_goes_back_with_the_evidence(fleet, on_first) -> None:
+    label = labels_of(fleet, "a")
     label(0, 120)
     second = fleet.roll_out(version=2, waves=[1.0], gate={"soak_s": 20, "min_labels": 50})
     fleet.wait(lambda: fleet.executions(second)["a"]["phase"] == "committed", "the switch")
@@ -118,3 +130,43 @@ def test_a_model_that_is_wrong_on_live_labels_goes_back_with_the_evidence(fleet,
     assert "eu/x86-avx2/ethernet: " in shown["reason"]
     assert "p < 0.001" in shown["reason"]
     assert any("labels" in line for wave in shown["waves"] for line in wave["evidence"])
+
+
+@pytest.fixture
+def with_a_third(built: Path, tmp_path: Path):
+    """A fleet whose controller has fashion@3, too."""
+    state = shutil.copytree(built, tmp_path / "built", ignore=shutil.ignore_patterns("broker", "cache", "work"))
+    with press_in(state, tmp_path) as press:
+        press.publish(3, model_of())
+    with running_fleet(state, tmp_path) as running:
+        yield running
+
+
+def test_a_rollback_never_restores_what_a_gate_rejected_and_the_device_kept_the_one_that_passed(with_a_third) -> None:
+    fleet = with_a_third
+    fleet.add_agent("a", PROFILE)
+    ended(fleet, fleet.roll_out(1), "completed")
+    first = answering(fleet, "a")
+    label = labels_of(fleet, "a")
+    label(0, 120)
+    gate = {"soak_s": 60, "min_labels": 50}
+    second = fleet.roll_out(2, gate=gate, on_failure="pause")
+    fleet.wait(lambda: fleet.executions(second)["a"]["phase"] == "committed", "the switch")
+    with pytest.raises(ApiError, match=f"a is part of rollout {second} for 'fashion', which has not ended"):
+        fleet.roll_out(3)
+    label(200, 80, shift=1)
+    assert ended(fleet, second, "paused")["waves"][0]["state"] == "failed"
+    fleet.api.post(f"/rollouts/{second}/abort", {})
+    rejected = answering(fleet, "a")
+    assert rejected != first
+
+    third = fleet.roll_out(3, gate=gate)
+    fleet.wait(lambda: fleet.executions(third)["a"]["phase"] == "committed", "the switch")
+    sent = fleet.api.get("/health")["delivered_bytes"]
+    fleet.api.post(f"/rollouts/{third}/rollback", {})
+    shown = ended(fleet, third, "rolled_back")
+    assert answering(fleet, "a") == first
+    assert fleet.api.get("/health")["delivered_bytes"] == sent, "the device had kept it"
+    why = f"variant {rejected[:12]}, which ran before, was rejected in rollout {second}; {first[:12]} is the last one"
+    assert f"variant {first[:12]} answers on 1 device: {why} that passed" in shown["reason"]
+    assert [(way["variant"], way["devices"], way["back"]) for way in shown["returns"]] == [(first, 1, 1)]

@@ -18,7 +18,7 @@ router = APIRouter(tags=["rollouts"])
 
 def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
     store = service.store.fleet.rollouts
-    return rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id))
+    return rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id), store.returns(rollout.id))
 
 
 def _check(asked: RolloutSpec) -> None:

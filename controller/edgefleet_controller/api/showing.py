@@ -5,7 +5,7 @@ from edgefleet_compression.pricing.verdicts import Verdict
 from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.models import ModelView
-from edgefleet_contract.rollouts import RolloutView, WaveRecord, WaveView
+from edgefleet_contract.rollouts import ReturnView, RolloutView, WaveRecord, WaveView
 from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
@@ -117,8 +117,10 @@ def device_view(
     )
 
 
-def rollout_view(record: RolloutRecord, counts: dict[int, dict[str, int]], back: dict[str, int]) -> RolloutView:
-    """Show a record together with the phases of its executions and rollbacks."""
+def rollout_view(
+    record: RolloutRecord, counts: dict[int, dict[str, int]], back: dict[str, int], returns: list[ReturnView]
+) -> RolloutView:
+    """Show a record together with the phases of its executions and rollbacks, and where these lead."""
     total: dict[str, int] = {}
     for of_wave in counts.values():
         for phase, count in of_wave.items():
@@ -134,6 +136,7 @@ def rollout_view(record: RolloutRecord, counts: dict[int, dict[str, int]], back:
         waves=[_wave_view(wave, counts.get(wave.number, {})) for wave in record.waves],
         counts=total,
         counts_back=back,
+        returns=returns,
         spec=spec,
         created_ms=record.created_ms,
         changed_ms=record.changed_ms,

@@ -91,6 +91,7 @@ def desired_state(records: Sequence[DesiredRecord]) -> DesiredState:
                 rollout=record.rollout,
                 activate=record.activate,
                 trial_s=record.trial_s,
+                keep=record.keep,
             )
             for record in records
         }

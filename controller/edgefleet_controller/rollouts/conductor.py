@@ -29,6 +29,7 @@ from edgefleet_controller.rollouts.rollout import (
     Stage,
     advance,
 )
+from edgefleet_controller.rollouts.verdicts import verdicts
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared, Gathering
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT
@@ -116,7 +117,7 @@ class Conductor:
             if rollout.state not in IN_PROGRESS:  # its devices were free, and another rollout may own them now
                 mine = [e.device for e in executions if e.phase not in LEFT]
                 refuse_owned(self._store.fleet, rollout.spec.model, mine)
-            to_tell = self._carry_out(rollout, decisions, now)
+            to_tell = self._carry_out(rollout, executions, decisions, now)
             reach("order_written", verb)
         reach("order_committed", verb)
         self._tell(to_tell)
@@ -128,7 +129,7 @@ class Conductor:
         with self._turn(rollout_id):
             rollout = self._store.fleet.rollouts.get(rollout_id)
             if rollout.state == "running":
-                self._carry_out(rollout, [MoveRollout("paused", reason)], now_ms())
+                self._carry_out(rollout, [], [MoveRollout("paused", reason)], now_ms())
 
     def tick(self, now: int) -> None:
         """Advance every active rollout by one step; a failure in one does not hold up the others."""
@@ -169,7 +170,7 @@ class Conductor:
             decisions = advance(rollout, executions, now, findings, self._listening_since_ms)[:at_most]
             if decisions:
                 reach("decided")
-                to_tell = self._carry_out(rollout, decisions, now)
+                to_tell = self._carry_out(rollout, executions, decisions, now)
                 reach("turn_written")
         if decisions:
             reach("turn_committed")
@@ -236,7 +237,9 @@ class Conductor:
         evidence = self._gathered[rollout.id].of(_compared(exposed))
         return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
 
-    def _carry_out(self, rollout: RolloutRecord, decisions: Sequence[Decision], now: int) -> list[str]:
+    def _carry_out(
+        self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], decisions: Sequence[Decision], now: int
+    ) -> list[str]:
         """Store the decisions of a turn; returns the devices to tell. A kill before that costs a heartbeat."""
         moved = rollout
         by_kind: dict[type[Decision], list[Decision]] = {}
@@ -246,6 +249,7 @@ class Conductor:
         for kind, alike in by_kind.items():
             self._direct(rollout, alike, now)
             reach("carried_out", kind.__name__)
+        self._store.fleet.verdicts.put(*verdicts(rollout, executions, decisions, now))
         self._store.fleet.rollouts.put(moved)
         return [d.execution.device for d in decisions if isinstance(d, Stage | Activate | Hold | Return)]
 

@@ -6,6 +6,7 @@ from typing import Any
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.plan import agent_lacks
+from edgefleet_controller.rollouts.ways_back import WaysBack
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_protocol.features import lacking
@@ -20,6 +21,7 @@ class Directions:
 
     def __init__(self, fleet: FleetStore) -> None:
         self._fleet = fleet
+        self._ways_back = WaysBack(fleet)
 
     def stage(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices fetch their variant, and record what they run now."""
@@ -27,7 +29,7 @@ class Directions:
         members = self._members(rollout, executions)
         sizes = {m.manifest: self._deliverable_bytes(m.manifest) for m in members.values()}
         remembering = [e.model_copy(update=_previous(members.get(e.device), sizes)) for e in executions]
-        self._direct(rollout, remembering, activate=False, now=now)
+        self._direct(rollout, self._ways_back.marked(rollout.spec.model, remembering), activate=False, now=now)
 
     def activate(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices switch to what they have staged."""
@@ -38,19 +40,20 @@ class Directions:
         self._direct(rollout, executions, activate=False, now=now)
 
     def send_back(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
-        """Let devices return to what they ran before; a device that ran nothing serves nothing.
+        """Let devices return to what they ran before or, if that was rejected, to the last variant that passed.
 
-        A device that a later rollout has taken over is left alone, as is one whose agent was downgraded and lacks a
-        feature that the older variant needs.
+        A device without such a variant serves nothing. One that a later rollout has taken over is left alone, as is one
+        whose agent was downgraded and lacks a feature that the older variant needs.
         """
+        executions = self._ways_back.marked(rollout.spec.model, executions)
         members = self._members(rollout, executions)
         given = self._given(rollout, executions)
-        needs = self._fleet.registry.needs({e.previous_manifest for e in executions})
+        needs = self._fleet.registry.needs({e.back_manifest for e in executions})
         told: list[DesiredRecord] = []
         changed: list[ExecutionRecord] = []
         for execution in executions:
             asked = given.get(execution.device)
-            missing = _missing(needs, execution.previous_manifest, members.get(execution.device))
+            missing = _missing(needs, execution.back_manifest, members.get(execution.device))
             if asked and asked.rollout != rollout.id:
                 changes = {"back_generation": asked.generation, "back_phase": "superseded", "changed_ms": now}
             elif missing:
@@ -82,6 +85,7 @@ class Directions:
                     rollout=rollout.id,
                     activate=activate,
                     trial_s=rollout.spec.timers.trial_s,
+                    keep=execution.back_manifest if execution.leads_elsewhere else None,
                 )
             )
             changes = {
@@ -156,8 +160,8 @@ def _return(rollout: RolloutRecord, execution: ExecutionRecord, generation: int)
         device=execution.device,
         model=rollout.spec.model,
         generation=generation,
-        manifest=execution.previous_manifest,
-        manifest_bytes=execution.previous_manifest_bytes,
+        manifest=execution.back_manifest,
+        manifest_bytes=execution.back_manifest_bytes,
         rollout=rollout.id,
         activate=True,
         trial_s=min(rollout.spec.timers.trial_s, RETURN_TRIAL_S),

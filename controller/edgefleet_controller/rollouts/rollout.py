@@ -8,6 +8,7 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge
+from edgefleet_controller.rollouts.ways_back import words
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
 
 
@@ -116,12 +117,13 @@ def waits_for_room(execution: ExecutionRecord) -> bool:
 
 
 def must_return(execution: ExecutionRecord) -> bool:
-    """Whether a device must be told to return: it was told something, and did not end unchanged by itself."""
+    """Whether a device must be told to return: it was told something, and does not run what it should by itself."""
     if execution.back_generation is not None:
         return True
-    unharmed = ("rejected", "failed_no_change", "failed_rolled_back", "superseded", "removed", "already_installed")
-    ended_by_itself = execution.phase in unharmed and not waits_for_room(execution)
-    return execution.generation is not None and not ended_by_itself
+    if execution.generation is None or execution.phase in ("superseded", "removed", "already_installed"):
+        return False
+    unharmed = execution.phase in ("rejected", "failed_no_change", "failed_rolled_back")
+    return not unharmed or waits_for_room(execution) or execution.leads_elsewhere
 
 
 def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
@@ -130,7 +132,8 @@ def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_
     returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None and not e.is_back]
     open_ones = [e for e in affected if not e.is_back]
     if not open_ones:
-        return [MoveRollout("rolled_back", rollout.reason or "rolled back")]
+        reason = "; ".join(filter(None, (rollout.reason, words(affected)))) or "rolled back"
+        return [MoveRollout("rolled_back", reason)]
     if (now_ms - rollout.changed_ms) / 1000 > rollout.spec.timers.return_s:
         names = ", ".join(e.device for e in open_ones[:20])
         more = f" and {len(open_ones) - 20} more" if len(open_ones) > 20 else ""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
-from edgefleet_operator.cli.watch import header, way_back
+from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, count, marked, number, short, size, span, when
@@ -51,6 +51,7 @@ def print_rollout(rollout: RolloutView) -> None:
             ("changed", when(rollout.changed_ms)),
             ("devices", str(DeviceTally.of(rollout.counts))),
             ("way back", way_back(rollout) or NONE),
+            *(("", line) for line in ways_back(rollout)),
         ]
     )
     rows = []
@@ -71,7 +72,8 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
     rows = []
     for e in executions:
         why = ": ".join(filter(None, (e.reason, e.detail)))
-        back = f"back: {e.back_phase}" if e.back_phase else ""
+        to = short(e.back_variant) if e.back_variant else "nothing"
+        back = f"back to {to}: {e.back_phase}" if e.back_phase else ""
         arrived = f"{size(e.transfer_bytes)} in {span(e.transfer_s)}" if e.transfer_bytes is not None else NONE
         rows.append(
             (

@@ -13,7 +13,7 @@ from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
 from edgefleet_operator.client import Client
-from edgefleet_operator.figures import now_ms, span
+from edgefleet_operator.figures import now_ms, short, span
 
 QUIET_S = 2.0
 
@@ -49,6 +49,15 @@ def way_back(rollout: RolloutView) -> str | None:
     return f"{back} of {sum(told.values())} devices are back" if told else None
 
 
+def ways_back(rollout: RolloutView) -> list[str]:
+    """Which variant the devices return to, and why if it is not what ran before."""
+    return [
+        f"{way.back} of {way.devices} to {f'variant {short(way.variant)}' if way.variant else 'nothing: not ready'}"
+        + (f": {way.why}" if way.why else "")
+        for way in rollout.returns
+    ]
+
+
 def header(rollout: RolloutView) -> str:
     """One line with the rollout's model, target and state."""
     why = f": {rollout.reason}" if rollout.reason else ""
@@ -69,7 +78,7 @@ def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> Renderabl
         grid.add_row(f"wave {wave.number}", drawn, done, wave.state, phases(wave.counts))
     below = [Text(line, style="dim") for line in _evidence(rollout)]
     if way_back:
-        below.append(Text(way_back))
+        below += map(Text, (way_back, *ways_back(rollout)))
     if rollout.state == "running":
         below.append(Text(_eta(rollout, at_ms)))
     legend = Text("█ committed  × failed  ▒ under way  · waiting or passed over", style="dim")

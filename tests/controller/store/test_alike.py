@@ -14,7 +14,7 @@ from tests.controller.store.making import T0, facts, latency, window
 
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import ExecutionRecord
-from edgefleet_controller.records import RolloutRecord, VariantRecord
+from edgefleet_controller.records import RolloutRecord, VariantRecord, VerdictRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared
 from edgefleet_controller.store.contract.rollouts import Said
@@ -58,6 +58,10 @@ class Histories:
         variants = [
             self._variant(id=pick("12") * 64, manifest=pick("ef") * 64, model=pick(MODELS), version=pick([1, 2]))
         ]
+        verdict = VerdictRecord(
+            **{"model": pick(MODELS), "profile": pick("pq"), "variant": pick("12"), "manifest": "m"},
+            **{"rollout": rollout.id, "passed": spoken, "at_ms": now // 3},
+        )
         wanted = desired(device, pick(["e" * 64, None]), pick(MODELS), number)
         return pick(
             [
@@ -73,6 +77,7 @@ class Histories:
                 lambda s: s.fleet.rollouts.put(rollout),
                 lambda s: s.fleet.rollouts.put_executions(executions),
                 lambda s: s.fleet.rollouts.live.keep_only([rollout.id]),
+                lambda s: s.fleet.verdicts.put(verdict),
                 lambda s: s.fleet.desired.put(wanted),
                 lambda s: s.fleet.registry.put_variants(variants, [choice("eu/rpi4/lte", version=number)]),
                 lambda s: s.fleet.references.remove_model(pick_of(now) or "fashion", 1),
@@ -114,7 +119,10 @@ class Histories:
             rollout=pick(ROLLOUTS),
             wave=pick([1, 2]),
             previous_manifest=pick(["e" * 64, "f" * 64, None]),
-            back_phase=pick([None, None, *PHASES]),
+            variant=pick(["1" * 64, None]),
+            back_phase=pick([None, None, *PHASES, "removed"]),
+            back_variant=pick(["1" * 64, None]),
+            back_manifest=pick(["e" * 64, None]),
             changed_ms=self.now,
         )
 
@@ -201,6 +209,9 @@ def told_of_the_fleet(store: Store) -> dict[str, Any]:
         "live": [fleet.rollouts.live.of(rollout) for rollout in ROLLOUTS],
         "concerned": fleet.rollouts.concerned(said),
         "counts": [(fleet.rollouts.counts(r), fleet.rollouts.counts_back(r)) for r in ROLLOUTS],
+        "returns": [fleet.rollouts.returns(r) for r in ROLLOUTS],
+        "committed": [fleet.rollouts.committed_by(model, DEVICES) for model in MODELS],
+        "verdicts": [fleet.verdicts.of(model) for model in MODELS],
         "owners": [fleet.rollouts.owners(model, DEVICES) for model in MODELS],
         "desired": fleet.desired.of_each(DEVICES),
         "variants": fleet.registry.variants(),

@@ -108,6 +108,38 @@ ROLLUP = {
 }
 
 
+def test_an_older_file_tells_which_variants_gates_have_rejected(tmp_path: Path) -> None:
+    older = sqlite_utils.Database(tmp_path / "fleet.db")
+    FLEET.apply(older, stop_before="m009_verdicts")
+    spec = json.dumps({"model": "fashion", "version": 1})
+    ended = {"1": "completed", "2": "cancelled", "3": "cancelled", "4": "rolled_back", "5": "completed"}
+    waves = {"1": ("passed", "passed"), "2": ("passed", "failed"), "3": ("activating",), "4": ("soaking",), "5": ()}
+    for n, state in ended.items():
+        when = {"created_ms": int(n), "changed_ms": int(n) * 10}
+        older["rollouts"].insert({"id": n, "spec": spec, "state": state, "reason": None, **when})
+        for number, of in enumerate(waves[n], start=1):
+            older["waves"].insert({"rollout": n, "number": number, "state": of, "since_ms": int(n)})
+        for number in (1, 2):
+            older["executions"].insert(
+                {
+                    **{"rollout": n, "device": f"d{number}", "wave": number, "profile": "p", "variant": f"v{n}"},
+                    **{"manifest": f"m{n}", "manifest_bytes": 9, "directive": "activate", "phase": "committed"},
+                    **{"changed_ms": 1, "previous_variant": "before", "previous_manifest": "mb"},
+                    "previous_manifest_bytes": 5,
+                }
+            )
+    older.close()
+    fleet = open_store(tmp_path).fleet
+    assert [(v.variant, v.passed) for v in fleet.verdicts.of("fashion")] == [("v1", True), ("v2", False), ("v4", False)]
+    back = fleet.rollouts.executions("1")[0]
+    assert (back.back_variant, back.back_manifest, back.back_manifest_bytes) == ("before", "mb", 5)
+    assert [w.state for n in "1234" for w in fleet.rollouts.get(n).waves] == [
+        *("passed", "passed", "passed", "failed"),
+        *("inconclusive", "inconclusive"),
+    ]
+    fleet.close()
+
+
 @pytest.mark.parametrize("migration", ["m002_rollups", "m003_lost_windows", "m004_moments"])
 def test_what_an_older_schema_counted_is_still_told(tmp_path: Path, migration: str) -> None:
     older = sqlite_utils.Database(tmp_path / "telemetry.db")

@@ -14,6 +14,7 @@ from edgefleet_controller.store.contract.references import References
 from edgefleet_controller.store.contract.registry import ModelRegistry
 from edgefleet_controller.store.contract.rollouts import RolloutRecords
 from edgefleet_controller.store.contract.segments import SegmentRecords
+from edgefleet_controller.store.contract.verdicts import VerdictRecords
 
 
 class FleetStore(Protocol):
@@ -37,6 +38,7 @@ class FleetStore(Protocol):
     desired: DesiredStates
     conflicts: Conflicts
     rollouts: RolloutRecords
+    verdicts: VerdictRecords
     references: References
     audit: Audit
     follow_ups: FollowUps

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
+from edgefleet_contract.rollouts import ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_protocol.phases import Phase
 
@@ -87,6 +87,18 @@ class RolloutRecords(Protocol):
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         """The number of devices that roll back, by phase; MUST count as `counts` does."""
+
+    def returns(self, rollout_id: str) -> list[ReturnView]:
+        """The devices that roll back, by where their way leads; MUST be ordered by that, and count as `counts` does.
+
+        Devices that were left alone, or removed, are not counted.
+        """
+
+    def committed_by(self, model: str, devices: Iterable[str]) -> dict[str, list[str]]:
+        """The variants of a model that each of these devices has committed in any rollout, the latest first.
+
+        Devices without any are left out.
+        """
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         """Those of these devices that a rollout in progress owns for this model, with the id of the oldest one.

@@ -18,6 +18,7 @@ from edgefleet_controller.store.memory.registry import MemoryRegistry
 from edgefleet_controller.store.memory.rollouts import MemoryRollouts
 from edgefleet_controller.store.memory.segments import MemorySegments
 from edgefleet_controller.store.memory.tables import Changes
+from edgefleet_controller.store.memory.verdicts import MemoryVerdicts
 
 
 class MemoryFleet(FleetStore):
@@ -34,6 +35,7 @@ class MemoryFleet(FleetStore):
         self.desired = MemoryDesiredStates(tables)
         self.conflicts = MemoryConflicts(tables)
         self.rollouts = MemoryRollouts(tables)
+        self.verdicts = MemoryVerdicts(tables)
         self.references = MemoryReferences(tables)
         self.audit = MemoryAudit(tables)
         self.follow_ups = MemoryFollowUps(tables)

@@ -6,7 +6,14 @@ from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_contract.segments import SegmentRecord
-from edgefleet_controller.records import ChoiceRecord, DesiredRecord, ModelRecord, RolloutRecord, VariantRecord
+from edgefleet_controller.records import (
+    ChoiceRecord,
+    DesiredRecord,
+    ModelRecord,
+    RolloutRecord,
+    VariantRecord,
+    VerdictRecord,
+)
 from edgefleet_controller.store.contract.audit import AuditEntry
 from edgefleet_controller.store.contract.follow_ups import FollowUp
 from edgefleet_controller.store.memory.tables import Changes, Counter, Table
@@ -56,6 +63,7 @@ class FleetTables:
         self.executions: Table[tuple[str, str], ExecutionRecord] = Table(
             changes, rollout=lambda key: key[0], device=lambda key: key[1]
         )
+        self.verdicts: Table[tuple[str, str, str], VerdictRecord] = Table(changes)
         self.audit: Table[tuple[str, int], AuditEntry] = Table(changes, subject=lambda key: key[0])
         self.follow_ups: Table[int, FollowUp] = Table(changes)
         self.touched: Table[tuple[str, str], bool] = Table(changes, rollout=lambda key: key[0])

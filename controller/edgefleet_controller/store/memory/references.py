@@ -26,7 +26,7 @@ class MemoryReferences(References):
             named = {desired.manifest for desired in tables.desired.values()}
             for rollout in self._in_progress():
                 for execution in tables.executions.values_at(tables.executions.where("rollout", rollout.id)):
-                    named |= {execution.manifest, execution.previous_manifest}
+                    named |= {execution.manifest, execution.previous_manifest, execution.back_manifest}
         return found | {name for name in named if name}
 
     def _in_progress(self) -> Iterator[RolloutRecord]:
@@ -71,7 +71,8 @@ class MemoryReferences(References):
 
     def _may_go_back_to(self, rollout: str, manifests: set[str]) -> bool:
         executions = self._tables.executions
-        return any(e.previous_manifest in manifests for e in executions.values_at(executions.where("rollout", rollout)))
+        mine = executions.values_at(executions.where("rollout", rollout))
+        return any(e.previous_manifest in manifests or e.back_manifest in manifests for e in mine)
 
     def devices_of(self, model: str, version: int) -> list[str]:
         with self._tables.changes.turn:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
+from edgefleet_contract.rollouts import BACK, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, RolloutRecords, Said
@@ -79,6 +79,26 @@ class MemoryRollouts(RolloutRecords):
     def _committed(self, rollout_id: str) -> list[ExecutionRecord]:
         (executions,) = self._tables.changes.committed(self._tables.executions)
         return [execution for (rollout, _), execution in executions.items() if rollout == rollout_id]
+
+    def returns(self, rollout_id: str) -> list[ReturnView]:
+        found: dict[tuple[str | None, str | None], Counter[str]] = {}
+        for e in self._committed(rollout_id):
+            to_nothing = e.back_phase == "removed" and e.back_manifest is None
+            if e.back_phase and (to_nothing or e.back_phase not in LEFT):
+                found.setdefault((e.back_variant, e.back_why), Counter())[e.back_phase] += 1
+        return [
+            ReturnView(variant=variant, why=why, devices=phases.total(), back=sum(phases[phase] for phase in BACK))
+            for (variant, why), phases in sorted(found.items(), key=lambda one: (one[0][0] or "", one[0][1] or ""))
+        ]
+
+    def committed_by(self, model: str, devices: Iterable[str]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        with self._tables.changes.turn:
+            for device in devices:
+                for e in reversed(self._tables.executions_of(device)):
+                    if e.phase == "committed" and e.variant and self._brings(e.rollout, model):
+                        found.setdefault(device, []).append(e.variant)
+        return found
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         found: dict[str, str] = {}

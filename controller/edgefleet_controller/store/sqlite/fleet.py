@@ -18,6 +18,7 @@ from edgefleet_controller.store.sqlite.references import SqliteReferences
 from edgefleet_controller.store.sqlite.registry import SqliteRegistry
 from edgefleet_controller.store.sqlite.rollouts import SqliteRollouts
 from edgefleet_controller.store.sqlite.segments import SqliteSegments
+from edgefleet_controller.store.sqlite.verdicts import SqliteVerdicts
 
 
 class SqliteFleet(FleetStore):
@@ -34,6 +35,7 @@ class SqliteFleet(FleetStore):
         self.desired = SqliteDesiredStates(db)
         self.conflicts = SqliteConflicts(db)
         self.rollouts = SqliteRollouts(db)
+        self.verdicts = SqliteVerdicts(db)
         self.references = SqliteReferences(db)
         self.audit = SqliteAudit(db)
         self.follow_ups = SqliteFollowUps(db)

@@ -92,6 +92,38 @@ _FLEET_008 = (
     "ALTER TABLE variants ADD COLUMN needs TEXT NOT NULL DEFAULT '[]'",
 )
 
+_FLEET_009 = (
+    # Which variants a rollback may return to, and which one it was.
+    """CREATE TABLE verdicts (model TEXT, profile TEXT, variant TEXT, manifest TEXT NOT NULL, rollout TEXT NOT NULL,
+       passed INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (model, profile, variant)) WITHOUT ROWID""",
+    # The last word on each: of one rollout, that of the wave that failed.
+    """INSERT OR REPLACE INTO verdicts
+       SELECT json_extract(r.spec, '$.model'), e.profile, e.variant, e.manifest, r.id, 1, w.since_ms
+       FROM rollouts r JOIN executions e ON e.rollout = r.id JOIN waves w ON w.rollout = r.id AND w.number = e.wave
+       WHERE w.state = 'passed' AND e.phase = 'committed' AND e.variant IS NOT NULL AND e.manifest IS NOT NULL
+       ORDER BY w.since_ms""",
+    """INSERT OR REPLACE INTO verdicts
+       SELECT json_extract(r.spec, '$.model'), e.profile, e.variant, e.manifest, r.id, 0, r.changed_ms
+       FROM rollouts r JOIN executions e ON e.rollout = r.id
+       LEFT JOIN verdicts v ON v.model = json_extract(r.spec, '$.model') AND v.profile = e.profile
+       AND v.variant = e.variant
+       WHERE e.directive = 'activate' AND e.variant IS NOT NULL AND e.manifest IS NOT NULL
+       AND coalesce(v.rollout, '') <= r.id
+       AND (r.state IN ('rolling_back', 'rolled_back', 'rollback_incomplete')
+       OR EXISTS (SELECT 1 FROM waves w WHERE w.rollout = r.id AND w.state = 'failed')) ORDER BY r.id""",
+    "ALTER TABLE desired ADD COLUMN keep TEXT",
+    "ALTER TABLE executions ADD COLUMN back_variant TEXT",
+    "ALTER TABLE executions ADD COLUMN back_manifest TEXT",
+    "ALTER TABLE executions ADD COLUMN back_manifest_bytes INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE executions ADD COLUMN back_why TEXT",
+    """UPDATE executions SET back_variant = previous_variant, back_manifest = previous_manifest,
+       back_manifest_bytes = previous_manifest_bytes""",
+    # An order that ended a rollout left the wave that was under way as it was.
+    """UPDATE waves SET state = 'inconclusive', reason = 'the rollout ended before the gate had decided'
+       WHERE state IN ('staging', 'activating', 'soaking') AND rollout IN (SELECT id FROM rollouts
+       WHERE state IN ('cancelled', 'rolling_back', 'rolled_back', 'rollback_incomplete'))""",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -196,6 +228,13 @@ def m007_follow_ups(db: Database) -> None:
 def m008_features(db: Database) -> None:
     """What agents can do, and what variants need."""
     for statement in _FLEET_008:
+        db.execute(statement)
+
+
+@FLEET()
+def m009_verdicts(db: Database) -> None:
+    """What gates and operators have found of variants, and where each rollback led."""
+    for statement in _FLEET_009:
         db.execute(statement)
 
 

@@ -23,6 +23,8 @@ class SqliteReferences(References):
             f"""SELECT manifest FROM variants UNION SELECT manifest FROM desired
                 UNION SELECT e.manifest FROM executions e JOIN rollouts r ON r.id = e.rollout WHERE {_IN_PROGRESS}
                 UNION SELECT e.previous_manifest FROM executions e JOIN rollouts r ON r.id = e.rollout
+                WHERE {_IN_PROGRESS}
+                UNION SELECT e.back_manifest FROM executions e JOIN rollouts r ON r.id = e.rollout
                 WHERE {_IN_PROGRESS}"""  # noqa: S608 - our own words
         )
         return {row["manifest"] for row in rows if row["manifest"]}
@@ -50,7 +52,8 @@ class SqliteReferences(References):
         row = self._db.row(
             f"""SELECT r.id FROM rollouts r WHERE {_IN_PROGRESS}
                 AND json_extract(r.spec, '$.model') = ?1 AND (json_extract(r.spec, '$.version') = ?2
-                OR EXISTS (SELECT 1 FROM executions e WHERE e.rollout = r.id AND e.previous_manifest IN {_OF_MODEL}))
+                OR EXISTS (SELECT 1 FROM executions e WHERE e.rollout = r.id
+                AND (e.previous_manifest IN {_OF_MODEL} OR e.back_manifest IN {_OF_MODEL})))
                 ORDER BY r.id""",  # noqa: S608 - our own words
             [model, version],
         )

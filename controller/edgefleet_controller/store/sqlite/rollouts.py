@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from edgefleet_contract.rollouts import BACK, ExecutionRecord, RolloutPhase
+from edgefleet_contract.rollouts import BACK, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, RolloutRecords, Said
@@ -106,6 +106,29 @@ class SqliteRollouts(RolloutRecords):
             [rollout_id],
         )
         return dict(rows)
+
+    def returns(self, rollout_id: str) -> list[ReturnView]:
+        rows = self._db.committed(
+            """SELECT back_variant, back_why, count(*), sum(back_phase IN ('committed', 'already_installed', 'removed'))
+               FROM executions WHERE rollout = ? AND back_phase != 'superseded'
+               AND (back_phase != 'removed' OR back_manifest IS NULL)
+               GROUP BY back_variant, back_why ORDER BY back_variant, back_why""",
+            [rollout_id],
+        )
+        return [ReturnView(variant=v, why=why, devices=devices, back=back) for v, why, devices, back in rows]
+
+    def committed_by(self, model: str, devices: Iterable[str]) -> dict[str, list[str]]:
+        rows = self._db.tuples(
+            """SELECT e.device, e.variant FROM json_each(?) asked
+               JOIN executions e ON e.device = asked.value JOIN rollouts r ON r.id = e.rollout
+               WHERE e.phase = 'committed' AND e.variant IS NOT NULL AND json_extract(r.spec, '$.model') = ?
+               ORDER BY e.rollout DESC""",
+            [json.dumps(list(devices)), model],
+        )
+        found: dict[str, list[str]] = {}
+        for device, variant in rows:
+            found.setdefault(device, []).append(variant)
+        return found
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         rows = self._db.tuples(

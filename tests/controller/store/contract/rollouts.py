@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import get_args
 
-from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
-from edgefleet_controller.records import RolloutRecord
+from edgefleet_contract.rollouts import ExecutionRecord, ReturnView, RolloutPhase
+from edgefleet_controller.records import RolloutRecord, VerdictRecord
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.rollouts import Said
 from edgefleet_protocol.phases import PHASES
@@ -49,7 +49,8 @@ class RolloutsContract:
             **{"wave": 2, "generation": 4, "directive": "activate", "reason": "r", "detail": "d", "transfer_s": 1.5},
             **{"transfer_bytes": 9, "directed_ms": 1, "heard_ms": 2, "changed_ms": 3, "previous_variant": "e" * 64},
             **{"previous_manifest": "f" * 64, "previous_manifest_bytes": 7, "back_generation": 5},
-            **{"back_phase": "trial", "back_reason": "worse"},
+            **{"back_phase": "trial", "back_reason": "worse", "back_variant": "8" * 64, "back_manifest": "9" * 64},
+            **{"back_manifest_bytes": 6, "back_why": "the other was rejected"},
         )
         fleet.rollouts.put_executions([execution("a", wave=2), execution("c"), execution("b")])
         fleet.rollouts.put_executions(iter([full, execution("a", rollout="02")]))
@@ -106,6 +107,58 @@ class RolloutsContract:
         assert list(fleet.rollouts.counts("01")) == [1, 2]
         assert fleet.rollouts.counts_back("01") == {"trial": 1}
         assert (fleet.rollouts.counts("03"), fleet.rollouts.counts_back("03")) == ({}, {})
+
+    def test_returns_are_counted_by_where_they_lead(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        one, two = {"back_variant": "1" * 64, "back_manifest": "a" * 64}, {"back_variant": "2" * 64}
+        ways = [
+            {**one, "back_phase": "committed"},
+            {**one, "back_phase": "trial"},
+            {**one, "back_phase": "superseded"},
+            {**one, "back_phase": "removed"},
+            {**one, "back_phase": None},
+            {**two, "back_phase": "already_installed", "back_why": "why"},
+            {"back_phase": "removed"},
+            {"back_phase": "assigned"},
+        ]
+        fleet.rollouts.put_executions([execution(f"d{n}", **way) for n, way in enumerate(ways)])
+        fleet.rollouts.put_executions([execution("d", rollout="02", back_phase="committed")])
+        assert fleet.rollouts.returns("01") == [
+            ReturnView(variant=None, why=None, devices=2, back=1),
+            ReturnView(variant="1" * 64, why=None, devices=2, back=1),
+            ReturnView(variant="2" * 64, why="why", devices=1, back=1),
+        ]
+        assert fleet.rollouts.returns("03") == []
+
+    def test_what_devices_have_committed_is_told_the_latest_first(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        other = rollout("passed").spec.model_copy(update={"model": "other"})
+        for number in range(1, 5):
+            spec = {"spec": other} if number == 4 else {}
+            fleet.rollouts.put(rollout("passed").model_copy(update={"id": f"0{number}", **spec}))
+            variant = str(number) * 64
+            phase = "committed" if number != 2 else "failed_no_change"
+            fleet.rollouts.put_executions([execution("a", phase, rollout=f"0{number}", variant=variant)])
+        fleet.rollouts.put_executions([execution("b", rollout="01"), execution("c", "committed", rollout="01")])
+        assert fleet.rollouts.committed_by("fashion", ["a", "b"]) == {"a": ["3" * 64, "1" * 64]}
+        assert fleet.rollouts.committed_by("other", ["a"]) == {"a": ["4" * 64]}
+        assert fleet.rollouts.committed_by("fashion", []) == {}
+
+    def test_the_last_verdict_on_a_variant_counts_for_each_profile(self, fleet: FleetStore) -> None:
+        first = VerdictRecord(
+            model="fashion", profile="p", variant="1", manifest="m", rollout="01", passed=True, at_ms=1
+        )
+        there = first.model_copy(update={"profile": "q", "at_ms": 3})
+        later = first.model_copy(update={"passed": False, "rollout": "02", "manifest": "n", "at_ms": 2})
+        other = first.model_copy(update={"model": "other"})
+        fleet.verdicts.put(there, first)
+        fleet.verdicts.put(later, other)
+        assert fleet.verdicts.of("fashion") == [later, there]
+        assert fleet.verdicts.of("other") == [other]
+        fleet.verdicts.put()
+        assert fleet.verdicts.of("none") == []
 
     def test_a_rollout_owns_its_devices_until_it_has_ended_whatever_became_of_their_executions(
         self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]

@@ -1,0 +1,98 @@
+"""Where a rollback leads: what ran before, but never a variant that has been rejected."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_controller.records import VerdictRecord
+from edgefleet_controller.store import FleetStore
+
+SHOWN = 12
+"""How many digits of a variant are shown; the command line takes the start of an id."""
+MOST_NAMED = 3
+
+
+class WayBack(NamedTuple):
+    """The variant that a device returns to, None for none, and why if that is not what ran before."""
+
+    variant: str | None
+    manifest: str | None
+    why: str | None = None
+
+
+def rejected(execution: ExecutionRecord, verdicts: Iterable[VerdictRecord]) -> VerdictRecord | None:
+    """The verdict against what ran on a device before; None if there is none."""
+    mine = (v for v in verdicts if v.profile == execution.profile and v.variant == execution.previous_variant)
+    return next((v for v in mine if not v.passed), None)
+
+
+def way_back(execution: ExecutionRecord, verdicts: Sequence[VerdictRecord], ran: Sequence[str]) -> WayBack:
+    """Where the way back of a device leads: pure.
+
+    Args:
+        execution: the device in this rollout, with what ran before.
+        verdicts: on the model's variants, the latest last.
+        ran: what the device itself has committed, the latest first.
+    """
+    against = rejected(execution, verdicts)
+    if against is None:
+        return WayBack(execution.previous_variant, execution.previous_manifest)
+    why = f"variant {against.variant[:SHOWN]}, which ran before, was rejected in rollout {against.rollout}"
+    passed = {
+        v.variant: v for v in verdicts if v.passed and v.profile == execution.profile and v.variant != execution.variant
+    }
+    own = (variant for variant in ran if variant in passed)
+    # A device that ran none of them, perhaps because it was added later, takes the last that passed on its profile.
+    chosen = next(own, None) or next(reversed(passed), None)
+    if chosen is None:
+        return WayBack(None, None, f"{why}, and none has passed on {execution.profile}")
+    return WayBack(chosen, passed[chosen].manifest, f"{why}; {chosen[:SHOWN]} is the last one that passed")
+
+
+class WaysBack:
+    """Finds the ways back of many devices at a time."""
+
+    def __init__(self, fleet: FleetStore) -> None:
+        self._fleet = fleet
+
+    def marked(self, model: str, executions: Sequence[ExecutionRecord]) -> list[ExecutionRecord]:
+        """The executions with their ways back filled in."""
+        verdicts = [
+            v
+            for v in self._fleet.verdicts.of(model)
+            if not v.passed or self._fleet.registry.deliverable_bytes(v.manifest) is not None
+        ]
+        elsewhere = [e.device for e in executions if rejected(e, verdicts)]
+        ran = self._fleet.rollouts.committed_by(model, elsewhere) if elsewhere else {}
+        return [self._mark(e, way_back(e, verdicts, ran.get(e.device, ()))) for e in executions]
+
+    def _mark(self, execution: ExecutionRecord, way: WayBack) -> ExecutionRecord:
+        as_before = way.manifest == execution.previous_manifest
+        size = self._fleet.registry.deliverable_bytes(way.manifest) if way.manifest else 0
+        changes = {
+            "back_variant": way.variant,
+            "back_manifest": way.manifest,
+            "back_manifest_bytes": execution.previous_manifest_bytes if as_before else size or 0,
+            "back_why": way.why,
+        }
+        return execution.model_copy(update=changes)
+
+
+def words(executions: Iterable[ExecutionRecord]) -> str:
+    """What runs on the devices that are back."""
+    led = Counter((e.back_variant, e.back_why) for e in executions if _has_arrived(e))
+    said = [_words(variant, why, n) for (variant, why), n in led.most_common(MOST_NAMED)]
+    return "; ".join([*said, *(["and more"] if len(led) > MOST_NAMED else [])])
+
+
+def _has_arrived(execution: ExecutionRecord) -> bool:
+    """Whether the device runs what its way back led to; one that was removed or left alone does not."""
+    serves_nothing = execution.back_phase == "removed" and execution.back_manifest is None
+    return serves_nothing or execution.back_phase in ("committed", "already_installed")
+
+
+def _words(variant: str | None, why: str | None, devices: int) -> str:
+    what = f"variant {variant[:SHOWN]} answers" if variant else "nothing answers"
+    where = f"{what} on {devices} device{'' if devices == 1 else 's'}"
+    return f"{where}: {why}" if why else where
