@@ -1,5 +1,6 @@
 """SQLite keeps the contract, and its files outlive the process: what was kept is read back, older files still open."""
 
+import json
 import os
 import shutil
 import sqlite3
