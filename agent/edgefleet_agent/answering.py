@@ -4,10 +4,21 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from edgefleet_agent.errors import Busy, ModelFailed, RequestError, SlotRotten, WorkerDied, WorkerError, WorkerTimedOut
+from edgefleet_agent.errors import (
+    Busy,
+    ModelFailed,
+    OutOfMemory,
+    RequestError,
+    RequestTooLarge,
+    SlotRotten,
+    WorkerDied,
+    WorkerError,
+    WorkerTimedOut,
+)
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.worker_handle import Worker, WorkerAnswer, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
@@ -51,6 +62,8 @@ class Placed:
         self._restarts: list[float] = []
         self._retired = False
         self._asked: dict[object, float] = {}
+        self.too_large_bytes = math.inf
+        """The smallest request that is known to need more memory than the worker may take."""
 
     @property
     def asked_since_s(self) -> float:
@@ -101,6 +114,12 @@ class Placed:
             if self._retired:
                 self.worker.kill()
 
+    def refresh(self) -> None:
+        """Replace the worker after a request that was too large: onnxruntime's arena then fails small ones, too."""
+        self.worker.kill()
+        with suppress(WorkerError):  # the next request tries again
+            self.revive()
+
     def retire(self) -> None:
         """End the worker for good, once it has answered its current request."""
         with self._lock:
@@ -126,6 +145,8 @@ class Answering:
         self._live: Placed | None = None
         self._old: Placed | None = None
         self._on_trial = False
+        self._answered_bytes = 0
+        """The largest input that any variant of this model has answered here."""
 
     @property
     def live(self) -> Placed | None:
@@ -202,9 +223,22 @@ class Answering:
         Inference has no side effects, so a request may run twice, and a client never notices a worker's death.
 
         Raises:
-            RequestError: the request's values are invalid, or nothing answers.
+            RequestError: the request's values are invalid or too many, or nothing answers.
             WorkerError: the worker or its model failed twice.
         """
+        live = self._live
+        if live is not None and len(data) >= live.too_large_bytes:
+            raise self._told_too_large(live, data)
+        try:
+            answered = self._ask(tensors, data)
+        except WorkerError as error:
+            if live is None or not self._is_too_large(live, error, data):
+                raise
+            raise self._too_large(error, data, live) from error
+        self._answered_bytes = max(self._answered_bytes, len(data))
+        return answered
+
+    def _ask(self, tensors: list[dict[str, Any]], data: bytes) -> tuple[WorkerAnswer, Placed]:
         failed: WorkerError | None = None
         deaths = 0
         request = object()
@@ -254,12 +288,31 @@ class Answering:
             old.revive()
             answer = old.ask(tensors, data)
         except WorkerError:
+            if self._is_too_large(live, error, data):
+                raise self._too_large(error, data, live, *([old] if old else [])) from None
             # A request that both variants fail is at fault itself; a crash never is the request's fault.
             if _crashed(error) or old is None:
                 self._demote(live, error)
             raise
         self._demote(live, error)
         return answer
+
+    def _is_too_large(self, live: Placed, error: WorkerError, data: bytes) -> bool:
+        """Whether a failure is the request's: it asks for more than one sample, and more than was ever answered."""
+        most_bytes = max(self._answered_bytes, live.worker.row_bytes)
+        return len(data) > most_bytes and isinstance(error, OutOfMemory | WorkerDied | WorkerTimedOut)
+
+    def _too_large(self, error: WorkerError, data: bytes, *asked: Placed) -> RequestTooLarge:
+        """Draw the consequences before the request ends: a worker that is dead by then would end the trial."""
+        for placed in asked:
+            if isinstance(error, OutOfMemory):
+                placed.too_large_bytes = min(placed.too_large_bytes, len(data))
+            placed.refresh()
+        return self._told_too_large(asked[0], data)
+
+    def _told_too_large(self, live: Placed, data: bytes) -> RequestTooLarge:
+        row_bytes = live.worker.row_bytes
+        return RequestTooLarge(len(data), max(self._answered_bytes // row_bytes, 1), row_bytes)
 
     def check(self) -> None:
         """Restart the live worker if it died, or end its trial.

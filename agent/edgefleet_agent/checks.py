@@ -50,7 +50,7 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
 
 
 def check_memory(manifest: Manifest, facts: Facts) -> None:
-    """Check that the variant's weights fit into the device's memory.
+    """Check that the variant fits into the device's memory, by its weights and by what was measured at its build.
 
     Raises:
         Rejected: out_of_memory, with need and have.
@@ -59,6 +59,13 @@ def check_memory(manifest: Manifest, facts: Facts) -> None:
     have = facts.ram_mb * 2**20
     if need > have:
         raise Rejected("out_of_memory", f"the weights need {need} bytes of memory, have {have}")
+    measured = manifest.memory.resident_bytes if manifest.memory else 0
+    if measured > have // 2:
+        raise Rejected(
+            "out_of_memory",
+            f"the variant took {measured} bytes of memory at its build, and may take half of the {have} here: "
+            "in a trial the old one stays in memory beside it",
+        )
 
 
 def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_bytes: int = 0) -> None:

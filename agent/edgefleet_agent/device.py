@@ -74,7 +74,8 @@ class Device:
             raise Rejected("manifest_invalid", told)
         path = self.slots.path(slot.variant) / MODEL
         runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
-        spec = WorkerSpec(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0)
+        address_bytes = manifest.memory.address_bytes if manifest.memory else 0
+        spec = WorkerSpec(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes)
         return Placed(slot, manifest, spec, Worker(spec))
 
     def tidy(self) -> None:

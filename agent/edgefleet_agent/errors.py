@@ -3,7 +3,8 @@
 AgentError
 ├── SettingsError      the operator's: a setting is missing or wrong
 ├── RequestError       a client's: its request cannot be answered; carries the HTTP status
-│   └── Busy               the worker is answering another request
+│   ├── Busy               the worker is answering another request
+│   └── RequestTooLarge    it needs more than a worker may take
 ├── Rejected           the controller's: this device must not run a manifest; carries the reason code
 │   └── NoSpace            the disk's: not enough room, for now; carries how much is needed
 ├── WorkerError        a variant's: its worker cannot answer
@@ -45,6 +46,23 @@ class Busy(RequestError):  # noqa: N818 - reads as the statement it makes
 
     def __init__(self) -> None:
         super().__init__(503, "the model is busy: try again")
+
+
+class RequestTooLarge(RequestError):  # noqa: N818
+    """The request needs more memory or time than a worker may take, and is larger than any that was answered.
+
+    Args:
+        size_bytes: its input.
+        rows: how many rows of input have been answered at a time.
+        row_bytes: the size of one.
+    """
+
+    def __init__(self, size_bytes: int, rows: int, row_bytes: int) -> None:
+        super().__init__(
+            413,
+            f"the request's input of {size_bytes:,} bytes needs more memory or time than the model may take here: "
+            f"send {rows:,} {'row' if rows == 1 else 'rows'} of {row_bytes:,} bytes at a time, as was answered before",
+        )
 
 
 class Rejected(AgentError):  # noqa: N818

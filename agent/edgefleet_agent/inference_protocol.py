@@ -14,11 +14,10 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from edgefleet_agent.errors import RequestError
-from edgefleet_agent.worker_handle import WorkerAnswer
+from edgefleet_agent.worker_handle import SIZES, WorkerAnswer
 
 # The array code of each datatype on its way to the worker; None if Python has none.
 CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}
-SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
 MAX_ID = 200
 MAX_LISTS = 500_000
 """Lists and objects in a request: an empty one takes three bytes on the wire and seventy in memory."""

@@ -1,6 +1,7 @@
 """The supervisor's side of a worker: start it, ask it with a deadline, kill it."""
 
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -21,17 +22,18 @@ from edgefleet_agent.errors import (
     WorkerError,
     WorkerTimedOut,
 )
-from edgefleet_process.children import run_module
+from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.messages import ModelFailure
 
 log = logging.getLogger("edgefleet.agent")
 
+SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
+"""Bytes of one value of each datatype."""
+
 LOAD_TIMEOUT_S = 60.0
 SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
-# An arena per thread or a pool per core would take address space that the limit counts.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class WorkerSpec:
     """What a worker runs: the ONNX file, session configuration entries, and how many threads it may use.
 
     With `sha256`, the file is checked at every start: bits rot, and a wrong weight answers, too. `unfolded_bytes` is
-    the size of the weights in memory, by the manifest.
+    the size of the weights in memory, `address_bytes` the address space that loading and answering took at the build,
+    both by the manifest.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class WorkerSpec:
     threads: int = 1
     sha256: str | None = None
     unfolded_bytes: int = 0
+    address_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | _ENVIRONMENT,
+                env=os.environ | WORKER_ENVIRONMENT,
             )
         self._threads = spec.threads
         load = {
@@ -100,6 +104,7 @@ class Worker:
             "runtime": spec.runtime,
             "threads": spec.threads,
             "unfolded_bytes": spec.unfolded_bytes,
+            "address_bytes": spec.address_bytes,
         }
         try:
             reply, _ = self._exchange(load, b"", LOAD_TIMEOUT_S)
@@ -108,6 +113,12 @@ class Worker:
             raise
         self.inputs: list[dict[str, Any]] = reply["inputs"]
         self.outputs: list[dict[str, Any]] = reply["outputs"]
+
+    @property
+    def row_bytes(self) -> int:
+        """The input of one sample, as far as the model says its shape; 1 stands for a size that may vary."""
+        sizes = [SIZES[told["datatype"]] * math.prod(abs(size) for size in told["shape"]) for told in self.inputs]
+        return sum(sizes)
 
     @property
     def pid(self) -> int:

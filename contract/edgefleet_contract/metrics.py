@@ -15,7 +15,7 @@ class Metrics(Shape):
 
     Latencies are wall-clock milliseconds of one inference, batch 1, one thread, on `measured_on`; `latency_ratio` is
     the variant's CPU time divided by that of the source's fp32 file, measured alternately. Sizes are in bytes; memory
-    is the growth of resident memory from loading and running.
+    is the growth of resident memory from loading and running, and of address space, both at their peaks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,5 +39,6 @@ class Metrics(Shape):
     encoding_bytes: int | None = None
     parameters: int | None = None
     peak_rss_mb: float | None = None
+    peak_address_mb: float | None = None
     mj_per_inference: float | None = None
     build_s: float | None = None

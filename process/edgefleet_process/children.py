@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
+WORKER_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+"""Of an agent's worker, and of what measures for it: an arena per thread or a pool per core would take address space
+that the worker's limit counts."""
+
 
 def run_module(module: str, *arguments: str) -> list[str]:
     """The command that runs a module with this Python."""

@@ -69,6 +69,16 @@ class Encoding(Part):
     base: Digest | None = None
 
 
+class Memory(Part):
+    """The memory that loading a variant and answering one sample added to a process of the build host, at its peaks.
+
+    `address_bytes` is the address space, which the worker's limit counts; it exceeds what is ever resident.
+    """
+
+    resident_bytes: Count
+    address_bytes: Count
+
+
 class Manifest(Message):
     """Everything about one variant that a device needs.
 
@@ -77,6 +87,9 @@ class Manifest(Message):
 
     `unfolded_bytes` is the memory that the weights take once low-bit ones are unfolded; a worker's memory limit
     follows from it. None if it was not counted: the size of the file is used instead.
+
+    `memory` was measured at the build; the worker's limit follows it, and a device that it does not fit refuses the
+    variant. None if it was not measured.
 
     `needs` lists the features without which an agent would run the variant differently than intended.
     """
@@ -91,6 +104,7 @@ class Manifest(Message):
     instruction_sets: tuple[Word, ...] = ()
     min_onnxruntime: Word = "1.20"
     unfolded_bytes: Count | None = None
+    memory: Memory | None = None
     needs: Annotated[tuple[Word, ...], Field(max_length=MAX_FEATURES)] = ()
 
     @model_validator(mode="before")

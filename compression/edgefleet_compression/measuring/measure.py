@@ -1,6 +1,7 @@
 """Measures a variant: accuracy, latency, memory and size."""
 
 import math
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_contract.metrics import Metrics
-from edgefleet_process.children import run_module
+from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
@@ -28,7 +29,7 @@ RUNS = 300
 PROBE_TIMEOUT_S = 120
 Z_95 = 1.959964
 FIGURES = "metrics.json"
-REVISION = 1
+REVISION = 2
 """Raise it when the same file gets other figures."""
 
 
@@ -76,7 +77,8 @@ def probe(
     request = ProbeRequest(path, shape, RUNS, runtime, reference)
     command = run_module("edgefleet_compression.measuring.probe", request.as_json())
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True)
+        around = os.environ | WORKER_ENVIRONMENT
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True, env=around)
         return figures_in(done.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:
         last = (error.stderr or "no message").strip().splitlines()[-1]
@@ -177,6 +179,7 @@ def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: 
         p95_ms=probed.p95_ms,
         latency_ratio=probed.latency_ratio,
         peak_rss_mb=probed.peak_rss_mb,
+        peak_address_mb=probed.peak_address_mb,
         measured_on=f"{own.processor} ({own.instruction_set})",
         instruction_set=own.instruction_set,
         file_bytes=path.stat().st_size,

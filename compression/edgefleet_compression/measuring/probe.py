@@ -26,6 +26,7 @@ MOST_S = 10.0
 LEAST_RUNS = 20
 ROUNDS, LEAST_ROUNDS = 20, 5
 ROUND_CALLS, ROUND_WARM_UP = 20, 3
+MB = 2**20
 
 
 def measured_here(request: ProbeRequest) -> ProbeFigures:
@@ -39,7 +40,7 @@ def measured_here(request: ProbeRequest) -> ProbeFigures:
 def _probed(request: ProbeRequest) -> ProbeFigures:
     x = np.random.default_rng(0).random((1, *request.shape), dtype=np.float32)
     process = psutil.Process()
-    before = process.memory_info().rss
+    before = process.memory_info().rss, _status_bytes("VmSize")
     session = GraphSession(request.path, request.runtime)
     if session.dtype == np.uint8:
         x *= 255
@@ -53,9 +54,23 @@ def _probed(request: ProbeRequest) -> ProbeFigures:
         started = time.perf_counter_ns()
         session.run(x)
         times_ns.append(time.perf_counter_ns() - started)
-    grown = process.memory_info().rss - before
+    resident = (_status_bytes("VmHWM") or process.memory_info().rss) - before[0]
+    address = None if before[1] is None else (_status_bytes("VmPeak") or before[1]) - before[1]
     p50, p95 = np.percentile(times_ns, [50, 95]) / 1e6
-    return ProbeFigures(round(float(p50), 4), round(float(p95), 4), round(grown / 2**20, 2))
+    return ProbeFigures(
+        round(float(p50), 4),
+        round(float(p95), 4),
+        round(resident / MB, 2),
+        None if address is None else round(address / MB, 2),
+    )
+
+
+def _status_bytes(name: str) -> int | None:
+    """A line of /proc/self/status, in bytes; None where there is no such file."""
+    path = Path("/proc/self/status")
+    if not path.exists():
+        return None
+    return next((int(line.split()[1]) * 1024 for line in path.read_text().splitlines() if line.startswith(name)), None)
 
 
 def ratio(request: ProbeRequest, reference: Path) -> float:

@@ -30,11 +30,15 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """Wall time of one inference, growth of resident memory, and CPU time divided by that of the reference."""
+    """Wall time of one inference, growth of memory at its peaks, and CPU time divided by that of the reference.
+
+    Memory is what is resident and, which a limit counts, the address space.
+    """
 
     p50_ms: float
     p95_ms: float
     peak_rss_mb: float
+    peak_address_mb: float | None = None
     latency_ratio: float | None = None
 
     def as_json(self) -> str:

@@ -4,6 +4,7 @@ import math
 
 from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
 from edgefleet_compression.recipes.recipe import Recipe
+from edgefleet_contract.metrics import Metrics
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
@@ -12,11 +13,12 @@ from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
 from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress
-from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing
+from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Memory, Preprocessing
 
 SAME_TOP1 = 0.9
 """Share of the golden set that must keep its recorded top-1; another processor may round differently."""
 MAX_DIFFERENCE = 0.25
+MB = 2**20
 
 
 class Publisher:
@@ -67,6 +69,7 @@ class Publisher:
             encodings=self._encodings(onnx),
             instruction_sets=instruction_sets,
             unfolded_bytes=outcome.unfolded_bytes,
+            memory=_memory(outcome.metrics),
         )
         ref = self.deliver(manifest.to_bytes())
         reach("variant_delivered")
@@ -100,6 +103,13 @@ class Publisher:
             )
             for size in (CHUNK_BYTES, THIN_CHUNK_BYTES)
         )
+
+
+def _memory(metrics: Metrics) -> Memory | None:
+    resident_mb, address_mb = metrics.peak_rss_mb, metrics.peak_address_mb
+    if resident_mb is None or address_mb is None:
+        return None
+    return Memory(resident_bytes=round(max(resident_mb, 0) * MB), address_bytes=round(max(address_mb, 0) * MB))
 
 
 def _expected(answers: ExpectedAnswers) -> Expected:
