@@ -109,7 +109,7 @@ def writes(model: dict[str, str], rollout: str) -> list[tuple[str, str, dict[str
         ("POST", "/builds", {"json": {"model": "fashion@1", "profiles": [PROFILE], "recipes": ["fp32"]}}),
         ("POST", "/models", {"json": {"files": model}}),
         ("DELETE", "/models/{ref}", {"ref": "fashion@2"}),
-        ("POST", "/rollouts", {"json": {"model": "fashion", "version": 2}}),
+        ("POST", "/rollouts", {"json": {"model": "fashion", "version": 2, "everyone": True}}),
         ("POST", "/rollouts/{rollout}/rollback", {"rollout": rollout}),
     ]
 
