@@ -15,6 +15,9 @@ REF_PATTERN = r"^([a-z0-9][a-z0-9_-]{0,63})@([1-9][0-9]{0,8})$"
 ModelRef = Annotated[str, Field(description="NAME@VERSION", json_schema_extra={"pattern": REF_PATTERN})]
 NameText = Annotated[str, Field(json_schema_extra={"pattern": NAME_PATTERN})]
 SelectorText = Annotated[str, Field(description="such as region=eu,!metered", json_schema_extra={"format": "selector"})]
+SomeSelectorText = Annotated[  # the service refuses a blank one in words of its own
+    str, Field(description="such as region=eu,!metered", json_schema_extra={"format": "selector", "minLength": 1})
+]
 ProfileName = Annotated[str, Field(description="REGION/HARDWARE/LINK", json_schema_extra={"format": "profile"})]
 
 

@@ -37,8 +37,12 @@ from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
-# What no schema can say: the bytes of a digest, the files of a model, the names of recipes.
-REFUSES_VALID_DATA = {"/api/v1/blobs/{sha256}", "/api/v1/models", "/api/v1/builds"}
+# What no schema can say: the bytes of a digest, the files of a model, the names of recipes; what the schema does not
+# say: that exactly one field names the devices of a rollout, and that its waves rise to all of them.
+REFUSES_VALID_DATA = {
+    *("/api/v1/blobs/{sha256}", "/api/v1/models", "/api/v1/builds"),
+    *("/api/v1/rollouts", "/api/v1/rollouts/plan"),
+}
 EXAMPLES = int(os.environ.get("EDGEFLEET_FUZZ_EXAMPLES", "8"))
 VARIANT, MANIFEST = "b" * 64, "c" * 64
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request, Response
 
-from edgefleet_contract.base import NameText, SelectorText
+from edgefleet_contract.base import NameText, SelectorText, SomeSelectorText
 from edgefleet_contract.devices import AddedDevice, AdmissionRecord, ConflictRecord, DeviceStatus, DeviceView, NewDevice
 from edgefleet_contract.pages import Page
 from edgefleet_contract.profiles import ProfileView
@@ -132,7 +132,7 @@ def get_device(service: TheService, device: str) -> DeviceView:
 
 
 @router.put("/segments/{name}")
-def put_segment(service: TheService, name: NameText, selector: SelectorText) -> SegmentView:
+def put_segment(service: TheService, name: NameText, selector: SomeSelectorText) -> SegmentView:
     """Save a named selector."""
     try:
         canonical = str(compile_selector(selector))
