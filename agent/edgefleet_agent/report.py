@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 from edgefleet_agent.installation import Installation
 from edgefleet_protocol.messages import ReportedModel
-from edgefleet_protocol.phases import ReasonCode
-
-OUTSIDE_WINDOW: ReasonCode = "outside_window"
+from edgefleet_protocol.phases import OUTSIDE_WINDOW
 
 
 def report_models(installations: Mapping[str, Installation]) -> dict[str, ReportedModel]:

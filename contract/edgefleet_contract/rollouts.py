@@ -116,6 +116,8 @@ BACK: tuple[Phase, ...] = ("committed", "already_installed", "removed", "superse
 class ExecutionRecord(Shape):
     """One device in one rollout.
 
+    `keeps_windows` says whether its agent keeps its region's windows by itself, as those of 0.1.0 don't.
+
     `previous_*` is what answered before the device was told anything; the `back_*` fields are the rollback to it, a
     kind of execution with a generation of its own. `back_variant` is where the way back leads; null means that nothing
     will answer. It is `previous_variant`, unless that has been rejected: `back_why` says so.
@@ -128,6 +130,7 @@ class ExecutionRecord(Shape):
     variant: str | None
     manifest: str | None
     manifest_bytes: int
+    keeps_windows: bool = False
     generation: int | None = None
     directive: Directive = "none"
     phase: Phase = "assigned"

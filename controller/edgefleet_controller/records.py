@@ -85,6 +85,7 @@ class DesiredRecord(Record):
     activate: bool
     trial_s: float
     keep: str | None = None
+    at_once: bool = False
 
 
 class DeviceRecord(Record):

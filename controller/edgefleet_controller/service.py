@@ -20,8 +20,10 @@ from edgefleet_controller.rollouts.joiners import LateJoiners
 from edgefleet_controller.rollouts.undeliverable import UndeliverableHold
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.sqlite import open_store
+from edgefleet_controller.windows import RegionWindows
 from edgefleet_process.locks import make_folder, own_folder
 from edgefleet_profiles.catalogue import load_catalogue
+from edgefleet_profiles.windows import check_zones
 
 
 class Service:
@@ -38,17 +40,20 @@ class Service:
         self._lock = own_folder(settings.state, "controller", "controller.lock")
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)
+        check_zones(self.catalogue)
+        self.windows = RegionWindows(self.catalogue.region)
         self.store = open_store(settings.state)
         not_before(self.store.fleet.newest_ms())
         self.blobs = BlobFolder(settings.state / "blobs")
         self.access = open_access(settings)
         self.bus = ControllerBus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
-        self.desired = DesiredPublisher(self.store, self.bus)
+        self.desired = DesiredPublisher(self.store, self.bus, self.windows)
         self.delivery = Delivery(self.store.fleet.registry, self.blobs, self.catalogue.link, self.bus)
         self.ingest = Ingest(
             self.store,
             self.desired,
             self.delivery.want,
+            windows=self.windows,
             accept_all=settings.accept_all,
             conflict_s=settings.conflict_s,
         )
@@ -59,6 +64,7 @@ class Service:
             LateJoiners(self.store.fleet, self.catalogue),
             tick_s=settings.tick_s,
             connected=lambda: self.bus.connected,
+            windows=self.windows,
         )
         folders = _folders(settings)
         self.operations = OperationQueue(self.store.fleet, self.blobs, folders, _workers(settings))

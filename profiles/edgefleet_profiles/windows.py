@@ -7,8 +7,9 @@ from itertools import islice
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import CatalogueError
-from edgefleet_profiles.parts import Region, Window
+from edgefleet_profiles.parts import Window
 
 DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
@@ -21,19 +22,20 @@ class Interval(NamedTuple):
     to_ms: int
 
 
-def check_zone(region: Region) -> None:
-    """Check that the time zone of a region is known here.
+def check_zones(catalogue: Catalogue) -> None:
+    """Check that the time zones of all regions are known here; devices need not know them.
 
     Raises:
-        CatalogueError: it isn't.
+        CatalogueError: one isn't.
     """
-    try:
-        ZoneInfo(region.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise CatalogueError(
-            f"region '{region.name}': there is no time zone '{region.timezone}': "
-            f"write a name of the IANA database, such as Europe/Berlin"
-        ) from None
+    for region in catalogue.region.values():
+        try:
+            ZoneInfo(region.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise CatalogueError(
+                f"region '{region.name}': there is no time zone '{region.timezone}': "
+                "write a name of the IANA database, such as Europe/Berlin"
+            ) from None
 
 
 def intervals(window: Window, timezone: str, now_ms: int) -> Iterator[Interval]:

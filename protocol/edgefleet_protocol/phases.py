@@ -60,3 +60,4 @@ ReasonCode = Literal[
     "looping",  # too many attempts at one generation
     "nothing_to_return_to",  # told to roll back, but no old variant is there
 ]
+OUTSIDE_WINDOW: ReasonCode = "outside_window"

@@ -47,7 +47,9 @@ def start(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[
     started: list[Ingest] = []
 
     def make(**options: int) -> Ingest:
-        started.append(Ingest(store, DesiredPublisher(store, bus), wanted.append, **options))
+        started.append(
+            Ingest(store, DesiredPublisher(store, bus), lambda request, _: wanted.append(request), **options)
+        )
         started[-1].start()
         return started[-1]
 

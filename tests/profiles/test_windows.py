@@ -1,5 +1,6 @@
 """When a daily window of a region's local time is open, in UTC."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.errors import CatalogueError
 from edgefleet_profiles.parts import Window
-from edgefleet_profiles.windows import Interval, check_zone, next_intervals, open_ms
+from edgefleet_profiles.windows import Interval, check_zones, next_intervals, open_ms
 
 HOUR_MS = 3_600_000
 BERLIN, LORD_HOWE, KOLKATA = "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kolkata"
@@ -86,7 +87,8 @@ def test_an_empty_window_is_refused() -> None:
 
 
 def test_an_unknown_time_zone_is_refused_with_the_regions_name() -> None:
-    region = load_catalogue().region["eu"]
-    check_zone(region)
+    catalogue = load_catalogue()
+    check_zones(catalogue)
+    lost = catalogue.region["eu"].model_copy(update={"timezone": "Europe/Atlantis"})
     with pytest.raises(CatalogueError, match=r"region 'eu': there is no time zone 'Europe/Atlantis'"):
-        check_zone(region.model_copy(update={"timezone": "Europe/Atlantis"}))
+        check_zones(replace(catalogue, region={**catalogue.region, "eu": lost}))

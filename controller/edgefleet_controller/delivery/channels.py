@@ -5,6 +5,7 @@ wanted chunk once for all listeners, alternates between blobs, and keeps to the 
 what they still lack, so a lost want costs only time.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Want:
         chunk_bytes: the size of its chunks, in bytes.
         size_bytes: the size of the blob, in bytes.
         missing: the indexes of the missing chunks.
+        for_s: for how many seconds they may be sent; the latest of all wants for a blob decides.
     """
 
     channel: str
@@ -44,6 +46,7 @@ class Want:
     chunk_bytes: int
     size_bytes: int
     missing: Iterable[int]
+    for_s: float = math.inf
 
     @property
     def chunks(self) -> int:
@@ -77,6 +80,7 @@ class _Blob:
     """The wanted chunks of one blob, a byte for each, and the position of the broadcast."""
 
     wanted: bytearray
+    until: float = -math.inf
     count: int = 0
     at: int = 0
 
@@ -141,6 +145,7 @@ class Channels:
             return
         one.forget_left(now)
         idle = not one.blobs
+        entry.until = max(entry.until, now + want.for_s)
         for index in want.missing:
             if 0 <= index < chunks and (key, index) not in one.left:
                 entry.add(index)
@@ -152,14 +157,15 @@ class Channels:
 
     def next(self, now: float) -> Send | Wait:
         """The chunk that is due first, or how long to wait; repeats the chunk until it is settled."""
-        busy = [(one.due, name) for name, one in self._channels.items() if one.blobs]
-        if not busy:
-            return Wait(None)
-        due, name = min(busy)
-        if due > now:
-            return Wait(due)
-        (blob, chunk_bytes), entry = next(iter(self._channels[name].blobs.items()))
-        return Send(name, blob, entry.next_index(), chunk_bytes)
+        while busy := [(one.due, name) for name, one in self._channels.items() if one.blobs]:
+            due, name = min(busy)
+            if due > now:
+                return Wait(due)
+            key, entry = next(iter(self._channels[name].blobs.items()))
+            if entry.until > now:
+                return Send(name, key[0], entry.next_index(), key[1])
+            del self._channels[name].blobs[key]  # the window of all who wanted it has closed
+        return Wait(None)
 
     def settle(self, send: Send, sent_bytes: int, now: float) -> None:
         """Mark a chunk as done; the channel then pauses for as long as its bytes take.

@@ -1,6 +1,7 @@
 """Delivery to devices: takes wants from `ingest`, checks them, and has the pacer send chunks over the bus."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
@@ -55,8 +56,12 @@ class Delivery:
         """Stop sending; devices ask again for what they still lack."""
         self._pacer.stop()
 
-    def want(self, request: ChunkRequest) -> None:
+    def want(self, request: ChunkRequest, for_s: float = math.inf) -> None:
         """Queue what a device lacks on its channel.
+
+        Args:
+            request: what it lacks.
+            for_s: for how many seconds it may be sent.
 
         Raises:
             MalformedMessage: devices may not fetch the blob, there is no such channel, or the chunks fit neither.
@@ -72,7 +77,9 @@ class Delivery:
                 f"{request.chunks} chunks of {request.chunk_bytes} bytes don't fit {request.blob} on '{request.lane}'"
             )
         missing = Bitmap.from_text(request.chunks, request.missing)
-        self._pacer.want(Want(request.lane, link.down_kbps, request.blob, request.chunk_bytes, size_bytes, missing))
+        self._pacer.want(
+            Want(request.lane, link.down_kbps, request.blob, request.chunk_bytes, size_bytes, missing, for_s)
+        )
 
     def withdraw(self, manifest: str) -> None:
         """Stop sending what a manifest names; devices that still want it ask again."""

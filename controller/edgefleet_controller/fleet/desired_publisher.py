@@ -4,12 +4,16 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import DesiredRecord
+from edgefleet_controller.rollouts.hours import NEXT
 from edgefleet_controller.store import Store
+from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import topics
 from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
+from edgefleet_protocol.phases import OUTSIDE_WINDOW
 
 TOLD_AT_ONCE = 100
 """How many devices' desired states to read at once: others may use the store in between."""
@@ -25,9 +29,10 @@ class Publishes(Protocol):
 class DesiredPublisher:
     """Sends messages to devices over the bus."""
 
-    def __init__(self, store: Store, bus: Publishes) -> None:
+    def __init__(self, store: Store, bus: Publishes, windows: RegionWindows = NO_WINDOWS) -> None:
         self._store = store
         self._bus = bus
+        self._windows = windows
         self._speaking = threading.Lock()
 
     def desire(self, devices: Iterable[str]) -> None:
@@ -38,8 +43,9 @@ class DesiredPublisher:
             # One thread at a time: no thread may publish a state it read before another changed and published it.
             with self._speaking:
                 records = self._only_what_agents_can_do(self._store.fleet.desired.of_each(some))
+                profiles = self._profiles(some)
                 for device in some:
-                    state = desired_state(records.get(device, ()))
+                    state = desired_state(records.get(device, ()), self._windows, profiles.get(device, ""), now_ms())
                     self._bus.publish(topics.desired(device), encode(state), qos=1, retain=True)
                     reach("desired_published")
 
@@ -55,6 +61,12 @@ class DesiredPublisher:
             device: [r for r in of_device if not lacking(needs.get(r.manifest or "", ()), features.get(device, ()))]
             for device, of_device in records.items()
         }
+
+    def _profiles(self, devices: Iterable[str]) -> dict[str, str]:
+        """The profiles of these devices, if any region has a window."""
+        return (
+            {member.id: member.profile for member in self._store.fleet.members.some(devices)} if self._windows else {}
+        )
 
     def forget(self, device: str) -> None:
         """Clear the retained message of a device that was removed."""
@@ -80,9 +92,13 @@ class DesiredPublisher:
         self._bus.publish(topics.HELLO, encode(Hello(jitter_s=jitter_s)))
 
 
-def desired_state(records: Sequence[DesiredRecord]) -> DesiredState:
-    """The message with these records."""
+def desired_state(
+    records: Sequence[DesiredRecord], windows: RegionWindows = NO_WINDOWS, profile: str = "", now_ms: int = 0
+) -> DesiredState:
+    """The message with these records, and with the windows of the device's region."""
     return DesiredState(
+        fetch=windows.opening("fetch", profile, now_ms),
+        switch=windows.opening("switch", profile, now_ms),
         models={
             record.model: DesiredModel(
                 generation=record.generation,
@@ -92,18 +108,26 @@ def desired_state(records: Sequence[DesiredRecord]) -> DesiredState:
                 activate=record.activate,
                 trial_s=record.trial_s,
                 keep=record.keep,
+                at_once=record.at_once,
             )
             for record in records
-        }
+        },
     )
 
 
-def must_be_told(desired: Sequence[DesiredRecord], reported: ReportedState) -> bool:
-    """Whether a snapshot shows that the device has not read its desired state."""
+def must_be_told(
+    desired: Sequence[DesiredRecord], reported: ReportedState, windows: RegionWindows = NO_WINDOWS, now_ms: int = 0
+) -> bool:
+    """Whether a snapshot shows that the device has not read its desired state, or waits for an open window."""
     for record in desired:
         model = reported.models.get(record.model)
         if model is None or model.generation < record.generation:
             return True
+        if model.attempt is not None and model.attempt.reason == OUTSIDE_WINDOW:
+            act = NEXT.get(model.attempt.phase)
+            if act and (windows.may(act, reported.facts.region, now_ms) or record.at_once):
+                return True
+            continue
         waiting = model.attempt is not None and model.attempt.phase == "staged"
         if record.activate and waiting and model.generation == record.generation:
             return True

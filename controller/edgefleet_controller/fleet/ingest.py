@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
+from edgefleet_controller.fleet.delivery_hours import DeliveryHours
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.fleet.identities import Identities
@@ -19,6 +20,7 @@ from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_controller.trouble import log_failure
+from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import latency, topics
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.messages import (
@@ -63,8 +65,9 @@ class Ingest:
         self,
         store: Store,
         desired: DesiredPublisher,
-        want: Callable[[ChunkRequest], None],
+        want: Callable[[ChunkRequest, float], None],
         *,
+        windows: RegionWindows = NO_WINDOWS,
         accept_all: bool = False,
         max_pending: int = MAX_PENDING,
         conflict_s: float = CONFLICT_S,
@@ -82,7 +85,9 @@ class Ingest:
             self.counts,
             accept_all=accept_all,
             max_pending=max_pending,
+            windows=windows,
         )
+        self._deliveries = DeliveryHours(store.fleet, windows)
         self.set_aside: deque[SetAside] = deque(maxlen=50)
 
     def offer(self, topic: str, data: bytes) -> None:
@@ -237,8 +242,10 @@ class Ingest:
                 request = decode(ChunkRequest, data)
                 if self._store.fleet.devices.admission(device) is None:
                     self.counts["of_pending"] += 1
+                elif left_s := self._deliveries.left_s(device, now):
+                    self._want(request, left_s)
                 else:
-                    self._want(request)
+                    self.counts["outside_window"] += 1
 
     def _of_the_fleet(self, told: list[ToldWindow], now: int) -> list[StoredWindow]:
         """The windows of devices that belong to the fleet; others are counted and ignored."""

@@ -15,6 +15,7 @@ from edgefleet_controller.rollouts.superseding import after_another
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.devices import KnownSender
 from edgefleet_controller.store.contract.rollouts import Said
+from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
 
@@ -39,12 +40,21 @@ class Reports:
         accept_all: whether every device that reports is accepted.
         max_pending: how many devices may wait to be accepted.
         counts: where `newer_phases` is counted.
+        windows: when the devices of each region may fetch and switch.
     """
 
     def __init__(
-        self, fleet: FleetStore, identities: Identities, counts: Counter[str], *, accept_all: bool, max_pending: int
+        self,
+        fleet: FleetStore,
+        identities: Identities,
+        counts: Counter[str],
+        *,
+        accept_all: bool,
+        max_pending: int,
+        windows: RegionWindows = NO_WINDOWS,
     ) -> None:
         self._fleet, self._identities, self._counts = fleet, identities, counts
+        self._windows = windows
         self._accept_all, self._max_pending = accept_all, max_pending
 
     def take(self, reports: Mapping[str, ReportedState], now: int) -> TakenReports:
@@ -66,7 +76,11 @@ class Reports:
         ours = {device: reported for device, reported in new.items() if device in accepted}
         self._move(ours, now)
         asked = self._fleet.desired.of_each(ours)
-        taken.to_tell = {device for device, reported in ours.items() if must_be_told(asked.get(device, ()), reported)}
+        taken.to_tell = {
+            device
+            for device, reported in ours.items()
+            if must_be_told(asked.get(device, ()), reported, self._windows, now)
+        }
         for _ in ours:
             reach("report_taken")
         return taken

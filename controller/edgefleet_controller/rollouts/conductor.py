@@ -34,6 +34,7 @@ from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared, Gathering
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT
 from edgefleet_controller.trouble import log_failure
+from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Conductor:
         *,
         tick_s: float,
         connected: Callable[[], bool] = lambda: True,
+        windows: RegionWindows = NO_WINDOWS,
     ) -> None:
         self._store = store
         self._tell = tell
@@ -80,6 +82,7 @@ class Conductor:
         self._tick_s = tick_s
         self._before_tick: Sequence[Callable[[], None]] = ()
         self._connected = connected
+        self._windows = windows
         self._own_silence = OwnSilence()
         self._listening_since_ms: int | None = None
         self._stopped = threading.Event()
@@ -167,7 +170,7 @@ class Conductor:
             rollout = self._store.fleet.rollouts.get(rollout_id)
             executions = self._store.fleet.rollouts.live.of(rollout_id)
             executions += self._joined(rollout)
-            decisions = advance(rollout, executions, now, findings, self._listening_since_ms)[:at_most]
+            decisions = advance(rollout, executions, now, findings, self._listening_since_ms, self._windows)[:at_most]
             if decisions:
                 reach("decided")
                 to_tell = self._carry_out(rollout, executions, decisions, now)

@@ -9,7 +9,7 @@ from edgefleet_controller.rollouts.plan import agent_lacks
 from edgefleet_controller.rollouts.ways_back import WaysBack
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
-from edgefleet_protocol.features import lacking
+from edgefleet_protocol.features import WINDOWS, lacking
 from edgefleet_protocol.messages import MAX_GENERATION
 
 RETURN_TRIAL_S = 2.0
@@ -28,7 +28,7 @@ class Directions:
         executions = self._able(rollout, executions, now)
         members = self._members(rollout, executions)
         sizes = {m.manifest: self._deliverable_bytes(m.manifest) for m in members.values()}
-        remembering = [e.model_copy(update=_previous(members.get(e.device), sizes)) for e in executions]
+        remembering = [e.model_copy(update=_known(members.get(e.device), sizes)) for e in executions]
         self._direct(rollout, self._ways_back.marked(rollout.spec.model, remembering), activate=False, now=now)
 
     def activate(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
@@ -138,10 +138,14 @@ def _missing(needs: Mapping[str, tuple[str, ...]], manifest: str | None, member:
     return lacking(needs.get(manifest or "", ()), member.features if member else ())
 
 
-def _previous(member: Member | None, sizes: Mapping[str | None, int]) -> dict[str, Any]:
-    if member is None or member.variant is None:
+def _known(member: Member | None, sizes: Mapping[str | None, int]) -> dict[str, Any]:
+    if member is None:
         return {}
+    keeps = {"keeps_windows": WINDOWS in member.features}
+    if member.variant is None:
+        return keeps
     return {
+        **keeps,
         "previous_variant": member.variant,
         "previous_manifest": member.manifest,
         "previous_manifest_bytes": sizes[member.manifest],
@@ -165,4 +169,5 @@ def _return(rollout: RolloutRecord, execution: ExecutionRecord, generation: int)
         rollout=rollout.id,
         activate=True,
         trial_s=min(rollout.spec.timers.trial_s, RETURN_TRIAL_S),
+        at_once=True,
     )

@@ -8,7 +8,9 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge
+from edgefleet_controller.rollouts.hours import Hours
 from edgefleet_controller.rollouts.ways_back import words
+from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
 
 
@@ -76,12 +78,14 @@ def advance(
     now_ms: int,
     findings: Sequence[Finding] = (),
     listening_since_ms: int | None = 0,
+    windows: RegionWindows = NO_WINDOWS,
 ) -> list[Decision]:
     """The decisions of one tick for a rollout.
 
     One wave is active at a time; its state decides which rules apply. A paused rollout keeps its devices where they
     are; one that rolls back waits for every device that must return. No device is given up for silence while we were
-    disconnected: `listening_since_ms` is since when we have been connected, None if we aren't.
+    disconnected: `listening_since_ms` is since when we have been connected, None if we aren't. Outside its window, no
+    device is told to fetch or to switch, and a wave's time does not run while one of its devices waits for that.
     """
     if rollout.state == "paused":
         return [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
@@ -93,13 +97,14 @@ def advance(
     if wave is None:
         return [MoveRollout("completed", "every wave passed")]
     members, earlier = by_wave(executions, wave.number)
+    hours = Hours(now_ms, windows)
     if wave.state == "pending":
-        return _start(wave, members)
+        return _start(wave, members, hours)
     if wave.state in ("failed", "inconclusive"):
         reason = f"wave {wave.number} is {wave.state}: {wave.reason}"
         returns = wave.state == "failed" and rollout.spec.on_failure == "roll_back"
         return [MoveRollout("rolling_back" if returns else "paused", reason)]
-    judged = _judge(rollout, wave, members, earlier, findings, now_ms)
+    judged = _judge(rollout, wave, members, earlier, findings, hours)
     if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
         return judged  # no more devices switch after this verdict
     expired = [*_expire(rollout, earlier, now_ms, listening_since_ms)]
@@ -108,7 +113,8 @@ def advance(
         given_up = {d.execution.device for d in of_wave}
         # A device that this turn gives up must not be told to switch in the same turn.
         members = Group(e for e in members if e.device not in given_up)
-    return [*expired, *_catch_up(earlier), *_steer(rollout, wave, members, earlier, now_ms), *judged]
+    told: list[Decision] = [*_withdraw(earlier, hours), *_withdraw(members, hours), *_catch_up(earlier, hours)]
+    return [*expired, *told, *_steer(rollout, wave, members, earlier, hours), *judged]
 
 
 def waits_for_room(execution: ExecutionRecord) -> bool:
@@ -141,10 +147,13 @@ def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_
     return returns
 
 
-def _start(wave: WaveRecord, members: Group) -> list[Decision]:
+def _start(wave: WaveRecord, members: Group, hours: Hours) -> list[Decision]:
     """Start staging: all devices of the wave fetch, none switches."""
-    to_stage: list[Decision] = [Stage(e) for e in members.inside("assigned")]
-    return [MoveWave(wave.number, "staging", f"{len(to_stage)} devices fetch their variant"), *to_stage]
+    assigned = members.inside("assigned")
+    to_stage: list[Decision] = [Stage(e) for e in assigned if hours.may(e)]
+    waiting = len(assigned) - len(to_stage)
+    words = f"{len(to_stage)} devices fetch their variant" + (f", {waiting} wait for their window" if waiting else "")
+    return [MoveWave(wave.number, "staging", words), *to_stage]
 
 
 def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since_ms: int | None) -> list[End]:
@@ -181,9 +190,15 @@ def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since
     return decisions
 
 
-def _catch_up(earlier: Group) -> list[Activate]:
+def _withdraw(members: Group, hours: Hours) -> list[Hold]:
+    """Withdraw the order to switch once the window has closed, from agents that would not wait by themselves."""
+    told = (e for e in members.inside("staged") if e.directive == "activate" and not e.keeps_windows)
+    return [Hold(e) for e in told if not hours.may(e)]
+
+
+def _catch_up(earlier: Group, hours: Hours) -> list[Activate]:
     """Devices that become ready only after their wave has passed switch now."""
-    return [Activate(e) for e in earlier.inside("staged") if e.directive == "stage"]
+    return [Activate(e) for e in earlier.inside("staged") if e.directive == "stage" and hours.may(e)]
 
 
 def _steer(
@@ -191,14 +206,14 @@ def _steer(
     wave: WaveRecord,
     members: Group,
     earlier: Group,
-    now_ms: int,
+    hours: Hours,
 ) -> list[Decision]:
     """Advance the wave: staged devices switch, few at first, more with every success."""
     timers = rollout.spec.timers
     under_way = members.open
-    if late := [e for e in members.inside("assigned") if e.directive == "none"]:
+    if late := [e for e in members.inside("assigned") if e.directive == "none" and hours.may(e)]:
         return [Stage(e) for e in late]
-    waited_s = (now_ms - wave.since_ms) / 1000
+    waited_s = hours.running_s((e for e in under_way if e.phase != "staged"), wave.since_ms)
     if wave.state == "staging":
         # A full device may stay full for long: the others need not wait for it.
         staged = members.count("staged")
@@ -209,9 +224,9 @@ def _steer(
     if wave.state == "activating" and not under_way:
         return [MoveWave(wave.number, "soaking", "every device has decided")]
     committed = earlier.count("committed") + members.count("committed")
-    switching = sum(e.directive == "activate" for e in under_way)
+    switching = sum(e.directive == "activate" and hours.may(e) for e in under_way)
     room = max(rollout.spec.concurrency, committed) - switching
-    ready = [e for e in members.inside("staged") if e.directive == "stage"]
+    ready = [e for e in members.inside("staged") if e.directive == "stage" and hours.may(e)]
     return [Activate(e) for e in ready[: max(room, 0)]]
 
 
@@ -221,11 +236,11 @@ def _judge(
     members: Group,
     earlier: Group,
     findings: Sequence[Finding],
-    now_ms: int,
+    hours: Hours,
 ) -> list[Decision]:
     started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
-    past_deadline = (now_ms - started_ms) / 1000 > rollout.spec.timers.wave_s
-    soaked_s = (now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
+    past_deadline = hours.running_s(members.open, started_ms) > rollout.spec.timers.wave_s
+    soaked_s = (hours.now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
     if past_deadline and soaked_s is None and members.count(*DECIDED):
         return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]
     verdict = judge(rollout.spec.gate, members, earlier, findings, soaked_s=soaked_s, past_deadline=past_deadline)

@@ -124,6 +124,14 @@ _FLEET_009 = (
        WHERE state IN ('cancelled', 'rolling_back', 'rolled_back', 'rollback_incomplete'))""",
 )
 
+_FLEET_010 = (
+    "ALTER TABLE desired ADD COLUMN at_once INTEGER NOT NULL DEFAULT 0",
+    # A rollback that is under way waits for no window.
+    """UPDATE desired SET at_once = 1 WHERE EXISTS (SELECT 1 FROM executions e WHERE e.device = desired.device
+       AND e.rollout = desired.rollout AND e.back_generation = desired.generation)""",
+    "ALTER TABLE executions ADD COLUMN keeps_windows INTEGER NOT NULL DEFAULT 0",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -235,6 +243,13 @@ def m008_features(db: Database) -> None:
 def m009_verdicts(db: Database) -> None:
     """What gates and operators have found of variants, and where each rollback led."""
     for statement in _FLEET_009:
+        db.execute(statement)
+
+
+@FLEET()
+def m010_region_windows(db: Database) -> None:
+    """Whether an order waits for no window, and whether an agent keeps windows by itself."""
+    for statement in _FLEET_010:
         db.execute(statement)
 
 
