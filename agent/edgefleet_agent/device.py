@@ -13,10 +13,11 @@ from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
-from edgefleet_agent.records import RecordFile
+from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import MODEL, Slots
 from edgefleet_agent.windows import DeviceWindows
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_profiles.parts import Act
 from edgefleet_protocol import runtime_options
 from edgefleet_protocol.manifest import BlobRef
 from edgefleet_protocol.messages import DesiredModel, Facts, Slot
@@ -53,6 +54,11 @@ class Device:
     def may_switch(self, desired: DesiredModel) -> bool:
         """Whether this may answer now, as far as windows go."""
         return desired.at_once or self.windows.may("switch")
+
+    def must_wait(self, record: InstalledModel) -> bool:
+        """Whether an attempt can do nothing before its window opens."""
+        act: Act = "switch" if record.attempt.phase == "staged" else "fetch"
+        return not record.desired.at_once and not self.windows.may(act)
 
     def download_of(self, manifest: str, desired: DesiredModel) -> Download:
         """The download of what is desired; its manifest is the one with this digest."""

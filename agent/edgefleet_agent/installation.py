@@ -85,7 +85,7 @@ class Installation:
         synced = record.synced_chunks
         if attempt.phase == "downloading" and attempt.manifest:
             synced = synced_chunks_of(self._device.downloads, attempt.manifest)
-        tries = tries_of(record, synced)
+        tries = tries_of(record, synced, waits=self._device.must_wait(record))
         if tries > MAX_TRIES:
             self._apply("looping", reason="looping", detail=f"gave up after {attempt.tries} tries")
         else:

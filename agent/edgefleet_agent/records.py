@@ -90,12 +90,14 @@ def moved(before: InstalledModel, attempt: Mapping[str, Any], changes: Mapping[s
     return after.model_copy(update={"slots": kept})
 
 
-def tries_of(record: InstalledModel, synced_chunks: int) -> int:
+def tries_of(record: InstalledModel, synced_chunks: int, *, waits: bool) -> int:
     """How often an attempt that is resumed was tried; a download that has progressed starts counting from zero.
 
-    A slow link with frequent power cuts is not a loop, and neither is waiting for room.
+    A slow link with frequent power cuts is not a loop, and neither is waiting for room or, if it `waits`, for a window.
     """
     attempt = record.attempt
+    if waits:
+        return attempt.tries
     progressed = attempt.reason == "no_space" or synced_chunks > record.synced_chunks
     return 1 if progressed else attempt.tries + 1
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgefleet_contract.base import MAX_COUNT, YEAR_S, Request, Shape
+from edgefleet_contract.windows import RegionWindowView, WaitView
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.phases import Phase
 
@@ -181,15 +182,17 @@ class ReturnView(Shape):
 
 
 class WaveView(WaveRecord):
-    """A wave with its devices counted by phase."""
+    """A wave with its devices counted by phase; `waits` says which of them wait until their window opens."""
 
     counts: dict[str, int]
+    waits: tuple[WaitView, ...] = ()
 
 
 class RolloutView(Shape):
     """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that roll back.
 
     `returns` says which variants those return to.
+    `windows` says when the devices of which region may fetch and switch; the others may at any time.
     """
 
     id: str
@@ -202,6 +205,7 @@ class RolloutView(Shape):
     counts: dict[str, int]
     counts_back: dict[str, int]
     returns: list[ReturnView] = Field(default_factory=list)
+    windows: tuple[RegionWindowView, ...] = ()
     spec: RolloutSpec
     created_ms: int
     changed_ms: int
@@ -213,8 +217,9 @@ class RolloutView(Shape):
 
 
 class PlanView(Shape):
-    """Exactly what starting a rollout would do."""
+    """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time."""
 
     model: str
     selector: str
+    windows: tuple[RegionWindowView, ...] = ()
     waves: list[list[ExecutionRecord]]

@@ -16,7 +16,7 @@ from tests.patience import slowed
 from edgefleet_agent.__main__ import main
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap
-from edgefleet_protocol.messages import DesiredState, Hello, encode
+from edgefleet_protocol.messages import DesiredModel, DesiredState, Hello, Opening, encode
 
 pytestmark = pytest.mark.broker
 
@@ -353,3 +353,46 @@ def test_a_download_that_was_superseded_goes_on_where_it_was_when_it_is_wanted_a
     want = [want for want in stand_in.wants if want.blob == large.encoding.blob.sha256][-1]
     assert min(Bitmap.from_text(want.chunks, want.missing)) >= 50
     assert (1, "superseded", None) in agent.journal()
+
+
+def test_a_device_fetches_and_switches_only_inside_its_windows_but_goes_back_at_once(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    variant, later = make_variant(seed=1), make_variant(seed=2)
+    for one in (variant, later):
+        stand_in.blobs |= one.blobs
+    closed, opened = Opening(), Opening(open_s=60)
+
+    def say(desired: DesiredModel, fetch: Opening, switch: Opening) -> None:
+        wanted = DesiredState(models={"pets": desired}, fetch=fetch, switch=switch)
+        stand_in.say(topics.desired("d1"), encode(wanted))
+
+    def waits(phase: str, generation: int, reason: str | None = "outside_window") -> None:
+        found = stand_in.wait_phase(phase, generation)
+        stand_in.wait(lambda s: s.reports[-1].models["pets"].attempt.reason == reason)
+        assert "wait" in (found.attempt.detail or "") or reason is None
+
+    agent.start()
+    stand_in.wait(lambda s: s.reports)
+    say(variant.desired(1), closed, closed)
+    waits("notified", 1)
+    assert stand_in.wants == []
+    say(variant.desired(1), opened, closed)
+    waits("staged", 1)
+    assert agent.infer()[0] == 503
+    # The order is withdrawn before the window opens, as by a pause, and given again.
+    say(variant.desired(1).model_copy(update={"activate": False}), closed, opened)
+    waits("staged", 1, None)
+    assert agent.infer()[0] == 503
+    say(variant.desired(1), closed, opened)
+    stand_in.wait_phase("committed", 1)
+    say(later.desired(2), closed, closed)
+    waits("notified", 2)
+    for _ in range(6):
+        agent.end()
+        heard = len(stand_in.reports)
+        agent.start()
+        stand_in.wait(lambda s, heard=heard: len(s.reports) > heard)
+    waits("notified", 2)
+    say(later.desired(3).model_copy(update={"at_once": True}), closed, closed)
+    stand_in.wait_phase("committed", 3)

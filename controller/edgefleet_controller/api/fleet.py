@@ -15,6 +15,8 @@ from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import device_view
+from edgefleet_controller.api.windows import window_views
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.fleet.selection import labels, select
@@ -24,6 +26,7 @@ from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.device_class import device_class
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.parts import is_generic
+from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_profiles.selector import compile_selector
 
 router = APIRouter(tags=["fleet"])
@@ -167,13 +170,17 @@ def _segment(service: TheService, segment: SegmentRecord) -> SegmentView:
 @router.get("/profiles")
 def list_profiles(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ProfileView]:
     """All profiles of the catalogue."""
-    return page(list(service.catalogue.profiles()), str, ProfileView.of, limit, cursor)
+    return page(list(service.catalogue.profiles()), str, lambda one: _profile(service, one), limit, cursor)
 
 
 @router.get("/profiles/{region}/{hardware}/{link}", responses=problems(404))
 def get_profile(service: TheService, region: str, hardware: str, link: str) -> ProfileView:
     """One profile."""
     try:
-        return ProfileView.of(service.catalogue.profile(f"{region}/{hardware}/{link}"))
+        return _profile(service, service.catalogue.profile(f"{region}/{hardware}/{link}"))
     except ProfileError as error:
         raise NotFound(str(error)) from None
+
+
+def _profile(service: TheService, profile: DeviceProfile) -> ProfileView:
+    return ProfileView.of(profile, window_views(service.windows, [str(profile)], now_ms()))

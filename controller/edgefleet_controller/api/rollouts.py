@@ -8,17 +8,27 @@ from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import rollout_view
+from edgefleet_controller.api.windows import waits_of, window_views
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
 
 router = APIRouter(tags=["rollouts"])
 
 
 def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
     store = service.store.fleet.rollouts
-    return rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id), store.returns(rollout.id))
+    view = rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id), store.returns(rollout.id))
+    if not service.windows or rollout.state not in IN_PROGRESS:
+        return view
+    tallies, now = store.tallies(rollout.id), now_ms()
+    waits = {wave.number: waits_of(service.windows, wave, tallies, now) for wave in rollout.waves}
+    waves = [wave.model_copy(update={"waits": waits[wave.number]}) for wave in view.waves]
+    windows = window_views(service.windows, {tally.profile for tally in tallies}, now)
+    return view.model_copy(update={"waves": waves, "windows": windows})
 
 
 def _check(asked: RolloutSpec) -> None:
@@ -32,7 +42,8 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     _check(spec)
     spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
     waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
-    return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, waves=waves)
+    windows = window_views(service.windows, {e.profile for e in planned.executions}, now_ms())
+    return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, windows=windows, waves=waves)
 
 
 @router.post("/rollouts", status_code=201, responses=problems(400, 404, 409, 413))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows, region_of
-from edgefleet_profiles.parts import Act
-from edgefleet_protocol.phases import Phase
+from edgefleet_profiles.parts import ACTS, Act
+from edgefleet_protocol.phases import ENDED_OTHERWISE, Phase
 
 NEXT: Mapping[Phase, Act] = {
     "assigned": "fetch",
@@ -29,11 +29,14 @@ class Hours:
         act = NEXT.get(execution.phase)
         return act is None or self.windows.may(act, execution.profile, self.now_ms)
 
-    def running_s(self, executions: Iterable[ExecutionRecord], since_ms: int) -> float:
-        """Seconds since then, not counting those in which one of these devices waited for its window."""
+    def running_s(self, executions: Iterable[ExecutionRecord], since_ms: int, acts: Iterable[Act] = ACTS) -> float:
+        """Seconds since then in which all of these devices could act, each counted by its region's windows.
+
+        It doesn't matter whether a device still waits, so that this never jumps.
+        """
         passed_s = (self.now_ms - since_ms) / 1000
         if not self.windows:
             return passed_s
-        asked = {(act, region_of(e.profile)) for e in executions if (act := NEXT.get(e.phase))}
-        open_s = (self.windows.open_s(act, region, since_ms, self.now_ms) for act, region in asked)
+        regions = {region_of(e.profile) for e in executions if e.phase not in ENDED_OTHERWISE}
+        open_s = (self.windows.open_s(act, region, since_ms, self.now_ms) for act in acts for region in regions)
         return min([passed_s, *open_s])

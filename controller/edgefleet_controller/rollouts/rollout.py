@@ -213,7 +213,7 @@ def _steer(
     under_way = members.open
     if late := [e for e in members.inside("assigned") if e.directive == "none" and hours.may(e)]:
         return [Stage(e) for e in late]
-    waited_s = hours.running_s((e for e in under_way if e.phase != "staged"), wave.since_ms)
+    waited_s = hours.running_s(members, wave.since_ms, ("fetch",))
     if wave.state == "staging":
         # A full device may stay full for long: the others need not wait for it.
         staged = members.count("staged")
@@ -239,7 +239,7 @@ def _judge(
     hours: Hours,
 ) -> list[Decision]:
     started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
-    past_deadline = hours.running_s(members.open, started_ms) > rollout.spec.timers.wave_s
+    past_deadline = hours.running_s(members, started_ms) > rollout.spec.timers.wave_s
     soaked_s = (hours.now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
     if past_deadline and soaked_s is None and members.count(*DECIDED):
         return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]

@@ -11,11 +11,13 @@ import typer
 from edgefleet_contract.profiles import ProfileView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.cli.windows import window_facts
 from edgefleet_operator.figures import number
 from edgefleet_operator.printing import console, print_facts, print_json, print_table
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.check import Figure, figures
 from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.windows import check_zones
 
 app = typer.Typer(no_args_is_help=True, help="Show device profiles: region x hardware x link.")
 
@@ -77,7 +79,7 @@ def show(
         return
     of = found.profile
     titles = [("region", of.region.title), ("hardware", of.hardware.title), ("link", of.link.title)]
-    print_facts([("profile", found.name), ("class", found.device_class), *titles])
+    print_facts([("profile", found.name), ("class", found.device_class), *titles, *window_facts(found.windows)])
     _print_figures(list(figures(_catalogue([found]))))
 
 
@@ -107,7 +109,9 @@ def check(
 
 def _own(folder: Path | None) -> Catalogue:
     try:
-        return load_catalogue(folder)
+        catalogue = load_catalogue(folder)
+        check_zones(catalogue)
+        return catalogue
     except ProfileError as error:
         refuse(error)
 

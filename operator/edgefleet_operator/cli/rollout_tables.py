@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally
+from edgefleet_operator.cli.windows import wait_lines, window_facts
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, count, marked, number, short, size, span, when
 from edgefleet_operator.printing import console, print_facts, print_table
@@ -38,7 +39,7 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())
     others = [("concurrency", number(asked.concurrency)), ("on_failure", asked.on_failure)]
-    print_facts([("gate", gate), ("timers", timers), *others])
+    print_facts([("gate", gate), ("timers", timers), *others, *window_facts(planned.windows)])
 
 
 def print_rollout(rollout: RolloutView) -> None:
@@ -52,6 +53,7 @@ def print_rollout(rollout: RolloutView) -> None:
             ("devices", str(DeviceTally.of(rollout.counts))),
             ("way back", way_back(rollout) or NONE),
             *(("", line) for line in ways_back(rollout)),
+            *(window_facts(rollout.windows) if rollout.windows else ()),
         ]
     )
     rows = []
@@ -61,6 +63,8 @@ def print_rollout(rollout: RolloutView) -> None:
         rows.append((str(wave.number), wave.state, *figures, wave.reason or NONE))
     columns = (">wave", "state", ">committed", ">under way", ">failed", ">passed over", ">of", "why...")
     print_table(columns, rows)
+    for line in wait_lines(rollout):
+        console().print(line)
     for wave in rollout.waves:
         for line in wave.evidence:
             console().print(f"wave {wave.number}: {line}")

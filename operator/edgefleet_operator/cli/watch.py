@@ -12,6 +12,7 @@ from rich.text import Text
 from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
+from edgefleet_operator.cli.windows import wait_lines
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import now_ms, short, span
 
@@ -76,7 +77,7 @@ def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> Renderabl
         drawn = Text.assemble(*bar(tally))
         done = f"{tally.ended}/{tally.total}"
         grid.add_row(f"wave {wave.number}", drawn, done, wave.state, phases(wave.counts))
-    below = [Text(line, style="dim") for line in _evidence(rollout)]
+    below = [Text(line, style="dim") for line in (*wait_lines(rollout), *_evidence(rollout))]
     if way_back:
         below += map(Text, (way_back, *ways_back(rollout)))
     if rollout.state == "running":
@@ -116,6 +117,8 @@ class _Lines:
                     self._counted = time.monotonic()
             if wave.state in ("passed", "failed", "inconclusive"):
                 self._once(f"wave {wave.number} {wave.state} because: {wave.reason}")
+        for line in wait_lines(rollout):
+            self._once(line)
         for line in _evidence(rollout):
             self._once(f"evidence: {line}")
         if way_back:

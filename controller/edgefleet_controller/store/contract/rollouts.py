@@ -21,6 +21,15 @@ class Said(NamedTuple):
     rollout: str | None
 
 
+class PhaseTally(NamedTuple):
+    """How many devices of one profile are in one phase of one wave."""
+
+    wave: int
+    phase: Phase
+    profile: str
+    devices: int
+
+
 class LiveExecutions(Protocol):
     """Executions of active rollouts, for one reader that looks repeatedly: only what has changed is read.
 
@@ -84,6 +93,9 @@ class RolloutRecords(Protocol):
 
         MUST be ordered by wave, count only committed data, and never wait for a transaction.
         """
+
+    def tallies(self, rollout_id: str) -> list[PhaseTally]:
+        """The devices by wave, phase and profile; MUST count as `counts` does, and be ordered by these three."""
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         """The number of devices that roll back, by phase; MUST count as `counts` does."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from edgefleet_contract.rollouts import BACK, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 from edgefleet_protocol.phases import ENDED
@@ -72,6 +72,10 @@ class MemoryRollouts(RolloutRecords):
         for execution in self._committed(rollout_id):
             counts.setdefault(execution.wave, Counter())[execution.phase] += 1
         return {wave: dict(counter) for wave, counter in sorted(counts.items())}
+
+    def tallies(self, rollout_id: str) -> list[PhaseTally]:
+        found = Counter((e.wave, e.phase, e.profile) for e in self._committed(rollout_id))
+        return [PhaseTally(*key, devices) for key, devices in sorted(found.items())]
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         return dict(Counter(e.back_phase for e in self._committed(rollout_id) if e.back_phase))

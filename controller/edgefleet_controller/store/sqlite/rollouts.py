@@ -7,7 +7,7 @@ from operator import attrgetter
 from edgefleet_contract.rollouts import BACK, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
 from edgefleet_controller.store.sqlite.notes import SqliteTouched
@@ -98,6 +98,14 @@ class SqliteRollouts(RolloutRecords):
         ):
             counts.setdefault(wave, {})[phase] = count
         return counts
+
+    def tallies(self, rollout_id: str) -> list[PhaseTally]:
+        rows = self._db.committed(
+            """SELECT wave, phase, profile, count(*) FROM executions WHERE rollout = ?
+               GROUP BY wave, phase, profile ORDER BY wave, phase, profile""",
+            [rollout_id],
+        )
+        return [PhaseTally(*row) for row in rows]
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         rows = self._db.committed(

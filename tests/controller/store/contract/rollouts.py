@@ -106,6 +106,9 @@ class RolloutsContract:
         assert fleet.rollouts.counts("01") == {1: {"assigned": 1, "trial": 2}, 2: {"trial": 1}}
         assert list(fleet.rollouts.counts("01")) == [1, 2]
         assert fleet.rollouts.counts_back("01") == {"trial": 1}
+        tallies = fleet.rollouts.tallies("01")
+        assert [(t.wave, t.phase, t.devices) for t in tallies] == [(1, "assigned", 1), (1, "trial", 2), (2, "trial", 1)]
+        assert {t.profile for t in tallies} == {"eu/rpi4/lte"}
         assert (fleet.rollouts.counts("03"), fleet.rollouts.counts_back("03")) == ({}, {})
 
     def test_returns_are_counted_by_where_they_lead(
