@@ -18,13 +18,14 @@ from edgefleet_agent.spool import Spool
 from edgefleet_agent.telemetry import Key, Recorder
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.api.app import create_app
+from edgefleet_controller.records import Evidence
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS
-from edgefleet_controller.store.contract.evidence import Compared
+from edgefleet_controller.store.contract.evidence import Compared, Switched
 from edgefleet_profiles.parts import DataKind
 from edgefleet_protocol import topics
-from edgefleet_protocol.counters import Counters, Moments
+from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow, encode
 
@@ -156,17 +157,13 @@ def test_the_gate_is_shown_what_a_device_counted(service: Service, tmp_path: Pat
     if rolled:
         service.store.telemetry.rollups.roll_up(FOREVER_MS, 10)
 
-    def evidence(new: str, before: str) -> tuple[Counters, ...]:
-        compared = {"jp/rpi4/lte": Compared(new, frozenset({before}), frozenset())}
+    def evidence(new: str, before: str, *switched: str) -> Evidence:
+        given = {device: Switched(INCARNATION, KEY.generation, committed=True) for device in switched}
+        compared = {"jp/rpi4/lte": Compared(new, frozenset({before}), given, {} if switched else {"d": INCARNATION})}
         (found,) = evidence_of(service.store.telemetry, "fashion", compared, 0)
-        return found.new, found.before, found.control
+        return found
 
     counters.categories = {}  # no test asks for them
-    timeless = Counters(counters.serving, SCORED)
-    nothing, a, b = Counters(), "a" * 64, "b" * 64
-    assert evidence(a, b) == (counters, nothing, nothing)
-    new, before, control = evidence(b, a)
-    assert (new, control) == (nothing, timeless)
-    assert before.serving.latency == LatencyHistogram(), "how fast an old variant was is not asked"
-    before.serving.latency = counters.serving.latency
-    assert before == timeless
+    a, b = "a" * 64, "b" * 64
+    assert evidence(a, b, "d") == Evidence("jp/rpi4/lte", {"d": counters}, {}, {})
+    assert evidence(b, a) == Evidence("jp/rpi4/lte", {}, {"d": SCORED}, {"d": counters})

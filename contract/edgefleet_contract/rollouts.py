@@ -1,9 +1,9 @@
 """Rollouts: what an operator asks for, the plan, and the progress by wave and by device."""
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from edgefleet_contract.base import MAX_COUNT, YEAR_S, Request, Shape
 from edgefleet_contract.windows import RegionWindowView, WaitView
@@ -27,6 +27,18 @@ RESTING: frozenset[RolloutPhase] = frozenset({"paused", "completed", "cancelled"
 WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "failed", "inconclusive"]
 Directive = Literal["none", "stage", "activate"]
 
+GateCheck = Literal[
+    "accuracy",  # how right labelled answers are, against what ran before
+    "errors",  # how many answers failed or were not finite
+    "latency",  # how long answers take, against devices that still run the old variant
+]
+"""Everything that a gate looks at besides how devices installed the variant."""
+GATE_CHECKS: tuple[GateCheck, ...] = get_args(GateCheck)
+
+
+def _each_once(given: tuple[GateCheck, ...]) -> tuple[GateCheck, ...]:
+    return tuple(check for check in GATE_CHECKS if check in given)
+
 
 class Gate(Request):
     """When a wave passes and when it fails; only decided devices count.
@@ -39,6 +51,10 @@ class Gate(Request):
     `max_accuracy_drop` (a share) below what ran on that profile before, with `min_labels` labels on each side; a share
     of errors and non-finite answers above `max_error_share`; or answers slower than `max_p95_ratio` times the p95 of
     devices of the profile that still run the old variant. The last two need `min_requests`.
+
+    Each check needs evidence from `min_devices` devices of the profile, or from all if there are fewer, and no device
+    counts for much more than the others. What could not be judged is said; if it is one of the checks in `require`, the
+    wave is inconclusive.
     """
 
     success_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -51,6 +67,8 @@ class Gate(Request):
     max_error_share: Annotated[float, Field(ge=0, lt=1)] = 0.01
     max_p95_ratio: Annotated[float, Field(ge=1, le=1000)] = 1.2
     significance: Annotated[float, Field(gt=0, le=0.1)] = 0.001
+    min_devices: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 3
+    require: Annotated[tuple[GateCheck, ...], AfterValidator(_each_once)] = ()
 
 
 class Timers(Request):
@@ -100,8 +118,21 @@ def fault_of(asked: RolloutSpec) -> str | None:
     return None
 
 
+class Judgement(Shape):
+    """What a gate made of one check on one profile: in words, or why there is nothing to judge by.
+
+    `outliers` are devices whose evidence was left out because it differs from the others'.
+    """
+
+    check: GateCheck
+    profile: str
+    outcome: Literal["passed", "failed", "not_judged"]
+    words: str
+    outliers: tuple[str, ...] = ()
+
+
 class WaveRecord(Shape):
-    """A wave of a rollout."""
+    """A wave of a rollout; `judgements` are its gate's, and `evidence` is what was judged, in words."""
 
     number: int
     state: WavePhase = "pending"
@@ -109,6 +140,7 @@ class WaveRecord(Shape):
     started_ms: int | None = None
     reason: str | None = None
     evidence: tuple[str, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
 
 
 BACK: tuple[Phase, ...] = ("committed", "already_installed", "removed", "superseded")

@@ -1,5 +1,6 @@
 """The types that the store returns, in place of rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +12,7 @@ from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
 from edgefleet_contract.variants import StepReport
 from edgefleet_profiles.names import Name
-from edgefleet_protocol.counters import Counters
+from edgefleet_protocol.counters import Counters, Moments
 from edgefleet_protocol.messages import Facts, ReportedState
 
 
@@ -140,13 +141,14 @@ class RolloutRecord(Record):
 
 @dataclass(frozen=True)
 class Evidence:
-    """The telemetry that a wave is judged by, for one profile.
+    """The telemetry that a wave is judged by, for one profile, by device.
 
-    `new` is the rollout's variant since the rollout began; `before` is what these devices ran until then, as far back
-    as telemetry is kept; `control` is what devices that have not switched yet have run since the rollout began.
+    `new` is the rollout's variant on devices that have committed to it; `before` is how right the answers were of what
+    the rollout's devices ran until then, as far back as windows are kept; `control` is what those that have not
+    switched yet have run since the rollout began. Nothing of a device outside the rollout is in it.
     """
 
     profile: str
-    new: Counters
-    before: Counters
-    control: Counters
+    new: Mapping[str, Counters]
+    before: Mapping[str, Moments]
+    control: Mapping[str, Counters]

@@ -47,6 +47,8 @@ def number(value: object, unit: str = "") -> str:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(number, value)) or NONE
     text = (
         f"{value:,.4g}"
         if isinstance(value, float) and abs(value) < 1e4

@@ -47,6 +47,12 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.n + other.n, self.sum + other.sum, self.sum2 + other.sum2)
 
+    def clipped(self, at_most: int) -> "Moments":
+        """The moments of at most this many scores, with nearly the same mean and spread."""
+        if self.n <= at_most:
+            return self
+        return Moments(at_most, self.sum * at_most // self.n, self.sum2 * at_most // self.n)
+
     @property
     def hits(self) -> int:
         """The number of scores of 1 whose sum comes nearest to this one."""

@@ -65,6 +65,18 @@ class LatencyHistogram:
             counts[index] = counts.get(index, 0) + count
         self.count += other.count
 
+    def clipped(self, at_most: int) -> "LatencyHistogram":
+        """A histogram of at most this many latencies, whose percentiles are the same to within one of them."""
+        if self.count <= at_most:
+            return self
+        thinned, seen = LatencyHistogram(), 0
+        for index in sorted(self._counts):
+            before, seen = seen, seen + self._counts[index]
+            if kept := seen * at_most // self.count - before * at_most // self.count:
+                thinned._counts[index] = kept
+        thinned.count = at_most
+        return thinned
+
     def percentile_ms(self, percent: float) -> float | None:
         """The latency, in ms, that `percent` % of the recorded ones don't exceed; None if nothing was recorded."""
         if not self.count:

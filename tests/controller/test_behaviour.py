@@ -1,10 +1,14 @@
 """Whether a new variant behaves, told in words, and never on too little."""
 
+import random
+from typing import Any
+
 import pytest
 
-from edgefleet_contract.rollouts import Gate
+from edgefleet_contract.rollouts import GATE_CHECKS, Gate, Judgement
 from edgefleet_controller.records import Evidence
-from edgefleet_controller.rollouts.behaviour import examine
+from edgefleet_controller.rollouts.behaviour import TABLE, examine
+from edgefleet_controller.rollouts.weighing import Crowd
 from edgefleet_protocol.counters import Counters, Moments, ServingCounts
 from edgefleet_protocol.latency import LatencyHistogram
 
@@ -26,9 +30,39 @@ def timed(n: int, *milliseconds: float) -> Counters:
     return Counters(ServingCounts(latency, requests=n))
 
 
-def against(new: Counters, before: Counters | None = None, control: Counters | None = None, **gate: float) -> list[str]:
-    evidence = Evidence(PROFILE, new, before or Counters(), control or Counters())
-    return [f.words for f in examine(Gate.model_validate(gate), evidence) if f.against]
+def judged(
+    new: dict[str, Counters],
+    before: dict[str, Counters] | None = None,
+    control: dict[str, Counters] | None = None,
+    *,
+    crowd: Crowd | None = None,
+    **gate: Any,
+) -> dict[str, Judgement]:
+    """The judgement of each check, in a wave of as many devices as there are unless said otherwise."""
+    scored = {device: counters.scored for device, counters in (before or {}).items()}
+    evidence = Evidence(PROFILE, new, scored, control or {})
+    found = examine(Gate.model_validate(gate), evidence, crowd or Crowd(len(new), len(new)))
+    return {judgement.check: judgement for judgement in found}
+
+
+def against(new: Counters, before: Counters | None = None, control: Counters | None = None, **gate: Any) -> list[str]:
+    """What counts against a variant, on one device of few."""
+    sides = [{"d": side} if side else {} for side in (new, before, control)]
+    return [j.words for j in judged(*sides, **gate).values() if j.outcome == "failed"]
+
+
+def each(count: int, counters: Counters, *liars: Counters) -> dict[str, Counters]:
+    """So many devices that say the same, and others."""
+    return {
+        **{f"d{number}": counters for number in range(count)},
+        **{f"liar{number}": liar for number, liar in enumerate(liars)},
+    }
+
+
+def test_the_table_has_every_check_and_each_is_told_on_whatever_evidence() -> None:
+    assert tuple(TABLE) == GATE_CHECKS
+    assert tuple(judged({})) == GATE_CHECKS
+    assert {j.outcome for j in judged({}).values()} == {"not_judged"}
 
 
 def test_an_accuracy_drop_fails_with_its_figures() -> None:
@@ -83,3 +117,120 @@ def test_a_slower_p95_than_devices_that_still_run_the_old_variant_fails() -> Non
 
 def test_one_slow_answer_in_a_hundred_is_no_slower_p95() -> None:
     assert against(timed(1000, *([1.0] * 99), 50.0), control=timed(1000, 1.0)) == []
+
+
+NOTHING = Counters()
+ASKED = timed(200, 1.0)
+MILLION_WRONG, MILLION_RIGHT = labels(1_000_000, 0.0), labels(1_000_000, 1.0)
+GOOD, BAD, BEFORE = labels(60, 0.9), labels(60, 0.6), each(5, labels(100, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("check", "sides", "crowd", "words"),
+    [
+        ("accuracy", [each(1, ASKED)], Crowd(1, 1), "no labels yet"),
+        ("accuracy", [each(1, labels(40, 1))], Crowd(1, 1), "no labels of what ran before"),
+        ("accuracy", [each(1, labels(40, 1)), each(1, labels(60, 1))], Crowd(1, 1), "40 labels, 50 needed"),
+        ("accuracy", [each(1, labels(60, 1)), each(1, labels(12, 1))], Crowd(1, 1), "12 labels of what ran before"),
+        ("accuracy", [each(2, labels(900, 1))], Crowd(9, 9), "labels of only 2 of 9 devices, 3 needed"),
+        ("accuracy", [each(1, labels(900, 1)), each(5, labels(90, 1))], Crowd(1, 7), "labels of one device only"),
+        ("accuracy", [each(5, labels(20, 1)), BEFORE], Crowd(5, 5), "60 labels that count, of 100, 80 needed"),
+        ("errors", [each(3, NOTHING)], Crowd(3, 3), "no requests yet"),
+        ("errors", [each(3, failing(10))], Crowd(3, 3), "30 requests, 80 needed"),
+        ("latency", [each(3, NOTHING)], Crowd(3, 3), "no timed answers yet"),
+        ("latency", [each(3, ASKED)], Crowd(3, 3), "no device of the rollout that answers still runs the old variant"),
+        ("latency", [each(3, ASKED), {}, each(2, timed(5, 1.0))], Crowd(3, 3), "10 answers of the old"),
+    ],
+)  # fmt: skip
+def test_what_is_not_judged_is_said_with_what_is_missing(check: str, sides: list, crowd: Crowd, words: str) -> None:
+    gate = {"min_labels": 80 if "80" in words else 50, "min_requests": 80}
+    judgement = judged(*sides, crowd=crowd, **gate)[check]
+    assert judgement.outcome == "not_judged"
+    assert words in judgement.words
+
+
+def test_one_device_of_five_that_says_a_million_times_that_all_is_wrong_stops_nothing_and_is_named() -> None:
+    accuracy = judged(each(4, GOOD, MILLION_WRONG), BEFORE)["accuracy"]
+    assert accuracy.outcome == "passed"
+    assert accuracy.outliers == ("liar0",)
+    assert accuracy.words.endswith("; not counted, as they differ from the others: liar0")
+
+
+def test_one_device_of_five_that_says_a_million_times_that_all_is_right_hides_nothing_and_is_named() -> None:
+    accuracy = judged(each(4, BAD, MILLION_RIGHT), BEFORE)["accuracy"]
+    assert (accuracy.outcome, accuracy.outliers) == ("failed", ("liar0",))
+    assert "180 labels of 3 devices, 60.0% against 90.0%, p < 0.001" in accuracy.words
+
+
+@pytest.mark.parametrize("lie", [MILLION_WRONG, MILLION_RIGHT], ids=["wrong", "right"])
+def test_one_lie_about_what_ran_before_moves_no_verdict(lie: Counters) -> None:
+    before = each(4, labels(100, 0.9), lie)
+    assert judged(each(5, GOOD), before)["accuracy"].outcome == "passed"
+    assert judged(each(5, BAD), before)["accuracy"].outcome == "failed"
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_lone_device_of_its_profile_does_not_decide_for_a_wave_of_five(devices: int) -> None:
+    """With two of the profile, both must show it."""
+    crowd = Crowd(devices, 5)
+    for honest in (GOOD, BAD)[: devices - 1]:
+        told = each(devices - 1, honest, MILLION_WRONG)
+        assert judged(told, BEFORE, crowd=crowd)["accuracy"].outcome == ("passed" if honest is GOOD else "failed")
+    assert judged(each(0, GOOD, MILLION_WRONG), BEFORE, crowd=Crowd(1, 5))["accuracy"].outcome == "not_judged"
+
+
+def test_one_device_of_five_decides_neither_on_errors_nor_on_latency() -> None:
+    lie = timed(10_000, 500.0)
+    lie.serving.errors = 1_000_000
+    control = each(5, timed(100, 1.0))
+    found = judged(each(4, timed(100, 1.0), lie), {}, control)
+    assert {found[check].outcome for check in ("errors", "latency")} == {"passed"}
+    assert {found[check].outliers for check in ("errors", "latency")} == {("liar0",)}
+    bad = timed(100, 500.0)
+    bad.serving.errors = 50
+    hidden = judged(each(4, bad, timed(10_000, 0.01)), {}, control)
+    assert {hidden[check].outcome for check in ("errors", "latency")} == {"failed"}
+    for slow in (0.02, 900.0):
+        theirs = each(4, timed(100, 1.0), timed(10_000, slow))
+        assert judged(each(5, timed(100, 1.0)), {}, theirs)["latency"].outcome == "passed", "a lie of a control device"
+        assert judged(each(5, bad), {}, theirs)["latency"].outcome == "failed"
+
+
+def test_a_bad_variant_in_a_wave_of_fewer_than_five_is_stopped_by_the_devices_there_are() -> None:
+    assert judged({"only": BAD}, {"only": labels(200, 0.9)})["accuracy"].outcome == "failed"
+    assert judged(each(3, labels(40, 0.5)), each(3, labels(40, 0.9)))["accuracy"].outcome == "failed"
+
+
+SEEDS = 500
+
+
+def accuracy_of(seed: int, share: float, *lies: Counters) -> str:
+    """Six to twelve devices with labels at random, each a little better or worse than the others."""
+    rng = random.Random(seed)
+    devices = rng.randint(6, 12)
+
+    def told(at: float) -> dict[str, Counters]:
+        return {
+            f"d{number}": hits(rng, rng.randint(10, 60), at + rng.uniform(-0.01, 0.01)) for number in range(devices)
+        }
+
+    before, new = told(0.9), told(share)
+    for number, lie in enumerate(lies):
+        new[f"d{number}"] = lie
+    return judged(new, before)["accuracy"].outcome
+
+
+def hits(rng: random.Random, n: int, share: float) -> Counters:
+    return Counters(scored=Moments.of_hits(n, sum(rng.random() < share for _ in range(n))))
+
+
+@pytest.mark.parametrize("labelled", [0, 1, 60, 1_000_000])
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_with_or_without_a_liar_good_variants_pass_and_bad_ones_are_stopped_over_many_seeds(
+    labelled: int, share: float
+) -> None:
+    """At the tolerated drop, at most 0.1 % of the rollouts should be stopped; 20 points below, nearly all."""
+    lies = [labels(labelled, share)] if labelled else []
+    assert sum(accuracy_of(seed, 0.9, *lies) == "failed" for seed in range(SEEDS)) == 0
+    assert sum(accuracy_of(seed, 0.88, *lies) == "failed" for seed in range(SEEDS)) <= 3, "P(more | 0.1 %) < 0.2 %"
+    assert sum(accuracy_of(seed, 0.7, *lies) == "failed" for seed in range(SEEDS)) >= 0.85 * SEEDS

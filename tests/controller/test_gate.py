@@ -1,15 +1,16 @@
 """The gate counts decided devices, never all, and the first rule that matches wins."""
 
 import pytest
+from pydantic import ValidationError
 
-from edgefleet_contract.rollouts import Gate
+from edgefleet_contract.rollouts import GATE_CHECKS, Gate, Judgement
 from edgefleet_controller.rollouts.gate import judge, sequential_test_rejects
 
 GATE = Gate(success_threshold=0.9, failure_threshold=0.2, min_decided=3, soak_s=10)
 
 
-def verdict(wave, *, earlier=(), gate=GATE, soaked_s=None, past_deadline=False):
-    return judge(gate, wave, earlier, soaked_s=soaked_s, past_deadline=past_deadline)
+def verdict(wave, *, earlier=(), gate=GATE, judgements=(), soaked_s=None, past_deadline=False):
+    return judge(gate, wave, earlier, judgements, soaked_s=soaked_s, past_deadline=past_deadline)
 
 
 @pytest.fixture
@@ -93,3 +94,64 @@ def test_evidence_of_earlier_waves_counts_in_the_sequential_test(wave, execution
     assert verdict(now, gate=gate).outcome == "wait"
     before = [execution("x", "rejected"), execution("y", "failed_rolled_back")]
     assert verdict(now, gate=gate, earlier=before).outcome == "failed"
+
+
+def judgements(profile: str = "eu/rpi4/lte", **unjudged: str) -> list[Judgement]:
+    """One of each check; those named could not be judged, for the reason given."""
+    return [
+        Judgement(
+            check=check,
+            profile=profile,
+            outcome="not_judged" if check in unjudged else "passed",
+            words=unjudged.get(check, f"{profile}: {check} is fine"),
+        )
+        for check in GATE_CHECKS
+    ]
+
+
+def test_a_wave_that_passes_says_what_could_not_be_judged_and_why(wave) -> None:
+    unjudged = judgements(accuracy="no labels yet", latency="nothing to compare with")
+    said = verdict(wave(committed=3), judgements=unjudged, soaked_s=11)
+    assert said.outcome == "passed"
+    assert said.reason == (
+        "3 of 3 decided devices committed; not judged: accuracy (no labels yet), latency (nothing to compare with)"
+    )
+    assert verdict(wave(committed=3), judgements=judgements(), soaked_s=11).reason == "3 of 3 decided devices committed"
+
+
+def test_a_reason_that_holds_for_some_profiles_names_them(wave) -> None:
+    profiles = [f"p{number}" for number in range(6)]
+    found = [j for p in profiles for j in judgements(p, **({} if p == "p5" else {"accuracy": "no labels yet"}))]
+    said = verdict(wave(committed=3), judgements=found, soaked_s=11).reason
+    assert said.endswith("; not judged: accuracy (p0, p1, p2 and 2 more: no labels yet)")
+
+
+@pytest.mark.parametrize("check", GATE_CHECKS)
+def test_a_wave_without_evidence_that_is_required_is_inconclusive(wave, check: str) -> None:
+    gate = Gate.model_validate({**GATE.model_dump(), "require": [check]})
+    said = verdict(wave(committed=3), gate=gate, judgements=judgements(**{check: "no labels yet"}), soaked_s=11)
+    assert (said.outcome, said.reason) == (
+        "inconclusive",
+        f"{check} is required, and could not be judged: no labels yet",
+    )
+    assert verdict(wave(committed=3), gate=gate, judgements=judgements(), soaked_s=11).outcome == "passed"
+    assert verdict(wave(committed=3), gate=gate, soaked_s=11).outcome == "inconclusive", "nothing was looked at"
+
+
+def test_evidence_that_is_required_of_every_profile_is_lacking_if_one_has_none(wave) -> None:
+    gate = GATE.model_copy(update={"require": ("accuracy",)})
+    found = [*judgements("p1"), *judgements("p2", accuracy="no labels yet")]
+    said = verdict(wave(committed=3), gate=gate, judgements=found, soaked_s=11)
+    assert said.reason == "accuracy is required, and could not be judged: p2: no labels yet"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"min_devices": 0}, {"min_devices": -1}, {"require": ["speed"]}, {"require": "accuracy"}]
+)
+def test_a_gate_that_asks_for_nonsense_is_refused(settings: dict) -> None:
+    with pytest.raises(ValidationError):
+        Gate.model_validate(settings)
+
+
+def test_what_is_required_twice_is_required_once() -> None:
+    assert Gate.model_validate({"require": ["latency", "accuracy", "latency"]}).require == ("accuracy", "latency")

@@ -9,7 +9,7 @@ import pytest
 from tests.cards import card
 
 from edgefleet_contract.devices import AdmissionRecord
-from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec
+from edgefleet_contract.rollouts import ExecutionRecord, Gate, RolloutSpec
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.records import ChoiceRecord, ModelRecord, RolloutRecord, VariantRecord
@@ -283,15 +283,19 @@ def test_what_a_device_in_conflict_had_measured_counts_no_longer(
         )
         built.telemetry.windows.put([StoredWindow(device, window, reported().facts, received_ms)])
 
+    def now_in(phase: str, *these: str) -> None:
+        told = {"phase": phase, "previous_variant": "9" * 64}
+        executions = built.fleet.rollouts.executions(rollout.id)
+        built.fleet.rollouts.put_executions([e.model_copy(update=told) for e in executions if e.device in these])
+
     enlist("a", "b", "c")
-    rollout = start(built)
+    gate = Gate(min_devices=1)
+    rollout = start_rollout(built.fleet, CATALOGUE, RolloutSpec(model="fashion", version=1, waves=(1.0,), gate=gate))
     conductor.tick(1)
-    told = {"phase": "staged", "previous_variant": "9" * 64}
-    built.fleet.rollouts.put_executions(
-        [e.model_copy(update=told) for e in built.fleet.rollouts.executions(rollout.id)]
-    )
+    now_in("staged", "a", "b", "c")
     conductor.tick(2)
     conductor.tick(3)
+    now_in("committed", "a", "b")
     for seq in (4, 5):
         measured("c", "9" * 64, 30, seq)
     measured("a", VARIANT, 0, 6)

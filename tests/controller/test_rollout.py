@@ -2,9 +2,8 @@
 
 import pytest
 
-from edgefleet_contract.rollouts import Gate, Timers
+from edgefleet_contract.rollouts import Gate, Judgement, Timers
 from edgefleet_controller.errors import Refused
-from edgefleet_controller.rollouts.behaviour import Finding
 from edgefleet_controller.rollouts.orders import Verb, decide
 from edgefleet_controller.rollouts.own_silence import LONGEST_GAP_MS, OwnSilence
 from edgefleet_controller.rollouts.rollout import (
@@ -173,9 +172,27 @@ def test_every_decision_is_one_of_the_kinds_that_the_conductor_carries_out(rollo
 
 def test_a_variant_that_behaves_badly_fails_its_wave_at_once_with_the_evidence(rollout, execution) -> None:
     members = [execution("a", "committed", directive="activate"), execution("b", "staged", directive="stage")]
-    bad, fine = Finding(True, "412 labels, 71.6% against 90.9%"), Finding(False, "p95 1 ms against 1 ms")
+    bad = Judgement(check="accuracy", profile="p", outcome="failed", words="412 labels, 71.6% against 90.9%")
+    fine = Judgement(check="latency", profile="p", outcome="passed", words="p95 1 ms against 1 ms")
     decisions = advance(rollout("activating"), members, 0, [bad, fine])
-    assert decisions == [MoveWave(1, "failed", bad.words, (bad.words, fine.words))], "and nobody else switches"
+    assert decisions == [MoveWave(1, "failed", bad.words, (bad, fine))], "and nobody else switches"
+
+
+def test_a_completed_rollout_says_what_no_wave_could_judge(rollout) -> None:
+    def judged(check: str, outcome: str, words: str) -> Judgement:
+        return Judgement.model_validate({"check": check, "profile": "p", "outcome": outcome, "words": words})
+
+    waves = (
+        (judged("accuracy", "not_judged", "no labels yet"), judged("latency", "passed", "fine")),
+        (judged("accuracy", "not_judged", "3 labels, 50 needed"), judged("latency", "not_judged", "none is left")),
+    )
+    passed = rollout("passed", "passed")
+    told = zip(passed.waves, waves, strict=True)
+    passed = passed.model_copy(
+        update={"waves": tuple(wave.model_copy(update={"judgements": found}) for wave, found in told)}
+    )
+    words = "every wave passed; not judged: accuracy (3 labels, 50 needed)"
+    assert advance(passed, [], 0) == [MoveRollout("completed", words)]
 
 
 def rolling_back(rollout, **timers):
@@ -285,11 +302,12 @@ def test_an_order_that_makes_no_sense_is_refused_with_the_state(rollout, verb: s
 @pytest.mark.parametrize("state", ["staging", "activating", "soaking"])
 def test_the_wave_that_an_order_ends_says_so_and_keeps_its_evidence(rollout, verb: Verb, state: str) -> None:
     under_way = rollout("passed", state, "pending")
-    seen = under_way.waves[1].model_copy(update={"evidence": ("p95 5 ms",)})
+    told = (Judgement(check="latency", profile="p", outcome="passed", words="p95 5 ms"),)
+    seen = under_way.waves[1].model_copy(update={"judgements": told})
     under_way = under_way.model_copy(update={"waves": (under_way.waves[0], seen, under_way.waves[2])})
     (moved,) = [d for d in decide(verb, under_way, []) if isinstance(d, MoveWave)]
     done = {"abort": "aborted it", "rollback": "rolled it back"}[verb]
-    assert moved == MoveWave(2, "inconclusive", f"an operator {done} before the gate had decided", ("p95 5 ms",))
+    assert moved == MoveWave(2, "inconclusive", f"an operator {done} before the gate had decided", told)
 
 
 @pytest.mark.parametrize("state", ["pending", "passed", "failed", "inconclusive"])

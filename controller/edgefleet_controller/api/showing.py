@@ -144,15 +144,7 @@ def rollout_view(
 
 
 def _wave_view(wave: WaveRecord, counts: dict[str, int]) -> WaveView:
-    return WaveView(
-        number=wave.number,
-        state=wave.state,
-        since_ms=wave.since_ms,
-        started_ms=wave.started_ms,
-        reason=wave.reason,
-        evidence=wave.evidence,
-        counts=counts,
-    )
+    return WaveView(**wave.__dict__, counts=counts)
 
 
 def offer_view(verdict: Verdict, reason: str) -> OfferView:

@@ -1,75 +1,156 @@
 """Whether a new variant behaves well: pure statistical tests on what devices measured, profile by profile."""
 
 import math
-from dataclasses import dataclass
-from statistics import NormalDist
+from collections.abc import Callable, Collection, Mapping
+from statistics import NormalDist, median
+from typing import Literal
 
-from edgefleet_contract.rollouts import Gate
+from edgefleet_contract.rollouts import Gate, GateCheck, Judgement
 from edgefleet_controller.records import Evidence
-from edgefleet_protocol.counters import Moments
+from edgefleet_controller.rollouts.weighing import MANY, Crowd, Weighed, clip_at, mean, variance_of_mean, weigh
+from edgefleet_protocol.counters import Counters, Moments
+from edgefleet_protocol.latency import LatencyHistogram
 
 _NORMAL = NormalDist()
 SLOWEST = 0.05
 """The share of answers slower than their own p95, by definition."""
 
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one test, in words, and whether it counts against the variant."""
-
-    against: bool
-    words: str
+Told = Mapping[str, Moments]
+"""Scores by device."""
 
 
-def examine(gate: Gate, evidence: Evidence) -> list[Finding]:
-    """The findings of all tests with enough evidence."""
-    tests = (_accuracy(gate, evidence), _errors(gate, evidence), _latency(gate, evidence))
-    return [finding for finding in tests if finding]
+class _NotJudged(Exception):  # noqa: N818 - not an error: it carries why there is nothing to judge by
+    """There is not enough evidence."""
 
 
-def _accuracy(gate: Gate, evidence: Evidence) -> Finding | None:
+def examine(gate: Gate, evidence: Evidence, crowd: Crowd) -> list[Judgement]:
+    """Every check's judgement on one profile, also of those that cannot judge yet."""
+    return [_judge(check, gate, evidence, crowd) for check in TABLE]
+
+
+def _judge(check: GateCheck, gate: Gate, evidence: Evidence, crowd: Crowd) -> Judgement:
+    try:
+        outcome, words, outliers = TABLE[check](gate, evidence, crowd)
+    except _NotJudged as why:
+        return Judgement(check=check, profile=evidence.profile, outcome="not_judged", words=str(why))
+    if outliers:
+        words += f"; not counted, as they differ from the others: {', '.join(outliers)}"
+    return Judgement(
+        check=check, profile=evidence.profile, outcome=outcome, words=f"{evidence.profile}: {words}", outliers=outliers
+    )
+
+
+_Outcome = tuple[Literal["passed", "failed"], str, tuple[str, ...]]
+
+
+def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """One-sided test of two proportions, with the tolerated drop as the margin."""
-    new, before = evidence.new.scored, evidence.before.scored
-    if new.n < gate.min_labels or new.mean is None:
-        return None
-    shown = f"{evidence.profile}: {new.n} labels, {new.mean:.1%}"
-    if before.n < gate.min_labels or before.mean is None:
-        return Finding(False, f"{shown}, with nothing to compare to")
-    spread = math.sqrt(_variance(new) + _variance(before))
-    p = 1 - _NORMAL.cdf((before.mean - gate.max_accuracy_drop - new.mean) / spread)
-    return Finding(p < gate.significance, f"{shown} against {before.mean:.1%}, {_p(p)}")
+    labelled = _some({device: counters.scored for device, counters in evidence.new.items()})
+    _must_be_of_several(gate, labelled, crowd, "labels")
+    usual = median(mean(scored) for scored in evidence.before.values()) if evidence.before else 0.0
+    before = _counted(gate, evidence.before, 1, usual, crowd, gate.min_labels, "labels of what ran before")
+    tolerated = mean(before.moments) - gate.max_accuracy_drop
+    new = _counted(gate, labelled, -1, tolerated, crowd, gate.min_labels, "labels")
+    spread = math.sqrt(variance_of_mean(new.moments) + variance_of_mean(before.moments))
+    p = 1 - _NORMAL.cdf((tolerated - mean(new.moments)) / spread)
+    shown = f"{new.moments.n} labels{_of(new)}, {mean(new.moments):.1%} against {mean(before.moments):.1%}, {_p(p)}"
+    return _outcome(p < gate.significance), shown, _named(new, before)
 
 
-def _errors(gate: Gate, evidence: Evidence) -> Finding | None:
+def _errors(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Compares Wilson's lower bound of the share of failed answers with the tolerated share."""
-    new = evidence.new.serving
-    failed = new.errors + new.not_finite
-    asked = max(new.requests, failed)
-    if asked < gate.min_requests or not failed:
-        return None
-    low = _wilson_low(failed, asked, gate.significance)
-    words = f"{evidence.profile}: {failed} of {asked} answers failed, at most {gate.max_error_share:.1%} allowed"
-    return Finding(low > gate.max_error_share, words)
+    asked = _some({device: _failures(counters) for device, counters in evidence.new.items()})
+    _must_be_of_several(gate, asked, crowd, "requests")
+    new = _counted(gate, asked, 1, gate.max_error_share, crowd, gate.min_requests, "requests")
+    failed, of = new.moments.hits, new.moments.n
+    words = f"{failed} of {of} answers{_of(new)} failed, at most {gate.max_error_share:.1%} allowed"
+    return _outcome(_wilson_low(failed, of, gate.significance) > gate.max_error_share), words, _named(new)
 
 
-def _latency(gate: Gate, evidence: Evidence) -> Finding | None:
+def _latency(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Compares the share of answers slower than the control's p95, times the tolerated ratio, with 5 %."""
-    new, control = evidence.new.serving.latency, evidence.control.serving.latency
-    if new.count < gate.min_requests or control.count < gate.min_requests:
-        return None
-    p95, theirs = new.percentile_ms(95), control.percentile_ms(95)
-    if p95 is None or theirs is None:
-        return None
-    slow = new.count_above(theirs * gate.max_p95_ratio)
-    low = _wilson_low(slow, new.count, gate.significance)
-    words = f"{evidence.profile}: p95 {p95:.2f} ms against {theirs:.2f} ms on devices that still run the old variant"
-    return Finding(low > SLOWEST and p95 > theirs * gate.max_p95_ratio, words)
+    timed = _timed(evidence.new)
+    _must_be_of_several(gate, timed, crowd, "timed answers")
+    control = _timed(evidence.control)
+    if not control:
+        raise _NotJudged("nothing to compare with: no device of the rollout that answers still runs the old variant")
+    theirs = _p95_ms(control.values(), gate.min_requests)
+    old = _counted(gate, _slow(control, theirs), -1, SLOWEST, crowd, gate.min_requests, "answers of the old variant")
+    theirs = _p95_ms([control[device] for device in old.kept], gate.min_requests)
+    slow = _slow(timed, theirs * gate.max_p95_ratio)
+    new = _counted(gate, slow, 1, SLOWEST, crowd, gate.min_requests, "timed answers")
+    ours = _p95_ms([timed[device] for device in new.kept], gate.min_requests)
+    low = _wilson_low(new.moments.hits, new.moments.n, gate.significance)
+    words = f"p95 {ours:.2f} ms{_of(new)} against {theirs:.2f} ms on devices that still run the old variant"
+    return _outcome(low > SLOWEST), words, _named(new, old)
 
 
-def _variance(scored: Moments) -> float:
-    """Variance of a mean score with two right and two wrong answers added (Agresti and Coull), so never zero."""
-    adjusted = scored + Moments.of_hits(4, 2)
-    return (adjusted.variance or 0.0) / adjusted.n
+TABLE: Mapping[GateCheck, Callable[[Gate, Evidence, Crowd], _Outcome]] = {
+    "accuracy": _accuracy,
+    "errors": _errors,
+    "latency": _latency,
+}
+"""Every check that there is."""
+
+
+def _must_be_of_several(gate: Gate, told: Collection[str], crowd: Crowd, unit: str) -> None:
+    """Demand evidence from `min_devices` devices, or from all where there are fewer."""
+    if not told:
+        raise _NotJudged(f"no {unit} yet")
+    if len(told) < (needed := min(gate.min_devices, crowd.of_profile)):
+        raise _NotJudged(f"{unit} of only {len(told)} of {crowd.of_profile} devices, {needed} needed")
+
+
+def _counted(
+    gate: Gate, told: Told, worse: Literal[1, -1], bar: float, crowd: Crowd, enough: int, unit: str
+) -> Weighed:
+    """What counts, if it is enough."""
+    weighed = weigh(told, worse, bar, crowd, enough, gate.significance)
+    found = weighed.moments.n
+    if told and not weighed.kept:
+        raise _NotJudged(f"{unit} of one device only, and among {MANY} or more one alone does not decide")
+    if found < enough:
+        of = f" that count, of {total}," if (total := sum(scored.n for scored in told.values())) > found else ","
+        raise _NotJudged(f"{found or 'no'} {unit}{of} {enough} needed")
+    return weighed
+
+
+def _failures(counters: Counters) -> Moments:
+    failed = counters.serving.errors + counters.serving.not_finite
+    return Moments.of_hits(max(counters.serving.requests, failed), failed)
+
+
+def _some(told: Told) -> Told:
+    return {device: moments for device, moments in told.items() if moments.n}
+
+
+def _timed(counters: Mapping[str, Counters]) -> Mapping[str, LatencyHistogram]:
+    return {device: one.serving.latency for device, one in counters.items() if one.serving.latency.count}
+
+
+def _slow(timed: Mapping[str, LatencyHistogram], ms: float) -> Told:
+    return {device: Moments.of_hits(latency.count, latency.count_above(ms)) for device, latency in timed.items()}
+
+
+def _p95_ms(timed: Collection[LatencyHistogram], enough: int) -> float:
+    """The p95 of all, in ms; none has many more answers than the others."""
+    most = clip_at([latency.count for latency in timed], enough)
+    merged = LatencyHistogram()
+    for latency in timed:
+        merged.add(latency.clipped(most))
+    return merged.percentile_ms(95) or 0.0
+
+
+def _outcome(against: bool) -> Literal["passed", "failed"]:
+    return "failed" if against else "passed"
+
+
+def _named(*sides: Weighed) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(device for side in sides for device in side.outliers))
+
+
+def _of(weighed: Weighed) -> str:
+    return f" of {len(weighed.kept)} devices" if len(weighed.kept) > 1 else ""
 
 
 def _wilson_low(successes: int, n: int, significance: float) -> float:

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from prometheus_client import Histogram
 
-from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase, WavePhase
+from edgefleet_contract.rollouts import ExecutionRecord, Judgement, RolloutPhase
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.rollouts import orders
-from edgefleet_controller.rollouts.behaviour import Finding, examine
+from edgefleet_controller.rollouts import judged, orders
 from edgefleet_controller.rollouts.directions import Directions
+from edgefleet_controller.rollouts.examination import Examinations
 from edgefleet_controller.rollouts.launch import refuse_owned
 from edgefleet_controller.rollouts.own_silence import OwnSilence
 from edgefleet_controller.rollouts.rollout import (
@@ -31,7 +31,6 @@ from edgefleet_controller.rollouts.rollout import (
 )
 from edgefleet_controller.rollouts.verdicts import verdicts
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.contract.evidence import Compared, Gathering
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT
 from edgefleet_controller.trouble import log_failure
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
@@ -77,7 +76,7 @@ class Conductor:
         self._tell = tell
         self._joiners = joiners
         self._directions = Directions(store.fleet)
-        self._gathered: dict[str, Gathering] = {}
+        self._examinations = Examinations(store)
         self._in_conflict: frozenset[str] = frozenset()
         self._tick_s = tick_s
         self._before_tick: Sequence[Callable[[], None]] = ()
@@ -163,14 +162,14 @@ class Conductor:
 
     def _move(self, rollout: RolloutRecord, now: int, at_most: int) -> None:
         to_tell: list[str] = []
-        findings = self._findings(rollout)
+        judgements = self._judgements(rollout)
         rollout_id = rollout.id
         with self._turn(rollout_id):
             reach("turn_begun")
             rollout = self._store.fleet.rollouts.get(rollout_id)
             executions = self._store.fleet.rollouts.live.of(rollout_id)
             executions += self._joined(rollout)
-            decisions = advance(rollout, executions, now, findings, self._listening_since_ms, self._windows)[:at_most]
+            decisions = advance(rollout, executions, now, judgements, self._listening_since_ms, self._windows)[:at_most]
             if decisions:
                 reach("decided")
                 to_tell = self._carry_out(rollout, executions, decisions, now)
@@ -195,8 +194,7 @@ class Conductor:
 
     def _forget_all_but(self, active: set[str]) -> None:
         self._store.fleet.rollouts.live.keep_only(active)
-        for rollout_id in self._gathered.keys() - active:
-            del self._gathered[rollout_id]
+        self._examinations.keep_only(active)
 
     def _regard_conflicts(self) -> None:
         """Collect evidence again after a new conflict, since what the device measured no longer counts."""
@@ -204,7 +202,7 @@ class Conductor:
             return  # the telemetry store has yet to follow: wait for the next tick
         in_conflict = frozenset(self._store.fleet.conflicts.all())
         if in_conflict - self._in_conflict:
-            self._gathered.clear()
+            self._examinations.begin_anew()
         self._in_conflict = in_conflict
 
     def _run(self) -> None:
@@ -227,18 +225,12 @@ class Conductor:
             reach("joined")
         return joined
 
-    def _findings(self, rollout: RolloutRecord) -> list[Finding]:
+    def _judgements(self, rollout: RolloutRecord) -> Sequence[Judgement]:
         """How the new variant behaves, by profile; read before the turn, so that nothing waits for it."""
-        if rollout.state != "running" or not any(w.state in ("activating", "soaking") for w in rollout.waves):
-            return []
-        exposed = [e for e in self._store.fleet.rollouts.live.of(rollout.id) if e.exposed]
-        if not exposed:
-            return []
-        if rollout.id not in self._gathered:
-            since_ms = min(e.directed_ms or rollout.created_ms for e in exposed)
-            self._gathered[rollout.id] = self._store.telemetry.evidence.gather(rollout.spec.model, since_ms)
-        evidence = self._gathered[rollout.id].of(_compared(exposed))
-        return [finding for of_profile in evidence for finding in examine(rollout.spec.gate, of_profile)]
+        judging = [wave.number for wave in rollout.waves if wave.state in ("activating", "soaking")]
+        if rollout.state != "running" or not judging:
+            return ()
+        return self._examinations.judgements(rollout, self._store.fleet.rollouts.live.of(rollout.id), judging[0])
 
     def _carry_out(
         self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], decisions: Sequence[Decision], now: int
@@ -262,8 +254,8 @@ class Conductor:
             case MoveRollout(state, reason):
                 rollout = rollout.model_copy(update={"state": state, "reason": reason, "changed_ms": now})
                 self._store.fleet.audit.note(now, f"rollout {state}", rollout.id, reason)
-            case MoveWave(number, state, reason, evidence):
-                rollout = _with_wave(rollout, number, state, reason, evidence, now)
+            case MoveWave(number, state, reason):
+                rollout = _with_wave(rollout, decision, now)
                 self._store.fleet.audit.note(now, f"wave {number} {state}", rollout.id, reason)
         return rollout
 
@@ -288,27 +280,14 @@ def _ended(decision: End, now: int) -> ExecutionRecord:
     return decision.execution.model_copy(update=changes)
 
 
-def _compared(exposed: Sequence[ExecutionRecord]) -> dict[str, Compared]:
-    """By profile: the new variant, the variants that its devices ran before, and the devices that have switched."""
-    by_profile: dict[str, list[ExecutionRecord]] = {}
-    for execution in exposed:
-        if execution.variant is not None:
-            by_profile.setdefault(execution.profile, []).append(execution)
-    compared: dict[str, Compared] = {}
-    for profile, switched in by_profile.items():
-        new = switched[-1].variant or ""
-        before = {e.previous_variant for e in switched if e.previous_variant} - {new}
-        compared[profile] = Compared(new, frozenset(before), frozenset(e.device for e in switched))
-    return compared
-
-
-def _with_wave(
-    rollout: RolloutRecord, number: int, state: WavePhase, reason: str, evidence: tuple[str, ...], now: int
-) -> RolloutRecord:
-    changes = {"state": state, "reason": reason, "evidence": evidence, "since_ms": now}
+def _with_wave(rollout: RolloutRecord, move: MoveWave, now: int) -> RolloutRecord:
+    changes = {
+        **{"state": move.state, "reason": move.reason, "since_ms": now},
+        **{"judgements": move.judgements, "evidence": judged.evidence(move.judgements)},
+    }
     waves = tuple(
         wave.model_copy(update={**changes, "started_ms": wave.started_ms if wave.started_ms is not None else now})
-        if wave.number == number
+        if wave.number == move.number
         else wave
         for wave in rollout.waves
     )

@@ -1,12 +1,12 @@
-"""Whether a wave passes: pure rules over decided devices and findings."""
+"""Whether a wave passes: pure rules over decided devices and judgements of behaviour."""
 
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgefleet_contract.rollouts import ExecutionRecord, Gate
-from edgefleet_controller.rollouts.behaviour import Finding
+from edgefleet_contract.rollouts import ExecutionRecord, Gate, Judgement
+from edgefleet_controller.rollouts import judged
 from edgefleet_controller.rollouts.by_phase import Group
 from edgefleet_protocol.phases import DECIDED, ENDED_OTHERWISE, FAILED
 
@@ -37,7 +37,7 @@ def judge(
     gate: Gate,
     wave: Collection[ExecutionRecord],
     earlier: Collection[ExecutionRecord],
-    findings: Sequence[Finding] = (),
+    judgements: Sequence[Judgement] = (),
     *,
     soaked_s: float | None,
     past_deadline: bool,
@@ -48,7 +48,7 @@ def judge(
         gate: the thresholds.
         wave: the executions of this wave.
         earlier: the executions of earlier waves, which the sequential test counts too.
-        findings: how the new variant behaves on devices that answer with it.
+        judgements: how the new variant behaves on devices that answer with it.
         soaked_s: seconds since the wave began to soak; None before that.
         past_deadline: whether the wave's time is up.
     """
@@ -60,7 +60,7 @@ def judge(
         return WaveVerdict("failed", f"{unsafe[0].device} failed, and no variant answers there")
     if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
         return verdict
-    if against := [finding.words for finding in findings if finding.against]:
+    if against := judged.against(judgements):
         return WaveVerdict("failed", "; ".join(against))
     if past_deadline and decided < min(gate.min_decided, _countable(wave)):
         return WaveVerdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} needed")
@@ -68,7 +68,7 @@ def judge(
         return WaveVerdict("wait", counted)
     if soaked_s < gate.soak_s:
         return WaveVerdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {counted}")
-    return _coverage(gate, wave, decided, len(failed))
+    return _coverage(gate, wave, decided, len(failed), judgements)
 
 
 def _countable(wave: Group) -> int:
@@ -87,7 +87,7 @@ def _too_many_failures(
     return None
 
 
-def _coverage(gate: Gate, wave: Group, decided: int, failed: int) -> WaveVerdict:
+def _coverage(gate: Gate, wave: Group, decided: int, failed: int, judgements: Sequence[Judgement]) -> WaveVerdict:
     if not _countable(wave):
         return WaveVerdict("passed", "no device of this wave had anything to install")
     if decided < min(gate.min_decided, _countable(wave)):
@@ -96,4 +96,7 @@ def _coverage(gate: Gate, wave: Group, decided: int, failed: int) -> WaveVerdict
     if share < gate.success_threshold:
         committed = f"{share:.0%} of the decided devices committed"
         return WaveVerdict("failed", f"{committed}, {gate.success_threshold:.0%} needed")
-    return WaveVerdict("passed", f"{decided - failed} of {decided} decided devices committed")
+    if lacking := judged.missing(gate.require, judgements):
+        return WaveVerdict("inconclusive", lacking)
+    committed = f"{decided - failed} of {decided} decided devices committed"
+    return WaveVerdict("passed", "; ".join(filter(None, (committed, judged.not_judged(judgements)))))

@@ -65,7 +65,7 @@ def _left_undecided(rollout: RolloutRecord, reason: str) -> list[Decision]:
     """End the wave that is under way: no gate will judge it any more."""
     why = f"{reason} before the gate had decided"
     under_way = (w for w in rollout.waves if w.state in ("staging", "activating", "soaking"))
-    return [MoveWave(w.number, "inconclusive", why, w.evidence) for w in under_way]
+    return [MoveWave(w.number, "inconclusive", why, w.judgements) for w in under_way]
 
 
 def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:

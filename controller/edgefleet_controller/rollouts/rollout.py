@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase, WavePhase, WaveRecord
+from edgefleet_contract.rollouts import ExecutionRecord, Judgement, RolloutPhase, WavePhase, WaveRecord
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.rollouts.behaviour import Finding
+from edgefleet_controller.rollouts import judged
 from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.hours import Hours
@@ -29,7 +29,7 @@ class MoveWave:
     number: int
     state: WavePhase
     reason: str
-    evidence: tuple[str, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def advance(
     rollout: RolloutRecord,
     executions: Sequence[ExecutionRecord],
     now_ms: int,
-    findings: Sequence[Finding] = (),
+    judgements: Sequence[Judgement] = (),
     listening_since_ms: int | None = 0,
     windows: RegionWindows = NO_WINDOWS,
 ) -> list[Decision]:
@@ -95,7 +95,7 @@ def advance(
         return []
     wave = next((w for w in rollout.waves if w.state != "passed"), None)
     if wave is None:
-        return [MoveRollout("completed", "every wave passed")]
+        return [MoveRollout("completed", _completed(rollout.waves))]
     members, earlier = by_wave(executions, wave.number)
     hours = Hours(now_ms, windows)
     if wave.state == "pending":
@@ -104,9 +104,9 @@ def advance(
         reason = f"wave {wave.number} is {wave.state}: {wave.reason}"
         returns = wave.state == "failed" and rollout.spec.on_failure == "roll_back"
         return [MoveRollout("rolling_back" if returns else "paused", reason)]
-    judged = _judge(rollout, wave, members, earlier, findings, hours)
-    if any(isinstance(d, MoveWave) and d.state == "failed" for d in judged):
-        return judged  # no more devices switch after this verdict
+    verdict = _judge(rollout, wave, members, earlier, judgements, hours)
+    if any(isinstance(d, MoveWave) and d.state == "failed" for d in verdict):
+        return verdict  # no more devices switch after this verdict
     expired = [*_expire(rollout, earlier, now_ms, listening_since_ms)]
     if of_wave := _expire(rollout, members, now_ms, listening_since_ms):
         expired += of_wave
@@ -114,7 +114,11 @@ def advance(
         # A device that this turn gives up must not be told to switch in the same turn.
         members = Group(e for e in members if e.device not in given_up)
     told: list[Decision] = [*_withdraw(earlier, hours), *_withdraw(members, hours), *_catch_up(earlier, hours)]
-    return [*expired, *told, *_steer(rollout, wave, members, earlier, hours), *judged]
+    return [*expired, *told, *_steer(rollout, wave, members, earlier, hours), *verdict]
+
+
+def _completed(waves: Sequence[WaveRecord]) -> str:
+    return "; ".join(filter(None, ("every wave passed", judged.not_judged(judged.in_all(waves)))))
 
 
 def waits_for_room(execution: ExecutionRecord) -> bool:
@@ -235,7 +239,7 @@ def _judge(
     wave: WaveRecord,
     members: Group,
     earlier: Group,
-    findings: Sequence[Finding],
+    judgements: Sequence[Judgement],
     hours: Hours,
 ) -> list[Decision]:
     started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
@@ -243,11 +247,10 @@ def _judge(
     soaked_s = (hours.now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
     if past_deadline and soaked_s is None and members.count(*DECIDED):
         return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]
-    verdict = judge(rollout.spec.gate, members, earlier, findings, soaked_s=soaked_s, past_deadline=past_deadline)
+    verdict = judge(rollout.spec.gate, members, earlier, judgements, soaked_s=soaked_s, past_deadline=past_deadline)
     if verdict.outcome == "wait":
         return []
-    evidence = tuple(finding.words for finding in findings)
-    return [MoveWave(wave.number, verdict.outcome, verdict.reason, evidence)]
+    return [MoveWave(wave.number, verdict.outcome, verdict.reason, tuple(judgements))]
 
 
 def after_report_of_return(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypedDict, TypeVar
+from typing import Annotated, Literal, TypedDict, TypeVar, get_origin
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -122,6 +122,12 @@ def _settings(shape: type[AnyShape], where: str, given: Sequence[str]) -> AnySha
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise typer.BadParameter(f"--{where} gives {twice} twice: give it once")
     try:
-        return shape.model_validate({name: value for name, _, value in pairs})
+        return shape.model_validate({name: _read(shape, name, value) for name, _, value in pairs})
     except ValidationError as error:
         raise typer.BadParameter(first_fault(error.errors(), within=where)) from None
+
+
+def _read(shape: type[BaseModel], name: str, value: str) -> str | list[str]:
+    """A value as its field takes it: lists are written with commas."""
+    field = shape.model_fields.get(name)
+    return [part.strip() for part in value.split(",")] if field and get_origin(field.annotation) is tuple else value

@@ -16,7 +16,7 @@ from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.records import RolloutRecord, VariantRecord, VerdictRecord
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.contract.evidence import Compared
+from edgefleet_controller.store.contract.evidence import Compared, Switched
 from edgefleet_controller.store.contract.rollouts import Said
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.memory import new_store
@@ -227,7 +227,8 @@ def told_of_the_fleet(store: Store) -> dict[str, Any]:
 
 def told_of_telemetry(store: Store) -> dict[str, Any]:
     telemetry = store.telemetry
-    compared = {"eu/rpi4/lte": Compared("1" * 64, frozenset({"2" * 64}), frozenset("a"))}
+    switched = {"a": Switched("1" * 32, 1, committed=True)}
+    compared = {"eu/rpi4/lte": Compared("1" * 64, frozenset({"2" * 64}), switched, {"b": "1" * 32})}
     return {
         "through": [(telemetry.windows.through(d, "1" * 32), telemetry.windows.lost(d)) for d in "ab"],
         "counted": (telemetry.windows.count(), telemetry.windows.lost(), telemetry.rollups.count()),

@@ -7,6 +7,8 @@ import pytest
 from rich.console import Console
 
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
+from edgefleet_controller.clock import now_ms
+from edgefleet_controller.service import Service
 from edgefleet_operator.cli.watch import picture, status_of
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
 
@@ -62,6 +64,53 @@ def test_a_rollout_that_stands_still_ends_the_watch_with_its_own_code(operator, 
     rollout = operator.reads("rollout", "list")[0]["id"]
     operator.types("rollout", "show", rollout, "--watch", code=3)
     operator.types("rollout", "show", rollout)
+
+
+@pytest.fixture
+def commits(service: Service) -> Callable[[str], None]:
+    """Let all devices of a rollout switch, as if they had reported so."""
+
+    def committed(rollout: str) -> None:
+        told = {"phase": "committed", "directive": "activate", "generation": 1, "directed_ms": now_ms()}
+        with service.store.fleet.transaction():
+            found = service.store.fleet.rollouts.executions(rollout)
+            service.store.fleet.rollouts.put_executions([e.model_copy(update=told) for e in found])
+
+    return committed
+
+
+def test_what_no_gate_could_judge_is_in_the_last_line_and_with_the_wave(
+    operator, join, published: str, commits
+) -> None:
+    join("a")
+    rollout = operator.reads("rollout", "start", published, *QUICK)["id"]
+    commits(rollout)
+    reasons = "not judged: accuracy (no labels yet), errors (no requests yet), latency (no timed answers yet)"
+    lines = " ".join(operator.types("rollout", "show", rollout, "--watch").stdout.split())
+    assert f"is completed: every wave passed; {reasons}" in lines
+    assert f"wave 1 passed because: 1 of 1 decided devices committed; {reasons}" in lines
+    (wave,) = operator.reads("rollout", "show", rollout)["waves"]
+    unjudged = {"profile": "eu/rpi4/lte", "outcome": "not_judged", "outliers": []}
+    assert {**unjudged, "check": "accuracy", "words": "no labels yet"} in wave["judgements"]
+
+
+def test_what_a_gate_requires_and_lacks_stops_the_rollout_with_its_own_code(
+    operator, join, published: str, commits
+) -> None:
+    join("a")
+    options = (*QUICK, "--gate", "require=errors,accuracy")
+    shown = operator.types("rollout", "plan", published, *options).stdout
+    assert "require accuracy, errors" in " ".join(shown.split())
+    rollout = operator.reads("rollout", "start", published, *options)["id"]
+    commits(rollout)
+    shown = " ".join(operator.types("rollout", "show", rollout, "--watch", code=3).stdout.split())
+    assert "is paused: wave 1 is inconclusive: accuracy is required, and could not be judged: no labels yet" in shown
+
+
+def test_a_gate_that_requires_what_there_is_not_is_refused(operator, published: str) -> None:
+    said = operator.types("rollout", "plan", published, "--all", "--gate", "require=speed", code=2).stderr
+    assert "accuracy" in said and "latency" in said
+    operator.types("rollout", "plan", published, "--all", "--gate", "min_devices=0", code=2)
 
 
 def test_watching_ends_with_the_time_and_the_rollout_goes_on(operator, join, published: str) -> None:

@@ -1,21 +1,18 @@
 """Evidence in memory."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from edgefleet_controller.store.contract.evidence import EvidenceSource
-from edgefleet_controller.store.contract.rollups import HOUR_MS
-from edgefleet_controller.store.gathering import ArrivedWindow, EvidenceSnapshot, GatheredEvidence, Of
-from edgefleet_controller.store.memory.telemetry_tables import KeptWindow, Rollup, TelemetryTables, WindowKey
-from edgefleet_controller.store.merging import RollupKey
+from edgefleet_controller.store.gathering import ArrivedWindow, EvidenceSnapshot, GatheredEvidence
+from edgefleet_controller.store.memory.telemetry_tables import KeptWindow, TelemetryTables, WindowKey
 from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.latency import LatencyHistogram
 
 
 class MemoryEvidence(EvidenceSource):
-    """Reads copies of the committed tables."""
+    """Reads a copy of the committed windows."""
 
     def __init__(self, tables: TelemetryTables) -> None:
         self._tables = tables
@@ -26,38 +23,36 @@ class MemoryEvidence(EvidenceSource):
     @contextmanager
     def snapshot(self) -> Iterator["MemoryEvidenceSnapshot"]:
         """A snapshot of committed data."""
-        windows, rollups = self._tables.changes.committed(self._tables.windows, self._tables.rollups)
-        yield MemoryEvidenceSnapshot(windows, rollups)
+        (windows,) = self._tables.changes.committed(self._tables.windows)
+        yield MemoryEvidenceSnapshot(windows)
 
 
 class MemoryEvidenceSnapshot(EvidenceSnapshot):
-    """Copies of the two tables."""
+    """A copy of the windows."""
 
-    def __init__(self, windows: dict[WindowKey, KeptWindow], rollups: dict[RollupKey, Rollup]) -> None:
-        self._windows, self._rollups = windows, rollups
+    def __init__(self, windows: dict[WindowKey, KeptWindow]) -> None:
+        self._windows = windows
 
     def arrived(self, model: str, since_ms: int) -> Iterator[ArrivedWindow]:
         for (device, incarnation, seq), kept in self._windows.items():
             if kept.stored.window.model == model and kept.stored.received_ms >= since_ms:
                 yield _arrived((device, incarnation, seq), kept)
 
-    def ever(self, model: str) -> dict[Of, Counters]:
-        found: defaultdict[Of, Counters] = defaultdict(Counters)
-        for kept in self._windows.values():
-            window = kept.stored.window
-            if window.model == model and not kept.rolled:
-                found[_profile(kept), window.variant].add(_counted(window.counters))
-        for key, rollup in self._rollups.items():
-            if key.model == model and key.width_ms == HOUR_MS:
-                profile = f"{key.region}/{key.hardware}/{key.link}"
-                found[profile, key.variant].add(_counted(rollup.counters))
-        return found
+    def labelled(self, model: str, before_ms: int, at_most: int) -> Iterator[ArrivedWindow]:
+        found = [
+            _arrived((device, incarnation, seq), kept)
+            for (device, incarnation, seq), kept in self._windows.items()
+            if kept.stored.window.model == model
+            and kept.stored.window.named_moments()
+            and kept.stored.received_ms < before_ms
+        ]
+        yield from sorted(found, key=lambda window: window.received_ms, reverse=True)[:at_most]
 
 
 def _arrived(key: WindowKey, kept: KeptWindow) -> ArrivedWindow:
-    window = kept.stored.window
-    of = (kept.stored.received_ms, _profile(kept), window.variant)
-    return ArrivedWindow(*key, *of, lambda: _counted(window.counters), window.latency)
+    window, profile = kept.stored.window, _profile(kept)
+    of = (profile, window.variant, window.generation)
+    return ArrivedWindow(*key, kept.stored.received_ms, *of, lambda: _counted(window.counters), window.latency)
 
 
 def _profile(kept: KeptWindow) -> str | None:

@@ -1,7 +1,6 @@
 """Counters as columns of `windows` and `rollups`: the one mapping for INSERT, SELECT, sums and roll-ups."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -71,19 +70,3 @@ def from_row(row: ByColumn, *, latency: bool = True) -> Counters:
 def selected(*, without: tuple[str, ...] = ()) -> str:
     """`COLUMNS` for a SELECT, with costly ones left out as if nothing was counted."""
     return ", ".join(f"{_NOTHING[name]} AS {name}" if name in without else name for name in COLUMNS)
-
-
-def summed() -> str:
-    """`COLUMNS` for a SELECT that sums a group: counts and moments, without histogram and categories."""
-    counts = [f"sum({name}) AS {name}" for name in COUNTS]
-    moments = f"json_object({', '.join(map(_summed_moments, MOMENTS))}) AS moments"
-    return ", ".join([*counts, "NULL AS latency", moments, "'{}' AS categories"])
-
-
-def _summed_moments(name: str) -> str:
-    # Sums in millionths over a fleet and years exceed 63 bits, where sum() fails. total() is exact up to 2**53, and
-    # approximate beyond.
-    parts = [
-        f"'{part.name}', json(printf('%.0f', total(moments ->> '$.{name}.{part.name}')))" for part in fields(Moments)
-    ]
-    return f"'{name}', json_object({', '.join(parts)})"

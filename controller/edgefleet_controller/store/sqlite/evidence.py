@@ -3,29 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from sqlite3 import Row
 
 from edgefleet_controller.store.contract.evidence import EvidenceSource
-from edgefleet_controller.store.contract.rollups import HOUR_MS
-from edgefleet_controller.store.gathering import ArrivedWindow, EvidenceSnapshot, GatheredEvidence, Of
-from edgefleet_controller.store.sqlite.columns import from_row, selected, summed
+from edgefleet_controller.store.gathering import ArrivedWindow, EvidenceSnapshot, GatheredEvidence
+from edgefleet_controller.store.sqlite.columns import from_row, selected
 from edgefleet_controller.store.sqlite.database import Database, Snapshot
-from edgefleet_protocol.counters import Counters
 
+_COLUMNS = f"""device, incarnation, seq, received_ms, region || '/' || hardware || '/' || link AS profile, variant,
+    generation, {selected(without=("categories",))}"""
 # The index starts with model and version, so each version takes a single look-up.
 _SINCE = f"""WITH RECURSIVE versions (n) AS (
     SELECT min(model_version) FROM windows WHERE model = ?1 UNION ALL
     SELECT (SELECT min(model_version) FROM windows WHERE model = ?1 AND model_version > n)
     FROM versions WHERE n IS NOT NULL)
-    SELECT device, incarnation, seq, received_ms, region || '/' || hardware || '/' || link AS profile, variant,
-    {selected(without=("categories",))}
-    FROM versions JOIN windows ON model = ?1 AND model_version = n AND received_ms >= ?2"""  # noqa: S608
-_GROUP = "region || '/' || hardware || '/' || link AS profile, variant"
-# Old windows are deleted and remain in hourly roll-ups; `rolled` marks the windows that are already in one.
-_COUNTED = f"region, hardware, link, variant, {selected(without=('latency', 'categories'))}"
-_EVER = f"""SELECT {_GROUP}, {summed()} FROM (
-    SELECT {_COUNTED} FROM windows WHERE rolled = 0 AND model = ?1
-    UNION ALL SELECT {_COUNTED} FROM rollups
-    WHERE width_ms = {HOUR_MS} AND model = ?1) GROUP BY 1, 2"""  # noqa: S608 - our own names
+    SELECT {_COLUMNS} FROM versions JOIN windows
+    ON model = ?1 AND model_version = n AND received_ms >= ?2"""  # noqa: S608 - our own names
+_LABELLED = f"""SELECT {_COLUMNS} FROM windows INDEXED BY windows_with_scores
+    WHERE model = ?1 AND moments <> '{{}}' AND received_ms < ?2
+    ORDER BY received_ms DESC LIMIT ?3"""  # noqa: S608 - our own names
 
 
 class SqliteEvidence(EvidenceSource):
@@ -51,10 +47,13 @@ class SqliteEvidenceSnapshot(EvidenceSnapshot):
         self._snapshot = snapshot
 
     def arrived(self, model: str, since_ms: int) -> Iterator[ArrivedWindow]:
-        for row in self._snapshot.rows(_SINCE, [model, since_ms]):
-            device, incarnation, seq, received_ms, profile, variant = row[:6]
-            counters = partial(from_row, row, latency=False)
-            yield ArrivedWindow(device, incarnation, seq, received_ms, profile, variant, counters, row["latency"])
+        return map(_arrived, self._snapshot.rows(_SINCE, [model, since_ms]))
 
-    def ever(self, model: str) -> dict[Of, Counters]:
-        return {(row["profile"], row["variant"]): from_row(row) for row in self._snapshot.rows(_EVER, [model])}
+    def labelled(self, model: str, before_ms: int, at_most: int) -> Iterator[ArrivedWindow]:
+        return map(_arrived, self._snapshot.rows(_LABELLED, [model, before_ms, at_most]))
+
+
+def _arrived(row: Row) -> ArrivedWindow:
+    device, incarnation, seq, received_ms, profile, variant, generation = row[:7]
+    counters = partial(from_row, row, latency=False)
+    return ArrivedWindow(device, incarnation, seq, received_ms, profile, variant, generation, counters, row["latency"])

@@ -132,6 +132,11 @@ _FLEET_010 = (
     "ALTER TABLE executions ADD COLUMN keeps_windows INTEGER NOT NULL DEFAULT 0",
 )
 
+_FLEET_011 = (
+    # What each wave's gate made of every check, also of those that it could not judge.
+    "ALTER TABLE waves ADD COLUMN judgements TEXT NOT NULL DEFAULT '[]'",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -181,6 +186,11 @@ def _labels_as_moments(table: str) -> tuple[str, ...]:
 
 
 _TELEMETRY_004 = (*_labels_as_moments("windows"), *_labels_as_moments("rollups"))
+
+_TELEMETRY_005 = (
+    # Evidence looks back for labels, which most windows don't have.
+    "CREATE INDEX windows_with_scores ON windows (model, received_ms) WHERE moments <> '{}'",
+)
 
 
 @FLEET()
@@ -253,6 +263,13 @@ def m010_region_windows(db: Database) -> None:
         db.execute(statement)
 
 
+@FLEET()
+def m011_judgements(db: Database) -> None:
+    """What gates judged, and what they could not."""
+    for statement in _FLEET_011:
+        db.execute(statement)
+
+
 @TELEMETRY()
 def m001_windows(db: Database) -> None:
     """Windows keyed by device, incarnation and seq, so that a window sent twice is one row."""
@@ -278,4 +295,11 @@ def m003_lost_windows(db: Database) -> None:
 def m004_moments(db: Database) -> None:
     """Moments by name, in place of counts of labels and right answers."""
     for statement in _TELEMETRY_004:
+        db.execute(statement)
+
+
+@TELEMETRY()
+def m005_windows_with_scores(db: Database) -> None:
+    """An index of the windows that have labels."""
+    for statement in _TELEMETRY_005:
         db.execute(statement)

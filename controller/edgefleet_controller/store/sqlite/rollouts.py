@@ -9,7 +9,7 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
-from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
+from edgefleet_controller.store.sqlite.database import Database, Into, TableRow, unfolded
 from edgefleet_controller.store.sqlite.notes import SqliteTouched
 from edgefleet_protocol.phases import ENDED
 
@@ -50,7 +50,7 @@ class SqliteRollouts(RolloutRecords):
 
     def _rollout(self, row: TableRow) -> RolloutRecord:
         found = self._db.rows("SELECT * FROM waves WHERE rollout = ? ORDER BY number", [row["id"]])
-        waves = [{**wave, "evidence": json.loads(wave["evidence"])} for wave in found]
+        waves = [unfolded(wave, ("evidence", "judgements")) for wave in found]
         return RolloutRecord.model_validate({**row, "spec": json.loads(row["spec"]), "waves": waves})
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:

@@ -1,0 +1,139 @@
+"""What devices say decides a wave as far as they are of the rollout: from the message to the verdict."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.rollouts import ExecutionRecord, Gate, WaveRecord
+from edgefleet_controller.clock import now_ms
+from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
+from edgefleet_controller.fleet.ingest import Ingest
+from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.rollouts.conductor import Conductor
+from edgefleet_controller.store import Store
+from edgefleet_protocol import topics
+from edgefleet_protocol.messages import ReportedState, TelemetryWindow, encode
+
+OLD, NEW = "a" * 64, "b" * 64
+MINE, OTHER = "1" * 32, "2" * 32
+GIVEN = 4
+WAVE = [f"d{number}" for number in range(5)]
+
+
+class Silent:
+    """Takes the bus's one method and says nothing."""
+
+    def publish(self, topic: str, data: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        pass
+
+
+class Nobody:
+    """No late joiners."""
+
+    def look(self, rollout: RolloutRecord) -> list[ExecutionRecord]:
+        return []
+
+    def drop(self, rollout: str) -> None:
+        pass
+
+
+class Fleet:
+    """Devices that speak, in a wave that soaks; whoever is not in it is accepted all the same."""
+
+    def __init__(self, store: Store, rollout: RolloutRecord, reported: Callable[..., ReportedState]) -> None:
+        self._store, self._rollout, self._reported = store, rollout, reported
+        self._ingest = Ingest(store, DesiredPublisher(store, Silent()), lambda request: None)
+        self.conductor = Conductor(store, lambda told: None, Nobody(), tick_s=60)
+        self._seq = 0
+
+    def enlist(self, *devices: str, incarnation: str = MINE) -> None:
+        for device in devices:
+            self._store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+            self._store.fleet.devices.put_report(device, self._reported(incarnation=incarnation), 1)
+
+    def says(self, device: str, variant: str, labelled: int, correct: int, **fields: object) -> None:
+        self._seq += 1
+        given = {"incarnation": MINE, "generation": GIVEN if variant == NEW else 1, **fields}
+        window = TelemetryWindow.model_validate(
+            {
+                **{"seq": self._seq, "first_kept_seq": 1, "model": "fashion", "model_version": 1, "variant": variant},
+                **{"duration_ms": 1, "requests": labelled, "labelled": labelled, "correct": correct, **given},
+            }
+        )
+        self._ingest._commit([(topics.up(device, "telemetry"), encode(window))])
+        assert not self._ingest.set_aside
+
+    @property
+    def wave(self) -> WaveRecord:
+        """The wave after a tick now."""
+        self.conductor.tick(now_ms())
+        return self._store.fleet.rollouts.get(self._rollout.id).waves[0]
+
+
+@pytest.fixture
+def fleet(
+    store: Store,
+    rollout: Callable[..., RolloutRecord],
+    execution: Callable[..., ExecutionRecord],
+    reported: Callable[..., ReportedState],
+) -> Iterator[Fleet]:
+    """Five devices of a wave that have switched, after 100 labels each of what they ran before: 90 % right."""
+    soaking = rollout("soaking", gate=Gate(soak_s=1e5))
+    now = now_ms()
+    waves = tuple(wave.model_copy(update={"since_ms": now, "started_ms": now}) for wave in soaking.waves)
+    store.fleet.rollouts.put(soaking.model_copy(update={"waves": waves}))
+    told = {"directive": "activate", "generation": GIVEN, "previous_variant": OLD, "directed_ms": now}
+    store.fleet.rollouts.put_executions([execution(device, "committed", **told) for device in WAVE])
+    made = Fleet(store, soaking, reported)
+    made.enlist(*WAVE, "outside")
+    for device in WAVE:
+        made.says(device, OLD, 100, 90)
+    yield made
+
+
+HONEST = {"good": 54, "bad": 30}
+"""How many of 60 labels are right."""
+LIES = {"all is wrong": 0, "all is right": 1_000_000}
+
+
+@pytest.mark.parametrize("variant", [OLD, NEW])
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("kind", HONEST)
+def test_a_device_outside_the_rollout_changes_no_verdict(fleet: Fleet, kind: str, lie: str, variant: str) -> None:
+    fleet.says("outside", variant, 1_000_000, LIES[lie])
+    for device in WAVE:
+        fleet.says(device, NEW, 60, HONEST[kind])
+    assert fleet.wave.state == ("soaking" if kind == "good" else "failed")
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("kind", HONEST)
+def test_one_device_inside_a_wave_of_five_does_not_decide_alone(fleet: Fleet, kind: str, lie: str) -> None:
+    fleet.says(WAVE[0], NEW, 1_000_000, LIES[lie])
+    assert fleet.wave.state == "soaking", "not by being the first to speak, either"
+    for device in WAVE[1:]:
+        fleet.says(device, NEW, 60, HONEST[kind])
+    wave = fleet.wave
+    assert wave.state == ("soaking" if kind == "good" else "failed")
+    if kind == "bad":
+        (accuracy,) = [j for j in wave.judgements if j.check == "accuracy"]
+        assert accuracy.words.startswith("eu/rpi4/lte: 180 labels of 3 devices, 50.0% against 90.0%, p < 0.001")
+        assert accuracy.outliers == (WAVE[0],)
+        assert wave.reason == accuracy.words
+
+
+def test_windows_of_another_incarnation_or_generation_decide_nothing(fleet: Fleet) -> None:
+    for device in WAVE:
+        fleet.says(device, NEW, 1000, 0, incarnation=OTHER)
+        fleet.says(device, NEW, 1000, 0, generation=GIVEN - 1)
+    assert fleet.wave.state == "soaking"
+
+
+def test_what_devices_measured_before_they_became_others_counts_no_longer(fleet: Fleet) -> None:
+    for device in WAVE[:2]:
+        fleet.says(device, NEW, 60, 0)
+    assert fleet.wave.state == "soaking", "two of five are too few"
+    fleet.enlist(*WAVE[:2], incarnation=OTHER)
+    fleet.says(WAVE[2], NEW, 60, 0)
+    assert fleet.wave.state == "soaking"
