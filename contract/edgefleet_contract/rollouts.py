@@ -52,8 +52,8 @@ class Gate(Request):
     of errors and non-finite answers above `max_error_share`; or answers slower than `max_p95_ratio` times the p95 of
     devices of the profile that still run the old variant. The last two need `min_requests`.
 
-    Each check needs evidence from `min_devices` devices of the profile, or from all if there are fewer, and no device
-    counts for much more than the others. What could not be judged is said; if it is one of the checks in `require`, the
+    Each check needs evidence from `min_devices` devices of the profile, if there are as many, and no device counts for
+    much more than the others. What could not be judged is said; if it is one of the checks in `require`, the
     wave is inconclusive.
     """
 

@@ -94,11 +94,11 @@ TABLE: Mapping[GateCheck, Callable[[Gate, Evidence, Crowd], _Outcome]] = {
 
 
 def _must_be_of_several(gate: Gate, told: Collection[str], crowd: Crowd, unit: str) -> None:
-    """Demand evidence from `min_devices` devices, or from all where there are fewer."""
+    """Demand evidence from `min_devices` devices, where there are as many."""
     if not told:
         raise _NotJudged(f"no {unit} yet")
-    if len(told) < (needed := min(gate.min_devices, crowd.of_profile)):
-        raise _NotJudged(f"{unit} of only {len(told)} of {crowd.of_profile} devices, {needed} needed")
+    if len(told) < gate.min_devices <= crowd.of_profile:
+        raise _NotJudged(f"{unit} of only {len(told)} of {crowd.of_profile} devices, {gate.min_devices} needed")
 
 
 def _counted(
