@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
+SAFE_PATH = "PYTHONSAFEPATH"
+_STARTING = Lock()
 WORKER_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 """Of an agent's worker, and of what measures for it: an arena per thread or a pool per core would take address space
 that the worker's limit counts."""
@@ -28,11 +31,21 @@ def run_file(path: Path, *arguments: str) -> list[str]:
 
 
 def spawned(target: Callable[..., object], *arguments: Any) -> "SpawnProcess":
-    """A process that will call a function of ours and ends with this one; not started yet."""
+    """Start a process that calls a function of ours, and ends with this one."""
     from multiprocessing import get_context  # a megabyte that an agent never needs
 
-    os.environ["PYTHONSAFEPATH"] = "1"  # multiprocessing has no other way to tell the interpreters that it starts
-    return get_context("spawn").Process(target=target, args=arguments, daemon=True)
+    process = get_context("spawn").Process(target=target, args=arguments, daemon=True)
+    with _STARTING:
+        before = os.environ.get(SAFE_PATH)
+        os.environ[SAFE_PATH] = "1"  # multiprocessing has no other way to tell the interpreters that it starts
+        try:
+            process.start()
+        finally:
+            if before is None:
+                del os.environ[SAFE_PATH]
+            else:
+                os.environ[SAFE_PATH] = before
+    return process
 
 
 def leave_current_folder() -> None:

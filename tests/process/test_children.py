@@ -1,13 +1,14 @@
 """No program of ours runs what lies in the folder where it was started."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from edgefleet_process.children import run_module
+from edgefleet_process.children import SAFE_PATH, run_module, spawned
 
 ROOT = Path(__file__).parents[2]
 SEAM = ROOT / "process" / "edgefleet_process" / "children.py"
@@ -82,3 +83,10 @@ def ways_around(path: Path) -> set[str]:
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute | ast.Name)]
     ends = ("sys.executable", "get_context", "multiprocessing.Process", "ProcessPoolExecutor", "os.fork")
     return {way for node in nodes if (way := ast.unparse(node)).endswith(ends)}
+
+
+def test_whoever_starts_a_worker_keeps_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SAFE_PATH, raising=False)
+    process = spawned(len, ())
+    process.join()
+    assert (process.exitcode, SAFE_PATH in os.environ) == (0, False)

@@ -124,7 +124,6 @@ class _Worker:
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
         self._process: BaseProcess = spawned(serve, theirs)
-        self._process.start()
         theirs.close()  # so that the pipe ends when the worker dies
         self.is_idle = True
         self._lost = False

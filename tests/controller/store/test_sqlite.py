@@ -130,7 +130,8 @@ def test_an_older_file_tells_which_variants_gates_have_rejected(tmp_path: Path) 
                 }
             )
     older.close()
-    fleet = open_store(tmp_path).fleet
+    store = open_store(tmp_path)
+    fleet = store.fleet
     assert [(v.variant, v.passed) for v in fleet.verdicts.of("fashion")] == [("v1", True), ("v2", False), ("v4", False)]
     back = fleet.rollouts.executions("1")[0]
     assert (back.back_variant, back.back_manifest, back.back_manifest_bytes) == ("before", "mb", 5)
@@ -138,7 +139,7 @@ def test_an_older_file_tells_which_variants_gates_have_rejected(tmp_path: Path) 
         *("passed", "passed", "passed", "failed"),
         *("inconclusive", "inconclusive"),
     ]
-    fleet.close()
+    store.close()
 
 
 @pytest.mark.parametrize("migration", ["m002_rollups", "m003_lost_windows", "m004_moments"])
