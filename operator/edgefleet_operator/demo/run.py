@@ -190,6 +190,7 @@ class Demo:
             model=name,
             version=int(version),
             segment=segment,
+            everyone=segment is None,
             waves=fleet.WAVES,
             gate=fleet.GATE.model_copy(update={"soak_s": soak_s} if soak_s else {}),
             timers=fleet.TIMERS,
