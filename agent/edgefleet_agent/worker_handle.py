@@ -116,9 +116,10 @@ class Worker:
 
     @property
     def row_bytes(self) -> int:
-        """The input of one sample, as far as the model says its shape; 1 stands for a size that may vary."""
-        sizes = [SIZES[told["datatype"]] * math.prod(abs(size) for size in told["shape"]) for told in self.inputs]
-        return sum(sizes)
+        """The bytes that one sample takes, at least 1; a size that may vary counts as 1."""
+        sizes = (SIZES[told["datatype"]] * math.prod(abs(size) for size in told["shape"]) for told in self.inputs)
+        total: int = sum(sizes)
+        return max(1, total)
 
     @property
     def pid(self) -> int:

@@ -223,8 +223,8 @@ class WaveView(WaveRecord):
 class RolloutView(Shape):
     """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that roll back.
 
-    `returns` says which variants those return to.
-    `windows` says when the devices of which region may fetch and switch; the others may at any time.
+    `returns` says which variants those return to, and `windows` when the devices of a region may fetch and switch;
+    those of other regions may at any time.
     """
 
     id: str

@@ -12,7 +12,10 @@ AHEAD = 8
 
 
 class RegionWindows:
-    """The windows of all regions; a region without one, or that the catalogue lacks, is always open."""
+    """The windows of all regions; a region without one, or that the catalogue lacks, is always open.
+
+    Where a profile is asked for, the name of its region does as well.
+    """
 
     def __init__(self, regions: Mapping[str, Region] = MappingProxyType({})) -> None:
         self._regions = regions

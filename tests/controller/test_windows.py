@@ -175,6 +175,7 @@ def test_what_a_device_may_be_sent_follows_its_region_unless_it_returns(store: S
     store.fleet.devices.put_report("d", reported(), 1)
     hours = DeliveryHours(store.fleet, FETCH)
     assert hours.left_s("d", NOON) == 0
+    assert hours.left_s("stranger", NIGHT_1) == 0, "of which region is not known yet"
     assert hours.left_s("d", NIGHT_1 + HOUR_MS) == 2 * 3600
     assert DeliveryHours(store.fleet, SWITCH).left_s("d", NOON) == math.inf
     store.fleet.desired.put(order(at_once=True))

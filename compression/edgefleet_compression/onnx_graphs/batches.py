@@ -14,11 +14,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgefleet_compression.onnx_graphs.graph import nodes, saved
+from edgefleet_compression.onnx_graphs.graph import nodes, saved, subgraphs
+from edgefleet_compression.onnx_graphs.session import ERRORS_ONLY
 
 MOST_BYTES = 32 * 2**20
 """Of all that the samples of a batch take at the same time."""
-ERRORS_ONLY = 3
 
 
 def fitting(sample_bytes: int, most: int) -> int:
@@ -61,7 +61,7 @@ def live_bytes(graph: onnx.GraphProto, found: Mapping[str, int]) -> int:
     """
     last = {value.name: len(graph.node) for value in graph.output}
     for index, node in enumerate(graph.node):
-        for one in (node, *(n for a in node.attribute for g in (a.g, *a.graphs) for n in nodes(g))):
+        for one in (node, *(n for inner in subgraphs(node) for n in nodes(inner))):
             last |= {name: max(index, last.get(name, 0)) for name in one.input}
     most = now = 0
     ends: dict[int, list[str]] = {}

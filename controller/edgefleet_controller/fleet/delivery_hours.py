@@ -20,11 +20,14 @@ class DeliveryHours:
     def left_s(self, device: str, now_ms: int) -> float:
         """Seconds until the device's window closes: infinite without one, 0 while it is closed.
 
-        A device that was told to return waits for no window.
+        A device that was told to return waits for no window. One whose profile is not known yet, for it has not
+        reported, waits until it has: it asks again.
         """
         if not self._any:
             return math.inf
-        profile = next((member.profile for member in self._fleet.members.some([device])), "")
+        profile = next((member.profile for member in self._fleet.members.some([device])), None)
+        if profile is None:
+            return 0.0
         interval = self._windows.next_interval("fetch", profile, now_ms)
         if interval is None or any(desired.at_once for desired in self._fleet.desired.of(device)):
             return math.inf

@@ -23,12 +23,12 @@ class _Look:
 
     gathering: Gathering
     judgements: Sequence[Judgement] = ()
-    reached: int = 0
+    committed: int = 0
     due_s: float = 0.0
 
 
 class Examinations:
-    """The evidence for the rollouts that are under way or watched, in memory, and what was made of it.
+    """The evidence for the rollouts that are under way, in memory, and what was made of it.
 
     Args:
         store: read only.
@@ -66,7 +66,7 @@ class Examinations:
             look = _Look(self._store.telemetry.evidence.gather(rollout.spec.model, since_ms))
             self._looks[rollout.id] = look
         began_s, committed = self._monotonic_s(), sum(e.phase == "committed" for e in exposed)
-        if began_s >= look.due_s or committed != look.reached:
+        if began_s >= look.due_s or committed != look.committed:
             standings = self._store.fleet.devices.standings(e.device for e in executions)
             incarnations = {device: known.incarnation for device, known in standings.items()}
             evidence = look.gathering.of(compared(executions, incarnations))
@@ -74,7 +74,7 @@ class Examinations:
             gate = rollout.spec.gate
             look.judgements = [j for one in evidence for j in examine(gate, one, crowds[one.profile])]
             took_s = self._monotonic_s() - began_s
-            look.reached, look.due_s = committed, began_s + (took_s * SHARE if took_s > CHEAP_S else 0)
+            look.committed, look.due_s = committed, began_s + (took_s * SHARE if took_s > CHEAP_S else 0)
         return look.judgements
 
 

@@ -156,8 +156,8 @@ def _start(wave: WaveRecord, members: Group, hours: Hours) -> list[Decision]:
     assigned = members.inside("assigned")
     to_stage: list[Decision] = [Stage(e) for e in assigned if hours.may(e)]
     waiting = len(assigned) - len(to_stage)
-    words = f"{len(to_stage)} devices fetch their variant" + (f", {waiting} wait for their window" if waiting else "")
-    return [MoveWave(wave.number, "staging", words), *to_stage]
+    reason = f"{len(to_stage)} devices fetch their variant" + (f", {waiting} wait for their window" if waiting else "")
+    return [MoveWave(wave.number, "staging", reason), *to_stage]
 
 
 def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since_ms: int | None) -> list[End]:

@@ -37,7 +37,7 @@ def way_back(execution: ExecutionRecord, verdicts: Sequence[VerdictRecord], ran:
     """
     against = rejected(execution, verdicts)
     if against is None:
-        return WayBack(execution.previous_variant, execution.previous_manifest)
+        return _as_before(execution)
     why = f"variant {against.variant[:SHOWN]}, which ran before, was rejected in rollout {against.rollout}"
     passed = {
         v.variant: v for v in verdicts if v.passed and v.profile == execution.profile and v.variant != execution.variant
@@ -57,26 +57,35 @@ class WaysBack:
         self._fleet = fleet
 
     def marked(self, model: str, executions: Sequence[ExecutionRecord]) -> list[ExecutionRecord]:
-        """The executions with their ways back filled in."""
-        verdicts = [
-            v
-            for v in self._fleet.verdicts.of(model)
-            if not v.passed or self._fleet.registry.deliverable_bytes(v.manifest) is not None
-        ]
-        elsewhere = [e.device for e in executions if rejected(e, verdicts)]
-        ran = self._fleet.rollouts.committed_by(model, elsewhere) if elsewhere else {}
-        return [self._mark(e, way_back(e, verdicts, ran.get(e.device, ()))) for e in executions]
+        """The executions with their ways back filled in; asks for more only if some ran what was rejected."""
+        verdicts = self._fleet.verdicts.of(model)
+        against = {(v.profile, v.variant) for v in verdicts if not v.passed}
+        elsewhere = [e.device for e in executions if (e.profile, e.previous_variant) in against]
+        if not elsewhere:
+            return [_marked(e, _as_before(e), e.previous_manifest_bytes) for e in executions]
+        sizes = {v.manifest: self._fleet.registry.deliverable_bytes(v.manifest) for v in verdicts if v.passed}
+        known = [v for v in verdicts if not v.passed or sizes[v.manifest] is not None]
+        ran, leaves = self._fleet.rollouts.committed_by(model, elsewhere), set(elsewhere)
+        marked = []
+        for e in executions:
+            way = way_back(e, known, ran.get(e.device, ())) if e.device in leaves else _as_before(e)
+            size = sizes.get(way.manifest or "") if e.device in leaves else e.previous_manifest_bytes
+            marked.append(_marked(e, way, size or 0))
+        return marked
 
-    def _mark(self, execution: ExecutionRecord, way: WayBack) -> ExecutionRecord:
-        as_before = way.manifest == execution.previous_manifest
-        size = self._fleet.registry.deliverable_bytes(way.manifest) if way.manifest else 0
-        changes = {
-            "back_variant": way.variant,
-            "back_manifest": way.manifest,
-            "back_manifest_bytes": execution.previous_manifest_bytes if as_before else size or 0,
-            "back_why": way.why,
-        }
-        return execution.model_copy(update=changes)
+
+def _as_before(execution: ExecutionRecord) -> WayBack:
+    return WayBack(execution.previous_variant, execution.previous_manifest)
+
+
+def _marked(execution: ExecutionRecord, way: WayBack, manifest_bytes: int) -> ExecutionRecord:
+    changes = {
+        "back_variant": way.variant,
+        "back_manifest": way.manifest,
+        "back_manifest_bytes": manifest_bytes,
+        "back_why": way.why,
+    }
+    return execution.model_copy(update=changes)
 
 
 def words(executions: Iterable[ExecutionRecord]) -> str:
