@@ -1,6 +1,5 @@
 """Sends requests, and turns answers into shapes of the contract or errors of ours."""
 
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from edgefleet_contract.faults import first_fault
 from edgefleet_contract.pages import Page
 from edgefleet_contract.problems import Problem
+from edgefleet_operator.connecting import connect, controller_url, way_to
 from edgefleet_operator.errors import ApiError, Invalid, NoAnswer, NotUnderstood, error_of
 
 BASE = "/api/v1"
@@ -30,13 +30,10 @@ class Http:
     """A connection to one controller."""
 
     def __init__(self, url: str, token: str | None, timeout_s: float, transport: httpx.BaseTransport | None) -> None:
-        self.url = _controller_url(url)
-        if token and not re.fullmatch("[!-~]+", token):
-            raise Invalid("the token holds a space, a line break or another character that no token has: copy it again")
+        self.url = controller_url(url)
         if not 0 < timeout_s <= LONGEST_S:
             raise Invalid(f"timeout_s is {timeout_s}: it must be above 0 and at most {LONGEST_S:g} seconds")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, headers=headers, transport=transport)
+        self._http = connect(self.url, token, timeout_s, transport)
 
     def close(self) -> None:
         """Close the connection."""
@@ -79,7 +76,7 @@ class Http:
         try:
             answer = self._http.request(method, path, headers=dict(headers or {}), **asked)
         except httpx.HTTPError as error:
-            raise NoAnswer(f"no answer from {self.url}: {error or type(error).__name__}") from None
+            raise NoAnswer(f"no answer from {self.url}{way_to(self.url)}: {error or type(error).__name__}") from None
         except (httpx.InvalidURL, UnicodeError) as error:
             raise Invalid(f"the request cannot be sent: {error}") from None
         if answer.is_success:
@@ -202,15 +199,3 @@ def at_profile(path: str, profile: str) -> str:
     if len(parts) != 3 or not all(parts):
         raise Invalid(f"'{profile}' is not a profile: write region/hardware/link, for example eu/rpi4/lte")
     return at(path, *parts)
-
-
-def _controller_url(text: str) -> str:
-    try:
-        url = httpx.URL(text)
-        text.encode()  # httpx takes a lone surrogate, and fails when it sends the first request
-        if url.scheme in ("http", "https") and url.host:
-            return text.rstrip("/")
-        fault = "it must begin with http:// or https:// and name a host"
-    except (httpx.InvalidURL, UnicodeError) as error:
-        fault = str(error)
-    raise Invalid(f"{text[:200]!r} is not a controller's URL: {fault}")
