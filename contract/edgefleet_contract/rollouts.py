@@ -143,13 +143,19 @@ class WaveRecord(Shape):
     judgements: tuple[Judgement, ...] = ()
 
 
-BACK: tuple[Phase, ...] = ("committed", "already_installed", "removed", "superseded")
+ARRIVED: tuple[Phase, ...] = ("committed", "already_installed", "removed")
+"""Phases of a way back that has led where it should; `removed` if that is no variant at all."""
+BACK: tuple[Phase, ...] = (*ARRIVED, "superseded")
+"""Phases of a way back that has ended."""
+LEFT: tuple[Phase, ...] = ("removed", "superseded")
+"""Phases of devices that have left their rollout: it never tells them anything again."""
 
 
 class ExecutionRecord(Shape):
     """One device in one rollout.
 
-    `keeps_windows` says whether its agent keeps its region's windows by itself, as those of 0.1.0 don't.
+    `keeps_windows` says whether its agent keeps its region's windows by itself, as those of 0.1.0 don't. `removed_ms`
+    is when the device was removed from the fleet: what it had come to until then still counts.
 
     `previous_*` is what answered before the device was told anything; the `back_*` fields are the rollback to it, a
     kind of execution with a generation of its own. `back_variant` is where the way back leads; null means that nothing
@@ -174,6 +180,7 @@ class ExecutionRecord(Shape):
     directed_ms: int | None = None
     heard_ms: int | None = None
     changed_ms: int
+    removed_ms: int | None = None
     previous_variant: str | None = None
     previous_manifest: str | None = None
     previous_manifest_bytes: int = 0
@@ -196,8 +203,13 @@ class ExecutionRecord(Shape):
         return self.back_manifest != self.previous_manifest
 
     @property
+    def has_left(self) -> bool:
+        """Whether the rollout never tells the device anything again, as it was removed or another rollout has it."""
+        return self.removed_ms is not None or self.phase in LEFT
+
+    @property
     def is_back(self) -> bool:
-        """Whether the rollback has ended: the old variant runs again, or the device has moved on or left."""
+        """Whether the rollback has ended: the old variant runs again, or the device has moved on."""
         return self.back_phase in BACK
 
 

@@ -221,7 +221,6 @@ def test_everyone_who_was_told_something_goes_back_once(rollout, execution) -> N
     [
         ("committed", "it failed; variant eeeeeeeeeeee answers on 1 device"),
         ("already_installed", "it failed; variant eeeeeeeeeeee answers on 1 device"),
-        ("removed", "it failed"),
         ("superseded", "it failed"),
     ],
 )
@@ -229,6 +228,24 @@ def test_a_rollback_ends_when_everyone_is_back_and_says_what_answers(rollout, ex
     to = {"back_variant": "e" * 64, "back_manifest": "f" * 64}
     members = [execution("a", "superseded", generation=2, back_generation=3, back_phase=back, **to)]
     assert advance(rolling_back(rollout), members, 0) == [MoveRollout("rolled_back", ends)]
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"), [(1, "1 device removed before it was"), (2, "2 devices removed before they were")]
+)
+def test_a_rollback_waits_for_no_device_that_was_removed_and_says_so(rollout, execution, gone: int, said: str) -> None:
+    told = {"generation": 2, "back_generation": 3, "back_variant": "e" * 64}
+    members = [execution("a", "committed", **told, back_phase="committed")]
+    members += [execution(f"b{n}", "committed", **told, back_phase="trial", removed_ms=9) for n in range(gone)]
+    members.append(execution("never-told", "committed", generation=2, removed_ms=9))
+    assert advance(rolling_back(rollout), members, 0) == [
+        MoveRollout("rolled_back", f"it failed; variant eeeeeeeeeeee answers on 1 device; {said} back")
+    ]
+
+
+def test_an_order_moves_no_device_that_was_removed(rollout, execution) -> None:
+    gone = execution("a", "rejected", reason="no_space", generation=2, removed_ms=9)
+    assert decide("abort", rollout("passed"), [gone]) == [MoveRollout("cancelled", "an operator aborted it")]
 
 
 def test_a_rollback_says_where_nothing_answers_and_why(rollout, execution) -> None:

@@ -31,7 +31,7 @@ from edgefleet_controller.rollouts.rollout import (
 )
 from edgefleet_controller.rollouts.verdicts import verdicts
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
 from edgefleet_controller.trouble import log_failure
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 
@@ -117,7 +117,7 @@ class Conductor:
             executions = self._store.fleet.rollouts.live.of(rollout_id)
             decisions = orders.decide(verb, rollout, executions)
             if rollout.state not in IN_PROGRESS:  # its devices were free, and another rollout may own them now
-                mine = [e.device for e in executions if e.phase not in LEFT]
+                mine = [e.device for e in executions if not e.has_left]
                 refuse_owned(self._store.fleet, rollout.spec.model, mine)
             to_tell = self._carry_out(rollout, executions, decisions, now)
             reach("order_written", verb)

@@ -83,8 +83,10 @@ def reached(executions: Sequence[ExecutionRecord], through_wave: int) -> dict[st
     of_waves = [e for e in executions if e.wave <= through_wave and e.phase not in ENDED_OTHERWISE]
     able: dict[str, int] = {}
     for execution in of_waves:
-        able[execution.profile] = able.get(execution.profile, 0) + (execution.phase not in ENDED - {"committed"})
-    return {profile: Crowd(count, len(of_waves)) for profile, count in able.items()}
+        gives = execution.removed_ms is None and execution.phase not in ENDED - {"committed"}
+        able[execution.profile] = able.get(execution.profile, 0) + gives
+    present = sum(e.removed_ms is None for e in of_waves)
+    return {profile: Crowd(count, present) for profile, count in able.items()}
 
 
 def compared(executions: Sequence[ExecutionRecord], incarnations: Mapping[str, str | None]) -> dict[str, Compared]:

@@ -37,6 +37,7 @@ def decide(verb: Verb, rollout: RolloutRecord, executions: Sequence[ExecutionRec
     Raises:
         Refused: the rollout's state does not allow the order.
     """
+    executions = [e for e in executions if e.removed_ms is None]
     becomes = _ALLOWED[verb].get(rollout.state)
     if becomes is None:
         possible = ", ".join(_ALLOWED[verb])

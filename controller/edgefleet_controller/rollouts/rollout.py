@@ -128,6 +128,8 @@ def waits_for_room(execution: ExecutionRecord) -> bool:
 
 def must_return(execution: ExecutionRecord) -> bool:
     """Whether a device must be told to return: it was told something, and does not run what it should by itself."""
+    if execution.removed_ms is not None:
+        return False
     if execution.back_generation is not None:
         return True
     if execution.generation is None or execution.phase in ("superseded", "removed", "already_installed"):
@@ -142,7 +144,7 @@ def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_
     returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None and not e.is_back]
     open_ones = [e for e in affected if not e.is_back]
     if not open_ones:
-        reason = "; ".join(filter(None, (rollout.reason, words(affected)))) or "rolled back"
+        reason = "; ".join(filter(None, (rollout.reason, words(executions)))) or "rolled back"
         return [MoveRollout("rolled_back", reason)]
     if (now_ms - rollout.changed_ms) / 1000 > rollout.spec.timers.return_s:
         names = ", ".join(e.device for e in open_ones[:20])

@@ -12,9 +12,9 @@ def verdicts(
 ) -> list[VerdictRecord]:
     """The verdicts that follow from decisions, one per profile and variant.
 
-    A wave that passes speaks for the variants that its devices have committed. A wave that fails, and a rollback, speak
-    against every variant that any device of the rollout was told to switch to: the gate lets a rollout through, or
-    stops it, as one.
+    A wave that passes speaks for the variants that its devices have committed, unless they were removed since. A wave
+    that fails, and a rollback, speak against every variant that any device of the rollout was told to switch to: the
+    gate lets a rollout through, or stops it, as one.
     """
     found: dict[tuple[str, str], VerdictRecord] = {}
     for decision in decisions:
@@ -36,6 +36,6 @@ def verdicts(
 def _concerned(decision: Decision, executions: Sequence[ExecutionRecord]) -> Iterator[ExecutionRecord]:
     match decision:
         case MoveWave(number=number, state="passed"):
-            yield from (e for e in executions if e.wave == number and e.phase == "committed")
+            yield from (e for e in executions if e.wave == number and e.phase == "committed" and not e.has_left)
         case MoveWave(state="failed") | MoveRollout(state="rolling_back"):
             yield from (e for e in executions if e.exposed)

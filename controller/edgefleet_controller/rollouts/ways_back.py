@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_contract.counted import counted
+from edgefleet_contract.rollouts import ARRIVED, ExecutionRecord
 from edgefleet_controller.records import VerdictRecord
 from edgefleet_controller.store import FleetStore
 
@@ -89,19 +90,17 @@ def _marked(execution: ExecutionRecord, way: WayBack, manifest_bytes: int) -> Ex
 
 
 def words(executions: Iterable[ExecutionRecord]) -> str:
-    """What runs on the devices that are back."""
-    led = Counter((e.back_variant, e.back_why) for e in executions if _has_arrived(e))
+    """What runs on the devices that are back, and how many were removed on their way."""
+    told = [e for e in executions if e.back_generation is not None]
+    there = (e for e in told if e.back_phase in ARRIVED and e.removed_ms is None)
+    led = Counter((e.back_variant, e.back_why) for e in there)
     said = [_words(variant, why, n) for (variant, why), n in led.most_common(MOST_NAMED)]
-    return "; ".join([*said, *(["and more"] if len(led) > MOST_NAMED else [])])
+    gone = sum(e.removed_ms is not None and not e.is_back for e in told)
+    lost = f"{counted(gone, 'device')} removed before {'it was' if gone == 1 else 'they were'} back"
+    return "; ".join([*said, *(["and more"] if len(led) > MOST_NAMED else []), *([lost] if gone else [])])
 
 
-def _has_arrived(execution: ExecutionRecord) -> bool:
-    """Whether the device runs what its way back led to; one that was removed or left alone does not."""
-    serves_nothing = execution.back_phase == "removed" and execution.back_manifest is None
-    return serves_nothing or execution.back_phase in ("committed", "already_installed")
-
-
-def _words(variant: str | None, why: str | None, devices: int) -> str:
+def _words(variant: str | None, why: str | None, count: int) -> str:
     what = f"variant {variant[:SHOWN]} answers" if variant else "nothing answers"
-    where = f"{what} on {devices} device{'' if devices == 1 else 's'}"
+    where = f"{what} on {counted(count, 'device')}"
     return f"{where}: {why}" if why else where

@@ -78,11 +78,12 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
         why = ": ".join(filter(None, (e.reason, e.detail)))
         to = short(e.back_variant) if e.back_variant else "nothing"
         back = f"back to {to}: {e.back_phase}" if e.back_phase else ""
+        gone = "" if e.removed_ms is None or e.phase == "removed" else f"removed from the fleet {when(e.removed_ms)}"
         arrived = f"{size(e.transfer_bytes)} in {span(e.transfer_s)}" if e.transfer_bytes is not None else NONE
         rows.append(
             (
                 *(e.device, str(e.wave), marked(e.profile, e.device in simulated), short(e.variant)),
-                *(e.phase, arrived, "; ".join(filter(None, (why, back))) or NONE),
+                *(e.phase, arrived, "; ".join(filter(None, (why, back, gone))) or NONE),
             )
         )
     columns = ("device", ">wave", "profile", "variant", "phase", ">transfer", "why...")

@@ -123,6 +123,7 @@ class Histories:
             back_phase=pick([None, None, *PHASES, "removed"]),
             back_variant=pick(["1" * 64, None]),
             back_manifest=pick(["e" * 64, None]),
+            removed_ms=pick([None, None, None, self.now]),
             changed_ms=self.now,
         )
 

@@ -142,6 +142,42 @@ def test_an_older_file_tells_which_variants_gates_have_rejected(tmp_path: Path) 
     store.close()
 
 
+def test_an_older_file_tells_removed_devices_from_those_that_are_back(tmp_path: Path) -> None:
+    older = sqlite_utils.Database(tmp_path / "fleet.db")
+    FLEET.apply(older, stop_before="m012_removed_devices")
+    common = {
+        **{"rollout": "01", "wave": 1, "profile": "p", "manifest_bytes": 9, "directive": "activate", "changed_ms": 5},
+        **{"phase": "committed", "back_generation": None, "back_phase": None, "back_manifest": None},
+    }
+    told = {"back_generation": 3, "back_manifest": "m"}
+    older["executions"].insert_all(
+        [
+            {**common, "device": "removed-at-the-end", "back_phase": "removed"},
+            {**common, "device": "removed-in-between", **told, "back_phase": "removed"},
+            {**common, "device": "removed-when-back", **told, "back_phase": "committed"},
+            {**common, "device": "removed-unnoted", "phase": "removed", "back_phase": "removed", "changed_ms": 6},
+            {**common, "device": "serves-nothing", "back_generation": 3, "back_phase": "removed"},
+            {**common, "device": "removed-before", "changed_ms": 8},
+            {**common, "device": "still-there"},
+        ]
+    )
+    for device in ("removed-at-the-end", "removed-in-between", "removed-when-back", "removed-before"):
+        older["audit"].insert({"at_ms": 7, "what": "device removed", "subject": device, "detail": None})
+    older.close()
+    store = open_store(tmp_path)
+    assert {e.device: (e.removed_ms, e.back_phase) for e in store.fleet.rollouts.executions("01")} == {
+        "removed-at-the-end": (7, None),
+        "removed-in-between": (7, "assigned"),
+        "removed-when-back": (7, "committed"),
+        "removed-unnoted": (6, None),
+        "serves-nothing": (None, "removed"),
+        "removed-before": (None, None),
+        "still-there": (None, None),
+    }
+    assert store.fleet.rollouts.counts_back("01") == {"assigned": 1, "committed": 1, "removed": 1}
+    store.close()
+
+
 @pytest.mark.parametrize("migration", ["m002_rollups", "m003_lost_windows", "m004_moments"])
 def test_what_an_older_schema_counted_is_still_told(tmp_path: Path, migration: str) -> None:
     older = sqlite_utils.Database(tmp_path / "telemetry.db")

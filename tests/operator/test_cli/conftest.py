@@ -12,6 +12,7 @@ from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.serve import announce
 from edgefleet_controller.service import Service
@@ -108,3 +109,16 @@ def join(service: Service, reported) -> Callable[..., None]:
             service.store.fleet.devices.put_report(device, reported(facts=facts, models=models), 1)
 
     return joined
+
+
+@pytest.fixture
+def commits(service: Service) -> Callable[[str], None]:
+    """Let all devices of a rollout switch, as if they had reported so."""
+
+    def committed(rollout: str) -> None:
+        told = {"phase": "committed", "directive": "activate", "generation": 1, "directed_ms": now_ms()}
+        with service.store.fleet.transaction():
+            found = service.store.fleet.rollouts.executions(rollout)
+            service.store.fleet.rollouts.put_executions([e.model_copy(update=told) for e in found])
+
+    return committed

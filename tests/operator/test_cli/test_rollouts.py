@@ -7,8 +7,6 @@ import pytest
 from rich.console import Console
 
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
-from edgefleet_controller.clock import now_ms
-from edgefleet_controller.service import Service
 from edgefleet_operator.cli.watch import picture, status_of
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
 
@@ -64,19 +62,6 @@ def test_a_rollout_that_stands_still_ends_the_watch_with_its_own_code(operator, 
     rollout = operator.reads("rollout", "list")[0]["id"]
     operator.types("rollout", "show", rollout, "--watch", code=3)
     operator.types("rollout", "show", rollout)
-
-
-@pytest.fixture
-def commits(service: Service) -> Callable[[str], None]:
-    """Let all devices of a rollout switch, as if they had reported so."""
-
-    def committed(rollout: str) -> None:
-        told = {"phase": "committed", "directive": "activate", "generation": 1, "directed_ms": now_ms()}
-        with service.store.fleet.transaction():
-            found = service.store.fleet.rollouts.executions(rollout)
-            service.store.fleet.rollouts.put_executions([e.model_copy(update=told) for e in found])
-
-    return committed
 
 
 def test_what_no_gate_could_judge_is_in_the_last_line_and_with_the_wave(

@@ -118,6 +118,6 @@ class DeviceRecords(Protocol):
     def forget(self, device: str, now_ms: int) -> bool:
         """Remove a device, its admission, its conflict and its desired states; returns whether any existed.
 
-        Its executions MUST stay, so that counts of past rollouts still add up: those that have not ended end as
-        removed, and none of them needs to roll back any more.
+        Its executions MUST stay as they are, so that past rollouts still say the same, except that all are marked with
+        `removed_ms`, and that those that have not ended end as removed.
         """

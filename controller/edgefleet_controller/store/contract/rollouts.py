@@ -9,8 +9,6 @@ from edgefleet_protocol.phases import Phase
 
 IN_PROGRESS: tuple[RolloutPhase, ...] = ("building", "scheduled", "running", "paused", "rolling_back")
 """States in which a rollout owns its devices: all but those in which it has ended."""
-LEFT: tuple[Phase, ...] = ("removed", "superseded")
-"""Phases of devices that have left their rollout: it never tells them anything again."""
 
 
 class Said(NamedTuple):
@@ -85,7 +83,8 @@ class RolloutRecords(Protocol):
         """By device and model, the executions that a report may move; MUST be ordered by rollout, oldest first.
 
         A device names each model once. The executions are the one of the rollout that the device names, those that
-        have not ended, and those that roll back, all from rollouts of this model.
+        have not ended, and those that roll back, all from rollouts of this model. What a device did before it was
+        removed never changes, even if it comes back.
         """
 
     def counts(self, rollout_id: str) -> dict[int, dict[str, int]]:
@@ -103,7 +102,7 @@ class RolloutRecords(Protocol):
     def returns(self, rollout_id: str) -> list[ReturnView]:
         """The devices that roll back, by where their way leads; MUST be ordered by that, and count as `counts` does.
 
-        Devices that were left alone, or removed, are not counted.
+        Devices that were left alone are not counted.
         """
 
     def committed_by(self, model: str, devices: Iterable[str]) -> dict[str, list[str]]:
@@ -116,5 +115,5 @@ class RolloutRecords(Protocol):
         """Those of these devices that a rollout in progress owns for this model, with the id of the oldest one.
 
         A rollout owns every device that it has an execution for until the rollout itself has ended, whatever becomes
-        of the execution; only a device that has left it, as `LEFT` says, is free before that.
+        of the execution; only a device that has left it, as `has_left` says, is free before that.
         """

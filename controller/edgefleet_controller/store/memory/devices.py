@@ -142,11 +142,8 @@ class MemoryDevices(DeviceRecords):
             for incarnation in tables.incarnations.where("device", device):
                 tables.incarnations.pop(incarnation)
             for execution in tables.executions_of(device):
-                left: dict[str, object] = {}
+                left: dict[str, object] = {"removed_ms": execution.removed_ms or now_ms}
                 if execution.phase not in ENDED:
                     left |= {"phase": "removed", "detail": "the device was removed", "changed_ms": now_ms}
-                if execution.back_phase not in ENDED:
-                    left["back_phase"] = "removed"
-                if left:
-                    tables.put_execution(execution.model_copy(update=left))
+                tables.put_execution(execution.model_copy(update=left))
         return any(gone)

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from edgefleet_contract.rollouts import BACK, ExecutionRecord, ReturnView, RolloutPhase
+from edgefleet_contract.rollouts import ARRIVED, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, PhaseTally, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 from edgefleet_protocol.phases import ENDED
@@ -87,11 +87,10 @@ class MemoryRollouts(RolloutRecords):
     def returns(self, rollout_id: str) -> list[ReturnView]:
         found: dict[tuple[str | None, str | None], Counter[str]] = {}
         for e in self._committed(rollout_id):
-            to_nothing = e.back_phase == "removed" and e.back_manifest is None
-            if e.back_phase and (to_nothing or e.back_phase not in LEFT):
+            if e.back_phase and e.back_phase != "superseded":
                 found.setdefault((e.back_variant, e.back_why), Counter())[e.back_phase] += 1
         return [
-            ReturnView(variant=variant, why=why, devices=phases.total(), back=sum(phases[phase] for phase in BACK))
+            ReturnView(variant=variant, why=why, devices=phases.total(), back=sum(phases[phase] for phase in ARRIVED))
             for (variant, why), phases in sorted(found.items(), key=lambda one: (one[0][0] or "", one[0][1] or ""))
         ]
 
@@ -109,7 +108,7 @@ class MemoryRollouts(RolloutRecords):
         with self._tables.changes.turn:
             owning = {r.id for r in self._tables.rollouts.by_key() if r.state in IN_PROGRESS and r.spec.model == model}
             for device in devices:
-                mine = (e.rollout for e in self._tables.executions_of(device) if e.phase not in LEFT)
+                mine = (e.rollout for e in self._tables.executions_of(device) if not e.has_left)
                 if owner := next((rollout for rollout in mine if rollout in owning), None):
                     found[device] = owner
         return found
@@ -135,4 +134,5 @@ class MemoryTouched(TouchedExecutions):
 
 def _may_move(execution: ExecutionRecord, named: str | None) -> bool:
     on_its_way_back = execution.back_phase is not None and not execution.is_back
-    return execution.rollout == named or execution.phase not in ENDED or on_its_way_back
+    concerned = execution.rollout == named or execution.phase not in ENDED or on_its_way_back
+    return concerned and execution.removed_ms is None

@@ -162,14 +162,11 @@ class SqliteDevices(DeviceRecords):
             for table in ("device_models", "desired", "incarnations", "conflicts"):
                 self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - our own names
             self._db.execute(
+                "UPDATE executions SET removed_ms = ? WHERE device = ? AND removed_ms IS NULL", [now_ms, device]
+            )
+            self._db.execute(
                 f"""UPDATE executions SET phase = 'removed', detail = 'the device was removed', changed_ms = ?
                     WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks
                 [now_ms, device, *sorted(ENDED)],
-            )
-            # A rollback must not wait for a device that was removed.
-            self._db.execute(
-                f"""UPDATE executions SET back_phase = 'removed'
-                    WHERE device = ? AND (back_phase IS NULL OR back_phase NOT IN ({marks}))""",  # noqa: S608 - as above
-                [device, *sorted(ENDED)],
             )
         return known > 0

@@ -137,6 +137,18 @@ _FLEET_011 = (
     "ALTER TABLE waves ADD COLUMN judgements TEXT NOT NULL DEFAULT '[]'",
 )
 
+_FLEET_012 = (
+    # When a device was removed, in place of a phase of its way back that looked like an arrival.
+    "ALTER TABLE executions ADD COLUMN removed_ms INTEGER",
+    """UPDATE executions SET removed_ms = (SELECT max(a.at_ms) FROM audit a WHERE a.what = 'device removed'
+       AND a.subject = executions.device AND a.at_ms >= executions.changed_ms)""",
+    # Only a device that was told to serve nothing has itself reported that its way back ended as removed.
+    """UPDATE executions SET removed_ms = coalesce(removed_ms, changed_ms) WHERE phase = 'removed'
+       OR (back_phase = 'removed' AND (back_generation IS NULL OR back_manifest IS NOT NULL))""",
+    """UPDATE executions SET back_phase = iif(back_generation IS NULL, NULL, 'assigned')
+       WHERE back_phase = 'removed' AND (back_generation IS NULL OR back_manifest IS NOT NULL)""",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -267,6 +279,13 @@ def m010_region_windows(db: Database) -> None:
 def m011_judgements(db: Database) -> None:
     """What gates judged, and what they could not."""
     for statement in _FLEET_011:
+        db.execute(statement)
+
+
+@FLEET()
+def m012_removed_devices(db: Database) -> None:
+    """When the device of each execution was removed."""
+    for statement in _FLEET_012:
         db.execute(statement)
 
 

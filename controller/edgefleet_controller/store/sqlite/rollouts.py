@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from edgefleet_contract.rollouts import BACK, ExecutionRecord, ReturnView, RolloutPhase
+from edgefleet_contract.rollouts import ARRIVED, BACK, LEFT, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, LEFT, PhaseTally, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow, unfolded
 from edgefleet_controller.store.sqlite.notes import SqliteTouched
@@ -17,6 +17,7 @@ _COLUMNS = tuple(ExecutionRecord.model_fields)
 _VALUES = attrgetter(*_COLUMNS)
 _EXECUTIONS = Into("executions", _COLUMNS, key=("rollout", "device"))
 _ENDED = ", ".join(f"'{phase}'" for phase in sorted(ENDED))
+_ARRIVED = ", ".join(f"'{phase}'" for phase in ARRIVED)
 _BACK = ", ".join(f"'{phase}'" for phase in BACK)
 _IN_PROGRESS = ", ".join(f"'{state}'" for state in IN_PROGRESS)
 _LEFT = ", ".join(f"'{phase}'" for phase in LEFT)
@@ -71,8 +72,8 @@ class SqliteRollouts(RolloutRecords):
         rows = self._db.rows(
             f"""SELECT e.*, asked.value ->> 1 AS model FROM json_each(?) asked
                 JOIN executions e ON e.device = asked.value ->> 0
-                WHERE e.rollout = asked.value ->> 2 OR e.phase NOT IN ({_ENDED})
-                OR e.back_phase NOT IN ({_BACK}) ORDER BY e.rollout""",  # noqa: S608 - our own words
+                WHERE e.removed_ms IS NULL AND (e.rollout = asked.value ->> 2 OR e.phase NOT IN ({_ENDED})
+                OR e.back_phase NOT IN ({_BACK})) ORDER BY e.rollout""",  # noqa: S608 - our own words
             [json.dumps(said)],
         )
         found: dict[tuple[str, str], list[ExecutionRecord]] = {}
@@ -117,10 +118,9 @@ class SqliteRollouts(RolloutRecords):
 
     def returns(self, rollout_id: str) -> list[ReturnView]:
         rows = self._db.committed(
-            """SELECT back_variant, back_why, count(*), sum(back_phase IN ('committed', 'already_installed', 'removed'))
-               FROM executions WHERE rollout = ? AND back_phase != 'superseded'
-               AND (back_phase != 'removed' OR back_manifest IS NULL)
-               GROUP BY back_variant, back_why ORDER BY back_variant, back_why""",
+            f"""SELECT back_variant, back_why, count(*), sum(back_phase IN ({_ARRIVED}))
+                FROM executions WHERE rollout = ? AND back_phase != 'superseded'
+                GROUP BY back_variant, back_why ORDER BY back_variant, back_why""",  # noqa: S608 - our own words
             [rollout_id],
         )
         return [ReturnView(variant=v, why=why, devices=devices, back=back) for v, why, devices, back in rows]
@@ -143,7 +143,7 @@ class SqliteRollouts(RolloutRecords):
             f"""SELECT e.device, min(e.rollout) FROM json_each(?) asked
                 JOIN executions e ON e.device = asked.value JOIN rollouts r ON r.id = e.rollout
                 WHERE r.state IN ({_IN_PROGRESS}) AND json_extract(r.spec, '$.model') = ?
-                AND e.phase NOT IN ({_LEFT}) GROUP BY e.device""",  # noqa: S608 - our own words
+                AND e.removed_ms IS NULL AND e.phase NOT IN ({_LEFT}) GROUP BY e.device""",  # noqa: S608 - our own words
             [json.dumps(list(devices)), model],
         )
         return dict(rows)

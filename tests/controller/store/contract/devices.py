@@ -187,14 +187,16 @@ class DevicesContract:
         assert [d.id for d in fleet.devices.all()] == ["e"]
         assert fleet.desired.of("e")
         left = [fleet.rollouts.executions(rollout)[0] for rollout in ("03", "04", "05", "06")]
-        assert [(e.phase, e.back_phase) for e in left] == [
-            ("removed", "removed"),
-            ("committed", "removed"),
-            ("failed_rolled_back", "removed"),
-            ("committed", "committed"),
+        assert [(e.phase, e.back_phase, e.removed_ms) for e in left] == [
+            ("removed", None, 9),
+            ("committed", None, 9),
+            ("failed_rolled_back", None, 9),
+            ("committed", "committed", 9),
         ]
         assert (left[0].detail, left[0].changed_ms, left[1].changed_ms) == ("the device was removed", 9, 0)
-        assert all(e.is_back for e in left)
+        admit(fleet, "d")
+        fleet.devices.forget("d", 10)
+        assert [fleet.rollouts.executions(rollout)[0].removed_ms for rollout in ("03", "06")] == [9, 9]
 
     @pytest.mark.parametrize("known", ["added", "reported", "neither"])
     def test_forgetting_says_whether_there_was_a_device(

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import get_args
 
+import pytest
+from tests.controller.store.contract.devices import admit
+
 from edgefleet_contract.rollouts import ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord, VerdictRecord
 from edgefleet_controller.store import FleetStore
@@ -50,7 +53,7 @@ class RolloutsContract:
             **{"transfer_bytes": 9, "directed_ms": 1, "heard_ms": 2, "changed_ms": 3, "previous_variant": "e" * 64},
             **{"previous_manifest": "f" * 64, "previous_manifest_bytes": 7, "back_generation": 5},
             **{"back_phase": "trial", "back_reason": "worse", "back_variant": "8" * 64, "back_manifest": "9" * 64},
-            **{"back_manifest_bytes": 6, "back_why": "the other was rejected"},
+            **{"back_manifest_bytes": 6, "back_why": "the other was rejected", "removed_ms": 8},
         )
         fleet.rollouts.put_executions([execution("a", wave=2), execution("c"), execution("b")])
         fleet.rollouts.put_executions(iter([full, execution("a", rollout="02")]))
@@ -119,7 +122,6 @@ class RolloutsContract:
             {**one, "back_phase": "committed"},
             {**one, "back_phase": "trial"},
             {**one, "back_phase": "superseded"},
-            {**one, "back_phase": "removed"},
             {**one, "back_phase": None},
             {**two, "back_phase": "already_installed", "back_why": "why"},
             {"back_phase": "removed"},
@@ -133,6 +135,51 @@ class RolloutsContract:
             ReturnView(variant="2" * 64, why="why", devices=1, back=1),
         ]
         assert fleet.rollouts.returns("03") == []
+
+    @pytest.mark.parametrize("state", ["completed", "rolled_back", "rollback_incomplete", "running"])
+    def test_a_removed_device_changes_nothing_that_a_rollout_has_come_to(
+        self,
+        fleet: FleetStore,
+        rollout: Callable[..., RolloutRecord],
+        execution: Callable[..., ExecutionRecord],
+        state: str,
+    ) -> None:
+        fleet.rollouts.put(rollout("passed", "soaking").model_copy(update={"state": state}))
+        ways = [
+            {"phase": "committed"},
+            {"phase": "committed", "back_generation": 3, "back_phase": "committed", "back_variant": "1" * 64},
+            {"phase": "committed", "back_generation": 3, "back_phase": "downloading", "back_variant": "1" * 64},
+            {"phase": "committed", "back_generation": 3, "back_phase": "removed"},
+            {"phase": "failed_rolled_back", "wave": 2},
+            {"phase": "no_variant"},
+        ]
+        fleet.rollouts.put_executions([execution(f"d{n}", **way) for n, way in enumerate(ways)])
+
+        def told() -> list[object]:
+            of = fleet.rollouts
+            return [of.get("01"), of.counts("01"), of.tallies("01"), of.counts_back("01"), of.returns("01")]
+
+        before = told()
+        for n in range(len(ways)):
+            admit(fleet, f"d{n}")
+            assert fleet.devices.forget(f"d{n}", 9)
+        assert told() == before
+        assert {e.removed_ms for e in fleet.rollouts.executions("01")} == {9}
+        assert all(e.has_left for e in fleet.rollouts.executions("01"))
+
+    def test_a_device_that_comes_back_after_its_removal_has_left_its_rollouts(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        fleet.rollouts.put(rollout("soaking"))
+        ways: list[dict[str, object]] = [{}, {"back_generation": 3, "back_phase": "trial"}]
+        fleet.rollouts.put_executions(execution(f"d{n}", "committed", **way) for n, way in enumerate(ways))
+        assert fleet.rollouts.owners("fashion", ["d0", "d1"]) == {"d0": "01", "d1": "01"}
+        for device in ("d0", "d1"):
+            admit(fleet, device)
+            fleet.devices.forget(device, 9)
+            admit(fleet, device)
+        assert fleet.rollouts.owners("fashion", ["d0", "d1"]) == {}
+        assert fleet.rollouts.concerned([Said("d0", "fashion", "01"), Said("d1", "fashion", "01")]) == {}
 
     def test_what_devices_have_committed_is_told_the_latest_first(
         self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]

@@ -106,7 +106,7 @@ class TransactionsContract:
             counting.join(30)
             assert counted == [(1, {1: {"assigned": 2}}, {"trial": 1})]
         count()
-        assert counted[1] == (1, {1: {"assigned": 2, "removed": 1}}, {"removed": 1, "trial": 1})
+        assert counted[1] == (1, {1: {"assigned": 2, "removed": 1}}, {"trial": 1})
 
     def test_what_failed_has_moved_no_device(self, fleet: FleetStore, reported: Callable[..., ReportedState]) -> None:
         fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=1))

@@ -1,0 +1,6 @@
+"""Numbers of things in words, for everyone who writes sentences about a fleet."""
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 device`, `2,000 devices`; for nouns that take an s."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
