@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.events import Connected, Disconnected, Inbox, Received, Subscribed
 from edgefleet_agent.settings import BrokerSettings
+from edgefleet_process.logins import trusting
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import MAX_MESSAGE_BYTES, ChunkRequest, Presence, encode
 from edgefleet_protocol.topics import UpKind
@@ -41,10 +42,14 @@ MIN_QUIET_S = 30.0
 
 
 def _introduce(client: Client, broker: BrokerSettings) -> None:
-    """Give a client our login; reads password and certificate each time, so that they can be changed."""
+    """Give a client our login; reads password and certificates each time, so that they can be changed.
+
+    Raises:
+        UnusableLogin: one of them cannot be used.
+    """
     client.connect_timeout = CONNECT_TIMEOUT_S
     if broker.tls:
-        client.tls_set(ca_certs=str(broker.ca_file) if broker.ca_file else None)
+        client.tls_set_context(trusting(broker.ca_file))
     if broker.username:
         client.username_pw_set(broker.username, broker.password())
 

@@ -5,16 +5,18 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgefleet_agent.errors import SettingsError
 from edgefleet_process.errors import TooLarge
+from edgefleet_process.logins import read_password
 from edgefleet_process.reading import read_at_most
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.toml import parse_toml
+from edgefleet_protocol.broker_address import parse_broker
+from edgefleet_protocol.errors import NotABroker
 
 PREFIX = "EDGEFLEET_"
 MOST_BYTES = 2**20
@@ -37,8 +39,12 @@ class BrokerSettings(BaseModel):
     password_file: Path | None = None
 
     def password(self) -> str | None:
-        """The password, if there is a file with it."""
-        return self.password_file.read_text().strip() if self.password_file else None
+        """The password, if there is a file with it.
+
+        Raises:
+            UnusableLogin: the file cannot be used.
+        """
+        return read_password(self.password_file) if self.password_file else None
 
 
 class AgentSettings(BaseModel):
@@ -79,20 +85,20 @@ class AgentSettings(BaseModel):
         """The parts of the broker's address.
 
         Raises:
-            SettingsError: it is not an mqtt:// or mqtts:// address.
+            SettingsError: it is not an mqtt:// or mqtts:// address, or the login says what would not be obeyed.
         """
         try:
-            url = urlsplit(self.broker)
-            port = url.port
-        except ValueError:
-            url, port = urlsplit(""), None
-        if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
-            raise SettingsError(f"invalid broker '{self.broker}': write mqtt://HOST:PORT or mqtts://HOST:PORT")
-        tls = url.scheme == "mqtts"
+            address = parse_broker(self.broker)
+        except NotABroker as error:
+            raise SettingsError(f"invalid broker: {error}") from None
+        if self.ca_file and not address.tls:
+            raise SettingsError("ca_file is for an mqtts:// broker: remove it, or write mqtts://HOST:PORT")
+        if self.password_file and self.username is None:
+            raise SettingsError("password_file is set without username: give the broker's user, too")
         return BrokerSettings(
-            host=url.hostname,
-            port=port or (8883 if tls else 1883),
-            tls=tls,
+            host=address.host,
+            port=address.port,
+            tls=address.tls,
             ca_file=self.ca_file,
             username=self.username,
             password_file=self.password_file,

@@ -6,6 +6,10 @@ from pathlib import Path
 from edgefleet_controller.credentials import Credentials, CredentialsError, Login, load_credentials
 from edgefleet_controller.fleet.broker import EmbeddedBroker
 from edgefleet_controller.settings import ControllerSettings
+from edgefleet_process.errors import UnusableLogin
+from edgefleet_process.logins import read_password, trusting
+from edgefleet_protocol.broker_address import parse_broker
+from edgefleet_protocol.errors import NotABroker
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,42 @@ def refuse_strangers(settings: ControllerSettings) -> None:
 
 
 def _own_login(settings: ControllerSettings) -> Login | None:
+    """The login for the operator's own broker, of which each setting is obeyed or refused."""
+    if settings.broker_url is None:
+        _refuse_unused(settings)
+        return None
+    if settings.broker_port:
+        raise CredentialsError(f"--broker-port is for the embedded broker, and {settings.broker_url} is used: drop one")
+    _check_certificates(settings.broker_url, settings.broker_ca_file)
     if settings.broker_username is None:
+        if settings.broker_password_file:
+            raise CredentialsError(f"{settings.broker_password_file} is the password of no user: give --broker-user")
         return None
     if settings.broker_password_file is None:
         raise CredentialsError(f"no password for '{settings.broker_username}': give --broker-password-file")
     try:
-        return Login(settings.broker_username, settings.broker_password_file.read_text().strip())
-    except OSError as error:
-        raise CredentialsError(f"the broker's password cannot be read: {error}") from None
+        return Login(settings.broker_username, read_password(settings.broker_password_file))
+    except UnusableLogin as error:
+        raise CredentialsError(f"--broker-password-file: {error}") from None
+
+
+def _refuse_unused(settings: ControllerSettings) -> None:
+    given = {
+        "--broker-user": settings.broker_username,
+        "--broker-password-file": settings.broker_password_file,
+        "--broker-ca-file": settings.broker_ca_file,
+    }
+    if unused := [flag for flag, value in given.items() if value is not None]:
+        raise CredentialsError(f"{', '.join(unused)} would not be used: name your own broker with --broker, too")
+
+
+def _check_certificates(url: str, file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        trusting(file)
+        tls = parse_broker(url).tls
+    except (UnusableLogin, NotABroker) as error:
+        raise CredentialsError(f"--broker-ca-file: {error}") from None
+    if not tls:
+        raise CredentialsError(f"--broker-ca-file is for an mqtts:// broker, and {url} is none: correct one of them")

@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,7 +14,7 @@ import uvicorn
 from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.failpoints import arm
-from edgefleet_controller.fleet.broker import WILDCARDS
+from edgefleet_controller.listening import listen, local_url
 from edgefleet_controller.logs import set_up_logs
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
@@ -53,8 +52,8 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     set_up_logs(log_format)
     arm(os.environ.get("EDGEFLEET_FAILPOINT"))
     service = Service(settings)
-    listener = _listen(settings.host, settings.port, settings.state / "api.port")
-    url = _local_url(listener)
+    listener = listen(settings.host, settings.port, settings.state / "api.port")
+    url = local_url(listener)
     _collect_seldom()
     service.start()
     try:
@@ -85,28 +84,3 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-
-
-def _local_url(listener: socket.socket) -> str:
-    """The URL of the API for programs on this machine."""
-    host, port = listener.getsockname()[:2]
-    host = WILDCARDS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _listen(host: str, port: int, kept: Path) -> socket.socket:
-    """A listening socket; a free port is chosen once and kept, so that the URL survives a restart."""
-    wanted = port or (int(kept.read_text()) if kept.exists() else 0)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle's algorithm only if the protocol is given; it would delay each small answer by 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, wanted))
-    except OSError:
-        if port:
-            raise
-        listener.bind((host, 0))
-    listener.listen(128)
-    replace_file(kept, str(listener.getsockname()[1]).encode())
-    return listener

@@ -4,7 +4,8 @@ ProcessError
 ├── StateInUse        another process uses the state folder
 ├── StateNotWritable  the state folder cannot be written
 ├── NoSuchFailpoint   a test names a failpoint that this process does not have
-└── TooLarge          a file has more bytes than it may have
+├── TooLarge          a file has more bytes than it may have
+└── UnusableLogin     a file with a password or with certificates cannot be used
 """
 
 
@@ -26,3 +27,7 @@ class TooLarge(ProcessError):  # noqa: N818
 
 class NoSuchFailpoint(ProcessError):  # noqa: N818
     """This process has no failpoint of that name."""
+
+
+class UnusableLogin(ProcessError):  # noqa: N818
+    """A file with a password or with certificates cannot be used."""

@@ -1,10 +1,11 @@
-"""What can be wrong with something that came over the wire.
+"""What can be wrong with something that came over the wire, or with the way to it.
 
 ProtocolError
 ├── MalformedTopic      not one of edgefleet's topics
 ├── MalformedMessage    not a message of the expected kind
 ├── MalformedFrame      not a chunk frame
-└── CorruptBlob         the size, digest or encoding of a blob is not what its name says
+├── CorruptBlob         the size, digest or encoding of a blob is not what its name says
+└── NotABroker          a setting, not a message: not the address of a broker
 """
 
 
@@ -26,3 +27,7 @@ class MalformedFrame(ProtocolError):  # noqa: N818
 
 class CorruptBlob(ProtocolError):  # noqa: N818
     """The size, digest or encoding of a blob is not what its name says."""
+
+
+class NotABroker(ProtocolError):  # noqa: N818
+    """Not the address of a broker."""

@@ -77,6 +77,20 @@ def test_a_broker_with_tls_and_a_password(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"broker": "mqtt://u:geheim@b"}, "settings of their own"),
+        ({"broker": "mqtt://b", "ca_file": "ca.pem"}, "mqtts://"),
+        ({"broker": "mqtt://b", "password_file": "password"}, "without username"),
+    ],
+)
+def test_a_login_that_would_not_be_obeyed_is_refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says) as refused:
+        _ = load_settings(NEEDED | given, {}).broker_settings
+    assert "geheim" not in str(refused.value)
+
+
 @pytest.mark.parametrize("http", ["8080", "localhost", "localhost:x", ":1", "h:70000", "::1:8080", "[::1]", "[x]:1"])
 def test_a_wrong_endpoint_is_told_the_right_form(http: str) -> None:
     with pytest.raises(SettingsError, match="HOST:PORT"):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import paho.mqtt.client as mqtt
@@ -86,8 +87,37 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_password_has_no_place_in_an_address() -> None:
-    with pytest.raises(UnusableAddress, match="separate options"):
+    with pytest.raises(UnusableAddress, match="settings of their own"):
         ControllerBus("mqtt://user:secret@host")
+
+
+OWN = {"broker_url": "mqtts://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (OWN | {"broker_username": "c"}, "give --broker-password-file"),
+        (OWN | {"broker_password_file": Path(__file__)}, "give --broker-user"),
+        (
+            OWN | {"broker_username": "c", "broker_password_file": Path("/nowhere")},
+            "--broker-password-file: .*/nowhere",
+        ),
+        (OWN | {"broker_ca_file": Path("/nowhere/ca.pem")}, "--broker-ca-file: .*/nowhere/ca.pem"),
+        (OWN | {"broker_ca_file": Path(__file__)}, "holds no certificate"),
+        (OWN | {"broker_port": 1883}, "--broker-port is for the embedded broker"),
+        (
+            {"broker_username": "c", "broker_ca_file": Path("ca.pem")},
+            "--broker-user, --broker-ca-file would not be used",
+        ),
+    ],
+)
+def test_every_setting_of_ones_own_broker_is_obeyed_or_refused(
+    tmp_path: Path, given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(CredentialsError, match=says):
+        Service(ControllerSettings(state=tmp_path, **given))
+    assert not (tmp_path / "broker").exists()
 
 
 @pytest.fixture

@@ -24,12 +24,12 @@ from pathlib import Path
 
 from edgefleet_controller.credentials import Credentials
 from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.listening import WILDCARDS, in_url
 from edgefleet_process.durable import replace_file
 from edgefleet_process.locks import FileLock
 from edgefleet_protocol import topics
 
 HOST = "127.0.0.1"
-WILDCARDS = {"0.0.0.0": HOST, "::": "::1"}  # noqa: S104 - compared, not bound
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -130,12 +130,12 @@ class EmbeddedBroker:
     @property
     def url(self) -> str:
         """The address for clients; a wildcard is left as it is."""
-        return f"mqtt://{_in_url(self.host)}:{self.port}"
+        return f"mqtt://{in_url(self.host)}:{self.port}"
 
     @property
     def local_url(self) -> str:
         """The address for clients on this machine."""
-        return f"mqtt://{_in_url(self._reached)}:{self.port}"
+        return f"mqtt://{in_url(self._reached)}:{self.port}"
 
     @property
     def _reached(self) -> str:
@@ -228,7 +228,7 @@ class EmbeddedBroker:
     def _config(self) -> str:
         quoted = {"log": self._log, "pid_file": self._pid_file, "store": self._folder / "jetstream"}
         paths = {key: json.dumps(str(path), ensure_ascii=False) for key, path in quoted.items()}
-        config = CONFIG.format(host=_in_url(self.host), port=self.port, max_payload=MAX_PAYLOAD_BYTES, **paths)
+        config = CONFIG.format(host=in_url(self.host), port=self.port, max_payload=MAX_PAYLOAD_BYTES, **paths)
         if self._credentials is None:
             return config
         controller, device = self._credentials.controller, self._credentials.device
@@ -281,10 +281,6 @@ def _choose_port() -> int:
         if _is_free(HOST, port := source.randint(*PORTS)):
             return port
     raise BrokerPortTaken(f"no free port on {HOST} between {PORTS[0]} and {PORTS[1]}: stop another program")
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _is_free(host: str, port: int) -> bool:

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -27,7 +26,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edgefleet_controller.credentials import Login
 from edgefleet_controller.errors import ControllerError
 from edgefleet_controller.fleet.quick_client import QuickClient
+from edgefleet_process.errors import UnusableLogin
+from edgefleet_process.logins import trusting
 from edgefleet_protocol import topics
+from edgefleet_protocol.broker_address import parse_broker
+from edgefleet_protocol.errors import NotABroker
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +99,11 @@ class ControllerBus:
         client_name: str = "controller",
         silence_s: float = SILENCE_S,
     ) -> None:
-        self.host, self.port, self._tls = _address(url)
+        try:
+            address = parse_broker(url)
+        except NotABroker as error:
+            raise UnusableAddress(str(error)) from None
+        self.host, self.port, self._tls = address.host, address.port, address.tls
         self._login, self._ca_file = login, ca_file
         self.counters = BusCounters()
         self._on_message: Callable[[str, bytes], None] = lambda *_: None
@@ -209,7 +216,11 @@ class ControllerBus:
     def _hold_connection(self) -> None:
         """Connect, and return when the connection is lost or no longer wanted."""
         self._lost.clear()
-        client = self._new_client()
+        try:
+            client = self._new_client()
+        except UnusableLogin as error:  # it could be read at the start
+            log.warning("no connection to the broker at %s:%s: %s", self.host, self.port, error)
+            return
         self._client, self._heard = client, time.monotonic()
         try:
             client.connect(self.host, self.port, keepalive=max(1, round(self._silence_s)))
@@ -250,7 +261,7 @@ class ControllerBus:
         if self._login:
             client.username_pw_set(self._login.username, self._login.password)
         if self._tls:
-            client.tls_set(ca_certs=str(self._ca_file) if self._ca_file else None)
+            client.tls_set_context(trusting(self._ca_file))
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._on_connack, reason)
         client.on_subscribe = lambda c, _, mid, codes, __: self._guarded(c, self._on_suback, mid, codes)
@@ -365,18 +376,3 @@ def _await_acknowledgement(info: mqtt.MQTTMessageInfo) -> None:
 def _check_size(topic: str, data: bytes) -> None:
     if len(data) > MAX_PUBLISH_BYTES:
         raise MessageTooLarge(f"a message of {len(data)} bytes on {topic} is too large: at most {MAX_PUBLISH_BYTES}")
-
-
-def _address(url: str) -> tuple[str, int, bool]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, 0
-    if host is None or parts.scheme not in ("mqtt", "mqtts") or parts.username or parts.path.strip("/"):
-        raise UnusableAddress(
-            f"'{url}' is not a broker's address: write mqtt://HOST:PORT or mqtts://HOST:PORT, and give the user and "
-            "password as separate options"
-        )
-    tls = parts.scheme == "mqtts"
-    return host, port or (8883 if tls else 1883), tls
