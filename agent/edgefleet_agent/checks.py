@@ -1,18 +1,22 @@
 """Checks of a manifest, before anything is downloaded, and of the golden set, after. Pure."""
 
+import math
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_profiles.device_class import instruction_set
 from edgefleet_protocol import runtime_options
 from edgefleet_protocol.features import FEATURES, lacking
-from edgefleet_protocol.manifest import Encoding, Expected, Manifest
+from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest
 from edgefleet_protocol.messages import Facts
 
 DISK_MARGIN_BYTES = 32 * 1024 * 1024
-MAX_SMALL_BLOB_BYTES = 1024 * 1024
-"""Golden sets and hash lists have no hash list themselves, and are collected in memory."""
+COPIES = 2
+"""How often a blob that is collected in memory is there while it is verified and written: 2.0 times, held by a test."""
+ROUNDING = 1e-9
 
 
 def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes: int) -> Encoding:
@@ -43,10 +47,33 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     if encoding is None:
         raise Rejected("manifest_invalid", "the manifest lists no encoding that this agent knows")
     check_memory(manifest, facts)
-    for blob in (manifest.core.golden, encoding.chunk_hashes):
-        if blob and blob.size_bytes > MAX_SMALL_BLOB_BYTES:
-            raise Rejected("manifest_invalid", f"blob {blob.sha256} has {blob.size_bytes} bytes, more than 1 MB")
+    check_tested(manifest)
+    check_collectable((*manifest.tested_with, encoding.chunk_hashes), facts)
     return encoding
+
+
+def check_tested(manifest: Manifest) -> None:
+    """Check that the manifest names something to test the variant with, and the answers to it.
+
+    Raises:
+        Rejected: manifest_invalid.
+    """
+    if manifest.core.golden is None:
+        raise Rejected("manifest_invalid", "the manifest names no golden set, so nothing would be tested")
+    if manifest.answers is None and not (manifest.expected and manifest.expected.probabilities):
+        raise Rejected("manifest_invalid", "the manifest has no answers to its golden set, so nothing would be tested")
+
+
+def check_collectable(blobs: Iterable[BlobRef], facts: Facts) -> None:
+    """Check that the blobs without a hash list fit into half of the memory, where they are collected.
+
+    Raises:
+        Rejected: out_of_memory, with need and have.
+    """
+    need, have = COPIES * sum(blob.size_bytes for blob in blobs), facts.ram_mb * 2**20 // 2
+    if need > have:
+        told = f"collecting golden set, answers and hash list takes {need} bytes of memory, and may take {have} here"
+        raise Rejected("out_of_memory", told)
 
 
 def check_memory(manifest: Manifest, facts: Facts) -> None:
@@ -80,43 +107,60 @@ def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_by
     Raises:
         NoSpace: with need and have.
     """
-    golden = manifest.core.golden.size_bytes if manifest.core.golden else 0
+    tested_with = sum(blob.size_bytes for blob in manifest.tested_with)
     missing = max(encoding.blob.size_bytes - held_bytes, 0)
-    need = missing + manifest.core.onnx.size_bytes + golden + DISK_MARGIN_BYTES
+    need = missing + manifest.core.onnx.size_bytes + tested_with + DISK_MARGIN_BYTES
     if need > free_bytes:
         raise NoSpace(f"need {need} bytes, have {free_bytes}", need)
 
 
-def check_golden(expected: Expected | None, reply: dict[str, Any]) -> None:
-    """Compare a variant's answers to the golden set with the recorded ones.
+@dataclass(frozen=True)
+class Tolerance:
+    """How far answers to the golden set may be from the recorded ones."""
+
+    min_agreement: float
+    max_difference: float
+    max_scaling: float
+
+
+def tolerance(manifest: Manifest) -> Tolerance:
+    """What a manifest that has passed `check_manifest` allows; one of version 0.1.0 says nothing of scaling."""
+    if answers := manifest.answers:
+        return Tolerance(answers.min_agreement, answers.max_difference, answers.max_scaling)
+    expected = manifest.expected
+    assert expected, "check_tested has passed"
+    # At least one, whatever it says: a self-test that cannot fail is none.
+    share = max(expected.min_same_top1, 1) / len(expected.probabilities)
+    return Tolerance(share, expected.max_difference, math.inf)
+
+
+def check_golden(allowed: Tolerance, reply: Mapping[str, Any]) -> None:
+    """Judge how a variant's answers to the golden set compare with the recorded ones.
 
     Args:
-        expected: the recorded answers, if there are any.
-        reply: the worker's: `finite`, `count`, `probabilities` [samples][classes].
+        allowed: how far they may be apart.
+        reply: the worker's: `refused` or `finite`, `count`, `agreement`, `difference` and `scaling`.
 
     Raises:
         Rejected: self_test_failed, with the difference.
     """
+    if sentence := reply.get("refused"):
+        raise Rejected("self_test_failed", sentence)
     if not reply["finite"]:
         raise Rejected("self_test_failed", "an answer to the golden set is not finite")
-    if expected is None:
-        return
-    got, recorded = reply["probabilities"], expected.probabilities
-    if [len(row) for row in got] != [len(row) for row in recorded]:
-        raise Rejected("self_test_failed", f"{len(got)} answers to the golden set; {len(recorded)} were recorded")
-    same = sum(_top1(a) == _top1(b) for a, b in zip(got, recorded, strict=True))
-    pairs = zip(got, recorded, strict=True)
-    worst = max((abs(x - y) for a, b in pairs for x, y in zip(a, b, strict=True)), default=0.0)
-    if same < expected.min_same_top1 or worst > expected.max_difference:
+    agreement, difference, scaling = reply["agreement"], reply["difference"], reply["scaling"]
+    if (
+        agreement < allowed.min_agreement - ROUNDING
+        or difference > allowed.max_difference
+        or scaling > allowed.max_scaling
+    ):
         raise Rejected(
             "self_test_failed",
-            f"{same} of {len(got)} answers match the recorded ones, at least {expected.min_same_top1} must; "
-            f"probabilities differ by up to {worst:.4f}, at most {expected.max_difference:.4f} is allowed",
+            f"{agreement:.1%} of {reply['count']} answers match the recorded ones, at least "
+            f"{allowed.min_agreement:.1%} must; probabilities differ by up to {difference:.4f}, at most "
+            f"{allowed.max_difference:.4f} is allowed; answers are scaled by {scaling:.2f}, at most "
+            f"{allowed.max_scaling:.2f} is allowed",
         )
-
-
-def _top1(row: Any) -> int:
-    return max(range(len(row)), key=row.__getitem__)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

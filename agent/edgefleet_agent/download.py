@@ -1,4 +1,4 @@
-"""One attempt's download: the manifest, then golden set and hash list, then the encoding; each can be resumed."""
+"""One attempt's download: the manifest, then the small blobs it names, then the encoding; each can be resumed."""
 
 import shutil
 import time
@@ -12,15 +12,15 @@ from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.files import replace_file
 from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
-from edgefleet_agent.slots import Slots
+from edgefleet_agent.slots import GOLDEN, Slots, beside_model
 from edgefleet_process.durable import sync
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import chunk_size
-from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest
+from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, BlobRef, Encoding, Manifest
 from edgefleet_protocol.messages import Transfer
 
-MANIFEST, GOLDEN, HASHES, ENCODING = "manifest.json", "golden.npz", "chunk_hashes", "encoding"
+MANIFEST, HASHES, ENCODING = "manifest.json", "chunk_hashes", "encoding"
 
 OnRejected = Callable[[Rejected], None]
 
@@ -50,6 +50,10 @@ class Download:
 
         A full disk does not fail this: the manifest says how much room is needed.
         """
+        if self._manifest.size_bytes > MAX_MANIFEST_BYTES:
+            told = f"a manifest of {self._manifest.size_bytes} bytes is too large: at most {MAX_MANIFEST_BYTES}"
+            failed(Rejected("manifest_invalid", told))
+            return
 
         def keep(data: bytes) -> None:
             self._manifest_bytes = data
@@ -60,19 +64,16 @@ class Download:
     def fetch_rest(
         self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: OnRejected
     ) -> None:
-        """Fetch what is missing of golden set, hash list and encoding."""
-        self._total_bytes = self._manifest.size_bytes + encoding.chunk_hashes.size_bytes + encoding.blob.size_bytes
-        blobs = {HASHES: encoding.chunk_hashes}
+        """Fetch what is missing of golden set, answers, hash list and encoding."""
+        blobs = {HASHES: encoding.chunk_hashes, **beside_model(manifest)}
+        self._total_bytes = sum(ref.size_bytes for ref in (self._manifest, encoding.blob, *blobs.values()))
         try:
             if not (self._scratch / MANIFEST).exists():
                 self._keep(MANIFEST, self._manifest_bytes)
-            if golden := manifest.core.golden:
-                # All variants of a model share a golden set: a slot may hold it.
-                if (held := slots.golden(golden.sha256)) is not None:
-                    self._keep(GOLDEN, held)
-                else:
-                    blobs[GOLDEN] = golden
-                    self._total_bytes += golden.size_bytes
+            # Variants of a model share a golden set: a slot may hold it.
+            if GOLDEN in blobs and (held := slots.golden(blobs[GOLDEN].sha256)) is not None:
+                self._keep(GOLDEN, held)
+                self._total_bytes -= blobs.pop(GOLDEN).size_bytes
         except NoSpace as error:
             failed(error)
             return
@@ -98,11 +99,7 @@ class Download:
             self._stored_bytes += blob.size_bytes
             got(kept)
             return
-        try:
-            sink = MemorySink(blob)
-        except Rejected as error:
-            failed(error)
-            return
+        sink = MemorySink(blob)
         self._sinks.append(sink)
 
         def store() -> None:
@@ -214,13 +211,13 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
         manifest_bytes = (scratch / MANIFEST).read_bytes()
         wanted = Manifest.model_validate_json(manifest_bytes)
         encoded = digest_of_file(scratch / ENCODING)
-        golden = (scratch / GOLDEN).read_bytes() if wanted.core.golden else None
+        beside = {name: (scratch / name).read_bytes() for name in beside_model(wanted)}
     except (OSError, ValueError) as error:
         raise Rejected("blob_corrupt", f"the download cannot be read back: {error}") from None
     if encoded not in {encoding.blob.sha256 for encoding in wanted.encodings}:
         raise Rejected("blob_corrupt", f"the encoding's sha256 is {encoded}, which the manifest does not list")
     reach("encoding_verified")
-    slots.place(manifest_bytes, golden, scratch / ENCODING, scratch)
+    slots.place(manifest_bytes, beside, scratch / ENCODING, scratch)
 
 
 def forget(folder: Path, keep: set[str]) -> None:

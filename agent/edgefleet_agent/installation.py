@@ -12,7 +12,7 @@ from edgefleet_agent.disk_wait import DiskWait
 from edgefleet_agent.download import Download, synced_chunks_of
 from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
-from edgefleet_agent.judging import fitting, judge
+from edgefleet_agent.judging import fitting, judge, renew
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
 from edgefleet_agent.records import MAX_TRIES, InstalledModel, begun, kept_beside, moved, slot_of, tries_of
 from edgefleet_agent.self_test import SelfTest
@@ -299,12 +299,12 @@ class Installation:
             self._apply("accepted", attempt=variant)
             return
         try:
-            device.slots.renew_manifest(manifest.variant, manifest_bytes)
-        except OSError as error:
-            self._fail(NoSpace(f"the manifest cannot be written: {error.strerror}"))
+            renew(judged, manifest_bytes, device)
+        except NoSpace as error:
+            self._fail(error)
             return
         answers = manifest.variant == self._now.answering
-        slots = self._now.slots | {manifest.variant: slot_of(manifest, self._now.attempt)}
+        slots = self._now.slots | {manifest.variant: judged.slot}
         self._apply("already_answering" if answers else "on_disk", attempt=variant, slots=slots)
 
     def _fetch(self) -> None:

@@ -5,20 +5,26 @@ from dataclasses import dataclass
 from edgefleet_agent.checks import check_manifest, check_space
 from edgefleet_agent.device import Device
 from edgefleet_agent.download import held_bytes_of
-from edgefleet_agent.errors import Rejected
+from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.records import InstalledModel
+from edgefleet_agent.records import InstalledModel, slot_of
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
+from edgefleet_protocol.messages import Slot
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A manifest that fits this device, the encoding to fetch, and whether its variant is on the disk already."""
+    """A manifest that fits this device, the encoding to fetch, and whether its variant is on the disk already.
+
+    `slot` is what to record of it; `renews` says whether it has all that this manifest names, and so takes it.
+    """
 
     manifest: Manifest
     encoding: Encoding
     is_here: bool
+    slot: Slot
+    renews: bool
 
 
 def fitting(manifest_bytes: bytes, wanted: str, model: str, device: Device) -> tuple[Manifest, Encoding]:
@@ -44,8 +50,27 @@ def judge(manifest_bytes: bytes, model: str, record: InstalledModel, device: Dev
     wanted = record.attempt.manifest or ""
     manifest, encoding = fitting(manifest_bytes, wanted, model, device)
     reach("manifest_checked")
-    is_here = manifest.variant in record.slots and device.slots.intact(manifest.variant)
+    intact = manifest.variant in record.slots and device.slots.intact(manifest.variant)
+    renews = intact and device.slots.holds(manifest)
+    # What answers has been tested: another form of the answers that it was tested with is not worth a download.
+    is_here = renews or (intact and manifest.variant == record.answering)
     if not is_here:
         check_space(manifest, encoding, device.free_bytes, held_bytes_of(device.downloads, wanted))
         reach("space_checked")
-    return Judged(manifest, encoding, is_here)
+    slot = slot_of(manifest, record.attempt)
+    if is_here and not renews:
+        slot = slot.model_copy(update={"manifest": record.slots[manifest.variant].manifest})
+    return Judged(manifest, encoding, is_here, slot, renews)
+
+
+def renew(judged: Judged, manifest_bytes: bytes, device: Device) -> None:
+    """Put the manifest into the slot of its variant, if that takes it.
+
+    Raises:
+        NoSpace: it cannot be written.
+    """
+    if judged.renews:
+        try:
+            device.slots.renew_manifest(judged.manifest.variant, manifest_bytes)
+        except OSError as error:
+            raise NoSpace(f"the manifest cannot be written: {error.strerror}") from None

@@ -1,14 +1,22 @@
 """A candidate's self-test: load it in a worker of its own and compare its golden answers with the recorded ones."""
 
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic_core import to_json
+
 from edgefleet_agent.answering import Placed
-from edgefleet_agent.checks import check_golden
+from edgefleet_agent.checks import check_golden, check_tested, tolerance
 from edgefleet_agent.device import Device
 from edgefleet_agent.errors import AgentError, ModelFailed, Rejected, WorkerError
 from edgefleet_agent.events import SelfTested
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.slots import GOLDEN
+from edgefleet_agent.slots import ANSWERS, GOLDEN
+from edgefleet_agent.worker_handle import GoldenOrder
+from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Slot
 from edgefleet_protocol.phases import ReasonCode
+from edgefleet_protocol.signature import Spec
 
 
 class SelfTest:
@@ -45,11 +53,28 @@ class SelfTest:
         reach("candidate_loaded")
         if self._cancelled:
             raise Rejected("self_test_failed", "cancelled")
-        golden = slots.path(variant) / GOLDEN
-        if golden.exists():
-            scale = placed.manifest.core.preprocessing.scale
-            check_golden(placed.manifest.expected, placed.worker.self_test(golden, scale))
-            reach("self_test_passed")
+        order = golden_order(placed.manifest, slots.path(variant))
+        check_golden(tolerance(placed.manifest), placed.worker.self_test(order))
+        reach("self_test_passed")
+
+
+def golden_order(manifest: Manifest, slot: Path) -> GoldenOrder:
+    """What a worker needs to compare a slot's model with the answers recorded for it.
+
+    Raises:
+        Rejected: the manifest names nothing to test it with, or the answers cannot be read.
+    """
+    check_tested(manifest)
+    core, spec = manifest.core, manifest.core.spec or Spec()
+    header = {"task": core.task, "labels": core.labels, "scale": core.preprocessing.scale, "golden": str(slot / GOLDEN)}
+    if manifest.answers is None:
+        assert manifest.expected, "check_tested has passed"
+        return GoldenOrder({**header, "form": "expected"}, to_json(manifest.expected.probabilities))
+    try:
+        answers = (slot / ANSWERS).read_bytes()
+    except OSError as error:
+        raise Rejected("blob_corrupt", f"the recorded answers cannot be read: {error.strerror}") from None
+    return GoldenOrder({**header, "form": "reduced", "spec": asdict(spec)}, answers)
 
 
 def _why(error: AgentError, loaded: bool) -> Rejected:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
-from edgefleet_agent.checks import MAX_SMALL_BLOB_BYTES
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.files import replace_file
@@ -60,18 +59,9 @@ class Sink(Protocol):
 
 
 class MemorySink:
-    """A blob of at most 1 MB without a hash list: collected in memory and verified as a whole.
-
-    Raises:
-        Rejected: manifest_invalid, the blob is too large.
-    """
+    """A blob without a hash list: collected in memory and verified as a whole; who names it has checked its size."""
 
     def __init__(self, blob: BlobRef, chunk_bytes: int = SMALL_BLOB_CHUNK_BYTES) -> None:
-        if blob.size_bytes > MAX_SMALL_BLOB_BYTES:
-            raise Rejected(
-                "manifest_invalid",
-                f"blob {blob.sha256} has {blob.size_bytes} bytes: without a hash list at most {MAX_SMALL_BLOB_BYTES}",
-            )
         self.blob, self.chunk_bytes, self.wants, self.wrong = blob, chunk_bytes, 0, 0
         self.received = Bitmap(chunk_count(blob.size_bytes, chunk_bytes))
         self._data = bytearray(blob.size_bytes)

@@ -1,6 +1,7 @@
-"""Slots: variants on disk, `slots/VARIANT/{model.onnx,manifest.json,golden.npz}`; each appears by one rename."""
+"""Slots: variants on disk, as `slots/VARIANT/{model.onnx,manifest.json,golden.npz,answers}`; one rename makes each."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgefleet_agent.errors import Rejected
@@ -11,10 +12,10 @@ from edgefleet_process.reading import digest_of_file, read_blocks
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.encoding import unfold
 from edgefleet_protocol.errors import CorruptBlob, ProtocolError
-from edgefleet_protocol.manifest import Manifest, verify
+from edgefleet_protocol.manifest import BlobRef, Manifest, verify
 from edgefleet_protocol.messages import decode
 
-MODEL, MANIFEST, GOLDEN = "model.onnx", "manifest.json", "golden.npz"
+MODEL, MANIFEST, GOLDEN, ANSWERS = "model.onnx", "manifest.json", "golden.npz", "answers"
 
 
 class Slots:
@@ -40,12 +41,13 @@ class Slots:
     def intact(self, variant: str) -> bool:
         """Whether a variant has a slot whose files still match its manifest."""
         manifest = self.manifest(variant)
-        if manifest is None:
-            return False
-        golden = manifest.core.golden
-        return _is(self.path(variant) / MODEL, manifest.core.onnx.sha256) and (
-            golden is None or _is(self.path(variant) / GOLDEN, golden.sha256)
-        )
+        return manifest is not None and self.holds(manifest)
+
+    def holds(self, manifest: Manifest) -> bool:
+        """Whether the slot of a manifest's variant has all files that this manifest names."""
+        slot = self.path(manifest.variant)
+        beside = {MODEL: manifest.core.onnx, **beside_model(manifest)}
+        return all(_is(slot / name, ref.sha256) for name, ref in beside.items())
 
     def golden(self, sha256: str) -> bytes | None:
         """A golden set from any slot: all variants of a model share one."""
@@ -54,12 +56,12 @@ class Slots:
                 return data
         return None
 
-    def place(self, manifest_bytes: bytes, golden: bytes | None, encoding: Path, scratch: Path) -> None:
+    def place(self, manifest_bytes: bytes, beside: Mapping[str, bytes], encoding: Path, scratch: Path) -> None:
         """Unfold an encoding, verify the model, and make a slot of it.
 
         Args:
             manifest_bytes: the variant's verified manifest.
-            golden: its golden set.
+            beside: its other files, by name.
             encoding: the verified file with the zstd frame; it is never wholly in memory.
             scratch: a folder on the same disk, to prepare the slot in.
 
@@ -77,8 +79,8 @@ class Slots:
                 raise CorruptBlob(f"the model's sha256 is {found}, not {onnx.sha256}")
             reach("model_unfolded")
             write_synced(ready / MANIFEST, manifest_bytes)
-            if golden is not None:
-                write_synced(ready / GOLDEN, golden)
+            for name, data in beside.items():
+                write_synced(ready / name, data)
             sync(ready)
             reach("slot_synced")
             shutil.rmtree(self.path(manifest.variant), ignore_errors=True)
@@ -112,6 +114,12 @@ class Slots:
             if path.name not in keep:
                 shutil.rmtree(path, ignore_errors=True)
                 reach("slot_collected")
+
+
+def beside_model(manifest: Manifest) -> dict[str, BlobRef]:
+    """The files of a slot beside model and manifest, by name."""
+    named = {GOLDEN: manifest.core.golden, ANSWERS: manifest.answers and manifest.answers.blob}
+    return {name: ref for name, ref in named.items() if ref}
 
 
 def _is(path: Path, sha256: str) -> bool:

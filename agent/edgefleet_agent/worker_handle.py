@@ -54,6 +54,14 @@ class WorkerSpec:
 
 
 @dataclass(frozen=True)
+class GoldenOrder:
+    """A self-test to run: `header` says which golden set, task and form, `recorded` are the answers to compare with."""
+
+    header: dict[str, Any]
+    recorded: bytes
+
+
+@dataclass(frozen=True)
 class WorkerAnswer:
     """One answer: `outputs` describe the tensors in `data`, in order; `top1` is one class per row."""
 
@@ -143,8 +151,8 @@ class Worker:
         outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
         return WorkerAnswer(outputs, answered, reply["finite"], reply["top1"])
 
-    def self_test(self, golden: Path, scale: float) -> dict[str, Any]:
-        """Answer the golden set: `finite`, `count`, and, if finite, `probabilities` [samples][classes] and `correct`.
+    def self_test(self, order: GoldenOrder) -> dict[str, Any]:
+        """Answer the golden set: `count`, `finite`, and then `agreement`, `difference` and `scaling`; or `refused`.
 
         Each sample must be answered within a client's timeout.
 
@@ -152,20 +160,15 @@ class Worker:
             WorkerError: the worker or its model failed.
         """
         deadline = time.monotonic() + SELF_TEST_TIMEOUT_S
-        rows: list[list[float]] = []
-        told: dict[str, Any] = {}
-        while not told or len(rows) < told["count"]:
+        recorded, reply = order.recorded, {"more": True}
+        while reply.get("more"):
             if time.monotonic() > deadline:
                 self.kill()
                 raise WorkerTimedOut(f"the golden set was not answered within {SELF_TEST_TIMEOUT_S:g} s")
-            order = {"op": "self_test", "golden": str(golden), "scale": scale, "first": len(rows)}
-            reply, _ = self._exchange(order, b"", self._ask_timeout_s)
-            if not reply["finite"] or not reply["probabilities"]:
-                return reply
-            rows += reply["probabilities"]
-            right = [part["correct"] for part in (told, reply) if "correct" in part]
-            told = {"finite": True, "count": reply["count"], **({"correct": sum(right)} if right else {})}
-        return told | {"probabilities": rows}
+            begin = {"op": "self_test", "begin": bool(recorded), **order.header}
+            reply, _ = self._exchange(begin, recorded, self._ask_timeout_s)
+            recorded = b""
+        return reply
 
     def kill(self) -> None:
         """End the process at once and reap it."""

@@ -22,7 +22,9 @@ import numpy as np
 import onnxruntime as ort
 
 from edgefleet_agent import pipe_frames
+from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
+from edgefleet_protocol.signature import Signature, Tensor
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 """Over what was measured: another instruction set packs weights otherwise, and a request is copied twice. The least
@@ -31,8 +33,6 @@ BYTES_PER_THREAD = 16 * 1024 * 1024
 WEIGHT_COPIES = 4  # loading, unfolding and optimizing takes about 3 times the weights
 SHARE_OF_RAM = 0.5
 """The share of the machine's memory that a manifest may claim for one worker."""
-SLICE_S = 1.0
-"""How long the worker answers golden samples before it reports its progress."""
 NO_MEMORY = re.compile(r"bad_alloc|(failed|unable) to allocate", re.IGNORECASE)
 RENEW_S = 0.5
 """How long a limit of CPU time stays fresh: renewing it takes two system calls, too many for every request."""
@@ -77,7 +77,7 @@ class Model:
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
-        self._golden: tuple[Any, Any] | None = None
+        self._golden: GoldenRun | None = None
         options = ort.SessionOptions()
         options.intra_op_num_threads = int(order["threads"])
         options.inter_op_num_threads = 1
@@ -109,34 +109,18 @@ class Model:
         }
         return told, b"".join([result.tobytes() for result in results])
 
-    def self_test(self, golden: str, scale: float, first: int) -> Reply:
-        """Answer golden samples from `first` on, one at a time, as a device does, for about a second.
+    def self_test(self, order: dict[str, Any], recorded: bytes) -> Reply:
+        """Begin a self-test, or go on with it for about a second; see `GoldenRun`."""
+        if order["begin"]:
+            signature = Signature(_tensors(self.inputs), _tensors(self.outputs))
+            dtype = DTYPES[self.inputs[0]["datatype"]]
+            self._golden = GoldenRun(self._session, signature, dtype, order, recorded)
+        return (self._golden.go_on() if self._golden else {"refused": "no self-test has begun"}), b""
 
-        Returns `count`, the number of samples, and for those answered now `probabilities`, `correct` and `finite`.
-        """
-        if self._golden is None:
-            with np.load(Path(golden), allow_pickle=False) as archive:
-                self._golden = archive["inputs"], archive["labels"] if "labels" in archive.files else None
-        samples, labels = self._golden
-        name = self.inputs[0]["name"]
-        dtype = DTYPES[self.inputs[0]["datatype"]]
-        rows: list[Any] = []
-        until_s = time.monotonic() + SLICE_S
-        for sample in samples[first:]:
-            x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)
-            rows.append(np.asarray(self._session.run(None, {name: x[None]})[0], np.float64).reshape(-1))
-            if time.monotonic() >= until_s:
-                break
-        reply: dict[str, Any] = {"finite": True, "count": len(samples), "probabilities": []}
-        if not rows:
-            return reply, b""
-        logits = np.stack(rows)
-        reply["finite"] = bool(np.isfinite(logits).all())
-        if reply["finite"]:
-            reply["probabilities"] = [[round(float(p), 7) for p in row] for row in _softmax(logits)]
-            if labels is not None and labels.shape == (len(samples),):
-                reply["correct"] = int((logits.argmax(1) == labels[first : first + len(rows)]).sum())
-        return reply, b""
+
+def _tensors(described: list[dict[str, Any]]) -> tuple[Tensor, ...]:
+    shapes = [tuple(None if size == -1 else size for size in tensor["shape"]) for tensor in described]
+    return tuple(Tensor(t["name"], t["datatype"], shape) for t, shape in zip(described, shapes, strict=True))
 
 
 def _describe(tensor: Any) -> dict[str, Any]:
@@ -144,11 +128,6 @@ def _describe(tensor: Any) -> dict[str, Any]:
         raise NotServed(f"'{tensor.name}' is a {tensor.type}, which the agent does not serve")
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
     return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
-
-
-def _softmax(logits: Any) -> Any:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def _finite(array: Any) -> bool:
@@ -230,7 +209,7 @@ class WorkerLoop:
             if self._model is None:
                 return {"error": "nothing is loaded"}, b""
             if header["op"] == "self_test":
-                return self._model.self_test(header["golden"], header["scale"], int(header["first"]))
+                return self._model.self_test(header, data)
             return self._model.answer(header["inputs"], data)
         except BadInput as error:
             return {"error": str(error), "bad_input": True}, b""

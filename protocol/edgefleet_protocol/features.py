@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable
 
 WINDOWS = "windows"
 """Fetches and switches only inside the windows that `desired` names."""
-FEATURES: frozenset[str] = frozenset({WINDOWS})
+REDUCED_ANSWERS = "reduced-answers"
+"""Tests a variant by a blob of reduced answers to its golden set, which the manifest names."""
+FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS})
 """The features of this version's agent; a device that reports none can do what 0.1.0 can."""
 
 

@@ -10,6 +10,7 @@ from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
 from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode
+from edgefleet_protocol.signature import Spec
 
 MAX_MANIFEST_BYTES = 128 * 1024
 
@@ -31,7 +32,7 @@ class Core(Part):
     """What identifies a variant; the sha256 of its canonical JSON is the variant's id.
 
     `runtime` holds onnxruntime session configuration entries that the agent applies: one file with two settings makes
-    two variants.
+    two variants. `spec` is absent if it is the default one.
     """
 
     onnx: BlobRef
@@ -40,13 +41,30 @@ class Core(Part):
     task: Word = "classification"
     labels: tuple[Word, ...] = ()
     golden: BlobRef | None = None
+    spec: Spec | None = None
+
+
+class ReducedAnswers(Part):
+    """This variant's answers to the golden set on the host that built it, each reduced by its task, as a blob.
+
+    The self-test passes if the answers agree to at least `min_agreement` on average, no number in them differs by more
+    than `max_difference`, and they are at most `max_scaling` times as large or as small. `recorded_on` is the
+    instruction set and `provider` the execution provider of that host.
+    """
+
+    blob: BlobRef
+    min_agreement: Annotated[float, Field(gt=0, le=1)]
+    max_difference: Annotated[float, Field(ge=0, lt=1)]
+    max_scaling: Annotated[float, Field(ge=1)]
+    recorded_on: Word
+    provider: Word
 
 
 class Expected(Part):
-    """This variant's answers to the golden set on the host that built it.
+    """A classifier's answers to the golden set in the form of version 0.1.0, inside the manifest.
 
-    `probabilities` is [samples][classes]. The self-test passes if at least `min_same_top1` of the samples have
-    the recorded top-1 and no probability differs by more than `max_difference`.
+    `probabilities` is [samples][classes], the softmax of whatever the model gives. The self-test passes if at least
+    `min_same_top1` of the samples have the recorded top-1 and no probability differs by more than `max_difference`.
     """
 
     probabilities: tuple[tuple[Share, ...], ...]
@@ -91,6 +109,9 @@ class Manifest(Message):
     `memory` was measured at the build; the worker's limit follows it, and a device that it does not fit refuses the
     variant. None if it was not measured.
 
+    `answers` are the recorded answers to the golden set; in a manifest for agents of version 0.1.0, `expected` takes
+    their place.
+
     `needs` lists the features without which an agent would run the variant differently than intended.
     """
 
@@ -99,6 +120,7 @@ class Manifest(Message):
     model_version: Count
     recipe: Word
     core: Core
+    answers: ReducedAnswers | None = None
     expected: Expected | None = None
     encodings: tuple[Encoding, ...]
     instruction_sets: tuple[Word, ...] = ()
@@ -130,8 +152,13 @@ class Manifest(Message):
     def delivery_bytes(self, max_chunk_bytes: int) -> int:
         """All that a device with an empty disk downloads for this variant, in bytes."""
         encoding = self.encoding_for(max_chunk_bytes)
-        blobs = [self.core.golden] + ([encoding.blob, encoding.chunk_hashes] if encoding else [])
-        return len(self.to_bytes()) + sum(b.size_bytes for b in blobs if b)
+        blobs = [*self.tested_with, *([encoding.blob, encoding.chunk_hashes] if encoding else [])]
+        return len(self.to_bytes()) + sum(blob.size_bytes for blob in blobs)
+
+    @property
+    def tested_with(self) -> tuple[BlobRef, ...]:
+        """The blobs of the self-test: the golden set, and the answers unless they are in the manifest."""
+        return tuple(blob for blob in (self.core.golden, self.answers and self.answers.blob) if blob)
 
 
 def verify(data: bytes, expected_digest: str) -> Manifest:

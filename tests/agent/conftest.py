@@ -1,7 +1,6 @@
 """What the agent's tests share: tiny real models, a scripted wire, a stand-in for the controller, agent processes."""
 
 import contextlib
-import io
 import json
 import os
 import queue
@@ -11,24 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import paho.mqtt.client as mqtt
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from tests.agent.asking import call, infer_body
 from tests.agent.scripted import Clock, ScriptedWire
+from tests.agent.variants import Variant, build_variant
 
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_protocol import topics
-from edgefleet_protocol.canonical import digest
-from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame, hash_list
-from edgefleet_protocol.encoding import compress
-from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing
+from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame
 from edgefleet_protocol.messages import (
     Acked,
     Attempt,
@@ -43,140 +36,6 @@ from edgefleet_protocol.messages import (
     decode,
     encode,
 )
-
-SCALE = 1 / 255
-CLASSES = ("cat", "dog", "bird")
-SLOT = ("model.onnx", "manifest.json", "golden.npz")
-
-
-@dataclass
-class Variant:
-    """A variant and every blob that a device needs for it."""
-
-    manifest: Manifest
-    blobs: dict[str, bytes]
-    onnx: bytes
-    golden: bytes
-
-    @property
-    def id(self) -> str:
-        return self.manifest.variant
-
-    @property
-    def encoding(self) -> Encoding:
-        return self.manifest.encodings[0]
-
-    def desired(self, generation: int, **changes: Any) -> DesiredModel:
-        data = self.manifest.to_bytes()
-        return DesiredModel(
-            **{
-                "generation": generation,
-                "manifest": digest(data),
-                "manifest_bytes": len(data),
-                "rollout": "0" * 32,
-                "trial_s": 0.2,
-                **changes,
-            }
-        )
-
-    def place(self, slots: Path) -> Path:
-        """Put the variant into a slot by hand."""
-        path = slots / self.id
-        path.mkdir(parents=True)
-        for name, data in zip(SLOT, (self.onnx, self.manifest.to_bytes(), self.golden), strict=True):
-            (path / name).write_bytes(data)
-        return path
-
-
-def linear_model(seed: int, padding_bytes: int, fragile: bool) -> bytes:
-    """x [N,16] -> logits [N,3]; a fragile one is not finite for inputs that are nowhere positive."""
-    rng = np.random.default_rng(seed)
-    weights = numpy_helper.from_array(rng.normal(size=(16, 3)).astype(np.float32), "w")
-    # Bytes that do not compress, so that a download has many chunks.
-    pad = numpy_helper.from_array(rng.integers(0, 255, max(padding_bytes, 1), np.uint8), "pad")
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["y0"]),
-        helper.make_node("ReduceMax", ["pad_f"], ["p"], keepdims=0),
-        helper.make_node("Cast", ["pad"], ["pad_f"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["p", "zero"], ["p0"]),
-        helper.make_node("Add", ["y0", "p0"], ["y1"]),
-    ]
-    nodes[1], nodes[2] = nodes[2], nodes[1]
-    if fragile:
-        nodes += [
-            helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0),
-            helper.make_node("Log", ["top"], ["log"]),
-            helper.make_node("Mul", ["log", "zero"], ["nothing"]),
-            helper.make_node("Add", ["y1", "nothing"], ["logits"]),
-        ]
-    else:
-        nodes.append(helper.make_node("Identity", ["y1"], ["logits"]))
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 16])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [weights, pad, numpy_helper.from_array(np.float32(0), "zero")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
-
-
-def golden_set(count: int = 8) -> tuple[bytes, Any]:
-    """Inputs as bytes, as the controller makes them."""
-    inputs = np.random.default_rng(1).integers(1, 255, (count, 16), np.uint8)
-    file = io.BytesIO()
-    np.savez(file, inputs=inputs, labels=np.zeros(count, np.int64))
-    return file.getvalue(), inputs
-
-
-def expected_answers(model: bytes, inputs: Any) -> Expected:
-    """What the variant answers to the golden set, by plain arithmetic."""
-    graph = onnx.load_from_string(model).graph
-    weights = next(numpy_helper.to_array(t) for t in graph.initializer if t.name == "w")
-    logits = (inputs.astype(np.float32) * np.float32(SCALE)) @ weights
-    exponentials = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(1, keepdims=True)
-    rows = tuple(tuple(float(p) for p in row) for row in probabilities)
-    return Expected(probabilities=rows, min_same_top1=len(rows), max_difference=0.001, recorded_on="x86-avx2")
-
-
-def build_variant(
-    seed: int = 0, padding_bytes: int = 0, fragile: bool = False, wrong_golden: bool = False, **changes: Any
-) -> Variant:
-    """A variant of the model `pets`; `changes` go into the manifest."""
-    model = changes.pop("onnx", None) or linear_model(seed, padding_bytes, fragile)
-    golden, inputs = golden_set()
-    expected = None if model[:4] == b"junk" else expected_answers(model, inputs)
-    if expected and wrong_golden:
-        expected = expected.model_copy(update={"probabilities": tuple(row[::-1] for row in expected.probabilities)})
-    encoded = compress(model)
-    hashes = hash_list(encoded, 1024)
-
-    def ref(data: bytes) -> BlobRef:
-        return BlobRef(sha256=digest(data), size_bytes=len(data))
-
-    core = {
-        "onnx": ref(model),
-        "golden": ref(golden),
-        "preprocessing": Preprocessing(scale=SCALE),
-        "labels": CLASSES,
-        "runtime": changes.pop("runtime", {}),
-    }
-    manifest = Manifest(
-        **{
-            "model": "pets",
-            "model_version": 1,
-            "recipe": f"test {seed}",
-            "core": Core(**core),
-            "expected": expected,
-            "encodings": (Encoding(kind="zstd", blob=ref(encoded), chunk_bytes=1024, chunk_hashes=ref(hashes)),),
-            **changes,
-        }
-    )
-    blobs = {digest(data): data for data in (manifest.to_bytes(), golden, hashes, encoded)}
-    return Variant(manifest, blobs, model, golden)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,22 @@
 """What a device holds against a manifest, and against the answers to the golden set."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from edgefleet_agent.checks import DISK_MARGIN_BYTES, check_golden, check_manifest, check_space
+from edgefleet_agent.checks import (
+    COPIES,
+    DISK_MARGIN_BYTES,
+    Tolerance,
+    check_golden,
+    check_manifest,
+    check_space,
+    tolerance,
+)
 from edgefleet_agent.errors import Rejected
-from edgefleet_protocol.manifest import Expected
+from edgefleet_protocol.manifest import BlobRef, Manifest
 from edgefleet_protocol.messages import Facts
 
 FACTS = Facts(
@@ -19,9 +28,6 @@ FACTS = Facts(
     cores=1,
     ram_mb=1,
     onnxruntime="1.31.1",
-)
-EXPECTED = Expected(
-    probabilities=((0.7, 0.3), (0.2, 0.8)), min_same_top1=2, max_difference=0.05, recorded_on="x86-avx2"
 )
 
 
@@ -60,42 +66,91 @@ def test_a_manifest_is_refused_with_its_reason(
 
 def test_a_full_disk_is_told_need_and_have(make_variant: Callable[..., Any]) -> None:
     variant = make_variant()
-    need = len(variant.golden) + len(variant.onnx) + variant.encoding.blob.size_bytes + DISK_MARGIN_BYTES
+    need = (
+        len(variant.golden)
+        + len(variant.answers)
+        + len(variant.onnx)
+        + variant.encoding.blob.size_bytes
+        + DISK_MARGIN_BYTES
+    )
     check_space(variant.manifest, variant.encoding, need)
     with pytest.raises(Rejected, match=f"need {need} bytes, have {need - 1}"):
         check_space(variant.manifest, variant.encoding, need - 1)
 
 
 @pytest.mark.parametrize(
-    ("answers", "passes"),
+    ("reply", "told"),
     [
-        ([[0.7, 0.3], [0.2, 0.8]], True),
-        ([[0.66, 0.34], [0.24, 0.76]], True),
-        ([[0.6, 0.4], [0.2, 0.8]], False),  # too far
-        ([[0.3, 0.7], [0.2, 0.8]], False),  # another top-1
-        ([[0.7, 0.3]], False),
-        ([[0.7, 0.2, 0.1], [0.2, 0.8, 0.0]], False),
+        ({}, None),
+        ({"agreement": 0.9, "difference": 0.25, "scaling": 2.0}, None),
+        ({"agreement": 0.875}, "87.5% of 8 answers match the recorded ones, at least 90.0% must"),
+        ({"difference": 0.2501}, "differ by up to 0.2501, at most 0.2500 is allowed"),
+        ({"scaling": 100.0}, "answers are scaled by 100.00, at most 2.00 is allowed"),
+        ({"finite": False}, "an answer to the golden set is not finite"),
+        ({"refused": "the golden set is empty"}, "the golden set is empty"),
     ],
 )
-def test_golden_answers_must_be_the_recorded_ones(answers: list[list[float]], passes: bool) -> None:
-    reply = {"finite": True, "count": len(answers), "probabilities": answers}
-    if passes:
-        check_golden(EXPECTED, reply)
+def test_golden_answers_must_be_the_recorded_ones(reply: dict[str, Any], told: str | None) -> None:
+    whole = {"finite": True, "count": 8, "agreement": 1.0, "difference": 0.0, "scaling": 1.0, **reply}
+    if told is None:
+        check_golden(Tolerance(0.9, 0.25, 2.0), whole)
         return
-    with pytest.raises(Rejected) as refused:
-        check_golden(EXPECTED, reply)
+    with pytest.raises(Rejected, match=told) as refused:
+        check_golden(Tolerance(0.9, 0.25, 2.0), whole)
     assert refused.value.reason == "self_test_failed"
 
 
-def test_a_golden_answer_that_is_not_finite_fails_even_with_nothing_recorded() -> None:
-    with pytest.raises(Rejected, match="not finite"):
-        check_golden(None, {"finite": False, "count": 1})
-    check_golden(None, {"finite": True, "count": 1, "probabilities": [[1.0]]})
+def test_the_tolerance_is_the_manifests_in_either_form(make_variant: Callable[..., Any]) -> None:
+    assert tolerance(make_variant().manifest) == Tolerance(1, 0.001, 1.1)
+    old = make_variant(as_in_0_1=True).manifest
+    assert tolerance(old) == Tolerance(1, 0.001, math.inf)
+    lax = old.expected.model_copy(update={"min_same_top1": 0})
+    assert tolerance(old.model_copy(update={"expected": lax})).min_agreement == 1 / 8
 
 
-def test_a_golden_set_that_is_too_large_is_refused_before_the_download(make_variant: Callable[..., Any]) -> None:
+def without_golden(manifest: Manifest) -> dict[str, Any]:
+    return {"core": manifest.core.model_copy(update={"golden": None})}
+
+
+def without_rows(manifest: Manifest) -> dict[str, Any]:
+    assert manifest.expected
+    return {"expected": manifest.expected.model_copy(update={"probabilities": ()})}
+
+
+@pytest.mark.parametrize("as_in_0_1", [False, True])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_golden, "names no golden set"),
+        (lambda _: {"answers": None, "expected": None}, "no answers to its golden set"),
+        (lambda m: without_rows(m) if m.expected else {"answers": None}, "no answers to its golden set"),
+    ],
+)
+def test_a_manifest_with_nothing_to_test_is_refused(
+    make_variant: Callable[..., Any], change: Callable[[Manifest], dict[str, Any]], told: str, as_in_0_1: bool
+) -> None:
+    manifest = make_variant(as_in_0_1=as_in_0_1).manifest
+    with pytest.raises(Rejected, match=told) as refused:
+        check_manifest(manifest.model_copy(update=change(manifest)), "pets", FACTS, 48 * 1024)
+    assert refused.value.reason == "manifest_invalid"
+
+
+@pytest.mark.parametrize("blob", ["golden", "answers"])
+def test_a_blob_that_is_too_large_for_memory_is_refused_before_the_download(
+    make_variant: Callable[..., Any], blob: str
+) -> None:
     manifest = make_variant().manifest
-    large = manifest.core.golden.model_copy(update={"size_bytes": 2**20 + 1})
-    core = manifest.core.model_copy(update={"golden": large})
-    with pytest.raises(Rejected, match="more than 1 MB"):
-        check_manifest(manifest.model_copy(update={"core": core}), "pets", FACTS, 48 * 1024)
+    others = sum(ref.size_bytes for ref in (*manifest.tested_with, manifest.encodings[0].chunk_hashes))
+    of_this = manifest.core.golden if blob == "golden" else manifest.answers.blob
+    most = FACTS.ram_mb * 2**20 // 2 // COPIES - others + of_this.size_bytes
+
+    def with_bytes(size: int) -> Manifest:
+        large = BlobRef(sha256="a" * 64, size_bytes=size)
+        if blob == "golden":
+            return manifest.model_copy(update={"core": manifest.core.model_copy(update={"golden": large})})
+        return manifest.model_copy(update={"answers": manifest.answers.model_copy(update={"blob": large})})
+
+    check_manifest(with_bytes(most), "pets", FACTS, 48 * 1024)
+    with pytest.raises(Rejected, match="takes 524290 bytes of memory, and may take 524288 here") as refused:
+        check_manifest(with_bytes(most + 1), "pets", FACTS, 48 * 1024)
+    assert refused.value.reason == "out_of_memory"

@@ -2,19 +2,23 @@
 
 import random
 import time
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgefleet_agent.checks import COPIES
+from edgefleet_agent.download import Download
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.files import replace_file
 from edgefleet_agent.sinks import FileSink, MemorySink
 from edgefleet_protocol import topics
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import frame, hash_list
-from edgefleet_protocol.manifest import BlobRef, Encoding
+from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, BlobRef, Encoding
 
 CHUNK = 1024
 DATA = random.Random(0).randbytes(150 * CHUNK + 77)
@@ -208,9 +212,27 @@ def test_a_small_blob_takes_no_chunk_of_another_shape(index: int, data: bytes) -
     assert MemorySink(BlobRef(sha256=digest(b"abc"), size_bytes=3)).put(index, data) == "wrong"
 
 
-def test_a_large_blob_without_hashes_is_refused() -> None:
-    with pytest.raises(Rejected, match="without a hash list"):
-        MemorySink(BlobRef(sha256="0" * 64, size_bytes=2**20 + 1))
+def test_a_blob_without_hashes_takes_no_more_memory_than_a_device_reckons_with(tmp_path: Path) -> None:
+    data = random.Random(0).randbytes(4 * 2**20)
+    blob = BlobRef(sha256=digest(data), size_bytes=len(data))
+    tracemalloc.start()
+    try:
+        sink = MemorySink(blob)
+        for index in range(sink.received.count):
+            sink.put(index, data[index * sink.chunk_bytes : (index + 1) * sink.chunk_bytes])
+        replace_file(tmp_path / "golden.npz", sink.data())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(data) < peak_bytes < 1.05 * COPIES * len(data)
+
+
+def test_a_manifest_of_more_bytes_than_any_has_is_not_asked_for(tmp_path: Path, wire: Any) -> None:
+    refused: list[Rejected] = []
+    large = BlobRef(sha256="0" * 64, size_bytes=MAX_MANIFEST_BYTES + 1)
+    Download(tmp_path, large, Fetcher(wire, "lte", 60)).fetch_manifest(lambda _: pytest.fail("it came"), refused.append)
+    assert [error.reason for error in refused] == ["manifest_invalid"]
+    assert wire.topics == []
 
 
 def test_a_hash_list_of_another_length_is_refused(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from onnx import TensorProto, helper
 
 from edgefleet_agent import worker_main
 from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
-from edgefleet_agent.checks import check_golden
+from edgefleet_agent.checks import check_golden, tolerance
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
+from edgefleet_agent.self_test import golden_order
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.messages import Slot
@@ -62,10 +63,11 @@ def test_it_answers_with_logits_top1_and_finite(place: Callable[..., Placed]) ->
 
 def test_its_golden_answers_are_the_recorded_ones(place: Callable[..., Placed], tmp_path: Path) -> None:
     placed = place()
-    golden = tmp_path / "slots" / placed.slot.variant / "golden.npz"
-    reply = placed.worker.self_test(golden, placed.manifest.core.preprocessing.scale)
-    assert (reply["finite"], reply["count"]) == (True, 8)
-    check_golden(placed.manifest.expected, reply)
+    reply = placed.worker.self_test(golden_order(placed.manifest, tmp_path / "slots" / placed.slot.variant))
+    assert (reply["finite"], reply["count"], reply["agreement"]) == (True, 8, 1)
+    assert reply["difference"] < 1e-4
+    assert reply["scaling"] == pytest.approx(1)
+    check_golden(tolerance(placed.manifest), reply)
 
 
 def test_inputs_that_are_not_finite_are_the_requests_fault(place: Callable[..., Placed]) -> None:
@@ -163,7 +165,7 @@ def test_a_sample_of_the_golden_set_must_be_answered_in_the_time_that_a_client_w
     placed.worker._ask_timeout_s = 0.5
     os.kill(placed.worker.pid, signal.SIGSTOP)
     with pytest.raises(WorkerTimedOut):
-        placed.worker.self_test(tmp_path / "slots" / placed.slot.variant / "golden.npz", 1.0)
+        placed.worker.self_test(golden_order(placed.manifest, tmp_path / "slots" / placed.slot.variant))
 
 
 def test_a_hung_worker_is_killed_at_its_deadline(place: Callable[..., Placed]) -> None:

@@ -24,9 +24,8 @@ def first_damaged(blobs: BlobFolder, manifest: str, damaged: Callable[[str], boo
         return None  # removed together with its variant; a blob that should be here has failed `damaged`
     except (OSError, ProtocolError):
         return manifest
-    named = [ref for e in found.encodings for ref in (e.chunk_hashes, e.blob)]
-    needed = [found.core.golden, *named] if found.core.golden else named
-    return next((ref.sha256 for ref in needed if ref and damaged(ref.sha256)), None)
+    needed = [*found.tested_with, *(ref for e in found.encodings for ref in (e.chunk_hashes, e.blob))]
+    return next((ref.sha256 for ref in needed if damaged(ref.sha256)), None)
 
 
 def advice(blob: str, model: str, version: int) -> str:

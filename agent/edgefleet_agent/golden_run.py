@@ -1,0 +1,104 @@
+"""A self-test, in the worker: answer the golden set and compare with the recorded answers, a second at a time."""
+
+import json
+import math
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_protocol.answers import unpack_answers
+from edgefleet_protocol.signature import PROBABILITIES, Signature, Spec
+from edgefleet_tasks.registry import task_named
+
+SLICE_S = 1.0
+"""How long golden samples are answered before the supervisor hears of it."""
+
+
+class GoldenRun:
+    """One self-test of a loaded model.
+
+    Args:
+        session: runs the model.
+        signature: what it takes and gives.
+        dtype: of its input.
+        order: `golden`, the file; `task`, `labels`, `scale`, and `form`: what `recorded` is. It is `reduced` for a blob
+            of reduced answers, with `spec`; or `expected` for probabilities as JSON, which version 0.1.0 recorded as
+            the softmax of any outputs.
+        recorded: the answers to compare with.
+    """
+
+    def __init__(
+        self, session: Any, signature: Signature, dtype: np.dtype[Any], order: dict[str, Any], recorded: bytes
+    ) -> None:
+        self._session, self._signature, self._dtype, self._order = session, signature, dtype, order
+        self._recorded = recorded
+        self._refused: str | None = None
+        self._samples: Any = ()
+        self._outputs: list[Sequence[NDArray[Any]]] = []
+        try:
+            self._task = task_named(order["task"])
+            if refusal := self._task.fits(signature, order["labels"]):
+                self._refused = refusal.sentence
+            self._samples = _samples(Path(order["golden"]))
+        except ValueError as error:
+            self._refused = str(error)
+
+    def go_on(self) -> dict[str, Any]:
+        """Answer samples one at a time, as a device does, for about a second.
+
+        Returns `more` while samples are left; then `count`, `finite` and the comparison, or the reason as `refused`.
+        """
+        if self._refused is None:
+            until_s = time.monotonic() + SLICE_S
+            for sample in self._samples[len(self._outputs) :]:
+                self._outputs.append(self._answer(sample))
+                if time.monotonic() >= until_s and len(self._outputs) < len(self._samples):
+                    return {"more": True}
+        try:
+            return {"refused": self._refused} if self._refused else self._compared()
+        except (ValueError, TypeError, LookupError) as error:
+            return {"refused": f"the recorded answers cannot be compared: {error}"}
+
+    def _answer(self, sample: NDArray[Any]) -> Sequence[NDArray[Any]]:
+        x = (sample.astype(np.float32) * np.float32(self._order["scale"])).astype(self._dtype)
+        return [np.asarray(output) for output in self._session.run(None, {self._signature.inputs[0].name: x[None]})]
+
+    def _compared(self) -> dict[str, Any]:
+        reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}
+        firsts = np.concatenate([outputs[0] for outputs in self._outputs])
+        if not np.isfinite(firsts).all():
+            return reply | {"finite": False}
+        if self._order["form"] == "expected":
+            found, recorded, spec = self._as_expected(firsts)
+        else:
+            spec = Spec(**self._order["spec"])
+            found = [answer for outputs in self._outputs for answer in self._task.reduce(outputs, spec)]
+            recorded = list(unpack_answers(self._recorded))
+        told = self._task.compare(found, recorded, spec)
+        return reply | {"agreement": told.agreement, "difference": told.difference, "scaling": told.scaling}
+
+    def _as_expected(self, logits: NDArray[Any]) -> tuple[list[bytes], list[bytes], Spec]:
+        rows = np.asarray(json.loads(self._recorded), np.float64)
+        if rows.shape != logits.shape:
+            raise ValueError(f"they are {list(rows.shape)}, the model's {list(logits.shape)}")
+        logits = logits.astype(np.float64)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        spec = Spec(PROBABILITIES)
+        found = self._task.reduce([powers / powers.sum(1, keepdims=True)], spec)
+        return found, self._task.reduce([rows], spec), spec
+
+
+def _samples(golden: Path) -> NDArray[Any]:
+    try:
+        with np.load(golden, allow_pickle=False) as archive:
+            samples: NDArray[Any] = archive["inputs"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"the golden set cannot be read: {error}") from None
+    if samples.ndim < 1 or not math.prod(samples.shape):
+        raise ValueError("the golden set is empty, so nothing would be tested")
+    return samples
