@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.graph import nodes, saved, subgraphs
-from edgefleet_compression.onnx_graphs.session import ERRORS_ONLY
+from edgefleet_compression.onnx_graphs.options import one_thread
 
 MOST_BYTES = 32 * 2**20
 """Of all that the samples of a batch take at the same time."""
@@ -32,11 +32,8 @@ def watched(model: onnx.ModelProto, names: list[str], folder: Path) -> Any:
     watching.CopyFrom(model)
     del watching.graph.output[:]
     watching.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
     path = str(saved(watching, folder / "watched.onnx"))
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(path, one_thread(), providers=["CPUExecutionProvider"])
 
 
 def given_by(model: onnx.ModelProto) -> list[str]:

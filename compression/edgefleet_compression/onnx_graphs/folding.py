@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import numpy_helper
 
 from edgefleet_compression.onnx_graphs.graph import subgraphs
-from edgefleet_compression.onnx_graphs.session import ERRORS_ONLY
+from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_compression.onnx_graphs.stripping import strip
 
 
@@ -19,10 +19,9 @@ def folded(model: onnx.ModelProto, target: Path) -> onnx.ModelProto:
         model: what a session is given.
         target: where to write.
     """
-    options = onnxruntime.SessionOptions()
+    options = one_thread()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
-    options.log_severity_level = ERRORS_ONLY
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return onnx.load(target)
 

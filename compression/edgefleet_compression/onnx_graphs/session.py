@@ -9,10 +9,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_protocol import runtime_options
 
 BATCH = 250
-ERRORS_ONLY = 3
 DYNAMIC = b"DynamicQuantize"
 """How the names of the operators begin that take a range over their whole input, as they stand in a file."""
 
@@ -41,13 +41,8 @@ class GraphSession:
         """
         if told := runtime_options.refusal(runtime or {}):
             raise RecipeError(told)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ONLY
-        for key, value in (runtime or {}).items():
-            options.add_session_config_entry(key, value)
-        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options, providers = one_thread(runtime), ["CPUExecutionProvider"]
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
         given = self._session.get_inputs()[0]
         self._path = path
         self._input = given.name
