@@ -1,5 +1,6 @@
 """What answers for one model: the live variant and, during a trial, the old one kept warm behind it."""
 
+import logging
 import math
 import threading
 import time
@@ -20,10 +21,13 @@ from edgefleet_agent.errors import (
     WorkerTimedOut,
 )
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.telling import named
 from edgefleet_agent.worker_handle import Worker, WorkerAnswer, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import ModelFailure, Slot
 from edgefleet_protocol.phases import ReasonCode
+
+log = logging.getLogger("edgefleet.agent")
 
 RESTART_PAUSE_S = 5.0
 QUICK_RESTARTS = 3
@@ -109,6 +113,8 @@ class Placed:
             if len(self._restarts) >= QUICK_RESTARTS:
                 raise WorkerDied(f"the worker died {QUICK_RESTARTS} times within {RESTART_PAUSE_S:g} s")
             self._restarts.append(now)
+            what = named(self.slot.variant, self.slot.model_version)
+            log.warning("%s: the worker of %s has ended and is started again", self.manifest.model, what)
             self.worker.kill()
             self.worker = Worker(self._spec)
             if self._retired:

@@ -30,6 +30,8 @@ from edgefleet_protocol.topics import UpKind
 
 log = logging.getLogger("edgefleet.agent.bus")
 packets = logging.getLogger("edgefleet.agent.bus.packets")
+unheard = logging.Logger("a connection that we have left", logging.CRITICAL + 1)
+"""paho 2.2 logs an error when its loop finds the socket closed, also where it was asked to close it."""
 
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
@@ -236,6 +238,7 @@ class AgentBus:
             log.info("no connection to %s:%d: %s", self._broker.host, self._broker.port, error)
         stood_s = 0.0 if self._accepted_s is None else time.monotonic() - self._accepted_s
         self._lost(client)
+        client.enable_logger(unheard)
         client.disconnect()
         # A network thread that is stuck on a dead connection is left behind.
         stopping = threading.Thread(target=client.loop_stop, daemon=True)

@@ -62,7 +62,7 @@ def _check(flags: dict[str, Any]) -> int:
 def _status(arguments: dict[str, Any]) -> int:
     from edgefleet_agent.status import show_status
 
-    return show_status(arguments["state"], as_json=arguments["json"])
+    return show_status(arguments["state"], arguments["last"], as_json=arguments["json"])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="what was found, as JSON")
     status = commands.add_parser("status", help="show the state of an agent")
     status.add_argument("--state", type=Path, required=True, metavar="DIR", help="the agent's state folder")
-    status.add_argument("--json", action="store_true", help="the whole report, as JSON")
+    status.add_argument("--last", type=_count, default=10, metavar="N", help="how many transitions to show (10)")
+    status.add_argument("--json", action="store_true", help="the whole report and the transitions, as JSON")
     return parser
 
 
@@ -105,6 +106,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")
     command.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be repeated")
     command.add_argument("--log-format", choices=("text", "json"), help="readable lines (text), or JSON lines")
+
+
+def _count(given: str) -> int:
+    if not given.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{given}' is not a number of transitions: write 0 or more")
+    return int(given)
 
 
 class _Pairs(argparse.Action):

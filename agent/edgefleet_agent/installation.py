@@ -12,14 +12,16 @@ from edgefleet_agent.disk_wait import DiskWait
 from edgefleet_agent.download import Download, synced_chunks_of
 from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
-from edgefleet_agent.judging import fitting, judge, renew
+from edgefleet_agent.judging import fitting, judge, renew, verified
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
 from edgefleet_agent.records import MAX_TRIES, InstalledModel, begun, kept_beside, moved, slot_of, tries_of
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.slot_loss import fetched_again, without
+from edgefleet_agent.telling import Transition, tell
 from edgefleet_agent.transitions import Transitions
 from edgefleet_agent.unpacking import Unpacking
 from edgefleet_agent.worker_restart import WorkerRestart, in_background
+from edgefleet_process.clocks import wall_ms
 from edgefleet_profiles.parts import Act
 from edgefleet_protocol.manifest import Encoding, Manifest
 from edgefleet_protocol.messages import DesiredModel, Lost, Transfer
@@ -40,6 +42,7 @@ class Installation:
         self.answering = Answering(lambda trouble: device.post(InTrouble(model, trouble)))
         self.record: InstalledModel | None = device.records.models.get(model)
         self._download: Download | None = None
+        self._about: Manifest | None = None  # of the attempt, once it has been read
         self._plan: tuple[Manifest, Encoding] | None = None
         self._candidate: Placed | None = None
         self._testing: SelfTest | None = None
@@ -81,8 +84,7 @@ class Installation:
             self._resume(self.record)
 
     def _resume(self, record: InstalledModel) -> None:
-        attempt = record.attempt
-        synced = record.synced_chunks
+        attempt, synced = record.attempt, record.synced_chunks
         if attempt.phase == "downloading" and attempt.manifest:
             synced = synced_chunks_of(self._device.downloads, attempt.manifest)
         tries = tries_of(record, synced, waits=self._device.must_wait(record))
@@ -231,23 +233,25 @@ class Installation:
             again = partial(self._apply, event, reason, detail, attempt, **changes)
             self._transitions.behind(lambda: again() if self._awaits(*at) else None)
             return
+        self._about = None if event == "desired" else self._about
         phase, effect = step(before.attempt.phase, event)
         told = {"phase": phase, "reason": reason, "detail": detail, "failure": None, "transfer": self.transfer}
         after = moved(before, told | (attempt or {}), changes)
-        self._transitions.take(lambda: self._device.records.save(self.model, after), lambda: self._act(after, effect))
+        line = tell(self.model, event, before, after, self._about, wall_ms())
+        save = partial(self._device.records.save, self.model, after)
+        self._transitions.take(save, lambda: self._act(after, effect, line))
 
-    def _act(self, after: InstalledModel, effect: Effect) -> None:
+    def _act(self, after: InstalledModel, effect: Effect, line: Transition) -> None:
         """Act on a record that is on the disk."""
         self.record = after
-        self._device.journal.append(self.model, after.attempt)
+        self._device.journal.append(line)
         self._effects[effect]()
         if is_last_word(after.attempt.phase):
             self._device.tidy()
         self._on_change(self.model, effect)
 
     def _fail(self, refused: Rejected) -> None:
-        if refused.reason == "no_space":
-            self._need_bytes = refused.need_bytes if isinstance(refused, NoSpace) else 0
+        self._need_bytes = refused.need_bytes if isinstance(refused, NoSpace) else 0
         event: Event = "no_space" if refused.reason == "no_space" else "failed"
         self._apply(event, refused.reason, str(refused)[:2000], {"failure": refused.failure})
 
@@ -266,8 +270,7 @@ class Installation:
     def _inspect(self) -> None:
         wanted = self._now.desired.manifest
         if wanted is None:
-            previous = self._now.answering or self._now.previous
-            self._apply("nothing_wanted", answering=None, previous=previous)
+            self._apply("nothing_wanted", answering=None, previous=self._now.answering or self._now.previous)
             return
         known = next((slot for slot in self._now.slots.values() if slot.manifest == wanted), None)
         if known and self._device.slots.intact(known.variant):
@@ -285,14 +288,14 @@ class Installation:
     def _judge(self, manifest_bytes: bytes) -> None:
         device = self._device
         try:
-            judged = judge(manifest_bytes, self.model, self._now, device)
+            self._about = manifest = verified(manifest_bytes, self._now.attempt)
+            judged = judge(manifest, self.model, self._now, device)
         except NoSpace as error:
             self._fail(error)
             return
         except Rejected as error:
             self._apply("refused", reason=error.reason, detail=str(error)[:2000])
             return
-        manifest = judged.manifest
         variant = {"variant": manifest.variant}
         if not judged.is_here:
             self._plan = (manifest, judged.encoding)
@@ -321,7 +324,8 @@ class Installation:
 
     def _plan_again(self, manifest_bytes: bytes) -> None:
         try:
-            self._plan = fitting(manifest_bytes, self._now.attempt.manifest or "", self.model, self._device)
+            self._about = verified(manifest_bytes, self._now.attempt)
+            self._plan = (self._about, fitting(self._about, self.model, self._device))
         except Rejected as error:
             self._fail(error)
             return

@@ -10,7 +10,7 @@ from edgefleet_agent.failpoints import reach
 from edgefleet_agent.records import InstalledModel, slot_of
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
-from edgefleet_protocol.messages import Slot
+from edgefleet_protocol.messages import Attempt, Slot
 
 
 @dataclass(frozen=True)
@@ -27,28 +27,36 @@ class Judged:
     renews: bool
 
 
-def fitting(manifest_bytes: bytes, wanted: str, model: str, device: Device) -> tuple[Manifest, Encoding]:
-    """The manifest, and the encoding that this device picks.
+def verified(manifest_bytes: bytes, attempt: Attempt) -> Manifest:
+    """The manifest of an attempt.
 
     Raises:
-        Rejected: it isn't the wanted one, or doesn't fit this device.
+        Rejected: it isn't the wanted one, or cannot be read.
     """
     try:
-        manifest = verify(manifest_bytes, wanted)
+        return verify(manifest_bytes, attempt.manifest or "")
     except ProtocolError as error:
         raise Rejected("manifest_invalid", str(error)) from None
-    return manifest, check_manifest(manifest, model, device.facts, device.max_chunk_bytes)
 
 
-def judge(manifest_bytes: bytes, model: str, record: InstalledModel, device: Device) -> Judged:
+def fitting(manifest: Manifest, model: str, device: Device) -> Encoding:
+    """The encoding that this device picks.
+
+    Raises:
+        Rejected: the manifest doesn't fit this device.
+    """
+    return check_manifest(manifest, model, device.facts, device.max_chunk_bytes)
+
+
+def judge(manifest: Manifest, model: str, record: InstalledModel, device: Device) -> Judged:
     """Judge the manifest of a record's attempt.
 
     Raises:
         NoSpace: there is no room for it now.
-        Rejected: it isn't the wanted one, or doesn't fit this device.
+        Rejected: it doesn't fit this device.
     """
     wanted = record.attempt.manifest or ""
-    manifest, encoding = fitting(manifest_bytes, wanted, model, device)
+    encoding = fitting(manifest, model, device)
     reach("manifest_checked")
     intact = manifest.variant in record.slots and device.slots.intact(manifest.variant)
     renews = intact and device.slots.holds(manifest)

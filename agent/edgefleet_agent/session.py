@@ -116,6 +116,7 @@ class Session:
                     self._take(event)
         finally:
             self._end()
+            log.info("ended")
 
     def _open_device(self) -> Device:
         state = self._settings.state
@@ -140,6 +141,7 @@ class Session:
         self._endpoint = open_endpoint(*self._settings.http_address, self._serving, kept)
         self._late.append(LateFile(kept, self._endpoint.url.encode()))
         reach("endpoint_written")
+        log.info("started: edgefleet %s, boot %d, %s", agent_version(), self._identity.boot, self._endpoint.url)
 
     def _wake(self) -> None:
         for model in self._device.records.models:
@@ -252,6 +254,8 @@ class Session:
         next_s = min([one.tick(now_s) for one in self._installations.values()] + [self._fetcher.tick()])
         waiting = {model: act for model, one in self._installations.items() if (act := one.waits_for)}
         if waiting != self._waiting:
+            for model, act in waiting.items() - self._waiting.items():
+                log.info("%s: waits until its region's window to %s opens", model, act)
             self._waiting, self._changed = waiting, True
         if now_s >= self._window_at_s:
             self._window_at_s = now_s + self._settings.window_s

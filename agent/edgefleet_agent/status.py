@@ -3,24 +3,28 @@
 import json
 import urllib.error
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from edgefleet_agent.errors import SettingsError
+from edgefleet_agent.journal import Journal
 from edgefleet_agent.records import Records
+from edgefleet_agent.telling import Transition
 from edgefleet_profiles.parts import is_generic
 from edgefleet_protocol.messages import ReportedModel
 
 ASK_S = 3.0
 
 
-def show_status(folder: Path, as_json: bool) -> int:
-    """Print the state of a device.
+def show_status(folder: Path, last: int, as_json: bool) -> int:
+    """Print the state of a device and its last transitions.
 
     Args:
         folder: the agent's state folder.
+        last: how many transitions.
         as_json: print everything, for programs.
 
     Returns:
@@ -34,10 +38,15 @@ def show_status(folder: Path, as_json: bool) -> int:
     report = _ask(folder)
     running = report is not None
     models = report["models"] if report is not None else _read(folder)
+    transitions = _last(folder, last)
     if as_json:
-        print(json.dumps((report or {"models": models}) | {"running": running}, indent=2))
+        told = {"running": running, "transitions": [one.model_dump(exclude_none=True) for one in transitions]}
+        print(json.dumps((report or {"models": models}) | told, indent=2))
     else:
-        print("\n".join([_headline(report), *(_line(name, model) for name, model in models.items())]))
+        lines = [_headline(report), *(_line(name, model) for name, model in models.items())]
+        if transitions:
+            lines += ["", "last transitions:", *map(_dated, transitions)]
+        print("\n".join(lines))
     return 0 if running else 1
 
 
@@ -71,6 +80,20 @@ def _read(folder: Path) -> dict[str, Any]:
         ).model_dump(mode="json", exclude_none=True)
         for name, record in records.items()
     }
+
+
+def _last(folder: Path, count: int) -> list[Transition]:
+    try:
+        return Journal(folder).last(count)
+    except OSError as error:
+        raise SettingsError(
+            f"{error.filename} cannot be read ({error.strerror}): run this as the agent's user"
+        ) from None
+
+
+def _dated(told: Transition) -> str:
+    when = datetime.fromtimestamp(told.ms / 1000).astimezone()
+    return f"{when:%Y-%m-%d %H:%M:%S} {told}"
 
 
 def _headline(report: dict[str, Any] | None) -> str:

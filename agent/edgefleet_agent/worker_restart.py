@@ -1,5 +1,6 @@
 """Starts the answering variant's worker with the agent, and again when it dies between requests."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,10 @@ from edgefleet_agent.answering import Answering
 from edgefleet_agent.device import Device
 from edgefleet_agent.errors import AgentError, SlotRotten
 from edgefleet_agent.events import Started
+from edgefleet_agent.telling import named
 from edgefleet_protocol.messages import Slot
+
+log = logging.getLogger("edgefleet.agent")
 
 START_AGAIN_S = 5.0
 MAX_START_AGAIN_S = 60.0
@@ -42,6 +46,7 @@ class WorkerRestart:
             try:
                 placed = self._device.start(slot)
             except AgentError as error:
+                log.warning("%s: %s does not start: %s", self._model, named(slot.variant, slot.model_version), error)
                 failed = error
             self._device.post(Started(self._model, slot, placed, failed))
 
@@ -54,6 +59,7 @@ class WorkerRestart:
             event.placed.slot = slot
             self._pause_s = START_AGAIN_S
             self._answering.serve(event.placed)
+            log.info("%s: %s answers", self._model, named(slot.variant, slot.model_version))
             return True
         if event.placed:
             event.placed.kill()
@@ -81,6 +87,7 @@ class WorkerRestart:
             self._answering.check()
         except SlotRotten as error:
             if live:
+                log.warning("%s: %s is lost: %s", self._model, named(live.slot.variant, live.slot.model_version), error)
                 self._device.post(Started(self._model, live.slot, None, error))
 
 
