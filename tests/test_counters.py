@@ -38,6 +38,7 @@ ERRORS, NOT_FINITE = 5, 7
 SECONDS = [0.001] * 24 + [0.02] * 4 + [0.3]  # p50, p95 and p99 apart
 LABELS = 17
 RIGHT = 11
+REFUSED = 3
 
 
 @pytest.fixture
@@ -62,16 +63,19 @@ def api(service: Service) -> Iterator[httpx.Client]:
 
 
 def recorded() -> TelemetryWindow:
-    """13 coats and 16 shirts in 29 answers, 12 requests without one, 11 of 17 labels right."""
+    """13 coats and 16 shirts in 29 answers, 12 requests without one, 11 of 17 labels right, 3 refused."""
     clock = iter([0.0, 31.0])
     recorder = Recorder(lambda: next(clock), lambda: int(time.time() * 1000))
     for number, seconds in enumerate(SECONDS):
-        recorder.answered(KEY, str(number), seconds, [int(number >= 13)], NAMES)
+        recorder.answered(KEY, str(number), seconds, [int(number >= 13)], len(NAMES), NAMES)
     for number in range(ERRORS + NOT_FINITE):
         recorder.failed(KEY, not_finite=number >= ERRORS)
     for number in range(LABELS):
         answered = int(number >= 13)
         recorder.label(KEY.model, str(number), [answered if number < RIGHT else 1 - answered])
+    for _ in range(REFUSED):
+        with pytest.raises(ValueError, match="none of the model's 2 classes"):
+            recorder.label(KEY.model, str(LABELS), [2])
     (window,) = recorder.close()
     return window.model_copy(update={"clock_trusted": True})
 
@@ -114,7 +118,7 @@ def test_what_a_device_counted_is_what_the_page_shows(service: Service, api: htt
         **{"device": "d", "incarnation": INCARNATION, "seq": 1, "model": "fashion", "model_version": 23},
         **{"variant": "a" * 64, "generation": 19, "duration_ms": 31_000, "rolled": 0},
         **{"region": "jp", "hardware": "rpi4", "link": "lte"},
-        **{"requests": 41, "errors": 5, "not_finite": 7, "latency": histogram.encode()},
+        **{"requests": 41, "errors": 5, "not_finite": 7, "refused_labels": 3, "latency": histogram.encode()},
         "moments": '{"scored":{"n":17,"sum":11000000,"sum2":11000000}}',
         "categories": '{"coat":13,"shirt":16}',
     }
@@ -125,6 +129,7 @@ def test_what_a_device_counted_is_what_the_page_shows(service: Service, api: htt
         **{"requests": 41, "errors": 5, "not_finite": 7},
         **{f"p{percent}_ms": histogram.percentile_ms(percent) for percent in (50, 95, 99)},
         **{"labelled": 17, "correct": 11, "accuracy": 11 / 17, "predicted": {"coat": 13, "shirt": 16}},
+        **{"unchecked_labels": 0, "refused_labels": 3},
     }
     assert api.get("/telemetry").json()["items"] == [shown]
     assert service.store.telemetry.rollups.roll_up(FOREVER_MS, 10) == 1

@@ -128,7 +128,8 @@ class Serving:
         data, json_bytes = inference_protocol.reply(answer, request, about)
         core = placed.manifest.core
         classes = answer.top1 if core.task == "classification" else []
-        self._recorder.answered(key, request_id, time.monotonic() - began_s, classes, core.labels)
+        of = answer.outputs[0]["shape"][-1] if classes else 0
+        self._recorder.answered(key, request_id, time.monotonic() - began_s, classes, of, core.labels)
         return Body(data, json_bytes)
 
     def feedback(self, given: Any) -> dict[str, Any]:

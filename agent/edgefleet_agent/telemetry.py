@@ -10,6 +10,9 @@ from edgefleet_protocol.messages import TelemetryWindow
 
 MAX_RECENT = 10_000
 MAX_CLASSES = 1_000
+MAX_DIGITS = 9
+MAX_NAMED = 10
+"""How many labels an error names."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class _Open:
 class _Recent:
     key: Key
     classes: tuple[int, ...]
+    of: int
     names: tuple[str, ...]
     labelled: bool = False
 
@@ -51,7 +55,9 @@ class Recorder:
         self._recent: OrderedDict[tuple[str, str], _Recent] = OrderedDict()
         self.unknown_ids = 0
 
-    def answered(self, key: Key, request_id: str, seconds: float, classes: list[int], names: tuple[str, ...]) -> None:
+    def answered(
+        self, key: Key, request_id: str, seconds: float, classes: list[int], of: int, names: tuple[str, ...]
+    ) -> None:
         """Count an answer.
 
         Args:
@@ -59,6 +65,7 @@ class Recorder:
             request_id: the id that a label may name later.
             seconds: request in to answer out.
             classes: the class of each row; empty if the model is not a classifier.
+            of: how many classes each row was chosen from.
             names: the model's label texts, by class; may be empty.
         """
         with self._lock:
@@ -71,7 +78,7 @@ class Recorder:
                 if name in seen or len(seen) < MAX_CLASSES:
                     seen[name] = seen.get(name, 0) + 1
             self._recent.pop((key.model, request_id), None)
-            self._recent[key.model, request_id] = _Recent(key, tuple(classes), names)
+            self._recent[key.model, request_id] = _Recent(key, tuple(classes), of, names)
             while len(self._recent) > MAX_RECENT:
                 self._recent.popitem(last=False)
 
@@ -97,7 +104,7 @@ class Recorder:
             True when it was counted, False when it had been counted before, None for an id that is not known.
 
         Raises:
-            ValueError: not one label per row, or a label that the model doesn't have.
+            ValueError: not one label per row, or a label that is none of the answer's classes; these are counted apart.
         """
         with self._lock:
             recent = self._recent.get((model, request_id))
@@ -106,9 +113,14 @@ class Recorder:
                 return None
             if recent.labelled:
                 return False
+            if not recent.classes:
+                raise ValueError("the answer was not [rows, classes]: which classes there are is unknown")
             if len(labels) != len(recent.classes):
                 raise ValueError(f"{len(labels)} labels for an answer of {len(recent.classes)} rows")
-            truths = [class_index(label, recent.names) for label in labels]
+            truths = [class_index(label, recent.of, recent.names) for label in labels]
+            if none := [label for label, truth in zip(labels, truths, strict=True) if truth is None]:
+                self._counters(recent.key).serving.refused_labels += len(none)
+                raise ValueError(_no_class(none[0], recent.of, recent.names))
             recent.labelled = True
             right = sum(a == b for a, b in zip(truths, recent.classes, strict=True))
             self._counters(recent.key).scored += Moments.of_hits(len(truths), right)
@@ -134,19 +146,22 @@ def class_name(index: int, names: tuple[str, ...]) -> str:
     return names[index] if index < len(names) else str(index)
 
 
-def class_index(label: int | str, names: tuple[str, ...]) -> int:
-    """The class that a label means.
+def class_index(label: int | str, of: int, names: tuple[str, ...]) -> int | None:
+    """The class that a label means, as index or as text; None if it is none of so many classes."""
+    if isinstance(label, str):
+        if label in names:
+            label = names.index(label)
+        elif label.isascii() and label.isdecimal() and len(label) <= MAX_DIGITS:
+            label = int(label)
+        else:
+            return None
+    return label if 0 <= label < of else None
 
-    Raises:
-        ValueError: the model doesn't have this label.
-    """
-    if isinstance(label, int):
-        return label
-    if label in names:
-        return names.index(label)
-    if label.isdecimal():
-        return int(label)
-    raise ValueError(f"'{label[:100]}' is not one of the model's labels")
+
+def _no_class(label: int | str, of: int, names: tuple[str, ...]) -> str:
+    shown = f"'{label[:100]}'" if isinstance(label, str) else str(label)[:100]
+    named = f", or one of {', '.join(names[:MAX_NAMED])}{', ...' if len(names) > MAX_NAMED else ''}" if names else ""
+    return f"label {shown} is none of the model's {of} classes: write 0 to {of - 1}{named}"
 
 
 def _shown(key: Key, opened: _Open, now_s: float, now_ms: int) -> TelemetryWindow:
@@ -162,5 +177,6 @@ def _shown(key: Key, opened: _Open, now_s: float, now_ms: int) -> TelemetryWindo
         generation=key.generation,
         duration_ms=duration_ms,
         started_ms=max(now_ms - duration_ms, 0),
+        labels_checked=True,
     )
     return window.with_counters(opened.counters)

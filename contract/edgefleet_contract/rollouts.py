@@ -121,12 +121,14 @@ def fault_of(asked: RolloutSpec) -> str | None:
 class Judgement(Shape):
     """What a gate made of one check on one profile: in words, or why there is nothing to judge by.
 
+    It is inconclusive if what speaks against the variant cannot be relied on.
+
     `outliers` are devices whose evidence was left out because it differs from the others'.
     """
 
     check: GateCheck
     profile: str
-    outcome: Literal["passed", "failed", "not_judged"]
+    outcome: Literal["passed", "failed", "inconclusive", "not_judged"]
     words: str
     outliers: tuple[str, ...] = ()
 

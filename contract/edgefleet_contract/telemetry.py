@@ -23,7 +23,11 @@ class TelemetryGroup(Sparse):
 
 
 class TelemetryView(Shape):
-    """Telemetry of one group, merged from histograms and counts; null means that nothing was measured."""
+    """Telemetry of one group, merged from histograms and counts; null means that nothing was measured.
+
+    Of the labels that count as `labelled`, `unchecked_labels` came through agents up to 0.2, which don't compare them
+    with the model's classes. `refused_labels` were none of the classes, and count nowhere else.
+    """
 
     group: TelemetryGroup
     bucket_ms: int | None
@@ -37,6 +41,8 @@ class TelemetryView(Shape):
     labelled: int
     correct: int
     accuracy: float | None
+    unchecked_labels: int = 0
+    refused_labels: int = 0
     predicted: dict[str, int]
 
 

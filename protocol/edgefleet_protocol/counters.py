@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.fields import MAX_TALLY, Tally, Word
 from edgefleet_protocol.latency import LatencyHistogram
-from edgefleet_protocol.leaving import LeavesAs
+from edgefleet_protocol.leaving import ALWAYS, LeavesAs
 
 MAX_CLASSES = 10_000
 SCALE = 10**6
@@ -47,6 +47,9 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.n + other.n, self.sum + other.sum, self.sum2 + other.sum2)
 
+    def __sub__(self, part: "Moments") -> "Moments":
+        return Moments(self.n - part.n, self.sum - part.sum, self.sum2 - part.sum2)
+
     def clipped(self, at_most: int) -> "Moments":
         """The moments of at most this many scores, with nearly the same mean and spread."""
         if self.n <= at_most:
@@ -76,12 +79,16 @@ class Moments:
 
 @dataclass(slots=True)
 class ServingCounts:
-    """How requests went; `errors` and `not_finite` (NaN or infinity in the output) count those not answered."""
+    """How requests went; `errors` and `not_finite` (NaN or infinity in the output) count those not answered.
+
+    `refused_labels` are none of the model's classes; applications were told so, and `scored` has none of them.
+    """
 
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     requests: int = 0
     errors: int = 0
     not_finite: int = 0
+    refused_labels: int = 0
 
     def add(self, other: "ServingCounts") -> None:
         """Add the counts of `other`."""
@@ -92,10 +99,15 @@ class ServingCounts:
 
 @dataclass(slots=True)
 class Counters:
-    """What variants did: `scored` is how right their answers were, `categories` counts answers by class."""
+    """What variants did: `scored` is how right their answers were, `categories` counts answers by class.
+
+    `unchecked` is the part of `scored` whose labels nobody compared with the model's classes, as agents up to
+    0.2 don't: some of those that count as wrong may be no class at all.
+    """
 
     serving: ServingCounts = field(default_factory=ServingCounts)
     scored: Moments = Moments()
+    unchecked: Moments = Moments()
     categories: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: "Counters") -> None:
@@ -105,6 +117,11 @@ class Counters:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for category, count in other.categories.items():
             self.categories[category] = self.categories.get(category, 0) + count
+
+    @property
+    def checked(self) -> Moments:
+        """The scores whose labels are known to be classes of the model."""
+        return self.scored - self.unchecked
 
     def named_moments(self) -> dict[str, Moments]:
         """The moments that are not empty, by name."""
@@ -147,11 +164,15 @@ class NamedMoments(BaseModel):
     scored: _Moments = None
 
 
+ON_THE_WIRE = tuple(NamedMoments.model_fields)
+
+
 class FlatCounters(BaseModel):
     """Counters as a window carries them: the fields of version 0.1.0, plus `moments` for what they cannot express.
 
     `labelled` and `correct` are exact for scores of 0 and 1; for other scores `correct` is the closest count that a
-    reader of 0.1.0 understands. Code reads `counters` and writes with `with_counters`.
+    reader of 0.1.0 understands. `labels_checked` says that the agent refuses labels that are none of the model's
+    classes, and counts them as `refused_labels`. Code reads `counters` and writes with `with_counters`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -167,6 +188,9 @@ class FlatCounters(BaseModel):
         default_factory=dict
     )
     moments: NamedMoments | None = None
+
+    refused_labels: Annotated[Tally, LeavesAs("counts")] = 0
+    labels_checked: Annotated[bool, ALWAYS] = False
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -184,12 +208,15 @@ class FlatCounters(BaseModel):
         """The window's moments, by name."""
         told = {"scored": Moments.of_hits(self.labelled, self.correct)} if self.labelled else {}
         if self.moments is not None:
-            told |= {name: one for name in MOMENTS if (one := getattr(self.moments, name)) is not None}
+            told |= {name: one for name in ON_THE_WIRE if (one := getattr(self.moments, name)) is not None}
+        if not self.labels_checked and "scored" in told:
+            told["unchecked"] = told["scored"]
         return told
 
     def with_counters(self, counters: Counters) -> Self:
         """The same window with these counters."""
-        scored, named = counters.scored, counters.named_moments()
+        scored = counters.scored
+        named = {name: one for name, one in counters.named_moments().items() if name in ON_THE_WIRE}
         if scored == Moments.of_hits(scored.n, scored.hits):
             named.pop("scored", None)
         told = {

@@ -178,6 +178,41 @@ def test_labels_come_back_by_request_id(device: Device) -> None:
     assert [(w.variant, w.requests, w.labelled) for w in device.recorder.close()] == [(device.variant.id, 0, 1)]
 
 
+@pytest.mark.parametrize("label", [3, -1, 99, "3", "-1", "fish", "1_0", "9" * 5000, 10**400])
+def test_a_label_that_is_none_of_the_classes_is_refused_with_what_there_is_and_counted_apart(
+    device: Device, label: int | str
+) -> None:
+    top = int(np.argmax(post(device.url, INFER, body())[1]["outputs"][0]["data"]))
+
+    def feedback(value: int | str) -> tuple[int, Any]:
+        asked = json.dumps({"model": "pets", "id": "r1", "label": value})
+        return post(device.url, "/edgefleet/v1/feedback", asked.encode())
+
+    status, told = feedback(label)
+    assert status == 400
+    shown = f"'{label[:100]}'" if isinstance(label, str) else str(label)[:100]
+    classes = "none of the model's 3 classes: write 0 to 2, or one of cat, dog, bird"
+    assert told["error"] == f"label {shown} is {classes}"
+    assert feedback(top)[0] == 200, "the right one is still taken"
+    (window,) = device.recorder.close()
+    assert (window.labelled, window.correct, window.refused_labels, window.labels_checked) == (1, 1, 1, True)
+
+
+def test_of_a_batch_with_one_impossible_label_none_counts(device: Device) -> None:
+    post(device.url, INFER, body(shape=[2, 16], data=[[1.0] * 16] * 2))
+    asked = json.dumps({"model": "pets", "id": "r1", "labels": [0, 3]})
+    assert post(device.url, "/edgefleet/v1/feedback", asked.encode())[0] == 400
+    (window,) = device.recorder.close()
+    assert (window.labelled, window.refused_labels) == (0, 1)
+
+
+def test_where_the_classes_are_unknown_a_label_is_refused_and_that_is_said() -> None:
+    recorder = Recorder(lambda: 0.0, lambda: 0)
+    recorder.answered(Key("pets", 1, "0" * 64, 1), "r1", 0.001, [], 0, ())
+    with pytest.raises(ValueError, match=r"not \[rows, classes\]: which classes there are is unknown"):
+        recorder.label("pets", "r1", [0])
+
+
 def test_latency_and_predictions_are_counted_where_they_happen(device: Device) -> None:
     for _ in range(20):
         post(device.url, INFER, body())
@@ -194,7 +229,7 @@ def test_the_map_of_request_ids_is_bounded() -> None:
     recorder = Recorder(lambda: 0.0, lambda: 0)
     key = Key("pets", 1, "0" * 64, 1)
     for number in range(MAX_RECENT + 1):
-        recorder.answered(key, str(number), 0.001, [0], ())
+        recorder.answered(key, str(number), 0.001, [0], 3, ())
     assert recorder.label("pets", "0", [0]) is None
     assert recorder.label("pets", "1", [0]) is True
 

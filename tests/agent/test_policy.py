@@ -35,6 +35,8 @@ FIELDS: dict[str, Any] = {
     "latency": "x",
     "labelled": 9,
     "correct": 8,
+    "refused_labels": 10,
+    "labels_checked": True,
     "predicted": {"cat": 3},
     "moments": NamedMoments(scored=Moments(n=9, sum=7_500_000, sum2=7_000_000)),
 }
@@ -99,7 +101,7 @@ def test_everything_leaves_where_everything_may() -> None:
 
 def test_a_window_with_nothing_left_to_tell_is_not_sent() -> None:
     assert permitted(WINDOW, frozenset()) is None
-    empty = WINDOW.model_copy(update={"requests": 0, "errors": 0, "not_finite": 0})
+    empty = WINDOW.model_copy(update={"requests": 0, "errors": 0, "not_finite": 0, "refused_labels": 0})
     assert permitted(empty, frozenset({"counts"})) is None
 
 

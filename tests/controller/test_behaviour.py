@@ -86,6 +86,34 @@ def test_too_little_or_too_small_a_drop_does_not(new: Counters, before: Counters
     assert against(new, before) == []
 
 
+def unchecked(n: int, share: float) -> Counters:
+    """Labels of an agent that doesn't check whether they are classes of the model."""
+    scored = Moments.of_hits(n, round(n * share))
+    return Counters(ServingCounts(requests=n), scored, scored)
+
+
+@pytest.mark.parametrize(
+    ("new", "outcome"),
+    [
+        ({"d0": unchecked(100, 0.9), "d1": unchecked(100, 0.9)}, "passed"),
+        ({"d0": unchecked(100, 0.9), "d1": unchecked(100, 0.2)}, "inconclusive"),
+        ({"d0": unchecked(100, 0.2), "d1": labels(100, 0.9)}, "inconclusive"),
+        ({"d0": unchecked(100, 0.9), "d1": labels(100, 0.2)}, "failed"),
+    ],
+    ids=["right all the same", "wrong or impossible", "checked ones are right", "checked ones are wrong"],
+)
+def test_labels_that_nobody_checked_never_fail_a_variant(new: dict[str, Counters], outcome: str) -> None:
+    judgement = judged(new, {"d0": labels(900, 0.9)}, min_devices=1)["accuracy"]
+    assert judgement.outcome == outcome
+    assert ("may be none of the model's classes" in judgement.words) == (outcome == "inconclusive")
+
+
+def test_labels_that_were_all_refused_are_named() -> None:
+    refused = Counters(ServingCounts(requests=80, refused_labels=80))
+    words = judged({"d": refused}, {"d": labels(900, 0.9)})["accuracy"].words
+    assert words == "no labels yet: 80 were refused, as they are none of the model's classes"
+
+
 def test_scores_between_right_and_wrong_are_judged_by_how_far_they_spread() -> None:
     """The same means: two sure samples are told apart where hits and misses may be chance."""
     mean = [Counters(scored=Moments.of(*[share] * 60)) for share in (0.7, 0.8)]

@@ -58,7 +58,14 @@ class Fleet:
         window = TelemetryWindow.model_validate(
             {
                 **{"seq": self._seq, "first_kept_seq": 1, "model": "fashion", "model_version": 1, "variant": variant},
-                **{"duration_ms": 1, "requests": labelled, "labelled": labelled, "correct": correct, **given},
+                **{
+                    "duration_ms": 1,
+                    "requests": labelled,
+                    "labelled": labelled,
+                    "correct": correct,
+                    "labels_checked": True,
+                    **given,
+                },
             }
         )
         self._ingest._commit([(topics.up(device, "telemetry"), encode(window))])
@@ -121,6 +128,17 @@ def test_one_device_inside_a_wave_of_five_does_not_decide_alone(fleet: Fleet, ki
         assert accuracy.words.startswith("eu/rpi4/lte: 180 labels of 3 devices, 50.0% against 90.0%, p < 0.001")
         assert accuracy.outliers == (WAVE[0],)
         assert wave.reason == accuracy.words
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_labels_of_agents_that_check_none_pause_a_rollout_and_never_fail_it(fleet: Fleet, kind: str) -> None:
+    for device in WAVE:
+        fleet.says(device, NEW, 60, HONEST[kind], labels_checked=False)
+    wave = fleet.wave
+    assert wave.state == ("soaking" if kind == "good" else "inconclusive")
+    if kind == "bad":
+        assert "300 labels are of agents that don't check them" in (wave.reason or "")
+        assert wave.reason in wave.evidence
 
 
 def test_windows_of_another_incarnation_or_generation_decide_nothing(fleet: Fleet) -> None:

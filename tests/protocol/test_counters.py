@@ -22,6 +22,7 @@ WINDOW = TelemetryWindow(
     variant="0" * 64,
     generation=1,
     duration_ms=1,
+    labels_checked=True,
 )
 
 
@@ -43,7 +44,8 @@ def counters(scored: Moments) -> Counters:
     """Another value in each field."""
     latency = LatencyHistogram()
     latency.record(0.002)
-    return Counters(ServingCounts(latency, requests=41, errors=5, not_finite=7), scored, {"cat": 13, "dog": 16})
+    serving = ServingCounts(latency, requests=41, errors=5, not_finite=7, refused_labels=3)
+    return Counters(serving, scored, categories={"cat": 13, "dog": 16})
 
 
 def sent(told: Counters) -> dict[str, Any]:
@@ -79,7 +81,11 @@ def test_it_reads_scores_between_right_and_wrong_as_the_nearest_count() -> None:
 def test_a_window_of_the_previous_version_is_read_as_right_and_wrong() -> None:
     old = Window010(requests=41, errors=5, not_finite=7, labelled=17, correct=11, predicted={"cat": 13, "dog": 16})
     old.latency = counters(Moments()).serving.latency.told
-    assert received(**old.model_dump()) == counters(Moments.of_hits(17, 11))
+    read, scored = received(**old.model_dump(), labels_checked=False), Moments.of_hits(17, 11)
+    expected = counters(scored)
+    expected.serving.refused_labels, expected.unchecked = 0, scored
+    assert read == expected
+    assert read.checked == Moments(), "no label is known to be a class of the model"
 
 
 def test_moments_are_taken_before_the_flat_fields() -> None:
@@ -145,7 +151,18 @@ def test_adding_adds_every_field() -> None:
     serving = total.serving
     assert (serving.requests, serving.errors, serving.not_finite, serving.latency.count) == (82, 10, 14, 2)
     assert total.scored == Moments(18, 11_500_000, 11_250_000)
+    assert serving.refused_labels == 6
     assert total.categories == {"cat": 26, "dog": 32}
+
+
+def test_of_labels_that_were_checked_and_others_each_part_is_known() -> None:
+    total = counters(Moments.of_hits(17, 11))
+    total.add(Counters(scored=Moments.of_hits(5, 1), unchecked=Moments.of_hits(5, 1)))
+    assert (total.scored, total.unchecked, total.checked) == (
+        Moments.of_hits(22, 12),
+        Moments.of_hits(5, 1),
+        Moments.of_hits(17, 11),
+    )
 
 
 def test_every_counter_has_its_place_on_the_wire() -> None:
@@ -153,4 +170,5 @@ def test_every_counter_has_its_place_on_the_wire() -> None:
     assert set(COUNTS) | {"latency"} == {one.name for one in fields(ServingCounts)}
     assert set(COUNTS) <= set(TelemetryWindow.model_fields)
     assert set(MOMENTS) | {"serving", "categories"} == {one.name for one in fields(Counters)}
-    assert set(MOMENTS) == set(NamedMoments.model_fields)
+    derived = {"unchecked"}  # from `labels_checked`
+    assert set(MOMENTS) == set(NamedMoments.model_fields) | derived

@@ -207,7 +207,7 @@ def explanation_view(model: str, explained: Explained) -> ExplanationView:
 
 def telemetry_view(merged: Aggregate) -> TelemetryView:
     """Show merged telemetry."""
-    serving, scored = merged.counters.serving, merged.counters.scored
+    serving, scored, unchecked = merged.counters.serving, merged.counters.scored, merged.counters.unchecked
     return TelemetryView(
         group=TelemetryGroup.model_validate(merged.group),
         bucket_ms=merged.bucket_ms,
@@ -219,5 +219,6 @@ def telemetry_view(merged: Aggregate) -> TelemetryView:
         labelled=scored.n,
         correct=scored.hits,
         accuracy=scored.mean,
+        unchecked_labels=unchecked.n,
         predicted=merged.counters.categories,
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from statistics import NormalDist, median
 from typing import Literal
 
@@ -40,12 +41,33 @@ def _judge(check: GateCheck, gate: Gate, evidence: Evidence, crowd: Crowd) -> Ju
     )
 
 
-_Outcome = tuple[Literal["passed", "failed"], str, tuple[str, ...]]
+_Outcome = tuple[Literal["passed", "failed", "inconclusive"], str, tuple[str, ...]]
 
 
 def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
+    """Tests all labels and, if they speak against the variant, those alone that are known to be classes of it."""
+    scored = {device: counters.scored for device, counters in evidence.new.items()}
+    if not any(moments.n for moments in scored.values()) and (refused := _refused(evidence.new)):
+        raise _NotJudged(f"no labels yet: {refused} were refused, as they are none of the model's classes")
+    found = _drop(gate, evidence, scored, crowd)
+    unchecked = sum(counters.unchecked.n for counters in evidence.new.values())
+    if found[0] != "failed" or not unchecked:
+        return found
+    with suppress(_NotJudged):
+        of_checked = _drop(gate, evidence, {d: counters.checked for d, counters in evidence.new.items()}, crowd)
+        if of_checked[0] == "failed":
+            return of_checked
+    why = f"{unchecked} labels are of agents that don't check them, and may be none of the model's classes"
+    return "inconclusive", f"{found[1]}; {why}: upgrade the agents, or look at what sends the labels", found[2]
+
+
+def _refused(new: Mapping[str, Counters]) -> int:
+    return sum(counters.serving.refused_labels for counters in new.values())
+
+
+def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:
     """One-sided test of two proportions, with the tolerated drop as the margin."""
-    labelled = _some({device: counters.scored for device, counters in evidence.new.items()})
+    labelled = _some(scored)
     _must_be_of_several(gate, labelled, crowd, "labels")
     usual = median(mean(scored) for scored in evidence.before.values()) if evidence.before else 0.0
     before = _counted(gate, evidence.before, 1, usual, crowd, gate.min_labels, "labels of what ran before")

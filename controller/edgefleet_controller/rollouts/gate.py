@@ -62,6 +62,8 @@ def judge(
         return verdict
     if against := judged.against(judgements):
         return WaveVerdict("failed", "; ".join(against))
+    if doubtful := judged.doubtful(judgements):
+        return WaveVerdict("inconclusive", "; ".join(doubtful))
     if past_deadline and decided < min(gate.min_decided, _countable(wave)):
         return WaveVerdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} needed")
     if soaked_s is None or (wave.open and not past_deadline):

@@ -12,6 +12,11 @@ def against(judgements: Iterable[Judgement]) -> list[str]:
     return [judgement.words for judgement in judgements if judgement.outcome == "failed"]
 
 
+def doubtful(judgements: Iterable[Judgement]) -> list[str]:
+    """What speaks against the variant, but cannot be relied on."""
+    return [judgement.words for judgement in judgements if judgement.outcome == "inconclusive"]
+
+
 def evidence(judgements: Iterable[Judgement]) -> tuple[str, ...]:
     """What was judged."""
     return tuple(judgement.words for judgement in judgements if judgement.outcome != "not_judged")

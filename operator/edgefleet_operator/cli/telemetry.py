@@ -97,7 +97,19 @@ def _print(
     figures = (">requests", ">failed", ">p50", ">p95", ">p99", ">accuracy", ">labels")
     caption = "sim: measured on the machine that simulates these devices; failed: errors, and answers with NaN or inf"
     columns = (*(("from (UTC)",) if over_time else ()), *keys, "sim", *figures)
-    print_table(columns, rows, caption=caption, nothing="no telemetry yet")
+    print_table(columns, rows, caption="\n".join((caption, *_labels_apart(found))), nothing="no telemetry yet")
+
+
+def _labels_apart(found: Sequence[TelemetryView]) -> list[str]:
+    """What there is to say of labels besides how many were right."""
+    refused, unchecked = (sum(getattr(one, name) for one in found) for name in ("refused_labels", "unchecked_labels"))
+    said = []
+    if refused:
+        said.append(f"refused: {count(refused)} labels that are none of the model's classes; they count nowhere")
+    if unchecked:
+        why = "came through agents up to 0.2, which don't check that they are classes of the model"
+        said.append(f"not checked: {count(unchecked)} of the labels {why}")
+    return said
 
 
 def simulated(group: TelemetryGroup, devices: Sequence[DeviceView]) -> str:

@@ -59,11 +59,11 @@ def test_a_segment_is_saved_listed_and_shown_with_its_devices(operator, join) ->
     assert "Europe!" in operator.types("segment", "save", "Europe!", "region=eu", code=1).stderr
 
 
-def window(device: str, link: str) -> StoredWindow:
+def window(device: str, link: str, **told: int | bool) -> StoredWindow:
     given = {
         **{"incarnation": "0" * 32, "seq": 1, "first_kept_seq": 1, "duration_ms": 1000, "started_ms": None},
         **{"model": "fashion", "model_version": 1, "variant": "b" * 64, "generation": 1, "requests": 1234, "errors": 1},
-        **{"labelled": 100, "correct": 91},
+        **{"labelled": 100, "correct": 91, "labels_checked": True, **told},
     }
     facts = Facts(hardware="rpi4", region="eu", link=link, arch="aarch64", cores=4, ram_mb=4096, simulated=True)
     return StoredWindow(device, TelemetryWindow.model_validate(given), facts, now_ms())
@@ -78,6 +78,18 @@ def test_telemetry_is_shown_by_variant_and_by_what_is_asked(operator, service, j
     assert [entry["group"] for entry in by_link] == [{"link": n, "hardware": "rpi4"} for n in ("lte", "wifi")]
     assert "from (UTC)" in operator.types("telemetry", "--over", "hour").stdout
     assert max(map(len, operator.types("telemetry", "--by", "hardware", columns=100).stdout.splitlines())) <= 100
+
+
+def test_labels_that_were_refused_or_never_checked_are_told_apart(operator, service, join, published: str) -> None:
+    join("a", runs="b" * 64)
+    apart = [window("b", "lte", refused_labels=37), window("c", "lte", labels_checked=False)]
+    assert "refused" not in operator.types("telemetry").stdout
+    service.store.telemetry.windows.put([window("a", "lte"), *apart])
+    shown = " ".join(operator.types("telemetry").stdout.split())
+    assert "refused: 37 labels that are none of the model's classes" in shown
+    assert "not checked: 100 of the labels came through agents up to 0.2" in shown
+    (told,) = operator.reads("telemetry")
+    assert (told["labelled"], told["refused_labels"], told["unchecked_labels"]) == (300, 37, 100)
 
 
 def test_figures_of_simulated_devices_are_marked() -> None:

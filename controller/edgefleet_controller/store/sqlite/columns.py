@@ -21,7 +21,7 @@ _NO_ENTRIES = "{}"
 def of_window(window: FlatCounters) -> tuple[Any, ...]:
     """The values of `COLUMNS` for a window; both are flat, so nothing is unpacked on the way."""
     if window.moments is None:
-        moments = _moments_of_labels(window.labelled, window.correct)
+        moments = _moments_of_labels(window.labelled, window.correct, window.labels_checked)
     else:
         moments = _json(window.named_moments())
     return (*_counts(window), window.latency, moments, _json(window.predicted))
@@ -39,9 +39,10 @@ def of_sum(counters: Counters) -> tuple[Any, ...]:
 
 
 @lru_cache(4096)
-def _moments_of_labels(labelled: int, correct: int) -> str:
+def _moments_of_labels(labelled: int, correct: int, checked: bool) -> str:
     """Cached, because windows have few labels and the same texts are needed thousands of times a second."""
-    return _json(FlatCounters(labelled=labelled, correct=correct).named_moments())
+    counters = FlatCounters(labelled=labelled, correct=correct, labels_checked=checked)
+    return _json(counters.named_moments())
 
 
 def _json(entries: Mapping[str, Any]) -> str:

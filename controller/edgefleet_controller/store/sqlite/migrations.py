@@ -204,6 +204,11 @@ _TELEMETRY_005 = (
     "CREATE INDEX windows_with_scores ON windows (model, received_ms) WHERE moments <> '{}'",
 )
 
+_TELEMETRY_006 = (
+    "ALTER TABLE windows ADD COLUMN refused_labels INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE rollups ADD COLUMN refused_labels INTEGER NOT NULL DEFAULT 0",
+)
+
 
 @FLEET()
 def m001_registry_devices_and_rollouts(db: Database) -> None:
@@ -321,4 +326,11 @@ def m004_moments(db: Database) -> None:
 def m005_windows_with_scores(db: Database) -> None:
     """An index of the windows that have labels."""
     for statement in _TELEMETRY_005:
+        db.execute(statement)
+
+
+@TELEMETRY()
+def m006_refused_labels(db: Database) -> None:
+    """How many labels devices refused as none of their model's classes."""
+    for statement in _TELEMETRY_006:
         db.execute(statement)

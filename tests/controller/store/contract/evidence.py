@@ -50,6 +50,7 @@ def put(
         requests=labelled,
         labelled=labelled,
         correct=correct,
+        labels_checked=True,
         latency=latency.encode(),
         **given,
     )
@@ -86,6 +87,7 @@ def every_count() -> Counters:
     latency.record(0.001)
     serving = ServingCounts(latency, **{name: next(numbers) for name in COUNTS})
     moments = {name: Moments.of(*[0.5] * next(numbers)) for name in MOMENTS}
+    moments["unchecked"] = moments["scored"]  # as of an agent that checks no labels
     return Counters(serving, categories={"cat": 1}, **moments)
 
 
