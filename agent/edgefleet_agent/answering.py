@@ -21,6 +21,7 @@ from edgefleet_agent.errors import (
     WorkerTimedOut,
 )
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.inference_statistics import InferenceStatistics
 from edgefleet_agent.telling import named
 from edgefleet_agent.worker_handle import Worker, WorkerAnswer, WorkerSpec
 from edgefleet_protocol.manifest import Manifest
@@ -66,6 +67,7 @@ class Placed:
         self._restarts: list[float] = []
         self._retired = False
         self._asked: dict[object, float] = {}
+        self.statistics = InferenceStatistics()
         self.too_large_bytes = math.inf
         """The smallest request that is known to need more memory than the worker may take."""
 

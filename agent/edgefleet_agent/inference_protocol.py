@@ -1,18 +1,19 @@
 """The Open Inference Protocol, version 2: from requests to tensors, and from answers to replies. No I/O.
 
-JSON, and the binary tensor extension that Triton's clients use (github.com/triton-inference-server/server,
-docs/protocol/extension_binary_data.md).
+JSON, and the extensions for binary tensors and classes that Triton's clients use
+(github.com/triton-inference-server/server, docs/protocol). A parameter that we do not obey is refused.
 """
 
 import math
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from edgefleet_agent.classes import best_classes, raw_strings
 from edgefleet_agent.errors import RequestError
 from edgefleet_agent.worker_handle import SIZES, WorkerAnswer
 
@@ -24,14 +25,27 @@ MAX_LISTS = 500_000
 
 
 @dataclass(frozen=True)
+class WantedOutput:
+    """How the client wants an output: as raw bytes or as JSON; as so many best classes unless `classes` is 0."""
+
+    binary: bool
+    classes: int = 0
+
+
+@dataclass(frozen=True)
 class InferenceRequest:
-    """A request for the worker; `binary` says which outputs the client wants as raw bytes."""
+    """A request for the worker, and the outputs that the client wants, by name."""
 
     id: str | None
     tensors: list[dict[str, Any]]
     data: bytes
-    outputs: list[str] | None
-    binary: frozenset[str] | bool
+    outputs: dict[str, WantedOutput]
+
+    @property
+    def rows(self) -> int:
+        """How many samples it has: the first dimension of its first input, if there are several."""
+        shape = self.tensors[0]["shape"]
+        return int(shape[0]) if len(shape) > 1 else 1
 
 
 def parse(
@@ -64,33 +78,48 @@ def parse(
         shape, data = _tensor(given[tensor["name"]], tensor, raw.get(tensor["name"]))
         tensors.append({"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape})
         parts.append(data)
-    wanted, binary = _wanted(head, outputs)
-    return InferenceRequest(_id(head), tensors, b"".join(parts), wanted, binary)
+    return InferenceRequest(_id(head), tensors, b"".join(parts), _wanted(head, outputs))
 
 
-def reply(answer: WorkerAnswer, request: InferenceRequest, about: dict[str, Any]) -> tuple[bytes, int | None]:
+def reply(
+    answer: WorkerAnswer, request: InferenceRequest, about: dict[str, Any], labels: Sequence[str]
+) -> tuple[bytes, int | None]:
     """The HTTP body of an answer, and how many of its bytes are JSON when raw tensors follow.
 
     Args:
         answer: the model's answer.
         request: the request.
         about: the reply's model_name, model_version, id and parameters.
+        labels: the labels of the first output's classes; may be empty.
     """
     shown, raw, at = [], [], 0
-    for output in answer.outputs:
+    for index, output in enumerate(answer.outputs):
         size = math.prod(output["shape"]) * SIZES[output["datatype"]]
         data, at = answer.data[at : at + size], at + size
-        if request.outputs is not None and output["name"] not in request.outputs:
+        wanted = request.outputs.get(output["name"])
+        if wanted is None:
             continue
-        code = CODES[output["datatype"]]
-        as_raw = request.binary is True or (request.binary is not False and output["name"] in request.binary)
-        if as_raw or code is None:
-            shown.append(output | {"parameters": {"binary_data_size": size}})
-            raw.append(data)
-        else:
-            shown.append(output | {"data": _from_little_endian(code, data).tolist()})
+        told, as_raw = _shown(output, data, wanted, labels if index == 0 else ())
+        shown.append(told)
+        raw.append(as_raw)
     head = to_json(about | {"outputs": shown})
-    return head + b"".join(raw), len(head) if raw else None
+    any_raw = any(as_raw is not None for as_raw in raw)
+    return head + b"".join(filter(None, raw)), len(head) if any_raw else None
+
+
+def _shown(
+    output: dict[str, Any], data: bytes, wanted: WantedOutput, labels: Sequence[str]
+) -> tuple[dict[str, Any], bytes | None]:
+    """An output as the reply's JSON tells it, and its raw bytes if they follow."""
+    if wanted.classes:
+        shape, strings = best_classes(output, data, wanted.classes, labels)
+        output = output | {"datatype": "BYTES", "shape": shape}
+        if not wanted.binary:
+            return output | {"data": strings}, None
+        data = raw_strings(strings)
+    elif not wanted.binary and (code := CODES[output["datatype"]]) is not None:
+        return output | {"data": _from_little_endian(code, data).tolist()}, None
+    return output | {"parameters": {"binary_data_size": len(data)}}, data
 
 
 def _object(text: bytes) -> dict[str, Any]:
@@ -123,17 +152,28 @@ def _id(head: dict[str, Any]) -> str | None:
     return given
 
 
-def _parameters(part: dict[str, Any]) -> dict[str, Any]:
+def _parameters(part: dict[str, Any], where: str, known: tuple[str, ...]) -> dict[str, Any]:
     parameters = part.get("parameters", {})
     if not isinstance(parameters, dict):
         raise RequestError(400, "'parameters' must be an object")
+    if unknown := sorted(parameters.keys() - set(known)):
+        raise RequestError(
+            400, f"parameter '{unknown[0][:100]}' of {where} is not supported here: leave it out; {', '.join(known)} is"
+        )
     return parameters
+
+
+def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise RequestError(400, f"'{name}' must be true or false")
+    return value
 
 
 def _raw_parts(tensors: list[dict[str, Any]], rest: memoryview) -> dict[str, bytes]:
     parts, at = {}, 0
     for tensor in tensors:
-        size = _parameters(tensor).get("binary_data_size")
+        size = _parameters(tensor, f"input '{tensor['name'][:100]}'", ("binary_data_size",)).get("binary_data_size")
         if size is None:
             continue
         if not isinstance(size, int) or size < 0 or at + size > len(rest):
@@ -201,13 +241,19 @@ def _from_little_endian(code: str, data: bytes) -> "array[Any]":
     return values
 
 
-def _wanted(head: dict[str, Any], outputs: list[str]) -> tuple[list[str] | None, frozenset[str] | bool]:
+def _wanted(head: dict[str, Any], outputs: list[str]) -> dict[str, WantedOutput]:
+    default = _flag(_parameters(head, "the request", ("binary_data_output",)), "binary_data_output", False)
     asked = _tensors(head, "outputs")
     if not asked:
-        return None, _parameters(head).get("binary_data_output") is True
-    names = [tensor["name"] for tensor in asked]
-    if unknown := sorted(set(names) - set(outputs)):
+        return dict.fromkeys(outputs, WantedOutput(default))
+    if unknown := sorted({tensor["name"] for tensor in asked} - set(outputs)):
         raise RequestError(400, f"unknown output {unknown}: the model has {outputs}")
-    default = _parameters(head).get("binary_data_output") is True
-    binary = {t["name"] for t in asked if _parameters(t).get("binary_data", default) is True}
-    return names, frozenset(binary)
+    return {tensor["name"]: _wanted_output(tensor, default) for tensor in asked}
+
+
+def _wanted_output(tensor: dict[str, Any], binary: bool) -> WantedOutput:
+    parameters = _parameters(tensor, f"output '{tensor['name']}'", ("binary_data", "classification"))
+    classes = parameters.get("classification", 0)
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
+        raise RequestError(400, f"'classification' of output '{tensor['name']}' must be how many classes to tell")
+    return WantedOutput(_flag(parameters, "binary_data", binary), classes)

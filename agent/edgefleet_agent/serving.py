@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from edgefleet_agent import inference_protocol
+from edgefleet_agent import descriptions, inference_protocol
 from edgefleet_agent.answering import Answering, NotFinite, Placed
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, WorkerError
+from edgefleet_agent.inference_protocol import InferenceRequest
+from edgefleet_agent.inference_statistics import Spent
 from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.worker_handle import WorkerAnswer
+from edgefleet_process.clocks import wall_ms
 
 
 @dataclass(frozen=True)
@@ -84,22 +88,43 @@ class Serving:
         return live
 
     def metadata(self, model: str, version: str | None) -> dict[str, Any]:
-        """The model's metadata, as the protocol defines it; `parameters` say which variant answers."""
-        live = self.placed(model, version)
-        core = live.manifest.core
+        """The model's metadata; see `descriptions.py`."""
+        return descriptions.metadata(model, self.placed(model, version))
+
+    def configuration(self, model: str, version: str | None, body_bytes: int) -> dict[str, Any]:
+        """The model's configuration, where a request may have so many bytes; see `descriptions.py`."""
+        return descriptions.configuration(model, self.placed(model, version), body_bytes)
+
+    def index(self, only_ready: bool) -> list[dict[str, str]]:
+        """The models of this device and whether each is ready, as Triton's repository extension tells it."""
+        told = [self._state(name) for name in sorted(self._models)]
+        return [one for one in told if one["state"] == "READY" or not only_ready]
+
+    def statistics(self, model: str | None, version: str | None) -> dict[str, Any]:
+        """What the requests of a model took, or of every model that answers, since its variant's worker was placed.
+
+        Raises:
+            RequestError: as for `placed`.
+        """
+        if model is not None:
+            answering = {model: self.placed(model, version)}
+        else:
+            answering = {name: live for name, one in self._models.items() if (live := one.answering.live)}
         return {
-            "name": model,
-            "versions": [str(live.slot.model_version)],
-            "platform": "onnxruntime_onnx",
-            "inputs": live.worker.inputs,
-            "outputs": live.worker.outputs,
-            "parameters": {
-                "variant": live.slot.variant,
-                "generation": live.slot.generation,
-                "scale": core.preprocessing.scale,
-                "labels": list(core.labels),
-            },
+            "model_stats": [
+                {"name": name, "version": str(live.slot.model_version), **live.statistics.shown()}
+                for name, live in sorted(answering.items())
+            ]
         }
+
+    def _state(self, model: str) -> dict[str, str]:
+        live = self._models[model].answering.live
+        told = {"name": model} | ({"version": str(live.slot.model_version)} if live else {})
+        try:
+            self.check_ready(model)
+        except RequestError as error:
+            return told | {"state": "UNAVAILABLE", "reason": str(error)}
+        return told | {"state": "READY", "reason": ""}
 
     def infer(self, model: str, version: str | None, body: bytes, header_length: int | None) -> Body:
         """Answer an inference request.
@@ -111,12 +136,9 @@ class Serving:
         live = self.placed(model, version)
         outputs = [output["name"] for output in live.worker.outputs]
         request = inference_protocol.parse(body, header_length, live.worker.inputs, outputs)
-        try:
-            answer, placed = self._models[model].answering.ask(request.tensors, request.data)
-        except WorkerError as error:
-            self._recorder.failed(_key(model, live), isinstance(error, NotFinite))
-            status = 500 if isinstance(error, ModelFailed | NotFinite | OutOfMemory) else 503
-            raise RequestError(status, f"model '{model}' did not answer: {error}") from error
+        asked_s = time.monotonic()
+        answer, placed = self._ask(model, live, request, began_s)
+        answered_s = time.monotonic()
         key = _key(model, placed)
         request_id = request.id or uuid4().hex
         about = {
@@ -125,12 +147,28 @@ class Serving:
             "id": request_id,
             "parameters": {"variant": key.variant, "generation": key.generation},
         }
-        data, json_bytes = inference_protocol.reply(answer, request, about)
         core = placed.manifest.core
+        data, json_bytes = inference_protocol.reply(answer, request, about, core.labels)
         classes = answer.top1 if core.task == "classification" else []
         of = answer.outputs[0]["shape"][-1] if classes else 0
-        self._recorder.answered(key, request_id, time.monotonic() - began_s, classes, of, core.labels)
+        replied_s = time.monotonic()
+        self._recorder.answered(key, request_id, replied_s - began_s, classes, of, core.labels)
+        waited_s = answer.waited_s
+        spent = Spent(asked_s - began_s, waited_s, answered_s - asked_s - waited_s, replied_s - answered_s)
+        placed.statistics.answered(spent, request.rows, wall_ms())
         return Body(data, json_bytes)
+
+    def _ask(self, model: str, live: Placed, request: InferenceRequest, began_s: float) -> tuple[WorkerAnswer, Placed]:
+        try:
+            return self._models[model].answering.ask(request.tensors, request.data)
+        except RequestError:
+            live.statistics.failed(time.monotonic() - began_s)
+            raise
+        except WorkerError as error:
+            live.statistics.failed(time.monotonic() - began_s)
+            self._recorder.failed(_key(model, live), isinstance(error, NotFinite))
+            status = 500 if isinstance(error, ModelFailed | NotFinite | OutOfMemory) else 503
+            raise RequestError(status, f"model '{model}' did not answer: {error}") from error
 
     def feedback(self, given: Any) -> dict[str, Any]:
         """Count the true labels of an earlier request: {"model", "id", "label" or "labels"}.

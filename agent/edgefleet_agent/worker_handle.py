@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgefleet_agent import pipe_frames
 from edgefleet_agent.errors import (
@@ -63,12 +63,22 @@ class GoldenOrder:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """One answer: `outputs` describe the tensors in `data`, in order; `top1` is one class per row."""
+    """One answer: `outputs` describe the tensors in `data`, in order; `top1` is one class per row.
+
+    `waited_s` is how long the request waited for those before it.
+    """
 
     outputs: list[dict[str, Any]]
     data: bytes
     finite: bool
     top1: list[int]
+    waited_s: float
+
+
+class _Exchanged(NamedTuple):
+    reply: dict[str, Any]
+    data: bytes
+    waited_s: float
 
 
 def _check(spec: WorkerSpec) -> None:
@@ -115,7 +125,7 @@ class Worker:
             "address_bytes": spec.address_bytes,
         }
         try:
-            reply, _ = self._exchange(load, b"", LOAD_TIMEOUT_S)
+            reply = self._exchange(load, b"", LOAD_TIMEOUT_S).reply
         except Exception:
             self.kill()
             raise
@@ -146,10 +156,10 @@ class Worker:
             RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
-        reply, answered = self._exchange({"op": "infer", "inputs": tensors}, data, self._ask_timeout_s)
+        reply, answered, waited_s = self._exchange({"op": "infer", "inputs": tensors}, data, self._ask_timeout_s)
         shaped = zip(self.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
-        return WorkerAnswer(outputs, answered, reply["finite"], reply["top1"])
+        return WorkerAnswer(outputs, answered, reply["finite"], reply["top1"], waited_s)
 
     def self_test(self, order: GoldenOrder) -> dict[str, Any]:
         """Answer the golden set: `count`, `finite`, and then `agreement`, `difference` and `scaling`; or `refused`.
@@ -166,7 +176,7 @@ class Worker:
                 self.kill()
                 raise WorkerTimedOut(f"the golden set was not answered within {SELF_TEST_TIMEOUT_S:g} s")
             begin = {"op": "self_test", "begin": bool(recorded), **order.header}
-            reply, _ = self._exchange(begin, recorded, self._ask_timeout_s)
+            reply = self._exchange(begin, recorded, self._ask_timeout_s).reply
             recorded = b""
         return reply
 
@@ -185,11 +195,13 @@ class Worker:
             if held:
                 self._lock.release()
 
-    def _exchange(self, header: dict[str, Any], data: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, header: dict[str, Any], data: bytes, timeout_s: float) -> _Exchanged:
+        came_s = time.monotonic()
         if not self._lock.acquire(timeout=timeout_s):
             raise Busy
         try:
-            deadline = time.monotonic() + timeout_s  # waiting in line does not count
+            begun_s = time.monotonic()
+            deadline = begun_s + timeout_s  # waiting in line does not count
             header["cpu_s"] = int(timeout_s * self._threads) + 1
             pipe_frames.send(self._pipe, header, data, timeout_s)
             reply, data = pipe_frames.receive(self._pipe, deadline - time.monotonic())
@@ -207,7 +219,7 @@ class Worker:
             self._lock.release()
         if "error" in reply:
             raise _error_in(reply)
-        return reply, data
+        return _Exchanged(reply, data, begun_s - came_s)
 
 
 def _error_in(reply: dict[str, Any]) -> RequestError | WorkerError:
