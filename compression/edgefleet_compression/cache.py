@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from edgefleet_compression.heartbeat import beat
 from edgefleet_process.durable import sync
 from edgefleet_process.locks import FileLock
 from edgefleet_process.reading import digest_of_file
@@ -24,6 +25,7 @@ from edgefleet_protocol.canonical import canonical_json
 
 ENTRY = "entry.json"
 LEDGER = "ledger.jsonl"
+LOOK_S = 0.1
 ABANDONED_S = 24 * 3600
 LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -132,10 +134,11 @@ class Cache:
     @contextmanager
     def _locked(self, key: str, waiting: Callable[[], None] | None) -> Iterator[None]:
         with FileLock(self._folder / "locks" / key) as lock:
-            if not lock.try_take():
-                if waiting is not None:
-                    waiting()
-                lock.take()
+            if not lock.try_take() and waiting is not None:
+                waiting()
+            while not lock.try_take():  # taken already, or as soon as its holder is done or gone
+                beat()  # the holder is watched
+                time.sleep(LOOK_S)
             yield
 
     def _sweep(self) -> None:

@@ -13,7 +13,7 @@ CompressionError
 ├── MeasureError        a variant cannot be measured on this host
 ├── SearchError         a search cannot be begun as it was asked for
 └── WorkerLostError     a worker process is gone: it crashed, or was ended
-    ├── WorkerTimeoutError   it took longer than it may
+    ├── WorkerTimeoutError   it made no progress, or had no more time
     └── WorkerMemoryError    it took more memory than it may
 """
 
@@ -81,7 +81,7 @@ class WorkerLostError(CompressionError):
 
 
 class WorkerTimeoutError(WorkerLostError):
-    """A worker process took longer than it may, and was ended."""
+    """A worker process made no progress, or had no more time, and was ended."""
 
 
 class WorkerMemoryError(WorkerLostError):

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from edgefleet_compression.errors import DataError, StepError
+from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.models.data import Labels
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.networks.layers import pruned_weights
@@ -172,6 +173,7 @@ def fit(
             for weight, stays in pruned:
                 weight.data.mul_(stays)
             rate.step()
+            beat()
             if batch % math.ceil(batches / 10) == 0:
                 text = f"epoch {epoch + 1} of {settings.epochs}, loss {seen / (batch + 1):.3f}"
                 progress((epoch * batches + batch) / total, text)

@@ -66,7 +66,7 @@ def serve(
         int, typer.Option(help="how many builds run in parallel", **_within("build_workers"))
     ] = BUILD_WORKERS,
     build_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="time limit of a build", **_within("build_s"))
+        float, typer.Option(metavar="SECONDS", help="how long a build may make no progress", **_within("build_s"))
     ] = BUILD_S,
     build_memory: Annotated[
         float | None,

@@ -4,11 +4,12 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgefleet_compression.heartbeat import SILENT_S
 from edgefleet_controller.errors import Invalid
 
 CONFLICT_S = 900.0
 BUILD_WORKERS = 2
-BUILD_S = 7200.0
+BUILD_S = SILENT_S
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class ControllerSettings:
     `broker_ca_file` are for your own. With `accept_all`, no device waits to be accepted. Telemetry windows are kept
     for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device heard
     alternately within `conflict_s` seconds are in conflict until only one has been heard for that long. Up to
-    `build_workers` builds run in parallel, each limited to `build_s` seconds and `build_mb` MB of memory; None
-    divides most of the host's memory among them.
+    `build_workers` builds run in parallel; one is ended that makes no progress for `build_s` seconds, or takes more
+    than `build_mb` MB of memory; None divides most of the host's memory among them.
 
     Raises:
         Invalid: a number is out of its bounds, or none.

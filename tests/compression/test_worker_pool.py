@@ -15,8 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
+from edgefleet_compression import heartbeat
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
-from edgefleet_compression.errors import StepError, WorkerLostError
+from edgefleet_compression.cache import Cache
+from edgefleet_compression.errors import StepError, WorkerLostError, WorkerTimeoutError
+from edgefleet_compression.programs import ProgramHangs, output_of
 
 
 def who() -> int:
@@ -36,6 +39,25 @@ def hang(noted: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     Path(noted).write_text(f"{os.getpid()} {child.pid}")
     time.sleep(300)
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def beat_for(seconds: float) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        heartbeat.beat()
+    return "done"
+
+
+def make_once(folder: Path) -> bool:
+    def fill(entry: Path) -> None:
+        (entry / "made").write_text(beat_for(8.0))
+
+    return Cache(folder).get_or_put("k" * 64, fill)[1]
 
 
 def eat(megabytes: int) -> None:
@@ -131,15 +153,71 @@ def lives(pid: int) -> bool:
 
 def test_a_hang_is_ended_at_its_limit_with_all_that_it_started(workers: WorkerPool, tmp_path: Path) -> None:
     workers.submit(who).result(30)
-    hanging = workers.submit_within(Limits(seconds=6), hang, str(tmp_path / "pids"))
+    hanging = workers.submit_within(Limits(silent_s=6), hang, str(tmp_path / "pids"))
     assert workers.submit(who).result(30)
-    with pytest.raises(WorkerLostError, match="took longer than 6 s: it hangs"):
-        hanging.result(30)
+    with pytest.raises(WorkerTimeoutError, match="made no progress for 6 s: it hangs"):
+        hanging.result(60)
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         until = time.monotonic() + 10
         while lives(pid):
             assert time.monotonic() < until
             time.sleep(0.02)
+
+
+def test_a_loop_without_an_end_is_ended_by_the_cpu_time_that_it_takes(workers: WorkerPool) -> None:
+    spinning = workers.submit_within(Limits(silent_s=1), spin)
+    with pytest.raises(WorkerTimeoutError, match="made no progress for 1 s"):
+        spinning.result(60)
+
+
+def test_work_that_gets_on_takes_as_long_as_it_takes(workers: WorkerPool) -> None:
+    workers.submit(who).result(60)  # it has started: that takes CPU time too
+    assert workers.submit_within(Limits(silent_s=2), beat_for, 6.0).result(120) == "done"
+
+
+def test_who_waits_for_what_another_worker_makes_does_not_hang(workers: WorkerPool, tmp_path: Path) -> None:
+    for started in [workers.submit(who) for _ in range(2)]:
+        started.result(60)
+    both = [workers.submit_within(Limits(silent_s=4), make_once, tmp_path) for _ in range(2)]
+    assert sorted(one.result(120) for one in both) == [False, True]
+
+
+def test_wall_time_ends_only_what_has_no_more_of_it(workers: WorkerPool) -> None:
+    late = workers.submit_within(Limits(seconds=2), beat_for, 60.0)
+    with pytest.raises(WorkerTimeoutError, match="took longer than the 2 s left"):
+        late.result(60)
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "cpu_s", "beats", "hangs"),
+    [
+        (100, 99, 0, False),
+        (101, 100, 0, True),  # busy all the time, with nothing to show for it
+        (100, 0.5, 0, True),  # at rest
+        (1000, 99, 0, False),  # on a busy host, that gives it a tenth of a CPU
+        (1000, 500, 1, False),
+    ],
+)
+def test_silence_counts_in_cpu_time_or_at_rest(wall_s: float, cpu_s: float, beats: int, hangs: bool) -> None:
+    assert heartbeat.Stillness(0.0, 0.0).ends(100, wall_s, cpu_s, beats) is hangs
+
+
+def test_a_beat_begins_the_silence_anew() -> None:
+    silence = heartbeat.Stillness(0.0, 0.0)
+    assert not silence.ends(100, 90, 90, beats=1)
+    assert not silence.ends(100, 180, 180, beats=1)
+    assert silence.ends(100, 200, 190, beats=1)
+
+
+def test_a_program_that_hangs_is_ended_and_one_that_fails_says_why() -> None:
+    assert output_of([sys.executable, "-c", "print('fine')"], 60) == "fine\n"
+    with pytest.raises(ProgramHangs, match="no end after 1 s"):
+        output_of([sys.executable, "-c", "import time; time.sleep(60)"], 1)
+    with pytest.raises(ProgramHangs):
+        output_of([sys.executable, "-c", "while True: pass"], 1)
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        output_of([sys.executable, "-c", "raise SystemExit('because')"], 60)
+    assert "because" in failed.value.stderr
 
 
 def test_a_build_that_eats_memory_is_ended_and_says_how_much_it_took(workers: WorkerPool) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edgefleet_compression.heartbeat import beat
 from edgefleet_contract.operations import BuildProgress
 
 INTERVAL_S = 0.1
@@ -42,6 +43,7 @@ class ProgressFile:
 
     def at(self, index: int, step: str, share: float, text: str) -> None:
         """Record that a share (0 to 1) of step `index` is done; a new step is written at once."""
+        beat()
         now = self._now()
         if text == FROM_CACHE:
             self._cached += self._weights[index]

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from edgefleet_compression import heartbeat
 
 OOM_SCORE = "800"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -42,8 +44,14 @@ class Failed:
 Answer = Returned[T] | Failed
 
 
-def serve(pipe: Connection) -> None:
-    """Run each callable received from `pipe` and send its answer, until the pipe is closed."""
+def serve(pipe: Connection, beats: Any) -> None:
+    """Run each callable received from `pipe` and send its answer, until the pipe is closed.
+
+    Args:
+        pipe: the worker's end.
+        beats: a shared integer that counts its heartbeats.
+    """
+    heartbeat.begin(beats)
     warm_worker()
     keep_freed_memory()
     while True:

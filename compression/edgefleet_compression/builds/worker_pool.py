@@ -26,6 +26,8 @@ import psutil
 
 from edgefleet_compression.builds.worker_main import Answer, Failed, serve
 from edgefleet_compression.errors import WorkerLostError, WorkerMemoryError, WorkerTimeoutError
+from edgefleet_compression.heartbeat import SILENT_S, Stillness
+from edgefleet_compression.programs import cpu_seconds
 from edgefleet_process.children import spawned
 
 P = ParamSpec("P")
@@ -38,16 +40,19 @@ MEMORY_SHARE = 0.8
 """Share of the host's memory that all workers together may use."""
 KEEP_SHARE = 0.5
 """A worker that holds more than this share of its limit after a build is replaced before the next one."""
-HOUR_S = 3600.0
 MB = 2**20
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one call: seconds of wall time, and MB of resident memory including child processes."""
+    """Limits of one call: seconds without progress (see `heartbeat`), and MB of memory including child processes.
 
-    seconds: float = 2 * HOUR_S
+    `seconds` of wall time are for whoever has only so many, as a search has.
+    """
+
+    silent_s: float = SILENT_S
     memory_mb: float = float("inf")
+    seconds: float = float("inf")
 
 
 def fair_memory_mb(workers: int) -> float:
@@ -63,7 +68,7 @@ class WorkerPool(Executor):
 
         Args:
             count: processes.
-            limits: of a call submitted without limits of its own; None allows two hours and a fair share of memory.
+            limits: of a call submitted without limits of its own; None allows a fair share of memory.
         """
         self.count = count
         self.limits = limits or Limits(memory_mb=fair_memory_mb(count))
@@ -123,7 +128,8 @@ class _Worker:
     def __init__(self) -> None:
         ours, theirs = multiprocessing.Pipe()
         self._pipe: Connection = ours
-        self._process: BaseProcess = spawned(serve, theirs)
+        self._beats = multiprocessing.RawValue("L", 0)
+        self._process: BaseProcess = spawned(serve, theirs, self._beats)
         theirs.close()  # so that the pipe ends when the worker dies
         self.is_idle = True
         self._lost = False
@@ -170,12 +176,18 @@ class _Worker:
 
     def _watch(self, limits: Limits) -> None:
         """Wait until it answers or ends; kill it when it exceeds its limits."""
-        until_s = time.monotonic() + limits.seconds
-        while not self._pipe.poll(max(0.0, min(WATCH_S, until_s - time.monotonic()))):
-            if time.monotonic() >= until_s:
+        began_s = time.monotonic()
+        silence = Stillness(began_s, self._cpu_s(0.0), self._beats.value)
+        while not self._pipe.poll(max(0.0, min(WATCH_S, began_s + limits.seconds - time.monotonic()))):
+            now_s = time.monotonic()
+            if now_s >= began_s + limits.seconds:
+                self._end_lost()
+                raise WorkerTimeoutError(f"its worker process took longer than the {limits.seconds:.0f} s left")
+            if silence.ends(limits.silent_s, now_s, self._cpu_s(silence.cpu_s), self._beats.value):
                 self._end_lost()
                 raise WorkerTimeoutError(
-                    f"its worker process took longer than {limits.seconds:.0f} s: it hangs, or needs a higher limit"
+                    f"its worker process made no progress for {limits.silent_s:.0f} s: it hangs, or needs a higher "
+                    "--build-timeout"
                 )
             if (used := self._memory_mb()) > limits.memory_mb:
                 self._end_lost()
@@ -193,6 +205,9 @@ class _Worker:
                 child.kill()
         self._process.kill()
         self._process.join()
+
+    def _cpu_s(self, unknown: float) -> float:
+        return cpu_seconds(self._process.pid or 0, unknown)
 
     def _memory_mb(self) -> float:
         try:

@@ -17,6 +17,7 @@ from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeReq
 from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.programs import ProgramHangs, output_of
 from edgefleet_contract.metrics import Metrics
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
@@ -26,7 +27,7 @@ from edgefleet_protocol.encoding import compress
 Top1 = NDArray[np.int64]
 
 RUNS = 300
-PROBE_TIMEOUT_S = 120
+PROBE_SILENT_S = 600
 Z_95 = 1.959964
 FIGURES = "metrics.json"
 REVISION = 2
@@ -77,16 +78,15 @@ def probe(
     request = ProbeRequest(path, shape, RUNS, runtime, reference)
     command = run_module("edgefleet_compression.measuring.probe", request.as_json())
     try:
-        around = os.environ | WORKER_ENVIRONMENT
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True, env=around)
-        return figures_in(done.stdout.splitlines()[-1])
+        said = output_of(command, PROBE_SILENT_S, os.environ | WORKER_ENVIRONMENT)
+        return figures_in(said.splitlines()[-1])
     except subprocess.CalledProcessError as error:
         last = (error.stderr or "no message").strip().splitlines()[-1]
         raise MeasureError(f"the variant doesn't run in onnxruntime ({last}): correct the recipe") from None
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        raise MeasureError(
-            f"measuring took longer than {PROBE_TIMEOUT_S} s or failed: try again on a less busy host"
-        ) from None
+    except ProgramHangs:
+        raise MeasureError(f"measuring did not end in {PROBE_SILENT_S} s of CPU time: give a smaller model") from None
+    except (ValueError, IndexError):
+        raise MeasureError("the process that measures said nothing: try again") from None
 
 
 def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> Accuracies:

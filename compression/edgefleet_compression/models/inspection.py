@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgefleet_compression.errors import CompressionError, DataError, GraphError
 from edgefleet_compression.models.faults import Faults
+from edgefleet_compression.programs import ProgramHangs, output_of
 from edgefleet_contract.card import CARD_FILE, SAFE, ModelCard, parse_card
 from edgefleet_contract.errors import CardError, ContractError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "model.onnx"
 DATA_FILE = "data.npz"
-TIMEOUT_S = 120
+SILENT_S = 120
 CPU_S = 90
 MEMORY_BYTES = 4 * 2**30
 MEMORY_PER_FILE_BYTE = 8
@@ -99,9 +100,8 @@ def inspect_model(model: Path, data: Path, card: ModelCard | None = None) -> Fin
     request = json.dumps(InspectionRequest(model=model, data=data, card=card).model_dump(mode="json"))
     command = run_module("edgefleet_compression.models.inspection", request)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-        answer = InspectionAnswer.model_validate_json(done.stdout.splitlines()[-1]).answer
-    except (subprocess.SubprocessError, ValueError, IndexError):
+        answer = InspectionAnswer.model_validate_json(output_of(command, SILENT_S).splitlines()[-1]).answer
+    except (ProgramHangs, subprocess.SubprocessError, ValueError, IndexError):
         raise GraphError(
             f"looking at the model took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
         ) from None

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
+from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.models.brought import answered_classes, check_graph
 from edgefleet_compression.models.data import Data, Samples, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
@@ -77,6 +78,7 @@ class Source:
         with torch.inference_mode():
             for start in range(0, len(x), BATCH):
                 batch = torch.from_numpy(x[start : start + BATCH]).float() * scale
+                beat()
                 answers.append(self.state.module(batch.flip(-1) if mirrored else batch).numpy())
         return np.concatenate(answers)
 

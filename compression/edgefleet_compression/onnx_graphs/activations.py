@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.batches import fitting, given_by, sizes, watched
 
 BATCH = 8
@@ -50,6 +51,7 @@ def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
         session = watched(model, names, Path(folder))
         for start in range(0, len(typed), size):
+            beat()
             batch = typed[start : start + size]
             answers = session.run(names, {given.name: batch})
             for name, answer in zip([given.name, *names], [batch, *answers], strict=True):

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
+from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
 from edgefleet_compression.onnx_graphs.batches import fitting, sizes
 from edgefleet_compression.onnx_graphs.masks import touching_masks
@@ -85,6 +86,7 @@ def _by_histogram(source: Path, model: onnx.ModelProto, samples: NDArray[np.floa
             extra_options=options,
         )
         for start in range(0, len(samples), size):
+            beat()
             calibrator.collect_data(_Calibration(given, samples[start : start + size]))
         found = calibrator.compute_data()
     return {name: (float(low), float(high)) for name, data in found.items() for low, high in [data.range_value]}

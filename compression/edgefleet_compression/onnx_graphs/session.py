@@ -9,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_protocol import runtime_options
 
@@ -65,7 +66,11 @@ class GraphSession:
     ) -> NDArray[np.float32]:
         """The logits [N, classes] of samples [N, ...] as the data file holds them; only a batch is ever in float."""
         step = self._batch or batch or self._fitting(samples, scale)
-        return np.concatenate([self.run(inputs(samples[i : i + step], scale)) for i in range(0, len(samples), step)])
+        found = []
+        for start in range(0, len(samples), step):
+            found.append(self.run(inputs(samples[start : start + step], scale)))
+            beat()
+        return np.concatenate(found)
 
     def _fitting(self, samples: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> int:
         """How many samples fit, found once."""

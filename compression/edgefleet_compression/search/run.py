@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -210,7 +210,7 @@ class Runs:
             wish.never()
             return
         usual = self._ground.workers.limits
-        limits = Limits(min(usual.seconds, self.left_s), usual.memory_mb)
+        limits = replace(usual, seconds=min(usual.seconds, self.left_s))
         flying[wish.send(self._ground.workers, limits)] = (wish, time.monotonic())
 
     def _ask_for(self, recipe: Recipe, classes: tuple[InstructionSet, ...], rank: float, done: Done) -> None:

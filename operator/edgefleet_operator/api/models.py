@@ -12,7 +12,7 @@ from edgefleet_operator.api.uploads import OnUpload, reading, sha256_of, upload
 from edgefleet_operator.http import BASE, Http, at, at_profile, refusing
 from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader
 
-REGISTER_S = 150.0
+REGISTER_S = 3600.0
 """The controller inspects an ONNX file before it registers it, which may take two minutes."""
 
 

@@ -34,7 +34,9 @@ from edgefleet_process.children import run_file, run_module
 T = TypeVar("T")
 
 POLL_S = 0.25
-BUILD_S, ROLLOUT_S, LABELS_S = 600, 240, 90
+START_S, ROLLOUT_S, LABELS_S = 60, 240, 90
+"""How long the start of processes, a rollout, and the labels of its answers may make no progress; the controller ends
+builds that hang."""
 OK, ROLLOUT_FAILED = 0, 3
 MISSED = ("fell silent", "no answer", "wrong status", "label refused")
 WEIGHTS, HEAD = "weights.safetensors", "head"
@@ -121,9 +123,9 @@ class Demo:
         announced.unlink(missing_ok=True)
         arguments = ("serve", "--state", str(self._controller), "--tick", "0.25", "--hello-jitter", "0.2")
         self._processes.start("controller", run_module("edgefleet_operator", *arguments))
-        where = self._wait("the controller", 30, lambda: _announced(announced))
+        where = self._wait("the controller", START_S, lambda: _announced(announced))
         self._client = Client(where.api)
-        self._client.wait_until_up(15)
+        self._client.wait_until_up(START_S)
         self._console.print(f"controller {where.api}, broker {where.broker}")
         self._broker = where.broker
 
@@ -136,7 +138,9 @@ class Demo:
                 *("--heartbeat", str(fleet.HEARTBEAT_S), "--window", str(fleet.WINDOW_S)),
             )
             self._processes.start(device.id, command)
-        self._wait("six agents", 30, lambda: len(self._devices()) == len(fleet.FLEET))
+        self._wait(
+            "six agents", START_S, lambda: len(self._devices()) == len(fleet.FLEET), lambda: len(self._devices())
+        )
         for d in self._devices():
             self._api.devices.accept(d.id)
             self._console.print(f"  {d.id:<12} {d.profile:<28} (simulated) {d.endpoint}")
@@ -165,7 +169,7 @@ class Demo:
         columns = (TextColumn("  {task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
         bars: dict[str, TaskID] = {}
         with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=self._console) as shown:
-            for latest in self._api.operations.watch(operation.id, timeout_s=BUILD_S, poll_s=POLL_S):
+            for latest in self._api.operations.watch(operation.id, poll_s=POLL_S):
                 self._processes.check()
                 operation = latest
                 for entry in latest.progress:
@@ -208,7 +212,10 @@ class Demo:
                     self._console.print(f"    wave {wave.number} {wave.state:<10} {wave.reason}")
             return now.rests
 
-        self._wait(f"the rollout of {model}", ROLLOUT_S, ended)
+        def progress() -> object:
+            return [(one.device, one.phase) for one in self._api.rollouts.executions(rollout.id)]
+
+        self._wait(f"the rollout of {model}", ROLLOUT_S, ended, progress)
         ended_as = self._api.rollouts.get(rollout.id)
         self._console.print(f"    {ended_as.state}: {ended_as.reason}")
 
@@ -225,17 +232,22 @@ class Demo:
         )
 
     def _wait_for_labels(self) -> None:
-        """Wait until every device has reported enough labelled answers from what it runs now, or the time is up."""
+        """Wait until every device has reported enough labelled answers from what it runs now, or no more arrive."""
+
+        def labelled() -> dict[tuple[str | None, str | None], int]:
+            found = self._api.telemetry.all(("device", "variant"))
+            return {(t.group.device, t.group.variant): t.labelled for t in found}
 
         def enough() -> bool:
-            labelled = {
-                (t.group.device, t.group.variant): t.labelled for t in self._api.telemetry.all(("device", "variant"))
-            }
-            answering = [(d.id, answering_of(d)) for d in self._devices()]
-            return all(labelled.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)
+            known, answering = labelled(), [(d.id, answering_of(d)) for d in self._devices()]
+            return all(known.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)
+
+        def progress() -> object:
+            known, answering = labelled(), [(d.id, answering_of(d)) for d in self._devices()]
+            return [min(known.get(key, 0), fleet.ENOUGH_LABELS) for key in answering]
 
         try:
-            self._wait("labelled answers", LABELS_S, enough)
+            self._wait("labelled answers", LABELS_S, enough, progress)
         except OperatorError as error:
             self._console.print(f"  [yellow]{error}[/yellow]")
 
@@ -278,18 +290,36 @@ class Demo:
                 self._console.print(f"  {device.id:<12} {device.endpoint}/v2/models/fashion")
         return ROLLOUT_FAILED if found else OK
 
-    def _wait(self, what: str, seconds: float, condition: Callable[[], T | None]) -> T:
-        """Wait until `condition` returns something true, and check every process meanwhile."""
-        until = time.monotonic() + seconds
+    def _wait(
+        self,
+        what: str,
+        seconds: float,
+        condition: Callable[[], T | None],
+        progress: Callable[[], object] = lambda: None,
+    ) -> T:
+        """Wait until `condition` returns something true, and check every process meanwhile.
+
+        Args:
+            what: what is waited for, in words.
+            seconds: how long `progress` may stay the same.
+            condition: returns what is waited for.
+            progress: how far it is.
+
+        Raises:
+            OperatorError: nothing changed for so long.
+        """
+        until, reached = time.monotonic() + seconds, None
         while True:
             self._processes.check()
             try:
                 if found := condition():
                     return found
+                if (now := progress()) != reached:
+                    until, reached = time.monotonic() + seconds, now
             except NoAnswer:
                 pass
             if time.monotonic() > until:
-                raise OperatorError(f"{what} took more than {seconds:.0f} s: see {self._settings.state}/logs")
+                raise OperatorError(f"{what} made no progress for {seconds:.0f} s: see {self._settings.state}/logs")
             time.sleep(POLL_S)
 
 
