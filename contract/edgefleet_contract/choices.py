@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from edgefleet_contract.base import Shape
 from edgefleet_profiles.profile import Constraints
 
@@ -10,11 +12,15 @@ Direction = Literal["above", "below"]
 
 
 class ChoiceView(Shape):
-    """The variant that a profile gets, and why each variant was or wasn't chosen."""
+    """The variant that a profile gets, and why each variant was or wasn't chosen.
+
+    `not_considered` are the model's variants that were built after this choice was made, for other profiles.
+    """
 
     profile: str
     variant: str | None
     reasons: dict[str, str]
+    not_considered: list[str] = Field(default_factory=list)
 
 
 class BrokenView(Shape):

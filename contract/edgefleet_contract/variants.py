@@ -29,6 +29,8 @@ class VariantView(Shape):
 
     `steps` says what each step did, with the digest of its output; `lineage` says what the variant was made from, and
     is null if it was built before this was recorded. A device whose agent lacks a feature in `needs` is deferred.
+    `latency_ratio` is the CPU time of one inference divided by that of the source model's fp32 file, timed in turn on
+    `measured_on`.
     """
 
     id: str
@@ -44,6 +46,7 @@ class VariantView(Shape):
     agreement_val: float | None
     p50_ms: float | None
     p95_ms: float | None
+    latency_ratio: float | None = None
     measured_on: str | None
     parameters: int | None
     file_bytes: int | None

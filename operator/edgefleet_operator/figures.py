@@ -101,6 +101,11 @@ def quality(variants: Iterable[VariantView]) -> Quality:
     return "agreement" if unlabelled else "accuracy"
 
 
-def score(variant: VariantView, good: Quality) -> float | None:
-    """The variant's accuracy or agreement on test, a share; None if not measured."""
+def on_test(variant: VariantView, good: Quality) -> float | None:
+    """The variant's accuracy or agreement on test, which is only reported: a share, None if not measured."""
     return variant.accuracy if good == "accuracy" else variant.agreement
+
+
+def on_val(variant: VariantView, good: Quality) -> float | None:
+    """The variant's accuracy or agreement on val, which choices are made by: a share, None if not measured."""
+    return variant.accuracy_val if good == "accuracy" else variant.agreement_val

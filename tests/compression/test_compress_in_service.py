@@ -97,7 +97,7 @@ def test_a_search_shows_fronts_orders_and_every_reason_and_publishes_what_it_fou
     classes = ("--class", "x86-vnni", "--class", "arm-neon")
     done = types(url, "compress", "tiny@1", *PROFILE, "--budget", "0.7", *classes, *bounds, "--out", str(tmp_path))
     said = " ".join(done.stdout.split())
-    for heading in ("Front of x86-vnni", "Front of arm-neon", "The best of each order, by val", "eu/rpi4/lte: "):
+    for heading in ("Front of x86-vnni", "Front of arm-neon", "The best of each order, by val", "on eu/rpi4/lte: "):
         assert heading in said
     assert "not int8 on arm-neon: ARM without dotprod may run int8 slower" in said
     assert "constraints on x86-vnni: no point meets everything; nearest: " in said

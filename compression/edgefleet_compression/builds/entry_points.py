@@ -22,10 +22,12 @@ from edgefleet_compression.builds.progress import ProgressFile
 from edgefleet_compression.builds.refusals import refusing
 from edgefleet_compression.builds.step_reports import figures_of
 from edgefleet_compression.builds.worker_main import one_thread
-from edgefleet_compression.errors import DataError, NotApplicable
+from edgefleet_compression.errors import CompressionError, DataError, NotApplicable
+from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry
 from edgefleet_compression.schemes import NO_SCHEME, Scheme, scheme_for
+from edgefleet_compression.search_roles import EXPORT
 from edgefleet_contract.card import CARD_FILE, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.metrics import Metrics
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgefleet_compression.builds.recipe_runner import Workbench
     from edgefleet_compression.models.source import Source
 
 VARIANT = "variant.onnx"
@@ -62,13 +65,14 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     request.work_dir.mkdir(parents=True, exist_ok=True)
     cache = Cache(request.cache_dir)
     source = open_source(request.files, cache)
-    made, reports = run_recipe(recipe, Workbench(source, scheme, request.seed, cache, request.work_dir), progress.at)
+    bench = Workbench(source, scheme, request.seed, cache, request.work_dir)
+    made, reports = run_recipe(recipe, bench, progress.at)
     path = Path(shutil.copyfile(made, request.work_dir / VARIANT))
     build_s = round(time.monotonic() - started, 2)
     last = len(recipe.steps)
     progress.at(last, "measure", 0.0, "measuring")
     runtime: dict[str, str] = {}
-    metrics = measured(path, source, runtime, _parameters(reports), build_s, request.reference)
+    metrics = measured(path, source, runtime, _parameters(reports), build_s, _source_file(bench))
     expected = _expected(path, source, runtime)
     progress.at(last, "measure", 1.0, "done")
     return BuildOutcome(
@@ -158,6 +162,16 @@ def make_golden(request: GoldenRequest) -> bytes:
 def weights_of(recipe: Recipe) -> list[float]:
     """Expected relative duration of each step, and of measuring at the end."""
     return [*(1.0 + TRAINING_WEIGHT * getattr(registry().settings(spec), "epochs", 0) for spec in recipe.steps), 1.0]
+
+
+def _source_file(bench: "Workbench") -> Path | None:
+    """The source's fp32 file, to time a variant against; None if it cannot be exported, which its own build says."""
+    from edgefleet_compression.builds.recipe_runner import run_recipe
+
+    try:
+        return run_recipe(Recipe(name="fp32", title="the source", steps=(EXPORT,)), bench, lambda *_: beat())[0]
+    except CompressionError:
+        return None
 
 
 def _scheme(request: BuildRequest) -> Scheme | None:

@@ -67,7 +67,6 @@ class BuildRequest:
     """Asks for one variant.
 
     `work_dir` belongs to this build, `cache_dir` is shared. `progress_path` is rewritten while the build runs.
-    `reference` is the source's fp32 ONNX file, to compare latency with.
     """
 
     files: ModelFiles
@@ -76,7 +75,6 @@ class BuildRequest:
     cache_dir: Path
     work_dir: Path
     progress_path: Path | None = None
-    reference: Path | None = None
     seed: int = 0
 
 

@@ -51,7 +51,7 @@ def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tupl
         NotApplicable: the recipe doesn't fit how the source model came.
     """
     if (reason := recipe.refusal(bench.source.card.source, bench.source.data.has("train"))) is not None:
-        raise NotApplicable(f"recipe '{recipe.name}' is {reason}")
+        raise NotApplicable(f"recipe '{recipe.name}' is not applicable: {reason}")
     state: State | SourceState = bench.source.state
     reports = []
     for index, spec in enumerate(recipe.steps):

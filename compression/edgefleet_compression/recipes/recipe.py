@@ -90,9 +90,9 @@ class Recipe(BaseModel):
         for spec in self.steps:
             step = _step(spec)
             if kind not in step.consumes:
-                return f"not applicable: '{step.name}' needs a torch module, but this model came as ONNX"
+                return f"'{step.name}' needs a torch module, but this model came as ONNX"
             if "train" in step.needs and not trains:
-                return f"not applicable: '{step.name}' learns from samples, but this model came without x_train"
+                return f"'{step.name}' learns from samples, but this model came without x_train"
             kind = step.gives(kind)
         return None
 

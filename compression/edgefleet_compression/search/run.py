@@ -128,7 +128,6 @@ class Runs:
             listener: hears of points and progress.
         """
         self.points: list[Point] = []
-        self.reference: Path | None = None
         self.phase = "starting"
         self._ground = ground
         self._began_s = time.monotonic()
@@ -241,7 +240,6 @@ class Runs:
             cache_dir=self._ground.cache_dir,
             work_dir=folder,
             progress_path=progress_of(folder),
-            reference=self.reference,
             seed=self._ground.seed,
         )
 

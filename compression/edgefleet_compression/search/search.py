@@ -206,9 +206,7 @@ class _Search:
             asked = SourceRequest(self._ground.files, self._ground.cache_dir)
             runs.call("the source model's answers to train", SCOUT, teach, asked, lambda _: None)
         runs.run("the source model")
-        runs.reference = next((p.built.onnx_path for p in self.points if p.built), None)
-        runs.points = [_as_reference(p) for p in runs.points]
-        if runs.reference is None:
+        if not any(p.built for p in self.points):
             return  # nothing can be made of a source that cannot be exported; its point says why
         self._tails(space.SOURCE, TAIL, LATER)
         share = 1.0 if not self._train_samples else SOURCE_SHARE
@@ -334,12 +332,6 @@ def _judged(point: Point, kept: Sequence[Point]) -> Point:
     if point.rejected is None and (better := beaten_by(point, kept)) is not None:
         return replace(point, rejected=f"beaten in everything by {better.recipe.name}")
     return point
-
-
-def _as_reference(point: Point) -> Point:
-    """The source's fp32 file, the reference of every latency."""
-    known = point.metrics and point.metrics.model_copy(update={"latency_ratio": 1.0})
-    return replace(point, metrics=known)
 
 
 def _steps(points: Sequence[Point]) -> int:

@@ -20,8 +20,10 @@ router = APIRouter(tags=["registry"])
 def list_choices(service: TheService, ref: ModelRef, limit: PageLimit = 100, cursor: Cursor = None) -> Page[ChoiceView]:
     """Which variant of a model version each profile gets, and why."""
     model = service.store.fleet.registry.model(*model_ref(ref))
-    found = service.store.fleet.registry.choices(model.name, model.version)
-    return page(found, lambda c: c.profile, choice_view, limit, cursor)
+    registry = service.store.fleet.registry
+    variants = [variant.id for variant in registry.variants(model.name, model.version)]
+    found = registry.choices(model.name, model.version)
+    return page(found, lambda c: c.profile, lambda c: choice_view(c, variants), limit, cursor)
 
 
 @router.get("/models/{ref}/choices/{region}/{hardware}/{link}", responses=problems(404, 409))

@@ -1,5 +1,7 @@
 """How the API shows records."""
 
+from collections.abc import Iterable
+
 from edgefleet_compression.pricing.explain import Flip
 from edgefleet_compression.pricing.verdicts import Verdict
 from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
@@ -45,6 +47,7 @@ def variant_view(record: VariantRecord) -> VariantView:
         agreement_val=metrics.agreement_val,
         p50_ms=metrics.p50_ms,
         p95_ms=metrics.p95_ms,
+        latency_ratio=metrics.latency_ratio,
         measured_on=metrics.measured_on,
         parameters=metrics.parameters,
         file_bytes=metrics.file_bytes,
@@ -60,9 +63,14 @@ def variant_view(record: VariantRecord) -> VariantView:
     )
 
 
-def choice_view(record: ChoiceRecord) -> ChoiceView:
-    """Show a record."""
-    return ChoiceView(profile=record.profile, variant=record.variant, reasons=record.reasons)
+def choice_view(record: ChoiceRecord, variants: Iterable[str]) -> ChoiceView:
+    """Show a record; `variants` are the ids of all of the model."""
+    return ChoiceView(
+        profile=record.profile,
+        variant=record.variant,
+        reasons=record.reasons,
+        not_considered=[variant for variant in variants if variant not in record.reasons],
+    )
 
 
 def device_view(

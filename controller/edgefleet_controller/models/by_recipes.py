@@ -70,7 +70,8 @@ def compress(
     made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
     failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
     if not made:
-        raise NotBuilt("no variant could be built: " + "; ".join(f"{k}: {v}" for k, v in failed.items()))
+        reasons = {**failed, **needs.left_out}
+        raise NotBuilt("no variant could be built: " + "; ".join(f"{k}: {v}" for k, v in reasons.items()))
     variants = [
         shop.publisher.publish(
             model,
@@ -82,12 +83,11 @@ def compress(
         for need, outcome in made
     ]
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
-    run = len(cache.ledger()) - before
-    steps = sum(len(outcome.steps) for _, outcome in made)
+    cached = sum(step.cached for _, outcome in made for step in outcome.steps)
     return BuildResult(
         variants=[v.id for v in variants],
         failed=failed,
-        steps=StepCounts(run=run, cached=max(0, steps - run)),
+        steps=StepCounts(run=len(cache.ledger()) - before, cached=cached),
         not_applicable=needs.left_out,
     )
 

@@ -4,31 +4,38 @@ from collections.abc import Sequence
 
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.variants import VariantView
-from edgefleet_operator.figures import NONE, ms, quality, score, share, short, size
+from edgefleet_operator.cli.choice_reasons import named, reason_lines
+from edgefleet_operator.figures import NONE, ms, number, on_test, on_val, quality, share, short, size
 from edgefleet_operator.printing import console, print_table
 
-NOTE = "Latency was measured on {host}; for other hardware it is predicted with the catalogue's factor."
+NOTE = (
+    "chosen by val, test is only reported; CPU is the share of the source's time in fp32; CPU and p95 are those of "
+    "{host}, in every row"
+)
 
 
 def print_choices(choices: Sequence[ChoiceView], variants: Sequence[VariantView]) -> None:
-    """Print each profile's variant with its figures, then the reason against each of the others."""
+    """Print each profile's variant with its figures, the reasons for and against, and which choices are out of date."""
     known = {v.id: v for v in variants}
     good = quality(variants)
     rows = []
     for choice in choices:
         chosen = known.get(choice.variant or "")
         if chosen is None:
-            rows.append((choice.profile, "nothing", NONE, NONE, NONE, NONE))
+            rows.append((choice.profile, "nothing", *[NONE] * 6))
             continue
-        figures = (share(score(chosen, good)), ms(chosen.p95_ms), size(chosen.delivery_bytes))
-        rows.append((choice.profile, chosen.label, short(chosen.id), *figures))
+        figures = (number(chosen.latency_ratio, "x"), ms(chosen.p95_ms), size(chosen.delivery_bytes))
+        shares = share(on_val(chosen, good)), share(on_test(chosen, good))
+        rows.append((choice.profile, chosen.label, short(chosen.id), *shares, *figures))
     host = next((v.measured_on for v in variants if v.measured_on), None)
-    columns = ("profile", "gets", "variant", f">{good}", ">p95", ">delivery")
+    columns = ("profile", "gets", "variant", f">{good} val", ">test", ">CPU", ">p95", ">delivery")
     print_table(columns, rows, title="What each profile gets", caption=NOTE.format(host=host) if host else "")
     out = console()
-    for choice in choices:
-        because = choice.reasons.get(choice.variant or "", "no variant meets its constraints")
-        out.print(f"{choice.profile}: {because}")
-        for variant, reason in choice.reasons.items():
-            if variant != choice.variant and variant in known:
-                out.print(f"    not {known[variant].label}: {reason}")
+    for line in reason_lines(choices, variants):
+        out.print(line)
+    if stale := [choice for choice in choices if choice.not_considered]:
+        newer = sorted({known[v].label for choice in stale for v in choice.not_considered if v in known})
+        out.print(
+            f"chosen earlier, without a look at {', '.join(newer)}: {named([c.profile for c in stale])}; to choose "
+            "again, compress for them"
+        )

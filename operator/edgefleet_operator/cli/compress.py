@@ -18,6 +18,7 @@ from edgefleet_operator.cli.calling import Api, AsJson, ModelArgument, Timeout, 
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explanation_tables import explain_choice
+from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
 from edgefleet_operator.client import Client
@@ -150,8 +151,8 @@ def _print_end(
     if found is not None:
         print_search(found)
     else:
-        for label, reason in result.failed.items():
-            out.print(f"{label} was not built: {reason}")
+        for line in not_built_lines(result):
+            out.print(line)
     if choices:
         print_choices(choices, variants)
     if steps := result.steps:

@@ -7,6 +7,7 @@ import typer
 from edgefleet_contract.operations import BuildResult
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED
+from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.figures import NONE, when
 from edgefleet_operator.printing import print_facts, print_json, print_table
@@ -50,8 +51,7 @@ def show(
         print_json(found)
     else:
         bars = [(f"  {entry.recipe}", f"{entry.fraction:.0%} {entry.text}") for entry in found.progress]
-        not_built = found.result.failed if isinstance(found.result, BuildResult) else {}
-        failed = [(f"  {recipe}", reason) for recipe, reason in not_built.items()]
+        not_built = list(not_built_lines(found.result)) if isinstance(found.result, BuildResult) else []
         print_facts(
             [
                 ("operation", found.id),
@@ -61,7 +61,7 @@ def show(
                 ("changed", when(found.changed_ms)),
                 ("error", found.error or NONE),
                 *([("progress", ""), *bars] if bars else ()),
-                *([("not built", ""), *failed] if failed else ()),
+                *(("", line) for line in not_built),
             ]
         )
     raise typer.Exit(REFUSED if watch and found.state == "failed" else OK)

@@ -12,7 +12,7 @@ from edgefleet_operator.cli.ending import OK, REFUSED, refuse
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
-from edgefleet_operator.figures import NONE, count, ms, number, quality, score, share, short, size
+from edgefleet_operator.figures import NONE, count, ms, number, on_test, on_val, quality, share, short, size
 from edgefleet_operator.printing import console, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Show the variants of models, with their measured figures.")
@@ -28,7 +28,7 @@ def list_variants(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """List variants with accuracy (test split), latency and bytes."""
+    """List variants with accuracy on val and test, latency and bytes."""
     with calling(api) as client:
         keep = None if recipe is None else lambda v: v.recipe == recipe
         found = chosen(partial(client.variants.all, model), limit, keep)
@@ -41,13 +41,14 @@ def list_variants(
     rows = [
         (
             *(short(v.id), v.model, v.recipe, ", ".join(v.instruction_sets) or "any"),
-            *(share(score(v, good)), ms(v.p95_ms), size(v.file_bytes), size(v.delivery_bytes)),
+            *(share(on_val(v, good)), share(on_test(v, good)), number(v.latency_ratio, "x"), ms(v.p95_ms)),
+            *(size(v.file_bytes), size(v.delivery_bytes)),
         )
         for v in found
     ]
     hosts = sorted({v.measured_on for v in found if v.measured_on})
-    columns = ("variant", "model", "recipe", "made for", f">{good}", ">p95", ">file", ">delivery")
-    caption = f"latency measured on {'; '.join(hosts)}" if hosts else ""
+    columns = ("variant", "model", "recipe", "made for", f">{good} val", ">test", ">CPU", ">p95", ">file", ">delivery")
+    caption = f"CPU (to the source in fp32) and p95 measured on {'; '.join(hosts)}" if hosts else ""
     print_table(columns, rows, caption=caption, nothing="no variants yet: `edgefleet compress MODEL@VERSION`")
 
 
@@ -106,11 +107,13 @@ def _facts(v: VariantView) -> list[tuple[str, str]]:
         ("recipe", f"{v.recipe}: {v.title}"),
         ("made for", ", ".join(v.instruction_sets) or "any processor"),
         (
-            "accuracy",
+            "accuracy (test)",
             f"{share(v.accuracy)} (95 % from {share(low)} to {share(high)}, {count(v.test_samples)} samples)",
         ),
-        ("agreement", f"{share(v.agreement)} with the source model"),
+        ("accuracy (val)", share(v.accuracy_val)),
+        ("agreement", f"{share(v.agreement)} with the source model on test, {share(v.agreement_val)} on val"),
         ("latency", f"p50 {ms(v.p50_ms)}, p95 {ms(v.p95_ms)}, measured on {v.measured_on or NONE}"),
+        ("CPU time", f"{number(v.latency_ratio, 'x')} that of the source model's fp32 file"),
         ("parameters", count(v.parameters)),
         ("file", size(v.file_bytes)),
         ("encoding", size(v.encoding_bytes)),

@@ -78,7 +78,8 @@ def published(service: Service, operator: Operator) -> str:
         **{"manifest": digest(manifest), "manifest_bytes": len(manifest)},
         **{"delivery_bytes": {49152: 123_456, 4096: 130_000}, "runtime": {}, "created_ms": 1},
     }
-    metrics = {"accuracy_test": 0.912, "accuracy_test_ci": (0.9, 0.92), "p95_ms": 0.4321, "measured_on": "a test"}
+    figures = {"p95_ms": 0.4321, "latency_ratio": 0.48, "measured_on": "a test"}
+    metrics = {"accuracy_val": 0.905, "accuracy_test": 0.912, "accuracy_test_ci": (0.9, 0.92), **figures}
     step = {"step": "export", "config": {"opset": 18}, "cached": True, "seconds": 0.0, "log": {}}
     variants = [
         VariantRecord(id="b" * 64, recipe="fp32", title="as it is", metrics=metrics, steps=[step], **common),

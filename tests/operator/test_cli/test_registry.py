@@ -69,8 +69,8 @@ def test_a_model_that_nothing_needs_is_removed(operator, published: str) -> None
 
 def test_a_model_shows_what_each_profile_gets_and_why_not_the_others(operator, published: str) -> None:
     shown = operator.types("model", "show", published).stdout
-    assert "eu/rpi4/lte fp32 bbbbbbbbbbbb 91.2 % 0.432 ms 123.5 kB" in " ".join(shown.split())
-    assert "eu/rpi4/lte: the most accurate" in shown
+    assert "eu/rpi4/lte fp32 bbbbbbbbbbbb 90.5 % 91.2 % 0.48 x 0.432 ms 123.5 kB" in " ".join(shown.split())
+    assert "fp32 on eu/rpi4/lte: the most accurate" in shown
     assert "not ternary: not measured" in shown
     assert operator.reads("model", "show", published)["choices"][0]["variant"] == "b" * 64
 
@@ -87,6 +87,8 @@ def test_variants_are_listed_with_units_and_a_dash_where_nothing_was_measured(op
 def test_a_variant_is_found_by_the_beginning_of_its_id(operator, published: str) -> None:
     shown = operator.types("variant", "show", "bbbb").stdout
     assert "b" * 64 in shown and "export" in shown and "opset=18" in shown
+    assert "0.48 x that of the source model's fp32 file" in shown
+    assert operator.reads("variant", "show", "bbbb")["latency_ratio"] == 0.48
     assert "no variant" in operator.types("variant", "show", "abc", code=1).stderr
     assert "a name is empty" in operator.types("variant", "show", "", code=1).stderr
 
@@ -160,10 +162,14 @@ def test_compressing_in_the_background_names_the_operation(operator, builds, pub
 
 
 def test_compressing_ends_with_the_choices_and_the_builds_that_were_rejected(operator, builds, published: str) -> None:
-    ended = operation("succeeded", result={"variants": [], "failed": {"int8 (arm-neon)": "worse than chance"}})
+    left_out = {"student-w5": "'distill' learns from samples, but this model came without x_train"}
+    result = {"variants": [], "failed": {"int8 (arm-neon)": "worse than chance"}, "not_applicable": left_out}
+    ended = operation("succeeded", result=result)
     builds(ended)
     words = ("compress", published, "--profile", "eu/rpi4/lte")
     shown = operator.types(*words).stdout
     assert "int8 (arm-neon) was not built: worse than chance" in shown
+    assert "student-w5 does not apply: 'distill' learns from samples" in shown
+    assert "student-w5 does not apply: 'distill'" in operator.types("operation", "show", ended.id).stdout
     assert "What each profile gets" in shown
     assert operator.reads(*words)["choices"][0]["profile"] == "eu/rpi4/lte"
