@@ -117,6 +117,11 @@ class ModelCard(CardPart):
         return self
 
     @property
+    def ref(self) -> str:
+        """`fashion@1`."""
+        return f"{self.name}@{self.version}"
+
+    @property
     def files(self) -> dict[str, str]:
         """The files that the card names, with their sha256."""
         return {ref.file: ref.sha256 for ref in (self.weights, self.onnx, self.data) if ref}

@@ -34,11 +34,30 @@ class StepCounts(Shape):
     cached: int
 
 
+class VersionComparison(Sparse):
+    """How this version answers its own val samples, beside the version before it: the source models of both.
+
+    Scores are shares of right answers, and `gain` is by how much this version's is higher, with the 95 % interval of
+    the paired difference; null without labels. `disagreement` is the share of samples that both answer differently.
+    `not_compared` says why they could not be asked the same; there are no figures then.
+    """
+
+    before: str
+    asked: Literal["source models"] = "source models"
+    samples: int | None = None
+    disagreement: float | None = None
+    score: float | None = None
+    score_before: float | None = None
+    gain: float | None = None
+    gain_ci: tuple[float, float] | None = None
+    not_compared: str | None = None
+
+
 class BuildResult(Sparse):
     """The result of a build or a search: the ids of variants, and why a recipe failed, by recipe.
 
     `not_applicable` lists recipes that don't suit this model or these devices, and why; `constraints` says, by device
-    class, how far a search met its bounds.
+    class, how far a search met its bounds. `compared` is null for the first version of a model.
     """
 
     variants: list[str]
@@ -46,6 +65,7 @@ class BuildResult(Sparse):
     steps: StepCounts | None = None
     not_applicable: dict[str, str] = Field(default_factory=dict)
     constraints: dict[str, str] | None = None
+    compared: VersionComparison | None = None
 
 
 class Change(Shape):

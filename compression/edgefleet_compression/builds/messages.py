@@ -109,6 +109,15 @@ class BuildOutcome:
 
 
 @dataclass(frozen=True)
+class VersionsRequest:
+    """Asks how a model's source answers its val samples, beside the source of the version `before`."""
+
+    files: ModelFiles
+    before: ModelFiles
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
 class CompareRequest:
     """Asks how far two ONNX files, with the same inputs and classes, agree on the test samples.
 

@@ -1,7 +1,7 @@
 """The source model of a build: its card, its data, its graph or module, and what it answers (the teacher's labels)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,10 @@ class Source:
 
         folder, _ = self.cache.get_or_put(key, fill)
         return np.asarray(load_file(folder / "logits.safetensors")["logits"], np.float32)
+
+    def with_data_of(self, other: "Source") -> "Source":
+        """This model with the samples of another one that takes the same."""
+        return replace(self, data=other.data, card=self.card.model_copy(update={"data": other.card.data}))
 
     def _runtime(self) -> dict[str, Any]:
         if isinstance(self.state, TorchState):

@@ -89,6 +89,7 @@ def compress(
         failed=failed,
         steps=StepCounts(run=len(cache.ledger()) - before, cached=cached),
         not_applicable=needs.left_out,
+        compared=shop.compared(model, files),
     )
 
 

@@ -63,6 +63,7 @@ def compress_by_search(
         failed={p.recipe.name: p.rejected for p in found.points if p.metrics is None and p.rejected},
         steps=said.steps,
         not_applicable={},
+        compared=shop.compared(model, files),
         constraints={one: bounds.sentence for one, bounds in said.constraints.items()},
     )
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefleet_compression.builds.entry_points import make_golden, source_metrics
-from edgefleet_compression.builds.messages import GoldenRequest, ModelFiles, SourceRequest, WorkRefused
+from edgefleet_compression.builds.messages import GoldenRequest, ModelFiles, SourceRequest, VersionsRequest, WorkRefused
+from edgefleet_compression.builds.refusals import settled
+from edgefleet_compression.builds.versions import compare_versions
 from edgefleet_compression.builds.worker_pool import WorkerPool
-from edgefleet_contract.operations import BuildProgress, OperationRecord
+from edgefleet_contract.operations import BuildProgress, OperationRecord, VersionComparison
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreError
@@ -54,6 +56,20 @@ class Workshop:
         """Measure the source model's accuracy on val; None if unknown."""
         metrics = self.workers.submit(source_metrics, SourceRequest(files, self.folders.cache)).result()
         return None if isinstance(metrics, WorkRefused) else metrics.accuracy_val
+
+    def compared(self, model: ModelRecord, files: ModelFiles) -> VersionComparison | None:
+        """Compare a version with the one before it; None if it is the first."""
+        older = [m for m in self._fleet.registry.models() if m.name == model.name and m.version < model.version]
+        if not older:
+            return None
+        before = max(older, key=lambda m: m.version)
+        request = VersionsRequest(files, self.files(before), self.folders.cache)
+        found = settled(self.workers.submit(compare_versions, request))
+        return (
+            VersionComparison(before=before.ref, not_compared=found.sentence)
+            if isinstance(found, WorkRefused)
+            else found
+        )
 
     def choose(
         self,

@@ -21,6 +21,7 @@ from edgefleet_operator.cli.explanation_tables import explain_choice
 from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
+from edgefleet_operator.cli.version_comparison import comparison_line
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.printing import console, print_json
@@ -153,6 +154,8 @@ def _print_end(
     else:
         for line in not_built_lines(result):
             out.print(line)
+    if result.compared is not None:
+        out.print(comparison_line(operation.target, result.compared))
     if choices:
         print_choices(choices, variants)
     if steps := result.steps:

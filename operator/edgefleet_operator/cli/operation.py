@@ -9,6 +9,7 @@ from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling,
 from edgefleet_operator.cli.ending import OK, REFUSED
 from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
+from edgefleet_operator.cli.version_comparison import comparison_line
 from edgefleet_operator.figures import NONE, when
 from edgefleet_operator.printing import print_facts, print_json, print_table
 
@@ -51,7 +52,10 @@ def show(
         print_json(found)
     else:
         bars = [(f"  {entry.recipe}", f"{entry.fraction:.0%} {entry.text}") for entry in found.progress]
-        not_built = list(not_built_lines(found.result)) if isinstance(found.result, BuildResult) else []
+        result = found.result if isinstance(found.result, BuildResult) else None
+        ended = [] if result is None else list(not_built_lines(result))
+        if result is not None and result.compared is not None:
+            ended.append(comparison_line(found.target, result.compared))
         print_facts(
             [
                 ("operation", found.id),
@@ -61,7 +65,7 @@ def show(
                 ("changed", when(found.changed_ms)),
                 ("error", found.error or NONE),
                 *([("progress", ""), *bars] if bars else ()),
-                *(("", line) for line in not_built),
+                *(("", line) for line in ended),
             ]
         )
     raise typer.Exit(REFUSED if watch and found.state == "failed" else OK)

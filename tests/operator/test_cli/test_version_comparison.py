@@ -1,0 +1,40 @@
+"""The line that says how a version answers beside the one before it."""
+
+import pytest
+
+from edgefleet_contract.operations import VersionComparison
+from edgefleet_operator.cli.version_comparison import comparison_line
+
+WORSE = VersionComparison(
+    before="fashion@1",
+    samples=2000,
+    disagreement=0.381,
+    score=0.583,
+    score_before=0.923,
+    gain=-0.34,
+    gain_ci=(-0.361, -0.319),
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            WORSE,
+            "fashion@2 is 34.0 points under fashion@1 on val: 58.3 % against 92.3 %, 95 % from -36.1 to -31.9; it "
+            "answers 38.1 % of 2,000 samples of val differently (source models of both)",
+        ),
+        (WORSE.model_copy(update={"gain": 0.004, "gain_ci": (-0.001, 0.009)}), "is 0.4 points over fashion@1 on val"),
+        (WORSE.model_copy(update={"gain": 0.0, "gain_ci": (-0.001, 0.001)}), "is level with fashion@1 on val"),
+        (
+            VersionComparison(before="fashion@1", samples=40, disagreement=0.05, gain=None),
+            "fashion@2 answers 5.0 % of 40 samples of val differently than fashion@1; without labels, neither",
+        ),
+        (
+            VersionComparison(before="fashion@1", not_compared="fashion@1 has other classes"),
+            "fashion@2 was not compared with fashion@1: fashion@1 has other classes",
+        ),
+    ],
+)
+def test_it_says_how_far_both_are_apart_on_which_split_and_who_was_asked(found: VersionComparison, said: str) -> None:
+    assert said in comparison_line("fashion@2", found)
