@@ -5,6 +5,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
+from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.base import MAX_COUNT, YEAR_S, Request, Shape
 from edgefleet_contract.windows import RegionWindowView, WaitView
 from edgefleet_profiles.names import Name
@@ -26,6 +27,9 @@ RESTING: frozenset[RolloutPhase] = frozenset({"paused", "completed", "cancelled"
 """A rollout in one of these states continues only if an operator says so."""
 WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "failed", "inconclusive"]
 Directive = Literal["none", "stage", "activate"]
+
+MAX_WATCH_H = 7 * 24
+"""How long a completed rollout may be watched, in hours."""
 
 GateCheck = Literal[
     "accuracy",  # how right labelled answers are, against what ran before
@@ -52,6 +56,8 @@ class Gate(Request):
     of errors and non-finite answers above `max_error_share`; or answers slower than `max_p95_ratio` times the p95 of
     devices of the profile that still run the old variant. The last two need `min_requests`.
 
+    After completion, the evidence is looked at for `watch_h` hours more; what is then found raises an alert.
+
     Each check needs evidence from `min_devices` devices of the profile, if there are as many, and no device counts for
     much more than the others. What could not be judged is said; if it is one of the checks in `require`, the
     wave is inconclusive.
@@ -68,6 +74,7 @@ class Gate(Request):
     max_p95_ratio: Annotated[float, Field(ge=1, le=1000)] = 1.2
     significance: Annotated[float, Field(gt=0, le=0.1)] = 0.001
     min_devices: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 3
+    watch_h: Annotated[float, Field(ge=0, le=MAX_WATCH_H)] = 24
     require: Annotated[tuple[GateCheck, ...], AfterValidator(_each_once)] = ()
 
 
@@ -238,7 +245,8 @@ class RolloutView(Shape):
     """A rollout with its waves; `counts` are its devices by phase, `counts_back` those that roll back.
 
     `returns` says which variants those return to, and `windows` when the devices of a region may fetch and switch;
-    those of other regions may at any time.
+    those of other regions may at any time. A completed rollout is watched until `watched_until_ms`, and for as long as
+    one of its `alerts` is open.
     """
 
     id: str
@@ -252,6 +260,8 @@ class RolloutView(Shape):
     counts_back: dict[str, int]
     returns: list[ReturnView] = Field(default_factory=list)
     windows: tuple[RegionWindowView, ...] = ()
+    alerts: tuple[AlertRecord, ...] = ()
+    watched_until_ms: int | None = None
     spec: RolloutSpec
     created_ms: int
     changed_ms: int

@@ -155,6 +155,7 @@ class Housekeeping:
         self._in_slices(lambda: rollups.roll_up(lines.roll_up_ms, SLICE))
         self._in_slices(lambda: rollups.forget_windows(lines.windows_ms, lines.rollups_ms, SLICE))
         rollups.forget_rollups(lines.rollups_ms)
+        self._store.fleet.alerts.forget(lines.rollups_ms)
 
     def _in_slices(self, work: Callable[[], int]) -> None:
         """Repeat until a slice is not full, letting other writers in between."""

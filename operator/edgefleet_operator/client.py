@@ -7,6 +7,7 @@ from typing import Self
 import httpx
 
 from edgefleet_contract.health import HealthView
+from edgefleet_operator.api.alerts import Alerts
 from edgefleet_operator.api.builds import Builds
 from edgefleet_operator.api.devices import Devices
 from edgefleet_operator.api.models import Models
@@ -57,6 +58,7 @@ class Client:
         self.segments = Segments(self._http)
         self.profiles = Profiles(self._http)
         self.rollouts = Rollouts(self._http)
+        self.alerts = Alerts(self._http)
         self.telemetry = Telemetry(self._http)
 
     @property

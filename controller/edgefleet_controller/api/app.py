@@ -9,7 +9,18 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from edgefleet_controller.api import builds, choices, fleet, health, metrics, registry, rollouts, telemetry, variants
+from edgefleet_controller.api import (
+    alerts,
+    builds,
+    choices,
+    fleet,
+    health,
+    metrics,
+    registry,
+    rollouts,
+    telemetry,
+    variants,
+)
 from edgefleet_controller.api.auth import BEARER, RequireToken
 from edgefleet_controller.api.limits import LimitBodies
 from edgefleet_controller.api.problem import add_problems, describe_problems, problems
@@ -27,7 +38,7 @@ def create_app(service: Service | None = None) -> FastAPI:
     if service and service.access.credentials:
         app.add_middleware(RequireToken, credentials=service.access.credentials)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)], responses=problems(401, 503))
-    for part in (registry, builds, choices, variants, fleet, rollouts, telemetry, health):
+    for part in (registry, builds, choices, variants, fleet, rollouts, alerts, telemetry, health):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(metrics.router, dependencies=[Depends(BEARER)], responses=problems(401, 503))

@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edgefleet_controller.alerts import KINDS
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.contract.devices import DeviceGroup, ModelGroup
@@ -55,6 +56,11 @@ class Fleet(Collector):
         for state, count in sorted(Counter(rollout.state for rollout in fleet.rollouts.all()).items()):
             rollouts.add_metric((state,), count)
         yield rollouts
+        open_ = Counter(alert.kind for alert in fleet.alerts.all(state="open"))
+        alerts = GaugeMetricFamily("edgefleet_alerts", "Open alerts by kind.", labels=("kind",))
+        for kind in sorted(KINDS.keys() | open_.keys()):
+            alerts.add_metric((kind,), open_[kind])
+        yield alerts
 
     def _of_the_traffic(self) -> Iterator[Metric]:
         service = self._service

@@ -21,7 +21,13 @@ router = APIRouter(tags=["rollouts"])
 
 def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
     store = service.store.fleet.rollouts
-    view = rollout_view(rollout, store.counts(rollout.id), store.counts_back(rollout.id), store.returns(rollout.id))
+    view = rollout_view(
+        rollout,
+        store.counts(rollout.id),
+        store.counts_back(rollout.id),
+        store.returns(rollout.id),
+        service.store.fleet.alerts.all(rollout=rollout.id),
+    )
     if not service.windows or rollout.state not in IN_PROGRESS:
         return view
     tallies, now = store.tallies(rollout.id), now_ms()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from edgefleet_compression.pricing.explain import Flip
 from edgefleet_compression.pricing.verdicts import Verdict
+from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.models import ModelView
@@ -12,6 +13,7 @@ from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
 from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
+from edgefleet_controller.rollouts.watching import watched_until_ms
 from edgefleet_controller.store.contract.aggregates import Aggregate
 from edgefleet_profiles.parts import CHUNK_BYTES
 from edgefleet_protocol.counters import COUNTS
@@ -126,9 +128,13 @@ def device_view(
 
 
 def rollout_view(
-    record: RolloutRecord, counts: dict[int, dict[str, int]], back: dict[str, int], returns: list[ReturnView]
+    record: RolloutRecord,
+    counts: dict[int, dict[str, int]],
+    back: dict[str, int],
+    returns: list[ReturnView],
+    alerts: list[AlertRecord],
 ) -> RolloutView:
-    """Show a record together with the phases of its executions and rollbacks, and where these lead."""
+    """Show a record with the phases of its executions and rollbacks, where these lead, and its alerts."""
     total: dict[str, int] = {}
     for of_wave in counts.values():
         for phase, count in of_wave.items():
@@ -145,6 +151,8 @@ def rollout_view(
         counts=total,
         counts_back=back,
         returns=returns,
+        alerts=tuple(alerts),
+        watched_until_ms=watched_until_ms(record),
         spec=spec,
         created_ms=record.created_ms,
         changed_ms=record.changed_ms,

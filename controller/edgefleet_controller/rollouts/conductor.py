@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from edgefleet_controller.rollouts.rollout import (
     advance,
 )
 from edgefleet_controller.rollouts.verdicts import verdicts
+from edgefleet_controller.rollouts.watch import CompletedWatch
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
 from edgefleet_controller.trouble import log_failure
@@ -77,6 +78,7 @@ class Conductor:
         self._joiners = joiners
         self._directions = Directions(store.fleet)
         self._examinations = Examinations(store)
+        self._watch = CompletedWatch(store.fleet, self._examinations)
         self._in_conflict: frozenset[str] = frozenset()
         self._tick_s = tick_s
         self._before_tick: Sequence[Callable[[], None]] = ()
@@ -140,7 +142,8 @@ class Conductor:
         self._listening_since_ms = self._own_silence.at(now, self._connected())
         with self._store.fleet.transaction():
             active = self._store.fleet.rollouts.all(*ACTIVE)
-            self._forget_all_but({rollout.id for rollout in active})
+            ids = {rollout.id for rollout in active}
+            self._forget_all_but(ids | self._watch.regard(ids, now))
             self._regard_conflicts()
         if was_deaf and self._listening_since_ms is not None:
             self._hold_again(rollout.id for rollout in active if rollout.state == "paused")
@@ -150,6 +153,7 @@ class Conductor:
             except Exception as error:
                 # The next tick reads everything from the store again.
                 log_failure(log, error, f"rollout {rollout.id} could not be moved")
+        self._watch.tick(now)
 
     def _hold_again(self, paused: Iterable[str]) -> None:
         """Tell devices again that a pause withdrew their order to switch, in case we were killed before telling them.
@@ -192,9 +196,9 @@ class Conductor:
             self._joiners.drop(rollout_id)
             raise
 
-    def _forget_all_but(self, active: set[str]) -> None:
-        self._store.fleet.rollouts.live.keep_only(active)
-        self._examinations.keep_only(active)
+    def _forget_all_but(self, looked_at: Set[str]) -> None:
+        self._store.fleet.rollouts.live.keep_only(looked_at)
+        self._examinations.keep_only(looked_at)
 
     def _regard_conflicts(self) -> None:
         """Collect evidence again after a new conflict, since what the device measured no longer counts."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edgefleet_operator.cli import (
+    alert,
     compress,
     demo,
     device,
@@ -51,6 +52,7 @@ app.add_typer(device.app, name="device")
 app.add_typer(segment.app, name="segment")
 rollout.app.add_typer(orders.app)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(alert.app, name="alert")
 app.command()(telemetry.telemetry)
 app.add_typer(operation.app, name="operation")
 app.command()(doctor.doctor)

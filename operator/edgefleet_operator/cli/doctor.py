@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import typer
 
+from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.devices import DeviceModelView, DeviceView
 from edgefleet_contract.health import HealthView
 from edgefleet_operator.cli.calling import Api, AsJson, calling
@@ -60,6 +61,7 @@ def _checks(client: Client) -> Iterator[Check]:
     yield check_devices(devices)
     yield check_identities(devices)
     yield check_generations(devices)
+    yield check_alerts(list(client.alerts.all("open")))
 
 
 def _reach(error: ApiError) -> str:
@@ -145,6 +147,14 @@ def check_generations(devices: Sequence[DeviceView]) -> Check:
         return Check("generations", True, "no device is ahead of the store")
     do = "the store was restored, or another controller changed them: start a rollout of what they should run"
     return Check("generations", False, f"{_named(ahead)} are ahead of the store", do)
+
+
+def check_alerts(alerts: Sequence[AlertRecord]) -> Check:
+    """Check that no alert is open."""
+    if not alerts:
+        return Check("alerts", True, "none open")
+    more = f" and {len(alerts) - 1} more: `edgefleet alert list`" if len(alerts) > 1 else ""
+    return Check("alerts", False, f"{alerts[0].text}{more}", alerts[0].do)
 
 
 def _is_ahead(model: DeviceModelView) -> bool:

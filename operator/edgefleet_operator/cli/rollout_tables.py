@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally
@@ -53,6 +54,7 @@ def print_rollout(rollout: RolloutView) -> None:
             ("devices", str(DeviceTally.of(rollout.counts))),
             ("way back", way_back(rollout) or NONE),
             *(("", line) for line in ways_back(rollout)),
+            *([("watched until", when(rollout.watched_until_ms))] if rollout.watched_until_ms else ()),
             *(window_facts(rollout.windows) if rollout.windows else ()),
         ]
     )
@@ -68,6 +70,14 @@ def print_rollout(rollout: RolloutView) -> None:
     for wave in rollout.waves:
         for line in wave.evidence:
             console().print(f"wave {wave.number}: {line}")
+    for alert in rollout.alerts:
+        console().print(_alert_line(alert))
+
+
+def _alert_line(alert: AlertRecord) -> str:
+    if alert.state == "ended":
+        return f"alert of {when(alert.first_ms)}, ended {when(alert.ended_ms)} ({alert.ended_because}): {alert.text}"
+    return f"alert since {when(alert.first_ms)}: {alert.text}: {alert.do}"
 
 
 def print_devices(client: Client, selector: str, executions: Sequence[ExecutionRecord]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.controller.asking import aggregated, evidence
+from tests.controller.store.contract.alerts import alert
 from tests.controller.store.contract.registry import choice, desired, operation
 from tests.controller.store.making import T0, facts, latency, window
 
@@ -62,6 +63,7 @@ class Histories:
             **{"model": pick(MODELS), "profile": pick("pq"), "variant": pick("12"), "manifest": "m"},
             **{"rollout": rollout.id, "passed": spoken, "at_ms": now // 3},
         )
+        raised = alert(f"k:{rollout.id}:{device}:p", last_ms=now, ended_ms=now if spoken else None)
         wanted = desired(device, pick(["e" * 64, None]), pick(MODELS), number)
         return pick(
             [
@@ -78,6 +80,8 @@ class Histories:
                 lambda s: s.fleet.rollouts.put_executions(executions),
                 lambda s: s.fleet.rollouts.live.keep_only([rollout.id]),
                 lambda s: s.fleet.verdicts.put(verdict),
+                lambda s: s.fleet.alerts.put(raised),
+                lambda s: s.fleet.alerts.forget(now - 10),
                 lambda s: s.fleet.desired.put(wanted),
                 lambda s: s.fleet.registry.put_variants(variants, [choice("eu/rpi4/lte", version=number)]),
                 lambda s: s.fleet.references.remove_model(pick_of(now) or "fashion", 1),
@@ -212,6 +216,8 @@ def told_of_the_fleet(store: Store) -> dict[str, Any]:
         "counts": [(fleet.rollouts.counts(r), fleet.rollouts.counts_back(r)) for r in ROLLOUTS],
         "returns": [fleet.rollouts.returns(r) for r in ROLLOUTS],
         "committed": [fleet.rollouts.committed_by(model, DEVICES) for model in MODELS],
+        "moved on": [fleet.rollouts.moved_on(rollout) for rollout in ROLLOUTS],
+        "alerts": [fleet.alerts.all(), fleet.alerts.all(state="open"), fleet.alerts.all(rollout="01")],
         "verdicts": [fleet.verdicts.of(model) for model in MODELS],
         "owners": [fleet.rollouts.owners(model, DEVICES) for model in MODELS],
         "desired": fleet.desired.of_each(DEVICES),

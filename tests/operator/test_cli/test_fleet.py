@@ -110,7 +110,7 @@ def test_the_doctor_finds_a_sound_controller_well(connected, operator, join) -> 
     join("a", admitted=False)
     checks = {check["name"]: check for check in operator.reads("doctor")}
     looked_at = {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
-    assert set(checks) == looked_at | {"identities", "generations"}
+    assert set(checks) == looked_at | {"identities", "generations", "alerts"}
     assert all(check["ok"] for check in checks.values())
     assert "device accept a" in operator.types("doctor").stdout
 

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from edgefleet_controller.store.contract.alerts import AlertRecords
 from edgefleet_controller.store.contract.audit import Audit
 from edgefleet_controller.store.contract.conflicts import Conflicts
 from edgefleet_controller.store.contract.desired import DesiredStates
@@ -39,6 +40,7 @@ class FleetStore(Protocol):
     conflicts: Conflicts
     rollouts: RolloutRecords
     verdicts: VerdictRecords
+    alerts: AlertRecords
     references: References
     audit: Audit
     follow_ups: FollowUps

@@ -67,8 +67,11 @@ class RolloutRecords(Protocol):
             NotFound: it doesn't exist.
         """
 
-    def all(self, *states: RolloutPhase) -> list[RolloutRecord]:
-        """Rollouts in these states, or all; MUST be ordered by id, so that the oldest comes first."""
+    def all(self, *states: RolloutPhase, changed_since_ms: int = 0) -> list[RolloutRecord]:
+        """Rollouts in these states, or all, that have changed since then.
+
+        MUST be ordered by id, so that the oldest comes first.
+        """
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:
         """Store executions, each replacing the one with the same rollout and device."""
@@ -110,6 +113,9 @@ class RolloutRecords(Protocol):
 
         Devices without any are left out.
         """
+
+    def moved_on(self, rollout_id: str) -> dict[str, str]:
+        """The devices of a rollout that later rollouts of its model have told to switch, each with the latest one."""
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         """Those of these devices that a rollout in progress owns for this model, with the id of the oldest one.

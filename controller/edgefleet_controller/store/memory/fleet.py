@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from edgefleet_controller.store.contract import FleetStore
 from edgefleet_controller.store.fair_lock import Turns
+from edgefleet_controller.store.memory.alerts import MemoryAlerts
 from edgefleet_controller.store.memory.audit import MemoryAudit
 from edgefleet_controller.store.memory.conflicts import MemoryConflicts
 from edgefleet_controller.store.memory.desired import MemoryDesiredStates
@@ -36,6 +37,7 @@ class MemoryFleet(FleetStore):
         self.conflicts = MemoryConflicts(tables)
         self.rollouts = MemoryRollouts(tables)
         self.verdicts = MemoryVerdicts(tables)
+        self.alerts = MemoryAlerts(tables)
         self.references = MemoryReferences(tables)
         self.audit = MemoryAudit(tables)
         self.follow_ups = MemoryFollowUps(tables)

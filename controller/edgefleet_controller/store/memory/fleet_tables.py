@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.rollouts import ExecutionRecord
@@ -64,6 +65,7 @@ class FleetTables:
             changes, rollout=lambda key: key[0], device=lambda key: key[1]
         )
         self.verdicts: Table[tuple[str, str, str], VerdictRecord] = Table(changes)
+        self.alerts: Table[str, AlertRecord] = Table(changes)
         self.audit: Table[tuple[str, int], AuditEntry] = Table(changes, subject=lambda key: key[0])
         self.follow_ups: Table[int, FollowUp] = Table(changes)
         self.touched: Table[tuple[str, str], bool] = Table(changes, rollout=lambda key: key[0])

@@ -33,9 +33,10 @@ class MemoryRollouts(RolloutRecords):
             raise no_rollout(rollout_id)
         return found
 
-    def all(self, *states: RolloutPhase) -> list[RolloutRecord]:
+    def all(self, *states: RolloutPhase, changed_since_ms: int = 0) -> list[RolloutRecord]:
         with self._tables.changes.turn:
-            return [rollout for rollout in self._tables.rollouts.by_key() if not states or rollout.state in states]
+            recent = [r for r in self._tables.rollouts.by_key() if r.changed_ms >= changed_since_ms]
+        return [rollout for rollout in recent if not states or rollout.state in states]
 
     def put_executions(self, executions: Iterable[ExecutionRecord]) -> None:
         with self._tables.changes.transaction():
@@ -101,6 +102,16 @@ class MemoryRollouts(RolloutRecords):
                 for e in reversed(self._tables.executions_of(device)):
                     if e.phase == "committed" and e.variant and self._brings(e.rollout, model):
                         found.setdefault(device, []).append(e.variant)
+        return found
+
+    def moved_on(self, rollout_id: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with self._tables.changes.turn:
+            of = self._tables.rollouts.get(rollout_id)
+            for _, device in self._tables.executions.where("rollout", rollout_id) if of else ():
+                for e in self._tables.executions_of(device):
+                    if e.exposed and e.rollout > rollout_id and of and self._brings(e.rollout, of.spec.model):
+                        found[device] = e.rollout
         return found
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from edgefleet_controller.store.contract import FleetStore
 from edgefleet_controller.store.fair_lock import Turns
+from edgefleet_controller.store.sqlite.alerts import SqliteAlerts
 from edgefleet_controller.store.sqlite.audit import SqliteAudit
 from edgefleet_controller.store.sqlite.conflicts import SqliteConflicts
 from edgefleet_controller.store.sqlite.database import Database
@@ -36,6 +37,7 @@ class SqliteFleet(FleetStore):
         self.conflicts = SqliteConflicts(db)
         self.rollouts = SqliteRollouts(db)
         self.verdicts = SqliteVerdicts(db)
+        self.alerts = SqliteAlerts(db)
         self.references = SqliteReferences(db)
         self.audit = SqliteAudit(db)
         self.follow_ups = SqliteFollowUps(db)

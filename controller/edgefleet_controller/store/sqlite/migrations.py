@@ -149,6 +149,12 @@ _FLEET_012 = (
        WHERE back_phase = 'removed' AND (back_generation IS NULL OR back_manifest IS NOT NULL)""",
 )
 
+_FLEET_013 = (
+    # Columns for what alerts are looked up by; the whole alert is JSON.
+    "CREATE TABLE alerts (id TEXT PRIMARY KEY, rollout TEXT, ended_ms INTEGER, alert TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX alerts_by_rollout ON alerts (rollout)",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -291,6 +297,13 @@ def m011_judgements(db: Database) -> None:
 def m012_removed_devices(db: Database) -> None:
     """When the device of each execution was removed."""
     for statement in _FLEET_012:
+        db.execute(statement)
+
+
+@FLEET()
+def m013_alerts(db: Database) -> None:
+    """What needs an operator's look."""
+    for statement in _FLEET_013:
         db.execute(statement)
 
 

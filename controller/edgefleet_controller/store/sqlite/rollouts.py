@@ -44,9 +44,12 @@ class SqliteRollouts(RolloutRecords):
             raise no_rollout(rollout_id)
         return self._rollout(row)
 
-    def all(self, *states: RolloutPhase) -> list[RolloutRecord]:
-        marks = f"WHERE state IN ({', '.join('?' for _ in states)})" if states else ""
-        rows = self._db.rows(f"SELECT * FROM rollouts {marks} ORDER BY id", states)  # noqa: S608 - only question marks
+    def all(self, *states: RolloutPhase, changed_since_ms: int = 0) -> list[RolloutRecord]:
+        marks = f"AND state IN ({', '.join('?' for _ in states)})" if states else ""
+        rows = self._db.rows(
+            f"SELECT * FROM rollouts WHERE changed_ms >= ? {marks} ORDER BY id",  # noqa: S608 - only question marks
+            [changed_since_ms, *states],
+        )
         return [self._rollout(row) for row in rows]
 
     def _rollout(self, row: TableRow) -> RolloutRecord:
@@ -137,6 +140,17 @@ class SqliteRollouts(RolloutRecords):
         for device, variant in rows:
             found.setdefault(device, []).append(variant)
         return found
+
+    def moved_on(self, rollout_id: str) -> dict[str, str]:
+        rows = self._db.tuples(
+            """SELECT e.device, max(later.rollout) FROM executions e
+               JOIN executions later ON later.device = e.device AND later.rollout > e.rollout
+               JOIN rollouts r ON r.id = e.rollout JOIN rollouts l ON l.id = later.rollout
+               WHERE e.rollout = ? AND later.directive = 'activate'
+               AND json_extract(l.spec, '$.model') = json_extract(r.spec, '$.model') GROUP BY e.device""",
+            [rollout_id],
+        )
+        return dict(rows)
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         rows = self._db.tuples(

@@ -1,5 +1,6 @@
 """The contract of the fleet's store: every kind passes all of it."""
 
+from tests.controller.store.contract.alerts import AlertsContract
 from tests.controller.store.contract.base import StoreContract
 from tests.controller.store.contract.devices import DevicesContract
 from tests.controller.store.contract.members import MembersContract
@@ -9,6 +10,12 @@ from tests.controller.store.contract.transactions import TransactionsContract
 
 
 class FleetStoreContract(
-    RegistryContract, DevicesContract, MembersContract, RolloutsContract, TransactionsContract, StoreContract
+    RegistryContract,
+    DevicesContract,
+    MembersContract,
+    RolloutsContract,
+    AlertsContract,
+    TransactionsContract,
+    StoreContract,
 ):
     """The MUSTs of `FleetStore` and its nouns."""

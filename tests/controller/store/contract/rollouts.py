@@ -235,6 +235,39 @@ class RolloutsContract:
         assert fleet.rollouts.owners("fashion", ["b"]) == {"b": "04"}, "only of those asked for"
         assert fleet.rollouts.owners("fashion", []) == {}
 
+    def test_those_are_found_that_have_changed_since(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord]
+    ) -> None:
+        old, new = (
+            rollout("passed").model_copy(update={"id": f"0{at}", "state": "completed", "changed_ms": at})
+            for at in (5, 6)
+        )
+        fleet.rollouts.put(old)
+        fleet.rollouts.put(new)
+        assert fleet.rollouts.all("completed", changed_since_ms=6) == [new]
+        assert fleet.rollouts.all(changed_since_ms=5) == [old, new]
+        assert fleet.rollouts.all("running", changed_since_ms=0) == []
+
+    def test_devices_have_moved_on_once_a_later_rollout_of_the_model_has_told_them_to_switch(
+        self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        other = rollout("staging").spec.model_copy(update={"model": "other"})
+        for id_, changes in (("01", {}), ("02", {}), ("03", {}), ("04", {"spec": other})):
+            fleet.rollouts.put(rollout("staging").model_copy(update={"id": id_, **changes}))
+        told = {"directive": "activate"}
+        fleet.rollouts.put_executions([execution(device, rollout="02", **told) for device in "abcd"])
+        fleet.rollouts.put_executions(
+            [
+                execution("a", rollout="01", **told),
+                *(execution(device, rollout="03", **told) for device in "bz"),
+                execution("c", rollout="03", directive="stage"),
+                execution("d", rollout="04", **told),
+            ]
+        )
+        assert fleet.rollouts.moved_on("02") == {"b": "03"}
+        assert fleet.rollouts.moved_on("01") == {"a": "02"}
+        assert fleet.rollouts.moved_on("none") == {}
+
     def test_live_executions_are_as_they_are_now_whoever_changed_them(
         self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
     ) -> None:
