@@ -11,8 +11,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from edgefleet_controller.api.app import create_app
+from edgefleet_controller.api.connections import BoundedConnection
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
+
+MARKED = {"X-Requested-With": "tests"}
+"""What a POST without JSON needs."""
 
 
 @contextlib.contextmanager
@@ -27,10 +31,10 @@ def running_service(state: Path, *, tick_s: float = 0.05, **settings: Any) -> It
 
 
 @contextlib.contextmanager
-def api_of(of: Service | FastAPI) -> Iterator[str]:
+def api_of(of: Service | FastAPI, connection: type[BoundedConnection] = BoundedConnection) -> Iterator[str]:
     """Serve a service's API; gives the address."""
     app = of if isinstance(of, FastAPI) else create_app(of)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, http=connection, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

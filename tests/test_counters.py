@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.controller.asking import aggregated
 from tests.controller.asking import evidence as evidence_of
-from tests.service import api_of
+from tests.service import MARKED, api_of
 
 from edgefleet_agent.policy import permitted
 from edgefleet_agent.spool import Spool
@@ -58,7 +58,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def api(service: Service) -> Iterator[httpx.Client]:
     app = create_app()
     app.state.service = service
-    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:
+    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1", headers=MARKED, timeout=60) as client:
         yield client
 
 

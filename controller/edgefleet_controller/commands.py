@@ -75,6 +75,10 @@ def serve(
         ),
     ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="readable lines, or JSON lines")] = "text",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="a name by which an API without a token is asked for; may be repeated"),
+    ] = None,
     accept_all: Annotated[bool, typer.Option("--accept-all", help="accept every device that reports")] = False,
 ) -> None:
     """Run the controller: broker, rollouts, delivery, telemetry and the REST API."""
@@ -107,6 +111,7 @@ def serve(
             build_workers=build_workers,
             build_s=build_timeout,
             build_mb=build_memory,
+            allow_hosts=tuple(allow_host or ()),
         )
         run(settings, log_format)
     except (ControllerError, ProcessError, ProfileError, OSError) as error:

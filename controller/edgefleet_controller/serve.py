@@ -13,6 +13,7 @@ import uvicorn
 
 from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_controller.api.app import create_app
+from edgefleet_controller.api.connections import BoundedConnection
 from edgefleet_controller.failpoints import arm
 from edgefleet_controller.listening import listen, local_url
 from edgefleet_controller.logs import set_up_logs
@@ -57,7 +58,13 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     _collect_seldom()
     service.start()
     try:
-        config = uvicorn.Config(create_app(service), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            create_app(service),
+            http=BoundedConnection,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
         server = _Server(config)
         with server.capture_signals():  # before the announcement gives away our pid
             announce(settings.state, url, service.access.local_url)

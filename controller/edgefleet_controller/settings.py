@@ -45,7 +45,8 @@ class ControllerSettings:
     for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device heard
     alternately within `conflict_s` seconds are in conflict until only one has been heard for that long. Up to
     `build_workers` builds run in parallel; one is ended that makes no progress for `build_s` seconds, or takes more
-    than `build_mb` MB of memory; None divides most of the host's memory among them.
+    than `build_mb` MB of memory; None divides most of the host's memory among them. `allow_hosts`
+    are names by which the API may be asked for, beside localhost, this machine's name and its addresses.
 
     Raises:
         Invalid: a number is out of its bounds, or none.
@@ -69,6 +70,7 @@ class ControllerSettings:
     build_workers: int = BUILD_WORKERS
     build_s: float = BUILD_S
     build_mb: float | None = None
+    allow_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """See that what is given can be obeyed."""

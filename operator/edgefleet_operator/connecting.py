@@ -6,6 +6,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from edgefleet_contract.headers import REQUESTED_WITH
 from edgefleet_operator.errors import Invalid
 
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -27,7 +28,7 @@ def connect(url: str, token: str | None, timeout_s: float, transport: httpx.Base
     """
     if token and not re.fullmatch("[!-~]+", token):
         raise Invalid("the token holds a space, a line break or another character that no token has: copy it again")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {REQUESTED_WITH: "edgefleet"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
         return httpx.Client(base_url=url, timeout=timeout_s, headers=headers, transport=transport)
     except Exception as error:  # httpx lets through whatever its parts raise, whose text may hold a proxy's password

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.service import api_of, running_service
+from tests.service import MARKED, api_of, running_service
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import RolloutPhase
@@ -29,7 +29,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def api(service: Service) -> Iterator[httpx.Client]:
-    with api_of(service) as address, httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:
+    with api_of(service) as address, httpx.Client(base_url=f"{address}/api/v1", headers=MARKED, timeout=60) as client:
         yield client
 
 

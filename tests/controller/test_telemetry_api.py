@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.service import api_of
+from tests.service import MARKED, api_of
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.segments import SegmentRecord
@@ -35,7 +35,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def server() -> Iterator[tuple[FastAPI, httpx.Client]]:
     """One server for all tests here; each gives it a service of its own."""
     app = create_app()
-    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1", timeout=60) as client:
+    with api_of(app) as address, httpx.Client(base_url=f"{address}/api/v1", headers=MARKED, timeout=60) as client:
         yield app, client
 
 

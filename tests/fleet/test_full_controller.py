@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import EXAMPLE, Agent, Fleet
 from tests.fleet.disks import Disk, small_disk
+from tests.service import MARKED
 
 pytestmark = pytest.mark.fleet
 
@@ -52,7 +53,7 @@ def fleet(built: Path, disk: Disk) -> Iterator[Fleet]:
 
 @pytest.fixture
 def http(fleet: Fleet) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{fleet.api.url}/api/v1", timeout=60) as client:
+    with httpx.Client(base_url=f"{fleet.api.url}/api/v1", headers=MARKED, timeout=60) as client:
         yield client
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from socket import gethostname
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -22,6 +23,7 @@ from edgefleet_controller.api import (
     variants,
 )
 from edgefleet_controller.api.auth import BEARER, RequireToken
+from edgefleet_controller.api.foreign_pages import RefuseForeignPages
 from edgefleet_controller.api.limits import LimitBodies
 from edgefleet_controller.api.problem import add_problems, describe_problems, problems
 from edgefleet_controller.service import Service
@@ -35,13 +37,16 @@ def create_app(service: Service | None = None) -> FastAPI:
     app.state.service = service
     add_problems(app)
     app.add_middleware(LimitBodies)
+    names: tuple[str, ...] | None = (gethostname(), *(service.settings.allow_hosts if service else ()))
     if service and service.access.credentials:
         app.add_middleware(RequireToken, credentials=service.access.credentials)
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)], responses=problems(401, 503))
+        names = None
+    app.add_middleware(RefuseForeignPages, names=names)
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)], responses=problems(401, 403, 503))
     for part in (registry, builds, choices, variants, fleet, rollouts, alerts, telemetry, health):
         api.include_router(part.router)
     app.include_router(api)
-    app.include_router(metrics.router, dependencies=[Depends(BEARER)], responses=problems(401, 503))
+    app.include_router(metrics.router, dependencies=[Depends(BEARER)], responses=problems(401, 403, 503))
     app.openapi = _describer(app)  # type: ignore[method-assign]  # as the FastAPI docs say
     return app
 

@@ -12,6 +12,8 @@ BEARER = HTTPBearer(auto_error=False, description="required once credentials wer
 
 PUBLIC = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"})
 """Paths that describe the API and reveal nothing about the fleet."""
+STATIC = "/static-offline-docs/"
+"""Where the scripts and styles of these pages are."""
 
 
 class RequireToken:
@@ -23,7 +25,7 @@ class RequireToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it without reading its body."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC or self._admits(Headers(scope=scope)):
+        if scope["type"] != "http" or _is_public(scope["path"]) or self._admits(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         given = "the token is wrong" if "Authorization" in Headers(scope=scope) else "a token is required"
@@ -34,3 +36,7 @@ class RequireToken:
     def _admits(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and self._credentials.admits(token.strip())
+
+
+def _is_public(path: str) -> bool:
+    return path in PUBLIC or (path.startswith(STATIC) and ".." not in path)
