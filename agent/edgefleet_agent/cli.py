@@ -101,6 +101,13 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     ]
     for flag, metavar, told in text:
         command.add_argument(flag, metavar=metavar, help=told)
+    command.add_argument(
+        "--http-name",
+        dest="http_names",
+        action="append",
+        metavar="NAME",
+        help="asked for by this name; may be repeated",
+    )
     command.add_argument("--heartbeat", dest="heartbeat_s", type=float, metavar="SECONDS", help="between reports (60)")
     command.add_argument("--window", dest="window_s", type=float, metavar="SECONDS", help="of telemetry (60)")
     command.add_argument("--threads", type=int, metavar="N", help="that one inference may use (1)")

@@ -3,6 +3,7 @@
 import errno
 import logging
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,13 +22,19 @@ def authority(host: str, port: int) -> str:
 class Endpoint:
     """The listening endpoint, on threads of its own.
 
+    Args:
+        host: the address.
+        port: 0 for any free one.
+        serving: answers the requests.
+        names: by which applications may ask for it, beside localhost, this machine's name and its addresses.
+
     Raises:
         SettingsError: it cannot listen there.
     """
 
-    def __init__(self, host: str, port: int, serving: Serving) -> None:
+    def __init__(self, host: str, port: int, serving: Serving, names: Collection[str] = ()) -> None:
         try:
-            self._server = Server((host, port), serving)
+            self._server = Server((host, port), serving, names)
         except OSError as error:
             raise SettingsError(_refused(host, port, error)) from None
         self.url = f"http://{authority(host, self._server.server_address[1])}"
@@ -40,7 +47,7 @@ class Endpoint:
         self._server.server_close()
 
 
-def open_endpoint(host: str, port: int, serving: Serving, kept: Path) -> Endpoint:
+def open_endpoint(host: str, port: int, serving: Serving, kept: Path, names: Collection[str] = ()) -> Endpoint:
     """Listen; with port 0, on the port of the last run if that is free.
 
     Args:
@@ -48,6 +55,7 @@ def open_endpoint(host: str, port: int, serving: Serving, kept: Path) -> Endpoin
         port: 0 for any free one.
         serving: answers the requests.
         kept: the file with the last run's URL.
+        names: as for `Endpoint`.
 
     Raises:
         SettingsError: it cannot listen there.
@@ -55,10 +63,10 @@ def open_endpoint(host: str, port: int, serving: Serving, kept: Path) -> Endpoin
     last = _port_in(kept, host) if port == 0 else None
     if last is not None:
         try:
-            return Endpoint(host, last, serving)
+            return Endpoint(host, last, serving, names)
         except SettingsError:
             log.warning("%s, the address of the last run, is taken: taking another port", authority(host, last))
-    return Endpoint(host, port, serving)
+    return Endpoint(host, port, serving, names)
 
 
 def _port_in(kept: Path, host: str) -> int | None:

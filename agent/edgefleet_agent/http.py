@@ -3,6 +3,7 @@
 import logging
 import re
 import socket
+from collections.abc import Collection
 from contextlib import suppress
 from http import HTTPStatus
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -14,6 +15,7 @@ from edgefleet_agent.errors import RequestError
 from edgefleet_agent.request_head import Head, HeadError
 from edgefleet_agent.routes import MAX_BODY_BYTES, RAW_AFTER, json_body
 from edgefleet_agent.serving import Body, Serving
+from edgefleet_process.foreign_pages import foreign
 
 log = logging.getLogger("edgefleet.agent.http")
 
@@ -58,6 +60,9 @@ class _Connection(StreamRequestHandler):
         if head.method not in ("GET", "POST"):
             body = json_body({"error": "only GET and POST are supported"})
             self._send(405, body, "Allow: GET, POST", bodiless=head.method == "HEAD")
+            return
+        if why := foreign(head.fields.get("host"), head.fields.get("origin"), self.server.names):
+            self._send(403, json_body({"error": f"{why}: ask it by its address, or give the agent --http-name NAME"}))
             return
         status, answer = self._answer(head)
         # Clients read errors as they come, whatever they asked for.
@@ -130,7 +135,8 @@ class Server(ThreadingTCPServer):
     request_queue_size = 128
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], serving: Serving) -> None:
+    def __init__(self, address: tuple[str, int], serving: Serving, names: Collection[str]) -> None:
+        self.names = frozenset(name.lower() for name in (socket.gethostname(), *names))
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.serving = serving
         self.connections = Connections(MAX_CONNECTIONS, IDLE_S)

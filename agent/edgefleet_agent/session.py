@@ -138,7 +138,8 @@ class Session:
 
     def _listen(self) -> None:
         kept = self._settings.state / "endpoint"
-        self._endpoint = open_endpoint(*self._settings.http_address, self._serving, kept)
+        names = self._settings.http_names
+        self._endpoint = open_endpoint(*self._settings.http_address, self._serving, kept, names)
         self._late.append(LateFile(kept, self._endpoint.url.encode()))
         reach("endpoint_written")
         log.info("started: edgefleet %s, boot %d, %s", agent_version(), self._identity.boot, self._endpoint.url)

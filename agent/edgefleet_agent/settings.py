@@ -61,6 +61,7 @@ class AgentSettings(BaseModel):
     simulate_hardware: Name | None = None
     catalogue: Path | None = None
     http: str = DEFAULT_HTTP
+    http_names: tuple[str, ...] = ()
     heartbeat_s: Seconds = 60.0
     window_s: Seconds = 60.0
     stall_s: Annotated[float, Field(gt=0)] = 6 * 3600.0
@@ -79,6 +80,11 @@ class AgentSettings(BaseModel):
             return given
         pairs = [pair.partition("=") for pair in given.split(",") if pair]
         return {key.strip(): value.strip() for key, _, value in pairs}
+
+    @field_validator("http_names", mode="before")
+    @classmethod
+    def _names_from_text(cls, given: Any) -> Any:
+        return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
     @property
     def broker_settings(self) -> BrokerSettings:

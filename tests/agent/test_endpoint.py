@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,3 +78,26 @@ def test_what_does_not_say_a_port_of_this_address_is_ignored(tmp_path: Path, ser
     (tmp_path / "endpoint").write_text(text)
     with opened(open_endpoint("127.0.0.1", 0, serving, tmp_path / "endpoint")) as url:
         assert port_of(url) not in (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "Agent.svc:8080"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_page_of_another_site_asks_in_vain(serving: Serving, headers: dict[str, str], status: int) -> None:
+    with opened(Endpoint("127.0.0.1", 0, serving, ["agent.svc"])) as url:
+        for method in ("GET", "POST"):
+            request = urllib.request.Request(f"{url}/v2/health/live", headers=headers, method=method)
+            try:
+                answered = urllib.request.urlopen(request, timeout=10).status
+            except urllib.error.HTTPError as error:
+                answered = error.code
+            expected = status if method == "GET" else {200: 404, 403: 403}[status]
+            assert answered == expected, (method, headers)
