@@ -36,8 +36,9 @@ def _run(flags: dict[str, Any]) -> int:
     from edgefleet_agent.logs import set_up_logs
     from edgefleet_agent.session import Session
     from edgefleet_agent.settings import load_settings
-    from edgefleet_process.locks import make_folder, own_folder
+    from edgefleet_process.locks import keep_private, make_folder, own_folder
 
+    keep_private()
     verbose = flags.pop("verbose", False)
     settings = load_settings(flags)
     arm(settings.failpoint)

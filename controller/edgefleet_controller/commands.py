@@ -11,6 +11,7 @@ from edgefleet_controller.credentials import make_credentials as make
 from edgefleet_controller.errors import ControllerError
 from edgefleet_controller.settings import BOUNDS, BUILD_S, BUILD_WORKERS, CONFLICT_S, ControllerSettings, parse_listen
 from edgefleet_process.errors import ProcessError
+from edgefleet_process.locks import keep_private
 from edgefleet_process.logs import LogFormat
 from edgefleet_profiles.errors import ProfileError
 
@@ -85,6 +86,7 @@ def serve(
     _check_extras()
     from edgefleet_controller.serve import serve as run
 
+    keep_private()
     try:
         host, listen_port = parse_listen(listen, port)
         if make_credentials:

@@ -47,6 +47,11 @@ class FileLock:
         self.close()
 
 
+def keep_private() -> None:
+    """Make whatever this process and its children write readable by their user alone, whatever the shell's umask is."""
+    os.umask(0o077)
+
+
 def make_folder(folder: Path) -> None:
     """Make sure that a state folder is there.
 
