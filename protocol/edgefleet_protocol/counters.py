@@ -74,7 +74,10 @@ class Moments:
     @property
     def is_possible(self) -> bool:
         """Whether any set of scores could have these moments."""
-        return 0 <= self.sum2 <= self.sum <= self.n * SCALE
+        if not 0 <= self.sum2 <= self.sum <= self.n * SCALE:
+            return False
+        # By Cauchy and Schwarz; each score and each square may be half a millionth off.
+        return self.sum**2 <= self.n * self.sum2 * SCALE + 2 * self.n**2 * SCALE
 
 
 @dataclass(slots=True)
@@ -194,8 +197,21 @@ class FlatCounters(BaseModel):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
+        """Refuse counts that contradict each other.
+
+        Labels may exceed answers: they come when they are known, and answers may have been in earlier windows. A field
+        that the region does not let leave is as if nothing was counted.
+        """
         if self.correct > self.labelled:
             raise ValueError(f"correct ({self.correct}) exceeds labelled ({self.labelled})")
+        failed = self.errors + self.not_finite
+        if failed > self.requests:
+            raise ValueError(f"errors and not_finite ({failed}) exceed requests ({self.requests})")
+        if self.requests and failed == self.requests and (self.predicted or self.latency):
+            raise ValueError("answers are timed or counted by class, but no request was answered")
+        scored = self.moments.scored if self.moments else None
+        if scored and (scored.n, scored.hits) != (self.labelled, self.correct):
+            raise ValueError(f"labelled ({self.labelled}) and correct ({self.correct}) are not those of {scored}")
         return self
 
     @property

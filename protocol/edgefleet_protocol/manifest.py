@@ -9,7 +9,7 @@ from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
 from edgefleet_protocol.fields import Count, Digest, Share, Word
-from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode
+from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode, tuples
 from edgefleet_protocol.signature import Spec
 
 MAX_MANIFEST_BYTES = 128 * 1024
@@ -135,7 +135,7 @@ class Manifest(Message):
         if isinstance(fields, dict) and "variant" not in fields and isinstance(fields.get("core"), Core):
             core = fields["core"].model_dump(mode="json", exclude_none=True)
             return {**fields, "variant": digest_of(core)}
-        return fields
+        return tuples(fields)
 
     def to_bytes(self) -> bytes:
         """The manifest's blob."""

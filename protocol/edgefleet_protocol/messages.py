@@ -46,6 +46,13 @@ class Message(BaseModel):
     schema_version: Annotated[int, Field(ge=1, lt=2**31), ALWAYS] = SCHEMA_VERSION
 
 
+def tuples(value: Any) -> Any:
+    """JSON's arrays as tuples, at any depth, for validators: what passes one is no longer read as JSON."""
+    if isinstance(value, dict):
+        return {name: tuples(inner) for name, inner in value.items()}
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
 class Part(BaseModel):
     """A part of a message."""
 
@@ -233,6 +240,7 @@ class ReportedModel(Part):
     @model_validator(mode="wrap")
     @classmethod
     def _passes_over_newer_phases(cls, fields: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        fields = tuples(fields)
         attempt = fields.get("attempt") if isinstance(fields, dict) else None
         phase = attempt.get("phase") if isinstance(attempt, dict) else None
         if not isinstance(phase, str) or phase in PHASES or not _PHASE.fullmatch(phase):
@@ -283,6 +291,12 @@ class TelemetryWindow(FlatCounters, Message):
     started_ms: Annotated[Millis | None, ALWAYS] = None
     clock_trusted: Annotated[bool, ALWAYS] = False
 
+    @model_validator(mode="after")
+    def _is_kept(self) -> Self:
+        if self.first_kept_seq > self.seq:
+            raise ValueError(f"first_kept_seq ({self.first_kept_seq}) exceeds seq ({self.seq})")
+        return self
+
 
 class ChunkRequest(Message):
     """The chunks of one blob that a device lacks: bit i of `missing` (base64, lowest bit first) is chunk i."""
@@ -303,7 +317,7 @@ def encode(message: BaseModel) -> bytes:
 
 
 def decode(kind: type[M], data: bytes) -> M:
-    """Read a message.
+    """Read a message; nothing is taken for another type than it is, such as "12" for 12 or 1 for true.
 
     Raises:
         MalformedMessage: too many bytes, not JSON, or not of this kind.
@@ -311,7 +325,7 @@ def decode(kind: type[M], data: bytes) -> M:
     if len(data) > MAX_MESSAGE_BYTES:
         raise MalformedMessage(f"a {kind.__name__} of {len(data)} bytes is too large: at most {MAX_MESSAGE_BYTES}")
     try:
-        return kind.model_validate_json(data)
+        return kind.model_validate_json(data, strict=True)
     except (ValidationError, ValueError, RecursionError) as error:
         raise MalformedMessage(f"not a {kind.__name__}: {_first_fault(error)}") from None
 

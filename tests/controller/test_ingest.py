@@ -1,5 +1,6 @@
 """What devices say is committed, then acknowledged; what is no message of ours is set aside."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,7 @@ from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol import topics
+from edgefleet_protocol.counters import Counters, ServingCounts
 from edgefleet_protocol.messages import (
     Acked,
     Attempt,
@@ -104,6 +106,39 @@ def test_a_window_with_a_histogram_that_cannot_be_read_is_set_aside(ingest: Inge
     ingest.offer(topics.up("d", "telemetry"), encode(window(2)))
     settle(lambda: store.telemetry.windows.count("d") == 1)
     assert ingest.counts["set_aside"] == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"requests": 3, "errors": 4},
+        {"requests": "12"},
+        {"requests": 12, "clock_trusted": 1},
+        {"labelled": 9, "correct": 10},
+        {"requests": -5},
+        {"latency": "bm8gaGlzdG9ncmFt"},
+    ],
+    ids=str,
+)
+def test_a_window_that_contradicts_itself_is_counted_and_no_evidence_and_holds_nothing_up(
+    ingest: Ingest, store: Store, bus: Published, told: dict[str, object]
+) -> None:
+    for seq in (1, 2, 3):
+        said = json.loads(encode(window(seq))) | (told if seq == 2 else {"requests": 1})
+        ingest.offer(topics.up("d", "telemetry"), json.dumps(said).encode())
+    settle(lambda: bus.said and decode(Acked, bus.said[-1][1]).through == 3)
+    assert (ingest.counts["set_aside"], ingest.counts["windows_set_aside"]) == (1, 1)
+    assert ingest.set_aside[0].why.startswith(("not a TelemetryWindow: ", "not a compressed HDR"))
+    (sums,) = aggregated(store.telemetry, ("device",))
+    assert (sums.windows, sums.counters) == (2, Counters(ServingCounts(requests=2)))
+
+
+def test_a_window_of_a_stranger_is_not_acknowledged_however_odd(ingest: Ingest, bus: Published) -> None:
+    said = json.loads(encode(window(1))) | {"requests": -5}
+    ingest.offer(topics.up("stranger", "telemetry"), json.dumps(said).encode())
+    ingest.offer(topics.up("d", "telemetry"), encode(window(1)))
+    settle(lambda: bus.said)
+    assert {topic for topic, _ in bus.said} == {topics.acked("d")}
 
 
 def test_windows_are_stored_with_the_profile_that_their_sender_reported(ingest: Ingest, store: Store, reported) -> None:

@@ -95,7 +95,7 @@ def test_moments_are_taken_before_the_flat_fields() -> None:
 
 def test_moments_of_a_newer_version_are_passed_over() -> None:
     newer = {"surprise": {"strata": [1, 2]}, "scored": {"n": 1, "sum": 5, "sum2": 0, "sum3": 0}}
-    assert received(moments=newer).scored == Moments(1, 5, 0)
+    assert received(labelled=1, moments=newer).scored == Moments(1, 5, 0)
     assert received(labelled=2, correct=1, moments={"surprise": {}}).scored == Moments.of_hits(2, 1)
 
 
@@ -105,6 +105,7 @@ def test_moments_of_a_newer_version_are_passed_over() -> None:
         {"n": 1, "sum": SCALE + 1, "sum2": 0},
         {"n": 2, "sum": 5, "sum2": 6},
         {"n": 2, "sum": 5, "sum2": -1},
+        {"n": 2, "sum": SCALE, "sum2": SCALE // 2 - 10},
         {"n": -1, "sum": 0, "sum2": 0},
         {"n": 2**40, "sum": 0, "sum2": 0},
         {"n": 1, "sum": 0.5, "sum2": 0},
@@ -127,6 +128,7 @@ def test_merging_is_adding_in_any_order() -> None:
         one_by_one += Moments.of(score)
     assert one_by_one == at_once
     assert at_once.is_possible
+    assert all(Moments.of(*[score] * n).is_possible for score in scores for n in (1, 7, 1000))
     assert at_once.mean == pytest.approx(sum(scores) / len(scores), abs=1e-6)
     spread = sum(score**2 for score in scores) / len(scores) - (sum(scores) / len(scores)) ** 2
     assert at_once.variance == pytest.approx(spread, abs=1e-6)

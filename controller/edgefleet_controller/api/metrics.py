@@ -79,6 +79,8 @@ class Fleet(Collector):
         text = "Reports of an attempt in a phase that only newer agents know."
         yield CounterMetricFamily("edgefleet_newer_phases", text, counts["newer_phases"])
         yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows stored.", counts["windows"])
+        text = "Telemetry windows that cannot be read or contradict themselves; nothing of them counts."
+        yield CounterMetricFamily("edgefleet_windows_set_aside", text, counts["windows_set_aside"])
         text = "Telemetry windows that a device had dropped before the controller got them."
         yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.windows.lost())
         sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by channel.", labels=("channel",))

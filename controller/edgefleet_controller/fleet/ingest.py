@@ -6,7 +6,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import StoreError
@@ -18,7 +20,7 @@ from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.contract.windows import StoredWindow
+from edgefleet_controller.store.contract.windows import StoredWindow, WindowNumber
 from edgefleet_controller.trouble import log_failure
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import latency, topics
@@ -38,8 +40,15 @@ MAX_PENDING = 1_000
 """How many devices may wait to be accepted; reports of more are set aside, so that strangers cannot fill the store."""
 BATCH, BATCH_S, GATHER_S = 1_000, 0.1, 0.01
 
-ToldWindow = tuple[str, TelemetryWindow]
-"""The device, and its window."""
+
+class ToldWindows(NamedTuple):
+    """The telemetry of a batch, each with its device: windows, and the numbers of those that were set aside."""
+
+    read: list[tuple[str, TelemetryWindow]]
+    unreadable: list[tuple[str, WindowNumber]]
+
+    def __len__(self) -> int:
+        return len(self.read) + len(self.unreadable)
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ class Ingest:
         self._thread.join()
 
     def _run(self) -> None:
-        self._store_windows([], now_ms())  # follow-ups that a kill left pending
+        self._store_windows(ToldWindows([], []), now_ms())  # follow-ups that a kill left pending
         while (batch := self._next_batch()) is not None:
             try:
                 self._commit(batch)
@@ -150,9 +159,9 @@ class Ingest:
         self._desired.desire(sorted(to_tell))
         reach("batch_told")
 
-    def _take_batch(self, batch: list[tuple[str, bytes]], now: int) -> tuple[list[ToldWindow], set[str]]:
+    def _take_batch(self, batch: list[tuple[str, bytes]], now: int) -> tuple[ToldWindows, set[str]]:
         """Store all but telemetry, in one transaction; returns the windows, and the devices to tell their state."""
-        told: list[ToldWindow] = []
+        told = ToldWindows([], [])
         reports: dict[str, ReportedState] = {}
         to_tell: set[str] = set()
         with self._store.fleet.transaction():
@@ -171,7 +180,7 @@ class Ingest:
             self._take_reports(reports, now, to_tell)
         return told, to_tell
 
-    def _store_windows(self, told: list[ToldWindow], now: int) -> dict[tuple[str, str], int]:
+    def _store_windows(self, told: ToldWindows, now: int) -> dict[tuple[str, str], int]:
         """Store windows; returns up to which number each incarnation's are stored, or {} if storing failed."""
         try:
             follow_up(self._store)
@@ -179,8 +188,10 @@ class Ingest:
                 return {}
             # Inside the transaction: a device removed meanwhile is already gone, or its removal waits for us.
             with self._store.telemetry.transaction():
-                windows = self._of_the_fleet(told, now)
+                windows, unreadable = self._of_the_fleet(told, now)
                 stored = self._store.telemetry.windows.put(windows) if windows else {}
+                if unreadable:
+                    stored |= self._store.telemetry.windows.pass_over(unreadable)
         except Exception as error:
             # The reports are committed, so devices must still be told what follows from them.
             log_failure(log, error, f"{len(told)} windows were not stored")
@@ -227,17 +238,20 @@ class Ingest:
             for device, why in part.refused.items():
                 self._put_aside(topics.up(device, "reported"), why)
 
-    def _take(self, sender: topics.UpTopic, data: bytes, now: int, told: list[ToldWindow]) -> None:
+    def _take(self, sender: topics.UpTopic, data: bytes, now: int, told: ToldWindows) -> None:
         device = sender.device
         match sender.kind:
             case "presence":
                 presence = decode(Presence, data)
                 self._store.fleet.devices.put_presence(device, presence.incarnation, presence.online, now)
             case "telemetry":
-                window = decode(TelemetryWindow, data)
-                if window.latency is not None:
-                    latency.check(window.latency)
-                told.append((device, window))
+                try:
+                    told.read.append((device, _window(data)))
+                except ProtocolError:
+                    self.counts["windows_set_aside"] += 1
+                    with suppress(ProtocolError):
+                        told.unreadable.append((device, decode(WindowNumber, data)))
+                    raise
             case "want":
                 request = decode(ChunkRequest, data)
                 if self._store.fleet.devices.admission(device) is None:
@@ -247,9 +261,18 @@ class Ingest:
                 else:
                     self.counts["outside_window"] += 1
 
-    def _of_the_fleet(self, told: list[ToldWindow], now: int) -> list[StoredWindow]:
-        """The windows of devices that belong to the fleet; others are counted and ignored."""
-        senders = self._store.fleet.devices.senders({device for device, _ in told}) if told else {}
-        windows = [StoredWindow(device, window, senders[device], now) for device, window in told if device in senders]
-        self.counts["of_pending"] += len(told) - len(windows)
-        return windows
+    def _of_the_fleet(self, told: ToldWindows, now: int) -> tuple[list[StoredWindow], list[tuple[str, WindowNumber]]]:
+        """What devices sent that belong to the fleet; the windows of others are counted and ignored."""
+        sent_by = {device for device, _ in (*told.read, *told.unreadable)}
+        senders = self._store.fleet.devices.senders(sent_by) if sent_by else {}
+        windows = [StoredWindow(device, one, senders[device], now) for device, one in told.read if device in senders]
+        self.counts["of_pending"] += len(told.read) - len(windows)
+        return windows, [(device, number) for device, number in told.unreadable if device in senders]
+
+
+def _window(data: bytes) -> TelemetryWindow:
+    """A window that can be relied on as far as it tells."""
+    window = decode(TelemetryWindow, data)
+    if window.latency is not None:
+        latency.check(window.latency)
+    return window

@@ -38,7 +38,7 @@ def of_a_fleet(hours: int = 30) -> list[StoredWindow]:
             times = [rng.lognormvariate(2, 0.5) for _ in range(rng.randint(1, 20))]
             fields = {
                 "variant": ("a" if seq % 3 else "b") * 64,
-                "requests": len(times),
+                "requests": len(times) + 2,
                 "errors": seq % 2,
                 "not_finite": int(seq == 4),
                 "latency": latency(*times) if seq % 5 else None,

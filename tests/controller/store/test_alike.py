@@ -20,6 +20,7 @@ from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared, Switched
 from edgefleet_controller.store.contract.rollouts import Said
 from edgefleet_controller.store.contract.rollups import HOUR_MS
+from edgefleet_controller.store.contract.windows import WindowNumber
 from edgefleet_controller.store.memory import new_store
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, Slot
@@ -153,9 +154,12 @@ class Histories:
             )
             for _ in range(self.rng.randint(0, 5))
         ]
+        told = {"incarnation": "1" * 32, "first_kept_seq": pick([1, first])}
+        aside = [(device, WindowNumber(seq=first + number, **told)) for number in range(self.rng.randint(0, 3))]
         return pick(
             [
                 *[lambda s: s.telemetry.windows.put(windows)] * 4,
+                lambda s: s.telemetry.windows.pass_over(aside),
                 lambda s: s.telemetry.windows.unplace(device, now - HOUR_MS),
                 lambda s: s.telemetry.windows.remove(device) if first > 25 else None,
                 lambda s: s.telemetry.rollups.roll_up(now - HOUR_MS, 1000),

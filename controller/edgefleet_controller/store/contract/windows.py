@@ -1,9 +1,12 @@
 """Telemetry windows: each stored once, and acknowledged in order."""
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
-from edgefleet_protocol.messages import TelemetryWindow
+from pydantic import Field
+
+from edgefleet_protocol.fields import Id
+from edgefleet_protocol.messages import Part, TelemetryWindow
 
 MAX_LATE_MS = 7 * 24 * 3_600_000
 """The age of a device's full spool; a window that claims to be older was measured with a wrong clock."""
@@ -46,6 +49,14 @@ class StoredWindow(NamedTuple):
         return self.received_ms
 
 
+class WindowNumber(Part):
+    """The part of a TelemetryWindow that says which one it is, to acknowledge one that cannot be read otherwise."""
+
+    incarnation: Id
+    seq: Annotated[int, Field(ge=1, lt=2**62)]
+    first_kept_seq: Annotated[int, Field(ge=1, lt=2**62)]
+
+
 class Windows(Protocol):
     """Windows by device, incarnation and seq, and up to which seq each incarnation's are stored without a gap."""
 
@@ -56,6 +67,14 @@ class Windows(Protocol):
         acknowledgement MUST reach at least the window before the first that the device has kept, so that dropped
         windows never hold it up, and MUST never go back. Windows that it skips and that never arrived count as lost,
         unless the incarnation is new to the store.
+        """
+
+    def pass_over(self, unreadable: Iterable[tuple[str, WindowNumber]]) -> dict[tuple[str, str], int]:
+        """Acknowledge windows that were set aside, each with its device: what was not stored, and never will be.
+
+        Otherwise they would hold up all that their device sends after them. Returns what `put` returns. A window MUST
+        be passed over only once all before it are acknowledged, so that the device sends it again until then; it does
+        not count as lost.
         """
 
     def through(self, device: str, incarnation: str) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, Windows
+from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, WindowNumber, Windows
 from edgefleet_controller.store.memory.telemetry_tables import Acknowledged, KeptWindow, Place, TelemetryTables
 
 _NOWHERE: Place = (None, None, None)
@@ -28,6 +28,18 @@ class MemoryWindows(Windows):
                     where = (place.region, place.hardware, place.link) if place else _NOWHERE
                     self._tables.windows.put(key, KeptWindow(stored, where, rolled=False))
             return {sender: self._advance(sender, first_kept) for sender, first_kept in oldest.items()}
+
+    def pass_over(self, unreadable: Iterable[tuple[str, WindowNumber]]) -> dict[tuple[str, str], int]:
+        moved: dict[tuple[str, str], int] = {}
+        with self._tables.changes.transaction():
+            for device, number in sorted(unreadable, key=lambda one: one[1].seq):
+                sender, first_kept = (device, number.incarnation), min(number.first_kept_seq, number.seq)
+                moved[sender] = self._advance(sender, first_kept)
+                if moved[sender] == number.seq - 1:
+                    known = self._tables.acknowledged.get(sender) or Acknowledged()
+                    self._tables.acknowledged.put(sender, known._replace(through=number.seq))
+                    moved[sender] = self._advance(sender, first_kept)
+        return moved
 
     def _advance(self, sender: tuple[str, str], first_kept: int) -> int:
         """Advance an acknowledgement over stored windows, and count those it skips."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, Windows
+from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, WindowNumber, Windows
 from edgefleet_controller.store.sqlite.columns import COLUMNS, of_window
 from edgefleet_controller.store.sqlite.database import Database
 
@@ -92,8 +92,24 @@ class SqliteWindows(Windows):
             for at in range(0, len(rows), _ROWS):
                 block = rows[at : at + _ROWS]
                 self._db.execute(_insert(len(block)), chain.from_iterable(block))
-            row = self._db.row(_MOVED, [_json(asked)]) or {}
-            self._db.execute(_ADVANCE, [row["moved"]])
+            return self._advanced(asked)
+
+    def pass_over(self, unreadable: Iterable[tuple[str, WindowNumber]]) -> dict[tuple[str, str], int]:
+        moved: dict[tuple[str, str], int] = {}
+        with self._db.together():
+            for device, number in sorted(unreadable, key=lambda one: one[1].seq):
+                sender = (device, number.incarnation)
+                asked = [(*sender, min(number.first_kept_seq, number.seq))]
+                moved |= self._advanced(asked)
+                if moved[sender] == number.seq - 1:
+                    self._db.execute(_ADVANCE, [_json([(*sender, number.seq, 0)])])
+                    moved |= self._advanced(asked)
+        return moved
+
+    def _advanced(self, asked: list[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
+        """Advance the acknowledgements of these incarnations, each with the first window that its device has kept."""
+        row = self._db.row(_MOVED, [_json(asked)]) or {}
+        self._db.execute(_ADVANCE, [row["moved"]])
         return {(device, incarnation): through for device, incarnation, through, _ in from_json(row["moved"])}
 
     def through(self, device: str, incarnation: str) -> int:

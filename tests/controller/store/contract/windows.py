@@ -9,11 +9,15 @@ from tests.controller.store.making import INCARNATION, T0, latency, window
 from edgefleet_controller.errors import StoreFault
 from edgefleet_controller.store import FleetStore, Store, TelemetryStore
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS
-from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow
+from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, WindowNumber
 
 
 def put(telemetry: TelemetryStore, *windows: StoredWindow, device: str = "d") -> int:
     return telemetry.windows.put(windows)[device, INCARNATION]
+
+
+def number(seq: int, first_kept: int = 1) -> WindowNumber:
+    return WindowNumber(incarnation=INCARNATION, seq=seq, first_kept_seq=first_kept)
 
 
 class WindowsContract:
@@ -56,6 +60,21 @@ class WindowsContract:
         put(telemetry, window(3, first_kept_seq=3, device="honest"), device="honest")
         assert telemetry.windows.lost("d") == telemetry.windows.lost() == MAX_LOST
         assert telemetry.windows.lost_by(["d", "honest"]) == {"d": MAX_LOST, "honest": 1}
+
+    def test_a_window_that_was_set_aside_holds_no_later_one_up(self, telemetry: TelemetryStore) -> None:
+        assert put(telemetry, window(1), window(4)) == 1
+        assert telemetry.windows.pass_over([("d", number(3))]) == {("d", INCARNATION): 1}, "2 is still to come"
+        assert telemetry.windows.pass_over([("d", number(3)), ("d", number(2))]) == {("d", INCARNATION): 4}
+        assert telemetry.windows.pass_over([("d", number(2))]) == {("d", INCARNATION): 4}, "nor does it go back"
+        assert (telemetry.windows.count(), telemetry.windows.lost()) == (2, 0)
+        assert put(telemetry, window(5)) == 5
+
+    def test_the_first_one_may_be_set_aside(self, telemetry: TelemetryStore) -> None:
+        assert telemetry.windows.pass_over([("d", number(40, first_kept=40))]) == {("d", INCARNATION): 40}
+        assert put(telemetry, window(41, first_kept_seq=41)) == 41
+        assert telemetry.windows.pass_over([("e", number(9, first_kept=99))]) == {("e", INCARNATION): 9}
+        assert telemetry.windows.pass_over([]) == {}
+        assert telemetry.windows.lost() == 0
 
     def test_incarnations_are_kept_apart(self, telemetry: TelemetryStore) -> None:
         other = window(1)
