@@ -162,6 +162,13 @@ def get_segment(service: TheService, name: str) -> SegmentView:
     return _segment(service, service.store.fleet.segments.get(name))
 
 
+@router.delete("/segments/{name}", status_code=204, responses=problems(404))
+def delete_segment(service: TheService, name: str) -> Response:
+    """Forget a segment; its devices, and rollouts that were started for it, stay as they are."""
+    service.store.fleet.segments.remove(name)
+    return Response(status_code=204)
+
+
 def _segment(service: TheService, segment: SegmentRecord) -> SegmentView:
     devices = select(service.store.fleet, service.catalogue, segment.selector)
     return SegmentView(**segment.model_dump(), devices=len(devices))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edgefleet_contract.pages import Page
 from edgefleet_contract.segments import SegmentView
-from edgefleet_operator.http import Http, at
+from edgefleet_operator.http import BASE, Http, at
 
 
 class Segments:
@@ -24,3 +24,7 @@ class Segments:
     def save(self, name: str, selector: str) -> SegmentView:
         """Save a selector under a name; if the segment exists, it gets the new selector."""
         return self._http.shape(SegmentView, "PUT", at("/segments", name), query={"selector": selector})
+
+    def remove(self, name: str) -> None:
+        """Forget a segment; its devices, and rollouts that were started for it, stay as they are."""
+        self._http.answer("DELETE", f"{BASE}{at('/segments', name)}")

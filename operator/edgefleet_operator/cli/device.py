@@ -38,14 +38,29 @@ def add(
 
 
 @app.command()
-def accept(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> None:
-    """Accept a device that reported without being added first."""
+def accept(
+    device: Annotated[str | None, typer.Argument(help="the device's id")] = None,
+    selector: Annotated[
+        str | None, typer.Option(help="all pending devices that match, for example 'region=eu,site=oslo'")
+    ] = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accept a device that reported without being added first, or all of them that match a selector."""
+    if (device is None) == (selector is None):
+        raise typer.BadParameter("say which devices: give an id or --selector SELECTOR")
+    if selector is not None and not selector.strip():
+        raise typer.BadParameter("--selector is blank: name the devices, for example region=eu")
     with calling(api) as client:
-        accepted = client.devices.accept(device)
+        names = [device] if device is not None else [d.id for d in client.devices.all(selector, status="pending")]
+        accepted = [client.devices.accept(name) for name in names]
     if as_json:
-        print_json(accepted)
-    else:
-        typer.echo(f"{accepted.id} is {accepted.status}")
+        print_json(accepted if device is None else accepted[0])
+        return
+    for one in accepted:
+        typer.echo(f"{one.id} is {one.status}")
+    if not accepted:
+        typer.echo(f"no pending device matches {selector}")
 
 
 @app.command()

@@ -59,3 +59,11 @@ def show(name: SegmentArgument, limit: Limit = None, api: Api = None, as_json: A
             ]
         )
         print_devices(client, devices)
+
+
+@app.command()
+def remove(name: SegmentArgument, api: Api = None) -> None:
+    """Forget a segment; its devices, and rollouts that were started for it, stay as they are."""
+    with calling(api) as client:
+        client.segments.remove(name)
+    typer.echo(f"{name} was removed")

@@ -57,6 +57,22 @@ def test_a_segment_is_saved_listed_and_shown_with_its_devices(operator, join) ->
     assert operator.reads("segment", "show", "europe")["members"] == ["a", "b"]
     assert "eu/rpi4/lte (sim)" in operator.types("segment", "show", "europe").stdout
     assert "Europe!" in operator.types("segment", "save", "Europe!", "region=eu", code=1).stderr
+    operator.types("segment", "remove", "europe")
+    assert operator.reads("segment", "list") == []
+    assert [d["id"] for d in operator.reads("device", "list")] == ["a", "b"]
+    assert "no segment 'europe'" in operator.types("segment", "remove", "europe", code=1).stderr
+
+
+def test_the_pending_devices_that_match_are_accepted_at_once(operator, join) -> None:
+    join("old")
+    join("new-1", "new-2", admitted=False)
+    assert operator.reads("device", "accept", "--selector", "region=na") == []
+    assert [d["id"] for d in operator.reads("device", "list", "--status", "pending")] == ["new-1", "new-2"]
+    shown = operator.types("device", "accept", "--selector", "region=eu").stdout
+    assert shown.splitlines() == ["new-1 is accepted", "new-2 is accepted"]
+    assert operator.reads("device", "list", "--status", "pending") == []
+    for words in ((), ("new-1", "--selector", "region=eu")):
+        assert "--selector SELECTOR" in operator.types("device", "accept", *words, code=2).stderr
 
 
 def window(device: str, link: str, **told: int | bool) -> StoredWindow:

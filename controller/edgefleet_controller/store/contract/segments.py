@@ -14,6 +14,13 @@ class SegmentRecords(Protocol):
     def all(self) -> list[SegmentRecord]:
         """All segments; MUST be ordered by name."""
 
+    def remove(self, name: str) -> None:
+        """Remove a segment.
+
+        Raises:
+            NotFound: it doesn't exist.
+        """
+
     def get(self, name: str) -> SegmentRecord:
         """A segment by its name.
 

@@ -20,6 +20,11 @@ class MemorySegments(SegmentRecords):
         with self._tables.changes.turn:
             return self._tables.segments.by_key()
 
+    def remove(self, name: str) -> None:
+        with self._tables.changes.transaction():
+            if self._tables.segments.pop(name) is None:
+                raise no_segment(name)
+
     def get(self, name: str) -> SegmentRecord:
         with self._tables.changes.turn:
             found = self._tables.segments.get(name)

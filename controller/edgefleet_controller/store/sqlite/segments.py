@@ -18,6 +18,10 @@ class SqliteSegments(SegmentRecords):
     def all(self) -> list[SegmentRecord]:
         return [SegmentRecord.model_validate(row) for row in self._db.rows("SELECT * FROM segments ORDER BY name")]
 
+    def remove(self, name: str) -> None:
+        if not self._db.execute("DELETE FROM segments WHERE name = ?", [name]):
+            raise no_segment(name)
+
     def get(self, name: str) -> SegmentRecord:
         row = self._db.row("SELECT * FROM segments WHERE name = ?", [name])
         if row is None:

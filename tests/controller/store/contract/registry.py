@@ -57,6 +57,7 @@ class RegistryContract:
             (lambda: fleet.rollouts.get("x"), "no rollout x"),
             (lambda: fleet.devices.get("d"), "no device d has reported yet"),
             (lambda: fleet.segments.get("s"), "no segment 's': save it first"),
+            (lambda: fleet.segments.remove("s"), "no segment 's'"),
             (lambda: fleet.operations.get("o"), "no operation o"),
         ):
             with pytest.raises(NotFound, match=told):
@@ -108,6 +109,8 @@ class RegistryContract:
             fleet.segments.put(SegmentRecord(name=name, selector=selector))
         assert [(s.name, s.selector) for s in fleet.segments.all()] == [("a", "x=2"), ("b", "x=3")]
         assert fleet.segments.get("b").selector == "x=3"
+        fleet.segments.remove("b")
+        assert [s.name for s in fleet.segments.all()] == ["a"]
 
     def test_desired_states_are_by_model_and_the_last_put_counts(self, fleet: FleetStore) -> None:
         fleet.desired.put(desired("d", model="b"), desired("d", model="a"), desired("e"))
