@@ -9,7 +9,6 @@ from edgefleet_protocol.counters import Counters, Moments
 from edgefleet_protocol.messages import TelemetryWindow
 
 MAX_RECENT = 10_000
-MAX_CLASSES = 1_000
 MAX_DIGITS = 9
 MAX_NAMED = 10
 """How many labels an error names."""
@@ -72,11 +71,8 @@ class Recorder:
             counters = self._counters(key)
             counters.serving.requests += 1
             counters.serving.latency.record(seconds)
-            seen = counters.categories
             for index in classes:
-                name = class_name(index, names)
-                if name in seen or len(seen) < MAX_CLASSES:
-                    seen[name] = seen.get(name, 0) + 1
+                counters.count_category(class_name(index, names))
             self._recent.pop((key.model, request_id), None)
             self._recent[key.model, request_id] = _Recent(key, tuple(classes), of, names)
             while len(self._recent) > MAX_RECENT:

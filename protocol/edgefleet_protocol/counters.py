@@ -12,7 +12,9 @@ from edgefleet_protocol.fields import MAX_TALLY, Tally, Word
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.leaving import ALWAYS, LeavesAs
 
-MAX_CLASSES = 10_000
+MAX_CLASSES = 1_000
+"""How many classes are counted by name, in a window as in any sum of windows; the rest counts as `OTHERS`."""
+OTHERS = "(others)"
 SCALE = 10**6
 
 
@@ -120,6 +122,23 @@ class Counters:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for category, count in other.categories.items():
             self.categories[category] = self.categories.get(category, 0) + count
+        self._fold()
+
+    def count_category(self, name: str) -> None:
+        """Count one answer of a class."""
+        if name not in self.categories and len(self.categories) >= MAX_CLASSES:
+            name = OTHERS
+        self.categories[name] = self.categories.get(name, 0) + 1
+
+    def _fold(self) -> None:
+        """Keep the commonest classes by name, and count the rest as others."""
+        if len(self.categories) <= MAX_CLASSES:
+            return
+        others = self.categories.pop(OTHERS, 0)
+        ordered = sorted(self.categories.items(), key=lambda entry: (-entry[1], entry[0]))
+        self.categories = dict(ordered[:MAX_CLASSES])
+        if others := others + sum(count for _, count in ordered[MAX_CLASSES:]):
+            self.categories[OTHERS] = others
 
     @property
     def checked(self) -> Moments:
@@ -187,7 +206,7 @@ class FlatCounters(BaseModel):
     labelled: Annotated[Tally, LeavesAs("aggregates")] = 0
     correct: Annotated[Tally, LeavesAs("aggregates")] = 0
     # How often each class was seen reveals what was in front of the camera.
-    predicted: Annotated[dict[Word, Tally], Field(max_length=MAX_CLASSES), LeavesAs("labels")] = Field(
+    predicted: Annotated[dict[Word, Tally], Field(max_length=MAX_CLASSES + 1), LeavesAs("labels")] = Field(
         default_factory=dict
     )
     moments: NamedMoments | None = None

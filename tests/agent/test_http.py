@@ -225,6 +225,15 @@ def test_latency_and_predictions_are_counted_where_they_happen(device: Device) -
     assert histogram.count == 20 and p50 is not None and 0.05 < p50 < 500
 
 
+def test_of_a_model_with_many_classes_the_rest_is_counted_as_others() -> None:
+    recorder = Recorder(lambda: 0.0, lambda: 0)
+    key = Key("pets", 1, "0" * 64, 1)
+    for number in range(1_002):
+        recorder.answered(key, str(number), 0.001, [number], 2_000, ())
+    (window,) = recorder.close()
+    assert (len(window.predicted), window.predicted["(others)"]) == (1_001, 2)
+
+
 def test_the_map_of_request_ids_is_bounded() -> None:
     recorder = Recorder(lambda: 0.0, lambda: 0)
     key = Key("pets", 1, "0" * 64, 1)

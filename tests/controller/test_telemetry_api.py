@@ -184,6 +184,23 @@ def test_telemetry_comes_in_pages(api: httpx.Client) -> None:
     assert found == [(T0 + hour * HOUR_MS, device) for hour in range(3) for device in "abc"]
 
 
+def test_many_classes_are_shown_by_name_up_to_a_bound_and_none_is_left_out(api: httpx.Client, service: Service) -> None:
+    """Also when each window has other names, as of devices that make them up."""
+    for seq in range(1, 4):
+        told = {f"{seq}-{number}": seq for number in range(1_000)}
+        given = {"incarnation": "9" * 32, "first_kept_seq": 1, "model": "fashion", "model_version": 1}
+        window = TelemetryWindow(
+            **given, seq=seq, variant="e" * 64, generation=1, duration_ms=1, requests=1, predicted=told
+        )
+        service.store.telemetry.windows.put([StoredWindow("a", window, None, T0)])
+    for _ in range(2):
+        shown = next(i for i in api.get("/telemetry").json()["items"] if i["group"] == {"variant": "e" * 64})
+        assert len(shown["predicted"]) == 1_001
+        assert sum(shown["predicted"].values()) == 6_000
+        assert shown["predicted"]["(others)"] == 3_000
+        service.store.telemetry.rollups.roll_up(T0 + 9 * HOUR_MS, 1000)
+
+
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_a_page_over_time_goes_on_after_a_time_without_telemetry(

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from edgefleet_protocol.counters import COUNTS, MOMENTS, SCALE, Counters, Moments, NamedMoments, ServingCounts
+from edgefleet_protocol.counters import (
+    COUNTS,
+    MAX_CLASSES,
+    MOMENTS,
+    OTHERS,
+    SCALE,
+    Counters,
+    Moments,
+    NamedMoments,
+    ServingCounts,
+)
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import TelemetryWindow, decode, encode
@@ -165,6 +175,30 @@ def test_of_labels_that_were_checked_and_others_each_part_is_known() -> None:
         Moments.of_hits(5, 1),
         Moments.of_hits(17, 11),
     )
+
+
+def test_of_too_many_classes_the_commonest_keep_their_names_and_none_is_left_out() -> None:
+    total, often = Counters(), {f"often{number}": 5 for number in range(MAX_CLASSES - 1)}
+    total.add(Counters(categories={f"rare{number}": 1 for number in range(MAX_CLASSES)}))
+    assert OTHERS not in total.categories, "as many as there may be"
+    total.add(Counters(categories=often | {OTHERS: 7}))
+    assert len(total.categories) == MAX_CLASSES + 1
+    assert {name: total.categories[name] for name in often} == often
+    assert total.categories["rare0"] == 1
+    assert total.categories[OTHERS] == 7 + MAX_CLASSES - 1
+    total.add(Counters(categories={"often1": 1}))
+    assert (len(total.categories), total.categories["often1"]) == (MAX_CLASSES + 1, 6)
+    assert sum(total.categories.values()) == MAX_CLASSES + 5 * (MAX_CLASSES - 1) + 7 + 1
+
+
+def test_a_device_counts_the_first_classes_by_name_and_they_fit_the_wire() -> None:
+    counted = Counters()
+    for number in (*range(MAX_CLASSES + 5), 3):
+        counted.count_category(str(number))
+    assert (len(counted.categories), counted.categories["3"], counted.categories[OTHERS]) == (MAX_CLASSES + 1, 2, 5)
+    assert decode(TelemetryWindow, encode(WINDOW.with_counters(counted))).predicted == counted.categories
+    with pytest.raises(MalformedMessage, match="predicted"):
+        received(predicted={str(number): 1 for number in range(MAX_CLASSES + 2)})
 
 
 def test_every_counter_has_its_place_on_the_wire() -> None:
