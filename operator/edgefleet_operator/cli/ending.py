@@ -67,8 +67,11 @@ class OneLine(TyperGroup):
             status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
             if message := " ".join(error.format_message().split()):  # empty after --help
-                at = getattr(getattr(error, "ctx", None), "command_path", "edgefleet")
-                usage = f"{message.rstrip('.')}; see {at} --help"
+                ctx = getattr(error, "ctx", None)
+                early = hasattr(error, "option_name") and hasattr(getattr(ctx, "command", None), "commands")
+                advice = "; write a command's options after it" if early else ""
+                at = getattr(ctx, "command_path", "edgefleet")
+                usage = f"{message.rstrip('.')}{advice}; see {at} --help"
                 typer.echo(one_line(usage if error.exit_code == USAGE else message), err=True)
             sys.exit(error.exit_code)
         except typer.Abort:

@@ -154,3 +154,13 @@ def test_in_a_narrow_terminal_cells_fold_and_nothing_is_cut(capsys, monkeypatch)
     assert max(map(len, lines)) <= 50
     wanted = "".join(("device", "profile", "phase", "why", *cells))
     assert sorted(re.sub(r"[\s─]", "", "".join(lines))) == sorted(re.sub(r"\s", "", wanted))
+
+
+@pytest.mark.parametrize("words", [("--api", "http://x", "device", "list"), ("device", "--limit", "3", "list")])
+def test_an_option_before_its_command_is_told_its_place(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert (
+        f"No such option: {next(w for w in words if w.startswith('--'))}; write a command's options after it"
+        in done.stderr
+    )
