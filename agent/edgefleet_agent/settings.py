@@ -14,6 +14,7 @@ from edgefleet_process.logins import read_password
 from edgefleet_process.reading import read_at_most
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.broker_address import parse_broker
 from edgefleet_protocol.errors import NotABroker
@@ -168,5 +169,5 @@ def _first_fault(error: ValidationError) -> str:
         flag = "--" + name.replace("_", "-")
         return f"'{name}' is not set: give {flag}, {PREFIX}{name.upper()}, or {name} = ... in the --config file"
     if fault["type"] == "extra_forbidden":
-        return f"unknown setting '{name}': correct its spelling or remove it"
+        return f"unknown setting '{name}': {nearest_field(AgentSettings, fault['loc'])}"
     return f"'{name}' is {str(fault['input'])[:100]!r}: {fault['msg']}"

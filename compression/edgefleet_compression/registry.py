@@ -4,7 +4,6 @@ A plug-in is a distribution with entry points of the group `edgefleet.steps`: ea
 holds it. One that cannot be used is set aside with the reason, and takes nothing else down.
 """
 
-import difflib
 import functools
 import importlib
 import logging
@@ -25,6 +24,7 @@ from edgefleet_compression.search_roles import NotSearched, Searched, StepSpec, 
 from edgefleet_compression.step import Run, Step
 from edgefleet_compression.step_settings import StepConfig
 from edgefleet_process.installed import Package, brought, package_of, said
+from edgefleet_profiles.spelling import nearest
 
 log = logging.getLogger(__name__)
 
@@ -196,10 +196,3 @@ def _check(step: Step, module: str) -> None:
             raise DeclarationError(
                 f"{module} refuses the settings that its own '{part.name}' gives it ({why}): correct either"
             ) from error
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What to use instead of a word that nothing knows: the nearest, or all there are."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"

@@ -17,6 +17,7 @@ from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
+from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.fields import Digest
 
@@ -143,12 +144,14 @@ def parse_card(text: str) -> ModelCard:
     except NotToml as error:
         raise CardError(f"{CARD_FILE} is not TOML ({error}): correct it") from None
     except ValidationError as error:
-        raise CardError(f"{CARD_FILE}{'; '.join(_fault(one) for one in error.errors())}") from None
+        raise CardError(f"{CARD_FILE}{'; '.join(map(_fault, error.errors()))}") from None
 
 
 def _fault(error: ErrorDetails) -> str:
     """Where a card is wrong, and why."""
     where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f": '{where}' is not known here: {nearest_field(ModelCard, error['loc'])}"
     return f"{f', {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
 
 

@@ -14,12 +14,12 @@ from edgefleet_profiles.device_class import instruction_set
 from edgefleet_profiles.errors import CatalogueError, NotToml, UnknownName
 from edgefleet_profiles.parts import GENERIC, Entry, Hardware, Link, Region, is_generic
 from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
 
 E = TypeVar("E", bound=Entry)
 
 PARTS = ("hardware", "link", "region")
-ADVICE = {"missing": "add it", "extra_forbidden": "remove it or correct its spelling"}
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,17 @@ def _read_entry(file: Traversable, kind: type[E]) -> E:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise CatalogueError(f"{file}: {_explain(error)}") from error
+        raise CatalogueError(f"{file}: {_explain(error, kind)}") from error
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, kind: type[Entry]) -> str:
     sentences = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
-        advice = ADVICE.get(problem["type"], f"got {problem['input']!r}, correct the value")
+        if problem["type"] == "extra_forbidden":
+            sentences.append(f"'{field}' is not known here: {nearest_field(kind, problem['loc'])}")
+            continue
+        advice = "add it" if problem["type"] == "missing" else f"got {problem['input']!r}, correct the value"
         # Rules over a whole entry name the fields and the remedy themselves.
         sentences.append(f"{field}: {problem['msg']}; {advice}" if field else problem["msg"])
     return "; ".join(sentences)

@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgefleet_profiles.device_class import DeviceClass, device_class
 from edgefleet_profiles.parts import Hardware, Link, NotNegative, Positive, Region
@@ -28,7 +28,7 @@ class DeviceProfile(BaseModel):
         return device_class(hw.arch, hw.isa, hw.providers, hw.ram_mb)
 
 
-Preference = Literal["accuracy", "agreement", "p95_ms", "delivery_bytes", "mj_per_inference"]
+Preference = Literal["accuracy", "agreement", "p95_ms", "delivery_bytes", "mj_per_inference", "usd_per_month"]
 
 
 class Constraints(BaseModel):
@@ -36,7 +36,10 @@ class Constraints(BaseModel):
 
     `profile` is a pattern over `region/hardware/link` with `*`; `max_drop` is the accuracy lost against the source
     model (0.01 is one point). `transfer_s`, `transfer_j` and `delivery_bytes` are per delivery; `usd_per_month` is the
-    cost of the data of `transfers_per_month` deliveries. None means no constraint.
+    cost of the data of `transfers_per_month` deliveries. What `inferences_per_month` draw is priced at the region's
+    `usd_per_kwh`, and what they emit at `usd_per_tonne_co2`: `running_usd_per_month` bounds both together, and
+    `g_co2_per_month` the emission. `prefer = "usd_per_month"` picks the least of data and running. None means no
+    constraint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +55,23 @@ class Constraints(BaseModel):
     delivery_bytes: Annotated[int, Field(gt=0)] | None = None
     ram_mb: Positive | None = None
     mj_per_inference: NotNegative | None = None
+    inferences_per_month: NotNegative | None = None
+    usd_per_tonne_co2: NotNegative = 0.0
+    running_usd_per_month: NotNegative | None = None
+    g_co2_per_month: NotNegative | None = None
     prefer: Preference = "accuracy"
+
+    @model_validator(mode="after")
+    def _what_inferences_cost_needs_their_number(self) -> "Constraints":
+        given = {
+            "usd_per_tonne_co2": self.usd_per_tonne_co2 > 0,
+            "running_usd_per_month": self.running_usd_per_month is not None,
+            "g_co2_per_month": self.g_co2_per_month is not None,
+        }
+        if self.inferences_per_month is None and any(given.values()):
+            named = " and ".join(name for name, is_given in given.items() if is_given)
+            raise ValueError(f"{named} cannot be judged without inferences_per_month: say how many a device answers")
+        return self
 
     def matches(self, profile: str) -> bool:
         """Whether these constraints apply to `profile`, written `region/hardware/link`."""

@@ -119,7 +119,7 @@ def test_where_nothing_fits_the_nearest_is_shown_and_what_would_let_it_in() -> N
 
 def test_other_preferences_are_told_with_their_winners() -> None:
     found = explain(situation(FRONT)).preferences
-    assert found.keys() == {"agreement", "p95_ms", "delivery_bytes", "mj_per_inference"}
+    assert found.keys() == {"agreement", "p95_ms", "delivery_bytes", "mj_per_inference", "usd_per_month"}
     assert found["delivery_bytes"] == FRONT[2]
 
 
@@ -167,7 +167,12 @@ def drawn(seed: int) -> Situation:
         "mj_per_inference": dice.uniform(1, 9),
     }
     asked = {name: value for name, value in asked.items() if dice.random() < 0.4}
-    asked |= {"transfers_per_month": dice.choice([1, 4, 30]), "prefer": dice.choice(["accuracy", "p95_ms"])}
+    asked |= {"transfers_per_month": dice.choice([1, 4, 30])}
+    asked |= {"prefer": dice.choice(["accuracy", "p95_ms", "usd_per_month", "usd_per_month"])}
+    if dice.random() < 0.6:
+        more = {"running_usd_per_month": dice.uniform(0.001, 0.01), "g_co2_per_month": dice.uniform(1, 20)}
+        asked |= {name: value for name, value in more.items() if dice.random() < 0.4}
+        asked |= {"inferences_per_month": 10 ** dice.uniform(5, 8), "usd_per_tonne_co2": dice.choice([0, 50, 500])}
     link = dice.choice(["lte", "nb-2g", "wifi"])
     at = profile(link, monthly_cap_mb=mean_mb * 20) if dice.random() < 0.5 else profile(link)
     measured = frozenset(c.variant for c in candidates if dice.random() < 0.5)
@@ -198,7 +203,7 @@ def test_at_every_stated_flip_the_choice_does_flip_and_just_before_it_does_not()
                 assert picked(here.having(quantity, beyond)) == variant(flip), (seed, flip.sentence)
                 before = last.get(flip.direction, picked(here))
                 assert before != variant(flip)
-                start = quantity.value(here.profile.link, here.constraints)
+                start = quantity.value(here.profile, here.constraints)
                 if flip.at != (quantity.off if start is None else start):
                     nearer = here.having(quantity, flip.at * (1 - sign * 1e-5))
                     assert picked(nearer) == before, (seed, flip.sentence)
@@ -213,7 +218,7 @@ def test_between_the_stated_flips_nothing_changes_the_choice(seeds: range) -> No
     for seed in seeds:
         here = drawn(seed)
         for quantity in QUANTITIES:
-            if quantity.value(here.profile.link, here.constraints) is None and quantity.off is None:
+            if quantity.value(here.profile, here.constraints) is None and quantity.off is None:
                 continue
             scales = {"loss": 0.5, "min_accuracy": 1, "max_drop": 0.3, "down_kbps": 9_000, "delivery_bytes": 2_000_000}
             for _ in range(8):

@@ -70,8 +70,10 @@ def test_another_format_is_refused_with_the_one_to_use(weights: str, data: str, 
 
 
 def test_a_key_that_nothing_reads_is_refused_by_name() -> None:
-    with pytest.raises(CardError, match="lables"):
+    with pytest.raises(CardError, match=r"'lables' is not known here: did you mean 'labels'\?"):
         parse_card(card_text(more='lables = ["a"]'))
+    with pytest.raises(CardError, match=r"'constraints.0.p95ms' is not known here: did you mean 'p95_ms'\?"):
+        parse_card(card_text(more="constraints = [{p95ms = 3}]"))
 
 
 def test_text_that_is_no_toml_is_refused() -> None:

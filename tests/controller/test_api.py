@@ -112,6 +112,11 @@ def test_a_wrong_question_is_a_problem_422(api: httpx.Client, path: str) -> None
     assert_problem(api.get(path), 422)
 
 
+def test_a_field_that_a_request_does_not_have_is_told_the_nearest_that_it_has(api: httpx.Client) -> None:
+    asked = {"model": "fashion", "version": 1, "everyone": True, "gate": {"soaks": 5}}
+    assert_problem(api.post("/rollouts/plan", json=asked), 422, "unknown field", "gate.soaks: did you mean 'soak_s'?")
+
+
 def test_a_build_needs_profiles_and_recipes_that_exist(api: httpx.Client) -> None:
     api.post("/models", json={"files": upload(api)})
     assert_problem(api.post("/builds", json={"model": "fashion@1"}), 422, "no device has reported")

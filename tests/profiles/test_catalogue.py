@@ -30,6 +30,12 @@ loss = "estimate: none seen"
 usd_per_mb = "https://example.com/contract"
 joule_per_mb = "estimate: as a radio of that speed"
 """
+REGION = """title = "Here"
+timezone = "UTC"
+usd_per_kwh = 1
+g_co2_per_kwh = 1
+may_leave = []
+"""
 GENERIC_BOARD = """
 title = "Any board"
 arch = "aarch64"
@@ -207,7 +213,12 @@ def test_the_operator_adds_entries_of_his_own(tmp_path: Path) -> None:
         ("link/x.toml", "title =\n", r"x\.toml is not TOML.*line 1.*correct that line"),
         ("link/x.toml", LINK.replace("rtt_ms = 40\n", ""), r"x\.toml: rtt_ms: Field required; add it"),
         ("link/x.toml", LINK.replace("= 2000", "= -1"), r"down_kbps: .*greater than 0; got -1, correct the value"),
-        ("link/x.toml", LINK.replace("metered =", "metred ="), r"metred: .*remove it or correct its spelling"),
+        ("link/x.toml", LINK.replace("metered =", "metred ="), r"'metred' is not known here: did you mean 'metered'\?"),
+        (
+            "region/x.toml",
+            REGION + "[delivery_window]\nform_minute = 1\n",
+            r"'delivery_window.form_minute' .* 'from_minute'\?",
+        ),
         ("link/x.toml", LINK.replace('loss = "estimate: none seen"', ""), r"no source for loss: add it"),
         ("link/x.toml", LINK.replace("estimate: none seen", "estimate:"), r"the source of 'loss' .* <reasoning>"),
         ("link/x.toml", LINK.replace("estimate: none seen", "a colleague"), r"the source of 'loss' of 'x'"),

@@ -111,6 +111,7 @@ def _figure(verdict: Verdict, constraints: Constraints) -> float:
         "delivery_bytes": verdict.candidate.delivery_bytes,
         "p95_ms": verdict.price.p95_ms,
         "mj_per_inference": verdict.price.inference_mj,
+        "usd_per_month": verdict.price.total_usd_per_month,
     }[constraints.prefer]
     return float("inf") if value is None else value
 
@@ -124,6 +125,7 @@ def _why_chosen(verdict: Verdict, constraints: Constraints, feasible: int, link:
         "delivery_bytes": "smallest delivery",
         "p95_ms": "lowest p95",
         "mj_per_inference": "least energy",
+        "usd_per_month": "cheapest month",
     }[constraints.prefer]
     among = f"of the {feasible} that meet everything" if feasible > 1 else "the only one that meets everything"
     figures = [
@@ -131,6 +133,7 @@ def _why_chosen(verdict: Verdict, constraints: Constraints, feasible: int, link:
         *([f"{percent(agreement)} agreement"] if accuracy is None and agreement is not None else []),
         f"{candidate.delivery_bytes:,} bytes in {cost.transfer_s:.1f} s on {link}",
         _p95(cost),
+        *([_month(cost)] if cost.runs or constraints.prefer == "usd_per_month" else []),
     ]
     reason = f"{best} {among}" if feasible > 1 else among
     return f"{reason}: {', '.join(figures)}"
@@ -153,6 +156,8 @@ def _why_not(verdict: Verdict, best: Verdict, constraints: Constraints) -> str:
         return bytes_against
     if constraints.prefer == "p95_ms":
         return f"{_p95(verdict.price)} against {_p95(best.price)} of {name}"
+    if constraints.prefer == "usd_per_month":
+        return f"{_month(verdict.price)} against {_month(best.price)} of {name}"
     return f"{_energy(verdict.price)} against {_energy(best.price)} of {name}"
 
 
@@ -171,3 +176,11 @@ def _energy(cost: Price) -> str:
     if cost.inference_mj is None:
         return "energy not measured"
     return f"{small(cost.inference_mj)} mJ{' (modelled)' if cost.energy_source == 'modelled' else ''}"
+
+
+def _month(cost: Price) -> str:
+    if cost.total_usd_per_month is None:
+        return "cost of running not measured"
+    emitted = f" and {cost.running.g_co2:.3g} g CO2" if cost.running else ""
+    unsure = " (modelled)" if cost.running and cost.energy_source == "modelled" else ""
+    return f"{cost.total_usd_per_month:.3g} USD{emitted} a month{unsure}"

@@ -1,14 +1,15 @@
 """Explains why a profile gets its variant, and what would have to change for it to get another.
 
 It asks the rule that chooses (choosing.py). For each quantity that the choice may depend on, the values at which a
-candidate starts or stops meeting a constraint are known, and nothing changes between two of them. So one choice is made
-in each interval, and a flip is where neighbours differ. Nothing is built or measured.
+candidate starts or stops meeting a constraint, or becomes cheaper than another, are known, and nothing changes between
+two of them. So one choice is made in each interval, and a flip is where neighbours differ. Nothing is built or
+measured.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import get_args
 
 from edgefleet_compression.pricing.choosing import best_of, choose, nearest_of, preferring_what_is_known
@@ -52,11 +53,11 @@ class Situation:
     def having(self, quantity: Quantity, value: float) -> "Situation":
         """The situation with another value of one quantity."""
         constraints, profile = self.constraints, self.profile
-        if quantity.part == "link":
-            link = profile.link.model_copy(update={quantity.name: value})
-            profile = profile.model_copy(update={"link": link})
-        else:
+        if quantity.part == "constraints":
             constraints = constraints.model_copy(update={quantity.name: value})
+        else:
+            part = getattr(profile, quantity.part).model_copy(update={quantity.name: value})
+            profile = profile.model_copy(update={quantity.part: part})
         return Situation(profile, constraints, self.source_accuracy, self.offered, self.measured_here)
 
 
@@ -123,7 +124,7 @@ def flips(situation: Situation, quantity: Quantity) -> Iterator[Flip]:
         situation: what the choice depends on; everything else in it stays.
         quantity: what changes.
     """
-    now = quantity.value(situation.profile.link, situation.constraints)
+    now = quantity.value(situation.profile, situation.constraints)
     if now is None and quantity.off is None:
         return
     start = quantity.off if now is None else now
@@ -145,7 +146,10 @@ def flips(situation: Situation, quantity: Quantity) -> Iterator[Flip]:
 
 
 def _edges(situation: Situation, quantity: Quantity) -> list[float]:
-    """The values at which a candidate starts or stops meeting a constraint, in order; near duplicates once."""
+    """The values at which a candidate starts or stops meeting a constraint, or becomes cheaper than another, in order.
+
+    Near duplicates count once.
+    """
     link = situation.profile.link
     thin, thick = (link.model_copy(update={"down_kbps": kbps}) for kbps in (THIN_LINK_KBPS / 2, THIN_LINK_KBPS))
     found = [float(THIN_LINK_KBPS)] if quantity.name == "down_kbps" else []
@@ -154,8 +158,24 @@ def _edges(situation: Situation, quantity: Quantity) -> list[float]:
         edge = quantity.edge(situation.profile, situation.constraints, situation.source_accuracy, candidate, here)
         if edge is not None and quantity.least < edge < quantity.most:
             found.append(edge)
+    found += [edge for edge in _crossings(situation, quantity) if quantity.least < edge < quantity.most]
     found.sort()
     return [edge for i, edge in enumerate(found) if not i or edge > found[i - 1] * (1 + SAME)]
+
+
+def _crossings(situation: Situation, quantity: Quantity) -> Iterator[float]:
+    """The values at which two candidates cost the same a month, if that decides."""
+    if situation.asked().prefer != "usd_per_month" or not quantity.paid:
+        return
+    at_1, at_2 = (situation.having(quantity, value).verdicts() for value in (1.0, 2.0))
+    lines = []
+    for one, two in zip(at_1, at_2, strict=True):
+        usd_1, usd_2 = one.price.total_usd_per_month, two.price.total_usd_per_month
+        if usd_1 is not None and usd_2 is not None:
+            lines.append((usd_2 - usd_1, 2 * usd_1 - usd_2))
+    for (slope, usd), (other_slope, other_usd) in combinations(lines, 2):
+        if slope != other_slope:
+            yield (other_usd - usd) / (slope - other_slope)
 
 
 def _between(a: float, b: float) -> float:

@@ -1,4 +1,4 @@
-"""The quantities that a choice may depend on: properties of the link, and constraints.
+"""The quantities that a choice may depend on: properties of the link and the region, and constraints.
 
 Each knows the value at which a candidate starts or stops meeting the constraint that the quantity belongs to.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgefleet_compression.pricing.prices import Candidate, Price, price
-from edgefleet_profiles.parts import Link
+from edgefleet_compression.pricing.running import G_PER_TONNE
 from edgefleet_profiles.profile import Constraints, DeviceProfile
 
 
@@ -26,18 +26,20 @@ class Case:
 
 
 Edge = Callable[[Case], float | None]
+QuantityPart = Literal["link", "region", "constraints"]
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a link or of the constraints.
+    """A number of a link, of a region or of the constraints.
 
     `unit` follows the value in a sentence; values are shown multiplied by `scale`. `off` is the value that None stands
-    for, such as no limit; a quantity without one is skipped while it is not set.
+    for, such as no limit; a quantity without one is skipped while it is not set. What a month costs rises evenly with a
+    quantity that is `paid`.
     """
 
     name: str
-    part: Literal["link", "constraints"]
+    part: QuantityPart
     unit: str
     edge_of: Edge
     least: float = 0.0
@@ -45,10 +47,12 @@ class Quantity:
     off: float | None = None
     scale: float = 1.0
     digits: int = 3
+    paid: bool = False
 
-    def value(self, link: Link, constraints: Constraints) -> float | None:
+    def value(self, profile: DeviceProfile, constraints: Constraints) -> float | None:
         """Its value now; None if not set."""
-        found: float | None = getattr(link if self.part == "link" else constraints, self.name)
+        of = {"link": profile.link, "region": profile.region, "constraints": constraints}[self.part]
+        found: float | None = getattr(of, self.name)
         return found
 
     def edge(
@@ -60,9 +64,7 @@ class Quantity:
         measured_here: bool,
     ) -> float | None:
         """The value at which `candidate` starts or stops meeting the constraint; None if there is none."""
-        cost = price(
-            candidate, profile, measured_here=measured_here, transfers_per_month=constraints.transfers_per_month
-        )
+        cost = price(candidate, profile, measured_here=measured_here, constraints=constraints)
         found = self.edge_of(Case(profile, constraints, source_accuracy, candidate, cost, measured_here))
         return None if found is None or math.isnan(found) else found
 
@@ -124,7 +126,39 @@ def _p95(case: Case) -> float | None:
 
 
 def _energy(case: Case) -> float | None:
-    return case.price.inference_mj if case.price.energy_source == "measured" else None
+    return case.price.inference_mj if _is_measured(case) else None
+
+
+def _running_usd(case: Case) -> float | None:
+    return case.price.running.usd if case.price.running and _is_measured(case) else None
+
+
+def _g_co2(case: Case) -> float | None:
+    return case.price.running.g_co2 if case.price.running and _is_measured(case) else None
+
+
+def _usd_per_kwh(case: Case) -> float | None:
+    """The price at which the electricity and the carbon of a month meet their bound."""
+    run, limit, now = case.price.running, case.constraints.running_usd_per_month, case.profile.region.usd_per_kwh
+    return now + (limit - run.usd) / run.kwh if run and limit is not None and run.kwh and _is_measured(case) else None
+
+
+def _g_co2_per_kwh(case: Case) -> float | None:
+    """The carbon at which a month's emission, or its price, meets its bound, whichever comes first."""
+    run, asked, region = case.price.running, case.constraints, case.profile.region
+    if not run or not run.kwh or not _is_measured(case):
+        return None
+    edges = []
+    if asked.g_co2_per_month is not None:
+        edges.append(asked.g_co2_per_month / run.kwh)
+    if asked.running_usd_per_month is not None and asked.usd_per_tonne_co2:
+        left_usd = asked.running_usd_per_month - run.kwh * region.usd_per_kwh
+        edges.append(left_usd / run.kwh / asked.usd_per_tonne_co2 * G_PER_TONNE)
+    return min(edges, default=None)
+
+
+def _is_measured(case: Case) -> bool:
+    return case.price.energy_source == "measured"
 
 
 def _drop(case: Case) -> float | None:
@@ -162,10 +196,12 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("down_kbps", "link", "kbit/s of the link", _speed),
     Quantity("rtt_ms", "link", "ms of round trip", _round_trip),
     Quantity("loss", "link", "% of packets lost", _loss, most=1.0, scale=100),
-    Quantity("usd_per_mb", "link", "USD per MB", _usd_per_mb),
+    Quantity("usd_per_mb", "link", "USD per MB", _usd_per_mb, paid=True),
     Quantity("joule_per_mb", "link", "J per MB", _joule_per_mb),
     Quantity("monthly_cap_mb", "link", "MB in the plan of a month", lambda case: case.price.mb_per_month),
-    Quantity("transfers_per_month", "constraints", "transfers a month", _transfers),
+    Quantity("transfers_per_month", "constraints", "transfers a month", _transfers, paid=True),
+    Quantity("usd_per_kwh", "region", "USD per kWh", _usd_per_kwh, paid=True),
+    Quantity("g_co2_per_kwh", "region", "g CO2 per kWh", _g_co2_per_kwh, paid=True),
     Quantity("min_accuracy", "constraints", "% right asked", _accuracy, most=1.0, off=0.0, scale=100, digits=4),
     Quantity("max_drop", "constraints", "points of drop allowed", _drop, most=1.0, off=1.0, scale=100),
     Quantity("transfer_s", "constraints", "s allowed for a transfer", lambda case: case.price.transfer_s, off=NO_LIMIT),
@@ -175,4 +211,8 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("p95_ms", "constraints", "ms of p95 allowed", _p95, off=NO_LIMIT),
     Quantity("ram_mb", "constraints", "MB of memory allowed", _memory, off=NO_LIMIT),
     Quantity("mj_per_inference", "constraints", "mJ allowed for an inference", _energy, off=NO_LIMIT),
+    Quantity(
+        *("running_usd_per_month", "constraints", "USD allowed for a month's running", _running_usd), off=NO_LIMIT
+    ),
+    Quantity("g_co2_per_month", "constraints", "g CO2 allowed a month", _g_co2, off=NO_LIMIT),
 )

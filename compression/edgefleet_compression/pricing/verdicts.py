@@ -66,7 +66,7 @@ def judge(
     verdicts = []
     for candidate in candidates:
         here = candidate.variant in measured_here
-        cost = price(candidate, profile, measured_here=here, transfers_per_month=constraints.transfers_per_month)
+        cost = price(candidate, profile, measured_here=here, constraints=constraints)
         verdict = Verdict(candidate, cost)
         _judge_accuracy(verdict, constraints, source_accuracy)
         _judge_delivery(verdict, constraints, profile)
@@ -131,14 +131,15 @@ def _judge_delivery(verdict: Verdict, constraints: Constraints, profile: DeviceP
 def _judge_running(verdict: Verdict, constraints: Constraints, measured_here: bool) -> None:
     cost = verdict.price
     doubt = {"modelled": "modelled", "measured": "", "measured elsewhere": "from elsewhere", None: ""}
+    of_energy = doubt[cost.energy_source]
+    usd, g_co2 = (cost.running.usd, cost.running.g_co2) if cost.running else (None, None)
     # Memory barely depends on the processor; time and energy do, so only figures of this class count.
     for constraint, what, unit, value, most, unsure in (
         ("p95_ms", "p95", "ms", cost.p95_ms, constraints.p95_ms, "" if measured_here else "predicted"),
         ("ram_mb", "memory", "MB", verdict.candidate.metrics.peak_rss_mb, constraints.ram_mb, ""),
-        (
-            *("mj_per_inference", "energy", "mJ"),
-            *(cost.inference_mj, constraints.mj_per_inference, doubt[cost.energy_source]),
-        ),
+        ("mj_per_inference", "energy", "mJ", cost.inference_mj, constraints.mj_per_inference, of_energy),
+        ("running_usd_per_month", "running a month", "USD", usd, constraints.running_usd_per_month, of_energy),
+        ("g_co2_per_month", "carbon of a month", "g CO2", g_co2, constraints.g_co2_per_month, of_energy),
     ):
         if most is None:
             continue

@@ -8,12 +8,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.kinds import Need, SourceKind, StateKind
-from edgefleet_compression.registry import Plugin, nearest, registry
+from edgefleet_compression.registry import Plugin, registry
 from edgefleet_compression.search_roles import StepSpec
 from edgefleet_compression.step import Step
 from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.spelling import nearest
 from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.canonical import digest_of
 

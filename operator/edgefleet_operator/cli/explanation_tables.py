@@ -6,6 +6,7 @@ from edgefleet_contract.choices import ExplanationView, FlipView, OfferView
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, ms, number, share, short, size, span
 from edgefleet_operator.printing import console, print_json, print_table
+from edgefleet_profiles.profile import Constraints
 
 MOST_FLIPS = 2
 """For one quantity in one direction; `--json` has them all."""
@@ -41,7 +42,7 @@ def print_explanation(found: ExplanationView) -> None:
 
 
 def _is_asked(name: str, value: object) -> bool:
-    return isinstance(value, int | float) and not (name == "transfers_per_month" and value == 1)
+    return isinstance(value, int | float) and value != Constraints.model_fields[name].default
 
 
 def _print_sides(winner: OfferView | None, second: OfferView | None) -> None:

@@ -124,7 +124,7 @@ def _settings(shape: type[AnyShape], where: str, given: Sequence[str]) -> AnySha
     try:
         return shape.model_validate({name: _read(shape, name, value) for name, _, value in pairs})
     except ValidationError as error:
-        raise typer.BadParameter(first_fault(error.errors(), within=where)) from None
+        raise typer.BadParameter(first_fault(error.errors(), within=where, of=shape)) from None
 
 
 def _read(shape: type[BaseModel], name: str, value: str) -> str | list[str]:

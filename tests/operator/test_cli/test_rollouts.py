@@ -96,6 +96,8 @@ def test_a_gate_that_requires_what_there_is_not_is_refused(operator, published: 
     said = operator.types("rollout", "plan", published, "--all", "--gate", "require=speed", code=2).stderr
     assert "accuracy" in said and "latency" in said
     operator.types("rollout", "plan", published, "--all", "--gate", "min_devices=0", code=2)
+    said = operator.types("rollout", "plan", published, "--all", "--timer", "wave=9", code=2).stderr
+    assert "unknown field timers.wave: did you mean 'wave_s'?" in " ".join(said.split())
 
 
 def test_watching_ends_with_the_time_and_the_rollout_goes_on(operator, join, published: str) -> None:
