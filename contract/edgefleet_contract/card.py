@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_profiles.description import DescriptionOnly
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
@@ -98,7 +99,7 @@ class ModelCard(CardPart):
     preprocessing: CardPreprocessing = CardPreprocessing()
     golden: Golden = Golden()
     constraints: list[Constraints] = Field(default_factory=list)
-    pins: dict[str, Any] = Field(default_factory=dict)
+    pins: Annotated[dict[str, Any], DescriptionOnly("figures for the author's own tests")] = Field(default_factory=dict)
 
     @field_validator("weights", "onnx", "data")
     @classmethod

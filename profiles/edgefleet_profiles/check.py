@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgefleet_profiles.catalogue import PARTS, Catalogue
+from edgefleet_profiles.description import described_only
 from edgefleet_profiles.parts import Entry
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of one entry, with its source: an address, or the reasoning behind an estimate."""
+    """One figure of one entry, with its source: an address, or the reasoning behind an estimate.
+
+    `description_only` says why nothing is decided by it; None if something is.
+    """
 
     part: str
     name: str
@@ -17,6 +21,7 @@ class Figure:
     value: float
     source: str
     estimated: bool
+    description_only: str | None = None
 
 
 def figures(catalogue: Catalogue) -> Iterator[Figure]:
@@ -27,4 +32,5 @@ def figures(catalogue: Catalogue) -> Iterator[Figure]:
             for field, value in sorted(entry.figures().items()):
                 source = entry.sources[field]
                 estimated = source.startswith("estimate:")
-                yield Figure(part, name, field, value, source.removeprefix("estimate:").strip(), estimated)
+                source = source.removeprefix("estimate:").strip()
+                yield Figure(part, name, field, value, source, estimated, described_only(type(entry)).get(field))

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edgefleet_profiles.description import DescriptionOnly
 from edgefleet_profiles.device_class import instruction_set
 from edgefleet_profiles.names import Name
 
@@ -24,7 +25,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    title: str
+    title: Annotated[str, DescriptionOnly("a name for people")]
     sources: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -64,7 +65,7 @@ class Hardware(Entry):
     isa: frozenset[str]
     cores: int = Field(gt=0)
     ram_mb: int = Field(gt=0)
-    storage_mb: int = Field(gt=0)
+    storage_mb: Annotated[int, DescriptionOnly("a device looks at its free disk before it fetches")] = Field(gt=0)
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     idle_w: NotNegative
     active_w: Positive

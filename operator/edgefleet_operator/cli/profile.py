@@ -129,9 +129,13 @@ def _catalogue(shown: Iterable[ProfileView]) -> Catalogue:
 def _print_figures(found: Sequence[Figure]) -> None:
     rows = [
         (
-            *(f"{f.part} {f.name}", f.field, number(f.value, UNITS.get(f.field, ""))),
+            *(f"{f.part} {f.name}", _field(f), number(f.value, UNITS.get(f.field, ""))),
             *("estimated" if f.estimated else "cited", f.source),
         )
         for f in found
     ]
     print_table(("entry", "figure", ">value", "kind", "source..."), rows, nothing="no such figures")
+
+
+def _field(figure: Figure) -> str:
+    return f"{figure.field} (description only)" if figure.description_only else figure.field
