@@ -36,8 +36,10 @@ def _run(flags: dict[str, Any]) -> int:
     from edgefleet_agent.logs import set_up_logs
     from edgefleet_agent.session import Session
     from edgefleet_agent.settings import load_settings
+    from edgefleet_process.heap import keep_heap_small
     from edgefleet_process.locks import keep_private, make_folder, own_folder
 
+    keep_heap_small()
     keep_private()
     verbose = flags.pop("verbose", False)
     settings = load_settings(flags)

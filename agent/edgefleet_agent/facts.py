@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -120,6 +121,7 @@ def _cpuinfo() -> tuple[str, set[str]]:
     return entries.get("model name", ""), set((entries.get("flags") or entries.get("Features") or "").split())
 
 
+@cache
 def onnxruntime_version() -> str:
     """The installed version of onnxruntime, without importing it."""
     for name in ("onnxruntime", "onnxruntime-gpu"):

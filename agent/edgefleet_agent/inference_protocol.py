@@ -126,7 +126,7 @@ def _object(text: bytes) -> dict[str, Any]:
     if text.count(b"[") + text.count(b"{") > MAX_LISTS:
         raise RequestError(400, f"the request has more than {MAX_LISTS:,} lists: send the values as one flat list")
     try:
-        value = from_json(text)
+        value = from_json(text, cache_strings="keys")
     except ValueError as error:
         raise RequestError(400, f"the request is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):

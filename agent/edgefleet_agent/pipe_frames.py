@@ -14,7 +14,8 @@ _LENGTHS = struct.Struct(">II")
 _READ_BYTES = 64 * 1024
 _SAME_S = 0.05
 """Timeouts that differ by less count as equal: setting one is a system call."""
-_KNOWN_HEADER_BYTES = 4096
+_KNOWN_HEADER_BYTES = 512
+"""Headers of single samples; those of batches are rarely the same."""
 
 
 class FrameError(Exception):
@@ -72,7 +73,7 @@ def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) 
 
 def _header(text: bytes) -> dict[str, Any]:
     try:
-        header = from_json(text)
+        header = from_json(text, cache_strings="keys")
     except ValueError:
         raise FrameError("the header of a frame is not JSON") from None
     if not isinstance(header, dict):

@@ -12,7 +12,8 @@ from edgefleet_agent.answering import Answering, NotFinite, Placed
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, WorkerError
 from edgefleet_agent.inference_protocol import InferenceRequest
 from edgefleet_agent.inference_statistics import Spent
-from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.recent import Key
+from edgefleet_agent.telemetry import Recorder
 from edgefleet_agent.worker_handle import WorkerAnswer
 from edgefleet_process.clocks import wall_ms
 

@@ -1,27 +1,16 @@
 """What the answering variants did since the last window: counts, a latency histogram, labels. Any thread may record."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from edgefleet_agent.recent import Key, RecentAnswers
 from edgefleet_protocol.counters import Counters, Moments
 from edgefleet_protocol.messages import TelemetryWindow
 
-MAX_RECENT = 10_000
 MAX_DIGITS = 9
 MAX_NAMED = 10
 """How many labels an error names."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """What a window is about."""
-
-    model: str
-    model_version: int
-    variant: str
-    generation: int
 
 
 @dataclass
@@ -30,17 +19,8 @@ class _Open:
     counters: Counters = field(default_factory=Counters)
 
 
-@dataclass
-class _Recent:
-    key: Key
-    classes: tuple[int, ...]
-    of: int
-    names: tuple[str, ...]
-    labelled: bool = False
-
-
 class Recorder:
-    """The open windows, one per key, and the last 10,000 request ids, for labels that come later.
+    """The open windows, one per key, and the last answers, for labels that come later.
 
     Args:
         monotonic_s: the monotonic clock, in seconds.
@@ -51,7 +31,7 @@ class Recorder:
         self._monotonic_s, self._wall_ms = monotonic_s, wall_ms
         self._lock = threading.Lock()
         self._open: dict[Key, _Open] = {}
-        self._recent: OrderedDict[tuple[str, str], _Recent] = OrderedDict()
+        self._recent = RecentAnswers()
         self.unknown_ids = 0
 
     def answered(
@@ -73,10 +53,7 @@ class Recorder:
             counters.serving.latency.record(seconds)
             for index in classes:
                 counters.count_category(class_name(index, names))
-            self._recent.pop((key.model, request_id), None)
-            self._recent[key.model, request_id] = _Recent(key, tuple(classes), of, names)
-            while len(self._recent) > MAX_RECENT:
-                self._recent.popitem(last=False)
+            self._recent.keep(request_id, key, classes, of, names)
 
     def failed(self, key: Key, not_finite: bool) -> None:
         """Count a request that the variant could not answer."""
@@ -103,7 +80,7 @@ class Recorder:
             ValueError: not one label per row, or a label that is none of the answer's classes; these are counted apart.
         """
         with self._lock:
-            recent = self._recent.get((model, request_id))
+            recent = self._recent.find(model, request_id)
             if recent is None:
                 self.unknown_ids += 1
                 return None
@@ -113,13 +90,14 @@ class Recorder:
                 raise ValueError("the answer was not [rows, classes]: which classes there are is unknown")
             if len(labels) != len(recent.classes):
                 raise ValueError(f"{len(labels)} labels for an answer of {len(recent.classes)} rows")
-            truths = [class_index(label, recent.of, recent.names) for label in labels]
+            key, of, names = recent.scope.key, recent.scope.of, recent.scope.names
+            truths = [class_index(label, of, names) for label in labels]
             if none := [label for label, truth in zip(labels, truths, strict=True) if truth is None]:
-                self._counters(recent.key).serving.refused_labels += len(none)
-                raise ValueError(_no_class(none[0], recent.of, recent.names))
-            recent.labelled = True
+                self._counters(key).serving.refused_labels += len(none)
+                raise ValueError(_no_class(none[0], of, names))
+            self._recent.mark_labelled(model, request_id)
             right = sum(a == b for a, b in zip(truths, recent.classes, strict=True))
-            self._counters(recent.key).scored += Moments.of_hits(len(truths), right)
+            self._counters(key).scored += Moments.of_hits(len(truths), right)
             return True
 
     def close(self, model: str | None = None) -> list[TelemetryWindow]:

@@ -1,8 +1,9 @@
-"""The agent beside bare onnxruntime: what a request costs more, memory after three switches, start to first answer.
+"""The agent beside bare onnxruntime: what a request costs more, memory at first and in the end, start to first answer.
 
 A real controller compresses the example and rolls three variants out to one real agent. Then the same model is asked in
 process (the supervisor's `Worker`, as the endpoint asks it) and over the endpoint (JSON, one keep-alive connection),
 each against a bare onnxruntime session with the same options in this process: wall time, interleaved by round.
+Memory is weighed after the switches, and again after half an hour of requests, labels and reports.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from benchmarks.endurance import endure
 from benchmarks.processes import EXAMPLE, Agent, Controller, example, wait
 from benchmarks.result import Result, at_most
 from benchmarks.timing import Comparison, compare, spread
@@ -43,6 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be chosen."""
     parser.add_argument("--rounds", type=int, default=30, help="interleaved rounds of both sides, at least 20")
     parser.add_argument("--calls", type=int, default=200, help="calls of each side in a round")
+    parser.add_argument("--minutes", type=float, default=30, help="of requests, before memory is weighed again")
     parser.add_argument("--restarts", type=int, default=7, help="how often start to first answer is measured")
 
 
@@ -74,6 +78,7 @@ def _measure(controller: Controller, agent: Agent, options: argparse.Namespace) 
         controller.roll_out(version, agent.id)
         _ask_often(agent)
     _memory(agent, result)
+    _memory_in_the_end(agent, options.minutes, result)
     _latency(agent, options, result)
     _restarts(agent, options.restarts, result)
     return result
@@ -203,6 +208,25 @@ def _memory(agent: Agent, result: Result) -> None:
     )
     result.bars.append(at_most("supervisor RSS, MB", SUPERVISOR_MB, supervisor.rss / MB))
     result.bars.append(at_most("whole agent RSS, MB", AGENT_MB, sum(process.rss for process in whole) / MB))
+
+
+def _memory_in_the_end(agent: Agent, minutes: float, result: Result) -> None:
+    found = endure(agent, minutes)
+    first, last = found.memory[0], found.memory[-1]
+    result.rows.append(
+        {
+            "minutes": minutes,
+            "requests": found.requests,
+            "labels": found.labels,
+            "supervisor RSS MB": f"{first.supervisor:.1f} -> {last.supervisor:.1f}",
+            "workers RSS MB": f"{first.workers:.1f} -> {last.workers:.1f}",
+            "agent RSS MB": f"{first.agent:.1f} -> {last.agent:.1f}",
+            "repeats": [asdict(one) for one in found.memory],
+        }
+    )
+    after = f"after {minutes:g} minutes, MB"
+    result.bars.append(at_most(f"supervisor RSS {after}", SUPERVISOR_MB, max(one.supervisor for one in found.memory)))
+    result.bars.append(at_most(f"whole agent RSS {after}", AGENT_MB, max(one.agent for one in found.memory)))
 
 
 def _restarts(agent: Agent, count: int, result: Result) -> None:

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from edgefleet_process.heap import c_library
+
 log = logging.getLogger(__name__)
 
 _NOT_SYNCHRONIZED = 5  # TIME_ERROR of adjtimex(2)
@@ -28,7 +30,7 @@ def clock_is_trusted() -> bool:
     if wall_ms() < _WRITTEN_MS:
         return False
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        state = c_library().adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (OSError, AttributeError):
         return False
     return 0 <= int(state) < _NOT_SYNCHRONIZED

@@ -1,6 +1,7 @@
 """Clocks that are wrong: windows are dated by the clock that they end with."""
 
-from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.recent import Key
+from edgefleet_agent.telemetry import Recorder
 
 KEY = Key("fashion", 1, "f" * 64, 1)
 

@@ -16,9 +16,10 @@ from tests.agent.endpoint import INFER, Device, body, get, post
 
 from edgefleet_agent.answering import Answering
 from edgefleet_agent.endpoint import Endpoint
+from edgefleet_agent.recent import MAX_RECENT, Key
 from edgefleet_agent.routes import MAX_BODY_BYTES
 from edgefleet_agent.serving import Serving
-from edgefleet_agent.telemetry import MAX_RECENT, Key, Recorder
+from edgefleet_agent.telemetry import Recorder
 from edgefleet_protocol.latency import LatencyHistogram
 
 
