@@ -32,6 +32,8 @@ log = logging.getLogger("edgefleet.agent")
 
 RESTART_PAUSE_S = 5.0
 QUICK_RESTARTS = 3
+MANY_SLOWER = 10
+"""How much longer a sample may take in a batch than alone, before a batch that takes too long counts as a hang."""
 MAX_DEATHS = 2
 """How many workers one request may crash before its client gets an error."""
 
@@ -118,7 +120,7 @@ class Placed:
             what = named(self.slot.variant, self.slot.model_version)
             log.warning("%s: the worker of %s has ended and is started again", self.manifest.model, what)
             self.worker.kill()
-            self.worker = Worker(self._spec)
+            self.worker = Worker(self._spec, self.worker.ask_timeout_s)
             if self._retired:
                 self.worker.kill()
 
@@ -306,14 +308,22 @@ class Answering:
         return answer
 
     def _is_too_large(self, live: Placed, error: WorkerError, data: bytes) -> bool:
-        """Whether a failure is the request's: it asks for more than one sample, and more than was ever answered."""
-        most_bytes = max(self._answered_bytes, live.worker.row_bytes)
-        return len(data) > most_bytes and isinstance(error, OutOfMemory | WorkerDied | WorkerTimedOut)
+        """Whether a failure is the request's: it has more samples than were ever answered, and they need too much.
+
+        A variant that crashes or hangs within its limits is at fault, however large the request.
+        """
+        row_bytes = live.worker.row_bytes
+        if len(data) <= max(self._answered_bytes, row_bytes):
+            return False
+        if isinstance(error, WorkerTimedOut):
+            row_s = live.statistics.row_s
+            return row_s is None or len(data) / row_bytes * row_s * MANY_SLOWER > live.worker.ask_timeout_s
+        return _of_memory(error)
 
     def _too_large(self, error: WorkerError, data: bytes, *asked: Placed) -> RequestTooLarge:
         """Draw the consequences before the request ends: a worker that is dead by then would end the trial."""
         for placed in asked:
-            if isinstance(error, OutOfMemory):
+            if _of_memory(error):
                 placed.too_large_bytes = min(placed.too_large_bytes, len(data))
             placed.refresh()
         return self._told_too_large(asked[0], data)
@@ -353,6 +363,10 @@ class Answering:
         asked = asked and self._live is not None
         self._on_trouble(Trouble(failed.slot, reason, str(error), asked, isinstance(error, NotFinite), error.failure))
         threading.Thread(target=failed.kill, daemon=True).start()
+
+
+def _of_memory(error: WorkerError) -> bool:
+    return isinstance(error, OutOfMemory) or (isinstance(error, WorkerDied) and error.of_memory)
 
 
 def _crashed(error: WorkerError) -> bool:

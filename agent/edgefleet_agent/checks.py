@@ -90,8 +90,8 @@ def check_memory(manifest: Manifest, facts: Facts) -> None:
     if measured > have // 2:
         raise Rejected(
             "out_of_memory",
-            f"the variant took {measured} bytes of memory at its build, and may take half of the {have} here: "
-            "in a trial the old one stays in memory beside it",
+            f"the variant took {measured} bytes of memory at its build, and may take half of the {have} here, "
+            "also where it is the first: when the next one is tried, both are in memory",
         )
 
 

@@ -109,7 +109,16 @@ class WorkerError(AgentError):
 
 
 class WorkerDied(WorkerError):  # noqa: N818
-    """The worker's process has ended."""
+    """The worker's process has ended.
+
+    Args:
+        message: how.
+        of_memory: whether it had taken most of the memory that it may, or the system ended it.
+    """
+
+    def __init__(self, message: str, *, of_memory: bool = False) -> None:
+        super().__init__(message)
+        self.of_memory = of_memory
 
 
 class WorkerTimedOut(WorkerError):  # noqa: N818

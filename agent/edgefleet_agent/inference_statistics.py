@@ -57,6 +57,12 @@ class InferenceStatistics:
         with self._lock:
             self._took["fail"].add(seconds)
 
+    @property
+    def row_s(self) -> float | None:
+        """How long the model took for one sample, in seconds; None before the first answer."""
+        with self._lock:
+            return self._took["compute_infer"].ns / 1e9 / self.inferences if self.inferences else None
+
     def shown(self) -> dict[str, Any]:
         """The counts, by Triton's names; a cache there is not, so that nothing hits or misses it."""
         with self._lock:

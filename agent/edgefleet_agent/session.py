@@ -30,13 +30,14 @@ from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import Effect
+from edgefleet_agent.recent import Key
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.report import report_models
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.slots import Slots
 from edgefleet_agent.spool import Spool
-from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.telemetry import Recorder
 from edgefleet_agent.version import agent_version
 from edgefleet_agent.watchdog import Watchdog
 from edgefleet_agent.windows import DeviceWindows

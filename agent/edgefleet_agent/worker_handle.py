@@ -3,8 +3,8 @@
 import logging
 import math
 import os
+import signal
 import socket
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgefleet_agent import pipe_frames
+from edgefleet_agent.child_process import ChildProcess
 from edgefleet_agent.errors import (
     Busy,
     ModelFailed,
@@ -34,6 +35,11 @@ SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "B
 LOAD_TIMEOUT_S = 60.0
 SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
+ENDS_WITHIN_S = 0.5
+"""How long a worker that has closed its pipe may take to end, before it is killed."""
+MOST = 0.5
+"""The share of its memory that a worker must have used for a crash to count as out of memory. Its limit counts address
+space, of which models leave up to half untouched; an allocation that fails at once is an error, not a crash."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +110,13 @@ class Worker:
     def __init__(self, spec: WorkerSpec, ask_timeout_s: float = ASK_TIMEOUT_S) -> None:
         _check(spec)
         self._lock = threading.Lock()
-        self._ask_timeout_s = ask_timeout_s
+        self.ask_timeout_s = ask_timeout_s
         self._hung: WorkerTimedOut | None = None
         self._pipe, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                run_module("edgefleet_agent.worker_main", str(theirs.fileno())),
-                stdin=subprocess.DEVNULL,
-                stdout=2,
-                pass_fds=[theirs.fileno()],
-                env=os.environ | WORKER_ENVIRONMENT,
-            )
+            command = run_module("edgefleet_agent.worker_main", str(theirs.fileno()))
+            self._process = ChildProcess(command, theirs.fileno(), os.environ | WORKER_ENVIRONMENT)
+        self._resident_bytes, self._granted_bytes = 0, math.inf
         self._threads = spec.threads
         load = {
             "op": "load",
@@ -131,6 +133,7 @@ class Worker:
             raise
         self.inputs: list[dict[str, Any]] = reply["inputs"]
         self.outputs: list[dict[str, Any]] = reply["outputs"]
+        self._resident_bytes, self._granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
 
     @property
     def row_bytes(self) -> int:
@@ -147,7 +150,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
-        return self._process.poll() is None
+        return self._process.status is None
 
     def ask(self, tensors: list[dict[str, Any]], data: bytes) -> WorkerAnswer:
         """Run one request.
@@ -156,7 +159,7 @@ class Worker:
             RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
-        reply, answered, waited_s = self._exchange({"op": "infer", "inputs": tensors}, data, self._ask_timeout_s)
+        reply, answered, waited_s = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
         shaped = zip(self.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
         return WorkerAnswer(outputs, answered, reply["finite"], reply["top1"], waited_s)
@@ -176,14 +179,13 @@ class Worker:
                 self.kill()
                 raise WorkerTimedOut(f"the golden set was not answered within {SELF_TEST_TIMEOUT_S:g} s")
             begin = {"op": "self_test", "begin": bool(recorded), **order.header}
-            reply = self._exchange(begin, recorded, self._ask_timeout_s).reply
+            reply = self._exchange(begin, recorded, self.ask_timeout_s).reply
             recorded = b""
         return reply
 
     def kill(self) -> None:
         """End the process at once and reap it."""
         self._process.kill()
-        self._process.wait()
         self._pipe.close()
 
     def retire(self, patience_s: float = 1.0) -> None:
@@ -194,6 +196,20 @@ class Worker:
         finally:
             if held:
                 self._lock.release()
+
+    def _death(self, error: Exception) -> WorkerError:
+        """Why a worker that no longer speaks has ended."""
+        by_itself = self._process.ends_within(ENDS_WITHIN_S)
+        self._process.kill()
+        if self._hung:  # whoever waited in line behind the request that hung was not failed by a crash
+            return WorkerTimedOut(str(self._hung))
+        status = self._process.status
+        if status == -signal.SIGXCPU:
+            return WorkerTimedOut("the worker used more processor time than one request may")
+        took_bytes = self._process.peak_bytes - self._resident_bytes
+        # The system kills whoever takes most when its memory runs out.
+        of_memory = took_bytes > MOST * self._granted_bytes or (by_itself and status == -signal.SIGKILL)
+        return WorkerDied(f"the worker ended with status {status}: {error}", of_memory=of_memory)
 
     def _exchange(self, header: dict[str, Any], data: bytes, timeout_s: float) -> _Exchanged:
         came_s = time.monotonic()
@@ -210,11 +226,7 @@ class Worker:
             self._process.kill()
             raise self._hung from None
         except (pipe_frames.FrameError, OSError) as error:
-            self._process.kill()
-            self._process.wait()
-            if self._hung:  # whoever waited in line behind the request that hung was not failed by a crash
-                raise WorkerTimedOut(str(self._hung)) from None
-            raise WorkerDied(f"the worker ended with status {self._process.returncode}: {error}") from None
+            raise self._death(error) from None
         finally:
             self._lock.release()
         if "error" in reply:

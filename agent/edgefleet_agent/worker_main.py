@@ -139,22 +139,27 @@ def _top1(result: Any) -> list[int]:
     return result.argmax(axis=1).tolist() if result.ndim == 2 and result.shape[1] else []
 
 
-def limit_memory(file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int) -> None:
+def limit_memory(file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int) -> tuple[int, int]:
     """Limit the address space to what the imports took plus what the model needed at its build or may need by its size.
 
     What the file's size implies is always granted. What a manifest claims is granted up to the machine's memory if it
     was measured, up to a share of it if it follows from the weights.
+
+    Returns:
+        The most that was resident so far, and how much more it may take; 0 without a limit.
     """
     statm = Path("/proc/self/statm")
     if not statm.exists():  # macOS has neither the count nor the limit
-        return
+        return 0, 0
     used = int(statm.read_text().split()[0]) * resource.getpagesize()
     ram_bytes = os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()
     unfolded = min(WEIGHT_COPIES * unfolded_bytes, int(SHARE_OF_RAM * ram_bytes))
     measured = min(address_bytes, ram_bytes)
     model = max(WEIGHT_COPIES * file_bytes, unfolded, measured)
-    bound = used + HEADROOM_BYTES + model + BYTES_PER_THREAD * threads
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    granted = HEADROOM_BYTES + model + BYTES_PER_THREAD * threads
+    resource.setrlimit(resource.RLIMIT_AS, (used + granted, used + granted))
+    # Of the same count as the supervisor's once this process has ended, which goes on from that of its parent.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, granted
 
 
 class CpuLimit:
@@ -228,9 +233,10 @@ class WorkerLoop:
     def _load(self, order: dict[str, Any]) -> Reply:
         size_bytes = Path(order["path"]).stat().st_size
         claims = int(order.get("unfolded_bytes") or 0), int(order.get("address_bytes") or 0)
-        limit_memory(size_bytes, *claims, int(order["threads"]))
+        resident_bytes, granted_bytes = limit_memory(size_bytes, *claims, int(order["threads"]))
         self._model = Model(order)
-        return {"inputs": self._model.inputs, "outputs": self._model.outputs}, b""
+        told = {"inputs": self._model.inputs, "outputs": self._model.outputs}
+        return told | {"resident_bytes": resident_bytes, "granted_bytes": granted_bytes}, b""
 
 
 def main() -> None:

@@ -1,57 +1,40 @@
 """A worker's memory follows what was measured, and a request that asks for too much is its client's fault."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from tests.agent.batches import crashes_in_batches, hangs_in_batches, thirsty
 from tests.agent.test_checks import FACTS
 
 from edgefleet_agent.answering import Answering, Placed, Trouble
 from edgefleet_agent.checks import check_memory
-from edgefleet_agent.errors import OutOfMemory, Rejected, RequestTooLarge
-from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_agent.errors import OutOfMemory, Rejected, RequestTooLarge, WorkerDied, WorkerTimedOut
+from edgefleet_agent.inference_statistics import Spent
+from edgefleet_agent.worker_handle import ASK_TIMEOUT_S, Worker, WorkerSpec
 from edgefleet_protocol.manifest import Memory
 from edgefleet_protocol.messages import Slot
 
 MB = 2**20
 
 
-def thirsty(values: int) -> bytes:
-    """x [N,16] -> y [N,16], by way of `values` floats for each row."""
-    nodes = [
-        helper.make_node("Unsqueeze", ["x", "two"], ["column"]),
-        helper.make_node("Tile", ["column", "repeats"], ["wide"]),
-        helper.make_node("Relu", ["wide"], ["wider"]),
-        helper.make_node("ReduceMean", ["wider"], ["y"], axes=[2], keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "thirsty",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 16])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16])],
-        [
-            helper.make_tensor("two", TensorProto.INT64, [1], [2]),
-            helper.make_tensor("repeats", TensorProto.INT64, [3], [1, 1, values // 16]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
-
-
 @pytest.fixture
 def place(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Callable[..., Placed]]:
-    """Starts a worker for a thirsty model; all end with the test."""
+    """Starts a worker for a model, or a thirsty one of so many values; all end with the test."""
     started: list[Placed] = []
 
-    def start(values: int, address_bytes: int = 0, generation: int = 1) -> Placed:
-        path = tmp_path / f"{values}.onnx"
-        path.write_bytes(thirsty(values))
+    def start(
+        model: int | bytes, address_bytes: int = 0, generation: int = 1, ask_timeout_s: float = ASK_TIMEOUT_S
+    ) -> Placed:
+        path = tmp_path / f"{len(started)}.onnx"
+        path.write_bytes(thirsty(model) if isinstance(model, int) else model)
         spec = WorkerSpec(path, {}, address_bytes=address_bytes)
         slot = Slot(variant=f"{generation}" * 64, manifest="0" * 64, model_version=1, generation=generation)
-        started.append(Placed(slot, make_variant().manifest, spec, Worker(spec)))
+        started.append(Placed(slot, make_variant().manifest, spec, Worker(spec, ask_timeout_s)))
         return started[-1]
 
     yield start
@@ -114,6 +97,56 @@ def test_a_variant_that_fails_where_another_one_answered_is_at_fault(place: Call
         ask(answering, 16)
 
 
+def test_a_variant_that_crashes_in_batches_within_its_limits_is_at_fault(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: pytest.fail(str(trouble)))
+    answering.serve(place(crashes_in_batches()))
+    with pytest.raises(WorkerDied, match="status -8") as died:
+        ask(answering, 2)
+    assert not died.value.of_memory
+    ask(answering, 1)
+    with pytest.raises(WorkerDied):
+        ask(answering, 2)
+
+
+def test_in_a_trial_a_crash_in_batches_leads_back_although_the_old_one_never_answered_any(
+    place: Callable[..., Placed],
+) -> None:
+    troubles: list[Trouble] = []
+    answering = Answering(troubles.append)
+    old = place(16)
+    answering.serve(old)
+    answering.begin_trial(place(crashes_in_batches(), generation=2))
+    assert ask(answering, 2) is old
+    assert [trouble.reason for trouble in troubles] == ["worker_crashed"]
+
+
+def test_a_batch_that_hangs_is_the_variants_fault_once_a_sample_was_quick(place: Callable[..., Placed]) -> None:
+    answering = Answering(lambda trouble: pytest.fail(str(trouble)))
+    answering.serve(place(hangs_in_batches(), ask_timeout_s=0.5))
+    with pytest.raises(RequestTooLarge, match="send 1 row"):  # how long a sample takes is not known yet
+        ask(answering, 2)
+    answering.serve(place(hangs_in_batches(), ask_timeout_s=0.5))
+    answered(answering, seconds=0.01)
+    with pytest.raises(WorkerTimedOut):
+        ask(answering, 2)
+    with pytest.raises(RequestTooLarge):
+        ask(answering, 20)
+
+
+def answered(answering: Answering, seconds: float) -> None:
+    """Note an answer of one sample that took so long."""
+    assert answering.live
+    answering.live.statistics.answered(Spent(0, 0, seconds, 0), 1, 0)
+
+
+def test_a_worker_that_the_system_ended_ran_out_of_memory(place: Callable[..., Placed]) -> None:
+    placed = place(16)
+    os.kill(placed.worker.pid, signal.SIGKILL)
+    with pytest.raises(WorkerDied) as died:
+        placed.ask([{"name": "x", "datatype": "FP32", "shape": [1, 16]}], bytes(64))
+    assert died.value.of_memory
+
+
 @pytest.mark.parametrize(("resident_mb", "fits"), [(255, True), (257, False)])
 def test_what_cannot_fit_beside_the_old_variant_is_refused_before_the_trial(
     make_variant: Callable[..., Any], resident_mb: int, fits: bool
@@ -124,6 +157,9 @@ def test_what_cannot_fit_beside_the_old_variant_is_refused_before_the_trial(
     if fits:
         check_memory(manifest, facts)
         return
-    with pytest.raises(Rejected, match=f"took {resident_mb * MB} bytes .* may take half of the {512 * MB}") as refused:
+    with pytest.raises(
+        Rejected,
+        match=f"took {resident_mb * MB} bytes .* half of the {512 * MB} here, also where",
+    ) as refused:
         check_memory(manifest, facts)
     assert refused.value.reason == "out_of_memory"

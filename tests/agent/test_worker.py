@@ -162,7 +162,7 @@ def test_a_sample_of_the_golden_set_must_be_answered_in_the_time_that_a_client_w
     place: Callable[..., Placed], tmp_path: Path
 ) -> None:
     placed = place()
-    placed.worker._ask_timeout_s = 0.5
+    placed.worker.ask_timeout_s = 0.5
     os.kill(placed.worker.pid, signal.SIGSTOP)
     with pytest.raises(WorkerTimedOut):
         placed.worker.self_test(golden_order(placed.manifest, tmp_path / "slots" / placed.slot.variant))
@@ -170,11 +170,11 @@ def test_a_sample_of_the_golden_set_must_be_answered_in_the_time_that_a_client_w
 
 def test_a_hung_worker_is_killed_at_its_deadline(place: Callable[..., Placed]) -> None:
     worker = place().worker
-    worker._ask_timeout_s = 0.3
+    worker.ask_timeout_s = 0.3
     os.kill(worker.pid, signal.SIGSTOP)
     with pytest.raises(WorkerTimedOut):
         worker.ask(TENSORS, tensor_bytes())
-    assert worker._process.wait(10) == -signal.SIGKILL
+    assert worker._process.status == -signal.SIGKILL
     assert not worker.alive
 
 
@@ -252,7 +252,7 @@ def test_in_a_trial_a_crash_is_answered_by_the_old_variant_and_ends_the_trial(pl
 
 def test_who_waited_behind_a_request_that_hung_learns_of_a_timeout(place: Callable[..., Placed]) -> None:
     worker = place(seed=0).worker
-    worker._ask_timeout_s = 0.5
+    worker.ask_timeout_s = 0.5
     os.kill(worker.pid, signal.SIGSTOP)
     for _ in range(2):
         with pytest.raises(WorkerTimedOut):
@@ -263,7 +263,7 @@ def test_in_a_trial_that_hangs_every_client_is_answered_by_the_old_variant(place
     troubles: list[Trouble] = []
     answering = Answering(troubles.append)
     old, new = place(seed=0), place(seed=1, generation=2)
-    new.worker._ask_timeout_s = 1.0
+    new.worker.ask_timeout_s = 1.0
     answering.serve(old)
     answering.begin_trial(new)
     began_s = time.monotonic()

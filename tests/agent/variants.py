@@ -109,11 +109,14 @@ def golden_set(count: int = 8) -> tuple[bytes, Any]:
 
 
 def logits_of(model: bytes, inputs: Any) -> Any:
-    """What the model answers to the golden set, by plain arithmetic; noughts for a file that is none."""
+    """What the model answers to the golden set, by plain arithmetic: noughts for a file that is none.
+
+    A model without weights answers its input.
+    """
     if model[:4] == b"junk":
         return np.zeros((len(inputs), 3), np.float32)
     graph = onnx.load_from_string(model).graph
-    weights = next(numpy_helper.to_array(t) for t in graph.initializer if t.name == "w")
+    weights = next((numpy_helper.to_array(t) for t in graph.initializer if t.name == "w"), np.eye(16, dtype=np.float32))
     return (inputs.astype(np.float32) * np.float32(SCALE)) @ weights
 
 
@@ -161,7 +164,7 @@ def build_variant(
         "onnx": ref(model),
         "golden": ref(golden),
         "preprocessing": Preprocessing(scale=SCALE),
-        "labels": CLASSES,
+        "labels": changes.pop("labels", CLASSES),
         "runtime": changes.pop("runtime", {}),
     }
     manifest = Manifest(
