@@ -25,7 +25,7 @@ RolloutPhase = Literal[
 ]
 RESTING: frozenset[RolloutPhase] = frozenset({"paused", "completed", "cancelled", "rolled_back", "rollback_incomplete"})
 """A rollout in one of these states continues only if an operator says so."""
-WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "failed", "inconclusive"]
+WavePhase = Literal["pending", "staging", "activating", "soaking", "passed", "skipped", "failed", "inconclusive"]
 Directive = Literal["none", "stage", "activate"]
 
 MAX_WATCH_H = 7 * 24
@@ -151,6 +151,11 @@ class WaveRecord(Shape):
     evidence: tuple[str, ...] = ()
     judgements: tuple[Judgement, ...] = ()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the rollout goes on to the next wave: it passed, or none of its devices had anything to install."""
+        return self.state in ("passed", "skipped")
+
 
 ARRIVED: tuple[Phase, ...] = ("committed", "already_installed", "removed")
 """Phases of a way back that has led where it should; `removed` if that is no variant at all."""
@@ -273,9 +278,13 @@ class RolloutView(Shape):
 
 
 class PlanView(Shape):
-    """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time."""
+    """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time.
+
+    If no device has anything to install, `ends_at_once` says as what it would end, and why.
+    """
 
     model: str
     selector: str
     windows: tuple[RegionWindowView, ...] = ()
+    ends_at_once: str | None = None
     waves: list[list[ExecutionRecord]]

@@ -9,7 +9,8 @@ from edgefleet_controller.fleet.conflict import alternates, is_over
 from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.rollouts.gate import judge
-from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, plan
+from edgefleet_controller.rollouts.offers import Assigned
+from edgefleet_controller.rollouts.plan import PlannedDevice, plan
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_controller.store.memory import new_store
@@ -124,8 +125,10 @@ def test_what_was_under_way_ends_as_deferred_and_what_had_ended_stays(heard: Hea
 
 def test_a_gate_does_not_count_who_is_deferred(execution) -> None:
     gate = Gate(min_decided=1, soak_s=1)
-    wave = [execution("d", "deferred")]
-    assert judge(gate, wave, [], soaked_s=2, past_deadline=True).outcome == "passed"
+    wave = [execution("d", "deferred"), execution("e", "committed")]
+    said = judge(gate, wave, [], soaked_s=2, past_deadline=True)
+    assert (said.outcome, said.reason) == ("passed", "1 of 1 decided device committed; not counted: 1 deferred")
+    assert judge(gate, wave[:1], [], soaked_s=2, past_deadline=True).outcome == "inconclusive"
 
 
 def test_a_plan_names_a_device_in_conflict_and_gives_it_nothing() -> None:

@@ -63,8 +63,57 @@ def test_unreachable_devices_are_no_failures_and_no_successes(wave) -> None:
     assert verdict(wave(unreachable=40), soaked_s=11).outcome == "inconclusive"
 
 
-def test_a_wave_with_nothing_to_install_passes(wave) -> None:
-    assert verdict(wave(already_installed=2, no_variant=1), soaked_s=11).outcome == "passed"
+def test_a_wave_with_nothing_to_install_is_skipped_and_never_passed(wave) -> None:
+    said = verdict(wave(already_installed=2, no_variant=1))
+    assert said.outcome == "skipped"
+    assert said.reason.endswith("1 without a variant, 2 already running it")
+
+
+@pytest.mark.parametrize(
+    "phases", [{"removed": 2}, {"committed": 2}, {"committed": 1, "removed": 1}, {"unreachable": 2}]
+)
+@pytest.mark.parametrize("soaked_s", [None, 11])
+def test_a_wave_whose_devices_were_all_removed_is_inconclusive_at_once(wave, phases, soaked_s) -> None:
+    gone = [e.model_copy(update={"removed_ms": 5}) for e in wave(**phases)]
+    said = verdict(gone, soaked_s=soaked_s)
+    assert said.outcome == "inconclusive"
+    assert said.reason.startswith("all 2 devices of this wave were removed, so nothing was judged")
+    assert verdict([*gone, *wave(no_variant=1)], soaked_s=soaked_s).reason.startswith(
+        "no device of this wave is left: 2 removed, 1 without a variant"
+    )
+
+
+def test_a_wave_that_loses_all_who_decided_is_inconclusive(wave) -> None:
+    gone = [e.model_copy(update={"removed_ms": 5}) for e in wave(committed=3)]
+    said = verdict([*gone, *wave(unreachable=1)], soaked_s=11)
+    assert (said.outcome, said.reason) == (
+        "inconclusive",
+        "every device that decided was removed, so nothing was judged",
+    )
+
+
+def test_a_failure_counts_although_its_device_was_removed(wave) -> None:
+    gone = [e.model_copy(update={"removed_ms": 5}) for e in wave(failed_unsafe=1)]
+    assert verdict(gone).outcome == "failed"
+    lost = [e.model_copy(update={"removed_ms": 5}) for e in wave(rejected=3)]
+    assert verdict([*lost, *wave(committed=2)]).outcome == "failed"
+
+
+@pytest.mark.parametrize("phase", ["superseded", "deferred", "cancelled"])
+def test_a_wave_whose_devices_were_taken_away_is_inconclusive(wave, phase: str) -> None:
+    said = verdict(wave(**{phase: 2}, no_variant=1), soaked_s=11)
+    assert said.outcome == "inconclusive"
+    assert f"2 {phase}" in said.reason
+
+
+def test_a_wave_that_passes_says_whom_it_did_not_count(wave) -> None:
+    members = wave(committed=3, no_variant=2, removed=1)
+    members[0] = members[0].model_copy(update={"removed_ms": 5})
+    passed = verdict(members, soaked_s=11)
+    assert passed.outcome == "passed"
+    assert passed.reason == (
+        "3 of 3 decided devices committed; 1 of these removed since; not counted: 2 without a variant, 1 removed"
+    )
 
 
 def test_a_small_wave_is_not_asked_for_more_decided_devices_than_it_has(wave) -> None:

@@ -2,9 +2,15 @@
 
 from collections import Counter
 
+import pytest
+
+from edgefleet_compression.pricing.choosing import NEAREST
 from edgefleet_contract.rollouts import RolloutSpec, WaveRecord
-from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.rollouts.plan import Assigned, PlannedDevice, join, plan
+from edgefleet_controller.records import ChoiceRecord, RolloutRecord
+from edgefleet_controller.rollouts.offers import Assigned, NoVariant, offer
+from edgefleet_controller.rollouts.passed_over import words
+from edgefleet_controller.rollouts.plan import PlannedDevice, join, plan
+from edgefleet_protocol.phases import ENDED_OTHERWISE
 
 CHOICES = {"eu/rpi4/lte": Assigned("v1", "m1", 10), "eu/rpi5/wifi": Assigned("v2", "m2", 10)}
 
@@ -43,7 +49,9 @@ def test_a_wave_that_would_be_empty_is_left_out() -> None:
 
 def test_a_profile_without_a_variant_is_named_and_not_assigned() -> None:
     planned = plan("r", spec(1), fleet(1, "na/rpi4/lte"), CHOICES, 0)
-    assert [e.phase for e in planned.executions] == ["no_variant"]
+    assert [(e.phase, e.detail and e.detail[:32]) for e in planned.executions] == [
+        ("no_variant", "fashion@1 was not compressed for")
+    ]
 
 
 def test_a_device_that_answers_with_its_variant_has_nothing_to_install() -> None:
@@ -86,3 +94,68 @@ def test_a_device_that_appears_later_is_in_the_wave_of_its_hash_and_never_in_one
     early = [join(running("staging", "pending"), t, CHOICES, 0).wave for t in fleet(200)]
     assert 70 < early.count(1) < 130
     assert {join(running("passed", "soaking"), t, CHOICES, 0).wave for t in fleet(200)} == {2}
+
+
+def test_waves_are_shares_of_the_devices_that_have_something_to_install() -> None:
+    planned = plan("r", spec(0.1, 0.5, 1), fleet(20) + fleet(80, "na/rpi4/lte"), CHOICES, 0)
+    assert Counter(e.wave for e in planned.executions if e.phase == "assigned") == {1: 2, 2: 8, 3: 10}
+    assert len(planned.executions) == 100
+    assert {e.wave for e in planned.executions} == {1, 2, 3}
+    assert planned.end is None
+
+
+def test_no_wave_is_planned_without_anything_to_install() -> None:
+    targets = [device._replace(answering="v1") for device in fleet(40)]
+    targets[7] = targets[7]._replace(answering="v0")
+    planned = plan("r", spec(0.1, 0.5, 1), targets, CHOICES, 0)
+    assert [(w.number, w.state) for w in planned.waves] == [(1, "pending")]
+    assert {e.wave for e in planned.executions} == {1}
+
+
+@pytest.mark.parametrize(
+    ("answering", "offered", "state", "said"),
+    [
+        ("v0", {"eu/rpi4/lte": NoVariant("too slow")}, "cancelled", "2 without a variant; eu/rpi4/lte: too slow"),
+        (
+            *("v0", {}, "cancelled"),
+            "2 without a variant; eu/rpi4/lte: fashion@1 was not compressed for this profile: "
+            "run `edgefleet compress fashion@1`",
+        ),
+        ("v1", CHOICES, "completed", "2 already running it"),
+    ],
+)
+def test_a_rollout_without_anything_to_install_ends_at_once(answering: str, offered, state: str, said: str) -> None:
+    planned = plan("r", spec(0.5, 1), [d._replace(answering=answering) for d in fleet(2)], offered, 0)
+    assert planned.end == (state, f"nothing to install: {said}")
+    assert [w.state for w in planned.waves] == ["skipped"]
+
+
+def test_a_rollout_of_which_a_part_runs_the_variant_is_completed_and_says_who_does_not() -> None:
+    targets = [PlannedDevice("a", "eu/rpi4/lte", "v1"), *fleet(1, "na/rpi4/lte")]
+    planned = plan("r", spec(1), [*targets, PlannedDevice("c", "eu/rpi4/lte", "v0", in_conflict=True)], CHOICES, 0)
+    assert planned.end and planned.end.state == "completed"
+    assert planned.end.reason.startswith("nothing to install: 1 without a variant, 1 already running it, 1 deferred; ")
+
+
+def test_every_way_of_not_being_counted_has_a_name(execution) -> None:
+    assert words(execution(phase, phase) for phase in ENDED_OTHERWISE).count(", ") == len(ENDED_OTHERWISE) - 1
+    assert words([execution("a", "committed"), execution("b", "unreachable")]) == ""
+
+
+def test_why_there_is_no_variant_is_told_nearest_first_and_never_at_length(variant) -> None:
+    def why(reasons: dict[str, str]) -> str:
+        choice = ChoiceRecord(model="fashion", version=1, profile="p", variant=None, reasons=reasons)
+        found = offer(choice, {v: variant(id=v) for v in reasons if v != "gone"})
+        assert isinstance(found, NoVariant)
+        return found.why
+
+    assert why({"1": "delivers 9 bytes, at most 5 allowed"}) == (
+        "none of 1 variant fits: delivers 9 bytes, at most 5 allowed"
+    )
+    made = {str(n): "made for avx2, this is neon" for n in range(3)}
+    others = {f"o{n}": f"delivers {n} bytes" for n in range(4)}
+    assert why({**made, **others, "near": f"{NEAREST}0 bytes", "gone": "of another day"}) == (
+        "none of 8 variants fits: nearest of all: 0 bytes; made for avx2, this is neon (3 of them); delivers 0 bytes; "
+        "and 3 more"
+    )
+    assert why({}) == "no variant was built for it"

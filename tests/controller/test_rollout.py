@@ -25,25 +25,63 @@ def kinds(decisions) -> list[str]:
 
 def test_a_pending_wave_stages_its_devices_and_no_others(rollout, execution) -> None:
     decisions = advance(rollout("pending", "pending"), [execution("a"), execution("b", wave=2)], 0)
-    assert decisions[0] == MoveWave(1, "staging", "1 devices fetch their variant")
+    assert decisions[0] == MoveWave(1, "staging", "1 device to fetch")
     assert [d.execution.device for d in decisions if isinstance(d, Stage)] == ["a"]
 
 
-def test_a_device_without_a_variant_is_not_staged(rollout, execution) -> None:
-    assert kinds(advance(rollout("pending"), [execution("a", "no_variant")], 0)) == ["MoveWave"]
+def test_a_device_without_a_variant_is_not_staged_and_the_wave_says_so(rollout, execution) -> None:
+    members = [execution("a", "no_variant"), execution("b")]
+    assert advance(rollout("pending"), members, 0) == [
+        MoveWave(1, "staging", "1 device to fetch, 1 without a variant"),
+        Stage(members[1]),
+    ]
+
+
+def test_a_wave_without_anything_to_install_is_skipped_and_the_next_one_begins(rollout, execution) -> None:
+    members = [execution("a", "no_variant"), execution("b", "committed", wave=2)]
+    (skipped,) = advance(rollout("pending", "pending"), members, 0)
+    assert isinstance(skipped, MoveWave)
+    assert (skipped.number, skipped.state) == (1, "skipped")
+    assert skipped.reason == "no device of this wave has anything to install: 1 without a variant"
+    assert [(d.number, d.state) for d in advance(rollout("skipped", "pending"), members, 0)] == [(2, "staging")]
+    assert advance(rollout("skipped", "passed"), members, 0) == [
+        MoveRollout(
+            "completed", "every wave passed but 1, which had nothing to install; not counted: 1 without a variant"
+        )
+    ]
+    (ended,) = advance(rollout("skipped"), members[:1], 0)
+    assert isinstance(ended, MoveRollout)
+    assert ended.state == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["pending", "staging", "activating", "soaking"])
+def test_a_wave_whose_devices_were_all_removed_pauses_its_rollout_until_it_is_aborted(
+    rollout, execution, state: str
+) -> None:
+    members = [execution(d, "removed", removed_ms=5) for d in "ab"] + [execution("c", wave=2)]
+    words = "all 2 devices of this wave were removed, so nothing was judged: abort the rollout, and start another"
+    assert advance(rollout(state, "pending"), members, 0) == [MoveWave(1, "inconclusive", words)]
+    assert advance(rollout("inconclusive", "pending"), members, 0) == [
+        MoveRollout("paused", "wave 1 is inconclusive: None")
+    ]
+    paused = rollout("inconclusive", "pending").model_copy(update={"state": "paused"})
+    resumed = decide("resume", paused, members)
+    assert [d.state for d in resumed] == ["running", "activating"]
+    assert advance(rollout("activating", "pending"), members, 0) == [MoveWave(1, "inconclusive", words)]
+    assert [d.state for d in decide("abort", paused, members) if isinstance(d, MoveRollout)] == ["cancelled"]
 
 
 def test_nobody_switches_before_everybody_has_staged(rollout, execution) -> None:
     members = [execution("a", "staged", directive="stage"), execution("b", "downloading", directive="stage")]
     assert advance(rollout("staging"), members, 1000) == []
     members[1] = execution("b", "staged", directive="stage")
-    assert advance(rollout("staging"), members, 1000) == [MoveWave(1, "activating", "2 devices are ready to switch")]
+    assert advance(rollout("staging"), members, 1000) == [MoveWave(1, "activating", "2 devices ready to switch")]
 
 
 def test_a_slow_download_holds_a_wave_up_only_for_the_staging_time(rollout, execution) -> None:
     members = [execution("a", "staged", directive="stage"), execution("b", "downloading", directive="stage")]
     late = advance(rollout("staging", timers=Timers(staging_s=60)), members, 61_000)
-    assert late == [MoveWave(1, "activating", "1 devices are ready to switch")]
+    assert late == [MoveWave(1, "activating", "1 device ready to switch")]
 
 
 def test_staged_devices_switch_few_at_first_and_more_with_every_success(rollout, execution) -> None:

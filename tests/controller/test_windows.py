@@ -61,7 +61,7 @@ def test_a_device_is_told_the_next_intervals_and_for_how_long_the_window_is_open
 def test_a_wave_tells_only_devices_whose_window_is_open_to_fetch(rollout, execution) -> None:
     members = [execution("a"), execution("b", profile="na/rpi4/lte")]
     moved, *told = turn(rollout("pending"), members, NOON, FETCH)
-    assert moved == MoveWave(1, "staging", "1 devices fetch their variant, 1 wait for their window")
+    assert moved == MoveWave(1, "staging", "1 device to fetch, 1 to wait for a window")
     assert told == [Stage(members[1])]
     members[1] = execution("b", "staged", profile="na/rpi4/lte", directive="stage")
     assert turn(rollout("staging"), members, NOON, FETCH) == [], "it waits for the other one"
@@ -96,7 +96,7 @@ def test_the_time_to_stage_does_not_run_while_a_window_is_closed(rollout, execut
     members = [execution("a", "staged", directive="stage"), execution("b", "downloading", directive="stage")]
     assert turn(begun, members, NIGHT_1 + 2 * HOUR_MS, FETCH) == []
     (moved,) = turn(begun, members, NIGHT_1 + 2 * HOUR_MS + 1000, FETCH)
-    assert moved == MoveWave(1, "activating", "1 devices are ready to switch")
+    assert moved == MoveWave(1, "activating", "1 device ready to switch")
     assert len(turn(begun, members, NOON + 2 * HOUR_MS + 1000, SWITCH)) == 1, "without a window it runs at once"
 
 

@@ -11,6 +11,8 @@ __all__ = ["Candidate", "Choice", "Price", "best_of", "choose", "nearest_of", "p
 
 TIE = 0.002
 """Accuracies, or agreements, that differ by no more than this share count as level."""
+NEAREST = "nearest of all: "
+"""Begins the reason against the candidate that misses least, where none meets everything."""
 SHARES = {"accuracy": "", "agreement": " agreement"}
 
 
@@ -69,9 +71,7 @@ def _none_fits(verdicts: list[Verdict]) -> Choice:
     if not verdicts:
         return Choice(None, {})
     nearest = nearest_of(verdicts)
-    reasons = {
-        v.candidate.variant: _with_notes(("nearest of all: " if v is nearest else "") + v.why_not, v) for v in verdicts
-    }
+    reasons = {v.candidate.variant: _with_notes((NEAREST if v is nearest else "") + v.why_not, v) for v in verdicts}
     return Choice(None, reasons, nearest.candidate)
 
 

@@ -49,7 +49,9 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
     waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
     windows = window_views(service.windows, {e.profile for e in planned.executions}, now_ms())
-    return PlanView(model=f"{spec.model}@{spec.version}", selector=spec.selector, windows=windows, waves=waves)
+    end = planned.end and f"{planned.end.state}: {planned.end.reason}"
+    model = f"{spec.model}@{spec.version}"
+    return PlanView(model=model, selector=spec.selector, windows=windows, ends_at_once=end, waves=waves)
 
 
 @router.post("/rollouts", status_code=201, responses=problems(400, 404, 409, 413))

@@ -5,8 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, Gate, Judgement
-from edgefleet_controller.rollouts import judged
+from edgefleet_controller.rollouts import judged, passed_over
 from edgefleet_controller.rollouts.by_phase import Group
 from edgefleet_protocol.phases import DECIDED, ENDED_OTHERWISE, FAILED
 
@@ -20,7 +21,7 @@ _MIN_FOR_TEST = 5
 class WaveVerdict:
     """The gate's verdict and its reason; `wait` until more is known."""
 
-    outcome: Literal["wait", "passed", "failed", "inconclusive"]
+    outcome: Literal["wait", "passed", "skipped", "failed", "inconclusive"]
     reason: str
 
 
@@ -55,21 +56,25 @@ def judge(
     wave, earlier = Group.of(wave), Group.of(earlier)
     decided = wave.count(*DECIDED)
     failed = wave.inside(*(FAILED & DECIDED))
-    counted = f"{len(failed)} of {decided} decided devices failed"
+    so_far = f"{len(failed)} of {counted(decided, 'decided device')} failed"
     if unsafe := wave.inside("failed_unsafe"):
         return WaveVerdict("failed", f"{unsafe[0].device} failed, and no variant answers there")
-    if verdict := _too_many_failures(gate, decided, failed, earlier, counted):
+    if verdict := _too_many_failures(gate, decided, failed, earlier, so_far):
         return verdict
     if against := judged.against(judgements):
         return WaveVerdict("failed", "; ".join(against))
     if doubtful := judged.doubtful(judgements):
         return WaveVerdict("inconclusive", "; ".join(doubtful))
+    if nobody := passed_over.nobody_left(wave):
+        return WaveVerdict(*nobody)
     if past_deadline and decided < min(gate.min_decided, _countable(wave)):
-        return WaveVerdict("inconclusive", f"only {decided} devices decided in time, {gate.min_decided} needed")
+        return WaveVerdict(
+            "inconclusive", f"only {counted(decided, 'device')} decided in time, {gate.min_decided} needed"
+        )
     if soaked_s is None or (wave.open and not past_deadline):
-        return WaveVerdict("wait", counted)
+        return WaveVerdict("wait", so_far)
     if soaked_s < gate.soak_s:
-        return WaveVerdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {counted}")
+        return WaveVerdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {so_far}")
     return _coverage(gate, wave, decided, len(failed), judgements)
 
 
@@ -78,27 +83,31 @@ def _countable(wave: Group) -> int:
 
 
 def _too_many_failures(
-    gate: Gate, decided: int, failed: Collection[ExecutionRecord], earlier: Group, counted: str
+    gate: Gate, decided: int, failed: Collection[ExecutionRecord], earlier: Group, so_far: str
 ) -> WaveVerdict | None:
     why = "; ".join(sorted({e.reason or e.phase for e in failed}))
     if failed and decided >= gate.min_decided and len(failed) / decided > gate.failure_threshold:
-        return WaveVerdict("failed", f"{counted} ({why}), at most {gate.failure_threshold:.0%} allowed")
+        return WaveVerdict("failed", f"{so_far} ({why}), at most {gate.failure_threshold:.0%} allowed")
     all_failed = len(failed) + earlier.count(*(FAILED & DECIDED))
     if failed and sequential_test_rejects(all_failed, decided + earlier.count(*DECIDED)):
-        return WaveVerdict("failed", f"{counted} ({why}); the sequential test rejects a failure rate of 1 %")
+        return WaveVerdict("failed", f"{so_far} ({why}); the sequential test rejects a failure rate of 1 %")
     return None
 
 
 def _coverage(gate: Gate, wave: Group, decided: int, failed: int, judgements: Sequence[Judgement]) -> WaveVerdict:
-    if not _countable(wave):
-        return WaveVerdict("passed", "no device of this wave had anything to install")
     if decided < min(gate.min_decided, _countable(wave)):
-        return WaveVerdict("inconclusive", f"only {decided} devices decided, {gate.min_decided} needed")
+        return WaveVerdict("inconclusive", f"only {counted(decided, 'device')} decided, {gate.min_decided} needed")
+    gone = sum(e.removed_ms is not None for e in wave.inside(*DECIDED))
+    if gone == decided:
+        return WaveVerdict("inconclusive", "every device that decided was removed, so nothing was judged")
     share = (decided - failed) / decided
     if share < gate.success_threshold:
         committed = f"{share:.0%} of the decided devices committed"
         return WaveVerdict("failed", f"{committed}, {gate.success_threshold:.0%} needed")
     if lacking := judged.missing(gate.require, judgements):
         return WaveVerdict("inconclusive", lacking)
-    committed = f"{decided - failed} of {decided} decided devices committed"
-    return WaveVerdict("passed", "; ".join(filter(None, (committed, judged.not_judged(judgements)))))
+    committed = f"{decided - failed} of {counted(decided, 'decided device')} committed"
+    since = f"{gone:,} of these removed since" if gone else ""
+    others = passed_over.words(wave)
+    told = (committed, since, f"not counted: {others}" if others else "", judged.not_judged(judgements))
+    return WaveVerdict("passed", "; ".join(filter(None, told)))

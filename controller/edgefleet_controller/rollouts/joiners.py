@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.rollouts.launch import assigned, target
+from edgefleet_controller.rollouts.launch import offers, target
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import join
 from edgefleet_controller.store import FleetStore
@@ -36,8 +36,8 @@ class LateJoiners:
             return []
         taken = self._taken(spec.model, found)
         self._waiting[rollout.id] = frozenset(device.id for device in found if device.id in taken)
-        choices, now = assigned(self._fleet, spec), now_ms()
-        return [join(rollout, target(device), choices, now) for device in found if device.id not in taken]
+        offered, now = offers(self._fleet, spec), now_ms()
+        return [join(rollout, target(device), offered, now) for device in found if device.id not in taken]
 
     def drop(self, rollout: str) -> None:
         """Look at the whole fleet next time."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Refused
@@ -9,7 +10,8 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.matching import Matcher
-from edgefleet_controller.rollouts.plan import Assigned, Plan, PlannedDevice, plan
+from edgefleet_controller.rollouts.offers import Offer, offer
+from edgefleet_controller.rollouts.plan import Plan, PlannedDevice, plan
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
@@ -34,7 +36,7 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
     refuse_owned(fleet, spec.model, [device.id for device in devices])
     conflicts = fleet.conflicts.all()
     targets = [target(device, in_conflict=device.id in conflicts) for device in devices]
-    return spec, plan(new_id(), spec, targets, assigned(fleet, spec), now_ms())
+    return spec, plan(new_id(), spec, targets, offers(fleet, spec), now_ms())
 
 
 def _selector_of(fleet: FleetStore, segment: str) -> str:
@@ -45,14 +47,19 @@ def _selector_of(fleet: FleetStore, segment: str) -> str:
 
 
 def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:
-    """Plan a rollout and start it; raises what `plan_rollout` raises."""
+    """Plan a rollout and start it; it ends at once if no device has anything to install.
+
+    Raises what `plan_rollout` raises.
+    """
     with fleet.transaction():
         spec, planned = plan_rollout(fleet, catalogue, spec)
         now = now_ms()
+        end = planned.end
         rollout = RolloutRecord(
             id=planned.executions[0].rollout,
             spec=spec,
-            state="running",
+            state=end.state if end else "running",
+            reason=end.reason if end else None,
             waves=planned.waves,
             created_ms=now,
             changed_ms=now,
@@ -61,7 +68,9 @@ def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) ->
         reach("rollout_written")
         fleet.rollouts.put_executions(planned.executions)
         reach("executions_written")
-        fleet.audit.note(now, "rollout running", rollout.id, f"{len(planned.executions)} devices")
+        fleet.audit.note(now, "rollout running", rollout.id, counted(len(planned.executions), "device"))
+        if end:
+            fleet.audit.note(now, f"rollout {end.state}", rollout.id, end.reason)
     reach("rollout_committed")
     return rollout
 
@@ -86,8 +95,8 @@ def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
     return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features)
 
 
-def assigned(fleet: FleetStore, spec: RolloutSpec) -> dict[str, Assigned]:
-    """The variant chosen for each profile.
+def offers(fleet: FleetStore, spec: RolloutSpec) -> dict[str, Offer]:
+    """By profile that something was chosen for, the variant, or why there is none.
 
     Raises:
         Refused: nothing was built for the model.
@@ -95,9 +104,4 @@ def assigned(fleet: FleetStore, spec: RolloutSpec) -> dict[str, Assigned]:
     variants = {v.id: v for v in fleet.registry.variants(spec.model, spec.version)}
     if not variants:
         raise Refused(f"nothing was built for {spec.model}@{spec.version}: compress it first")
-    chosen = [
-        (choice.profile, variants[choice.variant])
-        for choice in fleet.registry.choices(spec.model, spec.version)
-        if choice.variant
-    ]
-    return {profile: Assigned(v.id, v.manifest, v.manifest_bytes, v.needs) for profile, v in chosen}
+    return {c.profile: offer(c, variants) for c in fleet.registry.choices(spec.model, spec.version)}

@@ -1,13 +1,16 @@
 """Which device gets which variant in which wave: pure, so that the plan shown is the plan that runs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec, WaveRecord
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.rollouts import passed_over
+from edgefleet_controller.rollouts.offers import Assigned, Offer, not_compressed
 from edgefleet_protocol.features import lacking
 from edgefleet_protocol.phases import Phase
 
@@ -29,49 +32,57 @@ class PlannedDevice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Assigned:
-    """The variant chosen for a profile, and the features that its manifest `needs`."""
-
-    variant: str
-    manifest: str
-    manifest_bytes: int
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Plan:
-    """Waves, numbered from 1, and their executions."""
+    """Waves, numbered from 1, and their executions; `end` is given if no device has anything to install."""
 
     waves: tuple[WaveRecord, ...]
     executions: tuple[ExecutionRecord, ...]
+    end: passed_over.EarlyEnd | None = None
+
+
+class _Fate(NamedTuple):
+    """What becomes of a device at first: what it is offered, if anything, and its phase."""
+
+    offered: Assigned | None
+    phase: Phase
+    detail: str | None = None
 
 
 def plan(
-    rollout: str, spec: RolloutSpec, targets: Sequence[PlannedDevice], choices: Mapping[str, Assigned], now_ms: int
+    rollout: str, spec: RolloutSpec, targets: Sequence[PlannedDevice], offers: Mapping[str, Offer], now_ms: int
 ) -> Plan:
     """Divide the targets into waves.
 
     A device's place depends only on the spec and its id, so repeated plans are the same, and every profile is spread
     evenly over the waves. No gate counts a device that is in conflict, lacks a feature, has no variant for its
-    profile, or already runs it.
+    profile, or already runs it; so shares are of the others, and each wave has some of these if there are any.
     """
     ordered = _ordered(spec, targets)
-    ends = [math.ceil(share * len(ordered)) for share in sorted(set(spec.waves) | {1.0})]
-    executions: list[ExecutionRecord] = []
-    number, start = 0, 0
-    for end in ends:
-        if end <= start:
-            continue
-        number += 1
-        executions += [_execution(rollout, number, target, choices, now_ms) for target in ordered[start:end]]
-        start = end
-    waves = tuple(WaveRecord(number=n, since_ms=now_ms) for n in range(1, number + 1))
-    return Plan(waves, tuple(executions))
+    fates = [_fate(spec, target, offers) for target in ordered]
+    numbers = list(_numbers(spec, [fate.phase == "assigned" for fate in fates]))
+    executions = tuple(
+        _execution(rollout, number, target, fate, now_ms)
+        for number, target, fate in zip(numbers, ordered, fates, strict=True)
+    )
+    end = passed_over.end_at_once(executions)
+    if end:
+        skipped = WaveRecord(number=1, state="skipped", since_ms=now_ms, started_ms=now_ms, reason=end.reason)
+        return Plan((skipped,), executions, end)
+    waves = tuple(WaveRecord(number=n, since_ms=now_ms) for n in range(1, max(numbers) + 1))
+    return Plan(waves, executions)
 
 
-def join(
-    rollout: RolloutRecord, target: PlannedDevice, choices: Mapping[str, Assigned], now_ms: int
-) -> ExecutionRecord:
+def _numbers(spec: RolloutSpec, install: Sequence[bool]) -> Iterator[int]:
+    """The wave of each device in order, given which have something to install; the others go with the next of these."""
+    total = sum(install)
+    ends = sorted({math.ceil(share * total) for share in {*spec.waves, 1.0}} - {0})
+    before = 0
+    for installs in install:
+        yield min(bisect_right(ends, before), max(len(ends) - 1, 0)) + 1
+        before += installs
+
+
+def join(rollout: RolloutRecord, target: PlannedDevice, offers: Mapping[str, Offer], now_ms: int) -> ExecutionRecord:
     """The execution of a device that appeared after the start, placed by its hash but never in a wave that has passed.
 
     So a gate still counts it, and it never runs ahead of its wave.
@@ -80,9 +91,9 @@ def join(
     place = int.from_bytes(_hash(spec, target)[:8], "big") / 2**64
     shares = sorted(set(spec.waves) | {1.0})
     fitting = next((n for n, share in enumerate(shares, start=1) if place < share), len(shares))
-    still_open = next((w.number for w in rollout.waves if w.state != "passed"), rollout.waves[-1].number)
+    still_open = next((w.number for w in rollout.waves if not w.is_over), rollout.waves[-1].number)
     wave = min(max(fitting, still_open), rollout.waves[-1].number)
-    return _execution(rollout.id, wave, target, choices, now_ms)
+    return _execution(rollout.id, wave, target, _fate(spec, target, offers), now_ms)
 
 
 def _hash(spec: RolloutSpec, target: PlannedDevice) -> bytes:
@@ -102,18 +113,18 @@ def _ordered(spec: RolloutSpec, targets: Sequence[PlannedDevice]) -> list[Planne
     return [target for _, _, target in sorted(placed, key=lambda entry: entry[:2])]
 
 
-def _execution(
-    rollout: str, wave: int, target: PlannedDevice, choices: Mapping[str, Assigned], now_ms: int
-) -> ExecutionRecord:
-    assigned = choices.get(target.profile)
-    phase: Phase = "assigned"
-    detail = _why_deferred(target, assigned)
-    if detail is not None:
-        phase = "deferred"
-    elif assigned is None:
-        phase = "no_variant"
-    elif assigned.variant == target.answering:
-        phase = "already_installed"
+def _fate(spec: RolloutSpec, target: PlannedDevice, offers: Mapping[str, Offer]) -> _Fate:
+    offered = offers.get(target.profile) or not_compressed(f"{spec.model}@{spec.version}")
+    assigned = offered if isinstance(offered, Assigned) else None
+    if deferred := _why_deferred(target, assigned):
+        return _Fate(assigned, "deferred", deferred)
+    if not isinstance(offered, Assigned):
+        return _Fate(None, "no_variant", offered.why)
+    return _Fate(offered, "already_installed" if offered.variant == target.answering else "assigned")
+
+
+def _execution(rollout: str, wave: int, target: PlannedDevice, fate: _Fate, now_ms: int) -> ExecutionRecord:
+    assigned, phase, detail = fate
     return ExecutionRecord(
         rollout=rollout,
         device=target.device,

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, Judgement, RolloutPhase, WavePhase, WaveRecord
 from edgefleet_controller.records import RolloutRecord
-from edgefleet_controller.rollouts import judged
+from edgefleet_controller.rollouts import judged, passed_over
 from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.hours import Hours
@@ -93,9 +94,9 @@ def advance(
         return _go_back(rollout, executions, now_ms)
     if rollout.state != "running":
         return []
-    wave = next((w for w in rollout.waves if w.state != "passed"), None)
+    wave = next((w for w in rollout.waves if not w.is_over), None)
     if wave is None:
-        return [MoveRollout("completed", _completed(rollout.waves))]
+        return [_at_the_end(rollout.waves, executions)]
     members, earlier = by_wave(executions, wave.number)
     hours = Hours(now_ms, windows)
     if wave.state == "pending":
@@ -105,7 +106,7 @@ def advance(
         returns = wave.state == "failed" and rollout.spec.on_failure == "roll_back"
         return [MoveRollout("rolling_back" if returns else "paused", reason)]
     verdict = _judge(rollout, wave, members, earlier, judgements, hours)
-    if any(isinstance(d, MoveWave) and d.state == "failed" for d in verdict):
+    if any(isinstance(d, MoveWave) and d.state in ("failed", "inconclusive", "skipped") for d in verdict):
         return verdict  # no more devices switch after this verdict
     expired = [*_expire(rollout, earlier, now_ms, listening_since_ms)]
     if of_wave := _expire(rollout, members, now_ms, listening_since_ms):
@@ -117,8 +118,14 @@ def advance(
     return [*expired, *told, *_steer(rollout, wave, members, earlier, hours), *verdict]
 
 
-def _completed(waves: Sequence[WaveRecord]) -> str:
-    return "; ".join(filter(None, ("every wave passed", judged.not_judged(judged.in_all(waves)))))
+def _at_the_end(waves: Sequence[WaveRecord], executions: Sequence[ExecutionRecord]) -> MoveRollout:
+    if all(wave.state == "skipped" for wave in waves) and (end := passed_over.end_at_once(executions)):
+        return MoveRollout(*end)
+    skipped = ", ".join(str(wave.number) for wave in waves if wave.state == "skipped")
+    every = f"every wave passed but {skipped}, which had nothing to install" if skipped else "every wave passed"
+    others = passed_over.words(executions)
+    told = (every, f"not counted: {others}" if others else "", judged.not_judged(judged.in_all(waves)))
+    return MoveRollout("completed", "; ".join(filter(None, told)))
 
 
 def waits_for_room(execution: ExecutionRecord) -> bool:
@@ -155,11 +162,13 @@ def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_
 
 def _start(wave: WaveRecord, members: Group, hours: Hours) -> list[Decision]:
     """Start staging: all devices of the wave fetch, none switches."""
+    if nobody := passed_over.nobody_left(members):
+        return [MoveWave(wave.number, nobody.outcome, nobody.reason)]
     assigned = members.inside("assigned")
     to_stage: list[Decision] = [Stage(e) for e in assigned if hours.may(e)]
     waiting = len(assigned) - len(to_stage)
-    reason = f"{len(to_stage)} devices fetch their variant" + (f", {waiting} wait for their window" if waiting else "")
-    return [MoveWave(wave.number, "staging", reason), *to_stage]
+    told = (f"{counted(len(to_stage), 'device')} to fetch", f"{waiting:,} to wait for a window" if waiting else "")
+    return [MoveWave(wave.number, "staging", ", ".join(filter(None, (*told, passed_over.words(members))))), *to_stage]
 
 
 def _expire(rollout: RolloutRecord, members: Group, now_ms: int, listening_since_ms: int | None) -> list[End]:
@@ -225,7 +234,7 @@ def _steer(
         staged = members.count("staged")
         waiting = sum(waits_for_room(e) for e in members.inside("notified"))
         if staged + waiting == len(under_way) or waited_s > timers.staging_s:
-            return [MoveWave(wave.number, "activating", f"{staged} devices are ready to switch")]
+            return [MoveWave(wave.number, "activating", f"{counted(staged, 'device')} ready to switch")]
         return []
     if wave.state == "activating" and not under_way:
         return [MoveWave(wave.number, "soaking", "every device has decided")]

@@ -10,7 +10,7 @@ from edgefleet_operator.cli import spec as options
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK
 from edgefleet_operator.cli.rollout_tables import print_devices, print_plan, print_rollout
-from edgefleet_operator.cli.watch import status_of, watch
+from edgefleet_operator.cli.watch import header, status_of, watch
 from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.figures import ago, now_ms
 from edgefleet_operator.printing import console, plain, print_json, print_table
@@ -62,7 +62,7 @@ def start(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a rollout; with --watch the exit code says how it ended."""
+    """Start a rollout; with --watch, or if it ends at once, the exit code says how it ended."""
     to = (segment, selector, everyone)
     asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
     status = OK
@@ -70,9 +70,12 @@ def start(
         found = client.rollouts.start(asked)
         if follow:
             found = watch(client, found, console(stderr=as_json), timeout)
+        if follow or found.rests:
             status = status_of(found)
         if as_json:
             print_json(found)
+        elif found.rests and not follow:
+            console().print(header(found))
         elif not follow:
             console().print(f"rollout {found.id} is {found.state}: `edgefleet rollout show {found.id} --watch`")
     raise typer.Exit(status)

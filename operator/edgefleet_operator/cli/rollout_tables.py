@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgefleet_contract.alerts import AlertRecord
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally
@@ -20,7 +21,7 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     for execution in (e for wave in planned.waves for e in wave):
         variant = variants.get(execution.variant or "")
         gets = {
-            "no_variant": "nothing: no variant for this profile",
+            "no_variant": f"nothing: {execution.detail}",
             "already_installed": "runs it already",
             "deferred": f"nothing: {execution.detail}",
         }
@@ -33,10 +34,12 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
                 gets.get(execution.phase, "fetches and switches"),
             )
         )
-    reach = f"{len(planned.waves)} waves, {len(rows)} devices"
+    reach = f"{counted(len(planned.waves), 'wave')}, {counted(len(rows), 'device')}"
     title = f"{planned.model} to '{planned.selector or 'everyone'}': {reach}"
     columns = (">wave", "device", "profile", "recipe", "variant", ">at most", "what it does...")
     print_table(columns, rows, title=title, caption="(sim): simulated hardware" if simulated else "")
+    if planned.ends_at_once:
+        console().print(f"it would end at once as {planned.ends_at_once}")
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())
     others = [("concurrency", number(asked.concurrency)), ("on_failure", asked.on_failure)]

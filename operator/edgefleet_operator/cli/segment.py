@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from edgefleet_contract.counted import counted
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.device import print_devices
 from edgefleet_operator.figures import count
@@ -26,7 +27,7 @@ def save(
     if as_json:
         print_json(saved)
     else:
-        console().print(f"{saved.name}: {saved.selector or 'everything'}, {saved.devices} devices now")
+        console().print(f"{saved.name}: {saved.selector or 'everything'}, {counted(saved.devices, 'device')} now")
 
 
 @app.command("list")

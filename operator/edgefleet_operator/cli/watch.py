@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
@@ -47,7 +48,7 @@ def way_back(rollout: RolloutView) -> str | None:
     """How many devices are back, during or after a rollback."""
     told = rollout.counts_back
     back = sum(told.get(phase, 0) for phase in BACK)
-    return f"{back} of {sum(told.values())} devices are back" if told else None
+    return f"{back} of {counted(sum(told.values()), 'device')} back" if told else None
 
 
 def ways_back(rollout: RolloutView) -> list[str]:
@@ -115,7 +116,7 @@ class _Lines:
                 self._told.add(state)
                 if self._once(counted, f"; {_eta(rollout, now_ms())}" if rollout.state == "running" else ""):
                     self._counted = time.monotonic()
-            if wave.state in ("passed", "failed", "inconclusive"):
+            if wave.state in ("passed", "skipped", "failed", "inconclusive"):
                 self._once(f"wave {wave.number} {wave.state} because: {wave.reason}")
         for line in wait_lines(rollout):
             self._once(line)

@@ -73,6 +73,8 @@ def eta_s(rollout: RolloutView, now_ms: int) -> float | None:
     active: list[float] = []
     left = 0.0
     for wave in rollout.waves:
+        if wave.state == "skipped":
+            continue
         if wave.state == "passed":
             active.append(max(0.0, _span_s(wave, wave.since_ms) - soak_s))
             continue

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import RolloutView
 from edgefleet_contract.windows import RegionWindowView, WaitView
 from edgefleet_operator.figures import when
@@ -27,5 +28,4 @@ def wait_lines(rollout: RolloutView) -> Iterable[str]:
 
 
 def _wait(wait: WaitView) -> str:
-    devices = "1 device" if wait.devices == 1 else f"{wait.devices} devices"
-    return f"{devices} in {wait.region} may {wait.act} from {when(wait.opens_ms)}"
+    return f"{counted(wait.devices, 'device')} in {wait.region} may {wait.act} from {when(wait.opens_ms)}"

@@ -194,7 +194,7 @@ def test_a_single_failure_among_thousands_is_seen_in_the_bar() -> None:
 def test_the_live_picture_shows_bars_phases_evidence_and_the_time_left(rollout) -> None:
     first = wave(1, "activating", 0, 0, "eu/rpi4/lte: 412 labels, 91 %", committed=2, trial=2)
     out = Console(width=100, record=True, file=StringIO())
-    out.print(picture(rollout(first), "going back: 1 of 2 devices are back", 20_000))
+    out.print(picture(rollout(first), "going back: 1 of 2 devices back", 20_000))
     shown = out.export_text()
     for words in ("wave 1", "█", "▒", "2 committed, 2 trial", "412 labels", "ETA: about 30 s", "1 of 2 devices"):
         assert words in shown
