@@ -270,7 +270,7 @@ class Installation:
     def _inspect(self) -> None:
         wanted = self._now.desired.manifest
         if wanted is None:
-            self._apply("nothing_wanted", answering=None, previous=self._now.answering or self._now.previous)
+            self._apply("nothing_wanted", answering=None, previous=kept_beside(self._now))
             return
         known = next((slot for slot in self._now.slots.values() if slot.manifest == wanted), None)
         if known and self._device.slots.intact(known.variant):

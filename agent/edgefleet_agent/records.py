@@ -69,10 +69,16 @@ def begun(record: InstalledModel | None, desired: DesiredModel) -> InstalledMode
 
 
 def kept_beside(record: InstalledModel) -> str | None:
-    """The variant that keeps its slot once the attempt is committed: the one that a rollback would return to."""
-    keep = record.desired.keep
-    named = next((v for v, slot in record.slots.items() if keep is not None and slot.manifest == keep), None)
-    return named or record.answering or record.previous
+    """The variant that answers if the one that is committed is lost, and keeps its slot; None if none may.
+
+    It is the one that a rollback would return to. What answered until a rollback was rejected, as was what answers now
+    if another one is to be kept: neither ever stands in.
+    """
+    if record.desired.at_once:
+        return None
+    if (keep := record.desired.keep) is not None:
+        return next((variant for variant, slot in record.slots.items() if slot.manifest == keep), None)
+    return record.answering or record.previous
 
 
 def moved(before: InstalledModel, attempt: Mapping[str, Any], changes: Mapping[str, Any]) -> InstalledModel:

@@ -12,12 +12,12 @@ def manifest_of(variant: str) -> str:
     return "e" + variant[1:]
 
 
-def record(keep: str | None, **changes: str | None) -> InstalledModel:
+def record(keep: str | None, *, at_once: bool = False, **changes: str | None) -> InstalledModel:
     slots = {
         variant: Slot(variant=variant, manifest=manifest_of(variant), model_version=1, generation=1)
         for variant in (ANSWERING, BEFORE)
     }
-    told = DesiredModel(generation=3, manifest="f" * 64, manifest_bytes=1, keep=keep)
+    told = DesiredModel(generation=3, manifest="f" * 64, manifest_bytes=1, keep=keep, at_once=at_once)
     attempt = Attempt(generation=3, phase="trial")
     known = {"answering": ANSWERING, "previous": BEFORE} | changes
     return InstalledModel(desired=told, attempt=attempt, slots=slots, **known)
@@ -28,13 +28,17 @@ def record(keep: str | None, **changes: str | None) -> InstalledModel:
     [
         (record(None), ANSWERING),
         (record(manifest_of(BEFORE)), BEFORE),
-        (record(manifest_of(GONE)), ANSWERING),
+        (record(manifest_of(GONE)), None),
+        (record(None, at_once=True), None),
         (record(None, answering=None), BEFORE),
         (record(None, answering=None, previous=None), None),
     ],
-    ids=["nothing is named", "what passed before", "it is not here any more", "nothing answers", "nothing at all"],
+    ids=[
+        *("nothing is named", "what passed before", "it is not here any more", "a rollback"),
+        *("nothing answers", "nothing at all"),
+    ],
 )
-def test_beside_a_committed_variant_stays_the_one_that_a_rollback_would_return_to(
+def test_beside_a_committed_variant_stays_the_one_that_a_rollback_would_return_to_and_none_that_was_rejected(
     now: InstalledModel, kept: str | None
 ) -> None:
     assert kept_beside(now) == kept

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from edgefleet_protocol.messages import DesiredModel
+
 pytestmark = pytest.mark.broker
 
 Make = Callable[..., Any]
@@ -61,6 +63,49 @@ def test_a_rotten_slot_is_replaced_by_the_previous_one_at_start_and_fetched_agai
     assert told.lost is None
     assert agent.infer()[1]["parameters"]["variant"] == new.id
     assert (agent.state / "slots" / new.id / "model.onnx").read_bytes() == new.onnx
+
+
+def test_after_a_rollback_the_rejected_variant_never_answers_again(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    old, new = make_variant(seed=1), make_variant(seed=2)
+    committed(agent, stand_in, old, new)
+    stand_in.desire(old.desired(3, at_once=True), old)
+    told = stand_in.wait_phase("committed", 3)
+    assert [slot.variant for slot in told.slots] == [old.id]
+    agent.end()
+    flip(agent.state / "slots" / old.id / "model.onnx")
+    stand_in.reports.clear()
+    stand_in.serve_chunks = 0
+    agent.start()
+    told = stand_in.wait_phase("downloading", 3)
+    assert (told.answering, told.lost and told.lost.variant) == (None, old.id)
+    status, said = agent.infer()
+    assert (status, said["error"]) == (503, "model 'pets' is not ready: no variant answers yet")
+    stand_in.serve_chunks = 10**9
+    answers_with(stand_in, old)
+    status, said = agent.infer()
+    assert (status, said["parameters"]["variant"]) == (200, old.id)
+
+
+def test_a_rollback_to_nothing_leaves_nothing_that_could_stand_in_later(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    rejected, new = make_variant(seed=1), make_variant(seed=2)
+    agent.install(rejected)
+    stand_in.desire(DesiredModel(generation=2, at_once=True))
+    agent.start()
+    stand_in.wait_phase("removed", 2)
+    assert agent.infer()[0] == 503
+    stand_in.desire(new.desired(3), new)
+    stand_in.wait_phase("committed", 3)
+    agent.end()
+    flip(agent.state / "slots" / new.id / "model.onnx")
+    stand_in.reports.clear()
+    stand_in.serve_chunks = 0
+    agent.start()
+    stand_in.wait_phase("downloading", 3)
+    assert agent.infer()[0] == 503
 
 
 def test_a_slot_that_rots_under_its_worker_is_found_when_that_has_to_start_again(
