@@ -101,12 +101,18 @@ def test_a_newer_rollout_of_the_variants_devices_ends_the_alert_and_is_not_held_
     rollouts.put(rollout("activating").model_copy(update={"id": "02"}))
     later = [execution(device, "assigned", rollout="02") for device in WAVE]
     rollouts.put_executions(later)
-    assert watched.look()[0].state == "open", "they run the old variant until they are told to switch"
-    rollouts.put_executions([e.model_copy(update={"directive": "activate"}) for e in later[1:]])
+    assert watched.look()[0].state == "open", "they run the old variant until they have committed the new one"
+    committed = [e.model_copy(update={"phase": "committed", "directive": "activate"}) for e in later]
+    rollouts.put_executions(committed[1:])
     assert watched.look()[0].state == "open", "one device runs it yet"
-    rollouts.put_executions([e.model_copy(update={"directive": "activate"}) for e in later])
+    rollouts.put_executions(committed)
     (ended,) = watched.look()
     assert ended.ended_because == "rollout 02 has replaced the variant"
+    with watched.store.fleet.transaction():
+        assert watched.watch.regard((), watched.now) == frozenset({"01"})
+    watched.look()
+    with watched.store.fleet.transaction():
+        assert watched.watch.regard((), watched.now) == frozenset(), "nothing of it is kept in memory"
 
 
 def test_a_rollback_ends_the_alert(watched: Watched) -> None:

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
+from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.rollouts import MAX_WATCH_H
 from edgefleet_controller.alerts import WORSE_AFTER_ROLLOUT, reconciled
 from edgefleet_controller.records import RolloutRecord
@@ -34,6 +35,7 @@ class CompletedWatch:
         self._active: frozenset[str] = frozenset()
         self._watched: list[RolloutRecord] = []
         self._due_s = float("-inf")
+        self._replaced: set[str] = set()
 
     def regard(self, active: Collection[str], now_ms: int) -> frozenset[str]:
         """The rollouts that are watched now; call it in a transaction, with the active ones."""
@@ -43,7 +45,8 @@ class CompletedWatch:
             known = {rollout.id for rollout in recent}
             alerted = {a.rollout for a in open_ if a.kind == WORSE_AFTER_ROLLOUT.name and a.rollout}
             recent += [self._fleet.rollouts.get(id_) for id_ in sorted(alerted - known)]
-            self._watched = [one for one in recent if watching.is_watched(one, open_, now_ms)]
+            self._watched = [one for one in recent if self._is_watched(one, open_, now_ms)]
+            self._replaced &= known
         self._active = frozenset(active)
         return frozenset(rollout.id for rollout in self._watched)
 
@@ -62,6 +65,9 @@ class CompletedWatch:
         ended_s = self._monotonic_s()
         self._due_s = ended_s + max(ROUND_S, (ended_s - began_s) * SHARE)
 
+    def _is_watched(self, rollout: RolloutRecord, alerts: Sequence[AlertRecord], now_ms: int) -> bool:
+        return rollout.id not in self._replaced and watching.is_watched(rollout, alerts, now_ms)
+
     def _is_due(self) -> bool:
         return self._monotonic_s() >= self._due_s
 
@@ -71,7 +77,10 @@ class CompletedWatch:
             executions = self._fleet.rollouts.live.of(rollout_id) if rollout.state == "completed" else []
             moved_on = self._fleet.rollouts.moved_on(rollout_id)
         running = watching.still_running(executions, moved_on)
-        judgements = self._examinations.judgements(rollout, running, len(rollout.waves)) if running else ()
+        here = watching.profiles(running)
+        if rollout.state == "completed" and not here:
+            self._replaced.add(rollout_id)  # nothing is left to look at: keep no evidence of it
+        judgements = self._examinations.judgements(rollout, running, len(rollout.waves)) if here else ()
         with self._fleet.transaction():
             rollout = self._fleet.rollouts.get(rollout_id)  # an order may have moved it meanwhile
             known = self._fleet.alerts.all(rollout=rollout_id)

@@ -32,9 +32,14 @@ def still_running(executions: Sequence[ExecutionRecord], moved_on: Mapping[str, 
 
     Args:
         executions: all of the rollout.
-        moved_on: the devices that a later rollout has told to switch, with its id.
+        moved_on: the devices on which a later rollout has committed, with its id.
     """
     return [e for e in executions if e.device not in moved_on]
+
+
+def profiles(running: Iterable[ExecutionRecord]) -> set[str]:
+    """The profiles on which any device may still run the rollout's variant."""
+    return {e.profile for e in running if e.exposed and not e.has_left}
 
 
 def findings(rollout: RolloutRecord, judgements: Iterable[Judgement]) -> list[Finding]:
@@ -62,7 +67,7 @@ def over(
         moved_on: as for `still_running`.
         judgements: what was made of the evidence of devices that still run its variants.
     """
-    here = {e.profile for e in still_running(executions, moved_on) if e.exposed and not e.has_left}
+    here = profiles(still_running(executions, moved_on))
     well = {(j.check, j.profile) for j in judgements if j.outcome == "passed"}
     ends: dict[str, str] = {}
     for alert in alerts:

@@ -115,7 +115,10 @@ class RolloutRecords(Protocol):
         """
 
     def moved_on(self, rollout_id: str) -> dict[str, str]:
-        """The devices of a rollout that later rollouts of its model have told to switch, each with the latest one."""
+        """The devices of a rollout on which a later one of its model has committed, each with the latest such one.
+
+        A device that was then returned to the rollout's own variant MUST NOT be told, unless yet another one committed.
+        """
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:
         """Those of these devices that a rollout in progress owns for this model, with the id of the oldest one.

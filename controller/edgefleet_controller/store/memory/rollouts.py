@@ -108,10 +108,13 @@ class MemoryRollouts(RolloutRecords):
         found: dict[str, str] = {}
         with self._tables.changes.turn:
             of = self._tables.rollouts.get(rollout_id)
-            for _, device in self._tables.executions.where("rollout", rollout_id) if of else ():
-                for e in self._tables.executions_of(device):
-                    if e.exposed and e.rollout > rollout_id and of and self._brings(e.rollout, of.spec.model):
-                        found[device] = e.rollout
+            keys = self._tables.executions.where("rollout", rollout_id) if of else []
+            for mine in self._tables.executions.values_at(keys):
+                for later in self._tables.executions_of(mine.device):
+                    if later.rollout > rollout_id and of and self._brings(later.rollout, of.spec.model):
+                        returned = later.is_back and later.back_variant == mine.variant
+                        if later.phase == "committed" and not returned:
+                            found[mine.device] = later.rollout
         return found
 
     def owners(self, model: str, devices: Iterable[str]) -> dict[str, str]:

@@ -143,11 +143,13 @@ class SqliteRollouts(RolloutRecords):
 
     def moved_on(self, rollout_id: str) -> dict[str, str]:
         rows = self._db.tuples(
-            """SELECT e.device, max(later.rollout) FROM executions e
+            f"""SELECT e.device, max(later.rollout) FROM executions e
                JOIN executions later ON later.device = e.device AND later.rollout > e.rollout
                JOIN rollouts r ON r.id = e.rollout JOIN rollouts l ON l.id = later.rollout
-               WHERE e.rollout = ? AND later.directive = 'activate'
-               AND json_extract(l.spec, '$.model') = json_extract(r.spec, '$.model') GROUP BY e.device""",
+               WHERE e.rollout = ? AND later.phase = 'committed'
+               AND NOT (coalesce(later.back_phase, '') IN ({_BACK}) AND later.back_variant IS e.variant)
+               AND json_extract(l.spec, '$.model') = json_extract(r.spec, '$.model')
+               GROUP BY e.device""",  # noqa: S608 - our own words
             [rollout_id],
         )
         return dict(rows)

@@ -248,23 +248,27 @@ class RolloutsContract:
         assert fleet.rollouts.all(changed_since_ms=5) == [old, new]
         assert fleet.rollouts.all("running", changed_since_ms=0) == []
 
-    def test_devices_have_moved_on_once_a_later_rollout_of_the_model_has_told_them_to_switch(
+    def test_devices_have_moved_on_once_a_later_rollout_of_the_model_has_committed_there(
         self, fleet: FleetStore, rollout: Callable[..., RolloutRecord], execution: Callable[..., ExecutionRecord]
     ) -> None:
         other = rollout("staging").spec.model_copy(update={"model": "other"})
         for id_, changes in (("01", {}), ("02", {}), ("03", {}), ("04", {"spec": other})):
             fleet.rollouts.put(rollout("staging").model_copy(update={"id": id_, **changes}))
-        told = {"directive": "activate"}
-        fleet.rollouts.put_executions([execution(device, rollout="02", **told) for device in "abcd"])
+        fleet.rollouts.put_executions([execution(device, "committed", rollout="02") for device in "abcdefgh"])
+        told = {"rollout": "03", "directive": "activate", "variant": "d" * 64, "back_variant": "b" * 64}
         fleet.rollouts.put_executions(
             [
-                execution("a", rollout="01", **told),
-                *(execution(device, rollout="03", **told) for device in "bz"),
-                execution("c", rollout="03", directive="stage"),
-                execution("d", rollout="04", **told),
+                execution("a", "committed", rollout="01"),
+                *(execution(device, "committed", **told) for device in "bz"),
+                execution("c", "trial", **told),
+                execution("d", "committed", rollout="04", variant="d" * 64),
+                execution("e", "failed_rolled_back", **told),
+                execution("f", "committed", back_phase="committed", **told),
+                execution("g", "committed", back_phase="downloading", **told),
+                execution("h", "committed", back_phase="committed", **{**told, "back_variant": None}),
             ]
         )
-        assert fleet.rollouts.moved_on("02") == {"b": "03"}
+        assert fleet.rollouts.moved_on("02") == {"b": "03", "g": "03", "h": "03"}
         assert fleet.rollouts.moved_on("01") == {"a": "02"}
         assert fleet.rollouts.moved_on("none") == {}
 
