@@ -114,6 +114,13 @@ def test_labels_that_were_all_refused_are_named() -> None:
     assert words == "no labels yet: 80 were refused, as they are none of the model's classes"
 
 
+def test_refused_labels_are_told_beside_those_that_count_and_change_no_verdict() -> None:
+    both = Counters(ServingCounts(requests=160, refused_labels=80), Moments.of_hits(80, 72))
+    judgement = judged({"d": both}, {"d": labels(900, 0.9)})["accuracy"]
+    assert judgement.outcome == "passed"
+    assert judgement.words.endswith("80 more labels were refused, as they are none of the model's classes")
+
+
 def test_scores_between_right_and_wrong_are_judged_by_how_far_they_spread() -> None:
     """The same means: two sure samples are told apart where hits and misses may be chance."""
     mean = [Counters(scored=Moments.of(*[share] * 60)) for share in (0.7, 0.8)]

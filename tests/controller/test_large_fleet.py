@@ -277,6 +277,7 @@ def test_what_a_device_in_conflict_had_measured_counts_no_longer(
 ) -> None:
     def measured(device: str, variant: str, correct: int, received_ms: int) -> None:
         counts = {"generation": 1, "duration_ms": 1, "requests": 30, "labelled": 30, "correct": correct}
+        counts |= {"labels_checked": True}
         window = TelemetryWindow(
             **{"incarnation": "0" * 32, "seq": received_ms, "first_kept_seq": 1, "model": "fashion"},
             **{"model_version": 1, "variant": variant, **counts},

@@ -47,22 +47,21 @@ _Outcome = tuple[Literal["passed", "failed", "inconclusive"], str, tuple[str, ..
 def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Tests all labels and, if they speak against the variant, those alone that are known to be classes of it."""
     scored = {device: counters.scored for device, counters in evidence.new.items()}
-    if not any(moments.n for moments in scored.values()) and (refused := _refused(evidence.new)):
+    refused = sum(counters.serving.refused_labels for counters in evidence.new.values())
+    if refused and not any(moments.n for moments in scored.values()):
         raise _NotJudged(f"no labels yet: {refused} were refused, as they are none of the model's classes")
-    found = _drop(gate, evidence, scored, crowd)
+    outcome, words, outliers = _drop(gate, evidence, scored, crowd)
+    if refused:
+        words += f"; {refused} more labels were refused, as they are none of the model's classes"
     unchecked = sum(counters.unchecked.n for counters in evidence.new.values())
-    if found[0] != "failed" or not unchecked:
-        return found
+    if outcome != "failed" or not unchecked:
+        return outcome, words, outliers
     with suppress(_NotJudged):
         of_checked = _drop(gate, evidence, {d: counters.checked for d, counters in evidence.new.items()}, crowd)
         if of_checked[0] == "failed":
             return of_checked
     why = f"{unchecked} labels are of agents that don't check them, and may be none of the model's classes"
-    return "inconclusive", f"{found[1]}; {why}: upgrade the agents, or look at what sends the labels", found[2]
-
-
-def _refused(new: Mapping[str, Counters]) -> int:
-    return sum(counters.serving.refused_labels for counters in new.values())
+    return "inconclusive", f"{words}; {why}: upgrade the agents, or look at what sends the labels", outliers
 
 
 def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:

@@ -66,7 +66,10 @@ class _Side:
         kept.counters.add(told)
         if device in self._timed or len(self._timed) < MAX_TIMED:
             self._timed.add(device)
-            kept.counters.serving.latency.add(readable(window.latency))
+            latency = readable(window.latency)
+            # A region may let latencies leave without counts; otherwise more answers than requests are a lie.
+            if not 0 < told.serving.requests < latency.count:
+                kept.counters.serving.latency.add(latency)
 
     def told(self, counts: Callable[[str, _Kept], bool]) -> dict[str, Counters]:
         """What the devices that count have measured."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.controller.asking import evidence as evidence_of
-from tests.controller.store.making import window
+from tests.controller.store.making import latency, window
 
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.store import TelemetryStore
@@ -145,6 +145,13 @@ class EvidenceContract:
         while telemetry.rollups.roll_up(NOW - HOUR_MS, 100):
             pass
         assert counts(evidence(telemetry))[1] == {"switched": (15, 14)}
+
+    def test_latencies_of_more_answers_than_requests_are_no_evidence(self, telemetry: TelemetryStore) -> None:
+        for seq, requests in enumerate((0, 1, 2), start=1):
+            two = {"requests": requests, "latency": latency(1, 2), "variant": NEW}
+            telemetry.windows.put([window(seq, NOW, "switched", **two, incarnation=MINE, generation=GIVEN)])
+        (new,) = evidence(telemetry).new.values()
+        assert (new.serving.requests, new.serving.latency.count) == (3, 4), "of one request there cannot be two answers"
 
     @pytest.mark.parametrize("rolled", [False, True])
     def test_no_count_is_left_out(self, telemetry: TelemetryStore, rolled: bool) -> None:
