@@ -10,8 +10,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from edgefleet_contract.card import parse_card
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.api.connections import BoundedConnection
+from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
 
@@ -28,6 +30,21 @@ def running_service(state: Path, *, tick_s: float = 0.05, **settings: Any) -> It
         yield service
     finally:
         service.stop()
+
+
+PARTS = ("weights.safetensors", "data.npz")
+EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion"
+
+
+def hold_example(service: Service) -> None:
+    """Let a service have fashion@1, without the check of its files, which is left to a process with torch."""
+    files = {name: service.blobs.put((EXAMPLE / name).read_bytes()) for name in ("model.toml", *PARTS)}
+    registry = service.store.fleet.registry
+    for name, sha256 in files.items():
+        registry.put_blob(sha256, (EXAMPLE / name).stat().st_size, deliverable=False)
+    card = parse_card((EXAMPLE / "model.toml").read_text())
+    if registry.find_model(card.name, card.version) is None:
+        registry.put_model(ModelRecord(name=card.name, version=card.version, files=files, card=card, created_ms=1))
 
 
 @contextlib.contextmanager

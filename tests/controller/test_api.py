@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.service import MARKED, api_of, running_service
+from tests.service import MARKED, api_of, hold_example, running_service
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import RolloutPhase
@@ -50,9 +50,9 @@ def register(service: Service, reported, *devices: str, region: str = "eu") -> N
 
 
 @pytest.fixture
-def published(service: Service, api: httpx.Client, variant) -> None:
+def published(service: Service, variant) -> None:
     """fashion@1 with one variant, chosen for eu/rpi4/lte."""
-    api.post("/models", json={"files": upload(api)}).raise_for_status()
+    hold_example(service)
     built = variant(delivery_bytes={49152: 100, 4096: 110})
     choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant="b" * 64, reasons={"b" * 64: "ok"})
     service.store.fleet.registry.put_variants([built], [choice])

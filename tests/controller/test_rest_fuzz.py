@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     negative_data_rejection,
     positive_data_acceptance,
 )
-from tests.service import api_of, running_service
+from tests.service import api_of, hold_example, running_service
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.operations import OperationRecord
@@ -28,7 +27,6 @@ from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.credentials import make_credentials
-from edgefleet_controller.models.registration import register_model
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.rollouts.launch import start_rollout
 from edgefleet_controller.service import Service
@@ -36,7 +34,6 @@ from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fashion"
 # What no schema can say: the bytes of a digest, the files of a model, the names of recipes; what the schema does not
 # say: that exactly one field names the devices of a rollout, and that its waves rise to all of them.
 REFUSES_VALID_DATA = {
@@ -104,11 +101,8 @@ class Live:
 
     def furnish(self) -> None:
         """Put back what a former test may have taken away."""
-        store, blobs = self.service.store, self.service.blobs
-        files = {}
-        for name in ("model.toml", "weights.safetensors", "data.npz"):
-            files[name] = blobs.put((EXAMPLE / name).read_bytes())
-        register_model(store.fleet, blobs, files)
+        store = self.service.store
+        hold_example(self.service)
         store.fleet.registry.put_variants([VARIANT_RECORD], [CHOICE])
         for device in ("a", "b"):
             store.fleet.devices.admit(AdmissionRecord(device=device, profile="eu/rpi4/lte", accepted_ms=1))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.reports import report_with
-from tests.service import api_of, running_service
+from tests.service import api_of, hold_example, running_service
 from typer.testing import CliRunner, Result
 
 from edgefleet_contract.devices import AdmissionRecord
@@ -21,7 +21,6 @@ from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.manifest import BlobRef, Core, Manifest
 from edgefleet_protocol.messages import Facts, ReportedModel, ReportedState, Slot
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 PROFILE = "eu/rpi4/lte"
 
 
@@ -67,9 +66,9 @@ def operator(service: Service) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def published(service: Service, operator: Operator) -> str:
+def published(service: Service) -> str:
     """fashion@1 with two variants, of which `fp32` is chosen for eu/rpi4/lte."""
-    operator.types("model", "add", str(EXAMPLE))
+    hold_example(service)
     core = Core(onnx=BlobRef(sha256="a" * 64, size_bytes=100))
     manifest = Manifest(model="fashion", model_version=1, recipe="fp32", core=core, encodings=()).to_bytes()
     service.blobs.put_named(digest(manifest), manifest)

@@ -1,13 +1,10 @@
 """`edgefleet compress --explain`: from what was built, through the API, to what is printed."""
 
-from pathlib import Path
-
 import pytest
+from tests.service import hold_example
 
 from edgefleet_controller.records import VariantRecord
 from edgefleet_profiles.catalogue import load_catalogue
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 
 
 @pytest.fixture
@@ -21,7 +18,8 @@ def front(service, published: str) -> str:
         changes = {"id": name[0] * 64, "recipe": name, "delivery_bytes": sizes, **fields}
         return VariantRecord.model_validate({**whole.model_dump(), **changes, "metrics": metrics})
 
-    built = [variant("large", 0.919, 300_000), variant("small", 0.89, 20_000)]
+    unmeasured = VariantRecord.model_validate({**whole.model_dump(), "metrics": {}})
+    built = [unmeasured, variant("large", 0.919, 300_000), variant("small", 0.89, 20_000)]
     service.store.fleet.registry.put_variants([*built, variant("vnni", 0.92, 9, instruction_sets=("x86-vnni",))], [])
     return published
 
@@ -65,5 +63,5 @@ def test_what_cannot_be_explained_is_refused_in_one_line(operator, front: str) -
 
 def test_a_model_of_which_nothing_was_built_is_told_how_to_begin(operator, published: str, service) -> None:
     service.store.fleet.references.remove_model("fashion", 1)
-    operator.types("model", "add", str(EXAMPLE))
+    hold_example(service)
     assert "has no variants yet" in operator.types("compress", published, "--explain", "eu/rpi4/lte", code=1).stderr
