@@ -114,6 +114,27 @@ def test_labels_that_were_all_refused_are_named() -> None:
     assert words == "no labels yet: 80 were refused, as they are none of the model's classes"
 
 
+@pytest.mark.parametrize(
+    ("refused", "share", "outcome"),
+    [(0, 0.1, "failed"), (7, 0.1, "inconclusive"), (7, 0.9, "passed")],
+    ids=["none refused", "it counts from 1", "a slip"],
+)
+def test_an_application_that_numbers_its_labels_wrongly_fails_no_variant(
+    refused: int, share: float, outcome: str
+) -> None:
+    counting = Counters(ServingCounts(requests=80, refused_labels=refused), Moments.of_hits(80, round(80 * share)))
+    judgement = judged({"d": counting}, {"d": labels(900, 0.9)})["accuracy"]
+    assert judgement.outcome == outcome
+    assert ("may number the others wrongly" in judgement.words) == (outcome == "inconclusive")
+
+
+def test_what_the_other_devices_say_still_fails_it() -> None:
+    counting = Counters(ServingCounts(requests=80, refused_labels=7), Moments.of_hits(80, 8))
+    found = judged({"d": counting, "e": labels(80, 0.1)}, {"d": labels(900, 0.9)}, min_devices=1)["accuracy"]
+    assert found.outcome == "failed"
+    assert found.words.startswith("eu/rpi4/lte: 80 labels, 10.0% against 90.0%")
+
+
 def test_refused_labels_are_told_beside_those_that_count_and_change_no_verdict() -> None:
     both = Counters(ServingCounts(requests=160, refused_labels=80), Moments.of_hits(80, 72))
     judgement = judged({"d": both}, {"d": labels(900, 0.9)})["accuracy"]

@@ -71,8 +71,16 @@ def test_labels_of_agents_that_check_none_pause_a_rollout_and_never_fail_it(flee
     wave = fleet.wave
     assert wave.state == ("soaking" if kind == "good" else "inconclusive")
     if kind == "bad":
-        assert "300 labels are of agents that don't check them" in (wave.reason or "")
+        assert "300 labels came through agents up to 0.2" in (wave.reason or "")
         assert wave.reason in wave.evidence
+
+
+def test_an_application_that_counts_from_1_fails_no_good_rollout(fleet: Fleet) -> None:
+    for device in WAVE:
+        fleet.says(device, NEW, 60, 0, refused_labels=6)
+    wave = fleet.wave
+    assert wave.state == "inconclusive"
+    assert "30 more labels were refused, as they are none of the model's classes" in (wave.reason or "")
 
 
 def test_windows_of_another_incarnation_or_generation_decide_nothing(fleet: Fleet) -> None:

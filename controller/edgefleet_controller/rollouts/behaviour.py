@@ -45,23 +45,33 @@ _Outcome = tuple[Literal["passed", "failed", "inconclusive"], str, tuple[str, ..
 
 
 def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
-    """Tests all labels and, if they speak against the variant, those alone that are known to be classes of it."""
-    scored = {device: counters.scored for device, counters in evidence.new.items()}
-    refused = sum(counters.serving.refused_labels for counters in evidence.new.values())
+    """Tests all labels and, if they speak against the variant, those alone that can be relied on."""
+    new = evidence.new
+    scored = {device: counters.scored for device, counters in new.items()}
+    refused = sum(counters.serving.refused_labels for counters in new.values())
     if refused and not any(moments.n for moments in scored.values()):
         raise _NotJudged(f"no labels yet: {refused} were refused, as they are none of the model's classes")
     outcome, words, outliers = _drop(gate, evidence, scored, crowd)
     if refused:
         words += f"; {refused} more labels were refused, as they are none of the model's classes"
-    unchecked = sum(counters.unchecked.n for counters in evidence.new.values())
-    if outcome != "failed" or not unchecked:
+    if outcome != "failed" or not (doubts := _doubts(new, refused)):
         return outcome, words, outliers
+    relied_on = {device: counters.checked for device, counters in new.items() if not counters.serving.refused_labels}
     with suppress(_NotJudged):
-        of_checked = _drop(gate, evidence, {d: counters.checked for d, counters in evidence.new.items()}, crowd)
-        if of_checked[0] == "failed":
-            return of_checked
-    why = f"{unchecked} labels are of agents that don't check them, and may be none of the model's classes"
-    return "inconclusive", f"{words}; {why}: upgrade the agents, or look at what sends the labels", outliers
+        again = _drop(gate, evidence, relied_on, crowd)
+        if again[0] == "failed":
+            return again
+    return "inconclusive", f"{words}; {doubts}: look at what sends the labels", outliers
+
+
+def _doubts(new: Mapping[str, Counters], refused: int) -> str:
+    """Why labels that speak against a variant may be wrong themselves; empty if there is no reason to think so."""
+    found = []
+    if unchecked := sum(counters.unchecked.n for counters in new.values()):
+        found.append(f"{unchecked} labels came through agents up to 0.2, and may be none of the model's classes")
+    if refused:
+        found.append("whoever sends impossible labels may number the others wrongly, too")
+    return "; ".join(found)
 
 
 def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:
