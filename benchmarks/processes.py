@@ -18,6 +18,8 @@ from edgefleet_operator.client import Client
 from edgefleet_process.children import run_module
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "fashion"
+BUILT_WITHIN_S = 1800.0
+"""Of a build on a machine that others use too: a benchmark that ends before it measured is lost."""
 T = TypeVar("T")
 
 
@@ -113,7 +115,7 @@ class Controller(Child):
         """Register a model and build one recipe for one profile; gives the model, as `fashion@1`."""
         model = self.api.models.add(folder).model
         operation = self.api.builds.start(model, profiles=[profile], recipes=[recipe])
-        done = self.api.operations.wait(operation.id, timeout_s=300)
+        done = self.api.operations.wait(operation.id, timeout_s=BUILT_WITHIN_S)
         if not isinstance(done.result, BuildResult) or done.result.failed:
             raise RuntimeError(f"{recipe} of {model} was not built: {done}")
         return model
