@@ -1,6 +1,7 @@
 """How findings raise, refresh and end alerts, and when a completed rollout is watched: pure rules."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,11 @@ def test_every_kind_says_what_it_means_and_what_to_do() -> None:
     for name, kind in KINDS.items():
         assert name == kind.name
         assert kind.means and kind.do.format(rollout="r", check="c", profile="p")
+
+
+def test_every_kind_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text()
+    assert all(f"`{name}`" in page for name in KINDS)
 
 
 def test_a_finding_raises_an_alert_that_says_what_to_do() -> None:

@@ -1,5 +1,6 @@
 """Alerts, wherever an operator looks."""
 
+import httpx
 import pytest
 from tests.controller.store.contract.alerts import alert
 
@@ -7,6 +8,7 @@ from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.rollouts import RolloutSpec, WaveRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_operator.cli import doctor
 from edgefleet_operator.client import Client
 
 DO = "to go back: `edgefleet rollout rollback`"
@@ -59,6 +61,16 @@ def test_the_client_lists_them_by_state(operator, raised: AlertRecord) -> None:
 def test_the_doctor_finds_the_fleet_unwell_and_says_what_to_do(connected, operator, raised: AlertRecord) -> None:
     found = {c["name"]: c for c in operator.reads("doctor", code=1)}["alerts"]
     assert (found["ok"], found["found"], found["do"]) == (False, raised.text, DO)
+
+
+def test_the_doctor_finds_no_fault_in_a_controller_that_knows_no_alerts() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        problem = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Not Found"}
+        return httpx.Response(404, json=problem)
+
+    with Client("http://controller", transport=httpx.MockTransport(answer)) as client:
+        found = doctor._alerts(client)
+    assert (found.ok, found.found) == (True, "this controller is older, and raises none")
 
 
 def test_a_rollout_shows_its_alerts_and_until_when_it_is_watched(operator, rollout: str, raised: AlertRecord) -> None:
