@@ -3,6 +3,7 @@
 import pytest
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.rollouts import Judgement
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.conductor import Conductor
@@ -146,3 +147,30 @@ def test_what_ran_before_is_what_the_device_has_committed_to(
     conductor.tick(1)
     (staged,) = store.fleet.rollouts.executions("01")
     assert staged.previous_manifest == "d" * 64
+
+
+def test_what_older_controllers_wrote_of_a_wave_outlives_an_order(
+    store: Store, conductor: Conductor, rollout, execution
+) -> None:
+    words = ("412 labels, 71.6% against 90.9%",)
+    judgement = Judgement(check="accuracy", profile="p", outcome="passed", words="p: 60 labels")
+    older = rollout("soaking")
+    waves = (older.waves[0].model_copy(update={"evidence": words}),)
+    store.fleet.rollouts.put(older.model_copy(update={"waves": waves}))
+    newer = waves[0].model_copy(update={"evidence": ("p: 60 labels",), "judgements": (judgement,)})
+    store.fleet.rollouts.put(older.model_copy(update={"id": "02", "waves": (newer,)}))
+    for id_ in ("01", "02"):
+        conductor.order("abort", id_)
+        (wave,) = store.fleet.rollouts.get(id_).waves
+        assert wave.state == "inconclusive"
+        assert (wave.evidence, wave.judgements) == ((words, ()) if id_ == "01" else (("p: 60 labels",), (judgement,)))
+
+
+def test_a_wave_that_is_judged_anew_forgets_what_was_judged_before(store: Store, conductor: Conductor, rollout) -> None:
+    judgement = Judgement(check="accuracy", profile="p", outcome="failed", words="p: 60 labels")
+    failed = rollout("failed")
+    wave = failed.waves[0].model_copy(update={"evidence": ("p: 60 labels",), "judgements": (judgement,)})
+    store.fleet.rollouts.put(failed.model_copy(update={"state": "paused", "waves": (wave,)}))
+    conductor.order("resume", "01")
+    (wave,) = store.fleet.rollouts.get("01").waves
+    assert (wave.state, wave.evidence, wave.judgements) == ("activating", (), ())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from edgefleet_compression.search.points import Point
+from edgefleet_contract.counted import counted
 from edgefleet_contract.metrics import Metrics
 
 Z_95 = 1.959964
@@ -49,7 +50,7 @@ class BoundsVerdict:
     def sentence(self) -> str:
         """The verdict in one line."""
         if self.feasible:
-            return f"{len(self.feasible)} points meet everything"
+            return f"everything is met by {counted(len(self.feasible), 'point')}"
         if not self.nearest:
             return "nothing was measured"
         near = "; ".join(f"{p.recipe.name}: {', '.join(m.sentence for m in misses)}" for p, misses in self.nearest)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.failpoints import reach
@@ -95,7 +96,7 @@ class Reports:
             return set(known)
         if strangers := [device for device in outside if known[device].incarnation is None]:
             room = max(0, self._max_pending - devices.count_pending())
-            why = f"{self._max_pending} devices already wait to be accepted: accept or remove some"
+            why = f"{counted(self._max_pending, 'device')} already waiting to be accepted: accept or remove some"
             taken.refused = dict.fromkeys(strangers[room:], why)
         return known.keys() - outside
 

@@ -13,6 +13,7 @@ from edgefleet_compression.search.report import report
 from edgefleet_compression.search.run import SearchStatus
 from edgefleet_compression.search.search import Ask, Found, SearchFolders, search
 from edgefleet_compression.search.targets import SearchTarget
+from edgefleet_contract.counted import counted
 from edgefleet_contract.operations import BuildProgress, BuildResult, OperationRecord
 from edgefleet_contract.searches import SearchReport
 from edgefleet_controller.errors import NotBuilt
@@ -129,10 +130,10 @@ class _Shown:
         left = (
             f"at most {standing.left_s / 60:.0f} min" if standing.left_s >= 90 else f"at most {standing.left_s:.0f} s"
         )
-        counted = f"{standing.measured} points, {standing.rejected} rejected"
+        so_far = f"{counted(standing.measured, 'point')}, {standing.rejected:,} rejected"
         whole = BuildProgress(
             recipe=SEARCH,
             fraction=round(min(1.0, standing.elapsed_s / self._budget_s), 4),
-            text=f"{standing.phase}; {counted}; {left} left",
+            text=f"{standing.phase}; {so_far}; {left} left",
         )
         self._shop.show(self._operation, [whole, *standing.running])

@@ -6,6 +6,7 @@ from contextlib import suppress
 from statistics import NormalDist, median
 from typing import Literal
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import Gate, GateCheck, Judgement
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.rollouts.weighing import MANY, Crowd, Weighed, clip_at, mean, variance_of_mean, weigh
@@ -77,39 +78,40 @@ def _doubts(new: Mapping[str, Counters], refused: int) -> str:
 def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:
     """One-sided test of two proportions, with the tolerated drop as the margin."""
     labelled = _some(scored)
-    _must_be_of_several(gate, labelled, crowd, "labels")
+    _must_be_of_several(gate, labelled, crowd, "label")
     usual = median(mean(scored) for scored in evidence.before.values()) if evidence.before else 0.0
-    before = _counted(gate, evidence.before, 1, usual, crowd, gate.min_labels, "labels of what ran before")
+    before = _counted(gate, evidence.before, 1, usual, crowd, gate.min_labels, "label", " of what ran before")
     tolerated = mean(before.moments) - gate.max_accuracy_drop
-    new = _counted(gate, labelled, -1, tolerated, crowd, gate.min_labels, "labels")
+    new = _counted(gate, labelled, -1, tolerated, crowd, gate.min_labels, "label")
     spread = math.sqrt(variance_of_mean(new.moments) + variance_of_mean(before.moments))
     p = 1 - _NORMAL.cdf((tolerated - mean(new.moments)) / spread)
-    shown = f"{new.moments.n} labels{_of(new)}, {mean(new.moments):.1%} against {mean(before.moments):.1%}, {_p(p)}"
+    labels = f"{counted(new.moments.n, 'label')}{_of(new)}"
+    shown = f"{labels}, {mean(new.moments):.1%} against {mean(before.moments):.1%}, {_p(p)}"
     return _outcome(p < gate.significance), shown, _named(new, before)
 
 
 def _errors(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Compares Wilson's lower bound of the share of failed answers with the tolerated share."""
     asked = _some({device: _failures(counters) for device, counters in evidence.new.items()})
-    _must_be_of_several(gate, asked, crowd, "requests")
-    new = _counted(gate, asked, 1, gate.max_error_share, crowd, gate.min_requests, "requests")
+    _must_be_of_several(gate, asked, crowd, "request")
+    new = _counted(gate, asked, 1, gate.max_error_share, crowd, gate.min_requests, "request")
     failed, of = new.moments.hits, new.moments.n
-    words = f"{failed} of {of} answers{_of(new)} failed, at most {gate.max_error_share:.1%} allowed"
+    words = f"{failed:,} of {counted(of, 'answer')}{_of(new)} failed, at most {gate.max_error_share:.1%} allowed"
     return _outcome(_wilson_low(failed, of, gate.significance) > gate.max_error_share), words, _named(new)
 
 
 def _latency(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Compares the share of answers slower than the control's p95, times the tolerated ratio, with 5 %."""
     timed = _timed(evidence.new)
-    _must_be_of_several(gate, timed, crowd, "timed answers")
+    _must_be_of_several(gate, timed, crowd, "timed answer")
     control = _timed(evidence.control)
     if not control:
         raise _NotJudged("nothing to compare with: no device of the rollout that answers still runs the old variant")
     theirs = _p95_ms(control.values(), gate.min_requests)
-    old = _counted(gate, _slow(control, theirs), -1, SLOWEST, crowd, gate.min_requests, "answers of the old variant")
+    old = _counted(gate, _slow(control, theirs), -1, SLOWEST, crowd, gate.min_requests, "answer", " of the old variant")
     theirs = _p95_ms([control[device] for device in old.kept], gate.min_requests)
     slow = _slow(timed, theirs * gate.max_p95_ratio)
-    new = _counted(gate, slow, 1, SLOWEST, crowd, gate.min_requests, "timed answers")
+    new = _counted(gate, slow, 1, SLOWEST, crowd, gate.min_requests, "timed answer")
     ours = _p95_ms([timed[device] for device in new.kept], gate.min_requests)
     low = _wilson_low(new.moments.hits, new.moments.n, gate.significance)
     words = f"p95 {ours:.2f} ms{_of(new)} against {theirs:.2f} ms on devices that still run the old variant"
@@ -127,22 +129,22 @@ TABLE: Mapping[GateCheck, Callable[[Gate, Evidence, Crowd], _Outcome]] = {
 def _must_be_of_several(gate: Gate, told: Collection[str], crowd: Crowd, unit: str) -> None:
     """Demand evidence from `min_devices` devices, where there are as many."""
     if not told:
-        raise _NotJudged(f"no {unit} yet")
+        raise _NotJudged(f"no {unit}s yet")
     if len(told) < gate.min_devices <= crowd.of_profile:
-        raise _NotJudged(f"{unit} of only {len(told)} of {crowd.of_profile} devices, {gate.min_devices} needed")
+        raise _NotJudged(f"{unit}s of only {len(told)} of {crowd.of_profile} devices, {gate.min_devices} needed")
 
 
 def _counted(
-    gate: Gate, told: Told, worse: Literal[1, -1], bar: float, crowd: Crowd, enough: int, unit: str
+    gate: Gate, told: Told, worse: Literal[1, -1], bar: float, crowd: Crowd, enough: int, unit: str, of_which: str = ""
 ) -> Weighed:
-    """What counts, if it is enough."""
+    """What counts, if it is enough; it is counted by `unit`, and `of_which` says whose it is."""
     weighed = weigh(told, worse, bar, crowd, enough, gate.significance)
     found = weighed.moments.n
     if told and not weighed.kept:
-        raise _NotJudged(f"{unit} of one device only, and among {MANY} or more one alone does not decide")
+        raise _NotJudged(f"{unit}s{of_which} of one device only, and among {MANY} or more one alone does not decide")
     if found < enough:
-        of = f" that count, of {total}," if (total := sum(scored.n for scored in told.values())) > found else ","
-        raise _NotJudged(f"{found or 'no'} {unit}{of} {enough} needed")
+        of = f" that count, of {total:,}," if (total := sum(scored.n for scored in told.values())) > found else ","
+        raise _NotJudged(f"{counted(found, unit) if found else f'no {unit}s'}{of_which}{of} {enough:,} needed")
     return weighed
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from prometheus_client import Histogram
 
-from edgefleet_contract.rollouts import ExecutionRecord, Judgement, RolloutPhase
+from edgefleet_contract.rollouts import ExecutionRecord, Judgement, RolloutPhase, WaveRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.failpoints import reach
@@ -284,15 +284,14 @@ def _ended(decision: End, now: int) -> ExecutionRecord:
     return decision.execution.model_copy(update=changes)
 
 
+def _moved_wave(wave: WaveRecord, move: MoveWave, now: int) -> WaveRecord:
+    changes: dict[str, object] = {"state": move.state, "reason": move.reason, "since_ms": now}
+    changes["started_ms"] = wave.started_ms if wave.started_ms is not None else now
+    if move.judgements != wave.judgements:  # else nothing was judged anew; of a wave of 0.1.0 only the words are kept
+        changes |= {"judgements": move.judgements, "evidence": judged.evidence(move.judgements)}
+    return wave.model_copy(update=changes)
+
+
 def _with_wave(rollout: RolloutRecord, move: MoveWave, now: int) -> RolloutRecord:
-    changes = {
-        **{"state": move.state, "reason": move.reason, "since_ms": now},
-        **{"judgements": move.judgements, "evidence": judged.evidence(move.judgements)},
-    }
-    waves = tuple(
-        wave.model_copy(update={**changes, "started_ms": wave.started_ms if wave.started_ms is not None else now})
-        if wave.number == move.number
-        else wave
-        for wave in rollout.waves
-    )
+    waves = tuple(_moved_wave(wave, move, now) if wave.number == move.number else wave for wave in rollout.waves)
     return rollout.model_copy(update={"waves": waves, "changed_ms": now})

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from edgefleet_contract.builds import NewSearch
 from edgefleet_contract.choices import ChoiceView
+from edgefleet_contract.counted import counted
 from edgefleet_contract.faults import first_fault
 from edgefleet_contract.operations import BuildResult, OperationRecord
 from edgefleet_contract.recipes import RecipeTable
@@ -159,4 +160,4 @@ def _print_end(
     if choices:
         print_choices(choices, variants)
     if steps := result.steps:
-        out.print(f"{steps.run} steps run, {steps.cached} from the cache")
+        out.print(f"{counted(steps.run, 'step')} run, {steps.cached:,} from the cache")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.client import Client
@@ -143,11 +144,11 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
             *(_facts("host", found.host_facts) if found.host_facts else ()),
             (
                 "telemetry",
-                f"{found.spooled_windows} windows waiting, {found.dropped_windows} dropped, "
+                f"{counted(found.spooled_windows, 'window')} waiting, {found.dropped_windows:,} dropped, "
                 f"{found.lost_windows} never received",
             ),
             *((("disk", f"cannot be written: {found.disk_trouble}"),) if found.disk_trouble else ()),
-            ("set aside", f"{found.set_aside} messages that the device could not read"),
+            ("set aside", f"{counted(found.set_aside, 'message')} that the device could not read"),
         ]
     )
     for name, model in found.models.items():

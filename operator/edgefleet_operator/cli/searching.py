@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.searches import BestOfOrder, FrontPoint, SearchReport, TriedRecipe
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, ms, number, share, size
@@ -30,7 +31,8 @@ def print_search(found: SearchReport) -> None:
     out = console()
     for name, verdict in found.constraints.items():
         out.print(f"constraints on {name}: {verdict.sentence}")
-    out.print(f"{found.measured} points measured in {found.seconds / 60:.1f} min, {found.trainings} training steps run")
+    points, steps = counted(found.measured, "point"), counted(found.trainings, "training step")
+    out.print(f"{points} measured in {found.seconds / 60:.1f} min, {steps} run")
 
 
 def _print_front(name: str, front: Sequence[FrontPoint]) -> None:
