@@ -16,6 +16,7 @@ from edgefleet_compression.errors import DataError, StepError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.models.data import Labels
 from edgefleet_compression.models.source import Source
+from edgefleet_compression.networks.batches import answered_at_once, trained_parts
 from edgefleet_compression.networks.layers import pruned_weights
 from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.step import Context, Progress
@@ -31,6 +32,8 @@ LEAST_PROBABILITY = 1e-7
 LOST = 0.1
 """How much less often than of samples as they are a source may be right of mirrored ones, for these to teach."""
 SCORED_AT_ONCE = 500
+RISES = 0.2
+"""The share of training in which the rate rises to its highest."""
 DIVERGED = "training diverged, the loss is not finite: lower the rate"
 
 
@@ -38,14 +41,20 @@ DIVERGED = "training diverged, the loss is not finite: lower the rate"
 class Corpus:
     """Training samples and what is right about them.
 
-    x float32 [N, *shape], y int64 [N], soft float32 [N, classes]: the teacher's logits, or None without a teacher.
-    `mirrors` is False where a mirrored sample would be another thing.
+    x [N, *shape] as the data holds them (times `scale` they are the network's inputs), y int64 [N], soft float32
+    [N, classes]: the teacher's logits, or None without a teacher. `mirrors` is False where a mirrored sample would be
+    another thing.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     soft: torch.Tensor | None
     mirrors: bool = True
+    scale: float = 1.0
+
+    def inputs(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Some samples as the network takes them, float32 [M, *shape]."""
+        return self.x[rows].float() * self.scale
 
 
 def corpus(source: Source, settings: TrainConfig) -> Corpus:
@@ -76,8 +85,8 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
     mirrors = soft is None or mirrored is None or _right(mirrored, y) >= _right(soft, y) - LOST
     if soft is not None and mirrored is not None and mirrors:
         soft = np.mean([soft, mirrored], axis=0, dtype=np.float32)
-    x = torch.from_numpy(split.x).float() * source.card.preprocessing.scale
-    return Corpus(x, torch.from_numpy(y), None if soft is None else torch.from_numpy(soft), mirrors)
+    learned = None if soft is None else torch.from_numpy(soft)
+    return Corpus(torch.from_numpy(split.x), torch.from_numpy(y), learned, mirrors, source.card.preprocessing.scale)
 
 
 def _right(logits: Logits, y: Labels) -> float:
@@ -155,11 +164,13 @@ def fit(
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     random = torch.Generator().manual_seed(seed)
     batches = max(1, len(data.x) // settings.batch)
+    parts = trained_parts(module, data.inputs(slice(1)), min(settings.batch, len(data.x)))
     optimizer = torch.optim.AdamW(parameters, settings.rate, weight_decay=settings.weight_decay, fused=True)
     pruned = pruned_weights(module)
     # One more than there are, for the rate moves on after the last batch too.
     total = settings.epochs * batches + 1
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=total, pct_start=0.2)
+    rises = max(RISES, 2 / total)  # for one step or more: in none, it would divide by zero
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, total_steps=total, pct_start=rises)
     losses: list[float] = []
     took_s: list[float] = []
     for epoch in range(settings.epochs):
@@ -169,7 +180,7 @@ def fit(
         seen = 0.0
         for batch in range(batches):
             rows = order[batch * settings.batch : (batch + 1) * settings.batch]
-            seen += _step(module, optimizer, settings, data.y[rows], *_view(data, rows, settings, random))
+            seen += _step(module, optimizer, settings, parts, data.y[rows], *_view(data, rows, settings, random))
             for weight, stays in pruned:
                 weight.data.mul_(stays)
             rate.step()
@@ -191,26 +202,32 @@ def _step(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     settings: TrainConfig,
+    parts: int,
     labels: torch.Tensor,
     x: torch.Tensor,
     soft: torch.Tensor | None,
 ) -> float:
-    """One step down the gradient of a batch's loss, which is returned."""
-    answers = module(x.contiguous(memory_format=torch.channels_last) if x.ndim == IMAGES else x)
-    loss = distillation_loss(answers, soft, labels, settings.temperature, settings.alpha)
-    if not torch.isfinite(loss):
-        raise StepError(DIVERGED)
+    """One step down the gradient of a batch's loss, which is returned; the batch goes through in `parts`."""
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    total = 0.0
+    for rows in torch.arange(len(x)).tensor_split(parts):
+        some = x[rows].contiguous(memory_format=torch.channels_last) if x.ndim == IMAGES else x[rows]
+        taught = None if soft is None else soft[rows]
+        loss = distillation_loss(module(some), taught, labels[rows], settings.temperature, settings.alpha)
+        loss = loss * (len(rows) / len(x))
+        if not torch.isfinite(loss):
+            raise StepError(DIVERGED)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
     optimizer.step()
-    return loss.item()
+    return total
 
 
 def _view(
     data: Corpus, rows: torch.Tensor, settings: TrainConfig, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """A batch as training shows it, with the teacher's logits."""
-    x = data.x[rows]
+    x = data.inputs(rows)
     soft = None if data.soft is None else data.soft[rows]
     if x.ndim != IMAGES:
         return x, soft
@@ -228,10 +245,11 @@ def score(module: nn.Module, source: Source) -> float:
     module.eval()
     split, scale = source.data.split("val"), source.card.preprocessing.scale
     wanted = source.logits("val").argmax(1) if split.y is None else split.y
+    size = answered_at_once(module, torch.from_numpy(split.x[:1]).float(), SCORED_AT_ONCE)
     hits = 0
     with torch.inference_mode():
-        for start in range(0, len(split.x), SCORED_AT_ONCE):
-            rows = slice(start, start + SCORED_AT_ONCE)
+        for start in range(0, len(split.x), size):
+            rows = slice(start, start + size)
             answers = module(torch.from_numpy(split.x[rows]).float() * scale)
             hits += int((answers.argmax(1).numpy() == wanted[rows]).sum())
     return hits / len(split.x)

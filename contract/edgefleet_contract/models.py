@@ -11,7 +11,10 @@ class NewModel(Request):
 
 
 class ModelView(Shape):
-    """A registered model version."""
+    """A registered model version.
+
+    `not_checked` is part of the answer to its registration: why its files were not looked at; null if they were.
+    """
 
     model: str
     name: str
@@ -20,3 +23,4 @@ class ModelView(Shape):
     labels: list[str]
     files: dict[str, str]
     created_ms: int
+    not_checked: str | None = None

@@ -76,6 +76,7 @@ def test_each_odd_choice_is_compressed_rightly_or_refused_in_our_words(how: Odd,
     said = {step: judged(source, step, MILD.get(step, {}), tmp_path) for step in TAKE_FILES}
     refused = {step: sentence for step, sentence in said.items() if sentence != "right"}
     assert refused.keys() <= {"pack"}, refused  # nothing but packing may find that it doesn't pay
+    assert all("layouts encodes to fewer" in sentence for sentence in refused.values()), refused
 
 
 @pytest.mark.slow

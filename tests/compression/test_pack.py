@@ -11,7 +11,8 @@ import pytest
 from edgefleet_compression.errors import NothingChanged
 from edgefleet_compression.measuring.measure import encoded_bytes
 from edgefleet_compression.models.states import OnnxState
-from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
+from edgefleet_compression.onnx_graphs.alike import runs_alike
+from edgefleet_compression.onnx_graphs.folding import folded
 from edgefleet_compression.onnx_graphs.packing import FLOATS_WAYS, ORDERS, Layout, laid_out, stored_integers
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.registry import registry

@@ -43,8 +43,9 @@ def check_module_answers(state: TorchState, x: "Samples", scale: float) -> None:
     """
     import torch
 
-    with torch.inference_mode():
-        answers = state.module(torch.from_numpy(x).float() * scale).numpy()
+    from edgefleet_compression.networks.batches import answers_of
+
+    answers = answers_of(state.module, torch.from_numpy(x).float() * scale).numpy()
     if bad := int((~np.isfinite(answers).all(1)).sum()):
         raise ArchitectureError(
             f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"

@@ -78,10 +78,13 @@ class Source:
             return GraphSession(self.state.path).answers(x[..., ::-1] if mirrored else x, scale)
         import torch  # models brought as files do without
 
+        from edgefleet_compression.networks.batches import answered_at_once
+
         answers = []
+        size = answered_at_once(self.state.module, torch.from_numpy(x[:1]).float(), BATCH)
         with torch.inference_mode():
-            for start in range(0, len(x), BATCH):
-                batch = torch.from_numpy(x[start : start + BATCH]).float() * scale
+            for start in range(0, len(x), size):
+                batch = torch.from_numpy(x[start : start + size]).float() * scale
                 beat()
                 answers.append(self.state.module(batch.flip(-1) if mirrored else batch).numpy())
         return np.concatenate(answers)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from edgefleet_compression.networks.batches import answered_at_once
+
 BATCH = 256
 
 
@@ -19,6 +21,7 @@ def reestimate(module: nn.Module, x: torch.Tensor) -> int:
     Returns:
         How many norms there are.
     """
+    size = max(2, answered_at_once(module, x[:1], BATCH))
     norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     module.eval()
     kept = [layer.momentum for layer in norms]
@@ -28,9 +31,9 @@ def reestimate(module: nn.Module, x: torch.Tensor) -> int:
         layer.train()
     with torch.no_grad():
         # A last batch of one sample has no variance where a norm sees one position of it.
-        for start in range(0, len(x), BATCH):
+        for start in range(0, len(x), size):
             if len(x) - start > 1:
-                module(x[start : start + BATCH])
+                module(x[start : start + size])
     for layer, momentum in zip(norms, kept, strict=True):
         layer.momentum = momentum
     module.eval()

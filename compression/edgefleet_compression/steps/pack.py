@@ -62,7 +62,8 @@ def run(state: OnnxState, config: PackConfig, context: Context) -> StepResult:
     """
     import onnx
 
-    from edgefleet_compression.onnx_graphs.folding import folded, runs_alike
+    from edgefleet_compression.onnx_graphs.alike import runs_alike
+    from edgefleet_compression.onnx_graphs.folding import folded
     from edgefleet_compression.onnx_graphs.graph import saved
     from edgefleet_compression.onnx_graphs.packing import Layout, laid_out
 

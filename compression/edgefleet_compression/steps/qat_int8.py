@@ -61,6 +61,7 @@ def run(state: TorchState, config: QatInt8Config, context: Context) -> StepResul
         StepError: the instruction set has no scheme, the network cannot be traced, or training diverged.
     """
     from edgefleet_compression import training
+    from edgefleet_compression.networks.batches import trained_parts
     from edgefleet_compression.networks.layers import Levels, leave_on, put_on, weighted
     from edgefleet_compression.networks.rounding import Watched, fold, traced, with_points
 
@@ -68,7 +69,8 @@ def run(state: TorchState, config: QatInt8Config, context: Context) -> StepResul
         raise StepError("qat_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
     source, trained, scheme = context.source, copied(state), context.scheme
     corpus = training.corpus(source, config)
-    watching = config.epochs * max(1, len(corpus.x) // config.batch) // 2
+    parts = trained_parts(trained.module, corpus.inputs(slice(1)), config.batch)
+    watching = parts * config.epochs * max(1, len(corpus.x) // config.batch) // 2
     points: dict[str, Watched] = {}
 
     def watched(name: str) -> Watched:
@@ -94,11 +96,11 @@ def _look(graph: "torch.nn.Module", points: "dict[str, Watched]", context: Conte
     """Start every range with what calib shows."""
     import torch
 
+    from edgefleet_compression.networks.batches import answers_of
     from edgefleet_compression.onnx_graphs.session import inputs
 
     x = context.source.data.split("calib").first(LOOKED_AT).x
     graph.eval()
-    with torch.no_grad():
-        graph(torch.from_numpy(inputs(x, context.source.card.preprocessing.scale)))
+    answers_of(graph, torch.from_numpy(inputs(x, context.source.card.preprocessing.scale)))
     for point in points.values():
         point.looking = False

@@ -108,6 +108,7 @@ def sensitivity(module: "nn.Module", context: Context) -> dict[str, dict[int, fl
     import torch
 
     from edgefleet_compression.bitwidths import FEWEST, MOST
+    from edgefleet_compression.networks.batches import answers_of
     from edgefleet_compression.networks.layers import on_grid, weighted
     from edgefleet_compression.onnx_graphs.session import inputs
 
@@ -116,13 +117,13 @@ def sensitivity(module: "nn.Module", context: Context) -> dict[str, dict[int, fl
     probe = copy.deepcopy(module).eval()
     found: dict[str, dict[int, float]] = {}
     with torch.inference_mode():
-        whole = probe(x).log_softmax(1)
+        whole = answers_of(probe, x).log_softmax(1)
         for name, layer in weighted(probe):
             kept = layer.weight.detach().clone()
             found[name] = {}
             for bits in range(FEWEST, MOST + 1):
                 layer.weight.copy_(on_grid(kept, bits))
-                rounded = probe(x).log_softmax(1)
+                rounded = answers_of(probe, x).log_softmax(1)
                 divergence = (whole.exp() * (whole - rounded)).sum(1).mean()
                 found[name][bits] = max(divergence.item(), 0.0)
             layer.weight.copy_(kept)

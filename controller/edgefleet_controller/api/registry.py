@@ -37,7 +37,8 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
 def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
     service.blobs.keep(new.files.values())
-    return model_view(register_model(service.store.fleet, service.blobs, new.files))
+    registered = register_model(service.store.fleet, service.blobs, new.files)
+    return model_view(registered.model).model_copy(update={"not_checked": registered.not_checked})
 
 
 @router.get("/models")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edgefleet_compression.errors import CompressionError
@@ -37,7 +38,21 @@ def take_upload(fleet: FleetStore, blobs: BlobFolder, name: str, size_bytes: int
         raise
 
 
-def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str]) -> ModelRecord:
+@dataclass(frozen=True)
+class Registered:
+    """A registered model; `not_checked` says why its files were not looked at, None if they were."""
+
+    model: ModelRecord
+    not_checked: str | None = None
+
+
+NO_TORCH = (
+    "the controller has no torch, which looking at a built-in architecture takes, and compressing it, too: "
+    "pip install 'edgefleet[controller,compression]' there"
+)
+
+
+def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str]) -> Registered:
     """Register a model version from the digests of its files.
 
     Args:
@@ -58,8 +73,9 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
         check_files(card, paths)
         model_file = card.onnx or card.weights
         assert model_file is not None  # by the card's own check
-        if card.door == "architecture" and find_spec("torch") is None:
-            log.warning("%s@%d is not checked: that takes torch, and so does compressing it", card.name, card.version)
+        not_checked = NO_TORCH if card.door == "architecture" and find_spec("torch") is None else None
+        if not_checked is not None:
+            log.warning("%s is not checked: %s", card.ref, not_checked)
         else:
             inspect_model(paths[model_file.file], paths[card.data.file], card)
     except (CompressionError, ContractError, UnicodeDecodeError) as error:
@@ -70,7 +86,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
     if known:
         if known.files != wanted:
             raise Refused(f"{known.ref} is registered with other files: raise the version in {CARD_FILE}")
-        return known
+        return Registered(known, not_checked)
     model = ModelRecord(
         name=card.name,
         version=card.version,
@@ -80,4 +96,4 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
     )
     fleet.registry.put_model(model)
     reach("model_registered")
-    return model
+    return Registered(model, not_checked)

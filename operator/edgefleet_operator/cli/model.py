@@ -43,6 +43,8 @@ def add(
     if as_json:
         print_json(model)
     else:
+        if model.not_checked is not None:
+            console().print(f"{model.model} was not checked: {model.not_checked}")
         console().print(f"{model.model} is registered: compress it with `edgefleet compress {model.model}`")
 
 

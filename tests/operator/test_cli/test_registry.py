@@ -1,5 +1,6 @@
 """Models, variants, profiles, operations, and compressing."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,19 @@ def test_a_folder_becomes_a_model_and_a_second_time_changes_nothing(operator) ->
     assert "fashion@1 is registered" in operator.types("model", "add", str(EXAMPLE)).stdout
     assert operator.reads("model", "add", str(EXAMPLE)) == operator.reads("model", "list")[0]
     assert operator.reads("model", "list", "--name", "other") == []
+
+
+def test_without_torch_a_built_in_architecture_is_registered_unchecked_and_the_answer_says_so(
+    operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    said = operator.types("model", "add", str(EXAMPLE)).stdout
+    assert said.startswith("fashion@1 was not checked: the controller has no torch") and "is registered" in said
+    assert "pip install" in operator.reads("model", "add", str(EXAMPLE))["not_checked"]
+
+
+def test_a_model_that_was_looked_at_says_nothing_of_that(operator) -> None:
+    assert operator.reads("model", "add", str(EXAMPLE))["not_checked"] is None
 
 
 def test_a_folder_without_a_card_is_refused(operator, tmp_path: Path) -> None:
