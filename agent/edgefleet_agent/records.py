@@ -77,7 +77,8 @@ def kept_beside(record: InstalledModel) -> str | None:
     if record.desired.at_once:
         return None
     if (keep := record.desired.keep) is not None:
-        return next((variant for variant, slot in record.slots.items() if slot.manifest == keep), None)
+        others = (v for v, slot in record.slots.items() if slot.manifest == keep != record.desired.manifest)
+        return next(others, None)
     return record.answering or record.previous
 
 

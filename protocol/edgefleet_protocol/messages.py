@@ -66,7 +66,8 @@ class DesiredModel(Part):
     should not be served. A higher `generation` always supersedes. If `activate` is false, the variant is
     only fetched and staged; `trial_s` is how long it must answer live before it is committed. If `at_once` is true, as
     for a rollback, the device waits for no window. `keep` is the manifest of the variant that a rollback would return
-    to, if that is not the one that answers now: its slot stays.
+    to, if that is not the one that answers now: its slot stays, and what answers now never answers again once it is
+    replaced. It is `manifest` itself if a rollback would return to none.
     """
 
     generation: Annotated[int, Field(ge=1, le=MAX_GENERATION)]

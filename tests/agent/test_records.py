@@ -29,12 +29,13 @@ def record(keep: str | None, *, at_once: bool = False, **changes: str | None) ->
         (record(None), ANSWERING),
         (record(manifest_of(BEFORE)), BEFORE),
         (record(manifest_of(GONE)), None),
+        (record("f" * 64), None),
         (record(None, at_once=True), None),
         (record(None, answering=None), BEFORE),
         (record(None, answering=None, previous=None), None),
     ],
     ids=[
-        *("nothing is named", "what passed before", "it is not here any more", "a rollback"),
+        *("nothing is named", "what passed before", "it is not here any more", "nothing passed", "a rollback"),
         *("nothing answers", "nothing at all"),
     ],
 )

@@ -88,6 +88,25 @@ def test_after_a_rollback_the_rejected_variant_never_answers_again(
     assert (status, said["parameters"]["variant"]) == (200, old.id)
 
 
+def test_a_rejected_variant_that_was_replaced_never_answers_again(
+    agent: Any, stand_in: Any, make_variant: Make
+) -> None:
+    rejected, new = make_variant(seed=1), make_variant(seed=2)
+    agent.install(rejected)
+    desired = new.desired(2)
+    stand_in.desire(desired.model_copy(update={"keep": desired.manifest}), new)
+    agent.start()
+    told = stand_in.wait_phase("committed", 2)
+    assert [slot.variant for slot in told.slots] == [new.id]
+    agent.end()
+    flip(agent.state / "slots" / new.id / "model.onnx")
+    stand_in.reports.clear()
+    stand_in.serve_chunks = 0
+    agent.start()
+    stand_in.wait_phase("downloading", 2)
+    assert agent.infer()[0] == 503
+
+
 def test_a_rollback_to_nothing_leaves_nothing_that_could_stand_in_later(
     agent: Any, stand_in: Any, make_variant: Make
 ) -> None:

@@ -189,6 +189,7 @@ def test_where_none_has_passed_the_device_serves_nothing_and_the_rollout_says_so
 ) -> None:
     store.fleet.verdicts.put(verdict(SECOND, False, 2))
     staged_third(store, conductor, rollout, execution)
+    assert store.fleet.desired.of("a")[0].keep == manifest_of(THIRD), "the rejected one must not stand in for it"
     told, reason = rolled_back(store, conductor, "committed")
     assert told == ""
     assert reason and "nothing answers on 1 device: variant 222222222222, which ran before, was rejected" in reason

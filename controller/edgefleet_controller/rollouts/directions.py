@@ -85,7 +85,8 @@ class Directions:
                     rollout=rollout.id,
                     activate=activate,
                     trial_s=rollout.spec.timers.trial_s,
-                    keep=execution.back_manifest if execution.leads_elsewhere else None,
+                    # Its own if nothing is to answer after a rollback: then nothing stands in for it either.
+                    keep=(execution.back_manifest or execution.manifest) if execution.leads_elsewhere else None,
                 )
             )
             changes = {
