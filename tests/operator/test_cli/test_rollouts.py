@@ -50,7 +50,7 @@ def test_a_rollout_that_ends_well_is_watched_to_its_end(operator, join, publishe
     join("a", runs="b" * 64)
     shown = operator.types("rollout", "start", published, *QUICK, "--watch").stdout
     assert "is completed" in shown
-    assert "wave 1 passed because:" in shown
+    assert "wave 1 skipped because: nothing to install" in shown
     found = operator.reads("rollout", "list")[0]
     assert operator.reads("rollout", "show", found["id"], "--watch")["state"] == "completed"
 
@@ -73,7 +73,7 @@ def test_what_no_gate_could_judge_is_in_the_last_line_and_with_the_wave(
     reasons = "not judged: accuracy (no labels yet), errors (no requests yet), latency (no timed answers yet)"
     lines = " ".join(operator.types("rollout", "show", rollout, "--watch").stdout.split())
     assert f"is completed: every wave passed; {reasons}" in lines
-    assert f"wave 1 passed because: 1 of 1 decided devices committed; {reasons}" in lines
+    assert f"wave 1 passed because: 1 of 1 decided device committed; {reasons}" in lines
     (wave,) = operator.reads("rollout", "show", rollout)["waves"]
     unjudged = {"profile": "eu/rpi4/lte", "outcome": "not_judged", "outliers": []}
     assert {**unjudged, "check": "accuracy", "words": "no labels yet"} in wave["judgements"]
