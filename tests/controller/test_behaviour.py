@@ -103,9 +103,19 @@ def unchecked(n: int, share: float) -> Counters:
     ids=["right all the same", "wrong or impossible", "checked ones are right", "checked ones are wrong"],
 )
 def test_labels_that_nobody_checked_never_fail_a_variant(new: dict[str, Counters], outcome: str) -> None:
-    judgement = judged(new, {"d0": labels(900, 0.9)}, min_devices=1)["accuracy"]
+    judgement = judged(new, {"b": labels(900, 0.9)}, min_devices=1)["accuracy"]
     assert judgement.outcome == outcome
     assert ("may be none of the model's classes" in judgement.words) == (outcome == "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome"),
+    [(unchecked(900, 0.9), "failed"), (unchecked(20, 0.9), "inconclusive"), (unchecked(900, 0.2), "inconclusive")],
+    ids=["right before", "too few before", "wrong before"],
+)
+def test_labels_of_a_device_whose_labels_were_right_before_count(before: Counters, outcome: str) -> None:
+    usual = {"d0": labels(900, 0.9), "d1": labels(900, 0.9), "old": before}
+    assert judged({"old": unchecked(300, 0.2)}, usual, min_devices=1)["accuracy"].outcome == outcome
 
 
 def test_labels_that_were_all_refused_are_named() -> None:
@@ -123,7 +133,7 @@ def test_an_application_that_numbers_its_labels_wrongly_fails_no_variant(
     refused: int, share: float, outcome: str
 ) -> None:
     counting = Counters(ServingCounts(requests=80, refused_labels=refused), Moments.of_hits(80, round(80 * share)))
-    judgement = judged({"d": counting}, {"d": labels(900, 0.9)})["accuracy"]
+    judgement = judged({"d": counting}, {"b": labels(900, 0.9)})["accuracy"]
     assert judgement.outcome == outcome
     assert ("may number the others wrongly" in judgement.words) == (outcome == "inconclusive")
 

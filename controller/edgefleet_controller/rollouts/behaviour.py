@@ -57,12 +57,27 @@ def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
         words += f"; {refused} more labels were refused, as they are none of the model's classes"
     if outcome != "failed" or not (doubts := _doubts(new, refused)):
         return outcome, words, outliers
-    relied_on = {device: counters.checked for device, counters in new.items() if not counters.serving.refused_labels}
     with suppress(_NotJudged):
-        again = _drop(gate, evidence, relied_on, crowd)
+        again = _drop(gate, evidence, _relied_on(gate, evidence), crowd)
         if again[0] == "failed":
             return again
     return "inconclusive", f"{words}; {doubts}: look at what sends the labels", outliers
+
+
+def _relied_on(gate: Gate, evidence: Evidence) -> Told:
+    """Checked labels, and unchecked ones of devices whose labels were right before; none where some were refused.
+
+    A device's labels were right before if as many as the gate asks for were as right as most devices' were, but for
+    the tolerated drop: who sends them numbers them rightly.
+    """
+    before = evidence.before
+    bar = median(map(mean, before.values())) - gate.max_accuracy_drop if before else 0.0
+    known = {device for device, scored in before.items() if scored.n >= gate.min_labels and mean(scored) >= bar}
+    return {
+        device: counters.scored if device in known else counters.checked
+        for device, counters in evidence.new.items()
+        if not counters.serving.refused_labels
+    }
 
 
 def _doubts(new: Mapping[str, Counters], refused: int) -> str:
