@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
+from edgefleet_compression.builds.messages import BuildOutcome, RecordedAnswers
 from edgefleet_contract.lineage import Environment, Lineage
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.recipes import RecipeTable, StepTable
-from edgefleet_contract.variants import StepReport
+from edgefleet_contract.variants import GoldenSize, StepReport
+from edgefleet_protocol.signature import Spec
 
 ENVIRONMENT = Environment(processor="a processor", instruction_set="x86-vnni", threads=1, python="3.11.7")
 LINEAGE = Lineage(
@@ -28,13 +29,27 @@ def step(name: str = "export", **log: Any) -> StepReport:
     return StepReport(step=name, config={}, cached=False, seconds=0.5, log=log, revision=1, digest="0" * 64)
 
 
+def recorded(**changed: Any) -> RecordedAnswers:
+    """What was recorded of a variant with two classes."""
+    made = RecordedAnswers(
+        golden=b"golden set",
+        answers=b"answers",
+        spec=Spec(),
+        size=GoldenSize(samples=4, wanted=4, held=4, size_bytes=17, budget_bytes=16384),
+        probabilities=((0.25, 0.75),) * 4,
+        instruction_set="x86-vnni",
+        provider="CPUExecutionProvider",
+    )
+    return replace(made, **changed)
+
+
 def outcome(**changed: Any) -> BuildOutcome:
     """A variant that was built."""
     made = BuildOutcome(
         onnx_path=Path("variant.onnx"),
         runtime={},
         metrics=Metrics(accuracy_val=0.9),
-        expected=ExpectedAnswers(((0.25, 0.75),), (1,), "x86-vnni"),
+        recorded=recorded(),
         unfolded_bytes=100,
         steps=(step(took_s=0.5),),
         scheme=None,

@@ -12,6 +12,7 @@ from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode
 from edgefleet_compression.step import Progress
+from edgefleet_protocol.signature import Spec
 
 MEASURED = 5
 """Up to so many bits the loss is measured; beyond, it is that of the last by a quarter for each bit: rounding noise
@@ -19,7 +20,7 @@ loses a quarter of its power with each, and a small divergence is in proportion 
 
 
 def sensitivity(
-    model: onnx.ModelProto, layers: Sequence[WeightedNode], x: Logits, folder: Path, progress: Progress
+    model: onnx.ModelProto, layers: Sequence[WeightedNode], x: Logits, spec: Spec, folder: Path, progress: Progress
 ) -> dict[str, dict[int, float]]:
     """By weight and bits, the mean Kullback-Leibler divergence of the answers with that layer alone rounded.
 
@@ -27,6 +28,7 @@ def sensitivity(
         model: the file; as it was when this returns.
         layers: some of its layers.
         x: float32 [N, ...], as the model takes them.
+        spec: how its answers are meant.
         folder: where to write.
         progress: told how far it is.
     """
@@ -39,7 +41,7 @@ def sensitivity(
         for bits in range(FEWEST, MEASURED + 1):
             integers, scales = to_grid(kept, bits)
             layer.replace(integers * scales.reshape(-1, *[1] * (kept.ndim - 1)))
-            losses[bits] = divergence(whole, GraphSession(saved(model, path)).logits(x))
+            losses[bits] = divergence(whole, GraphSession(saved(model, path)).logits(x), spec)
         layer.replace(kept)
         found[layer.name] = losses | {b: losses[MEASURED] / 4 ** (b - MEASURED) for b in range(MEASURED + 1, MOST + 1)}
     return found

@@ -21,13 +21,13 @@ from edgefleet_compression.networks.layers import pruned_weights
 from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.step import Context, Progress
 from edgefleet_compression.step_settings import TrainConfig
+from edgefleet_protocol.signature import PROBABILITIES, Spec
 
 Learned = dict[str, Any]
 """What a training leaves in the log of its step."""
 
 IMAGES = 4
 """The rank of a batch of images [N, C, H, W]; signals [N, C, L] are neither mirrored nor shifted."""
-SUM_TOLERANCE = 1e-3
 LEAST_PROBABILITY = 1e-7
 LOST = 0.1
 """How much less often than of samples as they are a source may be right of mirrored ones, for these to teach."""
@@ -73,9 +73,9 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
         raise DataError("train has only one sample: give two or more")
     soft = mirrored = None
     if settings.alpha > 0:
-        soft = as_logits(source.logits("train")[: len(split.x)])
+        soft = as_logits(source.logits("train")[: len(split.x)], source.spec)
         if settings.flip and split.x.ndim == IMAGES:
-            mirrored = as_logits(source.logits("train", mirrored=True)[: len(split.x)])
+            mirrored = as_logits(source.logits("train", mirrored=True)[: len(split.x)], source.spec)
     if split.y is None and soft is None:
         raise DataError("train has no labels: add y_train, or set alpha above 0 to learn from the source's answers")
     y = soft.argmax(1) if split.y is None and soft is not None else split.labels()
@@ -99,11 +99,9 @@ def has_two_classes(name: str, y: Labels) -> None:
         raise DataError(f"every sample of {name} is of class {y[0]}: give samples of two classes or more")
 
 
-def as_logits(answers: Logits) -> Logits:
-    """A teacher's answers [N, classes] as logits: those of one that ends in a softmax are probabilities."""
-    if (answers < 0).any() or np.abs(answers.sum(1) - 1).max() > SUM_TOLERANCE:
-        return answers
-    return np.log(np.maximum(answers, LEAST_PROBABILITY))
+def as_logits(answers: Logits, spec: Spec) -> Logits:
+    """A teacher's answers [N, classes] as logits, of which the spec says whether they are."""
+    return np.log(np.maximum(answers, LEAST_PROBABILITY)) if spec.outputs == PROBABILITIES else answers
 
 
 def distillation_loss(

@@ -24,13 +24,42 @@ class StepReport(Sparse):
     digest: str | None = None
 
 
+class GoldenSize(Shape):
+    """A variant's golden set: the samples it has, of those that the card asks for and val holds, and its bytes.
+
+    `size_bytes` counts the set with its answers. It should be within `budget_bytes`, but has at least four samples.
+    """
+
+    samples: int
+    wanted: int
+    held: int
+    size_bytes: int
+    budget_bytes: int
+
+    @property
+    def unlike_asked(self) -> str | None:
+        """What is otherwise than the card asks, or larger than it should be, in one line; None if nothing is."""
+        if self.size_bytes > self.budget_bytes:
+            size = f"{self.samples} golden samples take {self.size_bytes:,} bytes with their answers"
+            return f"{size}, more than the {self.budget_bytes:,} meant for them: fewer would test too little"
+        if self.samples > self.wanted:
+            return f"{self.samples} golden samples are used, not {self.wanted}: a self-test takes no fewer"
+        if self.samples < min(self.wanted, self.held):
+            used = f"{self.samples} of {self.wanted} golden samples are used"
+            return f"{used}: more would take over {self.budget_bytes:,} bytes, a tenth of the encoding or 16 KB"
+        if self.samples < self.wanted:
+            return f"{self.samples} of {self.wanted} golden samples are used: val holds no more"
+        return None
+
+
 class VariantView(Shape):
     """A variant with its figures; accuracy is measured on the untouched test split, and null means not measured.
 
     `steps` says what each step did, with the digest of its output; `lineage` says what the variant was made from, and
-    is null if it was built before this was recorded. A device whose agent lacks a feature in `needs` is deferred.
-    `latency_ratio` is the CPU time of one inference divided by that of the source model's fp32 file, timed in turn on
-    `measured_on`.
+    is null if it was built before this was recorded. A device whose agent lacks a feature in `needs` is deferred,
+    unless there is a manifest in a form that it knows. `golden` is the size of the golden set; null if it was built
+    before this was recorded. `latency_ratio` is the CPU time of one inference divided by that of the source model's
+    fp32 file, timed in turn on `measured_on`.
     """
 
     id: str
@@ -59,6 +88,7 @@ class VariantView(Shape):
     steps: tuple[StepReport, ...]
     lineage: Lineage | None
     needs: list[str]
+    golden: GoldenSize | None = None
 
     @property
     def label(self) -> str:

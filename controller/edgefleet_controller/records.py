@@ -1,7 +1,8 @@
 """The types that the store returns, in place of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,9 +11,10 @@ from edgefleet_contract.devices import DeviceStatus
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
-from edgefleet_contract.variants import StepReport
+from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.counters import Counters, Moments
+from edgefleet_protocol.features import REDUCED_ANSWERS
 from edgefleet_protocol.messages import Facts, ReportedState
 
 
@@ -37,10 +39,30 @@ class ModelRecord(Record):
         return f"{self.name}@{self.version}"
 
 
+class ManifestForm(NamedTuple):
+    """One form of a variant's manifest: its digest and size, and the features that an agent must have to obey it."""
+
+    manifest: str
+    size_bytes: int
+    needs: tuple[str, ...] = ()
+
+
+def needs_of_older(needs: Iterable[str]) -> tuple[str, ...]:
+    """What the older form of a manifest needs, of what the newest does."""
+    return tuple(need for need in needs if need != REDUCED_ANSWERS)
+
+
+def forms_of(newest: ManifestForm, older: str | None, older_bytes: int) -> tuple[ManifestForm, ...]:
+    """The forms of one variant's manifest, the newest first."""
+    return (newest, ManifestForm(older, older_bytes, needs_of_older(newest.needs))) if older else (newest,)
+
+
 class VariantRecord(Record):
     """Model x recipe, built and published; `lineage` is None if it was built before lineages were recorded.
 
-    `needs` lists the features without which an agent would run it differently than intended.
+    `needs` lists the features without which an agent would run it differently than intended. `older_manifest` is the
+    manifest in the form that agents without reduced answers know, for the same variant; None if there is none. `golden`
+    is None for a variant that was built before each had a golden set of its own.
     """
 
     id: str
@@ -57,7 +79,19 @@ class VariantRecord(Record):
     steps: tuple[StepReport, ...]
     lineage: Lineage | None = None
     needs: tuple[str, ...] = ()
+    older_manifest: str | None = None
+    older_manifest_bytes: int = 0
+    golden: GoldenSize | None = None
     created_ms: int
+
+    @property
+    def forms(self) -> "tuple[ManifestForm, ...]":
+        """Its manifests, the newest form first."""
+        return forms_of(
+            ManifestForm(self.manifest, self.manifest_bytes, self.needs),
+            self.older_manifest,
+            self.older_manifest_bytes,
+        )
 
     def runs_on(self, instruction_set: str) -> bool:
         """Whether this variant was made for processors with this instruction set."""

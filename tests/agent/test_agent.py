@@ -113,34 +113,6 @@ def test_a_manifest_of_none_means_that_nothing_is_served(agent: Any, stand_in: A
     commit(agent, stand_in, variant, 3)
 
 
-REFUSALS = [
-    ({"wrong_golden": True}, "failed_no_change", "self_test_failed"),
-    ({"onnx": b"junk" * 300}, "failed_no_change", "load_failed"),
-    ({"instruction_sets": ("arm-neon",)}, "rejected", "wrong_hardware"),
-    ({"min_onnxruntime": "99.0"}, "rejected", "runtime_too_old"),
-    ({"runtime": {"ep.cuda.device": "1"}}, "rejected", "manifest_invalid"),
-    ({"runtime": {"session.model_external_initializers_file_folder_path": "/"}}, "rejected", "manifest_invalid"),
-    ({"model": "other"}, "rejected", "manifest_invalid"),
-]
-
-
-def test_each_bad_variant_ends_with_its_reason_while_the_old_one_answers(
-    agent: Any, stand_in: Any, make_variant: Make
-) -> None:
-    old = make_variant(seed=1)
-    agent.install(old)
-    agent.start()
-    stand_in.wait(lambda s: s.reports and s.reports[-1].models["pets"].answering)
-    for generation, (fault, phase, reason) in enumerate(REFUSALS, start=2):
-        bad = make_variant(seed=7, **fault)
-        stand_in.desire(bad.desired(generation), bad)
-        model = stand_in.wait_phase(phase, generation)
-        assert (model.attempt.reason, model.answering.variant) == (reason, old.id), fault
-        assert agent.infer()[1]["parameters"]["variant"] == old.id
-        assert [slot.variant for slot in model.slots] == [old.id]
-    assert [path.name for path in (agent.state / "slots").iterdir()] == [old.id]
-
-
 def test_a_manifest_that_is_another_is_rejected(agent: Any, stand_in: Any, make_variant: Make) -> None:
     variant = make_variant()
     agent.start()

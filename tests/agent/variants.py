@@ -15,8 +15,8 @@ from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress
 from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing, ReducedAnswers
 from edgefleet_protocol.messages import DesiredModel
-from edgefleet_protocol.signature import Spec
-from edgefleet_tasks.tasks.classification import TASK
+from edgefleet_protocol.signature import PROBABILITIES, Spec
+from edgefleet_tasks.tasks.classification import TASK, probabilities
 
 SCALE = 1 / 255
 CLASSES = ("cat", "dog", "bird")
@@ -65,8 +65,13 @@ class Variant:
         return path
 
 
-def linear_model(seed: int, padding_bytes: int, fragile: bool) -> bytes:
-    """x [N,16] -> logits [N,3]; a fragile one is not finite for inputs that are nowhere positive."""
+def linear_model(
+    seed: int, padding_bytes: int, fragile: bool, *, softmax: bool = False, divided_by: float = 1.0
+) -> bytes:
+    """x [N,16] -> logits [N,3]; a fragile one is not finite for inputs that are nowhere positive.
+
+    With `softmax` it gives probabilities; what it gives is divided by `divided_by` at the end.
+    """
     rng = np.random.default_rng(seed)
     weights = numpy_helper.from_array(rng.normal(size=(16, 3)).astype(np.float32), "w")
     # Bytes that do not compress, so that a download has many chunks.
@@ -88,12 +93,23 @@ def linear_model(seed: int, padding_bytes: int, fragile: bool) -> bytes:
         ]
     else:
         nodes.append(helper.make_node("Identity", ["y1"], ["logits"]))
+    last = nodes[-1]
+    last.output[0] = "inner"
+    nodes += [
+        helper.make_node("Softmax" if softmax else "Identity", ["inner"], ["whole"]),
+        helper.make_node("Div", ["whole", "divisor"], ["logits"]),
+    ]
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 16])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [weights, pad, numpy_helper.from_array(np.float32(0), "zero")],
+        [
+            weights,
+            pad,
+            numpy_helper.from_array(np.float32(0), "zero"),
+            numpy_helper.from_array(np.float32(divided_by), "divisor"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -151,13 +167,20 @@ def build_variant(
     fragile: bool = False,
     wrong_golden: bool = False,
     as_in_0_1: bool = False,
+    softmax: bool = False,
+    divided_by: float = 1.0,
     **changes: Any,
 ) -> Variant:
-    """A variant of the model `pets`; `changes` go into the manifest."""
-    model = changes.pop("onnx", None) or linear_model(seed, padding_bytes, fragile)
+    """A variant of the model `pets`, whose answers were recorded undivided; `changes` go into the manifest."""
+    model = changes.pop("onnx", None) or linear_model(
+        seed, padding_bytes, fragile, softmax=softmax, divided_by=divided_by
+    )
     golden, inputs = golden_set()
     logits = logits_of(model, inputs)[:, :: -1 if wrong_golden else 1]
-    answers = None if as_in_0_1 else pack_answers(TASK.reduce([logits], Spec()))
+    spec = Spec(PROBABILITIES) if softmax else Spec()
+    answers = (
+        None if as_in_0_1 else pack_answers(TASK.reduce([probabilities(logits, Spec()) if softmax else logits], spec))
+    )
     encoded = compress(model)
     hashes = hash_list(encoded, 1024)
     core = {
@@ -166,6 +189,7 @@ def build_variant(
         "preprocessing": Preprocessing(scale=SCALE),
         "labels": changes.pop("labels", CLASSES),
         "runtime": changes.pop("runtime", {}),
+        "spec": spec if softmax else None,
     }
     manifest = Manifest(
         **{

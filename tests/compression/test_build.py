@@ -10,11 +10,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgefleet_compression.builds.entry_points import build_variant, make_golden, source_metrics
+from edgefleet_compression.builds.entry_points import build_variant, source_metrics
 from edgefleet_compression.builds.messages import (
     BuildOutcome,
     BuildRequest,
-    GoldenRequest,
     SourceRequest,
     WorkRefused,
 )
@@ -23,6 +22,9 @@ from edgefleet_compression.measuring.measure import Drop, drop, probe
 from edgefleet_compression.recipes.recipe import Recipe, build_order, recipe_from, shipped_recipes
 from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.metrics import Metrics
+from edgefleet_protocol.answers import unpack_answers
+from edgefleet_protocol.signature import Spec
+from edgefleet_tasks.tasks.classification import TASK
 
 Outcomes = dict[str, BuildOutcome]
 
@@ -146,7 +148,7 @@ def test_a_second_run_does_no_step_and_gives_the_same_file(built: Outcomes, requ
         again = build(request_for(quick(name), work="again"))
         assert all(step.cached for step in again.steps), name
         assert again.onnx_path.read_bytes() == first.onnx_path.read_bytes()
-        assert again.expected == first.expected
+        assert again.recorded == first.recorded
         assert again.unfolded_bytes == first.unfolded_bytes
 
 
@@ -166,27 +168,28 @@ def test_int8_is_refused_where_it_must_be_measured_first(request_for: RequestFor
     assert refused.reason == "not_applicable" and "recipe 'int8': ARM without dotprod" in refused.sentence
 
 
-def test_expected_answers_are_what_the_file_gives_to_the_golden_set(
-    built: Outcomes, tiny_files: dict[str, Path]
-) -> None:
-    golden = np.load(io.BytesIO(make_golden(GoldenRequest(tiny_files))))
-    x = golden["inputs"].astype(np.float32) / 255
+def test_recorded_answers_are_what_the_file_gives_to_the_golden_set(built: Outcomes) -> None:
     for outcome in built.values():
+        recorded = outcome.recorded
+        x = np.load(io.BytesIO(recorded.golden))["inputs"].astype(np.float32) / 255
         session = onnxruntime.InferenceSession(outcome.onnx_path, providers=["CPUExecutionProvider"])
         logits = session.run(None, {"input": x})[0]
-        assert tuple(logits.argmax(1)) == outcome.expected.top1
+        told = TASK.compare(TASK.reduce([logits], Spec()), unpack_answers(recorded.answers), recorded.spec)
+        assert (recorded.spec, told.agreement, told.scaling) == (Spec(), 1, pytest.approx(1, abs=0.01))
+        assert told.difference < 0.02
         powers = np.exp(logits - logits.max(1, keepdims=True))
-        np.testing.assert_allclose(powers / powers.sum(1, keepdims=True), outcome.expected.probabilities, atol=0.02)
+        np.testing.assert_allclose(powers / powers.sum(1, keepdims=True), recorded.probabilities, atol=0.02)
         assert outcome.runtime == {}
 
 
-def test_the_golden_set_is_the_first_of_val_and_always_the_same_bytes(tiny_files: dict[str, Path]) -> None:
-    golden = np.load(io.BytesIO(make_golden(GoldenRequest(tiny_files))))
-    data = np.load(tiny_files["data.npz"])
+def test_the_golden_set_is_the_first_of_val_and_the_same_bytes_for_every_variant(
+    built: Outcomes, tiny_files: dict[str, Path]
+) -> None:
+    (set_of_all,) = {outcome.recorded.golden for outcome in built.values()}
+    golden, data = np.load(io.BytesIO(set_of_all)), np.load(tiny_files["data.npz"])
     np.testing.assert_array_equal(golden["inputs"], data["x_val"][:8])
     np.testing.assert_array_equal(golden["labels"], data["y_val"][:8])
     assert (golden["inputs"].dtype, golden["labels"].dtype) == (np.uint8, np.int64)
-    assert make_golden(GoldenRequest(tiny_files)) == make_golden(GoldenRequest(tiny_files))
 
 
 def test_progress_ends_at_one(built: Outcomes, folder: Path) -> None:

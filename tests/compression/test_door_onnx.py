@@ -14,8 +14,8 @@ from onnx import TensorProto
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 from tests.compression.conftest import pictures
 
-from edgefleet_compression.builds.entry_points import build_variant, make_golden, source_metrics
-from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, GoldenRequest, SourceRequest, WorkRefused
+from edgefleet_compression.builds.entry_points import build_variant, source_metrics
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, SourceRequest, WorkRefused
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.inspection import card_for_onnx, inspect_model, slug
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
@@ -63,16 +63,18 @@ class Brought:
         assert isinstance(metrics, Metrics), metrics
         return metrics
 
-    def golden(self) -> Any:
-        return np.load(io.BytesIO(make_golden(GoldenRequest(self.files))))
+
+def golden_set(outcome: BuildOutcome) -> Any:
+    return np.load(io.BytesIO(outcome.recorded.golden))
 
 
-def self_test(outcome: BuildOutcome, golden: Any, scale: float) -> None:
-    """What a device does: one sample at a time, softmax, against what was recorded."""
+def self_test(outcome: BuildOutcome, scale: float) -> None:
+    """What a device of 0.1.0 does: one sample at a time, softmax, against what was recorded."""
+    golden = golden_set(outcome)
     session = onnxruntime.InferenceSession(outcome.onnx_path, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
     dtype = np.uint8 if given.type == "tensor(uint8)" else np.float32
-    for sample, expected in zip(golden["inputs"], outcome.expected.probabilities, strict=True):
+    for sample, expected in zip(golden["inputs"], outcome.recorded.probabilities, strict=True):
         x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)[None]
         logits = session.run(None, {given.name: x})[0].astype(np.float64)
         powers = np.exp(logits - logits.max())
@@ -144,10 +146,9 @@ def test_weights_may_take_four_bits_although_the_file_came_in_an_old_opset(bars:
 
 
 def test_a_device_gets_the_answers_that_were_recorded(bars: Brought) -> None:
-    golden = bars.golden()
-    assert golden["labels"].shape == (32,)
     for recipe in SERVES_BOTH:
-        self_test(bars.built(recipe), golden, 1 / 255)
+        assert golden_set(bars.built(recipe))["labels"].shape == (32,)
+        self_test(bars.built(recipe), 1 / 255)
 
 
 def test_a_second_build_does_no_step(bars: Brought) -> None:
@@ -160,11 +161,13 @@ def test_without_labels_only_agreement_is_measured(tmp_path: Path) -> None:
     x = pictures(40, 5)[0]
     data = data_file(tmp_path, x_calib=x[:10], x_val=x[10:20], x_test=x[20:], y_test=np.full(20, -1))
     model = Brought(tmp_path, written(classifier(), tmp_path), data)
-    metrics = model.built("int8").metrics
+    outcome = model.built("int8")
+    metrics = outcome.metrics
     assert (metrics.accuracy_val, metrics.accuracy_test, metrics.accuracy_test_ci) == (None, None, None)
     assert (metrics.agreement, metrics.agreement_val, metrics.test_samples) == (1.0, 1.0, 20)
     assert model.source().accuracy_val is None
-    assert model.golden().files == ["inputs"]
+    assert golden_set(outcome).files == ["inputs"]
+    assert outcome.recorded.size.unlike_asked is None
 
 
 def test_float32_samples_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -174,8 +177,8 @@ def test_float32_samples_are_taken_as_they_are(tmp_path: Path) -> None:
     assert model.card.preprocessing.scale == 1
     outcome = model.built("int8")
     assert outcome.metrics.accuracy_test == 1.0
-    assert model.golden()["inputs"].dtype == np.float32
-    self_test(outcome, model.golden(), 1.0)
+    assert golden_set(outcome)["inputs"].dtype == np.float32
+    self_test(outcome, 1.0)
 
 
 def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
@@ -186,7 +189,7 @@ def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
     for recipe in SERVES_BOTH:
         outcome = model.built(recipe)
         assert outcome.metrics.accuracy_test == 1.0
-        self_test(outcome, model.golden(), 1.0)
+        self_test(outcome, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -207,20 +210,14 @@ def test_a_network_that_this_project_did_not_make_goes_the_whole_way(zoo: Brough
     nodes = {node.op_type for node in onnx.load(outcome.onnx_path).graph.node}
     assert nodes.isdisjoint({"BatchNormalization", "ConstantOfShape"})
     assert ("QuantizeLinear" in nodes) == (recipe == "int8")
-    self_test(outcome, zoo.golden(), zoo.card.preprocessing.scale)
+    self_test(outcome, zoo.card.preprocessing.scale)
 
 
-def test_a_golden_set_of_large_pictures_and_many_classes_is_one_that_devices_take(zoo: Brought) -> None:
-    assert zoo.card.golden.samples == 5
-    assert len(make_golden(GoldenRequest(zoo.files))) < 2**20
-
-
-def test_more_golden_samples_than_devices_take_are_refused(zoo: Brought, tmp_path: Path) -> None:
-    text = (zoo.folder / "model.toml").read_text()
-    (tmp_path / "model.toml").write_text(text.replace("samples = 5", "samples = 8"))
-    files = {**zoo.files, "model.toml": tmp_path / "model.toml"}
-    with pytest.raises(CompressionError, match=r"devices take at most 1,048,576: lower golden\.samples"):
-        make_golden(GoldenRequest(files))
+def test_a_golden_set_of_large_pictures_has_four_and_what_they_take_is_said(zoo: Brought) -> None:
+    size = zoo.built("w8").recorded.size
+    assert (size.samples, size.wanted, size.held) == (4, 8, 8)
+    assert size.size_bytes > 4 * 3 * 224 * 224 > size.budget_bytes
+    assert size.unlike_asked and size.unlike_asked.startswith(f"4 golden samples take {size.size_bytes:,} bytes")
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.pkl", "net.pt2"])

@@ -15,14 +15,6 @@ for module in sys.argv[1:]:
     if brought := %r & sys.modules.keys():
         sys.exit(f"{module} brings {brought}")
 """
-MAKE_GOLDEN = """
-import sys
-from pathlib import Path
-from edgefleet_compression.builds.entry_points import make_golden
-from edgefleet_compression.builds.messages import GoldenRequest
-make_golden(GoldenRequest({name: Path(path) for name, path in %r.items()}))
-print(*%r & sys.modules.keys())
-"""
 
 
 def test_no_module_that_the_controller_imports_brings_a_heavy_library() -> None:
@@ -31,10 +23,3 @@ def test_no_module_that_the_controller_imports_brings_a_heavy_library() -> None:
     code = IMPORT_ALL % HEAVY
     done = subprocess.run([sys.executable, "-c", code, *sorted(modules)], capture_output=True, text=True)
     assert len(modules) > 10 and done.returncode == 0, done.stderr
-
-
-def test_the_golden_set_is_made_without_torch(tiny_files: dict[str, Path]) -> None:
-    files = {name: str(path) for name, path in tiny_files.items()}
-    code = MAKE_GOLDEN % (files, HEAVY)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []

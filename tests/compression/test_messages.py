@@ -12,7 +12,6 @@ from edgefleet_compression import errors
 from edgefleet_compression.builds.messages import (
     BuildRequest,
     CompareRequest,
-    GoldenRequest,
     RefusalReason,
     SourceRequest,
     WorkRefused,
@@ -29,7 +28,6 @@ CACHE = Path("/cache")
     "message",
     [
         SourceRequest(FILES, CACHE),
-        GoldenRequest(FILES),
         BuildRequest(FILES, shipped_recipes()["student-w5"], "x86-vnni", CACHE, Path("/work"), seed=3),
         CompareRequest(FILES, CACHE, Path("one.onnx"), Path("other.onnx"), {"session.dynamic_block_base": "4"}),
         outcome(),

@@ -31,6 +31,8 @@ from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
 from edgefleet_compression.steps.reestimate_norms import ReestimateNormsConfig
 from edgefleet_compression.steps.scale_width import ScaleWidthConfig, forget
 from edgefleet_compression.training import as_logits, corpus
+from edgefleet_protocol.signature import LOGITS, PROBABILITIES, Signature, Spec
+from edgefleet_tasks.tasks.classification import TASK
 
 pytestmark = pytest.mark.torch
 
@@ -188,9 +190,23 @@ def test_a_teacher_that_came_as_onnx_is_asked_once_for_a_training(brought: Sourc
 def test_a_teacher_that_came_as_onnx_gives_the_logits_of_its_probabilities(brought: Source) -> None:
     answers = brought.logits("train")
     np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
-    logits = as_logits(answers)
+    assert brought.spec == Spec(PROBABILITIES)
+    logits = as_logits(answers, brought.spec)
     np.testing.assert_allclose(np.exp(logits), answers, atol=1e-6)
-    np.testing.assert_array_equal(as_logits(logits), logits)
+    np.testing.assert_array_equal(as_logits(logits, Spec(LOGITS)), logits)
+
+
+def test_a_student_of_a_teacher_that_gives_probabilities_gives_probabilities_too(
+    brought: Source, tmp_path: Path
+) -> None:
+    steps = [
+        {"step": "distill", "config": {"args": {"width": 8}, "epochs": 1, "batch": 32, "flip": False}},
+        {"step": "export"},
+    ]
+    bench = Workbench(brought, None, 0, brought.cache, tmp_path)
+    path, _ = run_recipe(recipe_from({"name": "r", "title": "t", "steps": steps}), bench, lambda *_: None)
+    answers = GraphSession(path).logits(inputs(brought.data.split("test").x, brought.card.preprocessing.scale))
+    assert brought.spec == TASK.spec(Signature((), ()), [answers])
 
 
 def test_a_teacher_that_came_as_onnx_teaches_nobody_without_samples_to_train_on() -> None:

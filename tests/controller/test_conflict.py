@@ -8,6 +8,7 @@ from edgefleet_contract.rollouts import Gate, RolloutSpec
 from edgefleet_controller.fleet.conflict import alternates, is_over
 from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.fleet.identities import Identities
+from edgefleet_controller.records import ManifestForm
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.offers import Assigned
 from edgefleet_controller.rollouts.plan import PlannedDevice, plan
@@ -134,7 +135,7 @@ def test_a_gate_does_not_count_who_is_deferred(execution) -> None:
 def test_a_plan_names_a_device_in_conflict_and_gives_it_nothing() -> None:
     targets = [PlannedDevice("d", "eu/rpi4/lte", None, in_conflict=True), PlannedDevice("e", "eu/rpi4/lte", None)]
     spec = RolloutSpec(model="fashion", version=1, waves=(1.0,))
-    planned = plan("01", spec, targets, {"eu/rpi4/lte": Assigned("b" * 64, "c" * 64, 10)}, 0)
+    planned = plan("01", spec, targets, {"eu/rpi4/lte": Assigned("b" * 64, (ManifestForm("c" * 64, 10),))}, 0)
     phases = {e.device: (e.phase, e.detail) for e in planned.executions}
     assert phases["e"] == ("assigned", None)
     assert phases["d"][0] == "deferred"

@@ -44,6 +44,7 @@ class Registry:
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
         self.manifest = ""
+        self.older_manifest: str | None = None
 
     def deliverable_bytes(self, sha256: str) -> int | None:
         return self.sizes.get(sha256)
@@ -52,7 +53,8 @@ class Registry:
         return [ChoiceRecord.model_construct(profile="eu/rpi4/wifi", variant="v")]
 
     def variants(self, model: str, version: int) -> list[VariantRecord]:
-        return [VariantRecord.model_construct(id=name, manifest=self.manifest) for name in ("v", "not-chosen")]
+        forms = {"manifest": self.manifest, "manifest_bytes": 0, "older_manifest": self.older_manifest}
+        return [VariantRecord.model_construct(id=name, **forms) for name in ("v", "not-chosen")]
 
 
 class Lab:
@@ -145,6 +147,15 @@ def test_damage_is_found_before_any_device_is_told(lab: Lab) -> None:
     lab.delivery.check("m", 1)
     lab.spoil(manifest.encodings[0].blob.sha256)
     with pytest.raises(Refused, match="damaged on the controller's disk: run `edgefleet compress m@1`"):
+        lab.delivery.check("m", 1)
+
+
+def test_damage_is_found_in_the_form_for_older_agents_too(lab: Lab) -> None:
+    manifest = lab.publish()
+    lab.registry.older_manifest = lab.add(manifest.model_copy(update={"recipe": "in another form"}).to_bytes())
+    lab.delivery.check("m", 1)
+    lab.spoil(lab.registry.older_manifest)
+    with pytest.raises(Refused, match=f"blob {lab.registry.older_manifest} of m@1 is damaged"):
         lab.delivery.check("m", 1)
 
 

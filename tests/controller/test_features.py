@@ -85,6 +85,83 @@ def test_a_device_that_was_downgraded_after_the_plan_is_deferred_at_the_next_ste
     assert [record.device for device in "ab" for record in store.fleet.desired.of(device)] == ["a"]
 
 
+OLDER = {"older_manifest": "d" * 64, "older_manifest_bytes": 20}
+
+
+@pytest.fixture
+def in_two_forms(store: Store, built: None) -> None:
+    """A variant for the profile of all devices here, with a manifest for agents without reduced answers."""
+    (known,) = store.fleet.registry.variants()
+    newest = known.model_copy(update={"needs": ("reduced-answers",), **OLDER})
+    store.fleet.registry.put_variants([newest], [])
+
+
+ABLE = frozenset({"reduced-answers"})
+
+
+def told(store: Store, device: str) -> list[tuple[str | None, int]]:
+    return [(record.manifest, record.manifest_bytes) for record in store.fleet.desired.of(device)]
+
+
+def test_each_agent_is_told_of_the_form_that_it_obeys_and_keeps_it(store: Store, join, in_two_forms) -> None:
+    join("old", OLD)
+    join("new", ABLE)
+    join("downgraded", ABLE)
+    rollout = start_rollout(store.fleet, load_catalogue(), spec())
+    join("downgraded", OLD, 2)
+    directions = Directions(store.fleet)
+    with store.fleet.transaction():
+        directions.stage(rollout, store.fleet.rollouts.executions(rollout.id), 5)
+    expected = {"old": ("d" * 64, 20), "new": (MANIFEST, 10), "downgraded": ("d" * 64, 20)}
+    assert {device: told(store, device) for device in expected} == {d: [form] for d, form in expected.items()}
+    join("old", ABLE, 2)
+    with store.fleet.transaction():
+        directions.activate(rollout, store.fleet.rollouts.executions(rollout.id), 6)
+    assert {device: told(store, device) for device in expected} == {d: [form] for d, form in expected.items()}
+    heard = Heard()
+    DesiredPublisher(store, heard).desire(expected)
+    assert {d: said["models"]["fashion"]["manifest"] for d, said in heard.said.items()} == {
+        device: manifest for device, (manifest, _) in expected.items()
+    }
+
+
+def test_a_device_that_was_told_of_the_newest_form_is_deferred_when_its_agent_is_downgraded(
+    store: Store, join, in_two_forms
+) -> None:
+    join("a", ABLE)
+    rollout = start_rollout(store.fleet, load_catalogue(), spec())
+    with store.fleet.transaction():
+        Directions(store.fleet).stage(rollout, store.fleet.rollouts.executions(rollout.id), 5)
+    join("a", OLD, 2)
+    with store.fleet.transaction():
+        Directions(store.fleet).activate(rollout, store.fleet.rollouts.executions(rollout.id), 6)
+    (execution,) = store.fleet.rollouts.executions(rollout.id)
+    assert execution.phase == "deferred"
+    assert execution.detail == "its agent lacks reduced-answers, which the variant needs: upgrade the agent"
+
+
+@pytest.mark.parametrize(
+    ("features", "before", "back"),
+    [
+        (OLD, MANIFEST, ("d" * 64, 20)),
+        (OLD, "d" * 64, ("d" * 64, 20)),
+        (ABLE, MANIFEST, (MANIFEST, 10)),
+        (ABLE, "d" * 64, ("d" * 64, 20)),
+    ],
+    ids=["downgraded", "as it was", "the newest", "upgraded since, and what it has is no download"],
+)
+def test_a_way_back_is_told_in_a_form_that_the_agent_obeys(
+    store: Store, join, in_two_forms, execution, features: frozenset[str], before: str, back: tuple[str, int]
+) -> None:
+    join("a", features)
+    rollout = start_rollout(store.fleet, load_catalogue(), spec())
+    with store.fleet.transaction():
+        Directions(store.fleet).send_back(rollout, [execution("a", rollout=rollout.id, previous_manifest=before)], 5)
+    assert told(store, "a") == [back]
+    (kept,) = store.fleet.rollouts.executions(rollout.id)
+    assert (kept.back_manifest, kept.back_manifest_bytes) == back
+
+
 def test_a_way_back_to_what_a_downgraded_agent_cannot_run_is_not_told(store: Store, join, built, execution) -> None:
     join("a", OLD)
     rollout = start_rollout(store.fleet, load_catalogue(), spec())

@@ -6,13 +6,15 @@ import pytest
 
 from edgefleet_compression.pricing.choosing import NEAREST
 from edgefleet_contract.rollouts import RolloutSpec, WaveRecord
-from edgefleet_controller.records import ChoiceRecord, RolloutRecord
+from edgefleet_controller.records import ChoiceRecord, ManifestForm, RolloutRecord
+from edgefleet_controller.rollouts.forms import fitting
 from edgefleet_controller.rollouts.offers import Assigned, NoVariant, offer
 from edgefleet_controller.rollouts.passed_over import words
 from edgefleet_controller.rollouts.plan import PlannedDevice, join, plan
 from edgefleet_protocol.phases import ENDED_OTHERWISE
 
-CHOICES = {"eu/rpi4/lte": Assigned("v1", "m1", 10), "eu/rpi5/wifi": Assigned("v2", "m2", 10)}
+FORM = ManifestForm("m1", 10)
+CHOICES = {"eu/rpi4/lte": Assigned("v1", (FORM,)), "eu/rpi5/wifi": Assigned("v2", (FORM,))}
 
 
 def spec(*waves: float) -> RolloutSpec:
@@ -62,7 +64,7 @@ def test_a_device_that_answers_with_its_variant_has_nothing_to_install() -> None
 
 
 def test_a_device_whose_agent_lacks_what_its_variant_needs_is_deferred_and_the_plan_says_what() -> None:
-    choices = {"eu/rpi4/lte": Assigned("v1", "m1", 10, needs=("pairs", "tasks"))}
+    choices = {"eu/rpi4/lte": Assigned("v1", (FORM._replace(needs=("pairs", "tasks")),))}
     devices = [
         PlannedDevice("old", "eu/rpi4/lte", "v0"),
         PlannedDevice("half", "eu/rpi4/lte", "v0", features=frozenset({"tasks"})),
@@ -82,6 +84,27 @@ def test_a_device_whose_agent_lacks_what_its_variant_needs_is_deferred_and_the_p
         id="r", spec=spec(1), state="running", waves=(WaveRecord(number=1, since_ms=0),), created_ms=0, changed_ms=0
     )
     assert join(running, devices[0], choices, 0).phase == "deferred"
+
+
+def test_each_device_is_given_the_newest_form_that_its_agent_obeys() -> None:
+    forms = (ManifestForm("newest", 10, ("pairs", "tasks")), ManifestForm("older", 20, ("tasks",)))
+    choices = {"eu/rpi4/lte": Assigned("v1", forms)}
+    devices = [
+        PlannedDevice("new", "eu/rpi4/lte", "v0", features=frozenset({"tasks", "pairs", "more"})),
+        PlannedDevice("half", "eu/rpi4/lte", "v0", features=frozenset({"tasks"})),
+        PlannedDevice("old", "eu/rpi4/lte", "v0"),
+    ]
+    planned = {e.device: e for e in plan("r", spec(1), devices, choices, 0).executions}
+    assert {d: (e.variant, e.phase) for d, e in planned.items()} == {
+        "new": ("v1", "assigned"),
+        "half": ("v1", "assigned"),
+        "old": ("v1", "deferred"),
+    }
+    assert (planned["new"].manifest, planned["new"].manifest_bytes) == ("newest", 10)
+    assert (planned["half"].manifest, planned["half"].manifest_bytes) == ("older", 20)
+    assert planned["old"].detail == "its agent lacks pairs, tasks, which the variant needs: upgrade the agent"
+    assert fitting(forms, {"tasks", "pairs"}, held="older") == forms[1], "what a device has is no download"
+    assert fitting(forms, {"tasks"}, held="newest") == forms[1]
 
 
 def test_a_device_that_appears_later_is_in_the_wave_of_its_hash_and_never_in_one_that_has_passed() -> None:

@@ -173,6 +173,27 @@ def test_a_variant_that_needs_a_newer_feature_is_deferred_and_the_device_told_no
     assert today.told is None
 
 
+def test_a_variant_with_reduced_answers_is_told_in_the_released_form(today: Today, variant) -> None:
+    older = {"older_manifest": "e" * 64, "older_manifest_bytes": 20}
+    rollout = today.start(variant(manifest=MANIFEST, needs=("reduced-answers",), **older))
+    today.tick()
+    assert today.told and (today.told["manifest"], today.told["manifest_bytes"]) == ("e" * 64, 20)
+    today.device.reports("staged", today.told)
+    settle(lambda: today.execution(rollout).phase == "staged")
+    today.tick(2)
+    assert today.told["activate"] is True
+    today.device.reports("committed", today.told)
+    settle(lambda: today.execution(rollout).phase == "committed")
+
+
+def test_a_variant_that_has_no_released_form_is_deferred_with_the_reason(today: Today, variant) -> None:
+    rollout = today.start(variant(manifest=MANIFEST, needs=("reduced-answers",)))
+    today.tick(4)
+    detail = "its agent lacks reduced-answers, which the variant needs: upgrade the agent"
+    assert (today.execution(rollout).phase, today.execution(rollout).detail) == ("deferred", detail)
+    assert today.told is None
+
+
 def test_its_telemetry_is_stored_and_acknowledged(today: Today) -> None:
     window = json.loads(RELEASE.message("TelemetryWindow"))
     window["first_kept_seq"] = window["seq"]

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from tests.fleet.asking import PROFILE
-from tests.outcomes import outcome
+from tests.outcomes import outcome, recorded
 
-from edgefleet_compression.builds.messages import ExpectedAnswers
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.models.publishing import Publisher
@@ -20,8 +19,11 @@ from edgefleet_controller.records import ChoiceRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_profiles.parts import CHUNK_BYTES
+from edgefleet_protocol.answers import pack_answers
 from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
+from edgefleet_protocol.signature import Spec
+from edgefleet_tasks.tasks.classification import TASK
 
 WEIGHTS = np.random.default_rng(7).normal(size=(784, 10)).astype(np.float32) / 28
 Node = Any
@@ -55,11 +57,10 @@ class Press:
         self._base = store.fleet.registry.variants("fashion", 1)[0]
         core = verify(blobs.read(self._base.manifest), self._base.manifest).core
         assert core.golden
-        self._golden = core.golden
         with np.load(io.BytesIO(blobs.read(core.golden.sha256))) as archive:
             images = archive["inputs"].astype(np.float32) * np.float32(core.preprocessing.scale)
-        powers = np.exp(images.reshape(len(images), -1) @ WEIGHTS)
-        self._answers = (powers / powers.sum(1, keepdims=True)).round(4)
+        self._golden = blobs.read(core.golden.sha256)
+        self._logits = images.reshape(len(images), -1) @ WEIGHTS
 
     def publish(
         self,
@@ -77,16 +78,18 @@ class Press:
         store.fleet.registry.put_model(model)
         path = self._scratch / f"{version}.onnx"
         path.write_bytes(onnx)
-        recorded = self._answers if right_answers else self._answers[:, ::-1]
+        logits = self._logits if right_answers else self._logits[:, ::-1]
         made = outcome(
             onnx_path=path,
             metrics=self._base.metrics,
-            expected=ExpectedAnswers(tuple(map(tuple, recorded.tolist())), tuple(recorded.argmax(1)), "x86-avx2"),
+            recorded=recorded(
+                golden=self._golden, answers=pack_answers(TASK.reduce([logits], Spec())), probabilities=None
+            ),
             unfolded_bytes=math.prod(WEIGHTS.shape) * 4,
             steps=(),
         )
         recipe = shipped_recipes()["fp32"]
-        variant = self._publisher.publish(model, recipe, made, golden=self._golden, instruction_sets=())
+        variant = self._publisher.publish(model, recipe, made, instruction_sets=())
         written = verify(self._blobs.read(variant.manifest), variant.manifest)
         if packed is not None:
             changes = {**(changes or {}), "encodings": [self._encoding(packed)]}

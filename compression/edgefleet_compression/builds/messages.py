@@ -13,8 +13,9 @@ from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.metrics import Metrics
-from edgefleet_contract.variants import StepReport
+from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_protocol.signature import Spec
 
 ModelFiles = Mapping[str, Path]
 """The path of each file of a model, model.toml included, by its name in the model's folder."""
@@ -56,13 +57,6 @@ class SourceRequest:
 
 
 @dataclass(frozen=True)
-class GoldenRequest:
-    """Asks for a model's golden set."""
-
-    files: ModelFiles
-
-
-@dataclass(frozen=True)
 class BuildRequest:
     """Asks for one variant.
 
@@ -79,15 +73,20 @@ class BuildRequest:
 
 
 @dataclass(frozen=True)
-class ExpectedAnswers:
-    """A variant's answers to the golden set on the host that built it: `probabilities` is [samples][classes].
+class RecordedAnswers:
+    """A variant's golden set, an npz, and its answers to it on the host that built it, a blob of reduced answers.
 
-    `instruction_set` is that of the host.
+    `probabilities` is [samples][classes], the form that version 0.1.0 compares with; None if that does not take as
+    much. `instruction_set` and `provider` are the host's.
     """
 
-    probabilities: tuple[tuple[float, ...], ...]
-    top1: tuple[int, ...]
+    golden: bytes
+    answers: bytes
+    spec: Spec
+    size: GoldenSize
+    probabilities: tuple[tuple[float, ...], ...] | None
     instruction_set: InstructionSet
+    provider: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class BuildOutcome:
     onnx_path: Path
     runtime: dict[str, str]
     metrics: Metrics
-    expected: ExpectedAnswers
+    recorded: RecordedAnswers
     unfolded_bytes: int
     steps: tuple[StepReport, ...]
     scheme: Scheme | None

@@ -23,6 +23,8 @@ SHARES: dict[str, tuple[float, float]] = {"calib": (0.0, 0.2), "val": (0.2, 0.6)
 """Which part of the shuffled samples each split gets if the file has only `x`."""
 SPLIT_SEED = 0
 LEAST_TO_SPLIT = 10
+GOLDEN_LEAST = 4
+"""How many samples a device's self-test has at least."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,16 @@ class Data:
         wrong = y.shape != (count,) or y.dtype.kind not in "iu" or y.min() < 0
         if wrong or (self._classes is not None and y.max() >= self._classes):
             raise DataError(f"y_{name} must hold one label from 0 to {top} for each of {count} samples")
+
+
+def check_golden(val: Split) -> None:
+    """Check that there are enough samples of val for a device's self-test.
+
+    Raises:
+        DataError: there are fewer than four.
+    """
+    if len(val.x) < GOLDEN_LEAST:
+        raise DataError(f"val holds {len(val.x)} samples: give {GOLDEN_LEAST} or more, as a device's self-test takes")
 
 
 def open_data(path: Path, card: ModelCard, classes: int | None = None) -> Data:

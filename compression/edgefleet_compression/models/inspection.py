@@ -8,7 +8,6 @@ Importing this module brings neither onnx nor onnxruntime, so that the controlle
 """
 
 import json
-import math
 import re
 import resource
 import subprocess
@@ -39,10 +38,7 @@ MEMORY_PER_FILE_BYTE = 8
 ANSWERED = 16
 """How many samples of val a model is asked for a first look; all are asked when it is compressed."""
 GOLDEN_SAMPLES = 32
-GOLDEN_BYTES = 768 * 1024
-"""Raw bytes of a golden set; devices take 1 MB of it."""
-EXPECTED_BYTES = 80 * 1024
-BYTES_PER_PROBABILITY = 10
+"""How many a new card asks for; each variant has as many of them as its size allows."""
 
 
 class Findings(BaseModel):
@@ -173,7 +169,7 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
         input=json.dumps(found.input_name),
         shape=list(found.shape),
         scale=repr(float(scale)),
-        golden=_golden(found),
+        golden=min(GOLDEN_SAMPLES, found.samples),
     )
     check_card(parse_card(text), found.input_name, found.input_type, found.sample, found.classes)
     return text
@@ -213,13 +209,6 @@ def slug(stem: str) -> str:
     return found
 
 
-def _golden(found: Findings) -> int:
-    """As many golden samples as fit the limits of devices and of the manifest."""
-    sample_bytes = (1 if found.data_type == "uint8" else 4) * math.prod(found.shape)
-    by_answers = EXPECTED_BYTES // (BYTES_PER_PROBABILITY * found.classes)
-    return max(1, min(GOLDEN_SAMPLES, found.samples, GOLDEN_BYTES // sample_bytes, by_answers))
-
-
 def _shown(sample: tuple[int | None, ...]) -> str:
     return f"[{', '.join('any' if size is None else str(size) for size in sample)}]"
 
@@ -227,7 +216,7 @@ def _shown(sample: tuple[int | None, ...]) -> str:
 def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     """In the process that is under limits: check, run once, read the splits."""
     from edgefleet_compression.models.brought import answered_classes, check_answers, check_graph
-    from edgefleet_compression.models.data import Data, first_look
+    from edgefleet_compression.models.data import Data, check_golden, first_look
 
     faults = Faults()
     graph, samples = faults.check(check_graph, onnx), faults.check(first_look, data)
@@ -242,6 +231,8 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     shape = card.input.shape if card else samples[0] if samples else ()
     splits = Data(data, shape, classes, scale=scale, labelled=False)
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
+    if val:
+        faults.check(check_golden, val)
     faults.refuse()
     assert graph and samples and classes and val and test  # or there was a fault
     shown = 1 / 255 if card is None and (samples[1], graph.input_type) == ("uint8", "float32") else scale
@@ -260,7 +251,7 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
 
 def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: build the architecture, run it, read the splits."""
-    from edgefleet_compression.models.data import first_look, open_data
+    from edgefleet_compression.models.data import check_golden, first_look, open_data
     from edgefleet_compression.models.module_check import check_module, check_module_answers, check_shape
 
     faults = Faults()
@@ -270,6 +261,8 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
         samples = None
     splits = open_data(data, card)
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
+    if val:
+        faults.check(check_golden, val)
     faults.refuse()
     assert state and samples and val and test  # or there was a fault
     check_module_answers(state, val.x[:ANSWERED], card.preprocessing.scale)

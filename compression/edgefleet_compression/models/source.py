@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import digest_of
+from edgefleet_protocol.signature import Signature, Spec, Tensor
+from edgefleet_tasks.registry import task_named
 
 BATCH = 250
 
@@ -64,6 +67,13 @@ class Source:
     def with_data_of(self, other: "Source") -> "Source":
         """This model with the samples of another one that takes the same."""
         return replace(self, data=other.data, card=self.card.model_copy(update={"data": other.card.data}))
+
+    @cached_property
+    def spec(self) -> Spec:
+        """How the model's answers are meant, found once: by its own to all of val."""
+        inputs = (Tensor(self.card.input.name, "FP32", (None, *self.card.input.shape)),)
+        signature = Signature(inputs, (Tensor("answers", "FP32", (None, self.classes)),))
+        return task_named(self.card.task).spec(signature, [self.logits("val")])
 
     def _runtime(self) -> dict[str, Any]:
         if isinstance(self.state, TorchState):

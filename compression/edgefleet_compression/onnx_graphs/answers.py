@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_protocol.signature import Spec
+from edgefleet_tasks.tasks.classification import probabilities
 
 Logits = NDArray[np.float32]
 
 EXACT_DB = 120.0
 """What is said of answers that differ by no more than fp32 rounds."""
 CHECKED_SAMPLES = 64
+LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,12 @@ def check_runs(step: str, before: Path, after: Path, x: Logits, least: Nearness)
     return near
 
 
-def log_probabilities(answers: Logits) -> NDArray[np.float64]:
-    """The logarithms of class probabilities [N, classes], of logits or of probabilities as a graph may give them."""
-    values = answers.astype(np.float64)
-    if (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-3):
-        return np.asarray(np.log(np.maximum(values, 1e-12)))
-    shifted = values - values.max(1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+def log_probabilities(answers: Logits, spec: Spec) -> NDArray[np.float64]:
+    """The logarithms of class probabilities, of answers [N, classes] that are meant as the spec says."""
+    return np.asarray(np.log(np.maximum(probabilities(answers, spec), LEAST_PROBABILITY)))
 
 
-def divergence(before: Logits, after: Logits) -> float:
+def divergence(before: Logits, after: Logits, spec: Spec) -> float:
     """The mean Kullback-Leibler divergence of `after` from `before`, in nats."""
-    p, q = log_probabilities(before), log_probabilities(after)
+    p, q = log_probabilities(before, spec), log_probabilities(after, spec)
     return max(0.0, float((np.exp(p) * (p - q)).sum(1).mean()))

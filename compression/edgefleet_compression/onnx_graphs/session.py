@@ -14,6 +14,7 @@ from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_protocol import runtime_options
 
 BATCH = 250
+PROVIDER = "CPUExecutionProvider"
 DYNAMIC = b"DynamicQuantize"
 """How the names of the operators begin that take a range over their whole input, as they stand in a file."""
 
@@ -42,7 +43,7 @@ class GraphSession:
         """
         if told := runtime_options.refusal(runtime or {}):
             raise RecipeError(told)
-        options, providers = one_thread(runtime), ["CPUExecutionProvider"]
+        options, providers = one_thread(runtime), [PROVIDER]
         self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
         given = self._session.get_inputs()[0]
         self._path = path

@@ -24,6 +24,7 @@ from edgefleet_compression.step import (
     StepResult,
     TorchState,
 )
+from edgefleet_protocol.signature import PROBABILITIES
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +50,7 @@ STEP = Step(
     search=Searched(tails=(PLAIN,)),
     needs=frozenset({"val"}),
     libraries=frozenset({"onnxscript", "onnxruntime"}),
-    revision=3,
+    revision=4,
 )
 
 
@@ -70,7 +71,7 @@ def run(state: SourceState, config: ExportConfig, context: Context) -> StepResul
     path = context.folder / "exported.onnx"
     name = context.source.card.input.name
     context.progress(0.1, "tracing")
-    model = _traced(state, name, config.opset)
+    model = _traced(_answering(state, context), state.input_shape, name, config.opset)
     strip(model)
     take_out(model)
     onnx.checker.check_model(model, full_check=True)
@@ -80,12 +81,20 @@ def run(state: SourceState, config: ExportConfig, context: Context) -> StepResul
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 
 
-def _traced(state: TorchState, name: str, opset: int) -> "onnx.ModelProto":
+def _answering(state: TorchState, context: Context, marks: bool = True) -> "torch.nn.Module":
+    """The module with answers of the kind that the source gives: modules are trained to give logits."""
     import torch
 
-    module = _marked(state) if state.ranges else state.module.eval()
+    module = _marked(state) if state.ranges and marks else state.module.eval()
+    gives_logits = context.source.spec.outputs != PROBABILITIES
+    return module if gives_logits else torch.nn.Sequential(module, torch.nn.Softmax(1)).eval()
+
+
+def _traced(module: "torch.nn.Module", shape: tuple[int, ...], name: str, opset: int) -> "onnx.ModelProto":
+    import torch
+
     # Two samples: a batch of one would be taken for a constant.
-    sample = torch.zeros(2, *state.input_shape)
+    sample = torch.zeros(2, *shape)
     with _quiet():
         program = torch.onnx.export(
             module,
@@ -129,7 +138,7 @@ def _quiet() -> Iterator[None]:
 
 
 def check_parity(state: TorchState, path: Path, context: Context, tolerance: float) -> float:
-    """The largest difference of a logit between file and module, over samples of val.
+    """The largest difference of an answer between file and module, over samples of val.
 
     Raises:
         StepError: it is above `tolerance`.
@@ -142,7 +151,7 @@ def check_parity(state: TorchState, path: Path, context: Context, tolerance: flo
 
     source = context.source
     x = inputs(source.data.split("val").x[:PARITY_SAMPLES], source.card.preprocessing.scale)
-    expected = answers_of(state.module, torch.from_numpy(x)).numpy()
+    expected = answers_of(_answering(state, context, marks=False), torch.from_numpy(x)).numpy()
     difference = float(np.abs(GraphSession(path).logits(x) - expected).max())
     if not difference <= tolerance:
         raise StepError(

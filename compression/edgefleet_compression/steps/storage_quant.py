@@ -68,7 +68,7 @@ STEP = Step(
             SPARSE,
         )
     ),
-    needs_for={"mean_bits": frozenset({"calib"})},
+    needs_for={"mean_bits": frozenset({"calib", "val"})},
     revision=3,
 )
 
@@ -129,7 +129,7 @@ def _bits(
         return by_kind({layer.name: layer.kind for layer in layers}, config)
     x = context.source.data.split("calib").first(SENSITIVITY_SAMPLES).x
     samples = inputs(x, context.source.card.preprocessing.scale)
-    losses = sensitivity(model, layers, samples, context.folder, context.progress)
+    losses = sensitivity(model, layers, samples, context.source.spec, context.folder, context.progress)
     return by_sensitivity(losses, {layer.name: layer.values().size for layer in layers}, config.mean_bits)
 
 

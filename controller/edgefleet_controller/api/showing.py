@@ -62,6 +62,7 @@ def variant_view(record: VariantRecord) -> VariantView:
         steps=record.steps,
         lineage=record.lineage,
         needs=list(record.needs),
+        golden=record.golden,
     )
 
 

@@ -99,8 +99,9 @@ class Delivery:
             Refused: a blob is damaged on disk.
         """
         chosen = {choice.variant for choice in self._registry.choices(model, version)}
-        for variant in self._registry.variants(model, version):
-            if variant.id in chosen and (blob := first_damaged(self._blobs, variant.manifest, self._is_damaged)):
+        built = (variant for variant in self._registry.variants(model, version) if variant.id in chosen)
+        for form in (form for variant in built for form in variant.forms):
+            if blob := first_damaged(self._blobs, form.manifest, self._is_damaged):
                 raise Refused(advice(blob, model, version))
 
     def damaged(self) -> frozenset[str]:

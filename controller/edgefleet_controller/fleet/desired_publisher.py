@@ -7,11 +7,11 @@ from typing import Protocol
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import DesiredRecord
+from edgefleet_controller.rollouts.forms import missing
 from edgefleet_controller.rollouts.hours import NEXT
 from edgefleet_controller.store import Store
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import topics
-from edgefleet_protocol.features import lacking
 from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
 from edgefleet_protocol.phases import OUTSIDE_WINDOW
 
@@ -53,12 +53,10 @@ class DesiredPublisher:
         self, records: Mapping[str, Sequence[DesiredRecord]]
     ) -> dict[str, list[DesiredRecord]]:
         """Leave out manifests that need features a device's agent lacks; the device keeps what it runs."""
-        needs = self._store.fleet.registry.needs({r.manifest for of_device in records.values() for r in of_device})
-        if not needs:
-            return {device: list(of_device) for device, of_device in records.items()}
-        features = {member.id: member.features for member in self._store.fleet.members.some(records)}
+        forms = self._store.fleet.registry.forms({r.manifest for of_device in records.values() for r in of_device})
+        features = {member.id: member.features for member in self._store.fleet.members.some(records)} if forms else {}
         return {
-            device: [r for r in of_device if not lacking(needs.get(r.manifest or "", ()), features.get(device, ()))]
+            device: [r for r in of_device if not missing(forms, r.manifest, features.get(device, ()))]
             for device, of_device in records.items()
         }
 

@@ -57,7 +57,7 @@ def compress(
     needs: Needs,
     profiles: Sequence[DeviceProfile],
 ) -> BuildResult:
-    """Make the golden set, build and publish variants, and choose one for each profile.
+    """Build and publish variants, and choose one for each profile.
 
     Raises:
         NotBuilt: no variant could be built.
@@ -65,7 +65,6 @@ def compress(
     cache = Cache(shop.folders.cache)
     before = len(cache.ledger())
     files = shop.files(model)
-    golden = shop.golden(files)
     outcomes = _build_all(shop, operation, files, needs.variants)
     made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
     failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
@@ -77,7 +76,6 @@ def compress(
             model,
             need.recipe,
             outcome,
-            golden=golden,
             instruction_sets=(need.only_for,) if need.only_for else (),
         )
         for need, outcome in made

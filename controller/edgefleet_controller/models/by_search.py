@@ -20,7 +20,6 @@ from edgefleet_controller.errors import NotBuilt
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_profiles.profile import DeviceProfile
-from edgefleet_protocol.manifest import BlobRef
 
 REPORT = "search.json"
 KEPT = 20
@@ -51,8 +50,7 @@ def compress_by_search(
     ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted)
     place = SearchFolders(shop.folders.cache, shop.folders.work / operation.id)
     found = search(ask, place, shop.workers, _Shown(shop, operation, quest.budget_s))
-    golden = shop.golden(files)
-    variants = _published(shop, model, found, golden)
+    variants = _published(shop, model, found)
     if not variants:
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
         raise NotBuilt(f"no variant could be built: {why}")
@@ -85,7 +83,7 @@ def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:
         return None
 
 
-def _published(shop: Workshop, model: ModelRecord, found: Found, golden: BlobRef) -> list[VariantRecord]:
+def _published(shop: Workshop, model: ModelRecord, found: Found) -> list[VariantRecord]:
     """Publish every build on a front once, for the classes it was made for."""
     builds = {id(p.built): (p, p.built) for points in found.fronts.values() for p in points if p.built is not None}
     return [
@@ -93,7 +91,6 @@ def _published(shop: Workshop, model: ModelRecord, found: Found, golden: BlobRef
             model,
             point.recipe,
             outcome,
-            golden=golden,
             instruction_sets=(point.instruction_set,) if "scheme" in point.recipe.needs else (),
         )
         for point, outcome in builds.values()

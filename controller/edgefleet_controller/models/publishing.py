@@ -2,22 +2,37 @@
 
 import math
 
-from edgefleet_compression.builds.messages import BuildOutcome, ExpectedAnswers
+from edgefleet_compression.builds.messages import BuildOutcome, RecordedAnswers
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_contract.metrics import Metrics
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.records import ModelRecord, VariantRecord
+from edgefleet_controller.records import ModelRecord, VariantRecord, needs_of_older
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
 from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress
-from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Memory, Preprocessing
+from edgefleet_protocol.features import REDUCED_ANSWERS
+from edgefleet_protocol.manifest import (
+    MAX_MANIFEST_BYTES,
+    BlobRef,
+    Core,
+    Encoding,
+    Expected,
+    Manifest,
+    Memory,
+    Preprocessing,
+    ReducedAnswers,
+)
+from edgefleet_protocol.signature import Spec
 
 SAME_TOP1 = 0.9
 """Share of the golden set that must keep its recorded top-1; another processor may round differently."""
 MAX_DIFFERENCE = 0.25
+MAX_SCALING = 1.25
+"""By how much the outputs of a device may be larger or smaller. Of what is within MAX_DIFFERENCE elsewhere, they are by
+1.5 %: an int8 file for VNNI run without it, where sums saturate. See ADR 19."""
 MB = 2**20
 
 
@@ -35,43 +50,18 @@ class Publisher:
         return BlobRef(sha256=name, size_bytes=len(data))
 
     def publish(
-        self,
-        model: ModelRecord,
-        recipe: Recipe,
-        outcome: BuildOutcome,
-        *,
-        golden: BlobRef,
-        instruction_sets: tuple[str, ...],
+        self, model: ModelRecord, recipe: Recipe, outcome: BuildOutcome, *, instruction_sets: tuple[str, ...]
     ) -> VariantRecord:
-        """Encode a built variant, write its manifest, and return its record.
+        """Encode a built variant, write its manifest in every form that agents know, and return its record.
 
         Args:
             model: the model it was made from.
             recipe: the recipe it was built by.
             outcome: what the build worker returned.
-            golden: the golden set, shared by all variants of the model.
             instruction_sets: the instruction sets it was made for; empty means all.
         """
-        onnx = outcome.onnx_path.read_bytes()
-        manifest = Manifest(
-            model=model.name,
-            model_version=model.version,
-            recipe=recipe.name,
-            core=Core(
-                onnx=BlobRef(sha256=self._blobs.put(onnx), size_bytes=len(onnx)),
-                runtime=outcome.runtime,
-                preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
-                task=model.card.task,
-                labels=model.card.labels,
-                golden=golden,
-            ),
-            expected=_expected(outcome.expected),
-            encodings=self._encodings(onnx),
-            instruction_sets=instruction_sets,
-            unfolded_bytes=outcome.unfolded_bytes,
-            memory=_memory(outcome.metrics),
-        )
-        ref = self.deliver(manifest.to_bytes())
+        manifest = self._manifest(model, recipe, outcome, instruction_sets)
+        ref, older = self.deliver(manifest.to_bytes()), self._older(manifest, outcome.recorded)
         reach("variant_delivered")
         return VariantRecord(
             id=manifest.variant,
@@ -82,14 +72,57 @@ class Publisher:
             instruction_sets=instruction_sets,
             manifest=ref.sha256,
             manifest_bytes=ref.size_bytes,
+            older_manifest=older.sha256 if older else None,
+            older_manifest_bytes=older.size_bytes if older else 0,
             delivery_bytes={size: manifest.delivery_bytes(size) for size in (CHUNK_BYTES, THIN_CHUNK_BYTES)},
             metrics=outcome.metrics,
             runtime=outcome.runtime,
             steps=outcome.steps,
             lineage=outcome.lineage,
             needs=manifest.needs,
+            golden=outcome.recorded.size,
             created_ms=now_ms(),
         )
+
+    def _manifest(
+        self, model: ModelRecord, recipe: Recipe, outcome: BuildOutcome, instruction_sets: tuple[str, ...]
+    ) -> Manifest:
+        onnx, recorded = outcome.onnx_path.read_bytes(), outcome.recorded
+        return Manifest(
+            model=model.name,
+            model_version=model.version,
+            recipe=recipe.name,
+            core=Core(
+                onnx=BlobRef(sha256=self._blobs.put(onnx), size_bytes=len(onnx)),
+                runtime=outcome.runtime,
+                preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
+                task=model.card.task,
+                labels=model.card.labels,
+                golden=self.deliver(recorded.golden),
+                spec=None if recorded.spec == Spec() else recorded.spec,
+            ),
+            answers=ReducedAnswers(
+                blob=self.deliver(recorded.answers),
+                min_agreement=SAME_TOP1,
+                max_difference=MAX_DIFFERENCE,
+                max_scaling=MAX_SCALING,
+                recorded_on=recorded.instruction_set,
+                provider=recorded.provider,
+            ),
+            encodings=self._encodings(onnx),
+            instruction_sets=instruction_sets,
+            unfolded_bytes=outcome.unfolded_bytes,
+            memory=_memory(outcome.metrics),
+            needs=(REDUCED_ANSWERS,),
+        )
+
+    def _older(self, manifest: Manifest, recorded: RecordedAnswers) -> BlobRef | None:
+        """The manifest of the same variant as agents without the feature know it; None if it is more than they take."""
+        if recorded.probabilities is None:
+            return None
+        changes = {"answers": None, "expected": _expected(recorded), "needs": needs_of_older(manifest.needs)}
+        data = manifest.model_copy(update=changes).to_bytes()
+        return self.deliver(data) if len(data) <= MAX_MANIFEST_BYTES else None
 
     def _encodings(self, onnx: bytes) -> tuple[Encoding, ...]:
         packed = compress(onnx)
@@ -112,10 +145,11 @@ def _memory(metrics: Metrics) -> Memory | None:
     return Memory(resident_bytes=round(max(resident_mb, 0) * MB), address_bytes=round(max(address_mb, 0) * MB))
 
 
-def _expected(answers: ExpectedAnswers) -> Expected:
+def _expected(recorded: RecordedAnswers) -> Expected:
+    rows = recorded.probabilities or ()
     return Expected(
-        probabilities=answers.probabilities,
-        min_same_top1=math.ceil(SAME_TOP1 * len(answers.probabilities)),
+        probabilities=rows,
+        min_same_top1=math.ceil(SAME_TOP1 * len(rows)),
         max_difference=MAX_DIFFERENCE,
-        recorded_on=answers.instruction_set,
+        recorded_on=recorded.instruction_set,
     )

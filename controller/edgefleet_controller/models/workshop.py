@@ -1,4 +1,4 @@
-"""The workshop that every operation uses: a model's files, workers, golden set, publishing and choosing."""
+"""The workshop that every operation uses: a model's files, workers, publishing and choosing."""
 
 import contextlib
 import threading
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefleet_compression.builds.entry_points import make_golden, source_metrics
-from edgefleet_compression.builds.messages import GoldenRequest, ModelFiles, SourceRequest, VersionsRequest, WorkRefused
+from edgefleet_compression.builds.entry_points import source_metrics
+from edgefleet_compression.builds.messages import ModelFiles, SourceRequest, VersionsRequest, WorkRefused
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.builds.versions import compare_versions
 from edgefleet_compression.builds.worker_pool import WorkerPool
@@ -21,7 +21,6 @@ from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.profile import DeviceProfile
-from edgefleet_protocol.manifest import BlobRef
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,6 @@ class Workshop:
     def files(self, model: ModelRecord) -> ModelFiles:
         """The paths of the model's files, by name."""
         return {name: self._blobs.path(sha256) for name, sha256 in model.files.items()}
-
-    def golden(self, files: ModelFiles) -> BlobRef:
-        """Make the golden set, as a blob that devices may fetch."""
-        return self.publisher.deliver(self.workers.submit(make_golden, GoldenRequest(files)).result())
 
     def source_accuracy(self, files: ModelFiles) -> float | None:
         """Measure the source model's accuracy on val; None if unknown."""

@@ -5,11 +5,11 @@ from typing import Any
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
-from edgefleet_controller.rollouts.plan import agent_lacks
+from edgefleet_controller.rollouts.forms import agent_lacks, fitting, missing
 from edgefleet_controller.rollouts.ways_back import WaysBack
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
-from edgefleet_protocol.features import WINDOWS, lacking
+from edgefleet_protocol.features import WINDOWS
 from edgefleet_protocol.messages import MAX_GENERATION
 
 RETURN_TRIAL_S = 2.0
@@ -48,18 +48,23 @@ class Directions:
         executions = self._ways_back.marked(rollout.spec.model, executions)
         members = self._members(rollout, executions)
         given = self._given(rollout, executions)
-        needs = self._fleet.registry.needs({e.back_manifest for e in executions})
+        known = self._fleet.registry.forms({e.back_manifest for e in executions})
         told: list[DesiredRecord] = []
         changed: list[ExecutionRecord] = []
         for execution in executions:
             asked = given.get(execution.device)
-            missing = _missing(needs, execution.back_manifest, members.get(execution.device))
+            forms = known.get(execution.back_manifest or "", ())
+            form = fitting(forms, _features(members.get(execution.device)), held=execution.back_manifest)
             if asked and asked.rollout != rollout.id:
                 changes = {"back_generation": asked.generation, "back_phase": "superseded", "changed_ms": now}
-            elif missing:
-                changes = {"back_phase": "superseded", "back_reason": agent_lacks(missing), "changed_ms": now}
+            elif forms and form is None:
+                lacks = agent_lacks(missing(known, execution.back_manifest, _features(members.get(execution.device))))
+                changes = {"back_phase": "superseded", "back_reason": lacks, "changed_ms": now}
             else:
                 generation = _next_generation(execution.device, given, members)
+                if form:
+                    as_known = {"back_manifest": form.manifest, "back_manifest_bytes": form.size_bytes}
+                    execution = execution.model_copy(update=as_known)
                 told.append(_return(rollout, execution, generation))
                 changes = {"back_generation": generation, "back_phase": "assigned", "changed_ms": now}
             changed.append(execution.model_copy(update=changes))
@@ -102,22 +107,29 @@ class Directions:
     def _able(
         self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int
     ) -> Sequence[ExecutionRecord]:
-        """The executions whose agents have the features that their variants need; the others end as deferred.
+        """The executions whose agents obey a form of their variants' manifests; the others end as deferred.
 
-        The plan has checked this before, but an agent may have been downgraded since.
+        The plan has checked this before, but an agent may have been downgraded since. Only a device that was told
+        nothing yet may be given another form.
         """
-        needs = self._fleet.registry.needs({e.manifest for e in executions})
-        if not needs:
+        known = self._fleet.registry.forms({e.manifest for e in executions})
+        if not known:
             return executions
         members = self._members(rollout, executions)
         able: list[ExecutionRecord] = []
         deferred: list[ExecutionRecord] = []
         for execution in executions:
-            if missing := _missing(needs, execution.manifest, members.get(execution.device)):
-                changes = {"phase": "deferred", "detail": agent_lacks(missing), "changed_ms": now}
-                deferred.append(execution.model_copy(update=changes))
-            else:
+            features = _features(members.get(execution.device))
+            lacks = missing(known, execution.manifest, features)
+            forms = known.get(execution.manifest or "", ()) if execution.generation is None else ()
+            if not lacks:
                 able.append(execution)
+            elif form := fitting(forms, features):
+                changes = {"manifest": form.manifest, "manifest_bytes": form.size_bytes}
+                able.append(execution.model_copy(update=changes))
+            else:
+                changes = {"phase": "deferred", "detail": agent_lacks(lacks), "changed_ms": now}
+                deferred.append(execution.model_copy(update=changes))
         self._fleet.rollouts.put_executions(deferred)
         return able
 
@@ -135,8 +147,8 @@ class Directions:
         return (self._fleet.registry.deliverable_bytes(manifest) or 0) if manifest else 0
 
 
-def _missing(needs: Mapping[str, tuple[str, ...]], manifest: str | None, member: Member | None) -> tuple[str, ...]:
-    return lacking(needs.get(manifest or "", ()), member.features if member else ())
+def _features(member: Member | None) -> frozenset[str]:
+    return member.features if member else frozenset()
 
 
 def _known(member: Member | None, sizes: Mapping[str | None, int]) -> dict[str, Any]:

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 from edgefleet_compression.pricing.choosing import NEAREST
 from edgefleet_contract.counted import counted
-from edgefleet_controller.records import ChoiceRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord, ManifestForm, VariantRecord
 
 _MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """The variant chosen for a profile, and the features that its manifest `needs`."""
+    """The variant chosen for a profile, and the forms of its manifest, the newest first."""
 
     variant: str
-    manifest: str
-    manifest_bytes: int
-    needs: tuple[str, ...] = ()
+    forms: tuple[ManifestForm, ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def offer(choice: ChoiceRecord, variants: Mapping[str, VariantRecord]) -> Offer:
     """What a choice offers; `variants` are those of the model version, by id."""
     if choice.variant is not None:
         chosen = variants[choice.variant]
-        return Assigned(chosen.id, chosen.manifest, chosen.manifest_bytes, chosen.needs)
+        return Assigned(chosen.id, chosen.forms)
     against = Counter(reason for variant, reason in choice.reasons.items() if variant in variants)
     if not against:
         return NoVariant("no variant was built for it")

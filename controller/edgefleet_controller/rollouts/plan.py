@@ -10,6 +10,7 @@ from typing import NamedTuple
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec, WaveRecord
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts import passed_over
+from edgefleet_controller.rollouts.forms import agent_lacks, fitting
 from edgefleet_controller.rollouts.offers import Assigned, Offer, not_compressed
 from edgefleet_protocol.features import lacking
 from edgefleet_protocol.phases import Phase
@@ -125,14 +126,15 @@ def _fate(spec: RolloutSpec, target: PlannedDevice, offers: Mapping[str, Offer])
 
 def _execution(rollout: str, wave: int, target: PlannedDevice, fate: _Fate, now_ms: int) -> ExecutionRecord:
     assigned, phase, detail = fate
+    form = fitting(assigned.forms, target.features) or assigned.forms[0] if assigned else None
     return ExecutionRecord(
         rollout=rollout,
         device=target.device,
         wave=wave,
         profile=target.profile,
         variant=assigned.variant if assigned else None,
-        manifest=assigned.manifest if assigned else None,
-        manifest_bytes=assigned.manifest_bytes if assigned else 0,
+        manifest=form.manifest if form else None,
+        manifest_bytes=form.size_bytes if form else 0,
         phase=phase,
         detail=detail,
         changed_ms=now_ms,
@@ -142,12 +144,6 @@ def _execution(rollout: str, wave: int, target: PlannedDevice, fate: _Fate, now_
 def _why_deferred(target: PlannedDevice, assigned: Assigned | None) -> str | None:
     if target.in_conflict:
         return IN_CONFLICT
-    if assigned is None or not assigned.needs:
+    if assigned is None or fitting(assigned.forms, target.features):
         return None
-    missing = lacking(assigned.needs, target.features)
-    return agent_lacks(missing) if missing else None
-
-
-def agent_lacks(features: Sequence[str]) -> str:
-    """The reason to defer a device whose agent lacks features that its variant needs."""
-    return f"its agent lacks {', '.join(features)}, which the variant needs: upgrade the agent"
+    return agent_lacks(lacking(assigned.forms[0].needs, target.features))

@@ -19,6 +19,7 @@ from edgefleet_operator.cli.calling import Api, AsJson, ModelArgument, Timeout, 
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explanation_tables import explain_choice
+from edgefleet_operator.cli.golden_sets import golden_sentences
 from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
@@ -159,5 +160,7 @@ def _print_end(
         out.print(comparison_line(operation.target, result.compared))
     if choices:
         print_choices(choices, variants)
+    for sentence in golden_sentences(v for v in variants if v.id in result.variants):
+        out.print(sentence)
     if steps := result.steps:
         out.print(f"{counted(steps.run, 'step')} run, {steps.cached:,} from the cache")

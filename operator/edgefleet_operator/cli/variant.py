@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edgefleet_contract.operations import RebuildResult
-from edgefleet_contract.variants import VariantView
+from edgefleet_contract.variants import GoldenSize, VariantView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
@@ -99,6 +99,12 @@ def rebuild(
     raise typer.Exit(REFUSED if result.verdict == "different" else OK)
 
 
+def _golden(found: GoldenSize | None) -> str:
+    if found is None:
+        return NONE
+    return found.unlike_asked or f"{found.samples} samples, {size(found.size_bytes)} with their answers"
+
+
 def _facts(v: VariantView) -> list[tuple[str, str]]:
     low, high = v.accuracy_ci or (None, None)
     return [
@@ -118,6 +124,7 @@ def _facts(v: VariantView) -> list[tuple[str, str]]:
         ("file", size(v.file_bytes)),
         ("encoding", size(v.encoding_bytes)),
         ("delivery", f"{size(v.delivery_bytes)}, all that a device downloads"),
+        ("golden set", _golden(v.golden)),
         ("peak memory", number(v.peak_rss_mb, "MB")),
         ("energy", number(v.mj_per_inference, "mJ per inference")),
         ("manifest", v.manifest),

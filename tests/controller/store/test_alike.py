@@ -58,7 +58,10 @@ class Histories:
         executions = [self._some_execution() for _ in range(number)]
         heard = HeardRecord(incarnation=str(number) * 32, last_seen_ms=now)
         variants = [
-            self._variant(id=pick("12") * 64, manifest=pick("ef") * 64, model=pick(MODELS), version=pick([1, 2]))
+            self._variant(
+                **{"id": pick("12") * 64, "manifest": pick("ef") * 64, "model": pick(MODELS), "version": pick([1, 2])},
+                **{"older_manifest": pick(["e" * 64, "0" * 64, None]), "needs": pick([(), ("reduced-answers",)])},
+            )
         ]
         verdict = VerdictRecord(
             **{"model": pick(MODELS), "profile": pick("pq"), "variant": pick("12"), "manifest": "m"},
@@ -227,6 +230,7 @@ def told_of_the_fleet(store: Store) -> dict[str, Any]:
         "desired": fleet.desired.of_each(DEVICES),
         "variants": fleet.registry.variants(),
         "choices": fleet.registry.choices("fashion", 1),
+        "forms": fleet.registry.forms([letter * 64 for letter in "ef0"]),
         "manifests": (fleet.references.manifests(), fleet.references.reported_manifests()),
         "named": [(fleet.references.rollout_of(m, 1), fleet.references.devices_of(m, 1)) for m in MODELS],
         "operations": (fleet.operations.all(), fleet.references.building()),

@@ -80,9 +80,10 @@ def published(service: Service) -> str:
     figures = {"p95_ms": 0.4321, "latency_ratio": 0.48, "measured_on": "a test"}
     metrics = {"accuracy_val": 0.905, "accuracy_test": 0.912, "accuracy_test_ci": (0.9, 0.92), **figures}
     step = {"step": "export", "config": {"opset": 18}, "cached": True, "seconds": 0.0, "log": {}}
+    golden = {"samples": 12, "wanted": 32, "held": 2000, "size_bytes": 16_000, "budget_bytes": 16_384}
     variants = [
         VariantRecord(id="b" * 64, recipe="fp32", title="as it is", metrics=metrics, steps=[step], **common),
-        VariantRecord(id="d" * 64, recipe="ternary", title="tiny", metrics={}, steps=[], **common),
+        VariantRecord(id="d" * 64, recipe="ternary", title="tiny", metrics={}, steps=[], golden=golden, **common),
     ]
     reasons = {"b" * 64: "the most accurate", "d" * 64: "not measured"}
     choice = ChoiceRecord(model="fashion", version=1, profile=PROFILE, variant="b" * 64, reasons=reasons)

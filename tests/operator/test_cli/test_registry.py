@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edgefleet_contract.operations import OperationRecord
+from edgefleet_operator import Client
+from edgefleet_operator.cli.golden_sets import golden_sentences
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 
@@ -173,6 +175,27 @@ def test_compressing_in_the_background_names_the_operation(operator, builds, pub
     words = ("compress", published, "--profile", "eu/rpi4/lte", "--recipe", "fp32", "--detach")
     assert operator.reads(*words)["id"] == "op-running"
     assert "operation show op-running --watch" in operator.types(*words).stdout
+
+
+GOLDEN = "12 of 32 golden samples are used: more would take over 16,384 bytes, a tenth of the encoding or 16 KB"
+
+
+def test_a_golden_set_that_is_otherwise_than_the_card_asks_is_said(operator, builds, published: str) -> None:
+    builds(operation("succeeded", result={"variants": ["d" * 64], "failed": {}}))
+    words = ("compress", published, "--profile", "eu/rpi4/lte")
+    assert f"ternary: {GOLDEN}" in " ".join(operator.types(*words).stdout.split())
+    assert GOLDEN in " ".join(operator.types("variant", "show", "ddd").stdout.split())
+    assert operator.reads("variant", "show", "ddd")["golden"]["samples"] == 12
+    builds(operation("succeeded", result={"variants": ["b" * 64], "failed": {}}))
+    assert "golden" not in operator.types(*words).stdout
+
+
+def test_variants_of_which_the_same_is_to_be_said_share_a_line(operator, published: str) -> None:
+    with Client(operator.url) as client:
+        (tiny,) = (v for v in client.variants.all() if v.golden)
+    other = tiny.model_copy(update={"recipe": "int8", "instruction_sets": ["arm-neon"]})
+    exact = tiny.model_copy(update={"golden": tiny.golden.model_copy(update={"samples": 32})})
+    assert golden_sentences([tiny, other, exact]) == [f"ternary, int8 for arm-neon: {GOLDEN}"]
 
 
 def test_compressing_ends_with_the_choices_and_the_builds_that_were_rejected(operator, builds, published: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from edgefleet_controller.records import ChoiceRecord, ModelRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord, ManifestForm, ModelRecord, VariantRecord
 
 
 class ModelRegistry(Protocol):
@@ -40,8 +40,8 @@ class ModelRegistry(Protocol):
     def variants(self, model: str | None = None, version: int | None = None) -> list[VariantRecord]:
         """The variants of one model version, one model, or all; MUST be in the order they were last put."""
 
-    def needs(self, manifests: Iterable[str | None]) -> dict[str, tuple[str, ...]]:
-        """The features that these manifests need; manifests without needs are left out."""
+    def forms(self, manifests: Iterable[str | None]) -> dict[str, tuple[ManifestForm, ...]]:
+        """Of each of these manifests that is a variant's, in any form: all forms, the newest first."""
 
     def choices(self, model: str, version: int) -> list[ChoiceRecord]:
         """The choice for each profile; MUST be ordered by profile."""

@@ -22,7 +22,7 @@ class MemoryReferences(References):
     def manifests(self) -> set[str]:
         tables = self._tables
         with tables.changes.turn:
-            found = {variant.manifest for _, variant in tables.variants.values()}
+            found = {form.manifest for _, variant in tables.variants.values() for form in variant.forms}
             named = {desired.manifest for desired in tables.desired.values()}
             for rollout in self._in_progress():
                 for execution in tables.executions.values_at(tables.executions.where("rollout", rollout.id)):
@@ -67,7 +67,8 @@ class MemoryReferences(References):
     def _built(self, model: str, version: int) -> set[str]:
         """The manifests of a model version's variants."""
         variants = (variant for _, variant in self._tables.variants.values())
-        return {v.manifest for v in variants if (v.model, v.version) == (model, version)}
+        mine = (v for v in variants if (v.model, v.version) == (model, version))
+        return {form.manifest for variant in mine for form in variant.forms}
 
     def _may_go_back_to(self, rollout: str, manifests: set[str]) -> bool:
         executions = self._tables.executions

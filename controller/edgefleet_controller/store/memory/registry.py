@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from operator import itemgetter
 
-from edgefleet_controller.records import ChoiceRecord, ModelRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord, ManifestForm, ModelRecord, VariantRecord
 from edgefleet_controller.store.contract.not_found import no_model
 from edgefleet_controller.store.contract.registry import ModelRegistry
 from edgefleet_controller.store.memory.fleet_tables import Blob, FleetTables
@@ -60,10 +60,11 @@ class MemoryRegistry(ModelRegistry):
             found = sorted(self._tables.variants.values(), key=itemgetter(0))
         return [v for _, v in found if model in (None, v.model) and version in (None, v.version)]
 
-    def needs(self, manifests: Iterable[str | None]) -> dict[str, tuple[str, ...]]:
+    def forms(self, manifests: Iterable[str | None]) -> dict[str, tuple[ManifestForm, ...]]:
         asked = set(manifests)
         with self._tables.changes.turn:
-            return {v.manifest: v.needs for _, v in self._tables.variants.values() if v.needs and v.manifest in asked}
+            known = [v for _, v in sorted(self._tables.variants.values(), key=itemgetter(0))]
+        return {form.manifest: v.forms for v in known for form in v.forms if form.manifest in asked}
 
     def choices(self, model: str, version: int) -> list[ChoiceRecord]:
         with self._tables.changes.turn:

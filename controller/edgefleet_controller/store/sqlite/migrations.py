@@ -155,6 +155,13 @@ _FLEET_013 = (
     "CREATE INDEX alerts_by_rollout ON alerts (rollout)",
 )
 
+_FLEET_014 = (
+    # The manifest as agents without reduced answers know it, and the golden set of each variant.
+    "ALTER TABLE variants ADD COLUMN older_manifest TEXT",
+    "ALTER TABLE variants ADD COLUMN older_manifest_bytes INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE variants ADD COLUMN golden TEXT",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -304,6 +311,13 @@ def m012_removed_devices(db: Database) -> None:
 def m013_alerts(db: Database) -> None:
     """What needs an operator's look."""
     for statement in _FLEET_013:
+        db.execute(statement)
+
+
+@FLEET()
+def m014_forms_of_manifests(db: Database) -> None:
+    """The other form of each manifest, and the size of each golden set."""
+    for statement in _FLEET_014:
         db.execute(statement)
 
 

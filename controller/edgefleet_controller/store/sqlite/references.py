@@ -6,7 +6,8 @@ from edgefleet_controller.store.contract.references import References
 from edgefleet_controller.store.sqlite.database import Database
 
 _IN_PROGRESS = "r.state NOT IN ('completed', 'cancelled', 'rolled_back', 'rollback_incomplete')"
-_OF_MODEL = "(SELECT manifest FROM variants WHERE model = ?1 AND version = ?2)"
+_OF_MODEL = """(SELECT manifest FROM variants WHERE model = ?1 AND version = ?2
+    UNION SELECT older_manifest FROM variants WHERE model = ?1 AND version = ?2 AND older_manifest IS NOT NULL)"""
 
 
 class SqliteReferences(References):
@@ -20,7 +21,8 @@ class SqliteReferences(References):
 
     def manifests(self) -> set[str]:
         rows = self._db.rows(
-            f"""SELECT manifest FROM variants UNION SELECT manifest FROM desired
+            f"""SELECT manifest FROM variants UNION SELECT older_manifest FROM variants
+                UNION SELECT manifest FROM desired
                 UNION SELECT e.manifest FROM executions e JOIN rollouts r ON r.id = e.rollout WHERE {_IN_PROGRESS}
                 UNION SELECT e.previous_manifest FROM executions e JOIN rollouts r ON r.id = e.rollout
                 WHERE {_IN_PROGRESS}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.records import ChoiceRecord, ModelRecord, VariantRecord
+from edgefleet_controller.records import ChoiceRecord, ManifestForm, ModelRecord, VariantRecord, forms_of
 from edgefleet_controller.store.contract.not_found import no_model
 from edgefleet_controller.store.contract.registry import ModelRegistry
 from edgefleet_controller.store.sqlite.database import Database, unfolded
@@ -19,6 +19,7 @@ _JSON = (
     "steps",
     "lineage",
     "needs",
+    "golden",
     "reasons",
 )
 
@@ -74,13 +75,20 @@ class SqliteRegistry(ModelRegistry):
         )
         return [VariantRecord.model_validate(unfolded(row, _JSON)) for row in rows]
 
-    def needs(self, manifests: Iterable[str | None]) -> dict[str, tuple[str, ...]]:
+    def forms(self, manifests: Iterable[str | None]) -> dict[str, tuple[ManifestForm, ...]]:
+        asked = {manifest for manifest in manifests if manifest}
         rows = self._db.rows(
-            """SELECT manifest, needs FROM variants
-               WHERE needs != '[]' AND manifest IN (SELECT value FROM json_each(?))""",
-            [json.dumps([manifest for manifest in manifests if manifest])],
+            """WITH asked AS (SELECT value FROM json_each(?))
+               SELECT manifest, manifest_bytes, needs, older_manifest, older_manifest_bytes FROM variants
+               WHERE manifest IN asked OR older_manifest IN asked ORDER BY rowid""",
+            [json.dumps(sorted(asked))],
         )
-        return {row["manifest"]: tuple(json.loads(row["needs"])) for row in rows}
+        found = {}
+        for row in rows:
+            newest = ManifestForm(row["manifest"], row["manifest_bytes"], tuple(json.loads(row["needs"])))
+            forms = forms_of(newest, row["older_manifest"], row["older_manifest_bytes"])
+            found.update({form.manifest: forms for form in forms if form.manifest in asked})
+        return found
 
     def choices(self, model: str, version: int) -> list[ChoiceRecord]:
         rows = self._db.rows("SELECT * FROM choices WHERE model = ? AND version = ? ORDER BY profile", [model, version])

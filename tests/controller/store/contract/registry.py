@@ -9,7 +9,14 @@ from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.errors import NotFound
-from edgefleet_controller.records import ChoiceRecord, DesiredRecord, ModelRecord, RolloutRecord, VariantRecord
+from edgefleet_controller.records import (
+    ChoiceRecord,
+    DesiredRecord,
+    ManifestForm,
+    ModelRecord,
+    RolloutRecord,
+    VariantRecord,
+)
 from edgefleet_controller.store import FleetStore
 from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, Slot
 
@@ -89,12 +96,20 @@ class RegistryContract:
         fleet.registry.put_variants([], [choice("eu/rpi5/lte", None)])
         assert fleet.registry.choices("fashion", 1) == [choice("eu/rpi4/lte"), choice("eu/rpi5/lte", None)]
 
-    def test_what_manifests_need_is_told_of_those_that_need_anything(
+    def test_the_forms_of_a_manifest_are_told_whichever_of_them_is_named(
         self, fleet: FleetStore, variant: Callable[..., VariantRecord]
     ) -> None:
-        needy = variant(id="1" * 64, manifest="d" * 64, needs=("b", "a"))
-        fleet.registry.put_variants([variant(), needy], [])
-        assert fleet.registry.needs([MANIFEST, "d" * 64, None, "e" * 64]) == {"d" * 64: ("b", "a")}
+        older = {"older_manifest": "f" * 64, "older_manifest_bytes": 20}
+        two = variant(id="1" * 64, manifest="d" * 64, needs=("b", "reduced-answers"), **older)
+        fleet.registry.put_variants([variant(), two], [])
+        forms = (ManifestForm("d" * 64, 10, ("b", "reduced-answers")), ManifestForm("f" * 64, 20, ("b",)))
+        assert two.forms == forms
+        assert fleet.registry.forms([MANIFEST, "d" * 64, None, "e" * 64]) == {
+            MANIFEST: (ManifestForm(MANIFEST, 10),),
+            "d" * 64: forms,
+        }
+        assert fleet.registry.forms(["f" * 64]) == {"f" * 64: forms}
+        assert fleet.registry.variants() == [variant(), two]
 
     def test_operations_are_by_id_and_the_last_put_counts(self, fleet: FleetStore) -> None:
         fleet.operations.put(operation("2"))
@@ -134,13 +149,13 @@ class RegistryContract:
         rollout: Callable[..., RolloutRecord],
         execution: Callable[..., ExecutionRecord],
     ) -> None:
-        fleet.registry.put_variants([variant(manifest="built")], [])
+        fleet.registry.put_variants([variant(manifest="built", older_manifest="built for older")], [])
         fleet.desired.put(desired("d", "wanted"), desired("e", None))
         fleet.rollouts.put(rollout("staging"))
         fleet.rollouts.put_executions([execution("d", manifest="to", previous_manifest="from"), execution("e")])
-        assert fleet.references.manifests() == {"built", "wanted", "to", "from", MANIFEST}
+        assert fleet.references.manifests() == {"built", "built for older", "wanted", "to", "from", MANIFEST}
         fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
-        assert fleet.references.manifests() == {"built", "wanted"}
+        assert fleet.references.manifests() == {"built", "built for older", "wanted"}
 
     def test_manifests_are_named_by_what_devices_hold_run_and_were_given(
         self, fleet: FleetStore, reported: Callable[..., ReportedState]
@@ -161,7 +176,7 @@ class RegistryContract:
         rollout: Callable[..., RolloutRecord],
         execution: Callable[..., ExecutionRecord],
     ) -> None:
-        fleet.registry.put_variants([variant(manifest="first")], [])
+        fleet.registry.put_variants([variant(manifest="newest form", older_manifest="first")], [])
         bringing = rollout("staging").model_copy(update={"id": "03"})
         newer = bringing.spec.model_copy(update={"version": 2})
         fleet.rollouts.put(bringing.model_copy(update={"state": "draft"}))
@@ -181,9 +196,10 @@ class RegistryContract:
     ) -> None:
         for version in (1, 2):
             fleet.registry.put_model(model(version=version))
-            built = variant(id=str(version) * 64, version=version, manifest=str(version) * 64)
+            manifests = {"manifest": str(version) * 64, "older_manifest": str(version + 2) * 64}
+            built = variant(id=str(version) * 64, version=version, **manifests)
             fleet.registry.put_variants([built], [choice("eu/rpi4/lte", version=version)])
-        fleet.desired.put(desired("e", "1" * 64), desired("d", "1" * 64), desired("f", "2" * 64))
+        fleet.desired.put(desired("e", "1" * 64), desired("d", "3" * 64), desired("f", "2" * 64))
         assert fleet.references.devices_of("fashion", 1) == ["d", "e"]
         fleet.references.remove_model("fashion", 1)
         assert [m.version for m in fleet.registry.models()] == [2]
