@@ -16,7 +16,7 @@ from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import MODEL, Slots
 from edgefleet_agent.windows import DeviceWindows
-from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import CPU, Worker, WorkerSpec
 from edgefleet_profiles.parts import Act
 from edgefleet_protocol import runtime_options
 from edgefleet_protocol.manifest import BlobRef
@@ -70,7 +70,7 @@ class Device:
 
         Raises:
             SlotRotten: the slot has changed on disk.
-            Rejected: its manifest asks for what this agent refuses.
+            Rejected: its manifest asks for what this agent refuses, or its session takes other providers than reported.
             WorkerError: the worker does not start, or refuses the model.
         """
         manifest = self.slots.manifest(slot.variant)
@@ -81,8 +81,16 @@ class Device:
         path = self.slots.path(slot.variant) / MODEL
         runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
         address_bytes = manifest.memory.address_bytes if manifest.memory else 0
-        spec = WorkerSpec(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes)
-        return Placed(slot, manifest, spec, Worker(spec))
+        spec = WorkerSpec(
+            *(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes),
+            providers=self.facts.providers or CPU,
+        )
+        worker = Worker(spec)
+        if worker.providers != spec.providers:
+            worker.kill()
+            told, took = ", ".join(spec.providers), ", ".join(worker.providers)
+            raise Rejected("wrong_hardware", f"its session takes {took}, and this device reports {told}")
+        return Placed(slot, manifest, spec, worker)
 
     def tidy(self) -> None:
         """Remove what no model needs: slots beside the answering, the previous and the candidate, and old downloads."""

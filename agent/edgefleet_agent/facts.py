@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgefleet_agent.errors import SettingsError
+from edgefleet_agent.processor import cannot_run, differs, is_false
+from edgefleet_agent.providers import providers_taken
 from edgefleet_agent.settings import AgentSettings
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.errors import ProfileError
@@ -33,15 +35,20 @@ class Described:
     host_facts: HostFacts | None
     region: Region
     link: Link
+    notes: tuple[str, ...] = ()
+    """How the machine falls short of what its hardware's entry says."""
 
 
 def describe(settings: AgentSettings) -> Described:
     """Look the settings' names up in the catalogue and read the machine.
 
     Raises:
-        SettingsError: a name is not in the catalogue, or no entry describes this machine.
+        SettingsError: a name is not in the catalogue, or no entry describes this machine, or another one than named,
+            or onnxruntime cannot run here.
     """
     host = host_facts()
+    if why := cannot_run(host.arch, _cpuinfo()[1]):
+        raise SettingsError(why)
     try:
         catalogue = load_catalogue(settings.catalogue)
         region = look_up(catalogue.region, "region", settings.region)
@@ -53,6 +60,18 @@ def describe(settings: AgentSettings) -> Described:
     except ProfileError as error:
         raise SettingsError(str(error)) from None
     simulated = settings.simulate_hardware is not None
+    if not simulated and (why := is_false(hardware, host)):
+        raise SettingsError(why)
+    taken = providers_taken(hardware.providers, settings.threads)
+    lacking = tuple(name for name in hardware.providers if name not in taken)
+    notes = (
+        *(
+            [f"onnxruntime here does not run {', '.join(lacking)}, as {hardware.name} asks; it runs {', '.join(taken)}"]
+            if lacking
+            else []
+        ),
+        *([told] if not simulated and (told := differs(hardware, host)) else []),
+    )
     facts = Facts(
         hardware=hardware.name,
         region=region.name,
@@ -62,11 +81,12 @@ def describe(settings: AgentSettings) -> Described:
         cores=hardware.cores if simulated else host.cores,
         ram_mb=hardware.ram_mb if simulated else host.ram_mb,
         storage_mb=hardware.storage_mb if simulated else shutil.disk_usage(settings.state).total // MB,
-        providers=hardware.providers,
+        providers=taken,
+        lacks_providers=lacking,
         onnxruntime=onnxruntime_version(),
         simulated=simulated,
     )
-    return Described(facts, host if simulated else None, region, link)
+    return Described(facts, host if simulated else None, region, link, notes)
 
 
 def recognize(catalogue: Catalogue, board: str, host: HostFacts) -> Hardware:

@@ -1,6 +1,5 @@
 """`edgefleet-agent check`: whether an agent with these settings would work here; safe beside a running one."""
 
-import base64
 import json
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from edgefleet_agent.bus import try_broker
 from edgefleet_agent.errors import AgentError
 from edgefleet_agent.facts import describe, onnxruntime_version
+from edgefleet_agent.providers import TINY_MODEL
 from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_process.errors import ProcessError
@@ -20,10 +20,6 @@ from edgefleet_profiles.parts import is_generic
 ENOUGH_MB = 100
 """Room for a few small models, two variants of each, and the telemetry spool."""
 MB = 1024 * 1024
-# y = x + x for one float (opset 13): the smallest graph that shows that onnxruntime works.
-TINY_MODEL = base64.b64decode(
-    "CAcSADo1Cg4KAXgKAXgSAXkiA0FkZBIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEA0="
-)
 ONE, TWO = b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"
 
 
@@ -77,10 +73,12 @@ def _disk(settings: AgentSettings) -> str:
 
 
 def _profile(settings: AgentSettings) -> str:
-    facts = describe(settings).facts
+    described = describe(settings)
+    facts = described.facts
     simulated = ", simulated" if facts.simulated else ""
     generic = ", a generic class: --hardware names a known board" if is_generic(facts.hardware) else ""
-    return f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated}{generic})"
+    found = f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated}{generic})"
+    return "; ".join([found, *described.notes])
 
 
 def _broker(settings: AgentSettings) -> str:

@@ -143,6 +143,8 @@ class Session:
         self._endpoint = open_endpoint(*self._settings.http_address, self._serving, kept, names)
         self._late.append(LateFile(kept, self._endpoint.url.encode()))
         reach("endpoint_written")
+        for note in self._described.notes:
+            log.warning("not as described: %s", note)
         log.info("started: edgefleet %s, boot %d, %s", agent_version(), self._identity.boot, self._endpoint.url)
 
     def _wake(self) -> None:

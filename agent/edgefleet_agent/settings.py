@@ -14,6 +14,7 @@ from edgefleet_process.logins import read_password
 from edgefleet_process.reading import read_at_most
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.selector import PROFILE_LABELS
 from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.broker_address import parse_broker
@@ -73,6 +74,13 @@ class AgentSettings(BaseModel):
     ca_file: Path | None = None
     log_format: Literal["text", "json"] = "text"
     failpoint: str | None = None
+
+    @field_validator("labels", mode="after")
+    @classmethod
+    def _labels_leave_facts_alone(cls, given: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(given.keys() & PROFILE_LABELS):
+            raise ValueError(f"'{taken[0]}' is a fact of every device and no label of yours: give it another name")
+        return given
 
     @field_validator("labels", mode="before")
     @classmethod

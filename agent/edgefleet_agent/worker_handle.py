@@ -32,6 +32,7 @@ log = logging.getLogger("edgefleet.agent")
 SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
 """Bytes of one value of each datatype."""
 
+CPU = ("CPUExecutionProvider",)
 LOAD_TIMEOUT_S = 60.0
 SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
@@ -48,7 +49,7 @@ class WorkerSpec:
 
     With `sha256`, the file is checked at every start: bits rot, and a wrong weight answers, too. `unfolded_bytes` is
     the size of the weights in memory, `address_bytes` the address space that loading and answering took at the build,
-    both by the manifest.
+    both by the manifest. `providers` are asked for in order; `Worker.providers` says which the session took.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class WorkerSpec:
     sha256: str | None = None
     unfolded_bytes: int = 0
     address_bytes: int = 0
+    providers: tuple[str, ...] = CPU
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Worker:
             "threads": spec.threads,
             "unfolded_bytes": spec.unfolded_bytes,
             "address_bytes": spec.address_bytes,
+            "providers": spec.providers,
         }
         try:
             reply = self._exchange(load, b"", LOAD_TIMEOUT_S).reply
@@ -134,6 +137,7 @@ class Worker:
         self.inputs: list[dict[str, Any]] = reply["inputs"]
         self.outputs: list[dict[str, Any]] = reply["outputs"]
         self._resident_bytes, self._granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
+        self.providers: tuple[str, ...] = tuple(reply["providers"])
 
     @property
     def row_bytes(self) -> int:

@@ -37,6 +37,7 @@ NO_MEMORY = re.compile(r"bad_alloc|(failed|unable) to allocate", re.IGNORECASE)
 RENEW_S = 0.5
 """How long a limit of CPU time stays fresh: renewing it takes two system calls, too many for every request."""
 
+CPU = ["CPUExecutionProvider"]
 Reply = tuple[dict[str, Any], bytes]
 
 DATATYPES = {
@@ -73,7 +74,8 @@ class Model:
     """One loaded model.
 
     Args:
-        order: `path`, `runtime` (session configuration entries) and `threads`.
+        order: `path`, `runtime` (session configuration entries), `threads`, and `providers`, the preferred one first;
+            those that the runtime does not have are left out, and the CPU is always there.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -85,7 +87,9 @@ class Model:
         for key, value in order["runtime"].items():
             options.add_session_config_entry(key, value)
         # No custom-op library is ever registered, and a slot has no file that external data could name.
-        self._session = ort.InferenceSession(order["path"], options, providers=["CPUExecutionProvider"])
+        asked, there = order.get("providers") or [], ort.get_available_providers()
+        self._session = ort.InferenceSession(order["path"], options, providers=[p for p in asked if p in there] or CPU)
+        self.providers: list[str] = self._session.get_providers()
         self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
         self._names = [tensor["name"] for tensor in self.outputs]
@@ -235,7 +239,8 @@ class WorkerLoop:
         claims = int(order.get("unfolded_bytes") or 0), int(order.get("address_bytes") or 0)
         resident_bytes, granted_bytes = limit_memory(size_bytes, *claims, int(order["threads"]))
         self._model = Model(order)
-        told = {"inputs": self._model.inputs, "outputs": self._model.outputs}
+        model = self._model
+        told = {"inputs": model.inputs, "outputs": model.outputs, "providers": model.providers}
         return told | {"resident_bytes": resident_bytes, "granted_bytes": granted_bytes}, b""
 
 

@@ -45,7 +45,8 @@ class DeviceModelView(Shape):
 class DeviceView(Shape):
     """A device as it last reported itself; `added_as` is the profile that it was added with, or null.
 
-    `conflict` names the incarnations that report alternately under this id, if several agents do. `lost_windows` counts
+    `conflict` names the incarnations that report alternately under this id, if several agents do. `unlike` says how it
+    differs from what it was added as and from the hardware that it names. `lost_windows` counts
     windows that the device had dropped before the controller got them. `disk_trouble` says why its state folder cannot
     be written.
     """
@@ -64,6 +65,7 @@ class DeviceView(Shape):
     last_seen_ms: int
     incarnation: str
     conflict: ConflictRecord | None
+    unlike: tuple[str, ...] = ()
     boot: int
     agent_version: str
     features: list[str]

@@ -10,10 +10,24 @@ class NewModel(Request):
     files: dict[str, Digest]
 
 
+class UnjudgedView(Shape):
+    """A constraint of a card that rejects no variant on `profiles`: why only a prediction could, and what to do."""
+
+    constraint: str
+    profiles: str
+    limit: float
+    why: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.constraint} {self.limit:g} on {self.profiles} rejects no variant: {self.why}; {self.do}"
+
+
 class ModelView(Shape):
     """A registered model version.
 
     `not_checked` is part of the answer to its registration: why its files were not looked at; null if they were.
+    `unjudged` are its card's constraints that no build can judge.
     """
 
     model: str
@@ -24,3 +38,4 @@ class ModelView(Shape):
     files: dict[str, str]
     created_ms: int
     not_checked: str | None = None
+    unjudged: tuple[UnjudgedView, ...] = ()

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.base import MAX_COUNT, YEAR_S, Request, Shape
+from edgefleet_contract.energy import EnergyCostView
 from edgefleet_contract.windows import RegionWindowView, WaitView
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.phases import Phase
@@ -281,6 +282,7 @@ class PlanView(Shape):
     """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time.
 
     If no device has anything to install, `ends_at_once` says as what it would end, and why.
+    `energy_costs` are what inferences cost and emit on each profile with the variant that it gets.
     """
 
     model: str
@@ -288,3 +290,4 @@ class PlanView(Shape):
     windows: tuple[RegionWindowView, ...] = ()
     ends_at_once: str | None = None
     waves: list[list[ExecutionRecord]]
+    energy_costs: tuple[EnergyCostView, ...] = ()

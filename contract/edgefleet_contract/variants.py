@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from edgefleet_contract.base import Shape, Sparse
+from edgefleet_contract.energy import EnergyCostView
 from edgefleet_contract.lineage import Lineage
 
 
@@ -60,6 +61,7 @@ class VariantView(Shape):
     unless there is a manifest in a form that it knows. `golden` is the size of the golden set; null if it was built
     before this was recorded. `latency_ratio` is the CPU time of one inference divided by that of the source model's
     fp32 file, timed in turn on `measured_on`.
+    `energy_costs` are for the profiles that get this variant, where one variant is asked for.
     """
 
     id: str
@@ -89,6 +91,7 @@ class VariantView(Shape):
     lineage: Lineage | None
     needs: list[str]
     golden: GoldenSize | None = None
+    energy_costs: tuple[EnergyCostView, ...] = ()
 
     @property
     def label(self) -> str:

@@ -137,7 +137,11 @@ class Presence(Message):
 
 
 class Facts(Part):
-    """What a device is; if `simulated`, what the catalogue says of the hardware that the machine stands in for."""
+    """What a device is; if `simulated`, what the catalogue says of the hardware that the machine stands in for.
+
+    `providers` are those that sessions take there; agents up to 0.2 report the catalogue's. `lacks_providers` are those
+    that the catalogue asks for and its runtime does not take.
+    """
 
     hardware: Name
     region: Name
@@ -150,6 +154,7 @@ class Facts(Part):
     providers: tuple[Word, ...] = Field(default=(), max_length=64, fail_fast=True)
     onnxruntime: Word = ""
     simulated: bool = False
+    lacks_providers: tuple[Word, ...] = Field(default=(), max_length=64, fail_fast=True)
 
 
 class HostFacts(Part):

@@ -44,6 +44,10 @@ def test_a_simulated_hardware_of_a_higher_layer_replaces_the_real_one() -> None:
         ({"hearbeat_s": 5}, "unknown setting 'hearbeat_s': did you mean 'heartbeat_s'\\?"),
         ({"hardware": "rpi4", "simulate_hardware": "rpi5"}, "exclude each other: set one"),
         ({"labels": {"k": "No!"}}, "'labels.k'"),
+        (
+            {"labels": {"region": "na"}},
+            "'region' is a fact of every device and no label of yours: give it another name",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, Any], told: str) -> None:
@@ -118,8 +122,10 @@ def test_a_simulated_device_reports_the_catalogues_facts_and_its_host(tmp_path: 
 
 
 def test_a_real_device_reports_what_the_machine_is(tmp_path: Path) -> None:
-    described = describe(AgentSettings.model_validate(NEEDED | {"state": tmp_path, "hardware": "x86-avx2"}))
     host = host_facts()
+    named = load_catalogue().generic(host.arch, host.isa)
+    assert named
+    described = describe(AgentSettings.model_validate(NEEDED | {"state": tmp_path, "hardware": named.name}))
     assert (described.facts.cores, described.facts.ram_mb, described.facts.isa) == (host.cores, host.ram_mb, host.isa)
     assert described.facts.storage_mb > 0 and described.facts.onnxruntime and not described.facts.simulated
     assert described.host_facts is None

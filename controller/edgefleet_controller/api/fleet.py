@@ -20,12 +20,12 @@ from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.fleet.selection import labels, select
+from edgefleet_controller.models.costs import core_hour
 from edgefleet_controller.records import DeviceRecord
+from edgefleet_controller.rollouts.likeness import class_of, unlike
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.catalogue import Catalogue
-from edgefleet_profiles.device_class import device_class
 from edgefleet_profiles.errors import ProfileError, SelectorError
-from edgefleet_profiles.parts import is_generic
 from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_profiles.selector import compile_selector
 
@@ -56,21 +56,16 @@ def _show(service: TheService, known: _Known, lost_windows: int) -> DeviceView:
         device,
         known.generations,
         dict(labels(device, service.catalogue)),
-        _class_of(device, service.catalogue),
+        _class_named(device, service.catalogue),
+        unlike=unlike(device, service.catalogue),
         conflict=known.conflict,
         lost_windows=lost_windows,
     )
 
 
-def _class_of(device: DeviceRecord, catalogue: Catalogue) -> str | None:
-    try:
-        profile = catalogue.profile(device.profile)
-    except ProfileError:
-        return None
-    facts = device.facts
-    if is_generic(facts.hardware):  # the catalogue only estimates the memory of a generic machine
-        return str(device_class(facts.arch, facts.isa, facts.providers, facts.ram_mb))
-    return str(profile.device_class)
+def _class_named(device: DeviceRecord, catalogue: Catalogue) -> str | None:
+    found = class_of(device, catalogue)
+    return str(found) if found else None
 
 
 @router.get("/devices")
@@ -190,4 +185,4 @@ def get_profile(service: TheService, region: str, hardware: str, link: str) -> P
 
 
 def _profile(service: TheService, profile: DeviceProfile) -> ProfileView:
-    return ProfileView.of(profile, window_views(service.windows, [str(profile)], now_ms()))
+    return ProfileView.of(profile, window_views(service.windows, [str(profile)], now_ms()), core_hour(profile))

@@ -11,6 +11,7 @@ from edgefleet_controller.api.showing import rollout_view
 from edgefleet_controller.api.windows import waits_of, window_views
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid
+from edgefleet_controller.models.costs import energy_costs
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
@@ -50,8 +51,15 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
     windows = window_views(service.windows, {e.profile for e in planned.executions}, now_ms())
     end = planned.end and f"{planned.end.state}: {planned.end.reason}"
-    model = f"{spec.model}@{spec.version}"
-    return PlanView(model=model, selector=spec.selector, windows=windows, ends_at_once=end, waves=waves)
+    variants = {v.id: v for v in service.store.fleet.registry.variants(spec.model, spec.version)}
+    return PlanView(
+        model=f"{spec.model}@{spec.version}",
+        selector=spec.selector,
+        windows=windows,
+        ends_at_once=end,
+        waves=waves,
+        energy_costs=energy_costs(service.catalogue, variants, ((e.profile, e.variant) for e in planned.executions)),
+    )
 
 
 @router.post("/rollouts", status_code=201, responses=problems(400, 404, 409, 413))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from edgefleet_compression.pricing.explain import Flip
+from edgefleet_compression.pricing.unjudged import unjudged
 from edgefleet_compression.pricing.verdicts import Verdict
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
@@ -29,6 +30,7 @@ def model_view(record: ModelRecord) -> ModelView:
         labels=list(record.card.labels),
         files=record.files,
         created_ms=record.created_ms,
+        unjudged=unjudged(record.card.constraints),
     )
 
 
@@ -84,6 +86,7 @@ def device_view(
     *,
     conflict: ConflictRecord | None,
     lost_windows: int,
+    unlike: tuple[str, ...] = (),
 ) -> DeviceView:
     """Show a record together with the device's desired generations."""
     said = record.reported
@@ -102,6 +105,7 @@ def device_view(
         last_seen_ms=record.last_seen_ms,
         incarnation=record.incarnation,
         conflict=conflict,
+        unlike=unlike,
         lost_windows=lost_windows,
         labels=labels,
         boot=said.boot,

@@ -11,6 +11,7 @@ from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import variant_view
 from edgefleet_controller.errors import NotFound
+from edgefleet_controller.models.costs import energy_costs
 from edgefleet_controller.models.rebuild import find_original
 from edgefleet_controller.records import VariantRecord
 from edgefleet_controller.service import Service
@@ -35,7 +36,12 @@ def list_variants(
 @router.get("/variants/{variant}", responses=problems(404))
 def get_variant(service: TheService, variant: str) -> VariantView:
     """A variant by its id."""
-    return variant_view(_variant(service, variant))
+    found = _variant(service, variant)
+    choices = service.store.fleet.registry.choices(found.model, found.version)
+    gets = ((choice.profile, choice.variant) for choice in choices)
+    return variant_view(found).model_copy(
+        update={"energy_costs": energy_costs(service.catalogue, {found.id: found}, gets)}
+    )
 
 
 @router.post("/variants/{variant}/rebuilds", status_code=202, responses=problems(404, 409))

@@ -56,16 +56,19 @@ def add_device(fleet: FleetStore, catalogue: Catalogue, profile: str, device: st
 
 
 def accept_device(fleet: FleetStore, device: str) -> DeviceRecord:
-    """Accept a pending device into the fleet; nothing changes if it was accepted before.
+    """Accept a pending device into the fleet, or one that was added as another profile, as what it reports.
+
+    Nothing changes if it was accepted before as what it is.
 
     Raises:
         NotFound: the device never reported.
     """
     with fleet.transaction():
-        if fleet.devices.get(device).status == "pending":
+        found = fleet.devices.get(device)
+        if found.status == "pending" or found.added_as not in (None, found.profile):
             now = now_ms()
             fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=now))
-            fleet.audit.note(now, "device accepted", device)
+            fleet.audit.note(now, "device accepted", device, f"as {found.profile}")
         return fleet.devices.get(device)
 
 

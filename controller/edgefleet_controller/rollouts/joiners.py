@@ -1,11 +1,12 @@
 """Late joiners: devices that match a rollout only after its start, found among those that have changed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import offers, target
+from edgefleet_controller.rollouts.likeness import added_otherwise
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.plan import join
 from edgefleet_controller.store import FleetStore
@@ -16,7 +17,7 @@ from edgefleet_profiles.catalogue import Catalogue
 class LateJoiners:
     """Looks at the whole fleet once per rollout, and then only at devices that have changed.
 
-    A device in another rollout or in conflict is checked again at every look until it is free.
+    A device in another rollout, in conflict, or unlike what it was added as is checked at every look until it is free.
     """
 
     def __init__(self, fleet: FleetStore, catalogue: Catalogue) -> None:
@@ -57,6 +58,7 @@ class LateJoiners:
         later = members.given_later([device.id for device in fitting], model, rollout.id) if fitting else set()
         return [device for device in fitting if device.id not in later]
 
-    def _taken(self, model: str, devices: Iterable[Member]) -> Collection[str]:
+    def _taken(self, model: str, devices: Sequence[Member]) -> Collection[str]:
         owners = self._fleet.rollouts.owners(model, [device.id for device in devices])
-        return owners.keys() | self._fleet.conflicts.all().keys()
+        unlike = {device.id for device in devices if added_otherwise(device.added_as, device.profile)}
+        return owners.keys() | self._fleet.conflicts.all().keys() | unlike

@@ -9,6 +9,7 @@ from edgefleet_controller.errors import Refused
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.ids import new_id
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.rollouts.likeness import added_otherwise
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.offers import Offer, offer
 from edgefleet_controller.rollouts.plan import Plan, PlannedDevice, plan
@@ -92,7 +93,8 @@ def refuse_owned(fleet: FleetStore, model: str, devices: Iterable[str]) -> None:
 
 def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
     """A device in the form that plans take."""
-    return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features)
+    otherwise = added_otherwise(device.added_as, device.profile)
+    return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features, otherwise)
 
 
 def offers(fleet: FleetStore, spec: RolloutSpec) -> dict[str, Offer]:

@@ -21,8 +21,8 @@ IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
 class PlannedDevice(NamedTuple):
     """A device that the selector matched.
 
-    `answering` is the variant that answers there now, `features` are its agent's, and `in_conflict` says whether two
-    agents report under its id.
+    `answering` is the variant that answers there now, `features` are its agent's, `in_conflict` says whether two
+    agents report under its id, and `unlike` how it differs from what it was added as.
     """
 
     device: str
@@ -30,6 +30,7 @@ class PlannedDevice(NamedTuple):
     answering: str | None
     in_conflict: bool = False
     features: frozenset[str] = frozenset()
+    unlike: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def _execution(rollout: str, wave: int, target: PlannedDevice, fate: _Fate, now_
 def _why_deferred(target: PlannedDevice, assigned: Assigned | None) -> str | None:
     if target.in_conflict:
         return IN_CONFLICT
+    if target.unlike:
+        return target.unlike
     if assigned is None or fitting(assigned.forms, target.features):
         return None
     return agent_lacks(lacking(assigned.forms[0].needs, target.features))

@@ -1,5 +1,6 @@
 """`edgefleet compress`: builds a model's variants, by recipes or a search, and chooses one for each profile."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -10,6 +11,7 @@ from edgefleet_contract.builds import NewSearch
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.counted import counted
 from edgefleet_contract.faults import first_fault
+from edgefleet_contract.models import UnjudgedView
 from edgefleet_contract.operations import BuildResult, OperationRecord
 from edgefleet_contract.recipes import RecipeTable
 from edgefleet_contract.searches import SearchReport
@@ -89,12 +91,13 @@ def compress(
             found = _found(client, operation, out) if asked else None
             choices = list(client.models.choices(model))
             variants = list(client.variants.all(model))
+            unjudged = client.models.get(model).unjudged
     if detach and as_json:
         print_json(operation)
     elif detach:
         console().print(f"operation {operation.id} is running: `edgefleet operation show {operation.id} --watch`")
     else:
-        _print_end(operation, choices, variants, found, as_json)
+        _print_end(operation, choices, variants, found, unjudged, as_json)
 
 
 def _search(budget: float, seed: int, classes: list[str] | None, constraints: list[str] | None) -> NewSearch:
@@ -140,10 +143,11 @@ def _print_end(
     choices: list[ChoiceView],
     variants: list[VariantView],
     found: SearchReport | None,
+    unjudged: Sequence[UnjudgedView],
     as_json: bool,
 ) -> None:
     if as_json:
-        said = {"operation": operation, "choices": choices}
+        said = {"operation": operation, "choices": choices, "unjudged": unjudged}
         print_json(said if found is None else said | {"search": found})
     if operation.state == "failed":
         refuse(OperatorError(str(operation.error)))
@@ -162,5 +166,7 @@ def _print_end(
         print_choices(choices, variants)
     for sentence in golden_sentences(v for v in variants if v.id in result.variants):
         out.print(sentence)
+    for one in unjudged:
+        out.print(str(one))
     if steps := result.steps:
         out.print(f"{counted(steps.run, 'step')} run, {steps.cached:,} from the cache")

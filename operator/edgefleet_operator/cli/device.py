@@ -136,9 +136,11 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
             ("class", found.device_class or "unknown: the catalogue has no such profile"),
             ("state", f"{_state(found)}, last seen {ago(found.last_seen_ms, now)}"),
             *_conflict(found.conflict, now),
+            *(("unlike", how) for how in found.unlike),
             ("known since", when(found.first_seen_ms)),
             ("agent", f"{found.agent_version}, boot {found.boot}, incarnation {found.incarnation}"),
             ("endpoint", found.endpoint or NONE),
+            ("providers", ", ".join(found.facts.providers) or NONE),
             ("labels", ", ".join(f"{k}={v}" for k, v in sorted(found.labels.items()))),
             *_facts("facts", found.facts),
             *(_facts("host", found.host_facts) if found.host_facts else ()),
@@ -157,7 +159,7 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
 
 def _state(device: DeviceView) -> str:
     heard = "online" if device.online else "offline"
-    also = (("pending", device.status == "pending"), ("conflict", device.conflict))
+    also = (("pending", device.status == "pending"), ("conflict", device.conflict), ("UNLIKE", device.unlike))
     return ", ".join([heard, *(word for word, is_so in also if is_so)])
 
 

@@ -60,6 +60,7 @@ def _checks(client: Client) -> Iterator[Check]:
     devices = list(client.devices.all())
     yield check_devices(devices)
     yield check_identities(devices)
+    yield check_likeness(devices)
     yield check_generations(devices)
     yield _alerts(client)
 
@@ -137,6 +138,15 @@ def check_identities(devices: Sequence[DeviceView]) -> Check:
         return Check("identities", True, "no id is used by two agents")
     do = "give one agent of each pair its own id and state folder; see `edgefleet device show`"
     return Check("identities", False, f"two agents report as {_named(twice)}", do)
+
+
+def check_likeness(devices: Sequence[DeviceView]) -> Check:
+    """Check that every device is what it was added as, and what the catalogue says of its hardware."""
+    unlike = [d for d in devices if d.unlike]
+    if not unlike:
+        return Check("profiles", True, "every device is what its profile says")
+    found = f"{_named([d.id for d in unlike])} are not what their profiles say, for example {unlike[0].id}"
+    return Check("profiles", False, found, unlike[0].unlike[0])
 
 
 def check_generations(devices: Sequence[DeviceView]) -> Check:

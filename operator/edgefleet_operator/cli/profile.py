@@ -11,6 +11,7 @@ import typer
 from edgefleet_contract.profiles import ProfileView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.cli.energy import core_hour
 from edgefleet_operator.cli.windows import window_facts
 from edgefleet_operator.figures import number
 from edgefleet_operator.printing import console, print_facts, print_json, print_table
@@ -79,7 +80,7 @@ def show(
         return
     of = found.profile
     titles = [("region", of.region.title), ("hardware", of.hardware.title), ("link", of.link.title)]
-    print_facts([("profile", found.name), ("class", found.device_class), *titles, *window_facts(found.windows)])
+    print_facts([("profile", found.name), ("class", found.device_class), *titles, *_more(found)])
     _print_figures(list(figures(_catalogue([found]))))
 
 
@@ -135,6 +136,10 @@ def _print_figures(found: Sequence[Figure]) -> None:
         for f in found
     ]
     print_table(("entry", "figure", ">value", "kind", "source..."), rows, nothing="no such figures")
+
+
+def _more(found: ProfileView) -> list[tuple[str, str]]:
+    return [("energy", core_hour(found.core_hour)), *window_facts(found.windows)]
 
 
 def _field(figure: Figure) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
+from edgefleet_operator.cli.energy import print_energy
 from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.cli.windows import wait_lines, window_facts
@@ -40,6 +41,7 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     print_table(columns, rows, title=title, caption="(sim): simulated hardware" if simulated else "")
     if planned.ends_at_once:
         console().print(f"it would end at once as {planned.ends_at_once}")
+    print_energy(planned.energy_costs, {v.id: v.recipe for v in variants.values()})
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())
     others = [("concurrency", number(asked.concurrency)), ("on_failure", asked.on_failure)]

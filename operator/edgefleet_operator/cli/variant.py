@@ -9,6 +9,7 @@ from edgefleet_contract.operations import RebuildResult
 from edgefleet_contract.variants import GoldenSize, VariantView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
+from edgefleet_operator.cli.energy import print_energy
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
@@ -60,11 +61,12 @@ def show(
 ) -> None:
     """Show a variant: every figure with its unit, the steps that made it, and its lineage."""
     with calling(api) as client:
-        found = one(client.variants, variant)
+        found = client.variants.get(one(client.variants, variant).id)
     if as_json:
         print_json(found)
         return
     print_facts(_facts(found))
+    print_energy(found.energy_costs, {found.id: found.recipe})
     print_steps(found.steps)
     print_lineage(found.lineage)
 

@@ -50,6 +50,47 @@ def test_a_device_is_added_accepted_and_removed(operator, join) -> None:
     assert operator.types("device", "remove", "stranger", code=1).stderr
 
 
+def test_a_device_that_comes_as_another_is_marked_and_gets_nothing_until_somebody_decides(
+    operator, service, reported, published: str
+) -> None:
+    operator.types("device", "add", "--profile", "eu/rpi4/lte", "--id", "gate-7")
+    facts = Facts(hardware="rpi5", region="jp", link="lte", arch="aarch64", cores=4, ram_mb=8192, isa={"asimddp"})
+    service.store.fleet.devices.put_report("gate-7", reported(facts=facts), 1)
+    told = "it was added as eu/rpi4/lte and reports jp/rpi5/lte"
+    assert operator.reads("device", "show", "gate-7")["unlike"][0].startswith(told)
+    assert "UNLIKE" in operator.types("device", "list", columns=200).stdout
+    (check,) = (one for one in operator.reads("doctor", code=1) if one["name"] == "profiles")
+    assert not check["ok"] and check["do"].startswith(told)
+    (planned,) = operator.reads("rollout", "plan", published, "--all", "--waves", "100%")["waves"]
+    assert (planned[0]["phase"], planned[0]["detail"][: len(told)]) == ("deferred", told)
+    operator.types("device", "accept", "gate-7")
+    assert operator.reads("device", "show", "gate-7")["unlike"] == []
+    (planned,) = operator.reads("rollout", "plan", published, "--all", "--waves", "100%")["waves"]
+    assert planned[0]["phase"] == "no_variant"  # of jp/rpi5/lte, as it is now
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arch": "x86_64"}, "rpi4 is aarch64, and it reports x86_64: correct its --hardware"),
+        (
+            {"isa": {"asimddp"}},
+            "rpi4 is of class arm-neon, and it reports flags of arm-dotprod: correct its --hardware",
+        ),
+        ({"ram_mb": 900}, "rpi4 has 4096 MB, and it reports 900 MB"),
+        (
+            {"providers": ("CPUExecutionProvider",), "lacks_providers": ("QNNExecutionProvider",)},
+            "its onnxruntime does not run QNNExecutionProvider, as rpi4 asks, but CPUExecutionProvider: install one",
+        ),
+    ],
+)
+def test_a_device_that_is_not_what_its_hardware_says_is_marked(operator, service, reported, changes, said: str) -> None:
+    given = {"hardware": "rpi4", "region": "eu", "link": "lte", "arch": "aarch64", "cores": 4, "ram_mb": 4096}
+    service.store.fleet.devices.put_report("d", reported(facts=Facts.model_validate(given | changes)), 1)
+    (unlike,) = operator.reads("device", "show", "d")["unlike"]
+    assert unlike.startswith(said)
+
+
 def test_a_segment_is_saved_listed_and_shown_with_its_devices(operator, join) -> None:
     join("a", "b")
     assert "region=eu, 2 devices" in operator.types("segment", "save", "europe", "region = eu").stdout
@@ -126,7 +167,7 @@ def test_the_doctor_finds_a_sound_controller_well(connected, operator, join) -> 
     join("a", admitted=False)
     checks = {check["name"]: check for check in operator.reads("doctor")}
     looked_at = {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
-    assert set(checks) == looked_at | {"identities", "generations", "alerts"}
+    assert set(checks) == looked_at | {"identities", "profiles", "generations", "alerts"}
     assert all(check["ok"] for check in checks.values())
     assert "device accept a" in operator.types("doctor").stdout
 

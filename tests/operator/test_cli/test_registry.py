@@ -1,5 +1,6 @@
 """Models, variants, profiles, operations, and compressing."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -210,3 +211,28 @@ def test_compressing_ends_with_the_choices_and_the_builds_that_were_rejected(ope
     assert "student-w5 does not apply: 'distill'" in operator.types("operation", "show", ended.id).stdout
     assert "What each profile gets" in shown
     assert operator.reads(*words)["choices"][0]["profile"] == "eu/rpi4/lte"
+
+
+def test_a_constraint_that_no_build_can_judge_is_said_as_the_model_is_added(operator, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(EXAMPLE, folder)
+    card = folder / "model.toml"
+    card.write_text(card.read_text().replace("[[constraints]]", "[[constraints]]\np95_ms = 40", 1))
+    said = " ".join(operator.types("model", "add", str(folder)).stdout.split())
+    assert "p95_ms 40 on */*/* rejects no variant: latency is measured on the host that builds" in said
+    (one,) = [one for one in operator.reads("model", "show", "fashion@1")["unjudged"] if one["limit"] == 40]
+    assert (one["constraint"], one["profiles"]) == ("p95_ms", "*/*/*") and "edgefleet telemetry" in one["do"]
+
+
+def test_a_profile_says_what_energy_costs_and_emits_there(operator) -> None:
+    hour = operator.reads("profile", "show", "eu/rpi4/lte")["core_hour"]
+    assert hour["watts"] == pytest.approx(1.25) and hour["g_co2"] == pytest.approx(0.3)
+    said = " ".join(operator.types("profile", "show", "eu/rpi4/lte", columns=200).stdout.split())
+    assert "a busy core draws 1.25 W beyond idle: 0.000255 USD and 0.3 g CO2 an hour" in said
+    assert "storage_mb (description only)" in said
+
+
+def test_a_variant_says_what_it_costs_and_emits_where_it_was_chosen(operator, published: str) -> None:
+    (one,) = operator.reads("variant", "show", "bbbb")["energy_costs"]
+    assert (one["profile"], one["usd_per_million"]) == ("eu/rpi4/lte", None)  # its p50 was not measured
+    assert "What inferences cost and emit" in operator.types("variant", "show", "bbbb", columns=200).stdout

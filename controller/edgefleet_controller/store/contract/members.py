@@ -13,7 +13,7 @@ class Member(NamedTuple):
     """A device as selectors and plans see it; `generation`, `variant` and `manifest` say what it runs of one model.
 
     If no model is asked for, or the device runs none of it, they are 0, None and None. `labels` are the device's own;
-    `features` names what its agent can do beyond 0.1.0.
+    `features` names what its agent can do beyond 0.1.0, `added_as` the profile that it was added with.
     """
 
     id: str
@@ -23,6 +23,7 @@ class Member(NamedTuple):
     variant: str | None
     manifest: str | None
     features_json: str
+    added_as: str | None = None
 
     @property
     def labels(self) -> Mapping[str, str]:

@@ -29,14 +29,14 @@ class MemoryMembers(Members):
                 for device, report in self._tables.devices.items()
                 if device > after and status in (None, "accepted" if device in admitted else "pending")
             )
-        return [_member(device, report, model) for device, report in found[:at_most]]
+        return [self._member(device, report, model) for device, report in found[:at_most]]
 
     def some(self, devices: Iterable[str], model: str | None = None) -> list[Member]:
         with self._tables.changes.turn:
             found = {
                 device: self._tables.devices.get(device) for device in devices if device in self._tables.admissions
             }
-        return [_member(device, report, model) for device, report in found.items() if report]
+        return [self._member(device, report, model) for device, report in found.items() if report]
 
     def revision(self) -> int:
         with self._tables.changes.turn:
@@ -65,9 +65,10 @@ class MemoryMembers(Members):
     def profiles(self) -> list[str]:
         return sorted({member.profile for member in self.all()})
 
-
-def _member(device: str, report: Report, model: str | None) -> Member:
-    said = report.reported.models.get(model) if model else None
-    known = model_at_a_glance(said) if said else None
-    answering = (known.generation, known.variant, known.manifest) if known else (0, None, None)
-    return Member(device, "/".join(report.place), report.labels_json, *answering, features_text(report.reported))
+    def _member(self, device: str, report: Report, model: str | None) -> Member:
+        said = report.reported.models.get(model) if model else None
+        known = model_at_a_glance(said) if said else None
+        answering = (known.generation, known.variant, known.manifest) if known else (0, None, None)
+        admission = self._tables.admissions.get(device)
+        features, added_as = features_text(report.reported), admission.profile if admission else None
+        return Member(device, "/".join(report.place), report.labels_json, *answering, features, added_as)

@@ -9,7 +9,7 @@ from edgefleet_controller.store.contract.members import Member, Members
 from edgefleet_controller.store.sqlite.database import Database
 
 _SELECT = """SELECT d.id, d.region || '/' || d.hardware || '/' || d.link, d.labels, coalesce(m.generation, 0),
-    m.variant, m.manifest, d.features
+    m.variant, m.manifest, d.features, a.profile
     FROM devices d LEFT JOIN admissions a ON a.device = d.id
     LEFT JOIN device_models m ON m.device = d.id AND m.model = ?1"""
 _STATUS = "(?2 IS NULL OR ?2 = iif(a.device IS NULL, 'pending', 'accepted'))"

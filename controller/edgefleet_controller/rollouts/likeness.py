@@ -1,0 +1,53 @@
+"""Whether a device is what it was added as, and what the catalogue says of its hardware. Pure."""
+
+from edgefleet_controller.records import DeviceRecord
+from edgefleet_profiles.catalogue import Catalogue
+from edgefleet_profiles.device_class import DeviceClass, device_class
+from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.parts import is_generic
+
+
+def added_otherwise(added_as: str | None, profile: str) -> str | None:
+    """What is wrong with a device that reports another profile than it was added with; None if it does not."""
+    if added_as in (None, profile):
+        return None
+    return (
+        f"it was added as {added_as} and reports {profile}: correct its agent's settings, or take it as it is with "
+        "`edgefleet device accept`"
+    )
+
+
+def unlike(device: DeviceRecord, catalogue: Catalogue) -> tuple[str, ...]:
+    """How a device differs from what it was added as, and from the hardware that it names; empty if it does not."""
+    facts = device.facts
+    said = [added_otherwise(device.added_as, device.profile)]
+    hardware = catalogue.hardware.get(facts.hardware)
+    if hardware is not None:
+        ours, theirs = class_of(device, catalogue), device_class(hardware.arch, hardware.isa, (), hardware.ram_mb)
+        if facts.arch != hardware.arch:
+            said.append(f"{facts.hardware} is {hardware.arch}, and it reports {facts.arch}: correct its --hardware")
+        elif ours and ours.instruction_set != theirs.instruction_set:
+            said.append(
+                f"{facts.hardware} is of class {theirs.instruction_set}, and it reports flags of "
+                f"{ours.instruction_set}: correct its --hardware"
+            )
+        elif not is_generic(facts.hardware) and device_class("", (), (), facts.ram_mb).ram_mb < theirs.ram_mb:
+            said.append(f"{facts.hardware} has {hardware.ram_mb} MB, and it reports {facts.ram_mb} MB")
+    if facts.lacks_providers:
+        lacks, runs = ", ".join(facts.lacks_providers), ", ".join(facts.providers)
+        said.append(
+            f"its onnxruntime does not run {lacks}, as {facts.hardware} asks, but {runs}: install one that does"
+        )
+    return tuple(one for one in said if one)
+
+
+def class_of(device: DeviceRecord, catalogue: Catalogue) -> DeviceClass | None:
+    """The class of what runs there, by what the device reports; None if the catalogue has no such profile."""
+    facts = device.facts
+    try:
+        hardware = catalogue.profile(device.profile).hardware
+    except ProfileError:
+        return None
+    # Boards report less memory than they are sold with, but the catalogue only estimates that of a generic machine.
+    ram_mb = facts.ram_mb if is_generic(facts.hardware) else hardware.ram_mb
+    return device_class(facts.arch, facts.isa, facts.providers, ram_mb)
