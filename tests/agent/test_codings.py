@@ -61,6 +61,7 @@ def test_what_was_packed_is_read_up_to_the_limit_and_not_beyond(pack: Callable[[
         (b"plain", "br", 415, "'br' is not supported"),
         (gzip.compress(b"a"), "gzip, gzip", 415, "not supported"),
     ],
+    ids=["no gzip", "no deflate", "nothing", "cut short", "two in one", "unknown", "twice"],
 )
 def test_what_is_not_of_its_coding_is_refused(data: bytes, coding: str, status: int, why: str) -> None:
     with pytest.raises(RequestError, match=why) as refused:
