@@ -175,7 +175,7 @@ class Serving:
         """Count the true labels of an earlier request: {"model", "id", "label" or "labels"}.
 
         Raises:
-            RequestError: 404 for an unknown id, 400 for anything else.
+            RequestError: 404 for an unknown model or id, 503 if none answers yet, 400 for anything else.
         """
         if not isinstance(given, dict):
             raise RequestError(400, "feedback must be an object with model, id, and label or labels")
@@ -192,6 +192,7 @@ class Serving:
         except ValueError as error:
             raise RequestError(400, str(error)) from None
         if counted is None:
+            self.placed(model)
             raise RequestError(404, f"no recent answer of model '{model[:100]}' has the id '{request_id[:100]}'")
         return {"counted": counted}
 

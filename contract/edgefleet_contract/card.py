@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
@@ -141,7 +141,8 @@ def parse_card(text: str) -> ModelCard:
         CardError: the text is not TOML, or not a valid card.
     """
     try:
-        return ModelCard.model_validate(parse_toml(text))
+        # By way of JSON, which has arrays only, strict validation takes lists for tuples, and no text for a number.
+        return ModelCard.model_validate_json(to_json(parse_toml(text), inf_nan_mode="constants"), strict=True)
     except NotToml as error:
         raise CardError(f"{CARD_FILE} is not TOML ({error}): correct it") from None
     except ValidationError as error:

@@ -91,10 +91,10 @@ def parse_listen(text: str, port: int = 0) -> tuple[str, int]:
 
     Args:
         text: such as 0.0.0.0, 10.0.0.5:8080, ::1 or [::1]:8080; `localhost` is 127.0.0.1.
-        port: used if the text has no port.
+        port: used if the text has no port; 0 means none is given.
 
     Raises:
-        Invalid: not an IP address, or not a port.
+        Invalid: not an IP address, not a port, or another port than the given one.
     """
     host, written = text, str(port)
     if text.startswith("[") or text.count(":") == 1:
@@ -106,6 +106,8 @@ def parse_listen(text: str, port: int = 0) -> tuple[str, int]:
     except ValueError:
         advice = "write ADDRESS or ADDRESS:PORT, for example 10.0.0.5:8080"
         raise Invalid(f"'{text}' is not an address to listen on: {advice}") from None
+    if port and written != str(port):
+        raise Invalid(f"'{text}' names another port than --port {port}: give one of them")
     if not written.isdecimal() or int(written) > 65535:
         raise Invalid(f"'{written}' in '{text}' is not a port: write a number up to 65535")
     return host, int(written)

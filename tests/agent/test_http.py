@@ -160,6 +160,8 @@ def test_a_client_that_waits_to_be_told_is_told_at_once_whether_its_body_is_want
 def test_labels_come_back_by_request_id(device: Device) -> None:
     top = int(np.argmax(post(device.url, INFER, body())[1]["outputs"][0]["data"]))
     feedback = "/edgefleet/v1/feedback"
+    unknown = post(device.url, feedback, json.dumps({"model": "pest", "id": "r1", "label": 1}).encode())
+    assert unknown[0] == 404 and "unknown model 'pest'" in str(unknown[1])
 
     def label(**fields: Any) -> int:
         return post(device.url, feedback, json.dumps({"model": "pets", "id": "r1"} | fields).encode())[0]
@@ -171,7 +173,7 @@ def test_labels_come_back_by_request_id(device: Device) -> None:
     assert label(label=top) == 200
     (window,) = device.recorder.close()
     assert (window.requests, window.labelled, window.correct) == (1, 1, 1)
-    assert device.recorder.unknown_ids == 1
+    assert device.recorder.unknown_ids == 2
     # The window is closed; a late label opens the next one, for the variant that answered.
     post(device.url, INFER, body())
     device.recorder.close()

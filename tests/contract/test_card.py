@@ -110,3 +110,9 @@ def test_every_fault_of_a_card_is_told_at_once() -> None:
         parse_card(card_text(more='lables = ["a"]\nversion = 0'))
     assert "lables" in str(refused.value) and "version" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", ['version = "2"', "version = 2.5", "version = true", "description = 3"])
+def test_a_value_of_another_type_is_refused_not_read_as_if_it_were(wrong: str) -> None:
+    with pytest.raises(CardError, match=wrong.partition(" ")[0]):
+        parse_card(card_text(more=wrong))

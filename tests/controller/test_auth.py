@@ -36,18 +36,23 @@ WAIT_S = 30
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "port", "read"),
     [
-        ("127.0.0.1", ("127.0.0.1", 7)),
-        ("localhost:80", ("127.0.0.1", 80)),
-        ("0.0.0.0:8080", ("0.0.0.0", 8080)),
-        ("::1", ("::1", 7)),
-        ("[::1]", ("::1", 7)),
-        ("[::]:8080", ("::", 8080)),
+        ("127.0.0.1", 7, ("127.0.0.1", 7)),
+        ("localhost:80", 0, ("127.0.0.1", 80)),
+        ("0.0.0.0:8080", 8080, ("0.0.0.0", 8080)),
+        ("::1", 7, ("::1", 7)),
+        ("[::1]", 7, ("::1", 7)),
+        ("[::]:8080", 0, ("::", 8080)),
     ],
 )
-def test_where_to_listen_is_an_address_and_perhaps_a_port(text: str, read: tuple[str, int]) -> None:
-    assert parse_listen(text, 7) == read
+def test_where_to_listen_is_an_address_and_perhaps_a_port(text: str, port: int, read: tuple[str, int]) -> None:
+    assert parse_listen(text, port) == read
+
+
+def test_two_ports_are_refused() -> None:
+    with pytest.raises(Invalid, match="another port than --port 7"):
+        parse_listen("127.0.0.1:80", 7)
 
 
 @pytest.mark.parametrize("text", ["", "fleet.example", "10.0.0.5:http", "10.0.0.5:99999", "10.0.0:1"])

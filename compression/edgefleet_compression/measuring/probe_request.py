@@ -30,7 +30,7 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class ProbeFigures:
-    """Wall time of one inference, growth of memory at its peaks, and CPU time divided by that of the reference.
+    """CPU time of one inference, on one thread, and divided by that of the reference; growth of memory at its peaks.
 
     Memory is what is resident and, which a limit counts, the address space.
     """

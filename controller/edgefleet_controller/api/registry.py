@@ -37,7 +37,7 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
 def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
     service.blobs.keep(new.files.values())
-    registered = register_model(service.store.fleet, service.blobs, new.files)
+    registered = register_model(service.store.fleet, service.blobs, service.catalogue, new.files)
     return model_view(registered.model).model_copy(update={"not_checked": registered.not_checked})
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.inspection import inspect_model
-from edgefleet_contract.card import CARD_FILE, check_files, parse_card
+from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import ContractError
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -15,6 +15,7 @@ from edgefleet_controller.errors import Invalid, Refused, StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.store import FleetStore
+from edgefleet_profiles.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,13 @@ NO_TORCH = (
 )
 
 
-def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str]) -> Registered:
+def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, files: Mapping[str, str]) -> Registered:
     """Register a model version from the digests of its files.
 
     Args:
         fleet: to record it in.
         blobs: the folder with its files.
+        catalogue: the profiles that its constraints may be for.
         files: the sha256 of each file, model.toml included, by its name in the model's folder.
 
     Raises:
@@ -71,6 +73,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
         card = parse_card(blobs.read(files[CARD_FILE]).decode("utf-8"))
         paths = {name: blobs.path(sha256) for name, sha256 in files.items()}
         check_files(card, paths)
+        _check_constraints(card, catalogue)
         model_file = card.onnx or card.weights
         assert model_file is not None  # by the card's own check
         not_checked = NO_TORCH if card.door == "architecture" and find_spec("torch") is None else None
@@ -97,3 +100,13 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, files: Mapping[str, str
     fleet.registry.put_model(model)
     reach("model_registered")
     return Registered(model, not_checked)
+
+
+def _check_constraints(card: ModelCard, catalogue: Catalogue) -> None:
+    """Refuse constraints that would bind nobody, as a wrong name makes them."""
+    profiles = [str(profile) for profile in catalogue.profiles()]
+    if idle := [f"'{c.profile}'" for c in card.constraints if not any(map(c.matches, profiles))]:
+        raise Invalid(
+            f"{CARD_FILE} has constraints for {', '.join(idle)}, which no profile of the catalogue matches: "
+            "see `edgefleet profile list`"
+        )

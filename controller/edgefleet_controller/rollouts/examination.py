@@ -70,7 +70,8 @@ class Examinations:
             standings = self._store.fleet.devices.standings(e.device for e in executions)
             incarnations = {device: known.incarnation for device, known in standings.items()}
             evidence = look.gathering.of(compared(executions, incarnations))
-            crowds = reached(executions, through_wave)
+            in_conflict = frozenset(device for device, known in standings.items() if known.in_conflict)
+            crowds = reached(executions, through_wave, in_conflict)
             gate = rollout.spec.gate
             look.judgements = [j for one in evidence for j in examine(gate, one, crowds[one.profile])]
             took_s = self._monotonic_s() - began_s
@@ -78,12 +79,21 @@ class Examinations:
         return look.judgements
 
 
-def reached(executions: Sequence[ExecutionRecord], through_wave: int) -> dict[str, Crowd]:
-    """By profile, how many devices a rollout has reached with a wave: those that may yet give evidence, and all."""
+def reached(
+    executions: Sequence[ExecutionRecord], through_wave: int, in_conflict: Collection[str] = ()
+) -> dict[str, Crowd]:
+    """By profile, how many devices a rollout has reached with a wave: those that may yet give evidence, and all.
+
+    Args:
+        executions: all of the rollout.
+        through_wave: the last wave that counts.
+        in_conflict: devices whose windows do not count, as two agents report under their id.
+    """
     of_waves = [e for e in executions if e.wave <= through_wave and e.phase not in ENDED_OTHERWISE]
     able: dict[str, int] = {}
     for execution in of_waves:
         gives = execution.removed_ms is None and execution.phase not in ENDED - {"committed"}
+        gives = gives and execution.device not in in_conflict
         able[execution.profile] = able.get(execution.profile, 0) + gives
     present = sum(e.removed_ms is None for e in of_waves)
     return {profile: Crowd(count, present) for profile, count in able.items()}

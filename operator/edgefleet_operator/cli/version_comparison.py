@@ -12,7 +12,7 @@ def comparison_line(model: str, found: VersionComparison) -> str:
     asked = f"({found.asked} of both)"
     if found.gain is None or found.gain_ci is None:
         return f"{model} {differ} than {found.before}; without labels, neither is known to be right {asked}"
-    low, high = (f"{bound * 100:+.1f}" for bound in found.gain_ci)
+    low, high = (f"{round(bound * 100, 1) + 0.0:+.1f}" for bound in found.gain_ci)  # no -0.0
     points = f"{abs(found.gain) * 100:.1f} points"
     than = "level with" if found.gain == 0 else f"{points} {'under' if found.gain < 0 else 'over'}"
     scores = f"{share(found.score)} against {share(found.score_before)}, 95 % from {low} to {high}"

@@ -224,6 +224,16 @@ def test_a_constraint_that_no_build_can_judge_is_said_as_the_model_is_added(oper
     assert (one["constraint"], one["profiles"]) == ("p95_ms", "*/*/*") and "edgefleet telemetry" in one["do"]
 
 
+def test_constraints_that_would_bind_nobody_are_refused(operator, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(EXAMPLE, folder)
+    card = folder / "model.toml"
+    card.write_text(card.read_text() + '\n[[constraints]]\nprofile = "*/x87-*/*"\nmax_drop = 0.1\n')
+    refused = operator.types("model", "add", str(folder), code=1).stderr
+    assert "constraints for '*/x87-*/*', which no profile of the catalogue matches" in refused
+    assert operator.reads("model", "list") == []
+
+
 def test_a_profile_says_what_energy_costs_and_emits_there(operator) -> None:
     hour = operator.reads("profile", "show", "eu/rpi4/lte")["core_hour"]
     assert hour["watts"] == pytest.approx(1.25) and hour["g_co2"] == pytest.approx(0.3)
