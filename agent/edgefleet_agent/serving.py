@@ -179,6 +179,10 @@ class Serving:
         """
         if not isinstance(given, dict):
             raise RequestError(400, "feedback must be an object with model, id, and label or labels")
+        if unknown := sorted(given.keys() - {"model", "id", "label", "labels"}):
+            raise RequestError(400, f"feedback has no field '{unknown[0][:100]}': model, id, and label or labels")
+        if "label" in given and "labels" in given:
+            raise RequestError(400, "feedback takes label or labels, not both")
         model, request_id = given.get("model"), given.get("id")
         labels = given["labels"] if "labels" in given else [given.get("label")]
         if not isinstance(model, str) or not isinstance(request_id, str):

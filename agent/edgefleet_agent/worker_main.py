@@ -204,6 +204,9 @@ class WorkerLoop:
                 header, data = pipe_frames.receive(self._pipe, None)
             except (pipe_frames.FrameError, TimeoutError):
                 return
+            except MemoryError:  # the supervisor sees what this worker took, and tells the client
+                print("a request needed more memory than its worker may take", file=sys.stderr, flush=True)
+                return
             self._cpu.renew(int(header["cpu_s"]))
             reply, data = self._reply(header, data)
             try:

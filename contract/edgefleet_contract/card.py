@@ -116,6 +116,8 @@ class ModelCard(CardPart):
                     raise ValueError(f"door '{self.door}' {'needs' if door == self.door else 'takes no'} [{part}]")
         if len(self.labels) < 2 and (self.labels or self.door == "architecture"):
             raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
+        if twice := next((label for label in self.labels if self.labels.count(label) > 1), None):
+            raise ValueError(f"labels has '{twice}' twice: each class needs a name of its own")
         return self
 
     @property

@@ -169,6 +169,8 @@ def test_labels_come_back_by_request_id(device: Device) -> None:
     assert label(id="unknown", label=0) == 404
     assert [label(label=wrong) for wrong in (None, True, 1.5, {}, "fish")] == [400] * 5
     assert label(labels=[1, 2]) == 400
+    assert label(label=top, labels=[top]) == 400
+    assert label(label=top, weight=3) == 400
     assert label(label=("cat", "dog", "bird")[top]) == 200
     assert label(label=top) == 200
     (window,) = device.recorder.close()

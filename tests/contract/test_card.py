@@ -116,3 +116,8 @@ def test_every_fault_of_a_card_is_told_at_once() -> None:
 def test_a_value_of_another_type_is_refused_not_read_as_if_it_were(wrong: str) -> None:
     with pytest.raises(CardError, match=wrong.partition(" ")[0]):
         parse_card(card_text(more=wrong))
+
+
+def test_two_classes_of_one_name_are_refused() -> None:
+    with pytest.raises(CardError, match="labels has 'a' twice"):
+        parse_card(card_text().replace('labels = ["a", "b"]', 'labels = ["a", "b", "a"]'))

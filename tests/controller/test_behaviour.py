@@ -300,3 +300,8 @@ def test_with_or_without_a_liar_good_variants_pass_and_bad_ones_are_stopped_over
     assert sum(accuracy_of(seed, 0.9, *lies) == "failed" for seed in range(SEEDS)) == 0
     assert sum(accuracy_of(seed, 0.88, *lies) == "failed" for seed in range(SEEDS)) <= 3, "P(more | 0.1 %) < 0.2 %"
     assert sum(accuracy_of(seed, 0.7, *lies) == "failed" for seed in range(SEEDS)) >= 0.85 * SEEDS
+
+
+def test_failures_that_are_too_few_to_judge_are_told_all_the_same() -> None:
+    found = judged({"d": Counters(ServingCounts(requests=8, errors=6))})["errors"]
+    assert (found.outcome, found.words) == ("not_judged", "8 requests, 50 needed; 6 answers failed")

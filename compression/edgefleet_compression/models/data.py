@@ -90,8 +90,10 @@ class Data:
     def _read(self, name: SplitName) -> Split:
         x, y = _arrays(self._path, name, self._labelled)
         rows = ", ".join(map(str, self._shape))
+        if not len(x):
+            raise DataError(f"x_{name} is empty: give samples")
         taken = x.dtype == np.uint8 or (x.dtype == np.float32 and self._scale == 1)
-        if not taken or x.shape[1:] != self._shape or not len(x):
+        if not taken or x.shape[1:] != self._shape:
             raise DataError(
                 f"x_{name} is {x.dtype} {list(x.shape)}: give uint8 [N, {rows}], or float32 with a scale of 1"
             )

@@ -109,7 +109,11 @@ def _errors(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Compares Wilson's lower bound of the share of failed answers with the tolerated share."""
     asked = _some({device: _failures(counters) for device, counters in evidence.new.items()})
     _must_be_of_several(gate, asked, crowd, "request")
-    new = _counted(gate, asked, 1, gate.max_error_share, crowd, gate.min_requests, "request")
+    try:
+        new = _counted(gate, asked, 1, gate.max_error_share, crowd, gate.min_requests, "request")
+    except _NotJudged as why:
+        of_few = sum(moments.hits for moments in asked.values())
+        raise _NotJudged(f"{why}; {counted(of_few, 'answer')} failed" if of_few else str(why)) from None
     failed, of = new.moments.hits, new.moments.n
     words = f"{failed:,} of {counted(of, 'answer')}{_of(new)} failed, at most {gate.max_error_share:.1%} allowed"
     return _outcome(_wilson_low(failed, of, gate.significance) > gate.max_error_share), words, _named(new)

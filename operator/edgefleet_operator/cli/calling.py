@@ -109,7 +109,8 @@ def one(listed: Listed[Found], given: str) -> Found:
     try:
         return listed.get(given)
     except NotFound:
-        found = [item for item in listed.all() if item.id.startswith(given)]
+        # One file may be a variant of several models: its id is still one.
+        found = list({item.id: item for item in listed.all() if item.id.startswith(given)}.values())
         if not found:
             raise
     if len(found) > 1:

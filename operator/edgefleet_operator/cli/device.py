@@ -102,16 +102,21 @@ def list_devices(
 
 def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
     """Print devices, with the recipe that each one runs."""
-    recipes = {v.id: f"{v.model} {v.recipe}" for v in client.variants.all()} if devices else {}
+    recipes = {(v.id, v.model): v.recipe for v in client.variants.all()} if devices else {}
     now = now_ms()
     rows = []
     for d in devices:
-        answering = [m.answering.variant for m in d.models.values() if m.answering]
+        answering = [
+            (m.answering.variant, f"{name}@{m.answering.model_version}") for name, m in d.models.items() if m.answering
+        ]
         phases = [m.attempt.phase for m in d.models.values() if m.attempt]
         rows.append(
             (
                 *(d.id, marked(d.profile, d.simulated), _state(d)),
-                *(ago(d.last_seen_ms, now), ", ".join(recipes.get(v, v[:12]) for v in answering) or "not ready"),
+                *(
+                    ago(d.last_seen_ms, now),
+                    ", ".join(f"{ref} {recipes.get((v, ref), v[:12])}" for v, ref in answering) or "not ready",
+                ),
                 ", ".join(phases) or NONE,
             )
         )

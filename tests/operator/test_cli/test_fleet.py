@@ -21,6 +21,17 @@ def test_devices_are_marked_as_simulated_and_named_with_what_answers(operator, j
     assert "not ready" in second
 
 
+def test_a_file_that_versions_share_is_one_variant_under_the_name_that_the_device_reports(
+    operator, service, join, published: str
+) -> None:
+    (one, *_) = service.store.fleet.registry.variants("fashion", 1)
+    later = type(one).model_validate({**one.model_dump(), "version": 2, "recipe": "as_before"})
+    service.store.fleet.registry.put_variants([later], [])
+    join("a", runs=one.id)
+    assert "fashion@1 fp32" in operator.types("device", "list").stdout
+    assert one.id in operator.types("variant", "show", one.id[:12]).stdout
+
+
 def test_devices_are_chosen_by_selector_or_segment(operator, join) -> None:
     join("a")
     join("b", region="na")
