@@ -19,13 +19,14 @@ from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.broker_address import parse_broker
 from edgefleet_protocol.errors import NotABroker
+from edgefleet_protocol.messages import MAX_LABELS
 
 PREFIX = "EDGEFLEET_"
 MOST_BYTES = 2**20
 """Of the file of settings, so that a wrong name cannot fill the memory."""
 DEFAULT_HTTP = "127.0.0.1:8080"
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):([0-9]{1,5})")
-Seconds = Annotated[float, Field(gt=0, le=86400)]
+Seconds = Annotated[float, Field(ge=0.1, le=86400)]
 
 
 class BrokerSettings(BaseModel):
@@ -66,9 +67,9 @@ class AgentSettings(BaseModel):
     http_names: tuple[str, ...] = ()
     heartbeat_s: Seconds = 60.0
     window_s: Seconds = 60.0
-    stall_s: Annotated[float, Field(gt=0)] = 6 * 3600.0
+    stall_s: Annotated[float, Field(ge=0.1, le=30 * 86400)] = 6 * 3600.0
     threads: Annotated[int, Field(ge=1, le=64)] = 1
-    labels: dict[Name, Name] = Field(default_factory=dict)
+    labels: dict[Name, Name] = Field(default_factory=dict, max_length=MAX_LABELS)
     username: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None

@@ -89,7 +89,7 @@ class ModelCard(CardPart):
     name: Name
     version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
     task: Literal["classification"] = "classification"
-    labels: tuple[str, ...] = ()
+    labels: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
     door: Literal["architecture", "onnx"] = "architecture"
     architecture: ArchitectureRef | None = None
     weights: FileRef | None = None
@@ -156,7 +156,7 @@ def _fault(error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f": '{where}' is not known here: {nearest_field(ModelCard, error['loc'])}"
-    return f"{f', {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{f' {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -171,11 +171,18 @@ def load_card(folder: Path) -> ModelCard:
         raise CardError(f"'{folder.name}' is a file: give the folder of a model, or an ONNX file with its --data")
     if not path.is_file():
         raise CardError(f"{folder} has no {CARD_FILE}: give the folder of a model")
-    card = parse_card(path.read_text(encoding="utf-8"))
+    try:
+        card = parse_card(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise CardError(f"{path} is not UTF-8: save it as UTF-8 text") from None
     root = folder.resolve()
     paths = {name: root / name for name in card.files}
     for name, file in paths.items():
-        if not file.resolve().is_relative_to(root):
+        try:
+            outside = not file.resolve().is_relative_to(root)
+        except (OSError, RuntimeError) as error:  # a loop of links; a RuntimeError up to Python 3.12
+            raise CardError(f"'{name}' cannot be followed: {error}") from None
+        if outside:
             raise CardError(f"'{name}' is a link to outside {folder}: put the file itself there")
     check_files(card, paths)
     return card

@@ -42,11 +42,11 @@ class Service:
         self.catalogue = load_catalogue(settings.profiles)
         check_zones(self.catalogue)
         self.windows = RegionWindows(self.catalogue.region)
+        self.access = open_access(settings)  # what it refuses leaves nothing open
+        self.bus = ControllerBus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
         self.store = open_store(settings.state)
         not_before(self.store.fleet.newest_ms())
         self.blobs = BlobFolder(settings.state / "blobs")
-        self.access = open_access(settings)
-        self.bus = ControllerBus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
         self.desired = DesiredPublisher(self.store, self.bus, self.windows)
         self.delivery = Delivery(self.store.fleet.registry, self.blobs, self.catalogue.link, self.bus)
         self.ingest = Ingest(

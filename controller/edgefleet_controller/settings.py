@@ -1,6 +1,7 @@
 """The controller's settings."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,17 @@ BOUNDS = {
     "hello_jitter_s": AllowedRange(0, 600, "seconds"),
     "telemetry_keep_h": AllowedRange(1, 24 * 3660, "hours"),  # ten years
     "rollups_keep_days": AllowedRange(1, 36_600, "days"),  # a hundred
+    "port": AllowedRange(0, 65_535, "TCP ports"),
+    "broker_port": AllowedRange(0, 65_535, "TCP ports"),
     "conflict_s": AllowedRange(1, 30 * 86_400, "seconds"),
     "build_workers": AllowedRange(1, 256, "builds"),
     "build_s": AllowedRange(1, 30 * 86_400, "seconds"),
     "build_mb": AllowedRange(64, 2**30, "MB"),  # a petabyte
 }
 """What can be obeyed: beyond it times overflow, or a limit is none."""
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,10 @@ class ControllerSettings:
 
     def __post_init__(self) -> None:
         """See that what is given can be obeyed."""
+        if wrong := [name for name in self.allow_hosts if not _HOST_NAME.fullmatch(name)]:
+            raise Invalid(f"allow_hosts cannot hold '{wrong[0]}': give a host's name alone, such as fleet.example.org")
+        if self.broker_url is not None and not self.broker_url.strip():
+            raise Invalid("the broker's address is blank: leave it out for the embedded broker")
         for name, bounds in BOUNDS.items():
             given = getattr(self, name)
             if given is not None and not bounds.least <= given <= bounds.most:  # nan is within none

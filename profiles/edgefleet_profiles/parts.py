@@ -85,9 +85,9 @@ class Hardware(Entry):
 class Link(Entry):
     """A kind of network link, seen from the device."""
 
-    down_kbps: Positive
-    rtt_ms: NotNegative
-    loss: Annotated[float, Field(ge=0, lt=1)]
+    down_kbps: Annotated[float, Field(ge=0.1, le=1e9)]  # beyond these, seconds of a transfer are no number
+    rtt_ms: Annotated[float, Field(ge=0, le=3.6e6)]
+    loss: Annotated[float, Field(ge=0, le=0.99)]
     usd_per_mb: NotNegative
     joule_per_mb: NotNegative
     monthly_cap_mb: Positive | None = None

@@ -40,6 +40,8 @@ def test_a_simulated_hardware_of_a_higher_layer_replaces_the_real_one() -> None:
     [
         ({"device": "Not A Name"}, "'device' is 'Not A Name'"),
         ({"heartbeat_s": 0}, "'heartbeat_s' is '0'"),
+        ({"window_s": 1e-300}, "'window_s'"),
+        ({"labels": {f"k{n}": "v" for n in range(65)}}, "'labels'"),
         ({"colour": "red"}, "unknown setting 'colour': use one of state, device, broker, "),
         ({"hearbeat_s": 5}, "unknown setting 'hearbeat_s': did you mean 'heartbeat_s'\\?"),
         ({"hardware": "rpi4", "simulate_hardware": "rpi5"}, "exclude each other: set one"),

@@ -121,3 +121,22 @@ def test_a_value_of_another_type_is_refused_not_read_as_if_it_were(wrong: str) -
 def test_two_classes_of_one_name_are_refused() -> None:
     with pytest.raises(CardError, match="labels has 'a' twice"):
         parse_card(card_text().replace('labels = ["a", "b"]', 'labels = ["a", "b", "a"]'))
+
+
+@pytest.mark.parametrize("label", ["", "z" * 201])
+def test_a_class_that_no_manifest_can_name_is_refused(label: str) -> None:
+    with pytest.raises(CardError, match="labels"):
+        parse_card(card_text().replace('"b"', f'"{label}"'))
+
+
+def test_a_card_that_is_no_utf8_is_named(folder: Path) -> None:
+    (folder / "model.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(CardError, match=r"model\.toml is not UTF-8"):
+        load_card(folder)
+
+
+def test_a_file_that_is_a_loop_of_links_is_named(folder: Path) -> None:
+    (folder / "data.npz").unlink()
+    (folder / "data.npz").symlink_to("data.npz")
+    with pytest.raises(CardError, match=r"data\.npz"):
+        load_card(folder)

@@ -117,9 +117,19 @@ def test_a_field_that_a_request_does_not_have_is_told_the_nearest_that_it_has(ap
     assert_problem(api.post("/rollouts/plan", json=asked), 422, "unknown field", "gate.soaks: did you mean 'soak_s'?")
 
 
+@pytest.mark.usefixtures("published")
+def test_a_device_of_no_known_profile_keeps_no_other_from_its_build(
+    api: httpx.Client, service: Service, reported
+) -> None:
+    register(service, reported, "odd", region="atlantis")
+    assert_problem(api.post("/builds", json={"model": "fashion@1"}), 422, "no device of a known profile")
+    register(service, reported, "kiosk")
+    assert api.post("/builds", json={"model": "fashion@1", "recipes": ["fp32"]}).status_code == 202
+
+
 def test_a_build_needs_profiles_and_recipes_that_exist(api: httpx.Client) -> None:
     api.post("/models", json={"files": upload(api)})
-    assert_problem(api.post("/builds", json={"model": "fashion@1"}), 422, "no device has reported")
+    assert_problem(api.post("/builds", json={"model": "fashion@1"}), 422, "no device of a known profile has reported")
     wrong = {"model": "fashion@1", "profiles": ["eu/rpi9/lte"]}
     assert_problem(api.post("/builds", json=wrong), 422, "rpi9")
     wrong = {"model": "fashion@1", "profiles": ["eu/rpi4/lte"], "recipes": ["int3"]}

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from tests.service import api_of
 
 from edgefleet_controller.api.connections import BoundedConnection
@@ -25,6 +25,11 @@ class Impatient(BoundedConnection):
 def url() -> Iterator[str]:
     app = FastAPI()
     app.get("/")(lambda: "here")
+
+    @app.post("/")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
     with api_of(app, Impatient) as address:
         yield address
 
@@ -59,6 +64,19 @@ def test_a_second_head_on_a_connection_must_come_too(url: str) -> None:
             answer += more
         slow.sendall(b"GET /")
         assert slow.recv(100) == b""
+
+
+def test_a_body_that_hardly_comes_is_not_waited_for_and_a_slow_one_is(url: str) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n"
+    with opened(url, head) as slow, pytest.raises(OSError):
+        for _ in range(50):
+            slow.sendall(b"X")
+            time.sleep(0.1)
+    with opened(url, head) as steady:
+        for _ in range(10):
+            steady.sendall(b"X" * 1000)
+            time.sleep(0.2)
+        assert steady.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_others_are_answered_once_the_idle_ones_are_closed(url: str) -> None:

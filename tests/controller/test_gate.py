@@ -28,9 +28,26 @@ def test_one_device_where_nothing_answers_fails_the_wave_at_once(wave) -> None:
 
 
 def test_silent_devices_do_not_dilute_failures(wave) -> None:
-    said = verdict(wave(assigned=90, committed=3, failed_no_change=1))
+    said = verdict(wave(assigned=90, committed=6, failed_no_change=2))
     assert said.outcome == "failed"
-    assert "1 of 4 decided" in said.reason
+    assert "2 of 8 decided" in said.reason
+
+
+@pytest.mark.parametrize(
+    ("devices", "outcome"),
+    [
+        ({"assigned": 11, "failed_no_change": 1}, "wait"),
+        ({"assigned": 8, "committed": 3, "failed_no_change": 1}, "wait"),
+        ({"assigned": 10, "failed_no_change": 2}, "failed"),
+        ({"committed": 4, "failed_no_change": 1}, "failed"),
+        ({"assigned": 2, "failed_no_change": 1}, "failed"),
+    ],
+    ids=["the first of many", "one of the first", "two", "all are decided", "few"],
+)
+def test_of_many_devices_one_that_fails_does_not_end_the_wave_before_the_others(
+    wave, devices: dict[str, int], outcome: str
+) -> None:
+    assert verdict(wave(**devices), gate=Gate(min_decided=1)).outcome == outcome
 
 
 def test_failures_wait_for_the_minimum_of_decided_devices(wave) -> None:

@@ -1,6 +1,7 @@
 """What a controller is told to do can be done, or it does not start."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -46,3 +47,20 @@ def test_the_longest_retention_can_be_reckoned_with() -> None:
     longest = Retention(windows_h=BOUNDS["telemetry_keep_h"].most, rollups_days=BOUNDS["rollups_keep_days"].most)
     lines = cutoffs(longest, 1_800_000_000_000)
     assert -(2**62) < lines.rollups_ms < lines.windows_ms < 1_800_000_000_000
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"port": 70_000},
+        {"broker_port": -1},
+        {"allow_hosts": ("*",)},
+        {"allow_hosts": ("http://x",)},
+        {"allow_hosts": ("x:80",)},
+        {"allow_hosts": ("",)},
+        {"broker_url": " "},
+    ],
+)
+def test_what_could_not_be_meant_so_is_refused(tmp_path: Path, given: dict[str, Any]) -> None:
+    with pytest.raises(Invalid):
+        ControllerSettings(state=tmp_path, **given)

@@ -105,6 +105,7 @@ def writes(model: dict[str, str], rollout: str) -> list[tuple[str, str, dict[str
     return [
         ("PUT", "/blobs/{sha256}", {"sha256": sha256(upload).hexdigest(), "content": upload}),
         ("PUT", "/segments/{name}", {"name": "nordic", "params": {"selector": "region=eu"}}),
+        ("DELETE", "/segments/{name}", {"name": "europe"}),
         ("POST", "/devices", {"json": {"profile": PROFILE, "id": "new-one"}}),
         ("DELETE", "/devices/{device}", {"device": "kiosk"}),
         ("POST", "/builds", {"json": {"model": "fashion@1", "profiles": [PROFILE], "recipes": ["fp32"]}}),
@@ -155,6 +156,7 @@ def test_every_route_that_writes_answers_503_and_leaves_nothing_behind(
     model = {n: sha256((EXAMPLE / n).read_bytes()).hexdigest() for n in names if n in card.decode()}
     model["model.toml"] = sha256(card).hexdigest()
     http.put(f"/blobs/{model['model.toml']}", content=card)
+    http.put("/segments/europe", params={"selector": "region=eu"})
     tried = writes(model, next(fleet.api.items("/rollouts"))["id"])
     disk.fill()
     tables, lying = everything(fleet.state), blobs(fleet.state)

@@ -173,6 +173,7 @@ def test_a_disk_full_to_the_last_byte_stops_neither_answers_nor_a_restart_nor_a_
     device.wait(device.answering, "its answers", 10)
     device.fleet.api.post(f"/rollouts/{second}/rollback", {})
     device.wait(lambda: device.state(second) == "rolled_back", "the way back")
+    device.disk.fill()  # what was returned from is gone, which made room
     before = device.requests_stored()
     asked = [device.answering() for _ in range(5)]
     assert asked == [first] * 5

@@ -212,7 +212,11 @@ def test_the_operator_adds_entries_of_his_own(tmp_path: Path) -> None:
         *[("link/x.toml", text, r"x\.toml is not TOML") for text in UNUSABLE.values()],
         ("link/x.toml", "title =\n", r"x\.toml is not TOML.*line 1.*correct that line"),
         ("link/x.toml", LINK.replace("rtt_ms = 40\n", ""), r"x\.toml: rtt_ms: Field required; add it"),
-        ("link/x.toml", LINK.replace("= 2000", "= -1"), r"down_kbps: .*greater than 0; got -1, correct the value"),
+        (
+            "link/x.toml",
+            LINK.replace("= 2000", "= -1"),
+            r"down_kbps: .*or equal to 0.1; got -1, correct the value",
+        ),
         ("link/x.toml", LINK.replace("metered =", "metred ="), r"'metred' is not known here: did you mean 'metered'\?"),
         (
             "region/x.toml",

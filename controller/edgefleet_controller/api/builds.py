@@ -1,5 +1,6 @@
 """Builds by recipes or by a search, their operations, and the reports of searches."""
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Body, Response
@@ -23,20 +24,32 @@ from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.profile import DeviceProfile
 
 router = APIRouter(tags=["builds"])
+log = logging.getLogger(__name__)
 
 
 @router.post("/builds", status_code=202, responses=problems(400, 404, 413))
 def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
     """Compress a model in the background; returns the operation to follow."""
     model = service.store.fleet.registry.model(*model_ref(new.model))
-    profiles = _profiles(service, service.store.fleet.members.profiles() if new.profiles is None else new.profiles)
+    profiles = _of_the_fleet(service) if new.profiles is None else _profiles(service, new.profiles)
     if new.search is not None:
         if new.recipes:
             raise Invalid("a search chooses its own recipes: leave out either recipes or search")
         return service.operations.search(model, profiles, _quest(service, new.search, profiles))
     if not profiles:
-        raise Invalid("no device has reported yet: name the profiles to compress for")
+        raise Invalid("no device of a known profile has reported yet: name the profiles to compress for")
     return service.operations.submit(model, profiles, _recipes(new.recipes))
+
+
+def _of_the_fleet(service: Service) -> list[DeviceProfile]:
+    """The profiles of all devices, but those that no entry describes: `doctor` names these devices."""
+    known: list[DeviceProfile] = []
+    for name in service.store.fleet.members.profiles():
+        try:
+            known.append(service.catalogue.profile(name))
+        except ProfileError as error:
+            log.warning("nothing is compressed for %s: %s", name, error)
+    return known
 
 
 def _profiles(service: Service, names: list[str]) -> list[DeviceProfile]:

@@ -1,12 +1,15 @@
-"""Bounds what connections can hold: how many are open, and how long a request's head may take."""
+"""Bounds what connections can hold: how many are open, and how slowly a request may come."""
 
 import asyncio
 import resource
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S = 10.0
 """From the first byte, or from the connection, to the end of a request's head."""
+LEAST_BYTES_PER_S = 1024
+"""Of a body, over as many seconds; a link of 10 kbit/s is faster."""
 SHARE = 4
 """One in so many of the process's open files may be a connection; the rest is for the store, builds and the broker."""
 MOST = 512
@@ -19,11 +22,12 @@ def most_connections() -> int:
 
 
 class BoundedConnection(H11Protocol):
-    """A connection that is closed where another is too many, or where a request's head does not come."""
+    """A connection that is closed where another is too many, or where a request does not come, or hardly does."""
 
     head_s = HEAD_S
     most = most_connections()
     _patience: asyncio.TimerHandle | None = None
+    _body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn itself
         """Wait for the first request's head, unless too many wait already."""
@@ -32,32 +36,51 @@ class BoundedConnection(H11Protocol):
             transport.write(FULL)
             transport.close()
             return
-        self._await_head()
+        self._await_more()
 
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
-        if self._is_idle():
-            self._await_head()
+        was_idle = self._is_idle()
+        self._body_bytes += len(data)
         super().data_received(data)
-        if self._patience and not self._is_idle():
-            self._patience.cancel()
-            self._patience = None
+        if was_idle and not self._is_idle():
+            self._stop_waiting()
+            self._body_bytes = 0
+        if self._is_idle() or self._has_more():
+            self._await_more()
+        else:
+            self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        if self._patience:
-            self._patience.cancel()
+        self._stop_waiting()
         super().connection_lost(exc)
 
-    def _await_head(self) -> None:
+    def _await_more(self) -> None:
         if self._patience is None:
             self._patience = self.loop.call_later(self.head_s, self._lose_patience)
 
+    def _stop_waiting(self) -> None:
+        if self._patience:
+            self._patience.cancel()
+            self._patience = None
+
     def _lose_patience(self) -> None:
         self._patience = None
+        came, self._body_bytes = self._body_bytes, 0
         if self._is_idle():
             self.transport.abort()
+        elif self._has_more():
+            # While reading is paused, the application is slow and not the client.
+            if came < LEAST_BYTES_PER_S * self.head_s and not self.flow.read_paused:
+                self.transport.abort()
+            else:
+                self._await_more()
 
     def _is_idle(self) -> bool:
         """Whether no request is being answered."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _has_more(self) -> bool:
+        """Whether the request's body has not come to its end."""
+        return self.conn.their_state is h11.SEND_BODY

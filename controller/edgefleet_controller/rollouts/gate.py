@@ -9,6 +9,7 @@ from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, Gate, Judgement
 from edgefleet_controller.rollouts import judged, passed_over
 from edgefleet_controller.rollouts.by_phase import Group
+from edgefleet_controller.rollouts.weighing import MANY
 from edgefleet_protocol.phases import DECIDED, ENDED_OTHERWISE, FAILED
 
 # Sequential probability ratio test (Wald 1945) of "1 % of devices fail" against "5 %", alpha 0.05, beta 0.10.
@@ -59,7 +60,9 @@ def judge(
     so_far = f"{len(failed)} of {counted(decided, 'decided device')} failed"
     if unsafe := wave.inside("failed_unsafe"):
         return WaveVerdict("failed", f"{unsafe[0].device} failed, and no variant answers there")
-    if verdict := _too_many_failures(gate, decided, failed, earlier, so_far):
+    # Where there are many, the first device to be decided is not the wave: it may be the fastest because it is broken.
+    is_first = len(failed) == 1 and bool(wave.open) and not past_deadline and _countable(wave) >= MANY
+    if not is_first and (verdict := _too_many_failures(gate, decided, failed, earlier, so_far)):
         return verdict
     if against := judged.against(judgements):
         return WaveVerdict("failed", "; ".join(against))

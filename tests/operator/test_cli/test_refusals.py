@@ -12,7 +12,8 @@ from edgefleet_operator.cli import app
 NAMES = {"model", "segment", "profile", "recipe", "device", "rollout", "variant", "operation", "selector", "name"}
 NAMES |= {"region", "hardware", "link", "state", "status", "phase", "by", "over", "since", "only"}
 NO_NAMES = {
-    *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "everyone", "devices", "online"),
+    *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "everyone", "everything"),
+    *("devices", "online"),
     *("waves", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
     *("source", "data", "version", "scale"),  # test_registry and test_refusals beside this folder
     *("profiles",),  # a folder
@@ -68,6 +69,8 @@ CASES: list[tuple[str, str, str, int, str]] = [
     ("segment save", "name", "segment save Europe! region=eu", 1, "'Europe!' is not a name: "),
     ("segment save", "selector", "segment save europe region=eu,,link", 1, "column 11: expected a label"),
     ("segment show", "name", "segment show europe", 1, "no segment 'europe': save it first"),
+    ("segment remove", "name", "segment remove nordic", 1, "no segment 'nordic'"),
+    ("device accept", "selector", "device accept --selector region=", 1, "column 8: expected a value"),
     *(
         case
         for verb in ("plan", "start")

@@ -44,6 +44,7 @@ def builds(service) -> Iterator[Callable[[OperationRecord], None]]:
     service.operations = real
 
 
+@pytest.mark.usefixtures("needs_torch")
 def test_a_folder_becomes_a_model_and_a_second_time_changes_nothing(operator) -> None:
     assert "fashion@1 is registered" in operator.types("model", "add", str(EXAMPLE)).stdout
     assert operator.reads("model", "add", str(EXAMPLE)) == operator.reads("model", "list")[0]
@@ -59,6 +60,7 @@ def test_without_torch_a_built_in_architecture_is_registered_unchecked_and_the_a
     assert "pip install" in operator.reads("model", "add", str(EXAMPLE))["not_checked"]
 
 
+@pytest.mark.usefixtures("needs_torch")
 def test_a_model_that_was_looked_at_says_nothing_of_that(operator) -> None:
     assert operator.reads("model", "add", str(EXAMPLE))["not_checked"] is None
 
