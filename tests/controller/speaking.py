@@ -50,6 +50,10 @@ class Fleet:
             self._store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
             self._store.fleet.devices.put_report(device, self._reported(incarnation=incarnation), 1)
 
+    def loses(self, *devices: str) -> None:
+        for device in devices:
+            assert self._store.fleet.devices.forget(device, now_ms())
+
     def says(self, device: str, variant: str, labelled: int, correct: int, **fields: object) -> None:
         self._seq += 1
         given = {"incarnation": MINE, "generation": GIVEN if variant == NEW else 1, **fields}

@@ -79,6 +79,21 @@ def test_an_application_that_counts_from_1_fails_no_good_rollout(fleet: Fleet) -
     assert "30 more labels were refused, as they are none of the model's classes" in (wave.reason or "")
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_what_removed_devices_measured_decides_nothing_also_if_they_come_back(fleet: Fleet, comes_back: bool) -> None:
+    for device in WAVE[:2]:
+        fleet.says(device, NEW, 60, 0)
+    assert fleet.wave.state == "soaking", "two of five are too few"
+    fleet.loses(*WAVE)
+    if comes_back:
+        fleet.enlist(*WAVE)
+        for device in WAVE:
+            fleet.says(device, NEW, 60, 0)
+    wave = fleet.wave
+    assert wave.state == "inconclusive"
+    assert "were removed" in (wave.reason or "")
+
+
 def test_windows_of_another_incarnation_or_generation_decide_nothing(fleet: Fleet) -> None:
     for device in WAVE:
         fleet.says(device, NEW, 1000, 0, incarnation=OTHER)

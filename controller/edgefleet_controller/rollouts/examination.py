@@ -58,6 +58,8 @@ class Examinations:
             executions: all of its executions.
             through_wave: the wave that is under way, whose devices and those of earlier ones may give evidence.
         """
+        # What a removed device measured was gathered before, and counts no longer, also if the device has come back.
+        executions = [e for e in executions if e.removed_ms is None]
         exposed = [e for e in executions if e.exposed and e.generation is not None]
         if not exposed:
             return ()
