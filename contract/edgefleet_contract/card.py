@@ -156,7 +156,7 @@ def _fault(error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f": '{where}' is not known here: {nearest_field(ModelCard, error['loc'])}"
-    return f"{f' {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{f', {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def load_card(folder: Path) -> ModelCard:

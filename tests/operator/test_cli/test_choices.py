@@ -96,8 +96,9 @@ def test_one_profile_has_each_reason_in_full(shown: list[VariantView]) -> None:
 
 
 def test_val_decides_and_test_is_reported_each_in_a_column_of_its_own(
-    shown: list[VariantView], capsys: pytest.CaptureFixture[str]
+    shown: list[VariantView], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     print_choices(chosen(1), shown)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     head = next(line for line in lines if line.startswith("profile"))
