@@ -5,6 +5,7 @@ and data is an npz without objects.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -23,6 +24,8 @@ from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.fields import Digest
 
 CARD_FILE = "model.toml"
+MAX_LABEL = 200
+"""Characters of a label, as a manifest holds them."""
 SAFE = {"weights": ".safetensors", "onnx": ".onnx", "data": ".npz"}
 DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights"), "onnx": ("onnx",)}
 SOURCES: dict[str, Literal["torch", "brought"]] = {"architecture": "torch", "onnx": "brought"}
@@ -89,7 +92,7 @@ class ModelCard(CardPart):
     name: Name
     version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
     task: Literal["classification"] = "classification"
-    labels: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    labels: tuple[str, ...] = ()
     door: Literal["architecture", "onnx"] = "architecture"
     architecture: ArchitectureRef | None = None
     weights: FileRef | None = None
@@ -116,8 +119,6 @@ class ModelCard(CardPart):
                     raise ValueError(f"door '{self.door}' {'needs' if door == self.door else 'takes no'} [{part}]")
         if len(self.labels) < 2 and (self.labels or self.door == "architecture"):
             raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
-        if twice := next((label for label in self.labels if self.labels.count(label) > 1), None):
-            raise ValueError(f"labels has '{twice}' twice: each class needs a name of its own")
         return self
 
     @property
@@ -144,11 +145,25 @@ def parse_card(text: str) -> ModelCard:
     """
     try:
         # By way of JSON, which has arrays only, strict validation takes lists for tuples, and no text for a number.
-        return ModelCard.model_validate_json(to_json(parse_toml(text), inf_nan_mode="constants"), strict=True)
+        card = ModelCard.model_validate_json(to_json(parse_toml(text), inf_nan_mode="constants"), strict=True)
     except NotToml as error:
         raise CardError(f"{CARD_FILE} is not TOML ({error}): correct it") from None
     except ValidationError as error:
         raise CardError(f"{CARD_FILE}{'; '.join(map(_fault, error.errors()))}") from None
+    _check_labels(card.labels)
+    return card
+
+
+def _check_labels(labels: tuple[str, ...]) -> None:
+    """Refuse classes that a manifest cannot name, or feedback cannot mean; not in the card, as stores hold older ones.
+
+    Raises:
+        CardError: a label is empty, too long, or there twice.
+    """
+    if wrong := [label for label in labels if not 1 <= len(label) <= MAX_LABEL]:
+        raise CardError(f"{CARD_FILE}, labels: '{wrong[0][:20]}' has {len(wrong[0])} characters: give 1 to {MAX_LABEL}")
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise CardError(f"{CARD_FILE}, labels has '{twice[0]}' twice: each class needs a name of its own")
 
 
 def _fault(error: ErrorDetails) -> str:

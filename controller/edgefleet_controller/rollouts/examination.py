@@ -28,7 +28,7 @@ class _Look:
 
 
 class Examinations:
-    """The evidence for the rollouts that are under way, in memory, and what was made of it.
+    """The evidence for the rollouts that are under way or watched, in memory, and what was made of it.
 
     Args:
         store: read only.
@@ -87,18 +87,16 @@ def reached(
     """By profile, how many devices a rollout has reached with a wave: those that may yet give evidence, and all.
 
     Args:
-        executions: all of the rollout.
+        executions: of devices that have not been removed.
         through_wave: the last wave that counts.
         in_conflict: devices whose windows do not count, as two agents report under their id.
     """
     of_waves = [e for e in executions if e.wave <= through_wave and e.phase not in ENDED_OTHERWISE]
     able: dict[str, int] = {}
     for execution in of_waves:
-        gives = execution.removed_ms is None and execution.phase not in ENDED - {"committed"}
-        gives = gives and execution.device not in in_conflict
+        gives = execution.phase not in ENDED - {"committed"} and execution.device not in in_conflict
         able[execution.profile] = able.get(execution.profile, 0) + gives
-    present = sum(e.removed_ms is None for e in of_waves)
-    return {profile: Crowd(count, present) for profile, count in able.items()}
+    return {profile: Crowd(count, len(of_waves)) for profile, count in able.items()}
 
 
 def compared(executions: Sequence[ExecutionRecord], incarnations: Mapping[str, str | None]) -> dict[str, Compared]:

@@ -119,6 +119,12 @@ class RegistryContract:
         assert fleet.operations.all() == [operation("1"), ended]
         assert fleet.operations.get("2") == ended
 
+    def test_a_card_that_would_be_refused_today_is_still_read(self, fleet: FleetStore) -> None:
+        older = model("older")
+        card = older.card.model_copy(update={"labels": ("a", "a", "", "z" * 201)})
+        fleet.registry.put_model(older.model_copy(update={"card": card}))
+        assert [m.card.labels for m in fleet.registry.models()] == [("a", "a", "", "z" * 201)]
+
     def test_segments_are_by_name_and_the_last_put_counts(self, fleet: FleetStore) -> None:
         for name, selector in (("b", "x=1"), ("a", "x=2"), ("b", "x=3")):
             fleet.segments.put(SegmentRecord(name=name, selector=selector))
