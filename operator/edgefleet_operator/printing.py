@@ -14,15 +14,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgefleet_operator.short_ids import with_short_ids
+
 NEVER_WRAPS = 10_000
 LEAST_TEXT = 16
+
+
+class _ForPeople(Console):
+    """Prints text with short ids."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print as rich does."""
+        super().print(*(with_short_ids(one) if isinstance(one, str) else one for one in objects), **how)
 
 
 def console(*, stderr: bool = False) -> Console:
     """Make a console for people; into a pipe or a file, every row stays on one line."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else NEVER_WRAPS
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return _ForPeople(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def plain(value: Any) -> Any:
@@ -54,7 +64,7 @@ def print_table(
         nothing: what to print if there are no rows.
         out: where to print; stdout by default.
     """
-    filled = [list(row) for row in rows]
+    filled = [[with_short_ids(cell) for cell in row] for row in rows]
     out = out or console()
     if title:
         out.print(Text(title, style="bold"))

@@ -14,9 +14,11 @@ from edgefleet_contract.errors import ContractError
 from edgefleet_operator.cli.ending import INTERRUPTED, TIMED_OUT, USAGE, refuse
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import Invalid, NotFound, OperatorError, WaitTimeout
+from edgefleet_operator.short_ids import is_short_for, short_ids
 from edgefleet_profiles.errors import ProfileError
 
 TOKEN = "EDGEFLEET_TOKEN"  # noqa: S105 - the name of a variable
+CANDIDATES = 5
 NOTE = Path(".edgefleet/controller") / ANNOUNCED_IN
 
 Api = Annotated[
@@ -101,7 +103,7 @@ def chosen(
 
 
 def one(listed: Listed[Found], given: str) -> Found:
-    """Find one item by its id, or by the start of its id if no other item's starts like that.
+    """Find one item by its id, or by the start or the end of its id if that is no other item's too.
 
     Raises:
         ApiError: nothing matches, or several items do.
@@ -110,9 +112,11 @@ def one(listed: Listed[Found], given: str) -> Found:
         return listed.get(given)
     except NotFound:
         # One file may be a variant of several models: its id is still one.
-        found = list({item.id: item for item in listed.all() if item.id.startswith(given)}.values())
+        found = list({item.id: item for item in listed.all() if is_short_for(given, item.id)}.values())
         if not found:
             raise
     if len(found) > 1:
-        raise Invalid(f"'{given}' could be {', '.join(item.id for item in found[:3])}: write more of it")
+        told = sorted(short_ids(item.id for item in found).values())
+        more = "" if len(told) <= CANDIDATES else f" or {len(told) - CANDIDATES} more"
+        raise Invalid(f"'{given}' could be {', '.join(told[:CANDIDATES])}{more}: give one of these")
     return found[0]

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from edgefleet_operator.cli.mounting import mounted, why_missing
+from edgefleet_operator.short_ids import with_short_ids
 
 MAX_LINE = 2000
 TRACEBACK = "EDGEFLEET_TRACEBACK"
@@ -30,7 +31,7 @@ def refuse(error: Exception, status: int = REFUSED) -> NoReturn:
 
 def one_line(error: object) -> str:
     """Format an error as one line, without what would move a terminal's cursor or change its title."""
-    line = " ".join(str(error).split())[:MAX_LINE]
+    line = " ".join(with_short_ids(str(error)).split())[:MAX_LINE]
     return f"edgefleet: {''.join(c if c.isprintable() else '?' for c in line)}"
 
 

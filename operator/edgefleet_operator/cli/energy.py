@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgefleet_contract.energy import CoreHourView, EnergyCostView
-from edgefleet_operator.figures import NONE
+from edgefleet_operator.figures import NONE, short
 from edgefleet_operator.printing import print_table
 
 
@@ -18,7 +18,7 @@ def print_energy(costs: Sequence[EnergyCostView], recipes: dict[str, str]) -> No
     """Print what a million inferences cost and emit on each profile, if there are any."""
     rows = [
         (
-            *(one.profile, recipes.get(one.variant, one.variant[:12])),
+            *(one.profile, recipes.get(one.variant, short(one.variant))),
             *(_figure(one.inference_mj, "mJ"), one.energy_source or NONE),
             *(_figure(one.usd_per_million, "USD"), _figure(one.g_co2_per_million, "g")),
         )

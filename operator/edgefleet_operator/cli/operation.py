@@ -12,6 +12,7 @@ from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.version_comparison import comparison_line
 from edgefleet_operator.figures import NONE, when
 from edgefleet_operator.printing import print_facts, print_json, print_table
+from edgefleet_operator.short_ids import short_ids
 
 app = typer.Typer(no_args_is_help=True, help="Show builds and other long work, finished or not.")
 
@@ -31,13 +32,14 @@ def list_operations(
     if as_json:
         print_json(found)
         return
-    rows = [(o.id, f"{o.kind} {o.target}", o.state, when(o.created_ms)) for o in found]
+    ids = short_ids(o.id for o in found)
+    rows = [(ids[o.id], f"{o.kind} {o.target}", o.state, when(o.created_ms)) for o in found]
     print_table(("operation", "what", "state", "started"), rows, nothing="no operations")
 
 
 @app.command()
 def show(
-    operation: Annotated[str, typer.Argument(help="the operation's id, or the start of it")],
+    operation: Annotated[str, typer.Argument(help="the operation's id, or its start or end")],
     watch: Annotated[bool, typer.Option("--watch", help="follow it until it has ended")] = False,
     timeout: Timeout = None,
     api: Api = None,

@@ -14,10 +14,11 @@ from edgefleet_operator.cli.watch import header, status_of, watch
 from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.figures import ago, now_ms
 from edgefleet_operator.printing import console, plain, print_json, print_table
+from edgefleet_operator.short_ids import short_ids
 from edgefleet_protocol.phases import PHASES
 
 app = typer.Typer(no_args_is_help=True, help="Roll out models in waves; watch, stop and roll back.")
-Rollout = Annotated[str, typer.Argument(help="the rollout's id, or the start of it")]
+Rollout = Annotated[str, typer.Argument(help="the rollout's id, or its start or end")]
 Watch = Annotated[bool, typer.Option("--watch", help="follow it until it has ended or is paused")]
 
 
@@ -98,11 +99,11 @@ def list_rollouts(
     if as_json:
         print_json(found)
         return
-    rows, now = [], now_ms()
+    rows, now, ids = [], now_ms(), short_ids(r.id for r in found)
     for r in found:
         tally = DeviceTally.of(r.counts)
         to = r.segment or r.selector or "everyone"
-        rows.append((r.id, r.model, to, r.state, f"{tally.committed} of {tally.total}", ago(r.created_ms, now)))
+        rows.append((ids[r.id], r.model, to, r.state, f"{tally.committed} of {tally.total}", ago(r.created_ms, now)))
     columns = ("rollout", "model", "to...", "state", ">committed", ">started")
     print_table(columns, rows, nothing="no such rollouts: `edgefleet rollout start MODEL@VERSION --segment NAME`")
 

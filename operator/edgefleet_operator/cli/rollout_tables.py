@@ -53,6 +53,7 @@ def print_rollout(rollout: RolloutView) -> None:
     console().print(header(rollout))
     print_facts(
         [
+            ("id", rollout.id),
             ("selector", rollout.selector or "everyone"),
             ("started", when(rollout.created_ms)),
             ("changed", when(rollout.changed_ms)),

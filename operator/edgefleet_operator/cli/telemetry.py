@@ -12,7 +12,7 @@ from edgefleet_contract.telemetry import GroupBy, TelemetryGroup, TelemetryView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import NotFound
-from edgefleet_operator.figures import NONE, count, ms, now_ms, share, when
+from edgefleet_operator.figures import NONE, count, ms, now_ms, share, short, when
 from edgefleet_operator.printing import print_json, print_table
 
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])
@@ -65,7 +65,7 @@ def telemetry(
             print_json(found)
             return
         devices = [d for d in client.devices.all(selector) if device in (None, d.id)]
-        recipes = {v.id: f"{v.recipe} {v.id[:8]}" for v in client.variants.all()}
+        recipes = {v.id: f"{v.recipe} {short(v.id)}" for v in client.variants.all()}
     _print(found, columns, devices, recipes)
 
 

@@ -16,6 +16,7 @@ from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
 from edgefleet_operator.cli.windows import wait_lines
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import now_ms, short, span
+from edgefleet_operator.short_ids import with_short_ids
 
 QUIET_S = 2.0
 
@@ -55,7 +56,7 @@ def ways_back(rollout: RolloutView) -> list[str]:
     """Which variant the devices return to, and why if it is not what ran before."""
     return [
         f"{way.back} of {way.devices} to {f'variant {short(way.variant)}' if way.variant else 'nothing: not ready'}"
-        + (f": {way.why}" if way.why else "")
+        + (f": {with_short_ids(way.why)}" if way.why else "")
         for way in rollout.returns
     ]
 
@@ -64,7 +65,7 @@ def header(rollout: RolloutView) -> str:
     """One line with the rollout's model, target and state."""
     why = f": {rollout.reason}" if rollout.reason else ""
     to = rollout.segment or rollout.selector or "everyone"
-    return f"rollout {rollout.id} of {rollout.model} to {to} is {rollout.state}{why}"
+    return with_short_ids(f"rollout {rollout.id} of {rollout.model} to {to} is {rollout.state}{why}")
 
 
 def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> RenderableType:

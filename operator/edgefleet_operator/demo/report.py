@@ -10,7 +10,7 @@ from edgefleet_contract.devices import DeviceView
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutView
 from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_contract.variants import VariantView
-from edgefleet_operator.figures import NONE, count, marked, ms, share, span
+from edgefleet_operator.figures import NONE, count, marked, ms, share, short, span
 from edgefleet_operator.printing import print_table
 
 
@@ -212,7 +212,7 @@ def print_devices(report: DemoReport, out: Console) -> None:
         rows.append(
             (
                 *(d.id, d.region, marked(d.hardware, simulated), marked(d.link, simulated)),
-                f"{d.recipe} {d.variant[:8]}" if d.variant else NONE,
+                f"{d.recipe} {short(d.variant)}" if d.variant else NONE,
                 *(count(d.delivery_bytes), span(d.transfer_s), ms(d.p50_ms), ms(d.p95_ms)),
                 *(share(d.accuracy), count(d.samples), d.phase or NONE),
             )

@@ -41,7 +41,7 @@ def test_a_started_rollout_is_listed_and_shown_wave_by_wave(operator, join, publ
     assert found["segment"] == "europe"
     assert operator.reads("rollout", "list", "--state", "completed") == []
     shown = operator.types("rollout", "show", found["id"][:30], "--devices").stdout
-    assert f"rollout {found['id']} of fashion@1 to europe is running" in shown
+    assert f"rollout {found['id'][-8:]} of fashion@1 to europe is running" in shown
     assert "eu/rpi4/lte (sim)" in shown
     assert "0 committed, 0 under way, 0 failed, 3 waiting, of 3" in shown
 
@@ -199,3 +199,21 @@ def test_the_live_picture_shows_bars_phases_evidence_and_the_time_left(rollout) 
     for words in ("wave 1", "█", "▒", "2 committed, 2 trial", "412 labels", "ETA: about 30 s", "1 of 2 devices"):
         assert words in shown
     assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_what_is_shown_of_an_id_is_taken_by_every_command(operator, join, published: str) -> None:
+    join("a", "b")
+    start = ("rollout", "start", published, "--all")
+    first = operator.types(*start).stdout.split()[1]
+    for order, state in (("pause", "paused"), ("resume", "running"), ("abort", "cancelled"), ("show", "cancelled")):
+        said = operator.types("rollout", order, first).stdout
+        assert f"rollout {first} of fashion@1" in said and f" is {state}" in said
+    second = operator.types(*start).stdout.split()[1]
+    assert f"part of rollout {second} for" in operator.types(*start, code=1).stderr
+    whole = [found["id"] for found in operator.reads("rollout", "list")]
+    assert [one[-8:] for one in whole] == [first, second]
+    assert whole[0] in operator.types("rollout", "show", first).stdout
+    listed = operator.types("rollout", "list").stdout
+    assert first in listed and second in listed and whole[0] not in listed
+    said = operator.types("rollout", "pause", whole[0][:8], code=1).stderr
+    assert first in said and second in said and "give one of these" in said
