@@ -6,72 +6,12 @@ import types
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
-
-import pytest
 
 from edgefleet_controller.api.app import openapi_text
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import GENERIC, is_generic
-from edgefleet_protocol import messages, topics
-from edgefleet_protocol.counters import Moments, NamedMoments
-from edgefleet_protocol.manifest import Manifest
-from edgefleet_protocol.phases import Phase, ReasonCode
 
 ROOT = Path(__file__).parents[1]
-PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-
-MESSAGES = [
-    kind
-    for kind in vars(messages).values()
-    if isinstance(kind, type)
-    and issubclass(kind, messages.Message | messages.Part)
-    and kind not in (messages.Message, messages.Part)
-]
-
-
-def table_under(heading: str) -> set[str]:
-    """The names in the first column of the table under a heading."""
-    section = re.split(r"^#+ ", PROTOCOL.partition(f"{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
-    return set(re.findall(r"^\| `([a-z0-9_]+)` \|", section, flags=re.MULTILINE))
-
-
-def phases() -> set[str]:
-    return {name for kind in get_args(Phase) for name in (get_args(kind) or (kind,))}
-
-
-@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
-def test_every_field_of_every_message_is_on_the_page_and_no_other(kind) -> None:
-    assert table_under(f"### {kind.__name__}") == set(kind.model_fields)
-
-
-@pytest.mark.parametrize("kind", [Moments, NamedMoments])
-def test_every_field_of_moments_is_on_the_page_and_no_other(kind: type) -> None:
-    assert table_under(f"### {kind.__name__}") == set(kind.__annotations__)
-
-
-def test_the_manifests_fields_are_on_the_page() -> None:
-    assert table_under("## The manifest") == set(Manifest.model_fields)
-
-
-def test_every_phase_and_every_reason_code_is_on_the_page() -> None:
-    assert table_under("## Phases of an execution") == phases()
-    assert table_under("## Reason codes") == set(get_args(ReasonCode))
-
-
-def test_every_topic_is_on_the_page() -> None:
-    shard = topics.shard("d")
-    built = {
-        topics.desired("d"): "down/{device}/desired",
-        topics.acked("d"): "down/{device}/acked",
-        topics.HELLO: "down/all/hello",
-        topics.blob("f" * 64, "lte"): "blobs/{sha256}/{lane}",
-        **{topics.up("d", kind): f"up/{{shard}}/{{device}}/{kind}" for kind in topics.UP_KINDS},
-    }
-    for topic, written in built.items():
-        filled = written.format(device="d", shard=shard, sha256="f" * 64, lane="lte")
-        assert topic == f"edgefleet/v1/{filled}"
-        assert f"| `edgefleet/v1/{written}` |" in PROTOCOL
 
 
 def test_the_checked_in_openapi_is_that_of_the_application() -> None:
