@@ -26,10 +26,10 @@ listen: "127.0.0.1:-1"
 max_payload: 16MB
 jetstream {{ store_dir: "{folder}", max_mem: 256MB, max_file: 4GB, sync_interval: "10s",
   limits {{ default_max_consumers: -1 }} }}
-mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 1024 }}
+mqtt {{ listen: "{host}:{port}", max_ack_pending: 1024 }}
 """
 _MOSQUITTO = """
-listener {port} 127.0.0.1
+listener {port} {host}
 allow_anonymous true
 persistence false
 {user}
@@ -42,11 +42,12 @@ class Broker:
 
     name: str
     port: int
+    host: str = HOST
 
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"mqtt://{HOST}:{self.port}"
+        return f"mqtt://{self.host}:{self.port}"
 
 
 def program(name: str) -> Path | None:
@@ -64,12 +65,13 @@ def missing(name: str) -> str | None:
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[Broker]:
+def running(name: str, folder: Path, host: str = HOST) -> Iterator[Broker]:
     """A broker for one measurement.
 
     Args:
         name: one of `NAMES`.
         folder: where its files go.
+        host: the address that it listens on.
 
     Raises:
         RuntimeError: it is not installed, or does not start.
@@ -78,25 +80,25 @@ def running(name: str, folder: Path) -> Iterator[Broker]:
     if found is None:
         raise RuntimeError(str(missing(name)))
     folder.mkdir(parents=True, exist_ok=True)
-    broker = Broker(name, free_port())
+    broker = Broker(name, free_port(), host)
     settings = folder / f"{name}.conf"
     user = "user root" if os.geteuid() == 0 else ""
     text = _NATS if name == "nats" else _MOSQUITTO
-    settings.write_text(text.format(folder=folder, port=broker.port, user=user))
+    settings.write_text(text.format(folder=folder, host=host, port=broker.port, user=user))
     with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen([found, "-c", settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        _await(broker.port, process)
+        _await(broker, process)
         yield broker
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
 
-def _await(port: int, process: "subprocess.Popen[bytes]") -> None:
+def _await(broker: Broker, process: "subprocess.Popen[bytes]") -> None:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
-        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        with suppress(OSError), socket.create_connection((broker.host, broker.port), timeout=1):
             return
         time.sleep(0.02)
     raise RuntimeError(f"{process.args!r} did not start")

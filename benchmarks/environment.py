@@ -29,6 +29,12 @@ def environment() -> dict[str, Any]:
     }
 
 
+def memory_folder() -> str | None:
+    """A folder in memory, if there is one with room: many devices of a benchmark do not share a disk in the field."""
+    shared = Path("/dev/shm")  # noqa: S108 - a place, not a name that somebody could guess
+    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
+
+
 def _cpu(field: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

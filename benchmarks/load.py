@@ -22,6 +22,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.mqtt_frames import SUBACK, frame, next_frame, text
 from edgefleet_protocol import topics
 from edgefleet_protocol.latency import LatencyHistogram
 
@@ -31,7 +32,6 @@ CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 VARIANT = sha256(b"a variant").hexdigest()
 READ_BYTES = 1 << 20
 FRAMES_A_WRITE = 64
-SUBACK = 0x90
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class WindowSender:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._devices = {
-            name: _Device(_text(topics.up(name, "telemetry")), incarnation(name, load.life)) for name in load.device_ids
+            name: _Device(text(topics.up(name, "telemetry")), incarnation(name, load.life)) for name in load.device_ids
         }
         self._idle = deque(self._devices.values())
         self._tails = _tails()
@@ -155,12 +155,12 @@ class WindowSender:
             f'{{"schema_version":1,"incarnation":"{device.incarnation}","seq":{seq},"first_kept_seq":{oldest},'
             f"{random.choice(self._tails)}"
         )
-        return _frame(0x30, device.topic + body.encode())
+        return frame(0x30, device.topic + body.encode())
 
     def _take(self) -> None:
         at = 0
-        while (frame := _next_frame(self._incoming, at)) is not None:
-            begin, end = frame
+        while (found := next_frame(self._incoming, at)) is not None:
+            begin, end = found
             if self._incoming[at] & 0xF0 == 0x30:
                 size = int.from_bytes(self._incoming[begin : begin + 2], "big")
                 topic = self._incoming[begin + 2 : begin + 2 + size].decode()
@@ -288,41 +288,15 @@ def _connect(load: Load) -> tuple[socket.socket, bytes]:
     connection = socket.create_connection(("127.0.0.1", load.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     name = f"load-{random.SystemRandom().randrange(2**32):x}"
-    connection.sendall(_frame(0x10, _text("MQTT") + b"\x04\x02\x00\x00" + _text(name)))
+    connection.sendall(frame(0x10, text("MQTT") + b"\x04\x02\x00\x00" + text(name)))
     filters = (topics.acked("+"), topics.HELLO)
-    connection.sendall(_frame(0x82, b"\x00\x01" + b"".join(_text(one) + b"\x00" for one in filters)))
+    connection.sendall(frame(0x82, b"\x00\x01" + b"".join(text(one) + b"\x00" for one in filters)))
     incoming, at = b"", 0
     while True:  # a message that we subscribed to may come before the confirmation: it is left out, as one before that
-        frame = _next_frame(incoming, at)
-        if frame is None:
+        found = next_frame(incoming, at)
+        if found is None:
             incoming += connection.recv(READ_BYTES)
         elif incoming[at] & 0xF0 == SUBACK:
-            return connection, incoming[frame[1] :]
+            return connection, incoming[found[1] :]
         else:
-            at = frame[1]
-
-
-def _text(text: str) -> bytes:
-    data = text.encode()
-    return len(data).to_bytes(2, "big") + data
-
-
-def _frame(kind: int, body: bytes) -> bytes:
-    size, length = bytearray(), len(body)
-    while True:
-        size.append(length & 0x7F | (0x80 if length > 0x7F else 0))
-        length >>= 7
-        if not length:
-            return bytes((kind,)) + bytes(size) + body
-
-
-def _next_frame(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the body of the frame at `at` begins and ends; None while it is not all here."""
-    length = shift = 0
-    for begin in range(at + 1, min(at + 5, len(data))):
-        length |= (data[begin] & 0x7F) << shift
-        shift += 7
-        if not data[begin] & 0x80:
-            end = begin + 1 + length
-            return (begin + 1, end) if end <= len(data) else None
-    return None
+            at = found[1]

@@ -89,10 +89,10 @@ class Child:
 
 
 class Controller(Child):
-    """A controller that lets every device in."""
+    """A controller that lets every device in; `token` is its API's, where it has one."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.state = folder / "controller"
+    def __init__(self, folder: Path, *options: str, token: str | None = None) -> None:
+        self.state, self._token = folder / "controller", token
         super().__init__(
             folder / "controller.log",
             *("edgefleet_operator", "serve", "--state", str(self.state), "--accept-all"),
@@ -108,7 +108,7 @@ class Controller(Child):
         super().start()
         wait(lambda: told.exists() or self.ended(), "the controller")
         where = Announcement.model_validate_json(told.read_bytes())
-        self.api, self.broker_url = Client(where.api), where.broker
+        self.api, self.broker_url = Client(where.api, self._token), where.broker
         self.api.wait_until_up(60)
 
     def build(self, folder: Path, profile: str, recipe: str) -> str:

@@ -8,7 +8,6 @@ The channel is that of a line of 1 Gbit/s.
 """
 
 import argparse
-import os
 import secrets
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ import psutil
 
 from benchmarks import brokers
 from benchmarks.brokers import Broker, free_port
+from benchmarks.environment import memory_folder
 from benchmarks.listening import Fetched, WantedBlob, listen
 from benchmarks.processes import Controller, wait
 from benchmarks.result import Result, Row, at_most
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> Result:
             result.rows.append({"broker": name, "not measured": why})
             result.bars += [at_most(f"{name}: {bar}", limit, None) for bar, limit in _BARS.items()]
             continue
-        with tempfile.TemporaryDirectory(prefix="edgefleet-", dir=_memory()) as folder:
+        with tempfile.TemporaryDirectory(prefix="edgefleet-", dir=memory_folder()) as folder:
             _measure(name, Path(folder), options, result)
     return result
 
@@ -208,12 +208,6 @@ def _publish(state: Path, names: list[str], blobs: list[bytes]) -> None:
     for name in names:
         store.fleet.devices.admit(AdmissionRecord(device=name, accepted_ms=0))
     store.close()
-
-
-def _memory() -> str | None:
-    """A folder in memory, if there is one with room."""
-    shared = Path("/dev/shm")  # noqa: S108 - a place, not a name that somebody could guess
-    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
 
 
 # ---- the sides ---------------------------------------------------------------------------------------------------
