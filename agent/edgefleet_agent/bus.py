@@ -7,6 +7,8 @@ is sent again on the next.
 
 import logging
 import random
+import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -23,6 +25,7 @@ from pydantic import BaseModel
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.events import Connected, Disconnected, Inbox, Received, Subscribed
 from edgefleet_agent.settings import BrokerSettings
+from edgefleet_process.causes import in_words
 from edgefleet_process.logins import trusting
 from edgefleet_protocol import topics
 from edgefleet_protocol.messages import MAX_MESSAGE_BYTES, ChunkRequest, Presence, encode
@@ -85,9 +88,7 @@ def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_T
         _introduce(client, broker)
         client.connect(broker.host, broker.port)
     except OSError as error:
-        raise SettingsError(
-            f"no connection to {where}: {error}; check the address, the network and --ca-file"
-        ) from None
+        raise SettingsError(f"no connection to {where}: {in_words(error)}; {_advice(error)}") from None
     client.loop_start()
     try:
         reason = answer.get(timeout=timeout_s)
@@ -100,6 +101,16 @@ def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_T
         client.loop_stop()
     if reason.is_failure:
         raise SettingsError(f"{where} refuses the connection ({reason}): check --username and --password-file")
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "check --ca-file, and that --broker has the name in the certificate"
+    if isinstance(error, ssl.SSLError):
+        return "does the broker speak TLS on that port? without TLS it is mqtt://"
+    if isinstance(error, socket.gaierror):
+        return "check the name in --broker"
+    return "check the address in --broker, and the network"
 
 
 class AgentBus:
@@ -279,7 +290,7 @@ class AgentBus:
 
     def _on_connect(self, client: Client, _: Any, __: ConnectFlags, reason: ReasonCode, ___: Properties | None) -> None:
         if reason.is_failure:
-            log.warning("the broker refuses the connection: %s", reason)
+            log.warning("the broker refuses the connection (%s): check username and password_file", reason)
             self._gone.set()
             return
         log.info("connected to %s:%d", self._broker.host, self._broker.port)

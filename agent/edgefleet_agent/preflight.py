@@ -13,6 +13,7 @@ from edgefleet_agent.facts import describe, onnxruntime_version
 from edgefleet_agent.providers import TINY_MODEL
 from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_process.causes import in_words
 from edgefleet_process.errors import ProcessError
 from edgefleet_process.locks import make_folder
 from edgefleet_profiles.parts import is_generic
@@ -59,7 +60,7 @@ def _find(name: str, check: Callable[[AgentSettings], str], settings: AgentSetti
     try:
         return CheckResult(name, True, check(settings))
     except (AgentError, ProcessError, OSError) as error:
-        return CheckResult(name, False, str(error))
+        return CheckResult(name, False, in_words(error))
 
 
 def _disk(settings: AgentSettings) -> str:

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgefleet_agent.errors import SettingsError
+from edgefleet_process.causes import in_words
 from edgefleet_process.errors import TooLarge
 from edgefleet_process.logins import read_password
 from edgefleet_process.reading import read_at_most
 from edgefleet_profiles.errors import NotToml
+from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.selector import PROFILE_LABELS
 from edgefleet_profiles.spelling import nearest_field
@@ -26,6 +28,7 @@ MOST_BYTES = 2**20
 """Of the file of settings, so that a wrong name cannot fill the memory."""
 DEFAULT_HTTP = "127.0.0.1:8080"
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):([0-9]{1,5})")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
 Seconds = Annotated[float, Field(ge=0.1, le=86400)]
 
 
@@ -95,6 +98,13 @@ class AgentSettings(BaseModel):
     @classmethod
     def _names_from_text(cls, given: Any) -> Any:
         return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+
+    @field_validator("http_names", mode="after")
+    @classmethod
+    def _names_of_hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [name for name in given if not _HOST_NAME.fullmatch(name)]:
+            raise ValueError(f"'{wrong[0]}' is no name of a host: give it alone, such as gateway.example.org")
+        return given
 
     @property
     def broker_settings(self) -> BrokerSettings:
@@ -166,17 +176,17 @@ def _read(path: Path) -> dict[str, Any]:
     except TooLarge:
         raise SettingsError(f"{path} has more than {MOST_BYTES:,} bytes: give the TOML file of settings") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
+        raise SettingsError(f"the settings cannot be read: {in_words(error)}; give --config a TOML file") from None
     except NotToml as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
 
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in fault["loc"])
+    name = place_of(fault)
     if fault["type"] == "missing":
         flag = "--" + name.replace("_", "-")
         return f"'{name}' is not set: give {flag}, {PREFIX}{name.upper()}, or {name} = ... in the --config file"
     if fault["type"] == "extra_forbidden":
         return f"unknown setting '{name}': {nearest_field(AgentSettings, fault['loc'])}"
-    return f"'{name}' is {str(fault['input'])[:100]!r}: {fault['msg']}"
+    return f"{name}: {words_of(fault)}"

@@ -24,6 +24,7 @@ from edgefleet_compression.search_roles import NotSearched, Searched, StepSpec, 
 from edgefleet_compression.step import Run, Step
 from edgefleet_compression.step_settings import StepConfig
 from edgefleet_process.installed import Package, brought, package_of, said
+from edgefleet_profiles.faults import words_of
 from edgefleet_profiles.spelling import nearest
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ def _check(step: Step, module: str) -> None:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else said(error)
+            why = words_of(error.errors()[0]) if isinstance(error, ValidationError) else said(error)
             raise DeclarationError(
                 f"{module} refuses the settings that its own '{part.name}' gives it ({why}): correct either"
             ) from error

@@ -17,6 +17,7 @@ from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_profiles.description import DescriptionOnly
 from edgefleet_profiles.errors import NotToml
+from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.profile import Constraints
 from edgefleet_profiles.spelling import nearest_field
@@ -168,10 +169,10 @@ def _check_labels(labels: tuple[str, ...]) -> None:
 
 def _fault(error: ErrorDetails) -> str:
     """Where a card is wrong, and why."""
-    where = ".".join(str(part) for part in error["loc"])
+    where = place_of(error)
     if error["type"] == "extra_forbidden":
         return f": '{where}' is not known here: {nearest_field(ModelCard, error['loc'])}"
-    return f"{f', {where}' if where else ''}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{f', {where}' if where else ''}: {words_of(error)}"
 
 
 def load_card(folder: Path) -> ModelCard:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from edgefleet_profiles.names import NAME_PATTERN
+from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.spelling import nearest_field
 
 
@@ -18,11 +18,8 @@ def first_fault(errors: Sequence[Mapping[str, Any]], within: str = "", *, of: ty
         of: what was validated, to name the nearest right field; None if unknown.
     """
     first = errors[0]
-    where = ".".join(str(part) for part in ([within] if within else []) + list(first["loc"]))
+    where = ".".join(filter(None, (within, place_of(first))))
     if first["type"] == "extra_forbidden":
         loc = [part for part in first["loc"] if part != "body"]
         return f"unknown field {where}: {nearest_field(of, loc) if of else 'remove it or correct its spelling'}"
-    if first["type"] == "string_pattern_mismatch" and first["ctx"]["pattern"] == NAME_PATTERN:
-        given = str(first["input"])[:100]
-        return f"{where}: '{given}' is not a name: use lower-case letters, digits, '-' and '_', at most 64"
-    return f"{where}: {first['msg']}"
+    return f"{where}: {words_of(first)}" if where else words_of(first)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from edgefleet_controller.errors import ControllerError
+from edgefleet_process.causes import in_words
 from edgefleet_process.durable import replace_file
 
 CONTROLLER_USER, DEVICE_USER = "controller", "device"
@@ -64,7 +65,7 @@ def load_credentials(state: Path) -> Credentials | None:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise CredentialsError(
-            f"{path} cannot be read ({error}): restore it, or delete it and start with --make-credentials"
+            f"{path} cannot be read ({in_words(error)}): restore it, or delete it and start with --make-credentials"
         ) from None
 
 

@@ -119,5 +119,5 @@ def parse_listen(text: str, port: int = 0) -> tuple[str, int]:
     if port and written != str(port):
         raise Invalid(f"'{text}' names another port than --port {port}: give one of them")
     if not written.isdecimal() or int(written) > 65535:
-        raise Invalid(f"'{written}' in '{text}' is not a port: write a number up to 65535")
+        raise Invalid(f"'{written}' is not a port: write a number up to 65535")
     return host, int(written)

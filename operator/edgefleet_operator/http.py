@@ -1,5 +1,6 @@
 """Sends requests, and turns answers into shapes of the contract or errors of ours."""
 
+import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from edgefleet_contract.pages import Page
 from edgefleet_contract.problems import Problem
 from edgefleet_operator.connecting import connect, controller_url, way_to
 from edgefleet_operator.errors import ApiError, Invalid, NoAnswer, NotUnderstood, error_of
+from edgefleet_process.causes import behind, in_words
 
 BASE = "/api/v1"
 MOST_ITEMS = 1000
@@ -76,7 +78,9 @@ class Http:
         try:
             answer = self._http.request(method, path, headers=dict(headers or {}), **asked)
         except httpx.HTTPError as error:
-            raise NoAnswer(f"no answer from {self.url}{way_to(self.url)}: {error or type(error).__name__}") from None
+            cause = behind(error)
+            advice = ": does it speak http://?" if isinstance(cause, ssl.SSLError) else ""
+            raise NoAnswer(f"no answer from {self.url}{way_to(self.url)}: {in_words(cause)}{advice}") from None
         except (httpx.InvalidURL, UnicodeError) as error:
             raise Invalid(f"the request cannot be sent: {error}") from None
         if answer.is_success:

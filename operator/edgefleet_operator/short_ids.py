@@ -19,8 +19,10 @@ def with_short_ids(text: str) -> str:
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """The ends by which these ids can be told apart, all of one length."""
+    """The ends by which these ids can be told apart, all of one length; other ids than ours stay whole."""
     known = set(ids)
+    if not all(map(_WHOLE.fullmatch, known)):
+        return {one: one for one in known}
     longest = max(map(len, known), default=0)
     for length in range(SHOWN, longest):
         if len({one[-length:] for one in known}) == len(known):

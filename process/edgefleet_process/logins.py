@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 
+from edgefleet_process.causes import in_words
 from edgefleet_process.errors import TooLarge, UnusableLogin
 from edgefleet_process.reading import read_at_most
 
@@ -22,7 +23,7 @@ def read_password(path: Path) -> str:
     except UnicodeDecodeError:
         raise UnusableLogin(f"{path} is not UTF-8: save the password as UTF-8 text") from None
     except (OSError, TooLarge) as error:
-        raise UnusableLogin(f"no password can be read: {error}") from None
+        raise UnusableLogin(f"no password can be read: {in_words(error)}; write it into that file") from None
     password = text.removesuffix("\n").removesuffix("\r")
     if password.startswith(BYTE_ORDER_MARK):
         raise UnusableLogin(f"{path} begins with a byte order mark: save it as UTF-8 without one")
@@ -49,4 +50,6 @@ def trusting(certificates: Path | None) -> ssl.SSLContext:
     except ssl.SSLError:
         raise UnusableLogin(f"{certificates} holds no certificate: give a PEM file") from None
     except OSError as error:
-        raise UnusableLogin(f"the certificates in {certificates} cannot be read: {error.strerror}") from None
+        raise UnusableLogin(
+            f"no certificates can be read in {certificates} ({in_words(error)}): give a PEM file"
+        ) from None

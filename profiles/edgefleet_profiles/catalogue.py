@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,9 +11,10 @@ from pydantic import ValidationError
 
 from edgefleet_profiles.device_class import instruction_set
 from edgefleet_profiles.errors import CatalogueError, NotToml, UnknownName
+from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.parts import GENERIC, Entry, Hardware, Link, Region, is_generic
 from edgefleet_profiles.profile import DeviceProfile
-from edgefleet_profiles.spelling import nearest_field
+from edgefleet_profiles.spelling import nearest_entry, nearest_field
 from edgefleet_profiles.toml import parse_toml
 
 E = TypeVar("E", bound=Entry)
@@ -87,9 +87,8 @@ def look_up(entries: Mapping[str, E], part: str, name: str) -> E:
     """
     if entry := entries.get(name):
         return entry
-    if near := get_close_matches(name, entries, n=3, cutoff=0.5):
-        raise UnknownName(f"there is no {part} '{name}': did you mean {' or '.join(near)}?")
-    raise UnknownName(f"there is no {part} '{name}': choose one of {', '.join(sorted(entries))}")
+    titles = {one: known.title for one, known in entries.items()}
+    raise UnknownName(f"there is no {part} '{name}': {nearest_entry(name, titles)}")
 
 
 def load_catalogue(operator_dir: Path | None = None) -> Catalogue:
@@ -140,8 +139,10 @@ def _read_entry(file: Traversable, kind: type[E]) -> E:
     name = file.name.removesuffix(".toml")
     try:
         fields: dict[str, Any] = {"name": name} | parse_toml(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"{file} cannot be read: {error}") from error
+    except OSError as error:
+        raise CatalogueError(f"{file} cannot be read: {error.strerror}; correct it or move it away") from error
+    except UnicodeDecodeError as error:
+        raise CatalogueError(f"{file} is not UTF-8: save it as UTF-8 text") from error
     except NotToml as error:
         raise CatalogueError(f"{file} is not TOML: {error}; correct that line") from error
     if fields["name"] != name:
@@ -155,11 +156,10 @@ def _read_entry(file: Traversable, kind: type[E]) -> E:
 def _explain(error: ValidationError, kind: type[Entry]) -> str:
     sentences = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
+        field = place_of(problem)
         if problem["type"] == "extra_forbidden":
             sentences.append(f"'{field}' is not known here: {nearest_field(kind, problem['loc'])}")
             continue
-        advice = "add it" if problem["type"] == "missing" else f"got {problem['input']!r}, correct the value"
         # Rules over a whole entry name the fields and the remedy themselves.
-        sentences.append(f"{field}: {problem['msg']}; {advice}" if field else problem["msg"])
+        sentences.append(f"{field}: {words_of(problem)}" if field else words_of(problem))
     return "; ".join(sentences)

@@ -1,5 +1,6 @@
 """Settings: three layers, one clear line for each mistake."""
 
+import re
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -38,18 +39,18 @@ def test_a_simulated_hardware_of_a_higher_layer_replaces_the_real_one() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"device": "Not A Name"}, "'device' is 'Not A Name'"),
-        ({"heartbeat_s": 0}, "'heartbeat_s' is '0'"),
-        ({"window_s": 1e-300}, "'window_s'"),
-        ({"labels": {f"k{n}": "v" for n in range(65)}}, "'labels'"),
+        ({"device": "Not A Name"}, "^device: 'Not A Name' is not a name: use lower-case letters"),
+        ({"heartbeat_s": 0}, "^heartbeat_s: must be at least 0.1, not 0$"),
+        ({"window_s": 1e-300}, "^window_s: must be at least 0.1"),
+        ({"labels": {f"k{n}": "v" for n in range(65)}}, "^labels: must have at most 64 items"),
+        ({"threads": "many"}, "^threads: must be a whole number, not 'many'$"),
         ({"colour": "red"}, "unknown setting 'colour': use one of state, device, broker, "),
         ({"hearbeat_s": 5}, "unknown setting 'hearbeat_s': did you mean 'heartbeat_s'\\?"),
         ({"hardware": "rpi4", "simulate_hardware": "rpi5"}, "exclude each other: set one"),
-        ({"labels": {"k": "No!"}}, "'labels.k'"),
-        (
-            {"labels": {"region": "na"}},
-            "'region' is a fact of every device and no label of yours: give it another name",
-        ),
+        ({"labels": {"k": "No!"}}, "^labels.k: 'No!' is not a name"),
+        ({"labels": {"N o": "x"}}, "^labels.N o: 'N o' is not a name"),
+        ({"labels": {"region": "na"}}, "^labels: 'region' is a fact of every device and no label of yours: give it"),
+        ({"http_names": "a b"}, "^http_names: 'a b' is no name of a host: give it alone, such as gateway.example.org"),
     ],
 )
 def test_a_wrong_setting_is_named(changes: dict[str, Any], told: str) -> None:
@@ -190,7 +191,10 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
     ("flags", "told"),
     [
         (["run"], "edgefleet-agent: 'state' is not set"),
-        (["run", "--config", "/nowhere.toml"], "edgefleet-agent: /nowhere.toml cannot be read"),
+        (
+            ["run", "--config", "/nowhere.toml"],
+            "edgefleet-agent: the settings cannot be read: '/nowhere.toml': no such",
+        ),
         (["status", "--state", "/nowhere"], "edgefleet-agent: /nowhere is not the state folder"),
     ],
 )
@@ -201,6 +205,24 @@ def test_a_mistake_costs_one_line(
     assert main(flags) == 1
     error = capsys.readouterr().err
     assert error.startswith(told) and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--threads", "many"], "threads: must be a whole number, not 'many'\n"),
+        (["--heartbeat", "nan"], "heartbeat_s: must be at most 86400, not 'nan'\n"),
+        (["--label", "region=na"], "labels: 'region' is a fact of every device and no label of yours: give it another"),
+        (["--label", "x="], "labels.x: '' is not a name: use lower-case letters"),
+        (["--password-file", "nope", "--username", "d"], "no password can be read: 'nope': no such file or directory"),
+    ],
+)
+def test_a_flag_is_refused_in_words_of_its_own(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    others = ["--device", "d", "--broker", "mqtt://127.0.0.1:9", "--region", "eu", "--link", "lte"]
+    assert main(["check", "--state", "/proc/nowhere", *others, *flags]) == 1
+    said = "".join(capsys.readouterr())
+    assert told in said
+    assert not re.search("Errno|Value error|Input should|--ca-file|valid", said)
 
 
 def test_an_unknown_name_is_told_its_neighbours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,8 +82,8 @@ def test_a_typo_in_a_setting_names_the_nearest(step: str, typo: str, meant: str)
     ("config", "reason"),
     [
         ({"calibration": "entropie"}, "'minmax', 'entropy', 'percentile' or 'mse'"),
-        ({"samples": 0}, "greater than or equal to 1"),
-        ({"samples": "many"}, "valid integer"),
+        ({"samples": 0}, "must be at least 1, not 0"),
+        ({"samples": "many"}, "must be a whole number, not 'many'"),
         ({"xyz": 1}, "use one of scheme, per_channel, calibration, percentile, samples"),
     ],
 )

@@ -46,7 +46,7 @@ def test_a_recipe_of_ones_own_is_read_as_a_shipped_one_is(file: Path) -> None:
         ('"distill"', '"distil"', "mine.toml, line 5 (step 1, 'distil'): there is no step 'distil': did you mean"),
         ("epochs", "epochen", "mine.toml, line 7 (step 1, 'distill'): 'distill', setting 'epochen'"),
         ("pointwise = 5", "pointwise = 9", "mine.toml, line 15 (step 3, 'storage_quant'): 'storage_quant', setting"),
-        ("title", "titel", "mine.toml, line 3: there is no 'titel' in a recipe: did you mean title?"),
+        ("title", "titel", "mine.toml, line 3: there is no 'titel' in a recipe: did you mean 'title'?"),
         ("[steps.config]", "[steps.konfig]", "line 12 (step 3, 'storage_quant'): there is no 'konfig' in a step"),
         ('step = "export"', "", "mine.toml, line 9 (step 2): the name of the step is missing"),
         ('"export"', '"static_int8"', "mine.toml, line 9 (step 2, 'static_int8'): 'static_int8' takes an ONNX file"),
@@ -72,7 +72,7 @@ def test_steps_in_one_line_each_are_found_too(file: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("w9", "no recipe 'w9': did you mean w8"),
+        ("w9", "no recipe 'w9': use one of fp32, "),
         ("nothing-near", "no recipe 'nothing-near': use one of fp32, "),
         ("not-there.toml", "not-there.toml cannot be read"),
     ],

@@ -156,7 +156,7 @@ def test_its_tables_show_figures_with_their_units_and_a_dash_for_what_was_not_me
     (variant,) = (line for line in lines if line.startswith("fashion@1"))
     assert " ".join(variant.split()) == "fashion@1 fp32 any 90.0 % 88.0 % 92.0 % – 12,345 2,345 0.123 ms –"
     (device,) = (line for line in lines if line.startswith("one"))
-    assert " ".join(device.split()) == "one eu one lte fp32 aaaaaaaa 7 1.5 s 1.00 ms 2.00 ms 90.0 % 100 committed"
+    assert " ".join(device.split()) == "one eu one lte fp32 aaaaaaaaaaaa 7 1.5 s 1.00 ms 2.00 ms 90.0 % 100 committed"
 
 
 def test_every_variant_has_its_reason_for_or_against() -> None:

@@ -13,6 +13,7 @@ from edgefleet_compression.search_roles import StepSpec
 from edgefleet_compression.step import Step
 from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.errors import NotToml
+from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.names import Name
 from edgefleet_profiles.spelling import nearest
 from edgefleet_profiles.toml import parse_toml
@@ -27,10 +28,11 @@ def _known(spec: StepSpec) -> StepSpec:
         raise ValueError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"]
+        where = place_of(first)
         if first["type"] == "extra_forbidden":
             reason = f"there is no such setting: {nearest(where, _step(spec).config.model_fields)}"
+        else:
+            reason = words_of(first)
         raise ValueError(f"'{spec.step}', setting '{where}': {reason}") from None
     return spec
 
@@ -150,9 +152,8 @@ def recipe_from(value: Any) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         name = value.get("name", "?") if isinstance(value, dict) else "?"
-        where = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(f"recipe '{name}'{f', {where}' if where else ''}: {reason}") from None
+        where = place_of(first)
+        raise RecipeError(f"recipe '{name}'{f', {where}' if where else ''}: {words_of(first)}") from None
 
 
 def parse_recipe(text: str) -> Recipe:

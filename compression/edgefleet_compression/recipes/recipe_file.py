@@ -1,6 +1,5 @@
 """A recipe in a file: read and checked; an error names the line and the step."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from edgefleet_compression.search_roles import StepSpec
 from edgefleet_process.errors import TooLarge
 from edgefleet_process.reading import read_at_most
 from edgefleet_profiles.errors import NotToml
+from edgefleet_profiles.faults import words_of
+from edgefleet_profiles.spelling import nearest
 from edgefleet_profiles.toml import parse_toml
 
 MOST_BYTES = 2**20
@@ -36,11 +37,7 @@ def find_recipe(given: str) -> Recipe:
     path = Path(given)
     if path.suffix == ".toml" or path.is_file():
         return read_recipe(path)
-    near = difflib.get_close_matches(given, shipped, n=1, cutoff=0.5)
-    known = (
-        f"did you mean {near[0]}?" if near else f"use one of {', '.join(shipped)}, or a file whose name ends in .toml"
-    )
-    raise RecipeError(f"no recipe '{given}': {known}")
+    raise RecipeError(f"there is no recipe '{given}': {nearest(given, shipped)}; a file's name ends in .toml")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -83,7 +80,7 @@ def _check_names(path: Path, text: str, table: dict[str, Any]) -> None:
     for name in table:
         if name not in FIELDS:
             line = _line_of(text.splitlines(), rf"^\s*(?:\[+\s*)?{re.escape(name)}\b")
-            raise RecipeError(f"{path}{_said(line)}: there is no '{name}' in a recipe{_near(name, FIELDS)}")
+            raise RecipeError(f"{path}{_said(line)}: there is no '{name}' in a recipe: {nearest(name, FIELDS)}")
 
 
 def _check_step(path: Path, text: str, steps: list[Any], index: int, step: Any) -> None:
@@ -92,12 +89,12 @@ def _check_step(path: Path, text: str, steps: list[Any], index: int, step: Any) 
         raise RecipeError(f'{path}{_at(text, steps, index)}: the name of the step is missing: write step = "NAME"')
     for name in step:
         if name not in STEP_FIELDS:
-            near = f"{_near(name, STEP_FIELDS)}; settings go into config"
+            near = f": {nearest(name, STEP_FIELDS)}; settings go into config"
             raise RecipeError(f"{path}{_at(text, steps, index, name)}: there is no '{name}' in a step{near}")
     try:
         _KNOWN_STEP.validate_python(step)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        reason = words_of(error.errors()[0])
         setting = _SETTING.search(reason)
         at = _at(text, steps, index, setting[1].partition(".")[0] if setting else None)
         raise RecipeError(f"{path}{at}: {reason}") from None
@@ -149,8 +146,3 @@ def _line_of(lines: list[str], pattern: str) -> int | None:
 
 def _said(line: int | None) -> str:
     return "" if line is None else f", line {line}"
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
-    return f": did you mean {found[0]}?" if found else f": there are {', '.join(known)}"

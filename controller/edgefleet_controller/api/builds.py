@@ -22,6 +22,7 @@ from edgefleet_controller.service import Service
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_profiles.spelling import nearest
 
 router = APIRouter(tags=["builds"])
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
         except CompressionError as error:
             raise Invalid(str(error)) from None
         except KeyError:
-            raise Invalid(f"there is no recipe '{one}': choose from {', '.join(shipped)}") from None
+            raise Invalid(f"there is no recipe '{one}': {nearest(str(one), shipped)}") from None
         if found.setdefault(recipe.name, recipe) != recipe:
             raise Invalid(f"two recipes are called '{recipe.name}': rename one")
     return list(found.values())

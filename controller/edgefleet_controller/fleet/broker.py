@@ -25,6 +25,7 @@ from pathlib import Path
 from edgefleet_controller.credentials import Credentials
 from edgefleet_controller.errors import ControllerError
 from edgefleet_controller.listening import WILDCARDS, in_url
+from edgefleet_process.causes import in_words
 from edgefleet_process.durable import replace_file
 from edgefleet_process.locks import FileLock
 from edgefleet_protocol import topics
@@ -271,7 +272,8 @@ def _kept_port(folder: Path) -> int:
         return int(json.loads(file.read_text())["mqtt"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokerError(
-            f'{file} cannot be read ({error}): write {{"mqtt": PORT}} into it, with the port that devices know'
+            f"{file} cannot be read ({in_words(error)}): "
+            'write {"mqtt": PORT} into it, with the port that devices know'
         ) from None
 
 

@@ -69,7 +69,8 @@ def end_at_once(executions: Collection[ExecutionRecord]) -> EarlyEnd | None:
     why = Counter(_why(e) for e in executions if e.phase != "already_installed")
     named = [reason for reason, _ in why.most_common(_MOST_REASONS)]
     more = len(why) - len(named)
-    said = [f"nothing to install: {words(executions)}", *named, *([f"and {more} more reasons"] if more else [])]
+    others = [f"and {counted(more, 'more reason')}"] if more else []
+    said = [f"nothing to install: {words(executions)}", *named, *others]
     return EarlyEnd("completed" if runs else "cancelled", "; ".join(said))
 
 

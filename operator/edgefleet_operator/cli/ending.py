@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 
 from edgefleet_operator.cli.mounting import mounted, why_missing
 from edgefleet_operator.short_ids import with_short_ids
+from edgefleet_process.causes import in_words
+from edgefleet_profiles.faults import plain
 
 MAX_LINE = 2000
 TRACEBACK = "EDGEFLEET_TRACEBACK"
@@ -25,7 +27,7 @@ def refuse(error: Exception, status: int = REFUSED) -> NoReturn:
     Raises:
         typer.Exit: always.
     """
-    typer.echo(one_line(error), err=True)
+    typer.echo(one_line(in_words(error)), err=True)
     raise typer.Exit(status)
 
 
@@ -67,7 +69,7 @@ class OneLine(TyperGroup):
         try:
             status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.TyperException as error:
-            if message := " ".join(error.format_message().split()):  # empty after --help
+            if message := _in_plain_words(error.format_message()):  # empty after --help
                 ctx = getattr(error, "ctx", None)
                 early = hasattr(error, "option_name") and hasattr(getattr(ctx, "command", None), "commands")
                 advice = "; write a command's options after it" if early else ""
@@ -78,7 +80,7 @@ class OneLine(TyperGroup):
         except typer.Abort:
             sys.exit(REFUSED)
         except OSError as error:
-            typer.echo(one_line(error), err=True)
+            typer.echo(one_line(in_words(error)), err=True)
             sys.exit(REFUSED)
         except Exception as error:
             if os.environ.get(TRACEBACK):
@@ -87,6 +89,10 @@ class OneLine(TyperGroup):
             typer.echo(one_line(why_missing(error) or fault), err=True)
             sys.exit(REFUSED)
         sys.exit(status if isinstance(status, int) else OK)
+
+
+def _in_plain_words(message: str) -> str:
+    return plain(" ".join(message.split())).removeprefix("Invalid value: ")
 
 
 def _mend_streams() -> None:

@@ -75,7 +75,7 @@ def make_spec(
     segment, selector, everyone = to
     if (segment is not None) + (selector is not None) + everyone != 1:
         raise typer.BadParameter("say which devices: give one of --segment NAME, --selector SELECTOR and --all")
-    if not re.fullmatch("[0-9]{1,9}", version):
+    if not re.fullmatch("[1-9][0-9]{0,8}", version):
         raise typer.BadParameter(f"'{ref}' is not a model reference: write NAME@VERSION, for example fashion@1")
     given = _Given()
     if segment is not None:
@@ -108,9 +108,13 @@ def make_spec(
 def _shares(text: str) -> tuple[float, ...]:
     try:
         parts = [part.strip() for part in text.split(",")]
-        return tuple(float(p.removesuffix("%")) / 100 if p.endswith("%") else float(p) for p in parts)
+        shares = tuple(float(p.removesuffix("%")) / 100 if p.endswith("%") else float(p) for p in parts)
     except ValueError:
         raise typer.BadParameter(f"--waves '{text}' is not a list of shares: write, for example, 1%,10%,100%") from None
+    if beyond := [part for part, share in zip(parts, shares, strict=True) if share > 1]:
+        meant = "" if beyond[0].endswith("%") else f": did you mean {beyond[0]}%?"
+        raise typer.BadParameter(f"--waves '{beyond[0]}' is more than all devices{meant}")
+    return shares
 
 
 def _settings(shape: type[AnyShape], where: str, given: Sequence[str]) -> AnyShape:

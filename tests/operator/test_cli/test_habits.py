@@ -134,7 +134,7 @@ def test_at_a_hundred_columns_tables_fit_and_names_stay_whole(operator, join, pu
     # The device runs what this store gave nobody: the check says so, and ends with 1.
     shown = operator.types("doctor", columns=100, code=1).stdout
     assert max(map(len, shown.splitlines())) <= 100
-    assert f"\n{rollout} " in operator.types("rollout", "list", columns=100).stdout
+    assert f"\n{rollout[-8:]} " in operator.types("rollout", "list", columns=100).stdout
     assert "\na-device-with-a-name " in operator.types("device", "list", columns=100).stdout
 
 
@@ -164,3 +164,31 @@ def test_an_option_before_its_command_is_told_its_place(words: tuple[str, ...]) 
         f"No such option: {next(w for w in words if w.startswith('--'))}; write a command's options after it"
         in done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("rollout start x@1 --all --concurrency many", "for '--concurrency': must be a whole number; see"),
+        (
+            "rollout start x@1 --all --on-failure retry",
+            "for '--on-failure': 'retry' is not one of 'pause'",
+        ),
+        (
+            "rollout start x@1 --all --waves 50,100",
+            "--waves '50' is more than all devices: did you mean 50%?; see",
+        ),
+        ("rollout start x@1 --all --waves 150%", "edgefleet: --waves '150%' is more than all devices; see"),
+        ("rollout start x@0 --all", "edgefleet: 'x@0' is not a model reference: write NAME@VERSION"),
+        ("model list --limit 0", "for '--limit': must be at least 1; see"),
+        ("compress x@1 --budget nan", "for '--budget': must be at least 0.1; see"),
+        ("serve --tick 0", "for '--tick': must be at least 0.05; see"),
+        ("serve --port 99999", "edgefleet: '99999' is not a port: write a number up to 65535"),
+    ],
+)
+def test_no_refusal_speaks_as_the_validator_does(words: str, told: str) -> None:
+    done = CliRunner().invoke(app, words.split(), env={"EDGEFLEET_API": "http://127.0.0.1:9"})
+    said = done.stderr
+    assert done.exit_code == (1 if "99999" in words else 2)
+    assert told in said, said
+    assert not re.search("Value error|Input should|Errno|Invalid value: ", said)
