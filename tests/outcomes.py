@@ -47,6 +47,7 @@ def outcome(**changed: Any) -> BuildOutcome:
     """A variant that was built."""
     made = BuildOutcome(
         onnx_path=Path("variant.onnx"),
+        encoding_path=Path("encoding"),
         runtime={},
         metrics=Metrics(accuracy_val=0.9),
         recorded=recorded(),

@@ -34,6 +34,8 @@ SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "B
 
 CPU = ("CPUExecutionProvider",)
 LOAD_TIMEOUT_S = 60.0
+SLOW_DISK_BYTES_PER_S = 10e6
+"""What the slowest cards that are sold for computers promise: a large model may take so much longer to load."""
 SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
 ENDS_WITHIN_S = 0.5
@@ -89,6 +91,11 @@ class _Exchanged(NamedTuple):
     waited_s: float
 
 
+def load_timeout_s(file_bytes: int) -> float:
+    """How long a worker may take to load a file of this size, in seconds."""
+    return LOAD_TIMEOUT_S + file_bytes / SLOW_DISK_BYTES_PER_S
+
+
 def _check(spec: WorkerSpec) -> None:
     try:
         rotten = spec.sha256 is not None and digest_of_file(spec.path) != spec.sha256
@@ -106,7 +113,7 @@ class Worker:
         ModelFailed: onnxruntime refused the model.
         OutOfMemory: the model needs more memory than the worker may have.
         WorkerDied: the process ended during the load.
-        WorkerTimedOut: it did not load within 60 s.
+        WorkerTimedOut: it did not load in time.
     """
 
     def __init__(self, spec: WorkerSpec, ask_timeout_s: float = ASK_TIMEOUT_S) -> None:
@@ -130,7 +137,7 @@ class Worker:
             "providers": spec.providers,
         }
         try:
-            reply = self._exchange(load, b"", LOAD_TIMEOUT_S).reply
+            reply = self._exchange(load, b"", load_timeout_s(spec.path.stat().st_size)).reply
         except Exception:
             self.kill()
             raise

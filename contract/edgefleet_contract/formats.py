@@ -22,6 +22,8 @@ _MAX_MEMBERS = 10_000
 _MAX_HEADER_BYTES = 64 * 1024
 _NPY = b"\x93NUMPY"
 _ZIP = b"PK\x03\x04"
+_TORCH = re.compile(rb"PK\x03\x04.{26}[^\0]*/data\.pkl", re.DOTALL)
+"""The first member of an archive of PyTorch, after the 30 bytes of a zip's local header."""
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 """The first bytes of a pickle of protocol 2 to 5; older ones are recognized opcode by opcode."""
 
@@ -59,12 +61,8 @@ def refuse_pickles(name: str, path: Path) -> None:
 def _found(file: IO[bytes]) -> str | None:
     """What in a file would run code, in words; None if nothing would."""
     head = file.read(_MAX_HEADER_BYTES)
-    if _is_pickle(head):
-        return "a pickle"
-    if head.startswith(_NPY) and _holds_objects(head):
-        return "an array of pickled objects"
-    if not head.startswith(_ZIP):
-        return None
+    if (found := runs_code(head)) or not head.startswith(_ZIP):
+        return found
     try:
         with zipfile.ZipFile(file) as archive:
             for member, begins in _members(archive):
@@ -75,6 +73,15 @@ def _found(file: IO[bytes]) -> str | None:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError):
         return None  # a broken archive cannot be loaded; the reader of its format will say so
     return None
+
+
+def runs_code(head: bytes) -> str | None:
+    """What would run code, in words, as far as the beginning of a file tells; None if that tells nothing."""
+    if _is_pickle(head):
+        return "a pickle"
+    if head.startswith(_NPY) and _holds_objects(head):
+        return "an array of pickled objects"
+    return "a PyTorch archive" if _TORCH.match(head) else None
 
 
 def _members(archive: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:

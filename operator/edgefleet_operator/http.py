@@ -35,6 +35,7 @@ class Http:
         self.url = controller_url(url)
         if not 0 < timeout_s <= LONGEST_S:
             raise Invalid(f"timeout_s is {timeout_s}: it must be above 0 and at most {LONGEST_S:g} seconds")
+        self.timeout_s = timeout_s
         self._http = connect(self.url, token, timeout_s, transport)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import binascii
 import struct
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import BinaryIO
 
 from edgefleet_protocol.errors import MalformedFrame, MalformedMessage
 
@@ -52,6 +53,14 @@ def chunk_hash(data: bytes) -> bytes:
 def hash_list(data: bytes, chunk_bytes: int) -> bytes:
     """The hashes of all chunks of `data`, concatenated."""
     return b"".join(chunk_hash(data[at : at + chunk_bytes]) for at in range(0, len(data), chunk_bytes))
+
+
+def hash_list_of(file: BinaryIO, chunk_bytes: int) -> bytes:
+    """The hashes of all chunks of an open file, concatenated; a chunk at a time is in memory."""
+    hashes = bytearray()
+    while chunk := file.read(chunk_bytes):
+        hashes += chunk_hash(chunk)
+    return bytes(hashes)
 
 
 class Bitmap:

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 
 from edgefleet_compression.errors import CompressionError, GraphError
-from edgefleet_compression.models.brought import MAX_BYTES, answered_classes, check_graph
+from edgefleet_compression.models.brought import answered_classes, check_graph
 from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_contract.uploads import MAX_ONNX_BYTES
 
 X = np.zeros((12, 1, 8, 8), np.uint8)
 
@@ -119,8 +120,8 @@ def test_a_file_that_is_no_onnx_is_refused(content: bytes, tmp_path: Path) -> No
 
 def test_a_file_beyond_the_limit_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "m.onnx").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
-    with pytest.raises(GraphError, match="at most 268,435,456 are accepted"):
+        file.truncate(MAX_ONNX_BYTES + 1)
+    with pytest.raises(GraphError, match="at most 2,147,483,647 are possible in one file"):
         check_graph(tmp_path / "m.onnx")
 
 

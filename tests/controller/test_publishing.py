@@ -14,6 +14,7 @@ from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.memory import new_store
+from edgefleet_protocol.encoding import compress_file
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
 from edgefleet_protocol.signature import PROBABILITIES, Spec
 
@@ -34,10 +35,12 @@ def blobs(tmp_path: Path) -> BlobFolder:
 def publish(store: Store, blobs: BlobFolder, tmp_path: Path) -> Publish:
     path = tmp_path / "variant.onnx"
     path.write_bytes(b"an ONNX file")
+    encoding = tmp_path / "encoding"
+    compress_file(path, encoding)
     model = ModelRecord(name="fashion", version=1, files={}, card=card(), created_ms=0)
 
     def make(answers: RecordedAnswers) -> VariantRecord:
-        made = outcome(onnx_path=path, recorded=answers)
+        made = outcome(onnx_path=path, encoding_path=encoding, recorded=answers)
         return Publisher(store.fleet, blobs).publish(model, shipped_recipes()["fp32"], made, instruction_sets=())
 
     return make

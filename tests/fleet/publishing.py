@@ -21,6 +21,7 @@ from edgefleet_controller.store.sqlite import open_store
 from edgefleet_profiles.parts import CHUNK_BYTES
 from edgefleet_protocol.answers import pack_answers
 from edgefleet_protocol.chunks import hash_list
+from edgefleet_protocol.encoding import compress_file
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
 from edgefleet_protocol.signature import Spec
 from edgefleet_tasks.tasks.classification import TASK
@@ -78,9 +79,11 @@ class Press:
         store.fleet.registry.put_model(model)
         path = self._scratch / f"{version}.onnx"
         path.write_bytes(onnx)
+        compress_file(path, encoding := self._scratch / f"{version}.encoding")
         logits = self._logits if right_answers else self._logits[:, ::-1]
         made = outcome(
             onnx_path=path,
+            encoding_path=encoding,
             metrics=self._base.metrics,
             recorded=recorded(
                 golden=self._golden, answers=pack_answers(TASK.reduce([logits], Spec())), probabilities=None

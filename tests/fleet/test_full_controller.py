@@ -124,6 +124,7 @@ def orders(rollout: str) -> list[tuple[str, str, dict[str, Any]]]:
 ELSEWHERE = {
     ("POST", "/rollouts/{rollout}/resume"),  # as pause, for one that is paused
     ("POST", "/rollouts/plan"),  # reads
+    ("POST", "/blobs/{sha256}/offer"),  # reads
     ("POST", "/variants/{variant}/rebuilds"),  # as a build
     ("POST", "/devices/{device}/accept"),  # as adding one, for one that waits
 }

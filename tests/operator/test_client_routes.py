@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {
     "models.all": ("GET /api/v1/models", lambda m, _: m()),
     "models.get": ("GET /api/v1/models/{ref}", lambda m, _: m("fashion@1")),
     "models.upload": ("PUT /api/v1/blobs/{sha256}", lambda m, file: m(file)),
+    "models.offer": ("POST /api/v1/blobs/{sha256}/offer", lambda m, file: m(file, "a" * 64, "data")),
     "models.register": ("POST /api/v1/models", lambda m, _: m({"model.toml": "a" * 64})),
     "models.remove": ("DELETE /api/v1/models/{ref}", lambda m, _: m("fashion@1")),
     "models.choices": ("GET /api/v1/models/{ref}/choices", lambda m, _: m("fashion@1")),

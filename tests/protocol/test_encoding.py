@@ -3,11 +3,24 @@
 import random
 import sys
 import tracemalloc
+from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.memory import grown_mb
 
 from edgefleet_protocol.blocks import cuts
-from edgefleet_protocol.encoding import compress, decompress
+from edgefleet_protocol.encoding import (
+    LEVEL,
+    MOST_CUT_BYTES,
+    QUICK_LEVEL,
+    WINDOW_LOG,
+    _level,
+    compress,
+    compress_file,
+    decompress,
+    unfold,
+)
 from edgefleet_protocol.errors import CorruptBlob
 
 if sys.version_info >= (3, 14):
@@ -85,3 +98,46 @@ def test_a_bomb_is_never_unfolded() -> None:
     finally:
         tracemalloc.stop()
     assert peak_bytes < 2_000_000
+
+
+def large_file(folder: Path, block: bytes) -> Path:
+    """A file beyond what is encoded in memory."""
+    path = folder / "large"
+    with path.open("wb") as file:
+        for _ in range(MOST_CUT_BYTES // len(block) + 1):
+            file.write(block)
+    return path
+
+
+def test_a_file_that_fits_in_memory_is_encoded_as_its_bytes_are(tmp_path: Path) -> None:
+    source = tmp_path / "small"
+    source.write_bytes(bytes(range(256)) * 100)
+    assert compress_file(source, tmp_path / "frame") == len(compress(source.read_bytes()))
+    assert (tmp_path / "frame").read_bytes() == compress(source.read_bytes())
+
+
+def test_a_large_file_is_a_frame_with_its_size_and_a_window_that_devices_have_room_for(tmp_path: Path) -> None:
+    source, beats = large_file(tmp_path, bytes(range(256)) * 4096), list[None]()
+    size = compress_file(source, tmp_path / "frame", lambda: beats.append(None))
+    frame = (tmp_path / "frame").read_bytes()
+    assert len(frame) == size and zstd.get_frame_info(frame).decompressed_size == source.stat().st_size
+    assert b"".join(unfold([frame], source.stat().st_size)) == source.read_bytes()
+    assert zstd.decompress(frame, options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG})
+    assert len(beats) == -(-source.stat().st_size // 2**20)
+
+
+def test_a_large_file_gets_the_slow_level_only_where_that_pays(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    fp32 = large_file(tmp_path, rng.standard_normal(2**20, dtype=np.float32).tobytes())
+    assert _level(fp32, fp32.stat().st_size) == QUICK_LEVEL
+    text = " ".join(f"conv{i % 97}.weight layer{i % 89} bias{i % 31}" for i in range(60_000)).encode()
+    worth_it = large_file(tmp_path, text)
+    assert _level(worth_it, worth_it.stat().st_size) == LEVEL
+
+
+def test_encoding_and_unfolding_a_large_file_take_little_memory(tmp_path: Path) -> None:
+    large_file(tmp_path, np.random.default_rng(0).standard_normal(2**20, dtype=np.float32).tobytes())
+    source = "from edgefleet_protocol.encoding import compress_file, unfold\nlarge = Path('large')\n"
+    assert grown_mb(source, "compress_file(large, Path('frame'))", tmp_path) < 48
+    reading = "for piece in unfold(read_blocks(Path('frame')), large.stat().st_size): pass"
+    assert grown_mb(f"{source}from edgefleet_process.reading import read_blocks", reading, tmp_path) < 12

@@ -22,11 +22,13 @@ from edgefleet_compression.schemes import NO_SCHEME, Scheme, scheme_for
 from edgefleet_compression.search_roles import EXPORT
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.variants import StepReport
+from edgefleet_protocol.encoding import compress_file
 
 if TYPE_CHECKING:
     from edgefleet_compression.builds.recipe_runner import Workbench
 
 VARIANT = "variant.onnx"
+ENCODING = "encoding"
 TRAINING_WEIGHT = 2.0
 
 
@@ -58,11 +60,14 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     last = len(recipe.steps)
     progress.at(last, "measure", 0.0, "measuring")
     runtime: dict[str, str] = {}
-    metrics = measured(path, source, runtime, _parameters(reports), build_s, _source_file(bench))
+    encoding = request.work_dir / ENCODING
+    size_bytes = compress_file(path, encoding, beat)
+    metrics = measured(path, source, runtime, _parameters(reports), build_s, _source_file(bench), size_bytes)
     recorded = record_answers(path, source, runtime, metrics.encoding_bytes or 0)
     progress.at(last, "measure", 1.0, "done")
     return BuildOutcome(
         onnx_path=path,
+        encoding_path=encoding,
         runtime=runtime,
         metrics=metrics,
         recorded=recorded,

@@ -93,11 +93,12 @@ class RecordedAnswers:
 class BuildOutcome:
     """A built and measured variant.
 
-    `runtime` holds session options that a device must use, `unfolded_bytes` is the size of the weights in memory.
-    `scheme` is None if the recipe uses none.
+    `encoding_path` is the file as it goes over the wire; `runtime` holds session options that a device must use,
+    `unfolded_bytes` is the size of the weights in memory. `scheme` is None if the recipe uses none.
     """
 
     onnx_path: Path
+    encoding_path: Path
     runtime: dict[str, str]
     metrics: Metrics
     recorded: RecordedAnswers

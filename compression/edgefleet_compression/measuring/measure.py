@@ -121,6 +121,7 @@ def measured(
     parameters: int | None,
     build_s: float | None,
     reference: Path | None = None,
+    encoding_bytes: int | None = None,
 ) -> Metrics:
     """Take every figure of an ONNX file that this host can measure; figures it took before come from the cache.
 
@@ -131,6 +132,7 @@ def measured(
         parameters: how many the network has.
         build_s: seconds that the build took, without cached steps.
         reference: the source's fp32 file, to time the variant against; without it `latency_ratio` stays None.
+        encoding_bytes: the size of the file's encoding, if that is known.
     """
     key = digest_of(
         {
@@ -146,7 +148,7 @@ def measured(
     )
 
     def fill(folder: Path) -> None:
-        metrics = _measure(path, source, runtime, reference)
+        metrics = _measure(path, source, runtime, reference, encoding_bytes)
         (folder / FIGURES).write_text(metrics.model_dump_json(), encoding="utf-8")
 
     folder, _ = source.cache.get_or_put(key, fill)
@@ -161,7 +163,9 @@ def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: P
     return replace(probe(path, shape, runtime), latency_ratio=1.0)  # it is the reference
 
 
-def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> Metrics:
+def _measure(
+    path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
+) -> Metrics:
     session, data = GraphSession(path, runtime), source.data
     scale = source.card.preprocessing.scale
     val, test = data.split("val"), data.split("test")
@@ -190,5 +194,5 @@ def _measure(path: Path, source: Source, runtime: Mapping[str, str], reference: 
         measured_on=f"{own.processor} ({own.instruction_set})",
         instruction_set=own.instruction_set,
         file_bytes=path.stat().st_size,
-        encoding_bytes=encoded_bytes(path),
+        encoding_bytes=encoded_bytes(path) if encoding_bytes is None else encoding_bytes,
     )

@@ -8,6 +8,7 @@ Importing this module brings neither onnx nor onnxruntime, so that the controlle
 """
 
 import json
+import math
 import re
 import resource
 import subprocess
@@ -33,6 +34,8 @@ ONNX_FILE = "model.onnx"
 DATA_FILE = "data.npz"
 SILENT_S = 120
 CPU_S = 90
+CPU_S_PER_MB = 0.15
+"""Ten times what a large file takes on the measuring host, 7 s for 512 MB."""
 MEMORY_BYTES = 4 * 2**30
 MEMORY_PER_FILE_BYTE = 8
 ANSWERED = 16
@@ -96,10 +99,12 @@ def inspect_model(model: Path, data: Path, card: ModelCard | None = None) -> Fin
     request = json.dumps(InspectionRequest(model=model, data=data, card=card).model_dump(mode="json"))
     command = run_module("edgefleet_compression.models.inspection", request)
     try:
-        answer = InspectionAnswer.model_validate_json(output_of(command, SILENT_S).splitlines()[-1]).answer
+        said = output_of(command, SILENT_S + _more_s(model.stat().st_size))
+        answer = InspectionAnswer.model_validate_json(said.splitlines()[-1]).answer
     except (ProgramHangs, subprocess.SubprocessError, ValueError, IndexError):
         raise GraphError(
-            f"looking at the model took more than {CPU_S} s or {MEMORY_BYTES // 2**30} GB: give a smaller model"
+            f"looking at the model took more than {CPU_S + _more_s(model.stat().st_size):.0f} s or "
+            f"{_memory(model.stat().st_size) / 2**30:.0f} GB: give a smaller model"
         ) from None
     if isinstance(answer, InspectionRefused):
         raise GraphError(answer.sentence)
@@ -286,9 +291,18 @@ def _fit_each_other(graph: "Graph", shape: tuple[int, ...], data_type: str) -> N
 
 
 def _limit(file_bytes: int) -> None:
-    bound = MEMORY_BYTES + MEMORY_PER_FILE_BYTE * file_bytes
+    bound, cpu_s = _memory(file_bytes), CPU_S + math.ceil(_more_s(file_bytes))
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+
+
+def _memory(file_bytes: int) -> int:
+    return MEMORY_BYTES + MEMORY_PER_FILE_BYTE * file_bytes
+
+
+def _more_s(file_bytes: int) -> float:
+    """How much longer than a small file this one may take, in seconds."""
+    return CPU_S_PER_MB * file_bytes / 2**20
 
 
 def _looked(request: InspectionRequest) -> Findings | InspectionRefused:
@@ -302,7 +316,8 @@ def _looked(request: InspectionRequest) -> Findings | InspectionRefused:
     except ModuleNotFoundError as error:
         sentence = f"'{error.name}' is missing: install edgefleet[controller,compression] here"
     except MemoryError:
-        sentence = f"the model or its data need more than {MEMORY_BYTES // 2**30} GB: give smaller ones"
+        most_gb = _memory(request.model.stat().st_size) / 2**30
+        sentence = f"the model or its data need more than {most_gb:.0f} GB: give smaller ones"
     return InspectionRefused(sentence=sentence)
 
 

@@ -5,12 +5,14 @@ Importing this module is cheap: torch and safetensors are imported by what needs
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgefleet_compression.errors import ArchitectureError
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import canonical_json
 
 if TYPE_CHECKING:
@@ -82,12 +84,12 @@ class OnnxState:
 
     def digest(self) -> str:
         """The sha256 of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return digest_of_file(self.path)
 
     def save(self, folder: Path) -> None:
         """Write the state into `folder`."""
         (folder / STRUCTURE).write_bytes(canonical_json({"kind": "onnx"}))
-        (folder / GRAPH).write_bytes(self.path.read_bytes())
+        shutil.copyfile(self.path, folder / GRAPH)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class BroughtState:
 
     def digest(self) -> str:
         """The sha256 of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return digest_of_file(self.path)
 
     def parameters(self) -> int:
         """How many numbers its weights are."""

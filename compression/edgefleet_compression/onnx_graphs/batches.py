@@ -4,6 +4,7 @@ Measured on a model of 68 kB that takes 96x96 pictures, 250 of them: 250 at once
 and 1.7 s, 8 take 62 MB and 1.0 s. More than a cache holds is never faster.
 """
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,11 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.graph import nodes, saved, subgraphs
 from edgefleet_compression.onnx_graphs.options import one_thread
+from edgefleet_compression.onnx_graphs.skim import skim
 
+LARGE_FILE_BYTES = 256 * 2**20
+"""To watch a graph takes its file five times in memory, and to clean it seven times: a larger one is judged by its
+shapes alone, and passed on as it is."""
 MOST_BYTES = 32 * 2**20
 """Of all that the samples of a batch take at the same time."""
 
@@ -79,5 +84,31 @@ def answering(path: Path, sample: NDArray[Any], most: int) -> int:
         sample: one [1, ...], as it takes them.
         most: at most so many.
     """
+    if path.stat().st_size > LARGE_FILE_BYTES:
+        return _by_shapes(path, sample, most)
     model = onnx.load(path)
     return fitting(sample.nbytes + live_bytes(model.graph, sizes(model, sample)), most)
+
+
+def _by_shapes(path: Path, sample: NDArray[Any], most: int) -> int:
+    """As `answering`, without the weights: one if a shape is not known."""
+    model = skim(path)
+    given = model.graph.input[0]
+    for dim, size in zip(given.type.tensor_type.shape.dim, sample.shape, strict=False):
+        dim.Clear()
+        dim.dim_value = size
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    found = {value.name: _value_bytes(value) for value in (*inferred.value_info, *inferred.output)}
+    known = {name: size for name, size in found.items() if size is not None}
+    if not set(given_by(model)) <= known.keys():
+        return 1
+    return fitting(sample.nbytes + live_bytes(model.graph, known), most)
+
+
+def _value_bytes(value: onnx.ValueInfoProto) -> int | None:
+    """The bytes of a tensor by its shape; None if that is not known."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
+        return None
+    size = int(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize)
+    return size * math.prod(int(dim.dim_value) for dim in kind.shape.dim)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import onnx
 
+from edgefleet_compression.onnx_graphs.skim import skim
+
 UNFOLDED_BYTES = 4
 
 
@@ -55,7 +57,7 @@ def parameters(graph: onnx.GraphProto) -> int:
 
 def unfolded_bytes(path: Path) -> int:
     """What the weights of a file take in memory: those that are cast or dequantized, unfolded to four bytes each."""
-    graph = onnx.load(path, load_external_data=False).graph
+    graph = skim(path).graph
     unfolding = ("Cast", "DequantizeLinear")
     widened = {node.input[0] for node in nodes(graph) if node.op_type in unfolding and node.input}
     every = list(graphs(graph))

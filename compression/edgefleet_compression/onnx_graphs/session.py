@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.options import one_thread
+from edgefleet_process.reading import read_blocks
 from edgefleet_protocol import runtime_options
 
 BATCH = 250
@@ -49,7 +50,7 @@ class GraphSession:
         self._path = path
         self._input = given.name
         self._batch = given.shape[0] if given.shape and isinstance(given.shape[0], int) else None
-        if self._batch is None and DYNAMIC in path.read_bytes():
+        if self._batch is None and _names_dynamic(path):
             self._batch = 1
         self._fits: int | None = None
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if given.type == "tensor(uint8)" else np.float32)
@@ -81,3 +82,13 @@ class GraphSession:
             one = inputs(samples[:1], scale).astype(self.dtype, copy=False)
             self._fits = answering(self._path, one, BATCH)
         return self._fits or 1
+
+
+def _names_dynamic(path: Path) -> bool:
+    """Whether a file names an operator that takes a range over its whole input; a megabyte at a time."""
+    tail = b""
+    for block in read_blocks(path):
+        if DYNAMIC in tail + block:
+            return True
+        tail = block[-len(DYNAMIC) :]
+    return False

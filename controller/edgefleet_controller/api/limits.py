@@ -4,10 +4,10 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edgefleet_contract.uploads import MAX_FILE_BYTES
 from edgefleet_controller.api.problem import problem
 
 MAX_JSON_BYTES = 1 << 20
-MAX_BLOB_BYTES = 1 << 30
 BLOBS = "/api/v1/blobs/"
 
 
@@ -22,7 +22,8 @@ class LimitBodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = MAX_BLOB_BYTES if scope["path"].startswith(BLOBS) else MAX_JSON_BYTES
+        is_file = scope["method"] == "PUT" and scope["path"].startswith(BLOBS)
+        limit = MAX_FILE_BYTES if is_file else MAX_JSON_BYTES
         said = Headers(scope=scope).get("Content-Length", "")
         # The rest of the body is not read, so the connection must close after the answer.
         close = {"Connection": "close"}

@@ -6,10 +6,12 @@ from fastapi.concurrency import run_in_threadpool
 from edgefleet_contract.base import ModelRef
 from edgefleet_contract.models import ModelView, NewModel
 from edgefleet_contract.pages import Page
+from edgefleet_contract.uploads import UploadOffer, UploadVerdict
 from edgefleet_controller.api.dependencies import TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
 from edgefleet_controller.api.showing import model_view
+from edgefleet_controller.models.offering import judge_offer
 from edgefleet_controller.models.registration import register_model, take_upload
 from edgefleet_controller.models.removal import remove_model
 from edgefleet_protocol.fields import Digest
@@ -31,6 +33,12 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
             await run_in_threadpool(upload.write, block)
         await run_in_threadpool(upload.finish)
     await run_in_threadpool(take_upload, service.store.fleet, service.blobs, sha256, upload.size_bytes)
+
+
+@router.post("/blobs/{sha256}/offer", responses=problems(422, 503))
+def offer_blob(service: TheService, sha256: Digest, offered: UploadOffer) -> UploadVerdict:
+    """Judge a file by its size and beginning before it is uploaded, and say whether the controller holds it already."""
+    return judge_offer(service.store.fleet, service.blobs, sha256, offered)
 
 
 @router.post("/models", status_code=201, responses=problems(400, 404, 409, 413))

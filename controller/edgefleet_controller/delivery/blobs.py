@@ -16,16 +16,18 @@ from typing import BinaryIO, Self
 from edgefleet_controller.errors import Invalid, NotFound
 from edgefleet_controller.failpoints import reach
 from edgefleet_process.durable import sync
-from edgefleet_process.reading import digest_of_file
+from edgefleet_process.reading import digest_of_file, read_blocks
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import HASH_BYTES, chunk_hash
+from edgefleet_protocol.manifest import BlobRef
 
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _LOST = (errno.ENOENT, errno.EIO)
 MAX_CHECKED = 64
-"""For how many blobs to remember chunk hashes, at 16 bytes per chunk."""
+MAX_CHECKED_BYTES = 16 * 2**20
+"""For how many blobs to remember chunk hashes, at 16 bytes per chunk: 8 MB for one of 2 GB in chunks of 4 KB."""
 
 _Stamp = tuple[int, int, int]  # inode, size in bytes, time of change: differs once a file is replaced
 
@@ -67,6 +69,15 @@ class BlobFolder:
         with self.receive(name) as upload:
             upload.write(data)
             upload.finish()
+
+    def put_file(self, path: Path) -> BlobRef:
+        """Write a blob from a file, block by block."""
+        name = digest_of_file(path)
+        with self.receive(name) as upload:
+            for block in read_blocks(path):
+                upload.write(block)
+            upload.finish()
+        return BlobRef(sha256=name, size_bytes=upload.size_bytes)
 
     def receive(self, name: str) -> "Upload":
         """Receive a blob under the name that the sender gave, block by block."""
@@ -148,9 +159,13 @@ class BlobFolder:
             return None
         self._damaged.pop(name, None)
         self._checked[key] = stamp, bytes(hashes)
-        if len(self._checked) > MAX_CHECKED:
+        while len(self._checked) > MAX_CHECKED or (len(self._checked) > 1 and self._checked_bytes > MAX_CHECKED_BYTES):
             self._checked.popitem(last=False)
         return bytes(hashes)
+
+    @property
+    def _checked_bytes(self) -> int:
+        return sum(len(hashes) for _, hashes in self._checked.values())
 
     def _note_damage(self, name: str, stamp: _Stamp | None) -> None:
         if name not in self._damaged:

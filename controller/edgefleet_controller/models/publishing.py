@@ -1,6 +1,7 @@
 """Publishes a built ONNX file as blobs that devices can fetch."""
 
 import math
+from pathlib import Path
 
 from edgefleet_compression.builds.messages import BuildOutcome, RecordedAnswers
 from edgefleet_compression.recipes.recipe import Recipe
@@ -11,8 +12,7 @@ from edgefleet_controller.failpoints import reach
 from edgefleet_controller.records import ModelRecord, VariantRecord, needs_of_older
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
-from edgefleet_protocol.chunks import hash_list
-from edgefleet_protocol.encoding import compress
+from edgefleet_protocol.chunks import hash_list_of
 from edgefleet_protocol.features import REDUCED_ANSWERS
 from edgefleet_protocol.manifest import (
     MAX_MANIFEST_BYTES,
@@ -48,6 +48,12 @@ class Publisher:
         name = self._blobs.put(data)
         self._fleet.registry.put_blob(name, len(data), deliverable=True)
         return BlobRef(sha256=name, size_bytes=len(data))
+
+    def deliver_file(self, path: Path) -> BlobRef:
+        """Store a file as a blob that devices may fetch; it is never wholly in memory."""
+        ref = self._blobs.put_file(path)
+        self._fleet.registry.put_blob(ref.sha256, ref.size_bytes, deliverable=True)
+        return ref
 
     def publish(
         self, model: ModelRecord, recipe: Recipe, outcome: BuildOutcome, *, instruction_sets: tuple[str, ...]
@@ -87,13 +93,13 @@ class Publisher:
     def _manifest(
         self, model: ModelRecord, recipe: Recipe, outcome: BuildOutcome, instruction_sets: tuple[str, ...]
     ) -> Manifest:
-        onnx, recorded = outcome.onnx_path.read_bytes(), outcome.recorded
+        recorded = outcome.recorded
         return Manifest(
             model=model.name,
             model_version=model.version,
             recipe=recipe.name,
             core=Core(
-                onnx=BlobRef(sha256=self._blobs.put(onnx), size_bytes=len(onnx)),
+                onnx=self._blobs.put_file(outcome.onnx_path),
                 runtime=outcome.runtime,
                 preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
                 task=model.card.task,
@@ -109,7 +115,7 @@ class Publisher:
                 recorded_on=recorded.instruction_set,
                 provider=recorded.provider,
             ),
-            encodings=self._encodings(onnx),
+            encodings=self._encodings(outcome.encoding_path),
             instruction_sets=instruction_sets,
             unfolded_bytes=outcome.unfolded_bytes,
             memory=_memory(outcome.metrics),
@@ -124,18 +130,13 @@ class Publisher:
         data = manifest.model_copy(update=changes).to_bytes()
         return self.deliver(data) if len(data) <= MAX_MANIFEST_BYTES else None
 
-    def _encodings(self, onnx: bytes) -> tuple[Encoding, ...]:
-        packed = compress(onnx)
-        blob = self.deliver(packed)
-        return tuple(
-            Encoding(
-                kind="zstd",
-                blob=blob,
-                chunk_bytes=size,
-                chunk_hashes=self.deliver(hash_list(packed, size)),
-            )
-            for size in (CHUNK_BYTES, THIN_CHUNK_BYTES)
-        )
+    def _encodings(self, packed: Path) -> tuple[Encoding, ...]:
+        blob, made = self.deliver_file(packed), []
+        for size in (CHUNK_BYTES, THIN_CHUNK_BYTES):
+            with packed.open("rb") as file:
+                hashes = self.deliver(hash_list_of(file, size))
+            made.append(Encoding(kind="zstd", blob=blob, chunk_bytes=size, chunk_hashes=hashes))
+        return tuple(made)
 
 
 def _memory(metrics: Metrics) -> Memory | None:

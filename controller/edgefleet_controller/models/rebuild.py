@@ -27,8 +27,7 @@ from edgefleet_controller.errors import NotBuilt, NotFound, Refused
 from edgefleet_controller.models.workshop import Workshop
 from edgefleet_controller.records import ModelRecord, VariantRecord
 from edgefleet_controller.store import FleetStore
-from edgefleet_protocol.canonical import digest
-from edgefleet_protocol.encoding import compress
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import verify
 
@@ -120,8 +119,8 @@ def _answers(shop: Workshop, original: Original, build: BuildRequest, rebuilt: P
 
 
 def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison | None) -> RebuildResult:
-    onnx = outcome.onnx_path.read_bytes()
-    then, now = original.made, BuiltFile(outcome.steps, digest(onnx), digest(compress(onnx)))
+    onnx, encoding = digest_of_file(outcome.onnx_path), digest_of_file(outcome.encoding_path)
+    then, now = original.made, BuiltFile(outcome.steps, onnx, encoding)
     found = compare(original.lineage, then, outcome.lineage, now, answers)
     before, after = original.variant.metrics, outcome.metrics
     return RebuildResult(

@@ -1,19 +1,24 @@
 """Registers, lists and removes models, and gets the variant chosen for each profile."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from os import fstat
 from pathlib import Path
 
-from edgefleet_contract.card import CARD_FILE, load_card, parse_card
+from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_contract.choices import ChoiceView, ExplanationView
 from edgefleet_contract.models import ModelView, NewModel
 from edgefleet_contract.pages import Page
-from edgefleet_operator.api.uploads import OnUpload, reading, sha256_of, upload
+from edgefleet_contract.uploads import BEGINNING_BYTES, FileKind, UploadVerdict, offer
+from edgefleet_operator.api.uploads import OnUpload, patience_s, reading, sha256_of, upload
+from edgefleet_operator.errors import ApiError, Invalid
 from edgefleet_operator.http import BASE, Http, at, at_profile, refusing
 from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader
 
 REGISTER_S = 3600.0
-"""The controller inspects an ONNX file before it registers it, which may take two minutes."""
+"""The controller inspects an ONNX file before it registers it, which may take minutes."""
+BEFORE_OFFERS = (404, 405)
+"""What a controller of version 0.1 answers to an offer: it judges the files once it has them."""
 
 
 class Models:
@@ -45,8 +50,7 @@ class Models:
         with reading():
             card = load_card(folder)
         files = {CARD_FILE: sha256_of(folder / CARD_FILE), **card.files}
-        for name, sha256 in files.items():
-            upload(self._http, folder / name, sha256, name, on_progress)
+        self._send([(name, folder / name, sha256) for name, sha256 in files.items()], kinds(card), on_progress)
         return self.register(files)
 
     def add_onnx(
@@ -77,14 +81,51 @@ class Models:
         onnx, data = Path(onnx), Path(data)
         with reading():
             text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
-            digests = parse_card(text).files
+            made = parse_card(text)
         with tempfile.TemporaryDirectory(prefix="edgefleet-") as folder:
             card = Path(folder) / CARD_FILE
             card.write_text(text, encoding="utf-8")
-            files = {CARD_FILE: sha256_of(card), **digests}
-            for given, path in ((CARD_FILE, card), (ONNX_FILE, onnx), (DATA_FILE, data)):
-                upload(self._http, path, files[given], given, on_progress)
+            files = {CARD_FILE: sha256_of(card), **made.files}
+            paths = {CARD_FILE: card, ONNX_FILE: onnx, DATA_FILE: data}
+            self._send([(name, paths[name], sha256) for name, sha256 in files.items()], kinds(made), on_progress)
         return self.register(files)
+
+    def _send(
+        self, files: Sequence[tuple[str, Path, str]], kinds: Mapping[str, FileKind], on_progress: OnUpload | None
+    ) -> None:
+        """Offer all files, each a name, a path and a digest, and only then upload those that the controller lacks."""
+        lacking = [one for one in files if not self._held(one, kinds)]
+        for name, path, sha256 in lacking:
+            upload(self._http, path, sha256, name, on_progress)
+
+    def _held(self, file: tuple[str, Path, str], kinds: Mapping[str, FileKind]) -> bool:
+        name, path, sha256 = file
+        try:
+            return self.offer(path, sha256, kinds[name]).held
+        except Invalid as error:
+            raise Invalid(f"'{name}' cannot be taken: {error}", error.status) from None
+        except ApiError as error:
+            if error.status in BEFORE_OFFERS:
+                return False
+            raise
+
+    def offer(self, path: Path | str, sha256: str, kind: FileKind) -> UploadVerdict:
+        """Ask, by a file's size and beginning, whether the controller would take it and whether it holds it already.
+
+        Args:
+            path: the file.
+            sha256: its digest.
+            kind: what it is for.
+
+        Raises:
+            UnusableFile: the file cannot be read.
+            ApiError: the controller would not take it, or didn't answer.
+        """
+        with reading(), Path(path).open("rb") as file:
+            offered = offer(kind, fstat(file.fileno()).st_size, file.read(BEGINNING_BYTES))
+        patience = patience_s(self._http, offered.size_bytes)
+        route = f"{at('/blobs', sha256)}/offer"
+        return self._http.shape(UploadVerdict, "POST", route, body=offered, timeout_s=patience)
 
     def upload(self, path: Path | str, on_progress: OnUpload | None = None) -> str:
         """Upload one file and return its sha256, which `register` takes.
@@ -119,3 +160,14 @@ class Models:
     def explain(self, ref: str, profile: str) -> ExplanationView:
         """Explain which variant a profile gets and why, and what would flip the choice."""
         return self._http.shape(ExplanationView, "GET", at_profile(f"{at('/models', ref)}/choices", profile))
+
+
+def kinds(card: ModelCard) -> dict[str, FileKind]:
+    """What each file of a card is for, by name."""
+    of: list[tuple[str | None, FileKind]] = [
+        (CARD_FILE, "card"),
+        (card.onnx.file if card.onnx else None, "onnx"),
+        (card.weights.file if card.weights else None, "weights"),
+        (card.data.file, "data"),
+    ]
+    return {name: kind for name, kind in of if name}

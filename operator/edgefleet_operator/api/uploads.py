@@ -12,6 +12,8 @@ from edgefleet_operator.errors import UnusableFile
 from edgefleet_operator.http import BASE, Http, at
 
 BLOCK_BYTES = 1 << 20
+SLOW_DISK_BYTES_PER_S = 10e6
+"""What the slowest cards that are sold for computers promise (speed class 10 of the SD association)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,13 @@ def upload(http: Http, path: Path, sha256: str, name: str, on_progress: OnUpload
         size_bytes = path.stat().st_size
     headers = {"Content-Length": str(size_bytes)}
     blocks = _blocks(path, name, size_bytes, on_progress)
-    http.answer("PUT", f"{BASE}{at('/blobs', sha256)}", content=blocks, headers=headers)
+    path_there = f"{BASE}{at('/blobs', sha256)}"
+    http.answer("PUT", path_there, content=blocks, headers=headers, timeout_s=patience_s(http, size_bytes))
+
+
+def patience_s(http: Http, size_bytes: int) -> float:
+    """How long to wait for a controller that writes or reads so many bytes before it answers."""
+    return http.timeout_s + size_bytes / SLOW_DISK_BYTES_PER_S
 
 
 def _blocks(path: Path, name: str, size_bytes: int, on_progress: OnUpload | None) -> Iterator[bytes]:
