@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from edgefleet_contract.base import ProfileName, Shape
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.messages import Attempt, Facts, HostFacts, Lost, Slot
@@ -47,8 +49,9 @@ class DeviceView(Shape):
 
     `conflict` names the incarnations that report alternately under this id, if several agents do. `unlike` says how it
     differs from what it was added as and from the hardware that it names. `lost_windows` counts
-    windows that the device had dropped before the controller got them. `disk_trouble` says why its state folder cannot
-    be written.
+    windows that the device had dropped before the controller got them. Of `labels`, which selectors see, those of the
+    profile count first, then `set_labels`, which operators set, then `reported_labels`, which it reports itself.
+    `disk_trouble` says why its state folder cannot be written.
     """
 
     id: str
@@ -71,6 +74,9 @@ class DeviceView(Shape):
     features: list[str]
     endpoint: str | None
     labels: dict[str, str]
+    set_labels: dict[str, str] = Field(default_factory=dict)
+    reported_labels: dict[str, str] = Field(default_factory=dict)
+    note: str | None = None
     facts: Facts
     host_facts: HostFacts | None
     models: dict[str, DeviceModelView]

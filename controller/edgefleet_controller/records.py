@@ -123,6 +123,13 @@ class DesiredRecord(Record):
     at_once: bool = False
 
 
+class Annotation(Record):
+    """What operators have written on a device: labels beside those that it reports, and a note."""
+
+    labels: dict[str, str] = {}
+    note: str | None = None
+
+
 class DeviceRecord(Record):
     """A device as it last reported itself; `added_as` is the profile that an operator added it with."""
 
@@ -134,6 +141,12 @@ class DeviceRecord(Record):
     last_seen_ms: int
     first_seen_ms: int
     reported: ReportedState
+    annotation: Annotation = Annotation()
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels beside those of its profile; one that an operator set counts before one that it reports."""
+        return {**self.reported.labels, **self.annotation.labels}
 
     @property
     def facts(self) -> Facts:

@@ -35,9 +35,11 @@ from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow
 
 # What no schema can say: the bytes of a digest, the files of a model, the names of recipes; what the schema does not
-# say: that exactly one field names the devices of a rollout, and that its waves rise to all of them.
+# say: that exactly one field names the devices of a rollout, and that its waves rise to all of them; which labels are
+# facts; and what a plain text is.
 REFUSES_VALID_DATA = {
     *("/api/v1/blobs/{sha256}", "/api/v1/models", "/api/v1/builds"),
+    *("/api/v1/devices/{device}/labels", "/api/v1/devices/{device}/note"),
     *("/api/v1/rollouts", "/api/v1/rollouts/plan"),
 }
 EXAMPLES = int(os.environ.get("EDGEFLEET_FUZZ_EXAMPLES", "8"))

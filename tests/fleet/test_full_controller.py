@@ -26,7 +26,18 @@ pytestmark = pytest.mark.fleet
 
 DISK_MB = 64
 PROBLEM = {"type", "title", "status", "detail"}
-LASTING = ("models", "rollouts", "executions", "segments", "admissions", "desired", "operations", "audit", "blobs")
+LASTING = (
+    "models",
+    "rollouts",
+    "executions",
+    "segments",
+    "admissions",
+    "desired",
+    "operations",
+    "audit",
+    "blobs",
+    "annotations",
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +118,8 @@ def writes(model: dict[str, str], rollout: str) -> list[tuple[str, str, dict[str
         ("PUT", "/segments/{name}", {"name": "nordic", "params": {"selector": "region=eu"}}),
         ("DELETE", "/segments/{name}", {"name": "europe"}),
         ("POST", "/devices", {"json": {"profile": PROFILE, "id": "new-one"}}),
+        ("POST", "/devices/{device}/labels", {"device": "kiosk", "json": {"set": {"site": "oslo"}}}),
+        ("PUT", "/devices/{device}/note", {"device": "kiosk", "json": {"text": "behind the door"}}),
         ("DELETE", "/devices/{device}", {"device": "kiosk"}),
         ("POST", "/builds", {"json": {"model": "fashion@1", "profiles": [PROFILE], "recipes": ["fp32"]}}),
         ("POST", "/models", {"json": {"files": model}}),

@@ -170,3 +170,19 @@ def test_a_rollback_never_restores_what_a_gate_rejected_and_the_device_kept_the_
     why = f"variant {rejected[:12]}, which ran before, was rejected in rollout {second}; {first[:12]} is the last one"
     assert f"variant {first[:12]} answers on 1 device: {why} that passed" in shown["reason"]
     assert [(way["variant"], way["devices"], way["back"]) for way in shown["returns"]] == [(first, 1, 1)]
+
+
+def test_labels_set_at_the_controller_bring_a_device_into_a_rollout_and_outlive_its_restart(fleet) -> None:
+    agent = fleet.add_agent("a", PROFILE)
+    fleet.add_agent("b", PROFILE)
+    for device in ("a", "b"):
+        fleet.wait(lambda device=device: fleet.device(device), f"{device} to report")
+    fleet.api.post("/devices/a/labels", {"set": {"site": "oslo"}})
+    rollout = fleet.roll_out(everyone=None, selector="site=oslo", gate={"soak_s": 5})
+    boot = fleet.device("a")["boot"]
+    agent.kill()
+    agent.start()
+    fleet.wait(lambda: fleet.device("a")["boot"] > boot, "the device to be back")
+    assert fleet.device("a")["labels"]["site"] == "oslo"
+    fleet.api.post("/devices/b/labels", {"set": {"site": "oslo"}})
+    assert ended(fleet, rollout, "completed")["counts"] == {"committed": 2}

@@ -57,6 +57,11 @@ CALLS: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {
     "devices.get": ("GET /api/v1/devices/{device}", lambda m, _: m("d")),
     "devices.add": ("POST /api/v1/devices", lambda m, _: m("eu/rpi4/lte", "d")),
     "devices.accept": ("POST /api/v1/devices/{device}/accept", lambda m, _: m("d")),
+    "devices.label": (
+        "POST /api/v1/devices/{device}/labels",
+        lambda m, _: m("d", {"site": "oslo"}, remove=["row"]),
+    ),
+    "devices.note": ("PUT /api/v1/devices/{device}/note", lambda m, _: m("d", "behind the door")),
     "devices.remove": ("DELETE /api/v1/devices/{device}", lambda m, _: m("d")),
     "devices.expected": ("GET /api/v1/expected-devices", lambda m, _: m()),
     "alerts.all": ("GET /api/v1/alerts", lambda m, _: m("open")),

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter, Request, Response
 
+from edgefleet_contract.annotations import AnnotationView, NewLabels, NewNote
 from edgefleet_contract.base import NameText, SelectorText, SomeSelectorText
 from edgefleet_contract.devices import AddedDevice, AdmissionRecord, ConflictRecord, DeviceStatus, DeviceView, NewDevice
 from edgefleet_contract.pages import Page
@@ -18,6 +19,7 @@ from edgefleet_controller.api.showing import device_view
 from edgefleet_controller.api.windows import window_views
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid, NotFound
+from edgefleet_controller.fleet.annotating import label_device, note_device
 from edgefleet_controller.fleet.joining import accept_device, add_device, forget_device, join_command
 from edgefleet_controller.fleet.selection import labels, select
 from edgefleet_controller.models.costs import core_hour
@@ -104,6 +106,18 @@ def list_expected(service: TheService, limit: PageLimit = 100, cursor: Cursor = 
 def post_accept(service: TheService, device: str) -> DeviceView:
     """Accept a pending device; accepting it again changes nothing."""
     return _view(service, accept_device(service.store.fleet, device))
+
+
+@router.post("/devices/{device}/labels", responses=problems(404))
+def post_labels(service: TheService, device: str, new: NewLabels) -> AnnotationView:
+    """Set labels on a device that has reported or was added, and take others away that were set before."""
+    return label_device(service.store.fleet, device, new)
+
+
+@router.put("/devices/{device}/note", responses=problems(404))
+def put_note(service: TheService, device: str, new: NewNote) -> AnnotationView:
+    """Write a note on a device, in place of the one before; null takes it away."""
+    return note_device(service.store.fleet, device, new.text)
 
 
 @router.delete("/devices/{device}", status_code=204, responses=problems(404))

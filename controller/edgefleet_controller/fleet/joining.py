@@ -6,12 +6,13 @@ import shlex
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.clock import now_ms
-from edgefleet_controller.errors import Invalid, NotFound, Refused, StoreError
+from edgefleet_controller.errors import Invalid, Refused, StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.store import FleetStore, Store
+from edgefleet_controller.store.contract.not_found import stranger
 from edgefleet_controller.trouble import log_failure
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError
@@ -81,7 +82,7 @@ def forget_device(store: Store, desired: DesiredPublisher, device: str) -> None:
     now = now_ms()
     with store.fleet.transaction():
         if not store.fleet.devices.forget(device, now):
-            raise NotFound(f"there is no device {device}: it was never added and never reported")
+            raise stranger(device)
         store.fleet.follow_ups.remove(device)
         store.fleet.audit.note(now, "device removed", device)
         # Before COMMIT: a kill in between leaves a device that is told again, rather than one that cannot be removed.

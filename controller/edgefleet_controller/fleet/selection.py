@@ -15,7 +15,7 @@ READ_AT_ONCE = 1000
 
 def labels(device: DeviceRecord, catalogue: Catalogue) -> Mapping[str, str]:
     """The labels of a device, as selectors see them."""
-    return Matcher(catalogue, "").labels(device.profile, device.reported.labels)
+    return Matcher(catalogue, "").labels(device.profile, device.labels)
 
 
 def select(

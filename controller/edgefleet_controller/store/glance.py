@@ -1,6 +1,7 @@
 """Frequently needed parts of a device's report, which every kind of store keeps beside it."""
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from edgefleet_protocol.messages import ReportedModel, ReportedState
@@ -25,9 +26,9 @@ def model_at_a_glance(said: ReportedModel) -> ModelAtAGlance:
     return ModelAtAGlance(said.generation, version, variant, manifest, attempt.phase if attempt else None)
 
 
-def labels_text(reported: ReportedState) -> str:
-    """A device's own labels as text; equal labels give equal texts."""
-    return _JSON(reported.labels)
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as text; equal labels give equal texts."""
+    return _JSON(labels)
 
 
 def features_text(reported: ReportedState) -> str:

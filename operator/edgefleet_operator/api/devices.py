@@ -1,7 +1,8 @@
-"""Lists, adds, accepts and removes devices."""
+"""Lists, adds, accepts, labels and removes devices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from edgefleet_contract.annotations import AnnotationView, NewLabels, NewNote
 from edgefleet_contract.devices import AddedDevice, AdmissionRecord, DeviceStatus, DeviceView, NewDevice
 from edgefleet_contract.pages import Page
 from edgefleet_operator.http import BASE, Http, at, refusing
@@ -38,6 +39,28 @@ class Devices:
     def accept(self, device: str) -> DeviceView:
         """Accept a pending device."""
         return self._http.shape(DeviceView, "POST", f"{at('/devices', device)}/accept")
+
+    def label(
+        self, device: str, labels: Mapping[str, str] | None = None, *, remove: Sequence[str] = ()
+    ) -> AnnotationView:
+        """Set labels on a device that has reported or was added, and take others away that were set before.
+
+        A label set here counts before one that the device reports under the same key.
+
+        Args:
+            device: its id.
+            labels: labels to set.
+            remove: keys of labels to take away; one that was not set is no error.
+        """
+        with refusing():
+            new = NewLabels(set=dict(labels or {}), remove=tuple(remove))
+        return self._http.shape(AnnotationView, "POST", f"{at('/devices', device)}/labels", body=new)
+
+    def note(self, device: str, text: str | None) -> AnnotationView:
+        """Write a note on a device, one line of plain text in place of the one before; None takes it away."""
+        with refusing():
+            new = NewNote(text=text)
+        return self._http.shape(AnnotationView, "PUT", f"{at('/devices', device)}/note", body=new)
 
     def remove(self, device: str) -> None:
         """Forget everything about a device; if it reports again, it is pending."""

@@ -7,13 +7,15 @@ import typer
 
 from edgefleet_contract.counted import counted
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
+from edgefleet_operator.cli import annotating
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, ago, marked, now_ms, number, size, span, when
 from edgefleet_operator.printing import print_facts, print_json, print_table
+from edgefleet_profiles.selector import PROFILE_LABELS
 from edgefleet_protocol.messages import Facts, HostFacts
 
-app = typer.Typer(no_args_is_help=True, help="Add, show, accept and remove devices.")
+app = typer.Typer(no_args_is_help=True, help="Add, show, accept, label and remove devices.")
 
 
 DeviceArgument = Annotated[str, typer.Argument(help="the device's id")]
@@ -62,6 +64,9 @@ def accept(
         typer.echo(f"{one.id} is {one.status}")
     if not accepted:
         typer.echo(f"no pending device matches {selector}")
+
+
+app.add_typer(annotating.app)
 
 
 @app.command()
@@ -146,7 +151,8 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
             ("agent", f"{found.agent_version}, boot {found.boot}, incarnation {found.incarnation}"),
             ("endpoint", found.endpoint or NONE),
             ("providers", ", ".join(found.facts.providers) or NONE),
-            ("labels", ", ".join(f"{k}={v}" for k, v in sorted(found.labels.items()))),
+            *_labels(found),
+            *((("note", found.note),) if found.note else ()),
             *_facts("facts", found.facts),
             *(_facts("host", found.host_facts) if found.host_facts else ()),
             (
@@ -166,6 +172,27 @@ def _state(device: DeviceView) -> str:
     heard = "online" if device.online else "offline"
     also = (("pending", device.status == "pending"), ("conflict", device.conflict), ("UNLIKE", device.unlike))
     return ", ".join([heard, *(word for word, is_so in also if is_so)])
+
+
+def _labels(device: DeviceView) -> list[tuple[str, str]]:
+    """List what selectors see, one line for each origin."""
+    reported, given = device.reported_labels, device.set_labels
+    origins = {
+        "its profile": device.labels.keys() & PROFILE_LABELS,
+        "set here": given.keys(),
+        "it reports": reported.keys() - given.keys() - PROFILE_LABELS,
+    }
+    lines = []
+    for origin, keys in origins.items():
+        shown = [f"{key}={device.labels[key]}{_beside(key, device)}" for key in sorted(keys)]
+        lines += [f"{origin}: {', '.join(shown)}"] if shown else []
+    return [("" if n else "labels", line) for n, line in enumerate(lines)]
+
+
+def _beside(key: str, device: DeviceView) -> str:
+    """What a device reports under a key that counts as something else."""
+    reported = device.reported_labels.get(key)
+    return "" if reported in (None, device.labels[key]) else f" (it reports {reported})"
 
 
 def _conflict(conflict: ConflictRecord | None, now: int) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from tests.controller.store.making import T0, facts, latency, window
 
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import ExecutionRecord
-from edgefleet_controller.records import RolloutRecord, VariantRecord, VerdictRecord
+from edgefleet_controller.records import Annotation, RolloutRecord, VariantRecord, VerdictRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared, Switched
 from edgefleet_controller.store.contract.rollouts import Said
@@ -67,6 +67,7 @@ class Histories:
             **{"model": pick(MODELS), "profile": pick("pq"), "variant": pick("12"), "manifest": "m"},
             **{"rollout": rollout.id, "passed": spoken, "at_ms": now // 3},
         )
+        written = Annotation(labels=pick([{}, {"tier": "shop"}, {"row": "1"}]), note=pick_of(number))
         raised = alert(f"k:{rollout.id}:{device}:p", last_ms=now, ended_ms=now if spoken else None)
         wanted = desired(device, pick(["e" * 64, None]), pick(MODELS), number)
         return pick(
@@ -77,6 +78,7 @@ class Histories:
                 lambda s: s.fleet.devices.put_unheard(now - 10),
                 lambda s: s.fleet.devices.admit(AdmissionRecord(device=device, profile=pick_of(now), accepted_ms=now)),
                 lambda s: s.fleet.devices.forget(device, now),
+                lambda s: s.fleet.annotations.put(device, written),
                 lambda s: s.fleet.conflicts.begin(device, "two", now),
                 lambda s: s.fleet.conflicts.end(device),
                 lambda s: s.fleet.conflicts.keep(device, heard, now - 8),

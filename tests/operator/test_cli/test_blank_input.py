@@ -28,6 +28,14 @@ CHANGES = (
     "device accept BLANK",
     "device accept --selector BLANK",
     "device remove BLANK",
+    "device label BLANK site=oslo",
+    "device label a BLANK",
+    "device label a BLANK=oslo",
+    "device label a site=BLANK",
+    "device label --selector BLANK site=oslo",
+    "device label --segment BLANK site=oslo",
+    "device note BLANK text",
+    "device note a BLANK",
     "model remove BLANK",
     "model add MODEL --data DATA --name BLANK",
     "compress BLANK",
@@ -40,7 +48,9 @@ CHANGES = (
 
 def state_of(service) -> dict[str, list[str]]:
     fleet = service.store.fleet
-    devices = [f"{d.id} {d.status}" for d in fleet.devices.all()] + [a.device for a in fleet.devices.expected()]
+    devices = [f"{d.id} {d.status} {d.annotation}" for d in fleet.devices.all()] + [
+        a.device for a in fleet.devices.expected()
+    ]
     return {
         "models": [m.ref for m in fleet.registry.models()],
         "operations": [o.id for o in fleet.operations.all()],
@@ -73,7 +83,7 @@ def test_no_command_takes_blank_input_for_everything(
     rollout = operator.reads("rollout", "start", published, "--selector", "region=eu")["id"]
     before = state_of(service)
     for words in CHANGES:
-        given = [{**brought, "BLANK": blank}.get(word, word) for word in words.split()]
+        given = [brought.get(word, word.replace("BLANK", blank)) for word in words.split()]
         done = CliRunner().invoke(app, given, env={"EDGEFLEET_API": operator.url})
         assert done.exit_code in (1, 2), f"{words}: {done.output}"
         assert done.stderr.count("\n") == 1, words
@@ -94,6 +104,11 @@ def test_the_client_refuses_blank_input_too(operator, service, join, blank: str)
             lambda: client.segments.save(blank, "region=eu"),
             lambda: client.devices.add("eu/rpi4/lte", blank),
             lambda: client.devices.remove(blank),
+            lambda: client.devices.label(blank, {"site": "oslo"}),
+            lambda: client.devices.label("a", {blank: "oslo"}),
+            lambda: client.devices.label("a", {"site": blank}),
+            lambda: client.devices.note(blank, "text"),
+            lambda: client.devices.note("a", blank),
             lambda: client.rollouts.abort(blank),
             lambda: client.models.remove(blank),
             lambda: client.builds.start("fashion@1", profiles=[]),

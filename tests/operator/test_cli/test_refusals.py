@@ -10,9 +10,9 @@ from typer.main import get_command
 from edgefleet_operator.cli import app
 
 NAMES = {"model", "segment", "profile", "recipe", "device", "rollout", "variant", "operation", "selector", "name"}
-NAMES |= {"region", "hardware", "link", "state", "status", "phase", "by", "over", "since", "only"}
+NAMES |= {"region", "hardware", "link", "state", "status", "phase", "by", "over", "since", "only", "words", "text"}
 NO_NAMES = {
-    *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "everyone", "everything"),
+    *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "clear", "everyone", "everything"),
     *("devices", "online"),
     *("waves", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
     *("source", "data", "version", "scale"),  # test_registry and test_refusals beside this folder
@@ -69,6 +69,19 @@ CASES: list[tuple[str, str, str, int, str]] = [
     ("device remove", "device", "device remove nobody", 1, "no device nobody"),
     ("device show", "device", "device show nobody", 1, "no device nobody"),
     ("device show", "device", "device show ../../etc/passwd", 1, "there is no '../../etc/passwd'"),
+    ("device label", "words", "device label nobody site=oslo", 1, "there is no device nobody: it was never added"),
+    ("device label", "words", "device label a Site=oslo", 2, "'Site' is not a name for a label: use lower-case"),
+    ("device label", "words", "device label a site=Oslo", 2, "'Oslo' cannot be the value of site: use lower-case"),
+    ("device label", "words", "device label a region=eu", 1, "'region' is a fact of every device and no label of"),
+    ("device label", "words", "device label a b site=x", 2, "'b' is no change of a label: write KEY=VALUE, or KEY-"),
+    ("device label", "words", "device label a site=x site-", 2, "site comes twice: write each label once"),
+    ("device label", "words", "device label site=x", 2, "say which devices, then labels as KEY=VALUE, or KEY- "),
+    ("device label", "words", "device label --all --segment x a=b", 2, "say which devices in one way: an id, "),
+    ("device label", "selector", "device label --selector region= site=x", 1, "column 8: expected a value"),
+    ("device label", "segment", "device label --segment x site=oslo", 1, "no segment 'x': save it first"),
+    ("device note", "device", "device note nobody text", 1, "there is no device nobody: it was never added"),
+    ("device note", "text", "device note nobody a\x1b", 1, "character 2 of the note is '\\x1b': write one line of"),
+    ("device note", "text", "device note nobody", 2, "say what to note, or --clear"),
     ("device list", "selector", "device list --selector region~eu", 1, "column 1: expected a label"),
     ("device list", "segment", "device list --segment europe", 1, "no segment 'europe': save it first"),
     ("device list", "status", "device list --status lost", 2, "'lost' is not one of 'pending', 'accepted'"),

@@ -116,7 +116,7 @@ class DeviceRecords(Protocol):
         """
 
     def forget(self, device: str, now_ms: int) -> bool:
-        """Remove a device, its admission, its conflict and its desired states; returns whether any existed.
+        """Remove a device, its admission, annotation, conflict and desired states; returns whether any existed.
 
         Its executions MUST stay as they are, so that past rollouts still say the same, except that all are marked with
         `removed_ms`, and that those that have not ended end as removed.

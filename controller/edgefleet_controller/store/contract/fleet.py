@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from edgefleet_controller.store.contract.alerts import AlertRecords
+from edgefleet_controller.store.contract.annotations import Annotations
 from edgefleet_controller.store.contract.audit import Audit
 from edgefleet_controller.store.contract.conflicts import Conflicts
 from edgefleet_controller.store.contract.desired import DesiredStates
@@ -34,6 +35,7 @@ class FleetStore(Protocol):
     registry: ModelRegistry
     operations: OperationRecords
     devices: DeviceRecords
+    annotations: Annotations
     members: Members
     segments: SegmentRecords
     desired: DesiredStates

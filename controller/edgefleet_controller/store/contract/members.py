@@ -12,7 +12,8 @@ from edgefleet_contract.devices import DeviceStatus
 class Member(NamedTuple):
     """A device as selectors and plans see it; `generation`, `variant` and `manifest` say what it runs of one model.
 
-    If no model is asked for, or the device runs none of it, they are 0, None and None. `labels` are the device's own;
+    If no model is asked for, or the device runs none of it, they are 0, None and None. `labels` are those that it
+    reports and those that operators set, of which the latter count where both have a key;
     `features` names what its agent can do beyond 0.1.0, `added_as` the profile that it was added with.
     """
 
@@ -27,7 +28,7 @@ class Member(NamedTuple):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The device's own labels."""
+        """Its labels beside those of its profile."""
         return _labels(self.labels_json)
 
     @property
@@ -62,8 +63,8 @@ class Members(Protocol):
     def revision(self) -> int:
         """The highest revision of any device so far.
 
-        It MUST rise when a device reports for the first time, is admitted, or changes its labels or profile; a report
-        that changes none of these MUST NOT raise it. It may start at 0 whenever the store is opened.
+        It MUST rise when a device reports for the first time, is admitted or annotated, or changes its labels or
+        profile; a report that changes none of these MUST NOT raise it. It may start at 0 whenever the store is opened.
         """
 
     def newcomers(self, rollout: str, model: str, since: int | None) -> list[Member]:

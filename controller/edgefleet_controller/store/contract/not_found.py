@@ -8,6 +8,11 @@ def no_device(device: str) -> NotFound:
     return NotFound(f"no device {device} has reported yet: `edgefleet device list` shows all")
 
 
+def stranger(device: str) -> NotFound:
+    """A device that nobody knows."""
+    return NotFound(f"there is no device {device}: it was never added and never reported")
+
+
 def no_model(name: str, version: int) -> NotFound:
     """A model version that is not registered."""
     return NotFound(f"no model {name}@{version}: `edgefleet model list` shows all")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
-from edgefleet_controller.records import DeviceRecord
+from edgefleet_controller.records import Annotation, DeviceRecord
 from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
 from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import labels_text, model_at_a_glance
@@ -31,7 +31,7 @@ class MemoryDevices(DeviceRecords):
             for device, reported in reports.items():
                 known = self._tables.devices.get(device)
                 first_seen_ms = known.first_seen_ms if known else now_ms
-                report = Report(reported, True, now_ms, first_seen_ms, labels_text(reported))
+                report = Report(reported, True, now_ms, first_seen_ms, labels_text(reported.labels))
                 self._tables.devices.put(device, report)
                 if known is None or (known.place, known.labels_json) != (report.place, report.labels_json):
                     self._tables.move(device)
@@ -64,6 +64,7 @@ class MemoryDevices(DeviceRecords):
     def find(self, device: str) -> DeviceRecord | None:
         with self._tables.changes.turn:
             known, admission = self._tables.devices.get(device), self._tables.admissions.get(device)
+            annotation = self._tables.annotations.get(device) or Annotation()
         if known is None:
             return None
         return DeviceRecord(
@@ -75,6 +76,7 @@ class MemoryDevices(DeviceRecords):
             last_seen_ms=known.last_seen_ms,
             first_seen_ms=known.first_seen_ms,
             reported=known.reported,
+            annotation=annotation,
         )
 
     def get(self, device: str) -> DeviceRecord:
@@ -137,6 +139,7 @@ class MemoryDevices(DeviceRecords):
         with tables.changes.transaction():
             gone = [tables.devices.pop(device), tables.admissions.pop(device)]
             tables.conflicts.pop(device)
+            tables.annotations.pop(device)
             for desired in tables.desired.where("device", device):
                 tables.desired.pop(desired)
             for incarnation in tables.incarnations.where("device", device):

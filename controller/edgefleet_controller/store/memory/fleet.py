@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from edgefleet_controller.store.contract import FleetStore
 from edgefleet_controller.store.fair_lock import Turns
 from edgefleet_controller.store.memory.alerts import MemoryAlerts
+from edgefleet_controller.store.memory.annotations import MemoryAnnotations
 from edgefleet_controller.store.memory.audit import MemoryAudit
 from edgefleet_controller.store.memory.conflicts import MemoryConflicts
 from edgefleet_controller.store.memory.desired import MemoryDesiredStates
@@ -31,6 +32,7 @@ class MemoryFleet(FleetStore):
         self.registry = MemoryRegistry(tables)
         self.operations = MemoryOperationRecords(tables)
         self.devices = MemoryDevices(tables)
+        self.annotations = MemoryAnnotations(tables)
         self.members = MemoryMembers(tables)
         self.segments = MemorySegments(tables)
         self.desired = MemoryDesiredStates(tables)

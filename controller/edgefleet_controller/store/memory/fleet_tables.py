@@ -8,6 +8,7 @@ from edgefleet_contract.operations import OperationRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.records import (
+    Annotation,
     ChoiceRecord,
     DesiredRecord,
     ModelRecord,
@@ -56,6 +57,7 @@ class FleetTables:
         self.operations: Table[str, OperationRecord] = Table(changes)
         self.devices: Table[str, Report] = Table(changes)
         self.admissions: Table[str, AdmissionRecord] = Table(changes)
+        self.annotations: Table[str, Annotation] = Table(changes)
         self.segments: Table[str, SegmentRecord] = Table(changes)
         self.desired: Table[tuple[str, str], DesiredRecord] = Table(changes, device=lambda key: key[0])
         self.incarnations: Table[tuple[str, str], int] = Table(changes, device=lambda key: key[0])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_controller.store.contract.members import Member, Members
-from edgefleet_controller.store.glance import features_text, model_at_a_glance
+from edgefleet_controller.store.glance import features_text, labels_text, model_at_a_glance
 from edgefleet_controller.store.memory.fleet_tables import FleetTables, Report
 
 
@@ -69,6 +69,9 @@ class MemoryMembers(Members):
         said = report.reported.models.get(model) if model else None
         known = model_at_a_glance(said) if said else None
         answering = (known.generation, known.variant, known.manifest) if known else (0, None, None)
-        admission = self._tables.admissions.get(device)
+        admission, annotation = self._tables.admissions.get(device), self._tables.annotations.get(device)
         features, added_as = features_text(report.reported), admission.profile if admission else None
-        return Member(device, "/".join(report.place), report.labels_json, *answering, features, added_as)
+        labels = report.labels_json
+        if annotation and annotation.labels:
+            labels = labels_text({**report.reported.labels, **annotation.labels})
+        return Member(device, "/".join(report.place), labels, *answering, features, added_as)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
-from edgefleet_controller.records import DeviceRecord
+from edgefleet_controller.records import Annotation, DeviceRecord
 from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
 from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import ModelAtAGlance, features_text, labels_text, model_at_a_glance
@@ -13,8 +13,9 @@ from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
 from edgefleet_protocol.messages import ReportedState
 from edgefleet_protocol.phases import ENDED
 
-_DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status
-              FROM devices d LEFT JOIN admissions a ON a.device = d.id"""
+_DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status,
+              json_object('labels', json(coalesce(n.labels, '{}')), 'note', n.note) AS annotation
+              FROM devices d LEFT JOIN admissions a ON a.device = d.id LEFT JOIN annotations n ON n.device = d.id"""
 
 
 _REPORTS = Into(
@@ -34,7 +35,9 @@ _MODELS = Into(
 
 
 def _device(row: TableRow) -> DeviceRecord:
-    return DeviceRecord.model_validate({**row, "reported": ReportedState.model_validate_json(row["reported"])})
+    reported = ReportedState.model_validate_json(row["reported"])
+    annotation = Annotation.model_validate_json(row["annotation"])
+    return DeviceRecord.model_validate({**row, "reported": reported, "annotation": annotation})
 
 
 def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
@@ -42,7 +45,7 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
     return [
         *(device, reported.incarnation, True, now_ms, now_ms, reported.model_dump_json()),
         *(reported.boot, reported.report),
-        *(facts.region, facts.hardware, facts.link, labels_text(reported), features_text(reported)),
+        *(facts.region, facts.hardware, facts.link, labels_text(reported.labels), features_text(reported)),
     ]
 
 
@@ -159,7 +162,7 @@ class SqliteDevices(DeviceRecords):
         with self._db.transaction():
             known = self._db.execute("DELETE FROM devices WHERE id = ?", [device])
             known += self._db.execute("DELETE FROM admissions WHERE device = ?", [device])
-            for table in ("device_models", "desired", "incarnations", "conflicts"):
+            for table in ("device_models", "desired", "incarnations", "conflicts", "annotations"):
                 self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - our own names
             self._db.execute(
                 "UPDATE executions SET removed_ms = ? WHERE device = ? AND removed_ms IS NULL", [now_ms, device]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from edgefleet_controller.store.contract import FleetStore
 from edgefleet_controller.store.fair_lock import Turns
 from edgefleet_controller.store.sqlite.alerts import SqliteAlerts
+from edgefleet_controller.store.sqlite.annotations import SqliteAnnotations
 from edgefleet_controller.store.sqlite.audit import SqliteAudit
 from edgefleet_controller.store.sqlite.conflicts import SqliteConflicts
 from edgefleet_controller.store.sqlite.database import Database
@@ -31,6 +32,7 @@ class SqliteFleet(FleetStore):
         self.registry = SqliteRegistry(db)
         self.operations = SqliteOperationRecords(db)
         self.devices = SqliteDevices(db)
+        self.annotations = SqliteAnnotations(db)
         self.members = SqliteMembers(db)
         self.segments = SqliteSegments(db)
         self.desired = SqliteDesiredStates(db)

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_controller.store.contract.members import Member, Members
+from edgefleet_controller.store.glance import labels_text
 from edgefleet_controller.store.sqlite.database import Database
 
 _SELECT = """SELECT d.id, d.region || '/' || d.hardware || '/' || d.link, d.labels, coalesce(m.generation, 0),
-    m.variant, m.manifest, d.features, a.profile
-    FROM devices d LEFT JOIN admissions a ON a.device = d.id
+    m.variant, m.manifest, d.features, a.profile, n.labels
+    FROM devices d LEFT JOIN admissions a ON a.device = d.id LEFT JOIN annotations n ON n.device = d.id
     LEFT JOIN device_models m ON m.device = d.id AND m.model = ?1"""
 _STATUS = "(?2 IS NULL OR ?2 = iif(a.device IS NULL, 'pending', 'accepted'))"
 
@@ -63,4 +65,15 @@ class SqliteMembers(Members):
 
 
 def _members(rows: Iterable[Sequence[Any]]) -> list[Member]:
-    return list(map(Member._make, rows))
+    return [_member(*row) for row in rows]
+
+
+def _member(device: str, profile: str, reported: str, *more: Any) -> Member:
+    *rest, given = more
+    return Member(device, profile, _merged(reported, given) if given else reported, *rest)
+
+
+@lru_cache(maxsize=10_000)
+def _merged(reported: str, given: str) -> str:
+    # Many devices share the same labels.
+    return labels_text({**json.loads(reported), **json.loads(given)})

@@ -162,6 +162,11 @@ _FLEET_014 = (
     "ALTER TABLE variants ADD COLUMN golden TEXT",
 )
 
+_FLEET_015 = (
+    # No row of devices has to exist: a device that was added can be written on before it reports.
+    "CREATE TABLE annotations (device TEXT PRIMARY KEY, labels TEXT NOT NULL, note TEXT) WITHOUT ROWID",
+)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -318,6 +323,13 @@ def m013_alerts(db: Database) -> None:
 def m014_forms_of_manifests(db: Database) -> None:
     """The other form of each manifest, and the size of each golden set."""
     for statement in _FLEET_014:
+        db.execute(statement)
+
+
+@FLEET()
+def m015_annotations(db: Database) -> None:
+    """What operators have written on devices."""
+    for statement in _FLEET_015:
         db.execute(statement)
 
 

@@ -25,6 +25,7 @@ _TRIGGERS = (
     _MOVED.format(
         name="on", event="UPDATE ON devices", when=f"WHEN old.labels != new.labels OR {_ELSEWHERE}", row="new.id"
     ),
+    _MOVED.format(name="annotated", event="INSERT ON annotations", when="", row="new.device"),
     _MOVED.format(name="accepted", event="INSERT ON admissions", when="", row="new.device"),
 )
 

@@ -1,6 +1,7 @@
 """The contract of the fleet's store: every kind passes all of it."""
 
 from tests.controller.store.contract.alerts import AlertsContract
+from tests.controller.store.contract.annotations import AnnotationsContract
 from tests.controller.store.contract.base import StoreContract
 from tests.controller.store.contract.devices import DevicesContract
 from tests.controller.store.contract.members import MembersContract
@@ -13,6 +14,7 @@ class FleetStoreContract(
     RegistryContract,
     DevicesContract,
     MembersContract,
+    AnnotationsContract,
     RolloutsContract,
     AlertsContract,
     TransactionsContract,
