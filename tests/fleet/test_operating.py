@@ -178,7 +178,7 @@ def test_labels_set_at_the_controller_bring_a_device_into_a_rollout_and_outlive_
     for device in ("a", "b"):
         fleet.wait(lambda device=device: fleet.device(device), f"{device} to report")
     fleet.api.post("/devices/a/labels", {"set": {"site": "oslo"}})
-    rollout = fleet.roll_out(everyone=None, selector="site=oslo", gate={"soak_s": 5})
+    rollout = fleet.roll_out(selector="site=oslo", gate={"soak_s": 5})
     boot = fleet.device("a")["boot"]
     agent.kill()
     agent.start()

@@ -37,11 +37,11 @@ def create_app(service: Service | None = None) -> FastAPI:
     app.state.service = service
     add_problems(app)
     app.add_middleware(LimitBodies)
-    names: tuple[str, ...] | None = (gethostname(), *(service.settings.allow_hosts if service else ()))
-    if service and service.access.credentials:
-        app.add_middleware(RequireToken, credentials=service.access.credentials)
-        names = None
-    app.add_middleware(RefuseForeignPages, names=names)
+    credentials = service.access.credentials if service else None
+    names = (gethostname(), *(service.settings.allow_hosts if service else ()))
+    app.add_middleware(RefuseForeignPages, names=None if credentials else names)
+    if credentials:
+        app.add_middleware(RequireToken, credentials=credentials)  # added last, asked first
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)], responses=problems(401, 403, 503))
     for part in (registry, builds, choices, variants, fleet, rollouts, alerts, telemetry, health):
         api.include_router(part.router)

@@ -108,13 +108,13 @@ def post_accept(service: TheService, device: str) -> DeviceView:
     return _view(service, accept_device(service.store.fleet, device))
 
 
-@router.post("/devices/{device}/labels", responses=problems(404))
+@router.post("/devices/{device}/labels", responses=problems(400, 404, 413))
 def post_labels(service: TheService, device: str, new: NewLabels) -> AnnotationView:
     """Set labels on a device that has reported or was added, and take others away that were set before."""
     return label_device(service.store.fleet, device, new)
 
 
-@router.put("/devices/{device}/note", responses=problems(404))
+@router.put("/devices/{device}/note", responses=problems(400, 404, 413))
 def put_note(service: TheService, device: str, new: NewNote) -> AnnotationView:
     """Write a note on a device, in place of the one before; null takes it away."""
     return note_device(service.store.fleet, device, new.text)
