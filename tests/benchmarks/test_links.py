@@ -1,13 +1,16 @@
 """What a made link does to packets, what is read from them, and that a machine without links is told so."""
 
+import json
+import os
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import main
-from benchmarks.links.namespaces import why_not
+from benchmarks.links.namespaces import own_namespaces, why_not
 from benchmarks.links.packets import ACK, FIN, RST, SYN, WRAP, PassedMessage, Stream, Traffic, segment
 from benchmarks.links.shape import PACKET_BYTES, LinkHours, LinkShape, OneWay
 from benchmarks.mqtt_frames import PUBLISH, frame, text
@@ -158,6 +161,37 @@ def test_other_connections_are_no_concern() -> None:
     traffic.upward(packet(DEVICE, 9000, 1, SYN))
     traffic.downward(packet(9000, DEVICE, 1, RST))
     assert (traffic.connections, traffic.cuts) == (0, 0)
+
+
+# ---- a real one ----------------------------------------------------------------------------------------------------
+
+STREAM = """
+import json
+from benchmarks.links.namespaces import enter_cloud, link_to_device
+from benchmarks.links.plain_tcp import seconds_of, serving
+from benchmarks.links.shape import LinkShape
+
+if __name__ == "__main__":  # the link's process imports this file, too
+    enter_cloud()
+    with serving(100_000) as port, link_to_device(0, LinkShape(kbps=800, rtt_ms=100), port) as link:
+        took_s = seconds_of(link, port, 100_000, 30)
+        print(json.dumps([took_s, *vars(link.relay.count()).values()]))
+"""
+
+
+@pytest.mark.skipif(why_not() is not None, reason=f"{why_not()}")
+def test_a_stream_takes_as_long_as_the_link_says_and_every_packet_is_counted(tmp_path: Path) -> None:
+    script = tmp_path / "stream.py"
+    script.write_text(STREAM)
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root}"}
+    command = [*own_namespaces(), sys.executable, str(script)]
+    told = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
+    took_s, down_bytes, up_bytes, lost, _, connections, cuts = json.loads(told.stdout)
+    assert took_s >= 1.0  # 100,000 bytes at 100,000 a second; the rest of the machine decides how much more
+    assert 100_000 <= down_bytes <= 112_000
+    assert 0 < up_bytes < 20_000
+    assert (lost, connections, cuts) == (0, 1, 1)  # the server ends the connection once it has sent everything
 
 
 # ---- where links cannot be made ------------------------------------------------------------------------------------
