@@ -167,7 +167,7 @@ class Server(ThreadingTCPServer):
 
 
 def _size_bytes(head: Head) -> int:
-    length = head.fields.get("content-length", "")
+    length = head.fields.get("content-length", "0")  # without one there is no body (RFC 9112, section 6.3)
     if "transfer-encoding" in head.fields or not length.isdecimal():
         raise RequestError(411, "send a Content-Length, and no Transfer-Encoding")
     if not _NUMBER.fullmatch(length) or int(length) > MAX_BODY_BYTES:

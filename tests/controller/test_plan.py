@@ -153,7 +153,7 @@ def test_a_rollout_without_anything_to_install_ends_at_once(answering: str, offe
     assert [w.state for w in planned.waves] == ["skipped"]
 
 
-@pytest.mark.parametrize(("reasons", "end"), [(3, "3"), (4, "and 1 more reason"), (5, "and 2 more reasons")])
+@pytest.mark.parametrize(("reasons", "end"), [(3, ": reason 1"), (4, "and 1 more reason"), (5, "and 2 more reasons")])
 def test_of_many_reasons_three_are_told_and_the_rest_is_counted(reasons: int, end: str) -> None:
     offered = {f"r{n}/rpi4/lte": NoVariant(f"reason {n}") for n in range(1, reasons + 1)}
     targets = [PlannedDevice(f"d{n}", profile, "v0") for n, profile in enumerate(offered)]

@@ -23,10 +23,14 @@ from edgefleet_controller.api import (
     variants,
 )
 from edgefleet_controller.api.auth import BEARER, RequireToken
+from edgefleet_controller.api.exactness import refuse_inexact
 from edgefleet_controller.api.foreign_pages import RefuseForeignPages
 from edgefleet_controller.api.limits import LimitBodies
 from edgefleet_controller.api.problem import add_problems, describe_problems, problems
 from edgefleet_controller.service import Service
+
+FOR_ALL = [Depends(BEARER), Depends(refuse_inexact)]
+"""What every route depends on."""
 
 
 def create_app(service: Service | None = None) -> FastAPI:
@@ -42,11 +46,11 @@ def create_app(service: Service | None = None) -> FastAPI:
     app.add_middleware(RefuseForeignPages, names=None if credentials else names)
     if credentials:
         app.add_middleware(RequireToken, credentials=credentials)  # added last, asked first
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(BEARER)], responses=problems(401, 403, 503))
+    api = APIRouter(prefix="/api/v1", dependencies=FOR_ALL, responses=problems(401, 403, 422, 503))
     for part in (registry, builds, choices, variants, fleet, rollouts, alerts, telemetry, health):
         api.include_router(part.router)
     app.include_router(api)
-    app.include_router(metrics.router, dependencies=[Depends(BEARER)], responses=problems(401, 403, 503))
+    app.include_router(metrics.router, dependencies=FOR_ALL, responses=problems(401, 403, 422, 503))
     app.openapi = _describer(app)  # type: ignore[method-assign]  # as the FastAPI docs say
     return app
 

@@ -7,16 +7,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from edgefleet_contract.faults import first_fault
 from edgefleet_contract.problems import MEDIA_TYPE, Problem
+from edgefleet_controller.api.exactness import body_shape
 from edgefleet_controller.errors import ControllerError, Invalid, NotFound, Refused, StoreError
 from edgefleet_controller.trouble import why_unavailable
-from edgefleet_profiles.spelling import models_in
 
 _STATUS: dict[type[ControllerError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
@@ -71,7 +70,9 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def wrong_request(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, first_fault(error.errors(), of=_asked_for(request)))
+        return problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, first_fault(error.errors(), of=body_shape(request.scope.get("route")))
+        )
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -102,12 +103,6 @@ def add_problems(app: FastAPI) -> None:
             raise error  # a bug: log its traceback
         detail = f"{why}; nothing was changed, so send the request again after that"
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(RETRY_AFTER_S)})
-
-
-def _asked_for(request: Request) -> type[BaseModel] | None:
-    """The shape of a route's body, if it has one."""
-    body = getattr(request.scope.get("route"), "body_field", None)
-    return next(models_in(body.field_info.annotation), None) if body else None
 
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:

@@ -84,9 +84,8 @@ def list_devices(
     ] = None,
     segment: Annotated[str | None, typer.Option(help="only the devices of this segment")] = None,
     status: Annotated[Literal["pending", "accepted"] | None, typer.Option(help="only devices with this status")] = None,
-    online: Annotated[
-        bool | None, typer.Option("--online/--offline", help="only devices that are online, or offline")
-    ] = None,
+    online: Annotated[bool, typer.Option("--online", help="only devices that are online")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="only devices that are offline")] = False,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
@@ -94,7 +93,9 @@ def list_devices(
     """List devices: what they are, whether they are online, and what they run."""
     if selector is not None and segment is not None:
         raise typer.BadParameter("give --selector or --segment, not both")
-    keep = None if online is None else lambda d: d.online is online
+    if online and offline:
+        raise typer.BadParameter("no device is both: give --online or --offline, or neither for all")
+    keep = (lambda d: d.online is online) if online or offline else None
     with calling(api) as client:
         if segment is not None:
             selector = client.segments.get(segment).selector

@@ -182,6 +182,7 @@ def test_an_option_before_its_command_is_told_its_place(words: tuple[str, ...]) 
         ("rollout start x@0 --all", "edgefleet: 'x@0' is not a model reference: write NAME@VERSION"),
         ("model list --limit 0", "for '--limit': must be at least 1; see"),
         ("compress x@1 --budget nan", "for '--budget': must be at least 0.1; see"),
+        ("device list --online --offline", "edgefleet: no device is both: give --online or --offline, or neither"),
         ("serve --tick 0", "for '--tick': must be at least 0.05; see"),
         ("serve --port 99999", "edgefleet: '99999' is not a port: write a number up to 65535"),
     ],

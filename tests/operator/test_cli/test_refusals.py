@@ -13,7 +13,7 @@ NAMES = {"model", "segment", "profile", "recipe", "device", "rollout", "variant"
 NAMES |= {"region", "hardware", "link", "state", "status", "phase", "by", "over", "since", "only", "words", "text"}
 NO_NAMES = {
     *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "clear", "everyone", "everything"),
-    *("devices", "online"),
+    *("devices", "online", "offline"),
     *("waves", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
     *("source", "data", "version", "scale"),  # test_registry and test_refusals beside this folder
     *("profiles",),  # a folder
