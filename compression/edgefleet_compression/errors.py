@@ -12,6 +12,7 @@ CompressionError
 │   └── NothingChanged  the step left the model as it was
 ├── MeasureError        a variant cannot be measured on this host
 ├── SearchError         a search cannot be begun as it was asked for
+├── CalledOff           nobody wants the work any more, and it was ended
 └── WorkerLostError     a worker process is gone: it crashed, or was ended
     ├── WorkerTimeoutError   it made no progress, or had no more time
     └── WorkerMemoryError    it took more memory than it may
@@ -74,6 +75,10 @@ class MeasureError(CompressionError):
 
 class SearchError(CompressionError):
     """A search cannot be begun as it was asked for."""
+
+
+class CalledOff(CompressionError):  # noqa: N818 - reads as the statement it makes
+    """Nobody wants the work any more, and it was ended."""
 
 
 class WorkerLostError(CompressionError):

@@ -109,13 +109,19 @@ class RebuildResult(Shape):
     figures: dict[str, Change]
 
 
+OperationState = Literal["running", "succeeded", "failed", "cancelled"]
+
+
 class OperationRecord(Shape):
-    """Long-running work: its progress, and how it ended."""
+    """Long-running work: its progress, and how it ended.
+
+    One that waits for its turn is `running`, too. `error` says why it failed or was cancelled; `changed_ms` is when.
+    """
 
     id: str
     kind: str
     target: str
-    state: Literal["running", "succeeded", "failed"] = "running"
+    state: OperationState = "running"
     progress: list[BuildProgress] = Field(default_factory=list)
     result: BuildResult | RebuildResult | None = None
     error: str | None = None
@@ -124,5 +130,5 @@ class OperationRecord(Shape):
 
     @property
     def ended(self) -> bool:
-        """Whether the operation succeeded or failed."""
+        """Whether the operation succeeded, failed or was cancelled."""
         return self.state != "running"

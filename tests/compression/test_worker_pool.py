@@ -1,5 +1,6 @@
 """A build that crashes, hangs or eats memory costs itself: the others go on, in workers that are replaced."""
 
+import contextlib
 import os
 import platform
 import resource
@@ -17,8 +18,9 @@ import pytest
 
 from edgefleet_compression import heartbeat
 from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
+from edgefleet_compression.builds.worker_team import WorkerTeam
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.errors import StepError, WorkerLostError, WorkerTimeoutError
+from edgefleet_compression.errors import CalledOff, StepError, WorkerLostError, WorkerTimeoutError
 from edgefleet_compression.programs import ProgramHangs, output_of
 
 
@@ -248,3 +250,27 @@ def test_stopping_ends_what_was_begun_and_cancels_the_rest(tmp_path: Path) -> No
     assert waiting.cancelled()
     with pytest.raises(WorkerLostError):
         begun.result()
+
+
+def test_a_team_that_is_called_off_ends_with_all_that_it_started_and_others_go_on(
+    workers: WorkerPool, tmp_path: Path
+) -> None:
+    team, other = WorkerTeam(workers), WorkerTeam(workers)
+    hanging, waiting = team.submit(hang, str(tmp_path / "pids")), [team.submit(who) for _ in range(3)]
+    until = time.monotonic() + 60
+    while not (tmp_path / "pids").exists() or len((tmp_path / "pids").read_text().split()) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    began = time.monotonic()
+    team.call_off()
+    with pytest.raises(CalledOff):
+        hanging.result(5)
+    assert time.monotonic() - began < 3
+    assert not any(lives(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+    for future in waiting:
+        with contextlib.suppress(CalledOff):
+            future.result(30)
+    with pytest.raises(CalledOff, match="finished steps are in the cache"):
+        team.submit(who)
+    assert other.submit(who).result(60)
+    assert not other.is_called_off

@@ -150,6 +150,9 @@ class NoBuilds:
     def submit(self, *_: object) -> OperationRecord:
         return self._service.store.fleet.operations.get("01")
 
+    def cancel(self, operation_id: str) -> OperationRecord:
+        return self._service.store.fleet.operations.get(operation_id)
+
     def search(self, *_: object) -> OperationRecord:
         return self._service.store.fleet.operations.get("01")
 

@@ -136,6 +136,7 @@ def orders(rollout: str) -> list[tuple[str, str, dict[str, Any]]]:
 
 ELSEWHERE = {
     ("POST", "/rollouts/{rollout}/resume"),  # as pause, for one that is paused
+    ("POST", "/operations/{operation_id}/cancel"),  # for one that runs, whose end is written once there is room
     ("POST", "/rollouts/plan"),  # reads
     ("POST", "/blobs/{sha256}/offer"),  # reads
     ("POST", "/variants/{variant}/rebuilds"),  # as a build

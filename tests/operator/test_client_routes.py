@@ -48,6 +48,7 @@ CALLS: dict[str, tuple[str, Callable[[Any, Path], Any]]] = {
     ),
     "operations.all": ("GET /api/v1/operations", lambda m, _: m()),
     "operations.get": ("GET /api/v1/operations/{operation_id}", lambda m, _: m("o")),
+    "operations.cancel": ("POST /api/v1/operations/{operation_id}/cancel", lambda m, _: m("o")),
     "operations.search_report": ("GET /api/v1/operations/{operation_id}/search", lambda m, _: m("o")),
     "operations.search_picture": (
         "GET /api/v1/operations/{operation_id}/search/{device_class}.svg",

@@ -27,6 +27,7 @@ REASONS: tuple[tuple[type[Exception], RefusalReason], ...] = (
     (errors.WorkerMemoryError, "out_of_memory"),
     (errors.WorkerLostError, "worker_lost"),
     (MemoryError, "out_of_memory"),
+    (errors.CalledOff, "stopped"),
     (CancelledError, "stopped"),
 )
 """The first match counts."""

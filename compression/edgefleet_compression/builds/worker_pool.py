@@ -13,6 +13,7 @@ import contextlib
 import multiprocessing
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from typing import ParamSpec, TypeVar
 import psutil
 
 from edgefleet_compression.builds.worker_main import Answer, Failed, serve
-from edgefleet_compression.errors import WorkerLostError, WorkerMemoryError, WorkerTimeoutError
+from edgefleet_compression.errors import CalledOff, WorkerLostError, WorkerMemoryError, WorkerTimeoutError
 from edgefleet_compression.heartbeat import SILENT_S, Stillness
 from edgefleet_compression.programs import cpu_seconds
 from edgefleet_process.children import spawned
@@ -47,12 +48,23 @@ MB = 2**20
 class Limits:
     """Limits of one call: seconds without progress (see `heartbeat`), and MB of memory including child processes.
 
-    `seconds` of wall time are for whoever has only so many, as a search has.
+    `seconds` of wall time are for whoever has only so many, as a search has. Once `called_off` is set, the call ends
+    within a moment, or never begins.
     """
 
     silent_s: float = SILENT_S
     memory_mb: float = float("inf")
     seconds: float = float("inf")
+    called_off: threading.Event | None = None
+
+    def refuse_if_called_off(self) -> None:
+        """See that the work is still wanted.
+
+        Raises:
+            CalledOff: it is not.
+        """
+        if self.called_off is not None and self.called_off.is_set():
+            raise CalledOff("it was called off; finished steps are in the cache")
 
 
 def fair_memory_mb(workers: int) -> float:
@@ -97,6 +109,7 @@ class WorkerPool(Executor):
             worker.end(LEAVE_S)
 
     def _run(self, limits: Limits, call: Callable[[], T]) -> T:
+        limits.refuse_if_called_off()
         worker = self._take()
         try:
             return worker.ask(call, limits)
@@ -139,6 +152,7 @@ class _Worker:
 
         Raises:
             WorkerLostError: the process crashed, hung or took too much memory, and is gone.
+            CalledOff: the work was called off, and the process ended.
         """
         self.is_idle = False
         try:
@@ -179,6 +193,9 @@ class _Worker:
         began_s = time.monotonic()
         silence = Stillness(began_s, self._cpu_s(0.0), self._beats.value)
         while not self._pipe.poll(max(0.0, min(WATCH_S, began_s + limits.seconds - time.monotonic()))):
+            if limits.called_off is not None and limits.called_off.is_set():
+                self._end_lost()
+                limits.refuse_if_called_off()
             now_s = time.monotonic()
             if now_s >= began_s + limits.seconds:
                 self._end_lost()

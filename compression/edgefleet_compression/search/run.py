@@ -14,7 +14,8 @@ from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles, RefusalReason, WorkRefused
 from edgefleet_compression.builds.progress import read_progress
 from edgefleet_compression.builds.refusals import settled
-from edgefleet_compression.builds.worker_pool import Limits, WorkerPool
+from edgefleet_compression.builds.worker_pool import Limits
+from edgefleet_compression.builds.worker_team import Workers
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.schemes import NO_SCHEME, scheme_for
 from edgefleet_compression.search.points import Point
@@ -74,7 +75,7 @@ class Ground:
     files: ModelFiles
     cache_dir: Path
     work_dir: Path
-    workers: WorkerPool
+    workers: Workers
     classes: tuple[InstructionSet, ...]
     seed: int = 0
 
@@ -95,7 +96,7 @@ class _Wish(Generic[Request, Outcome]):
     never: Callable[[], None] = field(compare=False)
     progress_path: Path | None = field(compare=False, default=None)
 
-    def send(self, workers: WorkerPool, limits: Limits) -> Future[Outcome | WorkRefused]:
+    def send(self, workers: Workers, limits: Limits) -> Future[Outcome | WorkRefused]:
         """Give it to a worker."""
         return workers.submit_within(limits, self.work, self.request)
 

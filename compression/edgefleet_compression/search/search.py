@@ -9,6 +9,7 @@ from pathlib import Path
 from edgefleet_compression.builds.entry_points import teach
 from edgefleet_compression.builds.messages import ModelFiles, SourceRequest
 from edgefleet_compression.builds.worker_pool import WorkerPool
+from edgefleet_compression.builds.worker_team import Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.models.data import samples_in
@@ -102,7 +103,7 @@ class Found:
         return {order: row for order, row in table.items() if row}
 
 
-def search(ask: Ask, place: SearchFolders, workers: WorkerPool, listener: SearchListener | None = None) -> Found:
+def search(ask: Ask, place: SearchFolders, workers: Workers, listener: SearchListener | None = None) -> Found:
     """Search variants until the budget is spent or nothing is left to try.
 
     What cannot be built becomes a rejected point. The same search in the same folders finds finished steps in the

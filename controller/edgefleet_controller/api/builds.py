@@ -98,6 +98,12 @@ def get_operation(service: TheService, operation_id: str) -> OperationRecord:
     return service.store.fleet.operations.get(operation_id)
 
 
+@router.post("/operations/{operation_id}/cancel", responses=problems(404, 409))
+def cancel_operation(service: TheService, operation_id: str) -> OperationRecord:
+    """Cancel an operation that waits or runs: it ends within seconds, and keeps its finished steps in the cache."""
+    return service.operations.cancel(operation_id)
+
+
 @router.get("/operations")
 def list_operations(service: TheService, limit: PageLimit = 100, cursor: Cursor = None) -> Page[OperationRecord]:
     """All operations, finished or not."""

@@ -61,11 +61,13 @@ def compress(
 
     Raises:
         NotBuilt: no variant could be built.
+        CalledOff: the operation was called off.
     """
     cache = Cache(shop.folders.cache)
     before = len(cache.ledger())
     files = shop.files(model)
     outcomes = _build_all(shop, operation, files, needs.variants)
+    shop.workers.refuse_if_called_off()
     made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
     failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
     if not made:
@@ -80,6 +82,7 @@ def compress(
         )
         for need, outcome in made
     ]
+    compared = shop.compared(model, files)
     shop.choose(model, profiles, variants, shop.source_accuracy(files))
     cached = sum(step.cached for _, outcome in made for step in outcome.steps)
     return BuildResult(
@@ -87,7 +90,7 @@ def compress(
         failed=failed,
         steps=StepCounts(run=len(cache.ledger()) - before, cached=cached),
         not_applicable=needs.left_out,
-        compared=shop.compared(model, files),
+        compared=compared,
     )
 
 

@@ -45,24 +45,26 @@ def compress_by_search(
 
     Raises:
         NotBuilt: no variant could be built.
+        CalledOff: the operation was called off.
     """
     files = shop.files(model)
     ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted)
     place = SearchFolders(shop.folders.cache, shop.folders.work / operation.id)
     found = search(ask, place, shop.workers, _Shown(shop, operation, quest.budget_s))
+    shop.workers.refuse_if_called_off()
     variants = _published(shop, model, found)
     if not variants:
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
         raise NotBuilt(f"no variant could be built: {why}")
-    shop.choose(model, profiles, variants, shop.source_accuracy(files))
-    said = report(found)
+    said, compared = report(found), shop.compared(model, files)
     _keep(shop, operation.id, said)
+    shop.choose(model, profiles, variants, shop.source_accuracy(files))
     return BuildResult(
         variants=[v.id for v in variants],
         failed={p.recipe.name: p.rejected for p in found.points if p.metrics is None and p.rejected},
         steps=said.steps,
         not_applicable={},
-        compared=shop.compared(model, files),
+        compared=compared,
         constraints={one: bounds.sentence for one, bounds in said.constraints.items()},
     )
 

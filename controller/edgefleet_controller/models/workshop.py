@@ -10,7 +10,7 @@ from edgefleet_compression.builds.entry_points import source_metrics
 from edgefleet_compression.builds.messages import ModelFiles, SourceRequest, VersionsRequest, WorkRefused
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.builds.versions import compare_versions
-from edgefleet_compression.builds.worker_pool import WorkerPool
+from edgefleet_compression.builds.worker_team import WorkerTeam
 from edgefleet_contract.operations import BuildProgress, OperationRecord, VersionComparison
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
@@ -33,13 +33,23 @@ class Folders:
 
 
 class Workshop:
-    """Store, blobs and workers, as operations use them."""
+    """Store, blobs and workers, as one operation uses them.
 
-    def __init__(self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerPool) -> None:
+    Args:
+        fleet: the fleet's store.
+        blobs: the files of models and variants.
+        folders: where builds work.
+        workers: those of this operation.
+        stopped: set when the controller stops.
+    """
+
+    def __init__(
+        self, fleet: FleetStore, blobs: BlobFolder, folders: Folders, workers: WorkerTeam, stopped: threading.Event
+    ) -> None:
         self.folders = folders
         self.workers = workers
         self.publisher = Publisher(fleet, blobs)
-        self.stopped = threading.Event()
+        self.stopped = stopped
         self._fleet = fleet
         self._blobs = blobs
 
@@ -73,7 +83,14 @@ class Workshop:
         variants: Sequence[VariantRecord],
         source_accuracy: float | None,
     ) -> None:
-        """Choose among variants built now and before, and publish variants and choices together."""
+        """Choose among variants built now and before, and publish variants and choices together.
+
+        An operation does this last: one that was called off must not have published anything.
+
+        Raises:
+            CalledOff: the operation was called off.
+        """
+        self.workers.refuse_if_called_off()
         table = model.card.constraints
         known = {v.id: v for v in [*self._fleet.registry.variants(model.name, model.version), *variants]}
         choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]

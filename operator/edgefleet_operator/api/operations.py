@@ -1,4 +1,4 @@
-"""Follows operations, the long work that the controller does in the background."""
+"""Follows and cancels operations, the long work that the controller does in the background."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,6 +22,16 @@ class Operations:
     def get(self, operation: str) -> OperationRecord:
         """Get an operation, with its progress or its result."""
         return self._http.shape(OperationRecord, "GET", at("/operations", operation))
+
+    def cancel(self, operation: str) -> OperationRecord:
+        """Cancel an operation that waits or runs; it ends within seconds, and keeps its finished steps.
+
+        One that runs is returned as still running: `wait` returns its end. It may succeed at the last moment.
+
+        Raises:
+            Refused: it has ended.
+        """
+        return self._http.shape(OperationRecord, "POST", f"{at('/operations', operation)}/cancel")
 
     def search_report(self, operation: str) -> SearchReport:
         """Get the whole report of a search; only the latest finished searches have one."""
@@ -55,7 +65,7 @@ class Operations:
         timeout_s: float | None = None,
         on_progress: Callable[[OperationRecord], None] | None = None,
     ) -> OperationRecord:
-        """Wait until an operation has succeeded or failed; `on_progress` is called with each new state.
+        """Wait until an operation has succeeded, failed or been cancelled; `on_progress` is called with each new state.
 
         Raises:
             ApiError: the controller refused the request, or didn't answer for half a minute.

@@ -149,7 +149,7 @@ def _print_end(
     if as_json:
         said = {"operation": operation, "choices": choices, "unjudged": unjudged}
         print_json(said if found is None else said | {"search": found})
-    if operation.state == "failed":
+    if operation.state != "succeeded":
         refuse(OperatorError(str(operation.error)))
     result = operation.result
     if as_json or not isinstance(result, BuildResult):

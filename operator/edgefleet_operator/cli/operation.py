@@ -1,27 +1,26 @@
 """`edgefleet operation`: long work that the controller does in the background."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from edgefleet_contract.operations import BuildResult
+from edgefleet_contract.operations import BuildResult, OperationState
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
-from edgefleet_operator.cli.ending import OK, REFUSED
+from edgefleet_operator.cli.ending import OK, REFUSED, refuse
 from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.version_comparison import comparison_line
+from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.figures import NONE, when
-from edgefleet_operator.printing import print_facts, print_json, print_table
+from edgefleet_operator.printing import console, print_facts, print_json, print_table
 from edgefleet_operator.short_ids import short_ids
 
-app = typer.Typer(no_args_is_help=True, help="Show builds and other long work, finished or not.")
+app = typer.Typer(no_args_is_help=True, help="Show and cancel builds and other long work.")
 
 
 @app.command("list")
 def list_operations(
-    state: Annotated[
-        Literal["running", "succeeded", "failed"] | None, typer.Option(help="only operations in this state")
-    ] = None,
+    state: Annotated[OperationState | None, typer.Option(help="only operations in this state")] = None,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
@@ -45,7 +44,7 @@ def show(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show an operation's progress and how it ended; with --watch, exit code 1 means that it failed."""
+    """Show an operation's progress and how it ended; with --watch, exit code 1 means that it did not succeed."""
     with calling(api) as client:
         found = one(client.operations, operation)
         if watch:
@@ -70,4 +69,23 @@ def show(
                 *(("", line) for line in ended),
             ]
         )
-    raise typer.Exit(REFUSED if watch and found.state == "failed" else OK)
+    raise typer.Exit(REFUSED if watch and found.state != "succeeded" else OK)
+
+
+@app.command()
+def cancel(
+    operation: Annotated[str, typer.Argument(help="the operation's id, or its start or end")],
+    timeout: Timeout = None,
+    api: Api = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel an operation that waits or runs, and wait for its end; its finished steps stay in the cache."""
+    with calling(api) as client:
+        found = client.operations.cancel(one(client.operations, operation).id)
+        found = client.operations.wait(found.id, timeout_s=timeout)
+    if as_json:
+        print_json(found)
+    if found.state != "cancelled":
+        refuse(OperatorError(f"operation {found.id} has {found.state} before it could be cancelled"))
+    if not as_json:
+        console().print(f"operation {found.id} is cancelled: {found.error}")

@@ -1,10 +1,12 @@
 """Shows an operation's progress: as bars on a terminal, else as a line for each quarter of a build."""
 
+import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edgefleet_contract.operations import OperationRecord
 from edgefleet_operator.client import Client
 from edgefleet_operator.printing import console
+from edgefleet_operator.short_ids import short_ids
 
 STEP = 0.25
 
@@ -15,14 +17,27 @@ def follow(client: Client, operation: OperationRecord, timeout_s: float | None) 
     Raises:
         ApiError: the controller is gone.
         WaitTimeout: the time is up.
+        KeyboardInterrupt: somebody pressed Ctrl-C, and was told that the operation goes on.
     """
     shown: _Bars | _Lines = _Bars() if console(stderr=True).is_terminal else _Lines()
     latest = operation
-    with shown:
-        for latest in client.operations.watch(operation.id, timeout_s=timeout_s):
-            for entry in latest.progress:
-                shown.show(entry.recipe, entry.fraction, entry.text)
+    try:
+        with shown:
+            for latest in client.operations.watch(operation.id, timeout_s=timeout_s):
+                for entry in latest.progress:
+                    shown.show(entry.recipe, entry.fraction, entry.text)
+    except KeyboardInterrupt:
+        typer.echo(goes_on(short_ids([operation.id])[operation.id]), err=True)
+        raise
     return latest
+
+
+def goes_on(operation: str) -> str:
+    """What to know of an operation that is no longer watched."""
+    return (
+        f"operation {operation} goes on: `edgefleet operation show {operation} --watch` follows it, "
+        f"`edgefleet operation cancel {operation}` ends it"
+    )
 
 
 class _Bars:

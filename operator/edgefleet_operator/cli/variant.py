@@ -87,7 +87,7 @@ def rebuild(
             operation = follow(client, operation, timeout)
     if as_json:
         print_json(operation)
-    if operation.state == "failed":
+    if operation.state in ("failed", "cancelled"):
         refuse(OperatorError(str(operation.error)))
     if detach:
         if not as_json:

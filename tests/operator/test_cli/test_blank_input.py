@@ -43,6 +43,7 @@ CHANGES = (
     "compress fashion@1 --recipe BLANK",
     "compress fashion@1 --budget 1 --class BLANK",
     "variant rebuild BLANK",
+    "operation cancel BLANK",
 )
 
 

@@ -107,6 +107,7 @@ CASES: list[tuple[str, str, str, int, str]] = [
     *((f"rollout {v}", "rollout", f"rollout {v} zzz", 1, "no rollout zzz") for v in ("pause", "resume", "abort")),
     ("rollout rollback", "rollout", "rollout rollback zzz", 1, "no rollout zzz"),
     ("operation list", "state", "operation list --state stuck", 2, "'stuck' is not one of 'running'"),
+    ("operation cancel", "operation", "operation cancel zzz", 1, "no operation zzz"),
     ("operation show", "operation", "operation show zzz", 1, "no operation zzz"),
 ]
 
