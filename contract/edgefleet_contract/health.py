@@ -21,8 +21,9 @@ class SetAsideView(Shape):
 class HealthView(Shape):
     """Whether the controller is connected to the broker and can write its state, and what it set aside.
 
-    `messages` counts the messages from devices, by kind; `delivered_bytes` the bytes of chunks sent, by channel;
-    `damaged_blobs` lists the digests of files whose content no longer matches.
+    `messages` counts, since the start, messages from devices by kind, those not taken by the reason, and telemetry
+    windows; `/metrics` says what each counts. `delivered_bytes` are bytes of chunks sent, by channel; `damaged_blobs`
+    lists the digests of files whose content no longer matches; `set_aside` the last messages that could not be read.
     """
 
     status: str

@@ -8,6 +8,8 @@ import pytest
 from tests.controller.asking import aggregated
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_controller.errors import StoreFault
+from edgefleet_controller.fleet.counts import ALL
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher, must_be_told
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.records import DesiredRecord
@@ -99,6 +101,45 @@ def test_telemetry_is_acknowledged_once_it_is_stored(ingest: Ingest, store: Stor
     settle(lambda: store.telemetry.windows.count("d") == 3)
     settle(lambda: bus.said and decode(Acked, bus.said[-1][1]).through == 3)
     assert {topic for topic, _ in bus.said} == {topics.acked("d")}
+
+
+def test_each_message_is_counted_under_what_became_of_it(ingest: Ingest, store: Store, reported) -> None:
+    for seq in (1, 2, 2, 3, 1):
+        ingest.offer(topics.up("d", "telemetry"), encode(window(seq)))
+    ingest.offer(topics.up("d", "telemetry"), encode(window(4).model_copy(update={"latency": "bm8gaGlzdG9ncmFt"})))
+    ingest.offer(topics.up("stranger", "telemetry"), encode(window(1)))
+    ingest.offer(topics.up("d", "reported"), encode(reported()))
+    ingest.offer(topics.up("d", "presence"), b"{")
+    ingest.offer("elsewhere", b"{}")
+    settle(lambda: ingest.counts["set_aside"] == 3 and ingest.counts["windows_repeated"] == 2)
+    assert +ingest.counts == {
+        **{"telemetry": 7, "reported": 1, "presence": 1},
+        **{"windows": 3, "windows_repeated": 2, "windows_set_aside": 1, "set_aside": 3, "of_pending": 1},
+    }
+    assert set(ingest.counts) <= set(ALL)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_the_store_cannot_take_is_counted_once_and_what_cannot_be_told_is_no_loss(
+    store: Store, reported, batch: int
+) -> None:
+    store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
+
+    class Silent(Published):
+        def publish(self, *_: object, **__: object) -> None:
+            raise OSError("nobody to tell")
+
+    unheard = Ingest(store, DesiredPublisher(store, Silent()), lambda *_: None)
+    unheard._commit([(topics.up("d", "telemetry"), encode(window(seq + 1))) for seq in range(batch)])
+    assert +unheard.counts == {"telemetry": batch, "windows": batch}
+
+    class Broken(Ingest):
+        def _take(self, *_: object) -> None:
+            raise StoreFault("the disk is full")
+
+    broken = Broken(store, DesiredPublisher(store, Published()), lambda *_: None)
+    broken._commit([("elsewhere", b""), *[(topics.up("d", "presence"), b"{}")] * batch])
+    assert +broken.counts == {"presence": batch, "set_aside": 1, "not_stored": batch}
 
 
 def test_a_window_with_a_histogram_that_cannot_be_read_is_set_aside(ingest: Ingest, store: Store) -> None:

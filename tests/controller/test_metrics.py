@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.controller.store.making import window
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_controller.api.health import health
 from edgefleet_controller.api.metrics import metrics
+from edgefleet_controller.fleet.counts import ALL, MESSAGE_KINDS, NOT_TAKEN
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_protocol.messages import Attempt, ReportedModel, Slot
@@ -54,10 +57,33 @@ def test_devices_are_counted_by_what_they_are_and_by_what_answers(service: Servi
 
 
 def test_traffic_is_counted(service: Service) -> None:
-    service.ingest.counts.update({"windows": 7, "set_aside": 2, "of_pending": 1})
+    service.ingest.counts.update({name: number for number, name in enumerate(ALL, start=1)})
     read = samples(service)
-    assert read["edgefleet_windows_ingested_total"] == {(): 7}
-    assert read["edgefleet_messages_not_taken_total"]["set_aside",] == 2
+    told = {name: number for number, name in enumerate(ALL, start=1)}
+    assert read["edgefleet_messages_total"] == {(kind,): told[kind] for kind in MESSAGE_KINDS}
+    assert read["edgefleet_messages_not_taken_total"] == {(why,): told[why] for why in NOT_TAKEN}
+    assert read["edgefleet_windows_ingested_total"] == {(): told["windows"]}
+    for name in ("windows_repeated", "windows_set_aside", "newer_phases"):
+        assert read[f"edgefleet_{name}_total"] == {(): told[name]}
+    assert health(service).messages == told
+
+
+def test_windows_lost_are_those_of_the_fleet_so_that_they_may_fall(service: Service) -> None:
+    windows = service.store.telemetry.windows
+    for device, first in (("a", 4), ("b", 2)):
+        windows.put([window(1, device=device)])
+        windows.put([window(first + 2, device=device, first_kept_seq=first + 2)])
+    page = bytes(metrics(service).body).decode()
+    assert "# TYPE edgefleet_windows_lost gauge\nedgefleet_windows_lost 6.0" in page
+    windows.remove("a")
+    assert samples(service)["edgefleet_windows_lost"] == {(): 2}
+
+
+def test_every_metric_says_what_it_counts(service: Service) -> None:
+    page = bytes(metrics(service).body).decode()
+    families = list(text_string_to_metric_families(page))
+    assert len(families) > 12
+    assert all(family.documentation.endswith(".") and family.name.startswith("edgefleet_") for family in families)
 
 
 def test_rollouts_are_counted_by_state(service: Service, rollout) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from edgefleet_contract.health import HealthView, SetAsideView, StateView
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.clock import now_ms
+from edgefleet_controller.fleet.counts import ALL
 
 router = APIRouter(tags=["fleet"])
 
@@ -23,7 +24,7 @@ def health(service: TheService) -> HealthView:
         now_ms=now_ms(),
         state=StateView(writable=os.access(folder, os.W_OK), free_bytes=shutil.disk_usage(folder).free),
         broker=service.access.url,
-        messages=dict(service.ingest.counts),
+        messages={name: service.ingest.counts[name] for name in ALL},
         delivered_bytes=service.delivery.delivered_bytes(),
         damaged_blobs=sorted(service.delivery.damaged()),
         set_aside=[

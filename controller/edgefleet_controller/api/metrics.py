@@ -12,10 +12,14 @@ from prometheus_client.registry import Collector
 
 from edgefleet_controller.alerts import KINDS
 from edgefleet_controller.api.dependencies import TheService
+from edgefleet_controller.fleet.counts import MESSAGE_KINDS, NOT_TAKEN, OTHERS, Counted
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.contract.devices import DeviceGroup, ModelGroup
 
 router = APIRouter(tags=["metrics"])
+
+_NAMES: dict[Counted, str] = {"windows": "windows_ingested"}
+"""Where a metric is called otherwise than its counter."""
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -68,25 +72,22 @@ class Fleet(Collector):
         text = "Whether the controller is connected to the broker."
         yield GaugeMetricFamily("edgefleet_broker_connected", text, int(bus.connected))
         received = CounterMetricFamily("edgefleet_messages", "Messages from devices, by kind.", labels=("kind",))
-        for kind in ("reported", "presence", "telemetry", "want"):
+        for kind in MESSAGE_KINDS:
             received.add_metric((kind,), counts[kind])
         yield received
-        text = "Messages not taken: unreadable, from pending devices, or arrived while the queue was full."
+        text = f"Messages not taken: {'; '.join(f'{why}, {said}' for why, said in NOT_TAKEN.items())}."
         untaken = CounterMetricFamily("edgefleet_messages_not_taken", text, labels=("why",))
-        for why in ("set_aside", "of_pending", "dropped", "not_stored"):
+        for why in NOT_TAKEN:
             untaken.add_metric((why,), counts[why])
         yield untaken
-        text = "Reports of an attempt in a phase that only newer agents know."
-        yield CounterMetricFamily("edgefleet_newer_phases", text, counts["newer_phases"])
-        yield CounterMetricFamily("edgefleet_windows_ingested", "Telemetry windows stored.", counts["windows"])
-        text = "Telemetry windows that cannot be read or contradict themselves; nothing of them counts."
-        yield CounterMetricFamily("edgefleet_windows_set_aside", text, counts["windows_set_aside"])
-        text = "Telemetry windows that a device had dropped before the controller got them."
-        yield CounterMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.windows.lost())
-        sent = CounterMetricFamily("edgefleet_delivered_bytes", "Bytes of chunks, by channel.", labels=("channel",))
+        for name, said in OTHERS.items():
+            yield CounterMetricFamily(f"edgefleet_{_NAMES.get(name, name)}", said, counts[name])
+        text = "Telemetry windows that devices of the fleet had dropped before the controller got them."
+        yield GaugeMetricFamily("edgefleet_windows_lost", text, service.store.telemetry.windows.lost())
+        text = "Bytes of chunks sent to the broker since the start, by channel."
+        sent = CounterMetricFamily("edgefleet_delivered_bytes", text, labels=("channel",))
         for channel, size_bytes in sorted(service.delivery.delivered_bytes().items()):
             sent.add_metric((channel,), size_bytes)
         yield sent
-        yield CounterMetricFamily(
-            "edgefleet_broker_connections", "Connections to the broker.", bus.counters.connections
-        )
+        text = "Connections made to the broker since the start; above 1, it was lost."
+        yield CounterMetricFamily("edgefleet_broker_connections", text, bus.counters.connections)

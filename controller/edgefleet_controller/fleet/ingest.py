@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
+from edgefleet_controller.fleet.counts import NOT_TAKEN, Counted
 from edgefleet_controller.fleet.delivery_hours import DeliveryHours
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.following import follow_up
@@ -20,7 +21,7 @@ from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
-from edgefleet_controller.store.contract.windows import StoredWindow, WindowNumber
+from edgefleet_controller.store.contract.windows import Stored, StoredWindow, WindowNumber
 from edgefleet_controller.trouble import log_failure
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import latency, topics
@@ -87,7 +88,7 @@ class Ingest:
         self._behind: set[str] = set()
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer")
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[Counted] = Counter()
         self._reports = Reports(
             store.fleet,
             Identities(store.fleet, conflict_s),
@@ -118,13 +119,10 @@ class Ingest:
     def _run(self) -> None:
         self._store_windows(ToldWindows([], []), now_ms())  # follow-ups that a kill left pending
         while (batch := self._next_batch()) is not None:
-            try:
-                self._commit(batch)
-            except Exception as error:
-                # A full disk or a damaged file: devices send again what is not acknowledged.
-                log_failure(log, error, f"a batch of {len(batch)} messages was not stored")
-                self.counts["not_stored"] += len(batch)
-                time.sleep(BATCH_S)
+            self._commit(batch)
+
+    def _untaken(self) -> int:
+        return sum(self.counts[why] for why in NOT_TAKEN)
 
     def _next_batch(self) -> list[tuple[str, bytes]] | None:
         first = self._queue.get()
@@ -144,9 +142,24 @@ class Ingest:
         return batch
 
     def _commit(self, batch: list[tuple[str, bytes]]) -> None:
-        now = now_ms()
+        now, untaken = now_ms(), self._untaken()
         reach("batch_begun")
-        told, to_tell = self._take_batch(batch, now)
+        try:
+            told, to_tell = self._take_batch(batch, now)
+        except Exception as error:
+            # A full disk or a damaged file: devices send again what is not acknowledged.
+            log_failure(log, error, f"a batch of {len(batch)} messages was not stored")
+            self.counts["not_stored"] += len(batch) - (self._untaken() - untaken)
+            time.sleep(BATCH_S)
+            return
+        try:
+            self._follow(told, to_tell, now)
+        except Exception as error:  # what is stored stays so; devices are told at their next report
+            log_failure(log, error, f"what follows from {len(batch)} messages was not told")
+            time.sleep(BATCH_S)
+
+    def _follow(self, told: ToldWindows, to_tell: set[str], now: int) -> None:
+        """Store the windows of a batch, and tell devices what follows from it."""
         reach("reports_committed")
         stored = self._store_windows(told, now)
         reach("batch_committed")
@@ -164,11 +177,10 @@ class Ingest:
         told = ToldWindows([], [])
         reports: dict[str, ReportedState] = {}
         to_tell: set[str] = set()
+        sent = list(self._addressed(batch))
         with self._store.fleet.transaction():
-            for topic, data in batch:
+            for topic, sender, data in sent:
                 try:
-                    sender = topics.parse_up(topic)
-                    self.counts[sender.kind] += 1
                     if sender.device in reports:  # keep the order of its messages
                         self._take_reports(reports, now, to_tell)
                     if sender.kind == "reported":
@@ -180,6 +192,17 @@ class Ingest:
             self._take_reports(reports, now, to_tell)
         return told, to_tell
 
+    def _addressed(self, batch: list[tuple[str, bytes]]) -> Iterator[tuple[str, topics.UpTopic, bytes]]:
+        """The messages of a batch, each with its sender, counted by kind; other topics' are set aside."""
+        for topic, data in batch:
+            try:
+                sender = topics.parse_up(topic)
+            except Exception as error:
+                self._set_aside_for(topic, error)
+            else:
+                self.counts[sender.kind] += 1
+                yield topic, sender, data
+
     def _store_windows(self, told: ToldWindows, now: int) -> dict[tuple[str, str], int]:
         """Store windows; returns up to which number each incarnation's are stored, or {} if storing failed."""
         try:
@@ -189,17 +212,20 @@ class Ingest:
             # Inside the transaction: a device removed meanwhile is already gone, or its removal waits for us.
             with self._store.telemetry.transaction():
                 windows, unreadable = self._of_the_fleet(told, now)
-                stored = self._store.telemetry.windows.put(windows) if windows else {}
+                put = self._store.telemetry.windows.put(windows) if windows else Stored({}, 0)
+                through = put.through
                 if unreadable:
-                    stored |= self._store.telemetry.windows.pass_over(unreadable)
+                    through = through | self._store.telemetry.windows.pass_over(unreadable)
         except Exception as error:
             # The reports are committed, so devices must still be told what follows from them.
             log_failure(log, error, f"{len(told)} windows were not stored")
-            self.counts["not_stored"] += len(told)
+            self.counts["not_stored"] += len(told.read)  # those that were set aside are counted as that
             time.sleep(BATCH_S)
             return {}
-        self.counts["windows"] += len(windows)
-        return stored
+        self.counts["of_pending"] += len(told.read) - len(windows)
+        self.counts["windows"] += put.new
+        self.counts["windows_repeated"] += len(windows) - put.new
+        return through
 
     def _put_aside(self, topic: str, why: str) -> None:
         self.set_aside.append(SetAside(now_ms(), topic[:200], why))
@@ -262,11 +288,10 @@ class Ingest:
                     self.counts["outside_window"] += 1
 
     def _of_the_fleet(self, told: ToldWindows, now: int) -> tuple[list[StoredWindow], list[tuple[str, WindowNumber]]]:
-        """What devices sent that belong to the fleet; the windows of others are counted and ignored."""
+        """What devices sent that belong to the fleet; the windows of others are ignored."""
         sent_by = {device for device, _ in (*told.read, *told.unreadable)}
         senders = self._store.fleet.devices.senders(sent_by) if sent_by else {}
         windows = [StoredWindow(device, one, senders[device], now) for device, one in told.read if device in senders]
-        self.counts["of_pending"] += len(told.read) - len(windows)
         return windows, [(device, number) for device, number in told.unreadable if device in senders]
 
 

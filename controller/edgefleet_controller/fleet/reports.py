@@ -9,6 +9,7 @@ from edgefleet_contract.counted import counted
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.failpoints import reach
+from edgefleet_controller.fleet.counts import Counted
 from edgefleet_controller.fleet.desired_publisher import must_be_told
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.rollouts.rollout import after_report, after_report_of_return
@@ -48,7 +49,7 @@ class Reports:
         self,
         fleet: FleetStore,
         identities: Identities,
-        counts: Counter[str],
+        counts: Counter[Counted],
         *,
         accept_all: bool,
         max_pending: int,

@@ -13,7 +13,7 @@ from edgefleet_operator.cli.calling import Api, AsJson, calling
 from edgefleet_operator.cli.ending import OK, REFUSED
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import ApiError, NoAnswer, NotFound, Unauthorized
-from edgefleet_operator.figures import now_ms, size, span
+from edgefleet_operator.figures import count, now_ms, size, span
 from edgefleet_operator.printing import print_json, print_table
 
 FREE_BYTES = 1_000_000_000
@@ -120,7 +120,8 @@ def check_messages(health: HealthView) -> Check:
     if not aside:
         return Check("messages", True, "every message could be read")
     last = f"the last one on {aside[-1].topic}: {aside[-1].why}"
-    return Check("messages", False, f"{len(aside)} set aside", f"find the agent that sends them and upgrade it; {last}")
+    found = f"{count(health.messages.get('set_aside', len(aside)))} set aside"
+    return Check("messages", False, found, f"find the agent that sends them and upgrade it; {last}")
 
 
 def check_devices(devices: Sequence[DeviceView]) -> Check:

@@ -57,11 +57,18 @@ class WindowNumber(Part):
     first_kept_seq: Annotated[int, Field(ge=1, lt=2**62)]
 
 
+class Stored(NamedTuple):
+    """What became of a batch: the highest seq stored without a gap by (device, incarnation), and how many are new."""
+
+    through: dict[tuple[str, str], int]
+    new: int
+
+
 class Windows(Protocol):
     """Windows by device, incarnation and seq, and up to which seq each incarnation's are stored without a gap."""
 
-    def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
-        """Store a batch; returns the highest seq stored without a gap, by (device, incarnation).
+    def put(self, batch: Iterable[StoredWindow]) -> Stored:
+        """Store a batch.
 
         A stored window MUST stay as it is, and one deleted after it was rolled up MUST NOT come back. The
         acknowledgement MUST reach at least the window before the first that the device has kept, so that dropped
@@ -72,7 +79,7 @@ class Windows(Protocol):
     def pass_over(self, unreadable: Iterable[tuple[str, WindowNumber]]) -> dict[tuple[str, str], int]:
         """Acknowledge windows that were set aside, each with its device: what was not stored, and never will be.
 
-        Otherwise they would hold up all that their device sends after them. Returns what `put` returns. A window MUST
+        Otherwise they would hold up all that their device sends after them. Returns `Stored.through`. A window MUST
         be passed over only once all before it are acknowledged, so that the device sends it again until then; it does
         not count as lost.
         """

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, WindowNumber, Windows
+from edgefleet_controller.store.contract.windows import MAX_LOST, Stored, StoredWindow, WindowNumber, Windows
 from edgefleet_controller.store.memory.telemetry_tables import Acknowledged, KeptWindow, Place, TelemetryTables
 
 _NOWHERE: Place = (None, None, None)
@@ -14,8 +14,9 @@ class MemoryWindows(Windows):
     def __init__(self, tables: TelemetryTables) -> None:
         self._tables = tables
 
-    def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
+    def put(self, batch: Iterable[StoredWindow]) -> Stored:
         oldest: dict[tuple[str, str], int] = {}
+        new = 0
         with self._tables.changes.transaction():
             for stored in batch:
                 window = stored.window
@@ -27,7 +28,8 @@ class MemoryWindows(Windows):
                     place = stored.place
                     where = (place.region, place.hardware, place.link) if place else _NOWHERE
                     self._tables.windows.put(key, KeptWindow(stored, where, rolled=False))
-            return {sender: self._advance(sender, first_kept) for sender, first_kept in oldest.items()}
+                    new += 1
+            return Stored({sender: self._advance(sender, first_kept) for sender, first_kept in oldest.items()}, new)
 
     def pass_over(self, unreadable: Iterable[tuple[str, WindowNumber]]) -> dict[tuple[str, str], int]:
         moved: dict[tuple[str, str], int] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, WindowNumber, Windows
+from edgefleet_controller.store.contract.windows import MAX_LOST, Stored, StoredWindow, WindowNumber, Windows
 from edgefleet_controller.store.sqlite.columns import COLUMNS, of_window
 from edgefleet_controller.store.sqlite.database import Database
 
@@ -80,7 +80,7 @@ class SqliteWindows(Windows):
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def put(self, batch: Iterable[StoredWindow]) -> dict[tuple[str, str], int]:
+    def put(self, batch: Iterable[StoredWindow]) -> Stored:
         oldest: dict[tuple[str, str], int] = {}
         rows = []
         for stored in batch:
@@ -88,11 +88,12 @@ class SqliteWindows(Windows):
             key = (stored.device, stored.window.incarnation)
             oldest[key] = max(oldest.get(key, 0), stored.window.first_kept_seq)
         asked = [(*key, first_kept) for key, first_kept in oldest.items()]
+        new = 0
         with self._db.together():
             for at in range(0, len(rows), _ROWS):
                 block = rows[at : at + _ROWS]
-                self._db.execute(_insert(len(block)), chain.from_iterable(block))
-            return self._advanced(asked)
+                new += self._db.execute(_insert(len(block)), chain.from_iterable(block))
+            return Stored(self._advanced(asked), new)
 
     def pass_over(self, unreadable: Iterable[tuple[str, WindowNumber]]) -> dict[tuple[str, str], int]:
         moved: dict[tuple[str, str], int] = {}

@@ -60,7 +60,7 @@ class RegistryContract:
 
     def test_what_is_not_there_is_said(self, fleet: FleetStore) -> None:
         for ask, told in (
-            (lambda: fleet.registry.model("m", 1), "no model m@1: register it"),
+            (lambda: fleet.registry.model("m", 1), "no model m@1: "),
             (lambda: fleet.rollouts.get("x"), "no rollout x"),
             (lambda: fleet.devices.get("d"), "no device d has reported yet"),
             (lambda: fleet.segments.get("s"), "no segment 's': save it first"),

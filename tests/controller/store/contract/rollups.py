@@ -92,7 +92,7 @@ class RollupsContract:
         roll_up(telemetry)
         if deleted:
             assert telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000) == 5
-        assert telemetry.windows.put(windows) == {("d", INCARNATION): 5}
+        assert telemetry.windows.put(windows) == ({("d", INCARNATION): 5}, 0)
         roll_up(telemetry)
         assert aggregated(telemetry, ())[0].counters.serving.requests == 5
 
@@ -100,14 +100,14 @@ class RollupsContract:
         telemetry.windows.put([window(1), window(2)])
         roll_up(telemetry)
         telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000)
-        assert telemetry.windows.put([window(3)]) == {("d", INCARNATION): 3}
+        assert telemetry.windows.put([window(3)]).through == {("d", INCARNATION): 3}
 
     def test_a_window_is_deleted_only_once_it_is_acknowledged_or_abandoned(self, telemetry: TelemetryStore) -> None:
         telemetry.windows.put([window(1), window(3)])
         roll_up(telemetry)
         assert telemetry.rollups.forget_windows(FOREVER_MS, 0, 1000) == 1
         assert telemetry.windows.count() == 1
-        assert telemetry.windows.put([window(2)]) == {("d", INCARNATION): 3}
+        assert telemetry.windows.put([window(2)]).through == {("d", INCARNATION): 3}
         telemetry.windows.put([window(5, device="gone")])
         roll_up(telemetry)
         assert telemetry.rollups.forget_windows(FOREVER_MS, FOREVER_MS, 1000) == 3

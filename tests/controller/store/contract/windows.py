@@ -13,7 +13,7 @@ from edgefleet_controller.store.contract.windows import MAX_LOST, StoredWindow, 
 
 
 def put(telemetry: TelemetryStore, *windows: StoredWindow, device: str = "d") -> int:
-    return telemetry.windows.put(windows)[device, INCARNATION]
+    return telemetry.windows.put(windows).through[device, INCARNATION]
 
 
 def number(seq: int, first_kept: int = 1) -> WindowNumber:
@@ -79,10 +79,20 @@ class WindowsContract:
     def test_incarnations_are_kept_apart(self, telemetry: TelemetryStore) -> None:
         other = window(1)
         other = other._replace(window=other.window.model_copy(update={"incarnation": "2" * 32}))
-        assert telemetry.windows.put([window(1), window(2), other]) == {("d", INCARNATION): 2, ("d", "2" * 32): 1}
+        assert telemetry.windows.put([window(1), window(2), other]) == ({("d", INCARNATION): 2, ("d", "2" * 32): 1}, 3)
 
     def test_nothing_put_is_nothing_acknowledged(self, telemetry: TelemetryStore) -> None:
-        assert telemetry.windows.put([]) == {}
+        assert telemetry.windows.put([]) == ({}, 0)
+
+    def test_each_window_is_new_once(self, telemetry: TelemetryStore) -> None:
+        assert [telemetry.windows.put([window(1), window(seq), window(seq)]).new for seq in (1, 2, 2, 4)] == [
+            1,
+            1,
+            0,
+            1,
+        ]
+        many = [window(seq) for seq in range(1, 250)]
+        assert [telemetry.windows.put(many).new, telemetry.windows.put(many).new] == [246, 0]
 
     def test_percentiles_of_a_group_are_read_from_the_merged_histogram(self, telemetry: TelemetryStore) -> None:
         put(telemetry, window(1, latency=latency(*[1.0] * 99), requests=99, device="a"), device="a")
