@@ -7,7 +7,7 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,8 +17,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from tests.protocol_tables import NAMED, cells, described, schema_of
 
 from edgefleet_agent.lifecycle import rows as ways
+from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.device_class import DOTPROD_FLAGS, VNNI_FLAGS, InstructionSet
-from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES, THIN_LINK_KBPS
+from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES, THIN_LINK_KBPS, DataKind
 from edgefleet_protocol import counters, manifest, messages, signature, topics
 from edgefleet_protocol.answers import pack_answers, unpack_answers
 from edgefleet_protocol.canonical import canonical_json, digest
@@ -27,9 +28,11 @@ from edgefleet_protocol.encoding import compress, decompress
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.features import FEATURES
 from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.leaving import LeavesAs
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
 from edgefleet_protocol.messages import MAX_MESSAGE_BYTES, ChunkRequest, DesiredState, Message, Part, decode, encode
 from edgefleet_protocol.phases import Phase, ReasonCode
+from edgefleet_protocol.runtime_options import ALLOWED
 from edgefleet_tasks.tasks.classification import TASK
 
 if sys.version_info >= (3, 14):
@@ -65,10 +68,10 @@ def section(page: str, heading: str) -> str:
     return re.split(r"^#+ ", page.partition(f"\n{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def rows(page: str, heading: str) -> list[list[str]]:
-    """The cells of the table under a heading, without its head."""
-    lines = [line for line in section(page, heading).splitlines() if line.startswith("|")]
-    return [re.split(r" \| ", line.strip("| ")) for line in lines[2:]]
+def rows(page: str, heading: str, table: int = 0) -> list[list[str]]:
+    """The cells of a table under a heading, without its head."""
+    tables = re.findall(r"(?:^\|.*\n)+", section(page, heading), flags=re.MULTILINE)
+    return [re.split(r" \| ?", line.strip("| ")) for line in tables[table].splitlines()[2:]]
 
 
 def example(kind: type) -> Any:
@@ -313,7 +316,29 @@ def test_every_topic_is_on_the_page() -> None:
         filled = written.format(device="gate-7", shard=shard, sha256="f" * 64, lane="lte")
         assert topic == f"edgefleet/v1/{filled}"
         assert f"| `edgefleet/v1/{written}` |" in WIRE
-    assert f"`{shard}` for\n`gate-7`" in WIRE
+    assert f"`{shard}` for `gate-7`" in WIRE.replace("\n", " ")
+
+
+def test_what_may_leave_a_device_is_what_the_fields_are_marked_with() -> None:
+    written = {row[0]: set(re.findall(r"`(\w+)`", row[1])) for row in rows(MESSAGES, "### TelemetryWindow", table=1)}
+    marks = {name: field.metadata for name, field in messages.TelemetryWindow.model_fields.items()}
+    of_parts = {"moments": counters.NamedMoments.model_fields["scored"].metadata}
+    kinds = {
+        name: next((mark.kind for mark in found if isinstance(mark, LeavesAs)), "never")
+        for name, found in (marks | of_parts).items()
+    }
+    assert written == {kind: {name for name in kinds if kinds[name] == kind} for kind in get_args(DataKind)}
+    assert set(kinds.values()) == {*get_args(DataKind), "always"}
+    assert all({"counts", "aggregates"} <= region.may_leave for region in load_catalogue().region.values())
+
+
+def test_every_runtime_entry_is_on_the_page_with_its_values() -> None:
+    def told(values: Iterable[str]) -> str:
+        ordered = sorted(map(int, values))
+        return f"{ordered[0]} {'or' if len(ordered) == 2 else 'to'} {ordered[-1]}"
+
+    written = {row[0].strip("`"): row[1] for row in rows(MESSAGES, "## Runtime entries")}
+    assert written == {name: told(values) for name, values in ALLOWED.items()}
 
 
 def test_what_the_tables_name_is_a_model_of_the_wire() -> None:
