@@ -1,16 +1,17 @@
 """Watches a rollout: live bars on a terminal, plain lines everywhere else."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from edgefleet_contract.counted import counted
-from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView
+from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView, WaveView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
 from edgefleet_operator.cli.windows import wait_lines
@@ -19,6 +20,11 @@ from edgefleet_operator.figures import now_ms, short, span
 from edgefleet_operator.short_ids import with_short_ids
 
 QUIET_S = 2.0
+OVER = ("passed", "skipped", "failed", "inconclusive")
+NARROW, NARROW_BAR = 80, 12
+"""Below so many columns, the phases stand under their bar, which is shorter."""
+OTHER_LINES = 8
+"""What else stands on the screen, in lines."""
 
 
 def watch(client: Client, rollout: RolloutView, out: Console, timeout_s: float | None) -> RolloutView:
@@ -34,9 +40,9 @@ def watch(client: Client, rollout: RolloutView, out: Console, timeout_s: float |
         for found in looks:
             lines.show(found, way_back(found))
         return found
-    with Live(console=out, refresh_per_second=4) as live:
+    with Live(console=out, refresh_per_second=4, vertical_overflow="crop") as live:
         for found in looks:
-            live.update(picture(found, way_back(found), now_ms()))
+            live.update(Picture(found, way_back(found), now_ms()))
     return found
 
 
@@ -68,24 +74,59 @@ def header(rollout: RolloutView) -> str:
     return with_short_ids(f"rollout {rollout.id} of {rollout.model} to {to} is {rollout.state}{why}")
 
 
-def picture(rollout: RolloutView, way_back: str | None, at_ms: int) -> RenderableType:
+@dataclass(frozen=True)
+class Picture:
     """Everything at a glance: a bar for each wave, the phases of its devices, and the time left."""
+
+    rollout: RolloutView
+    way_back: str | None
+    at_ms: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it for the terminal's size."""
+        rollout, narrow = self.rollout, options.max_width < NARROW
+        yield Text(header(rollout), style="bold")
+        shown = _chosen(rollout.waves, (console.height - OTHER_LINES) // (2 if narrow else 1))
+        yield _narrow(shown) if narrow else _wide(shown)
+        if more := len(rollout.waves) - len(shown):
+            yield Text(f"and {counted(more, 'more wave')}", style="dim")
+        yield Text("█ committed  × failed  ▒ under way  · waiting or passed over", style="dim")
+        below = [Text(line, style="dim") for line in (*wait_lines(rollout), *_evidence(rollout))]
+        if self.way_back:
+            below += map(Text, (self.way_back, *ways_back(rollout)))
+        if rollout.state == "running":
+            below.append(Text(_eta(rollout, self.at_ms)))
+        yield from below
+
+
+def _chosen(waves: Sequence[WaveView], room: int) -> Sequence[WaveView]:
+    """The waves that fit, around the one that is under way."""
+    if len(waves) <= (room := max(1, room)):
+        return waves
+    current = next((at for at, wave in enumerate(waves) if wave.state not in OVER), len(waves) - 1)
+    first = min(max(0, current - room // 2), len(waves) - room)
+    return waves[first : first + room]
+
+
+def _wide(waves: Sequence[WaveView]) -> Table:
     grid = Table.grid(padding=(0, 1))
     for _ in range(4):
         grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for wave in rollout.waves:
+    for wave in waves:
         tally = DeviceTally.of(wave.counts)
-        drawn = Text.assemble(*bar(tally))
         done = f"{tally.ended}/{tally.total}"
-        grid.add_row(f"wave {wave.number}", drawn, done, wave.state, phases(wave.counts))
-    below = [Text(line, style="dim") for line in (*wait_lines(rollout), *_evidence(rollout))]
-    if way_back:
-        below += map(Text, (way_back, *ways_back(rollout)))
-    if rollout.state == "running":
-        below.append(Text(_eta(rollout, at_ms)))
-    legend = Text("█ committed  × failed  ▒ under way  · waiting or passed over", style="dim")
-    return Group(Text(header(rollout), style="bold"), grid, legend, *below)
+        grid.add_row(f"wave {wave.number}", Text.assemble(*bar(tally)), done, wave.state, phases(wave.counts))
+    return grid
+
+
+def _narrow(waves: Sequence[WaveView]) -> Group:
+    lines = []
+    for wave in waves:
+        tally = DeviceTally.of(wave.counts)
+        lines.append(Text.assemble(f"{wave.number} ", *bar(tally, NARROW_BAR), f" {tally.ended}/{tally.total}"))
+        lines.append(Text(", ".join(filter(None, (wave.state, phases(wave.counts)))), style="dim"))
+    return Group(*lines)
 
 
 def _eta(rollout: RolloutView, at_ms: int) -> str:
@@ -117,7 +158,7 @@ class _Lines:
                 self._told.add(state)
                 if self._once(counted, f"; {_eta(rollout, now_ms())}" if rollout.state == "running" else ""):
                     self._counted = time.monotonic()
-            if wave.state in ("passed", "skipped", "failed", "inconclusive"):
+            if wave.state in OVER:
                 self._once(f"wave {wave.number} {wave.state} because: {wave.reason}")
         for line in wait_lines(rollout):
             self._once(line)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_contract.devices import DeviceView
@@ -29,6 +28,8 @@ from edgefleet_operator.demo.report import (
 )
 from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
 from edgefleet_operator.errors import NoAnswer, OperatorError
+from edgefleet_operator.live import LiveBars
+from edgefleet_operator.short_ids import with_short_ids
 from edgefleet_process.children import run_file, run_module
 
 T = TypeVar("T")
@@ -166,17 +167,11 @@ class Demo:
             self._console.print(f"  {line}", highlight=False)
 
     def _watch_build(self, operation: OperationRecord) -> None:
-        columns = (TextColumn("  {task.fields[name]:<26}"), BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
-        bars: dict[str, TaskID] = {}
-        with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=self._console) as shown:
+        with LiveBars(self._console) as shown:
             for latest in self._api.operations.watch(operation.id, poll_s=POLL_S):
                 self._processes.check()
                 operation = latest
-                for entry in latest.progress:
-                    name = entry.recipe
-                    if name not in bars:
-                        bars[name] = shown.add_task("", name=name, total=1.0)
-                    shown.update(bars[name], completed=entry.fraction, description=entry.text)
+                shown.show(latest.progress)
         if not isinstance(operation.result, BuildResult):
             raise OperatorError(f"compression failed: {operation.error}")
         for recipe, error in operation.result.failed.items():
@@ -201,7 +196,8 @@ class Demo:
         )
         rollout = self._api.rollouts.start(spec)
         self._wanted[rollout.id] = wanted
-        self._console.print(f"  rollout {rollout.id} of {model} to {rollout.selector or 'everyone'}")
+        shown = with_short_ids(rollout.id)
+        self._console.print(f"  rollout {shown} of {model} to {rollout.selector or 'everyone'}")
         told: set[tuple[int, str]] = set()
 
         def ended() -> bool:

@@ -1,5 +1,6 @@
 """Plan, start, watch, and give orders."""
 
+import re
 from collections.abc import Callable
 from io import StringIO
 
@@ -7,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
-from edgefleet_operator.cli.watch import picture, status_of
+from edgefleet_operator.cli.watch import Picture, status_of
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
 
 QUICK = ("--all", "--waves", "100%", "--gate", "soak_s=0", "--concurrency", "5")
@@ -194,11 +195,26 @@ def test_a_single_failure_among_thousands_is_seen_in_the_bar() -> None:
 def test_the_live_picture_shows_bars_phases_evidence_and_the_time_left(rollout) -> None:
     first = wave(1, "activating", 0, 0, "eu/rpi4/lte: 412 labels, 91 %", committed=2, trial=2)
     out = Console(width=100, record=True, file=StringIO())
-    out.print(picture(rollout(first), "going back: 1 of 2 devices back", 20_000))
+    out.print(Picture(rollout(first), "going back: 1 of 2 devices back", 20_000))
     shown = out.export_text()
     for words in ("wave 1", "█", "▒", "2 committed, 2 trial", "412 labels", "ETA: about 30 s", "1 of 2 devices"):
         assert words in shown
     assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_the_live_picture_fits_any_terminal_with_the_wave_under_way(rollout, width: int) -> None:
+    passed = [wave(n, "passed", 0, 1, committed=400) for n in range(1, 30)]
+    now = wave(30, "activating", 0, 0, "evidence " * 40, committed=200, downloading=150, failed_rolled_back=50)
+    rest = [wave(n, "pending", None, 0, assigned=4000) for n in range(31, 41)]
+    out = Console(width=width, height=24, record=True, file=StringIO())
+    out.print(Picture(rollout(*passed, now, *rest).model_copy(update={"segment": "a-long-name" * 5}), None, 20_000))
+    lines = out.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    bars = [line for line in lines if re.search(r"400/4000?|250/400|0/4000", line)]
+    assert len(bars) == (16 if width >= 80 else 8) and any("250/400" in line for line in bars), lines
+    assert re.search(r"150\s+downloading", "\n".join(line.strip() for line in lines))
+    assert f"and {40 - len(bars)} more waves" in lines
 
 
 def test_what_is_shown_of_an_id_is_taken_by_every_command(operator, join, published: str) -> None:
