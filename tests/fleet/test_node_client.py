@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,21 @@ def test_the_client_goes_through_whole_rollouts_a_broken_broker_and_back(
     assert device.phases(3)[-1] == "committed"
 
 
+def broken_broker(fleet: Fleet, broker: Broker) -> None:
+    broker.kill()
+    time.sleep(1.5)
+    broker.start()
+
+
+def killed_controller(fleet: Fleet, broker: Broker) -> None:
+    fleet.controller.kill()
+    fleet.start_controller()
+
+
 @pytest.mark.slow
-def test_a_download_goes_on_after_the_broker_was_gone(
-    client: Path, tmp_path: Path, fleet: Fleet, broker: Broker
+@pytest.mark.parametrize("fail", [broken_broker, killed_controller])
+def test_a_download_goes_on_after_a_failure(
+    client: Path, tmp_path: Path, fleet: Fleet, broker: Broker, fail: Callable[[Fleet, Broker], None]
 ) -> None:
     device = NodeDevice(client, tmp_path, fleet.broker, link="line")
     device.start()
@@ -114,9 +126,7 @@ def test_a_download_goes_on_after_the_broker_was_gone(
         rollout = fleet.roll_out(version=2)
         # The blobs before the encoding make a small part of this.
         fleet.wait(lambda: fleet.attempt(device.id).get("transfer", {}).get("bytes_done", 0) > 65_536, "chunks")
-        broker.kill()
-        time.sleep(1.5)
-        broker.start()
+        fail(fleet, broker)
         completed(fleet, rollout)
         transfer = fleet.attempt(device.id)["transfer"]
         assert device.phases(1) == WAY
