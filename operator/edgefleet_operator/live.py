@@ -16,7 +16,7 @@ NAME_SHARE = 0.4
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """How many columns each part of a line takes; a part of none is left out."""
 
     name: int
@@ -24,7 +24,7 @@ class Layout:
     text: int
 
     @classmethod
-    def of(cls, width: int, longest: int) -> "Layout":
+    def of(cls, width: int, longest: int) -> "Columns":
         """The layout for a terminal's width and the longest name."""
         bar = 30 if width >= 120 else 12 if width >= 72 else 0
         rest = max(0, width - PERCENT - 2 - (bar + 1 if bar else 0))
@@ -52,7 +52,7 @@ def bars(entries: Sequence[BuildProgress], width: int, height: int) -> Iterator[
         height: of the terminal, in lines.
     """
     shown = _chosen(entries, max(2, height - 2))
-    layout = Layout.of(width, max((cell_len(one.recipe) for one in shown), default=0))
+    layout = Columns.of(width, max((cell_len(one.recipe) for one in shown), default=0))
     yield from (_line(one, layout) for one in shown)
     if more := len(entries) - len(shown):
         yield _fitted(f"and {more:,} more", width)
@@ -65,7 +65,7 @@ def _chosen(entries: Sequence[BuildProgress], room: int) -> list[BuildProgress]:
     return [entries[at] for at in sorted([0, *order[: room - 1]])]
 
 
-def _line(entry: BuildProgress, layout: Layout) -> Text:
+def _line(entry: BuildProgress, layout: Columns) -> Text:
     done = round(layout.bar * entry.fraction)
     drawn = [Text.assemble(("━" * done, "green"), ("─" * (layout.bar - done), "dim"))] if layout.bar else []
     parts = [_fitted(entry.recipe, layout.name, pad=True), *drawn, Text(f"{entry.fraction:>4.0%}".replace("%", " %"))]

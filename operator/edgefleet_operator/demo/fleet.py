@@ -34,6 +34,8 @@ HEARTBEAT_S = 2.0
 WINDOW_S = 3.0
 WAVES = (0.33, 1.0)
 GATE = Gate(success_threshold=1.0, failure_threshold=0.0, min_decided=1, soak_s=4)
-TIMERS = Timers(unreachable_s=60, silent_s=60, staging_s=90, wave_s=120, trial_s=2)
-LONG_SOAK_S = 15
+A_DAY_S = 86_400
+TIMERS = Timers(unreachable_s=A_DAY_S, silent_s=A_DAY_S, staging_s=A_DAY_S, wave_s=A_DAY_S, trial_s=2)
+"""Nothing ends by the clock: the demo itself ends a rollout that makes no progress."""
+LONG_SOAK_S, MOST_SOAK_S = 15, 1800
 ENOUGH_LABELS = 120

@@ -50,6 +50,14 @@ class DemoProcesses:
                 tail = (self._logs / f"{name}.log").read_text(errors="replace").strip().splitlines()[-5:]
                 raise OperatorError("\n".join([f"'{name}' ended with status {child.returncode}:", *tail]))
 
+    def cpu_s(self, name: str) -> int:
+        """How many whole seconds of a processor a process has had: what starts uses it, what hangs or waits doesn't."""
+        try:
+            times = self._running[name].cpu_times()
+        except psutil.Error:  # it has ended, and `check` says so
+            return 0
+        return int(times.user + times.system)
+
     def stop(self, name: str) -> None:
         """End one process."""
         _terminate([self._running.pop(name)])

@@ -3,8 +3,9 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from edgefleet_contract.operations import BuildResult, OperationRecord
 from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_operator.client import Client
 from edgefleet_operator.demo import fleet
+from edgefleet_operator.demo.patience import POLL_S, wait_for
 from edgefleet_operator.demo.processes import DemoProcesses, end_kept, kept
 from edgefleet_operator.demo.report import (
     DemoReport,
@@ -27,17 +29,18 @@ from edgefleet_operator.demo.report import (
     print_variants,
 )
 from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
-from edgefleet_operator.errors import NoAnswer, OperatorError
+from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.live import LiveBars
 from edgefleet_operator.short_ids import with_short_ids
 from edgefleet_process.children import run_file, run_module
 
 T = TypeVar("T")
 
-POLL_S = 0.25
 START_S, ROLLOUT_S, LABELS_S = 60, 240, 90
 """How long the start of processes, a rollout, and the labels of its answers may make no progress; the controller ends
 builds that hang."""
+ANSWER_S = 600
+"""For an answer of the controller: a busy machine is no reason to give up while its process runs."""
 OK, ROLLOUT_FAILED = 0, 3
 MISSED = ("fell silent", "no answer", "wrong status", "label refused")
 WEIGHTS, HEAD = "weights.safetensors", "head"
@@ -94,7 +97,7 @@ class Demo:
         self._say("4. Roll out fashion@2, which is damaged: it passes its self-test but confuses classes")
         self._watch_build(damaged_build)
         before = self._answering()
-        self._roll_out(damaged, "rolled_back", soak_s=fleet.LONG_SOAK_S)
+        self._roll_out(damaged, "rolled_back", soak_s=self._enough_soak_s())
         self._unchanged_since(before)
         self._say("5. Roll out fashion@3, finetuned, to everyone")
         self._watch_build(finetuned_build)
@@ -124,9 +127,10 @@ class Demo:
         announced.unlink(missing_ok=True)
         arguments = ("serve", "--state", str(self._controller), "--tick", "0.25", "--hello-jitter", "0.2")
         self._processes.start("controller", run_module("edgefleet_operator", *arguments))
-        where = self._wait("the controller", START_S, lambda: _announced(announced))
-        self._client = Client(where.api)
-        self._client.wait_until_up(START_S)
+        busy = partial(self._processes.cpu_s, "controller")
+        where = self._wait("the controller", START_S, lambda: _announced(announced), busy)
+        self._client = Client(where.api, timeout_s=ANSWER_S)
+        self._wait("the broker", START_S, lambda: self._api.health().status == "ok", busy)
         self._console.print(f"controller {where.api}, broker {where.broker}")
         self._broker = where.broker
 
@@ -139,9 +143,14 @@ class Demo:
                 *("--heartbeat", str(fleet.HEARTBEAT_S), "--window", str(fleet.WINDOW_S)),
             )
             self._processes.start(device.id, command)
-        self._wait(
-            "six agents", START_S, lambda: len(self._devices()) == len(fleet.FLEET), lambda: len(self._devices())
-        )
+
+        def missing() -> set[str]:
+            return {device.id for device in fleet.FLEET} - {d.id for d in self._devices()}
+
+        def progress() -> object:
+            return {name: self._processes.cpu_s(name) for name in missing()}
+
+        self._wait("six agents", START_S, lambda: not missing(), progress)
         for d in self._devices():
             self._api.devices.accept(d.id)
             self._console.print(f"  {d.id:<12} {d.profile:<28} (simulated) {d.endpoint}")
@@ -209,9 +218,10 @@ class Demo:
             return now.rests
 
         def progress() -> object:
-            return [(one.device, one.phase) for one in self._api.rollouts.executions(rollout.id)]
+            waves = [(wave.state, wave.counts) for wave in self._api.rollouts.get(rollout.id).waves]
+            return waves, [d.models[name].attempt for d in self._devices() if name in d.models]
 
-        self._wait(f"the rollout of {model}", ROLLOUT_S, ended, progress)
+        self._wait(f"the rollout of {model}", ROLLOUT_S + spec.gate.soak_s, ended, progress)
         ended_as = self._api.rollouts.get(rollout.id)
         self._console.print(f"    {ended_as.state}: {ended_as.reason}")
 
@@ -227,25 +237,28 @@ class Demo:
             "    every device answers as before" if now == before else "    [red]not every device is back[/red]"
         )
 
-    def _wait_for_labels(self) -> None:
-        """Wait until every device has reported enough labelled answers from what it runs now, or no more arrive."""
+    def _labels(self) -> dict[str, int]:
+        """How many labelled answers each device has reported from what it runs now."""
+        found = self._api.telemetry.all(("device", "variant"))
+        known = {(t.group.device, t.group.variant): t.labelled for t in found}
+        return {d.id: known.get((d.id, answering_of(d)), 0) for d in self._devices()}
 
-        def labelled() -> dict[tuple[str | None, str | None], int]:
-            found = self._api.telemetry.all(("device", "variant"))
-            return {(t.group.device, t.group.variant): t.labelled for t in found}
+    def _wait_for_labels(self, enough: int = fleet.ENOUGH_LABELS, since: Mapping[str, int] | None = None) -> None:
+        """Wait until every device has reported so many labelled answers from what it runs, or no more arrive."""
 
-        def enough() -> bool:
-            known, answering = labelled(), [(d.id, answering_of(d)) for d in self._devices()]
-            return all(known.get(key, 0) >= fleet.ENOUGH_LABELS for key in answering)
-
-        def progress() -> object:
-            known, answering = labelled(), [(d.id, answering_of(d)) for d in self._devices()]
-            return [min(known.get(key, 0), fleet.ENOUGH_LABELS) for key in answering]
+        def came() -> list[int]:
+            return [min(count - (since or {}).get(device, 0), enough) for device, count in self._labels().items()]
 
         try:
-            self._wait("labelled answers", LABELS_S, enough, progress)
+            self._wait("labelled answers", LABELS_S, lambda: min(came(), default=0) >= enough, came)
         except OperatorError as error:
             self._console.print(f"  [yellow]{error}[/yellow]")
+
+    def _enough_soak_s(self) -> float:
+        """How long a wave must soak for its gate to see enough labels: twice as long as they take to come now."""
+        began_s = time.monotonic()
+        self._wait_for_labels(fleet.GATE.min_labels, self._labels())
+        return min(max(fleet.LONG_SOAK_S, 2 * (time.monotonic() - began_s)), fleet.MOST_SOAK_S)
 
     def _report(self, model: str) -> DemoReport:
         self._faults += self._missed_answers()
@@ -286,37 +299,21 @@ class Demo:
                 self._console.print(f"  {device.id:<12} {device.endpoint}/v2/models/fashion")
         return ROLLOUT_FAILED if found else OK
 
-    def _wait(
-        self,
-        what: str,
-        seconds: float,
-        condition: Callable[[], T | None],
-        progress: Callable[[], object] = lambda: None,
-    ) -> T:
-        """Wait until `condition` returns something true, and check every process meanwhile.
-
-        Args:
-            what: what is waited for, in words.
-            seconds: how long `progress` may stay the same.
-            condition: returns what is waited for.
-            progress: how far it is.
+    def _wait(self, what: str, seconds: float, condition: Callable[[], T | None], progress: Callable[[], object]) -> T:
+        """Wait for something with progress, and check every process meanwhile.
 
         Raises:
-            OperatorError: nothing changed for so long.
+            OperatorError: nothing changed for `seconds`.
         """
-        until, reached = time.monotonic() + seconds, None
-        while True:
+
+        def checked() -> T | None:
             self._processes.check()
-            try:
-                if found := condition():
-                    return found
-                if (now := progress()) != reached:
-                    until, reached = time.monotonic() + seconds, now
-            except NoAnswer:
-                pass
-            if time.monotonic() > until:
-                raise OperatorError(f"{what} made no progress for {seconds:.0f} s: see {self._settings.state}/logs")
-            time.sleep(POLL_S)
+            return condition()
+
+        try:
+            return wait_for(what, checked, progress, silent_s=seconds)
+        except OperatorError as error:
+            raise OperatorError(f"{error}: see {self._settings.state}/logs") from None
 
 
 def run_demo(settings: DemoSettings, console: Console) -> int:
