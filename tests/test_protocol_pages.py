@@ -26,7 +26,7 @@ from edgefleet_protocol.canonical import canonical_json, digest
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count, chunk_size, frame, hash_list
 from edgefleet_protocol.encoding import compress, decompress
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.features import FEATURES
+from edgefleet_protocol.features import CONTROLLER_FEATURES, FEATURES
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.leaving import LeavesAs
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
@@ -224,6 +224,7 @@ def test_the_worked_examples_of_chunks_are_what_the_code_makes() -> None:
     last = frame(count - 1, BLOB[(count - 1) * CHUNK_BYTES :])
     assert (count, chunk_size(count - 1, len(BLOB), CHUNK_BYTES), len(last)) == (3, 1696, 1701)
     assert last.startswith(hexed("frame"))
+    assert frame(count - 1, BLOB[(count - 1) * CHUNK_BYTES :], 70_000).startswith(hexed("stamped"))
     assert hexed("hash-list") == hash_list(BLOB, CHUNK_BYTES)
     bitmap = Bitmap.from_text(11, "BQI=")
     assert (list(bitmap), bitmap.to_bytes()) == ([0, 2, 9], hexed("bitmap"))
@@ -295,6 +296,7 @@ def test_every_phase_reason_code_and_feature_is_on_the_page() -> None:
     assert {phase for phase, reported in told.items() if reported != "never"} == {phase for phase, _ in ways().values()}
     assert first("## Reason codes") == set(get_args(ReasonCode))
     assert first("## Features") == FEATURES
+    assert all(f"`{feature}`" in WIRE for feature in CONTROLLER_FEATURES)
 
 
 def test_instruction_sets_follow_from_the_flags_that_the_page_names() -> None:

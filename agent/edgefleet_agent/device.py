@@ -13,6 +13,7 @@ from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
+from edgefleet_agent.measured_link import MeasuredLink
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import MODEL, Slots
 from edgefleet_agent.windows import DeviceWindows
@@ -29,11 +30,11 @@ class Device:
 
     folder: Path
     facts: Facts
-    max_chunk_bytes: int
     records: RecordFile
     journal: Journal
     slots: Slots
     fetcher: Fetcher
+    link: MeasuredLink
     windows: DeviceWindows
     post: Callable[[InboxEvent], None]
     threads: int = 1

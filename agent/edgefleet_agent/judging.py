@@ -45,7 +45,7 @@ def fitting(manifest: Manifest, model: str, device: Device) -> Encoding:
     Raises:
         Rejected: the manifest doesn't fit this device.
     """
-    return check_manifest(manifest, model, device.facts, device.max_chunk_bytes)
+    return check_manifest(manifest, model, device.facts, device.link.max_chunk_bytes)
 
 
 def judge(manifest: Manifest, model: str, record: InstalledModel, device: Device) -> Judged:

@@ -30,6 +30,7 @@ from edgefleet_agent.identity import Identity, begin_anew, is_copy
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import Effect
+from edgefleet_agent.measured_link import MeasuredLink
 from edgefleet_agent.recent import Key
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.report import report_models
@@ -45,7 +46,7 @@ from edgefleet_process.clocks import clock_is_trusted, wall_ms
 from edgefleet_profiles.parts import Act
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
-from edgefleet_protocol.features import FEATURES
+from edgefleet_protocol.features import CREDIT, FEATURES
 from edgefleet_protocol.messages import (
     MAX_MODELS,
     Acked,
@@ -83,8 +84,11 @@ class Session:
         heartbeat_s, broker = settings.heartbeat_s, settings.broker_settings
         self._bus = AgentBus(broker, settings.device, self._presence, heartbeat_s, self.inbox)
         self._windows = DeviceWindows(settings.state)
+        self._link = MeasuredLink(settings.state, described.link)
         self._fetcher = Fetcher(
-            self._bus, described.link.name, settings.stall_s, may_fetch=partial(self._windows.may, "fetch")
+            *(self._bus, described.link.name, settings.stall_s),
+            may_fetch=partial(self._windows.may, "fetch"),
+            flow=self._link.flow,
         )
         self._device = self._open_device()
         self._installations: dict[str, Installation] = {}
@@ -127,11 +131,11 @@ class Session:
         return Device(
             folder=state,
             facts=self._described.facts,
-            max_chunk_bytes=self._described.link.chunk_bytes,
             records=records,
             journal=Journal(state),
             slots=Slots(state),
             fetcher=self._fetcher,
+            link=self._link,
             windows=self._windows,
             post=self.inbox.put,
             threads=self._settings.threads,
@@ -204,6 +208,7 @@ class Session:
         if len(self._installations.keys() | wanted.keys()) > MAX_MODELS:
             raise MalformedMessage(f"more than {MAX_MODELS} models on one device")
         self._windows.hear(told, retained=retained)
+        self._fetcher.give_credit(CREDIT in told.features)
         for model, desired in wanted.items():
             reach("desired_received")
             self._installation(model).desire(desired)
@@ -233,6 +238,7 @@ class Session:
     def _hello(self, data: bytes) -> None:
         hello = decode(Hello, data)
         self._report_at_s = min(self._report_at_s, time.monotonic() + random.uniform(0, hello.jitter_s))
+        self._fetcher.give_credit(CREDIT in hello.features)
         self._fetcher.hello(hello.jitter_s)
         self._spool.forget_sent()
 
@@ -292,6 +298,7 @@ class Session:
         for file in self._late:
             file.settle()
         self._windows.settle()
+        self._link.keep()
         if self._spool.trouble:
             self._spool.settle()
 
@@ -314,6 +321,7 @@ class Session:
             spooled_windows=len(self._spool),
             dropped_windows=self._spool.dropped,
             disk_trouble=next(filter(None, troubles), None),
+            measured_kbps=self._link.flow.measured_kbps,
         )
 
     def _end(self) -> None:

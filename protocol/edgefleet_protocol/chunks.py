@@ -3,36 +3,57 @@
 import base64
 import binascii
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO
 
 from edgefleet_protocol.errors import MalformedFrame, MalformedMessage
 
-FRAME_VERSION = 1
-_HEADER = struct.Struct(">BI")
+FRAME_VERSION, STAMPED_VERSION = 1, 2
+_HEADER, _STAMPED = struct.Struct(">BI"), struct.Struct(">BII")
+STAMPS = 1 << 32
+"""Stamps count milliseconds, and begin again after this many."""
 HASH_BYTES = 16
 SMALL_BLOB_CHUNK_BYTES = 4 * 1024
 """Chunk size of blobs that come without a hash list: manifests, golden sets, hash lists."""
 
 
-def frame(index: int, data: bytes) -> bytes:
-    """Chunk `index` as it travels: version byte, index (4 bytes, big-endian), bytes."""
-    return _HEADER.pack(FRAME_VERSION, index) + data
+@dataclass(frozen=True)
+class Frame:
+    """A chunk as it arrived; `sent_ms` is when it was sent, on a clock of the controller's, if its frame says so."""
+
+    index: int
+    data: bytes
+    sent_ms: int | None = None
 
 
-def parse_frame(data: bytes) -> tuple[int, bytes]:
-    """The index and the bytes of a chunk.
+def frame(index: int, data: bytes, sent_ms: int | None = None) -> bytes:
+    """Chunk `index` as it travels: version byte, index (4 bytes, big-endian), stamp (likewise) if there is one, bytes.
+
+    Args:
+        index: which chunk.
+        data: its bytes.
+        sent_ms: the time by any steady clock, in ms; the frame has it modulo `STAMPS`.
+    """
+    if sent_ms is None:
+        return _HEADER.pack(FRAME_VERSION, index) + data
+    return _STAMPED.pack(STAMPED_VERSION, index, sent_ms % STAMPS) + data
+
+
+def parse_frame(data: bytes) -> Frame:
+    """A chunk off the wire.
 
     Raises:
         MalformedFrame: too short, or of an unknown version.
     """
-    if len(data) <= _HEADER.size:
+    header = _STAMPED if data[:1] == bytes([STAMPED_VERSION]) else _HEADER
+    if len(data) <= header.size:
         raise MalformedFrame(f"a frame of {len(data)} bytes is too short to hold a chunk")
-    version, index = _HEADER.unpack_from(data)
-    if version != FRAME_VERSION:
+    version, index, *stamp = header.unpack_from(data)
+    if version not in (FRAME_VERSION, STAMPED_VERSION):
         raise MalformedFrame(f"unknown frame version {version}")
-    return index, data[_HEADER.size :]
+    return Frame(index, data[header.size :], stamp[0] if stamp else None)
 
 
 def chunk_count(size_bytes: int, chunk_bytes: int) -> int:
@@ -77,8 +98,17 @@ class Bitmap:
     @classmethod
     def full(cls, count: int) -> "Bitmap":
         """All chunks set."""
+        return cls.of(count, range(count))
+
+    @classmethod
+    def of(cls, count: int, indexes: Iterable[int]) -> "Bitmap":
+        """These chunks set.
+
+        Raises:
+            IndexError: there is no such chunk.
+        """
         bitmap = cls(count)
-        for index in range(count):
+        for index in indexes:
             bitmap.set(index)
         return bitmap
 
@@ -116,14 +146,21 @@ class Bitmap:
         return (index for index in range(self.count) if index in self)
 
     def __len__(self) -> int:
-        return int.from_bytes(self._bits, "little").bit_count()
+        return self.bits.bit_count()
 
     def inverted(self) -> "Bitmap":
         """The chunks that are not marked here."""
-        other = Bitmap.full(self.count)
-        for index in self:
-            other.clear(index)
-        return other
+        bits = self.bits ^ ((1 << self.count) - 1)
+        return Bitmap(self.count, bits.to_bytes(len(self._bits), "little"))
+
+    @property
+    def bits(self) -> int:
+        """The bits as one number, chunk i being bit i."""
+        return int.from_bytes(self._bits, "little")
+
+    def union(self, other: "Bitmap") -> "Bitmap":
+        """The chunks that are marked here or there; both have as many chunks."""
+        return Bitmap(self.count, (self.bits | other.bits).to_bytes(len(self._bits), "little"))
 
     def to_bytes(self) -> bytes:
         """The bits, lowest first."""

@@ -11,6 +11,7 @@ from pydantic import (
     PrivateAttr,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -19,6 +20,7 @@ from edgefleet_protocol.counters import FlatCounters
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.fields import Count, Digest, Id, Millis, Text, Word
 from edgefleet_protocol.leaving import ALWAYS
+from edgefleet_protocol.paces import FASTEST_KBPS, is_pace
 from edgefleet_protocol.phases import PHASES, Phase
 
 SCHEMA_VERSION = 1
@@ -34,6 +36,7 @@ MAX_MODELS = MAX_SLOTS = MAX_LABELS = 64
 Words = Annotated[frozenset[Word], Field(max_length=256, fail_fast=True)]
 MAX_FEATURES = 64
 MAX_INTERVALS = 64
+MAX_CREDIT_BYTES = 2**26
 Features = Annotated[frozenset[Word], Field(max_length=MAX_FEATURES, fail_fast=True)]
 """Names of features, see `features.py`."""
 
@@ -101,9 +104,11 @@ class Opening(Part):
 class DesiredState(Message):
     """Retained, controller to device: everything that the device should run.
 
-    `fetch` and `switch` say when it may fetch variants and switch to them; None means at any time.
+    `fetch` and `switch` say when it may fetch variants and switch to them; None means at any time. `features` names
+    what the controller can do beyond 0.2.0.
     """
 
+    features: Features = frozenset()
     fetch: Opening | None = None
     switch: Opening | None = None
     models: dict[Name, DesiredModel] = Field(default_factory=dict, max_length=MAX_MODELS)
@@ -123,8 +128,9 @@ class Acked(Message):
 
 
 class Hello(Message):
-    """The controller has just subscribed: report within `jitter_s`."""
+    """The controller has just subscribed: report within `jitter_s`. `features` is as in DesiredState."""
 
+    features: Features = frozenset()
     jitter_s: Annotated[float, Field(ge=0, le=600)] = 2.0
 
 
@@ -259,7 +265,8 @@ class ReportedModel(Part):
 class ReportedState(Message):
     """A complete snapshot of a device; (boot, report) orders the snapshots of one incarnation.
 
-    `features` names what its agent can do beyond 0.1.0.
+    `features` names what its agent can do beyond 0.1.0. `measured_kbps` is the rate of its link, if it has found it
+    slower than the catalogue says.
     """
 
     incarnation: Id
@@ -278,6 +285,7 @@ class ReportedState(Message):
     spooled_windows: Count = 0
     dropped_windows: Count = 0
     disk_trouble: Text | None = None
+    measured_kbps: Annotated[float, Field(gt=0, le=1e9)] | None = None
 
 
 class TelemetryWindow(FlatCounters, Message):
@@ -304,14 +312,42 @@ class TelemetryWindow(FlatCounters, Message):
         return self
 
 
+class Credit(Part):
+    """How much of a blob may be under way to a device at once, and how far it has got.
+
+    Attributes:
+        pace: at which pace it listens, in kbit/s (see `paces`).
+        bytes_under_way: how many bytes of chunks may be on their way to it.
+        turn: rises whenever nothing is under way any more, as at every subscription: what was sent before has arrived
+            or is lost.
+        last: the last chunk that it has heard on its lane in this turn; None: none yet.
+    """
+
+    pace: Annotated[int, Field(ge=0, le=FASTEST_KBPS)]
+    bytes_under_way: Annotated[int, Field(ge=1, le=MAX_CREDIT_BYTES)]
+    turn: Count
+    last: Count | None = None
+
+    @field_validator("pace")
+    @classmethod
+    def _is_pace(cls, pace: int) -> int:
+        if not is_pace(pace):
+            raise ValueError(f"{pace} kbit/s is none of the paces: 0, or 16 times a power of two")
+        return pace
+
+
 class ChunkRequest(Message):
-    """The chunks of one blob that a device lacks: bit i of `missing` (base64, lowest bit first) is chunk i."""
+    """The chunks of one blob that a device lacks: bit i of `missing` (base64, lowest bit first) is chunk i.
+
+    With `credit`, it is sent no more than that; a request with `credit` in which nothing is missing ends its listening.
+    """
 
     blob: Digest
     lane: Name
     chunk_bytes: Annotated[int, Field(ge=1024, le=256 * 1024)]
     chunks: Annotated[int, Field(ge=1, le=2_000_000)]
     missing: Annotated[str, StringConstraints(max_length=350_000)]
+    credit: Credit | None = None
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -18,6 +18,7 @@ _KINDS: dict[str, UpKind] = {kind: kind for kind in UP_KINDS}
 
 _NAME = re.compile(NAME_PATTERN)
 _DIGEST = re.compile(r"^[0-9a-f]{64}$")
+_LANE = re.compile(r"^(?P<channel>[^@]+)(?:@(?P<pace>[0-9]{1,10})-(?P<chunk_bytes>[0-9]{1,6}))?$")
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,29 @@ class UpTopic:
 
 
 @dataclass(frozen=True)
+class Lane:
+    """The last part of a blob's topic: who hears its chunks.
+
+    Attributes:
+        channel: the kind of link.
+        pace: the pace, in kbit/s, of listeners that give credit; None for those that take what is sent.
+        chunk_bytes: with a pace, the size of the chunks: every frame on such a topic is of one size.
+    """
+
+    channel: str
+    pace: int | None = None
+    chunk_bytes: int = 0
+
+    def __str__(self) -> str:
+        return self.channel if self.pace is None else f"{self.channel}@{self.pace}-{self.chunk_bytes}"
+
+
+@dataclass(frozen=True)
 class BlobTopic:
-    """Which blob a chunk belongs to, and the channel it is sent on."""
+    """Which blob a chunk belongs to, and the lane it is sent on."""
 
     blob: str
-    channel: str
+    lane: Lane
 
 
 def shard(device: str) -> str:
@@ -61,9 +80,9 @@ def up_filters(kind: UpKind) -> str:
     return f"{ROOT}/up/+/+/{kind}"
 
 
-def blob(digest: str, channel: str) -> str:
-    """Controller to all listeners on this channel: chunk frames of one blob."""
-    return f"{ROOT}/blobs/{digest}/{channel}"
+def blob(digest: str, lane: Lane | str) -> str:
+    """Controller to all listeners on this lane: chunk frames of one blob."""
+    return f"{ROOT}/blobs/{digest}/{lane}"
 
 
 @lru_cache(maxsize=32_768)  # a fleet's telemetry arrives on the same topics all day
@@ -93,7 +112,9 @@ def parse_blob(topic: str) -> BlobTopic:
     parts = topic.split("/")
     if len(parts) != 5 or parts[:3] != [*ROOT.split("/"), "blobs"]:
         raise MalformedTopic(f"{topic[:200]!r} is not {ROOT}/blobs/SHA256/LANE")
-    digest, channel = parts[3:]
-    if not _DIGEST.fullmatch(digest) or not _NAME.fullmatch(channel):
+    digest, lane = parts[3], _LANE.fullmatch(parts[4])
+    if not _DIGEST.fullmatch(digest) or lane is None or not _NAME.fullmatch(lane["channel"]):
         raise MalformedTopic(f"{topic[:200]!r} does not name a sha256 and a channel")
-    return BlobTopic(digest, channel)
+    if lane["pace"] is None:
+        return BlobTopic(digest, Lane(lane["channel"]))
+    return BlobTopic(digest, Lane(lane["channel"], int(lane["pace"]), int(lane["chunk_bytes"])))

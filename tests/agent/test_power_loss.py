@@ -18,9 +18,11 @@ from edgefleet_agent.identity import wake
 from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
+from edgefleet_agent.measured_link import MeasuredLink
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import Slots
 from edgefleet_agent.windows import DeviceWindows
+from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap, frame
 from edgefleet_protocol.messages import Attempt, DesiredModel, Facts, Slot
@@ -43,8 +45,9 @@ class Run:
         self._fetcher = Fetcher(self._wire, LINK, 3600.0, draw=lambda: 0.0)
         wake(folder)
         self.records, self.slots, self.sent = RecordFile(folder), Slots(folder), 0
+        link = load_catalogue().link["ethernet"]
         device = Device(
-            **{"folder": folder, "facts": FACTS, "max_chunk_bytes": 48 * 1024, "records": self.records},
+            **{"folder": folder, "facts": FACTS, "link": MeasuredLink(folder, link), "records": self.records},
             **{
                 "journal": Journal(folder),
                 "slots": self.slots,

@@ -34,7 +34,8 @@ class Bus:
         self.sent: list[tuple[str, int, bytes]] = []
 
     def publish_chunk(self, topic: str, data: bytes, stop: threading.Event) -> bool:
-        self.sent.append((topic, *parse_frame(data)))
+        got = parse_frame(data)
+        self.sent.append((topic, got.index, got.data))
         return True
 
 

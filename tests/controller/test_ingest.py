@@ -52,7 +52,7 @@ def wanted() -> list[ChunkRequest]:
 @pytest.fixture
 def ingest(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[Ingest]:
     store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
-    running = Ingest(store, DesiredPublisher(store, bus), lambda request, _: wanted.append(request))
+    running = Ingest(store, DesiredPublisher(store, bus), lambda request, _, __: wanted.append(request))
     running.start()
     yield running
     running.stop()

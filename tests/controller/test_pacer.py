@@ -47,7 +47,8 @@ class Device:
         assert self._subscribed.wait(30)
 
     def _receive(self, data: bytes) -> None:
-        self.frames.append(parse_frame(data))
+        got = parse_frame(data)
+        self.frames.append((got.index, got.data))
         self._missing.clear(self.frames[-1][0])
         self.last = time.monotonic()
 
@@ -80,7 +81,7 @@ class FakeBus:
         if self.refusals:
             self.refusals -= 1
             return False
-        self.sent.append(parse_frame(data)[0])
+        self.sent.append(parse_frame(data).index)
         return True
 
 
@@ -156,7 +157,8 @@ def want(
 ) -> None:
     size = len(blobs[blob])
     chunks = chunk_count(size, CHUNK)
-    pacer.want(Want(channel, kbps, blob, CHUNK, size, range(chunks) if missing is None else missing))
+    wanted = Bitmap.full(chunks) if missing is None else Bitmap.of(chunks, missing)
+    pacer.want(Want(channel, kbps, blob, CHUNK, size, wanted))
 
 
 @pytest.mark.broker
@@ -294,5 +296,5 @@ def test_stopping_is_quick(make_pacer: Any, blobs: Blobs) -> None:
 
 def test_a_want_that_makes_no_sense_is_counted(make_pacer: Any, blobs: Blobs) -> None:
     pacer = make_pacer(FakeBus())
-    pacer.want(Want("wifi", 1000, "ab" * 32, CHUNK, size_bytes=0, missing=[0]))
+    pacer.want(Want("wifi", 1000, "ab" * 32, CHUNK, size_bytes=0, missing=Bitmap(1)))
     assert pacer.refused == 1

@@ -51,7 +51,8 @@ class Heard:
         self.told[topic] = json.loads(data)
 
     def publish_chunk(self, topic: str, data: bytes, stop: threading.Event) -> bool:
-        index, content = parse_frame(data)
+        got = parse_frame(data)
+        index, content = got.index, got.data
         self.chunks[index] = content
         self.channels.add(topic)
         return True

@@ -20,6 +20,7 @@ from edgefleet_controller.store import Store
 from edgefleet_controller.windows import AHEAD, RegionWindows
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import Region, Window
+from edgefleet_protocol.chunks import Bitmap
 from edgefleet_protocol.messages import Attempt, ReportedModel
 
 HOUR_MS = 3_600_000
@@ -153,8 +154,8 @@ def test_a_device_that_waits_for_an_open_window_is_told_again(
 def test_chunks_go_out_only_until_the_window_of_those_who_want_them_closes() -> None:
     channels = Channels(gather_s=0)
     short, long = "aa" * 32, "bb" * 32
-    channels.want(Want("wifi", 8_000, short, 1000, 9_000, range(9), for_s=0.0025), 0.0)
-    channels.want(Want("wifi", 8_000, long, 1000, 2_000, range(2), for_s=math.inf), 0.0)
+    channels.want(Want("wifi", 8_000, short, 1000, 9_000, Bitmap.full(9), for_s=0.0025), 0.0)
+    channels.want(Want("wifi", 8_000, long, 1000, 2_000, Bitmap.full(2), for_s=math.inf), 0.0)
     sent, now = [], 0.0
     while True:
         due = channels.next(now)
@@ -166,7 +167,7 @@ def test_chunks_go_out_only_until_the_window_of_those_who_want_them_closes() -> 
         else:
             now = due.until or now
     assert sent == [short, long, short, long]
-    channels.want(Want("wifi", 8_000, short, 1000, 9_000, [8], for_s=60), 10.0)
+    channels.want(Want("wifi", 8_000, short, 1000, 9_000, Bitmap.of(9, [8]), for_s=60), 10.0)
     assert isinstance(channels.next(10.0), Send)
 
 

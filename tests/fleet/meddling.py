@@ -67,7 +67,8 @@ class Meddler:
 
     def _meddle(self, topic: str, message: bytes) -> None:
         """A chunk of a large blob is under way: put all that may go wrong before and behind it."""
-        index, data = parse_frame(message)
+        got = parse_frame(message)
+        index, data = got.index, got.data
         size = (self._blobs / topic.split("/")[3][:2] / topic.split("/")[3]).stat().st_size
         if size <= 16 * SMALL_BLOB_CHUNK_BYTES:
             return

@@ -151,10 +151,10 @@ def test_frames_that_are_none_are_counted_and_the_download_ends_well(scene: Scen
     large: set[str] = set()
     listener = client(fleet.broker)
     listener.on_message = lambda _, __, message: len(message.payload) > 40_000 and large.add(message.topic)
-    listener.subscribe("edgefleet/v1/blobs/+/line")
+    listener.subscribe("edgefleet/v1/blobs/+/+")
     fleet.wait(lambda: large, "the encoding to come")
     topic, before = large.pop(), scene.risen("slow")
-    none = [b"", b"\x01", b"\x01\x00\x00\x00\x00", b"\x02" + bytes(100), b"\x00" * 1_000, b"\xff" * 1_000_000]
+    none = [b"", b"\x01", b"\x01\x00\x00\x00\x00", b"\x03" + bytes(100), b"\x00" * 1_000, b"\xff" * 1_000_000]
     odd = [frame(index, data) for index in (0, 7, 2**31, 2**32 - 1) for data in (b"x", bytes(48 * 1024), bytes(4096))]
     for data in (*none, *odd):
         scene.stranger.publish(topic, data, 1).wait_for_publish(20)

@@ -14,7 +14,7 @@ def test_what_a_device_speaks_on_names_the_device_and_the_kind(kind: topics.UpKi
 
 
 def test_a_blob_topic_names_the_content_and_the_channel() -> None:
-    assert topics.parse_blob(topics.blob(DIGEST, "nb-2g")) == topics.BlobTopic(DIGEST, "nb-2g")
+    assert topics.parse_blob(topics.blob(DIGEST, "nb-2g")) == topics.BlobTopic(DIGEST, topics.Lane("nb-2g"))
 
 
 def test_topics_are_the_ones_of_the_design() -> None:

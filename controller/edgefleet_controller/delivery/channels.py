@@ -1,29 +1,44 @@
-"""What to send next on which channel: pure rules that take `now`.
+"""What to send next on which lane: pure rules that take `now`.
 
-A channel is a kind of link. Devices say which chunks they lack; a channel collects wants for a short while, sends each
-wanted chunk once for all listeners, alternates between blobs, and keeps to the rate of its link. Devices ask again for
-what they still lack, so a lost want costs only time.
+A lane is a kind of link and a pace. Devices say which chunks they lack; a lane collects wants for a short while, sends
+each wanted chunk once for all listeners, alternates between blobs, and keeps to its rate. Devices ask again for what
+they still lack, so a lost want costs only time.
 """
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgefleet_protocol.chunks import chunk_count
+from edgefleet_controller.delivery.broadcast import Broadcast
+from edgefleet_protocol.chunks import Bitmap, chunk_count
+from edgefleet_protocol.messages import Credit
+from edgefleet_protocol.paces import UNMEASURED
+from edgefleet_protocol.topics import Lane
 
-GATHER_S = 0.05
-"""Devices of a wave ask at almost the same time; each listens before it asks, so it misses nothing meanwhile."""
+GATHER_S, LONGER = 0.05, 2
+MOST_GATHER_S = 2.0
+"""Devices of a wave ask at almost the same time: a broadcast begins once nobody has joined for `GATHER_S`, and up to
+`LONGER` times that more for one that is worth it, but at most `MOST_GATHER_S` after the first. Each device listens
+before it asks, so it misses nothing meanwhile."""
 GRACE_S = 0.1
 GRACE_CHUNKS = 2
-"""A chunk sent less than `GRACE_S` plus this many chunk intervals ago is still in transit, and is not sent again."""
+"""A chunk sent less than `GRACE_S` plus this many chunk intervals ago is not sent again."""
+REPEAT_S = 2.0
+"""A blob that takes less than this is not repeated within it: who joins meanwhile is served by one repetition."""
 
+MIN_WAIT_S = 0.001
 BURST_S = 0.05
-"""How far a delayed channel may exceed its rate to catch up, in seconds of sending."""
+"""How far a delayed lane may exceed its rate to catch up, in seconds of sending."""
+PATIENCE_S, PATIENCE_CHUNKS, MOST_PATIENCE_S = 3.0, 8, 60.0
+"""How long a listener that does not move may hold up the others: this, and as long as so many chunks take."""
+FORGET_S = 180.0
+"""A broadcast that is wanted no more, and whose listeners have said nothing for this long, is forgotten."""
 
-MAX_CHANNELS = 256
+MAX_LANES = 256
 MAX_BLOBS = 256
-MAX_CHUNKS = 8_000_000  # over all wanted blobs; each chunk takes a byte
+MAX_CHUNKS = 8_000_000  # over all wanted blobs
+MAX_LISTENING_BITS = 2**30  # over all listeners: each keeps a bit for every chunk
 
 
 @dataclass(frozen=True)
@@ -36,8 +51,10 @@ class Want:
         blob: the digest of the blob.
         chunk_bytes: the size of its chunks, in bytes.
         size_bytes: the size of the blob, in bytes.
-        missing: the indexes of the missing chunks.
+        missing: the missing chunks.
         for_s: for how many seconds they may be sent; the latest of all wants for a blob decides.
+        device: who asks.
+        credit: how much may be under way to it, and at which pace it listens; None: it takes what is sent.
     """
 
     channel: str
@@ -45,8 +62,10 @@ class Want:
     blob: str
     chunk_bytes: int
     size_bytes: int
-    missing: Iterable[int]
+    missing: Bitmap
     for_s: float = math.inf
+    device: str = ""
+    credit: Credit | None = None
 
     @property
     def chunks(self) -> int:
@@ -54,12 +73,17 @@ class Want:
         sound = self.chunk_bytes > 0 and self.size_bytes > 0
         return chunk_count(self.size_bytes, self.chunk_bytes) if sound else 0
 
+    @property
+    def pace(self) -> int | None:
+        """The pace that the device listens at."""
+        return self.credit.pace if self.credit else None
+
 
 @dataclass(frozen=True)
 class Send:
     """A chunk that is due: send it, then call `Channels.settle`."""
 
-    channel: str
+    lane: Lane
     blob: str
     index: int
     chunk_bytes: int
@@ -73,62 +97,68 @@ class Wait:
 
 
 _Key = tuple[str, int]  # blob, chunk_bytes
+_LaneKey = tuple[str, int | None]  # channel, pace
 
 
 @dataclass
-class _Blob:
-    """The wanted chunks of one blob, a byte for each, and the position of the broadcast."""
-
-    wanted: bytearray
-    until: float = -math.inf
-    count: int = 0
-    at: int = 0
-
-    def add(self, index: int) -> None:
-        self.count += not self.wanted[index]
-        self.wanted[index] = 1
-
-    def remove(self, index: int) -> None:
-        self.count -= self.wanted[index]
-        self.wanted[index] = 0
-        self.at = index + 1
-
-    def next_index(self) -> int:
-        """The next wanted chunk, in a circle, so that repairs at the start don't delay the end."""
-        found = self.wanted.find(1, self.at)
-        return found if found >= 0 else self.wanted.find(1)
-
-
-@dataclass
-class _Channel:
+class _Lane:
+    channel: str
+    pace: int | None
     rate_kbps: float
     due: float
-    blobs: OrderedDict[_Key, _Blob] = field(default_factory=OrderedDict)
-    left: OrderedDict[tuple[_Key, int], float] = field(default_factory=OrderedDict)
-    """When chunks were sent, oldest first, for the grace period."""
+    blobs: OrderedDict[_Key, Broadcast] = field(default_factory=OrderedDict)
 
     def seconds(self, size_bytes: int) -> float:
         return size_bytes * 8 / (self.rate_kbps * 1000)
 
-    def forget_left(self, now: float) -> None:
-        while self.left:
-            (key, index), at = next(iter(self.left.items()))
-            if now - at < GRACE_S + GRACE_CHUNKS * self.seconds(key[1]):
-                return
-            del self.left[key, index]
+    def grace_s(self, one: Broadcast) -> float:
+        return GRACE_S + GRACE_CHUNKS * self.seconds(one.chunk_bytes)
+
+    def pause_s(self, one: Broadcast) -> float:
+        """For how long a chunk that was sent is not sent again."""
+        short = self.seconds(one.size_bytes) <= REPEAT_S
+        return max(self.grace_s(one), REPEAT_S * one.worth if short else 0.0)
+
+    def patience_s(self, one: Broadcast) -> float:
+        return min(PATIENCE_S + PATIENCE_CHUNKS * self.seconds(one.chunk_bytes), MOST_PATIENCE_S)
+
+    def name(self, chunk_bytes: int) -> Lane:
+        return Lane(self.channel) if self.pace is None else Lane(self.channel, self.pace, chunk_bytes)
+
+    def tidy(self, now: float) -> None:
+        """Forget broadcasts that are over, whose windows have closed, or whose listeners have fallen silent."""
+        for key, one in list(self.blobs.items()):
+            one.forget_sent_before(now - self.pause_s(one))
+            silent = not one.wanted and now - one.asked_at > FORGET_S
+            if one.over or silent or one.until <= now:
+                del self.blobs[key]
+
+    def next_send(self, now: float) -> Send | None:
+        """The chunk that may be sent now, of the blob whose turn it is."""
+        for key, one in self.blobs.items():
+            if one.wanted and one.begins_at <= now:
+                index = one.next_index(now, self.patience_s(one), self.pause_s(one))
+                if index is not None:
+                    return Send(self.name(key[1]), key[0], index, key[1])
+        return None
+
+    def wake_at(self) -> float:
+        """When something may be due that is not due now."""
+        waiting = (max(one.begins_at, one.blocked_until, self.due) for one in self.blobs.values() if one.wanted)
+        return min(waiting, default=math.inf)
 
 
 class Channels:
-    """The wanted chunks of all channels, which are independent of each other.
+    """The wanted chunks of all lanes, which are independent of each other.
 
     Args:
-        gather_s: how long an idle channel collects wants before it starts to send, in seconds.
+        gather_s: for how long nobody must have joined a broadcast before it begins, in seconds.
     """
 
     def __init__(self, gather_s: float = GATHER_S) -> None:
         self.gather_s = gather_s
         self.refused = 0
-        self._channels: dict[str, _Channel] = {}
+        self._lanes: dict[_LaneKey, _Lane] = {}
 
     def want(self, want: Want, now: float) -> None:
         """Note what a device lacks; an invalid want, or one too many, is ignored and counted in `refused`.
@@ -138,76 +168,101 @@ class Channels:
             now: seconds on a monotonic clock.
         """
         key, chunks = (want.blob, want.chunk_bytes), want.chunks
-        one = self._channel(want.channel, want.rate_kbps, now) if chunks and want.rate_kbps > 0 else None
-        entry = self._blob(one, key, chunks) if one else None
-        if one is None or entry is None:
+        lane = self._lane(want, now) if chunks and want.rate_kbps > 0 and want.missing.count == chunks else None
+        if lane is not None:
+            lane.tidy(now)
+        one = self._broadcast(lane, key, chunks) if lane else None
+        if lane is None or one is None:
             self.refused += 1
             return
-        one.forget_left(now)
-        idle = not one.blobs
-        entry.until = max(entry.until, now + want.for_s)
-        for index in want.missing:
-            if 0 <= index < chunks and (key, index) not in one.left:
-                entry.add(index)
-        if not entry.count:
+        if want.credit:
+            self._leave_other_lanes(want, lane)
+        if not want.missing.bits:
+            one.leave(want.device)
             return
-        one.blobs[key] = entry
-        if idle:
-            one.due = max(one.due, now + self.gather_s)
+        was_wanted, until = one.wanted, now + want.for_s
+        if want.credit:
+            one.listen(want.device, want.missing.bits, want.credit, now, until)
+        else:
+            one.want(want.missing.bits, until, now - lane.grace_s(one))
+        one.asked_at = now
+        if one.wanted or one.listeners:
+            lane.blobs[key] = one
+            self._gather(lane, one, was_wanted=was_wanted, now=now)
 
     def next(self, now: float) -> Send | Wait:
         """The chunk that is due first, or how long to wait; repeats the chunk until it is settled."""
-        while busy := [(one.due, name) for name, one in self._channels.items() if one.blobs]:
-            due, name = min(busy)
-            if due > now:
-                return Wait(due)
-            key, entry = next(iter(self._channels[name].blobs.items()))
-            if entry.until > now:
-                return Send(name, key[0], entry.next_index(), key[1])
-            del self._channels[name].blobs[key]  # the window of all who wanted it has closed
-        return Wait(None)
+        wake = math.inf
+        for lane in sorted(self._lanes.values(), key=lambda lane: lane.due):
+            lane.tidy(now)
+            if lane.due <= now and (send := lane.next_send(now)):
+                return send
+            wake = min(wake, lane.wake_at())
+        if wake == math.inf:
+            return Wait(None)
+        return Wait(wake if wake > now else now + MIN_WAIT_S)
 
     def settle(self, send: Send, sent_bytes: int, now: float) -> None:
-        """Mark a chunk as done; the channel then pauses for as long as its bytes take.
+        """Mark a chunk as done; the lane then pauses for as long as its bytes take.
 
         Args:
             send: the chunk that `next` gave.
             sent_bytes: how much was sent; 0 if the chunk could not be read.
             now: seconds on the same clock.
         """
-        one = self._channels.get(send.channel)
-        if one is None:
+        lane = self._lanes.get((send.lane.channel, send.lane.pace))
+        if lane is None:
             return
         key = (send.blob, send.chunk_bytes)
         if sent_bytes:
-            one.due = max(one.due, now - BURST_S) + one.seconds(sent_bytes)
-            one.left[key, send.index] = now
-            one.left.move_to_end((key, send.index))
-        one.forget_left(now)
-        if entry := one.blobs.get(key):
-            entry.remove(send.index)
-            one.blobs.move_to_end(key)
-            if not entry.count:
-                del one.blobs[key]
+            lane.due = max(lane.due, now - BURST_S) + lane.seconds(sent_bytes)
+        if one := lane.blobs.get(key):
+            one.sent(send.index, sent_bytes, now)
+            lane.blobs.move_to_end(key)
+        lane.tidy(now)
 
     def drop(self, blob: str) -> None:
-        """Drop a blob from every channel."""
-        for one in self._channels.values():
-            for key in [key for key in one.blobs if key[0] == blob]:
-                del one.blobs[key]
+        """Drop a blob from every lane."""
+        for lane in self._lanes.values():
+            for key in [key for key in lane.blobs if key[0] == blob]:
+                del lane.blobs[key]
 
-    def _blob(self, channel: _Channel, key: _Key, chunks: int) -> _Blob | None:
-        if entry := channel.blobs.get(key):
-            return entry if len(entry.wanted) == chunks else None
-        wanted = sum(len(blob.wanted) for one in self._channels.values() for blob in one.blobs.values())
-        fits = len(channel.blobs) < MAX_BLOBS and wanted + chunks <= MAX_CHUNKS
-        return _Blob(bytearray(chunks)) if fits else None
+    def _gather(self, lane: _Lane, one: Broadcast, *, was_wanted: bool, now: float) -> None:
+        """Put off the beginning for as long as devices keep joining."""
+        if not was_wanted:
+            one.gathers_since = now
+        if one.gathers_since is not None:
+            quiet_s, most_s = self.gather_s * (1 + LONGER * one.worth), max(MOST_GATHER_S, self.gather_s)
+            one.begins_at = min(now + quiet_s, one.gathers_since + most_s)
+            if not any(other.wanted for other in lane.blobs.values() if other is not one):
+                lane.due = max(lane.due, one.begins_at)  # an idle lane saves nothing up
 
-    def _channel(self, name: str, rate_kbps: float, now: float) -> _Channel | None:
-        if name not in self._channels:
-            if len(self._channels) >= MAX_CHANNELS:
+    def _leave_other_lanes(self, want: Want, here: _Lane) -> None:
+        """A device hears a blob on one lane at a time."""
+        for lane in self._of_channel(want.channel):
+            for key, one in lane.blobs.items():
+                if key[0] == want.blob and (lane is not here or key[1] != want.chunk_bytes):
+                    one.leave(want.device)
+
+    def _of_channel(self, channel: str) -> Iterator[_Lane]:
+        return (lane for (name, pace), lane in self._lanes.items() if name == channel and pace is not None)
+
+    def _broadcast(self, lane: _Lane, key: _Key, chunks: int) -> Broadcast | None:
+        if one := lane.blobs.get(key):
+            return one if one.chunks == chunks else None
+        every = [one for lane in self._lanes.values() for one in lane.blobs.values()]
+        fits = len(lane.blobs) < MAX_BLOBS and sum(one.chunks for one in every) + chunks <= MAX_CHUNKS
+        listening = sum(one.chunks * one.listeners for one in every) + chunks <= MAX_LISTENING_BITS
+        return Broadcast(chunks, key[1]) if fits and listening else None
+
+    def _lane(self, want: Want, now: float) -> _Lane | None:
+        key = (want.channel, want.pace)
+        if key not in self._lanes:
+            if len(self._lanes) >= MAX_LANES:
                 return None
-            self._channels[name] = _Channel(rate_kbps, now)
-        one = self._channels[name]
-        one.rate_kbps = rate_kbps
-        return one
+            self._lanes[key] = _Lane(want.channel, want.pace, want.rate_kbps, now)
+        lane = self._lanes[key]
+        # A pace is at most as fast as the channel; who has not measured anything gets its few chunks at once.
+        slower = want.pace not in (None, UNMEASURED)
+        lane.rate_kbps = min(want.rate_kbps, want.pace) if slower and want.pace else want.rate_kbps
+        return lane

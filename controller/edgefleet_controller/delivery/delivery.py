@@ -56,11 +56,12 @@ class Delivery:
         """Stop sending; devices ask again for what they still lack."""
         self._pacer.stop()
 
-    def want(self, request: ChunkRequest, for_s: float = math.inf) -> None:
+    def want(self, request: ChunkRequest, for_s: float = math.inf, device: str = "") -> None:
         """Queue what a device lacks on its channel.
 
         Args:
             request: what it lacks.
+            device: who asks.
             for_s: for how many seconds it may be sent.
 
         Raises:
@@ -71,14 +72,24 @@ class Delivery:
         if size_bytes is None or link is None:
             raise MalformedMessage(f"there is no blob {request.blob} for devices, or no link '{request.lane}'")
         # Frames don't carry a chunk size: listeners could not tell two sizes of one blob apart on one channel.
-        sizes = (SMALL_BLOB_CHUNK_BYTES, link.chunk_bytes)
+        sizes = {SMALL_BLOB_CHUNK_BYTES, link.chunk_bytes}
         if request.chunk_bytes not in sizes or request.chunks != chunk_count(size_bytes, request.chunk_bytes):
             raise MalformedMessage(
                 f"{request.chunks} chunks of {request.chunk_bytes} bytes don't fit {request.blob} on '{request.lane}'"
             )
         missing = Bitmap.from_text(request.chunks, request.missing)
         self._pacer.want(
-            Want(request.lane, link.down_kbps, request.blob, request.chunk_bytes, size_bytes, missing, for_s)
+            Want(
+                channel=request.lane,
+                rate_kbps=link.down_kbps,
+                blob=request.blob,
+                chunk_bytes=request.chunk_bytes,
+                size_bytes=size_bytes,
+                missing=missing,
+                for_s=for_s,
+                device=device,
+                credit=request.credit,
+            )
         )
 
     def withdraw(self, manifest: str) -> None:

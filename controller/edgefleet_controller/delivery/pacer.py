@@ -130,14 +130,16 @@ class Pacer:
         if not data:
             log.warning("chunk %d of %s was requested but cannot be read", due.index, due.blob)
             return 0
-        sent = self._bus.publish_chunk(topics.blob(due.blob, due.channel), frame(due.index, data), self._stop)
+        # The clock that the pacer keeps, not that of the day: a device measures with it how chunks are delayed.
+        sent_ms = None if due.lane.pace is None else int(self._clock() * 1000)
+        sent = self._bus.publish_chunk(topics.blob(due.blob, due.lane), frame(due.index, data, sent_ms), self._stop)
         return len(data) if sent else None
 
     def _settle(self, due: Send, sent_bytes: int) -> None:
         with self._changed:
             self._channels.settle(due, sent_bytes, self._clock())
             if sent_bytes:
-                key = (due.channel, due.blob)
+                key = (due.lane.channel, due.blob)
                 self._bytes_sent[key] = self._bytes_sent.get(key, 0) + sent_bytes
                 self._bytes_sent.move_to_end(key)
                 if len(self._bytes_sent) > MAX_COUNTED:

@@ -12,6 +12,7 @@ from edgefleet_controller.rollouts.hours import NEXT
 from edgefleet_controller.store import Store
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import topics
+from edgefleet_protocol.features import CONTROLLER_FEATURES
 from edgefleet_protocol.messages import Acked, DesiredModel, DesiredState, Hello, ReportedState, encode
 from edgefleet_protocol.phases import OUTSIDE_WINDOW
 
@@ -87,7 +88,7 @@ class DesiredPublisher:
 
     def hello(self, jitter_s: float) -> None:
         """Ask all devices to report: nothing sent before our subscription was received."""
-        self._bus.publish(topics.HELLO, encode(Hello(jitter_s=jitter_s)))
+        self._bus.publish(topics.HELLO, encode(Hello(jitter_s=jitter_s, features=CONTROLLER_FEATURES)))
 
 
 def desired_state(
@@ -95,6 +96,7 @@ def desired_state(
 ) -> DesiredState:
     """The message with these records, and with the windows of the device's region."""
     return DesiredState(
+        features=CONTROLLER_FEATURES,
         fetch=windows.opening("fetch", profile, now_ms),
         switch=windows.opening("switch", profile, now_ms),
         models={

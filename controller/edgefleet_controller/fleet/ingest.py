@@ -40,6 +40,7 @@ MAX_QUEUED = 20_000
 MAX_PENDING = 1_000
 """How many devices may wait to be accepted; reports of more are set aside, so that strangers cannot fill the store."""
 BATCH, BATCH_S, GATHER_S = 1_000, 0.1, 0.01
+WANT: topics.UpKind = "want"
 
 
 class ToldWindows(NamedTuple):
@@ -75,7 +76,7 @@ class Ingest:
         self,
         store: Store,
         desired: DesiredPublisher,
-        want: Callable[[ChunkRequest, float], None],
+        want: Callable[[ChunkRequest, float, str], None],
         *,
         windows: RegionWindows = NO_WINDOWS,
         accept_all: bool = False,
@@ -128,8 +129,9 @@ class Ingest:
         first = self._queue.get()
         if first is None:
             return None
-        # Sleep rather than wait for each message, which would take the GIL from the receiving thread.
-        until = time.monotonic() + BATCH_S
+        # Sleep rather than wait for each message, which would take the GIL from the receiving thread. A device that
+        # wants more waits for us, and its link lies idle: its want is not kept for a large batch.
+        until = time.monotonic() + (GATHER_S if first[0].endswith(WANT) else BATCH_S)
         while self._queue.qsize() < BATCH and time.monotonic() < until:
             time.sleep(GATHER_S)
         batch = [first]
@@ -283,7 +285,7 @@ class Ingest:
                 if self._store.fleet.devices.admission(device) is None:
                     self.counts["of_pending"] += 1
                 elif left_s := self._deliveries.left_s(device, now):
-                    self._want(request, left_s)
+                    self._want(request, left_s, device)
                 else:
                     self.counts["outside_window"] += 1
 
