@@ -16,7 +16,11 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from tests.protocol_tables import NAMED, cells, described, schema_of
 
+from edgefleet_agent import bus, session, sinks, spool
 from edgefleet_agent.lifecycle import rows as ways
+from edgefleet_agent.settings import AgentSettings
+from edgefleet_contract.rollouts import Timers
+from edgefleet_controller.fleet.presence_sweep import ANSWER_S
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.device_class import DOTPROD_FLAGS, VNNI_FLAGS, InstructionSet
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES, THIN_LINK_KBPS, DataKind
@@ -297,6 +301,31 @@ def test_every_phase_reason_code_and_feature_is_on_the_page() -> None:
     assert first("## Reason codes") == set(get_args(ReasonCode))
     assert first("## Features") == FEATURES
     assert all(f"`{feature}`" in WIRE for feature in CONTROLLER_FEATURES)
+
+
+FIGURES = [
+    (Timers().silent_s, 600, "silent for `silent_s` (600 s unless the rollout says otherwise)"),
+    (Timers().unreachable_s, 86_400, "`unreachable` after `unreachable_s` (a day)"),
+    (Timers().space_s, 3600, "waits for room, for an hour unless the rollout says otherwise"),
+    (AgentSettings.model_fields["stall_s"].default, 6 * 3600, "nothing comes for `stall_s` (six hours)"),
+    (AgentSettings.model_fields["heartbeat_s"].default, 60, "at every heartbeat, every 60 s give or take a tenth"),
+    (ANSWER_S, 180, "does not report within three minutes of a `hello`"),
+    (bus.STEADY_S, 10, "unless the connection lasted 10 s"),
+    (bus.longest_pause_s(0, 1), 1, "a tenth of its heartbeat, at least 1 s"),
+    (bus.longest_pause_s(0, 300), 30, "starts at a tenth of its heartbeat"),
+    (bus.longest_pause_s(99, 300), 60, "and stops at 60 s"),
+    (bus.QUIET_HEARTBEATS, 3, "nothing was heard for three heartbeats"),
+    (bus.MIN_QUIET_S, 30, "and at least 30 s, is dead"),
+    (spool.MAX_IN_FLIGHT, 32, "at most 32 unacknowledged"),
+    (session.RESEND_HEARTBEATS, 0.5, "after half a heartbeat"),
+    (sinks.MAX_WRONG_BLOBS, 3, "after the third wrong copy"),
+]
+
+
+@pytest.mark.parametrize(("found", "said", "words"), FIGURES, ids=[words for *_, words in FIGURES])
+def test_every_figure_is_that_of_the_code(found: float, said: float, words: str) -> None:
+    assert found == said
+    assert words in " ".join(WIRE.split())
 
 
 def test_instruction_sets_follow_from_the_flags_that_the_page_names() -> None:
