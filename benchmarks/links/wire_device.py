@@ -10,10 +10,11 @@ from benchmarks.links.light_mqtt import Confirmed, Heard, LightConnection, WireB
 from edgefleet_agent.download import Download
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.measured_link import MeasuredLink
 from edgefleet_agent.slots import Slots
-from edgefleet_profiles.parts import CHUNK_BYTES
+from edgefleet_profiles.parts import Link
 from edgefleet_protocol import topics
-from edgefleet_protocol.features import FEATURES
+from edgefleet_protocol.features import CREDIT, FEATURES
 from edgefleet_protocol.manifest import BlobRef, Manifest, verify
 from edgefleet_protocol.messages import (
     Attempt,
@@ -64,11 +65,12 @@ class WireDevice:
     Args:
         name: its id.
         profile: `region/hardware/link`.
+        link: the catalogue's entry of that link.
         broker: where it connects.
         folder: where its download goes.
     """
 
-    def __init__(self, name: str, profile: str, broker: WireBroker, folder: Path) -> None:
+    def __init__(self, name: str, profile: str, link: Link, broker: WireBroker, folder: Path) -> None:
         self.score, self._profile = Score(name), profile
         folder.mkdir()
         self._folder, self._slots = folder, Slots(folder)
@@ -81,7 +83,8 @@ class WireDevice:
         self._subscribing: dict[int, str] = {}
         self._broker, self._connect_at_s = broker, 0.0
         self.connection: LightConnection | None = None
-        self._fetcher = Fetcher(self, profile.split("/")[2], STALL_S)
+        self._link = MeasuredLink(folder, link)
+        self._fetcher = Fetcher(self, link.name, STALL_S, flow=self._link.flow)
         self._connect()
 
     def _connect(self) -> None:
@@ -130,7 +133,9 @@ class WireDevice:
                 if topic := self._subscribing.pop(event.number, None):
                     self._fetcher.listening(topic)
             elif event.topic == topics.HELLO:
-                self._fetcher.hello(decode(Hello, event.payload).jitter_s)
+                hello = decode(Hello, event.payload)
+                self._fetcher.give_credit(CREDIT in hello.features)
+                self._fetcher.hello(hello.jitter_s)
                 self._report_at_s = time.monotonic()
             elif event.topic == topics.desired(self.score.device):
                 self._desired(event)
@@ -160,7 +165,9 @@ class WireDevice:
     def _desired(self, message: Heard) -> None:
         if not message.payload:
             return
-        for model, asked in decode(DesiredState, message.payload).models.items():
+        told = decode(DesiredState, message.payload)
+        self._fetcher.give_credit(CREDIT in told.features)
+        for model, asked in told.models.items():
             newer = asked.generation > self._reported.generation
             if newer and asked.manifest:
                 self._fetch(model, asked, asked.manifest)
@@ -180,7 +187,8 @@ class WireDevice:
 
         def rest(data: bytes) -> None:
             self._manifest = found = verify(data, manifest)
-            full = next(one for one in found.encodings if one.kind == "zstd" and one.chunk_bytes <= CHUNK_BYTES)
+            full = found.encoding_for(self._link.max_chunk_bytes)
+            assert full, "every variant has a full encoding"
             download.fetch_rest(found, full, self._slots, self._fetched, self._refused)
 
         download.fetch_manifest(rest, self._refused)
@@ -260,6 +268,7 @@ class WireDevice:
             clock_trusted=True,
             facts=facts,
             models={self._model: self._reported} if self._model else {},
+            measured_kbps=self._link.flow.measured_kbps,
         )
         self._publish("reported", state)
 

@@ -10,19 +10,24 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from benchmarks.links.cloud import Channel, Cloud
 from benchmarks.links.light_mqtt import WireBroker
 from benchmarks.links.wire_device import Score, WireDevice
 from edgefleet_process.children import spawned
+from edgefleet_profiles.catalogue import load_catalogue
+from edgefleet_profiles.parts import Link
 
 LOOK_S = 0.05
 FILES_A_DEVICE = 4
 READY_S = 120.0
 
 
-def be_a_fleet(names: tuple[str, ...], profile: str, broker: WireBroker, folder: Path, orders: Connection) -> None:
+def be_a_fleet(
+    names: tuple[str, ...], profile: str, link: Link, broker: WireBroker, folder: Path, orders: Connection
+) -> None:
     """The process: its devices do what they are told; any order is answered with everyone's score, None ends it."""
     _allow_files(FILES_A_DEVICE * len(names) + 256)
-    devices = [WireDevice(name, profile, broker, folder / name) for name in names]
+    devices = [WireDevice(name, profile, link, broker, folder / name) for name in names]
     loop = _Loop(devices, orders)
     orders.send("ready")
     while loop.step():
@@ -102,16 +107,17 @@ class WireFleet:
 
 
 @contextmanager
-def wire_fleet(count: int, profile: str, broker: WireBroker, folder: Path) -> Iterator[WireFleet]:
-    """So many devices, connected.
+def wire_fleet(up: Cloud, count: int, channel: Channel) -> Iterator[WireFleet]:
+    """So many devices of a channel, connected, without a link of their own.
 
     Raises:
         RuntimeError: they are not connected in time.
     """
     ours, theirs = Pipe()
+    folder, link = up.folder / "wire", load_catalogue(up.catalogue).link[channel.name]
     folder.mkdir()
     names = tuple(f"wire-{number:04}" for number in range(count))
-    process = spawned(be_a_fleet, names, profile, broker, folder, theirs)
+    process = spawned(be_a_fleet, names, channel.profile, link, up.wire_broker, folder, theirs)
     theirs.close()
     try:
         if not ours.poll(READY_S):

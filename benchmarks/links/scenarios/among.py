@@ -32,7 +32,7 @@ def measure(broker: str, folder: Path, options: argparse.Namespace, result: Resu
         up = stack.enter_context(cloud(broker, [CHANNEL], folder))
         for model in models:
             up.build(model, CHANNEL)
-        fleet = stack.enter_context(wire_fleet(FAST, CHANNEL.profile, up.wire_broker, folder / "wire"))
+        fleet = stack.enter_context(wire_fleet(up, FAST, CHANNEL))
         wait(lambda: up.count_devices() >= FAST, "the fast devices to join", JOIN_S, poll_s=0.5)
         without = [_alone(up, fleet, model) for model in models[:-1]]
         link = stack.enter_context(link_to_device(0, SHAPE, up.broker_port, options.seed))

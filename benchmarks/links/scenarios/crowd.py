@@ -25,7 +25,7 @@ def measure(broker: str, folder: Path, options: argparse.Namespace, result: Resu
     with ExitStack() as stack:
         up = stack.enter_context(cloud(broker, [CHANNEL], folder))
         up.build(MODEL, CHANNEL)
-        fleet = stack.enter_context(wire_fleet(DEVICES, CHANNEL.profile, up.wire_broker, folder / "wire"))
+        fleet = stack.enter_context(wire_fleet(up, DEVICES, CHANNEL))
         wait(lambda: up.count_devices() >= DEVICES, "the devices to join", JOIN_S, poll_s=1)
         before, began_s = up.sent_bytes(), time.monotonic()
         up.start(MODEL, concurrency=DEVICES)
