@@ -17,6 +17,7 @@ from edgefleet_agent.events import Connected, Disconnected, Inbox, InboxEvent, R
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.settings import BrokerSettings
 from edgefleet_agent.sinks import FileSink
+from edgefleet_protocol.broker_address import BrokerAddress
 from edgefleet_protocol.manifest import BlobRef, Encoding
 from edgefleet_protocol.messages import Presence
 
@@ -50,7 +51,8 @@ class BlobListener:
     def __init__(self, port: int, device: str, channel: str) -> None:
         self._inbox = Inbox()
         presence = Presence(online=True, incarnation="0" * 32, boot=1)
-        self._bus = AgentBus(BrokerSettings(host="127.0.0.1", port=port), device, presence, 60.0, self._inbox)
+        broker = BrokerSettings(addresses=(BrokerAddress("127.0.0.1", port, tls=False),))
+        self._bus = AgentBus(broker, device, presence, 60.0, self._inbox)
         self._fetcher = Fetcher(self._bus, channel, STALL_S)
         self._bus.start()
         while not isinstance(event := self._inbox.get(1.0), Subscribed):

@@ -21,6 +21,7 @@ from edgefleet_agent.settings import BrokerSettings, load_settings
 from edgefleet_controller.credentials import Login
 from edgefleet_controller.fleet.bus import ControllerBus
 from edgefleet_protocol import topics
+from edgefleet_protocol.broker_address import BrokerAddress
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 WAIT_S = 30
@@ -73,7 +74,7 @@ class Shipped:
         until = time.monotonic() + WAIT_S
         while True:
             try:
-                return try_broker(self.settings("one"), "probe")
+                return try_broker(self.settings("one"), self.address, "probe")
             except SettingsError as error:
                 log = (self.folder / "log").read_text()
                 assert self._process.poll() is None and time.monotonic() < until, f"{error}\n{log}"
@@ -81,8 +82,11 @@ class Shipped:
 
     def settings(self, user: str, password_of: str | None = None) -> BrokerSettings:
         file = self.folder / f"{password_of or user}.password"
-        url = {"host": HOST, "port": self.port, "tls": True, "ca_file": self.ca}
-        return BrokerSettings(**url, username=user, password_file=file)
+        return BrokerSettings(addresses=(self.address,), ca_file=self.ca, username=user, password_file=file)
+
+    @property
+    def address(self) -> BrokerAddress:
+        return BrokerAddress(HOST, self.port, tls=True)
 
     def stop(self) -> None:
         self._process.kill()

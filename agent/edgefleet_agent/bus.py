@@ -28,6 +28,7 @@ from edgefleet_agent.settings import BrokerSettings
 from edgefleet_process.causes import in_words
 from edgefleet_process.logins import trusting
 from edgefleet_protocol import topics
+from edgefleet_protocol.broker_address import BrokerAddress, BrokerOrder
 from edgefleet_protocol.messages import MAX_MESSAGE_BYTES, ChunkRequest, Presence, encode
 from edgefleet_protocol.topics import UpKind
 
@@ -46,14 +47,14 @@ QUIET_HEARTBEATS = 3
 MIN_QUIET_S = 30.0
 
 
-def _introduce(client: Client, broker: BrokerSettings) -> None:
+def _introduce(client: Client, broker: BrokerSettings, address: BrokerAddress) -> None:
     """Give a client our login; reads password and certificates each time, so that they can be changed.
 
     Raises:
         UnusableLogin: one of them cannot be used.
     """
     client.connect_timeout = CONNECT_TIMEOUT_S
-    if broker.tls:
+    if address.tls:
         client.tls_set_context(trusting(broker.ca_file))
     if broker.username:
         client.username_pw_set(broker.username, broker.password())
@@ -65,28 +66,30 @@ def longest_pause_s(failures: int, heartbeat_s: float) -> float:
     A whole fleet loses its broker at once: the longer its heartbeat, the more it spreads its return.
 
     Args:
-        failures: attempts in a row that failed, or whose connection ended within `STEADY_S`.
+        failures: rounds in a row in which every address failed, or its connection ended within `STEADY_S`.
         heartbeat_s: seconds between reports.
     """
     doubled: int = 2 ** min(failures, 8)
     return min(max(FIRST_PAUSE_S, heartbeat_s / 10) * doubled, MAX_PAUSE_S)
 
 
-def try_broker(broker: BrokerSettings, device: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+def try_broker(
+    broker: BrokerSettings, address: BrokerAddress, device: str, timeout_s: float = CONNECT_TIMEOUT_S
+) -> None:
     """Connect once and disconnect.
 
     Raises:
         SettingsError: the broker is unreachable or refuses us; says what to check.
     """
-    where, answer = f"{broker.host}:{broker.port}", SimpleQueue[ReasonCode]()
+    where, answer = f"{address.host}:{address.port}", SimpleQueue[ReasonCode]()
     name = f"{device}-{uuid4().hex[:8]}"
     client = Client(
         CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False
     )
     client.on_connect = lambda _, __, ___, reason, ____: answer.put(reason)
     try:
-        _introduce(client, broker)
-        client.connect(broker.host, broker.port)
+        _introduce(client, broker, address)
+        client.connect(address.host, address.port)
     except OSError as error:
         raise SettingsError(f"no connection to {where}: {in_words(error)}; {_advice(error)}") from None
     client.loop_start()
@@ -117,7 +120,7 @@ class AgentBus:
     """The device's connection to its broker.
 
     Args:
-        broker: its address and our login.
+        broker: the addresses, which are tried in order, and our login.
         device: the device id.
         presence: published at connect and, with `online` false, as the last will.
         heartbeat_s: seconds between reports, whose acknowledgements show that the connection works.
@@ -133,6 +136,8 @@ class AgentBus:
         inbox: Inbox,
     ) -> None:
         self._broker, self._device, self._presence = broker, device, presence
+        self._order = BrokerOrder(broker.addresses)
+        self._silent = False
         self._heartbeat_s, self._inbox = heartbeat_s, inbox
         self._client_id = f"{device}-{uuid4().hex[:8]}"
         self._keepalive_s = max(5, min(60, round(heartbeat_s)))
@@ -152,6 +157,11 @@ class AgentBus:
     def connected(self) -> bool:
         """Whether we are connected."""
         return self._client is not None
+
+    @property
+    def where(self) -> str | None:
+        """The address of the broker that we are connected to."""
+        return str(self._order.address) if self._client else None
 
     def start(self) -> None:
         """Connect, and reconnect whenever the connection is lost."""
@@ -205,6 +215,7 @@ class AgentBus:
         quiet_s = max(QUIET_HEARTBEATS * self._heartbeat_s, MIN_QUIET_S)
         if self._client and time.monotonic() - self._heard_s > quiet_s:
             log.warning("nothing heard for %.0f s: reconnecting", quiet_s)
+            self._silent = True
             self._gone.set()
 
     def close(self, timeout_s: float = 0.5) -> None:
@@ -220,33 +231,33 @@ class AgentBus:
     # ---- the connection's thread ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        failures = 0
         while not self._ending.is_set():
-            stood_s = self._connect_once()
+            stood_s = self._connect_once(self._order.address)
             if self._ending.is_set():
                 return
-            failures = 0 if stood_s > STEADY_S else failures + 1
-            longest_s = longest_pause_s(failures, self._heartbeat_s)
+            self._order.ended(steady=stood_s > STEADY_S, silent=self._silent)
+            longest_s = longest_pause_s(self._order.rounds, self._heartbeat_s)
             pause_s = random.uniform(0, longest_s)
-            log.info("not connected: next attempt in %.3f s (random, at most %g s)", pause_s, longest_s)
+            told = "not connected: next attempt, at %s, in %.3f s (random, at most %g s)"
+            log.info(told, self._order.address, pause_s, longest_s)
             self._ending.wait(pause_s)
 
-    def _connect_once(self) -> float:
+    def _connect_once(self, address: BrokerAddress) -> float:
         """One connection, from start to end; returns how long it lasted, in seconds."""
         self._gone.clear()
-        self._accepted_s = None
+        self._accepted_s, self._silent = None, False
         self._connections += 1
         try:
-            client = self._fresh_client()
+            client = self._fresh_client(address)
         except Exception as error:  # the password or certificate file may still be missing
             log.warning("no connection: %s", error)
             return 0.0
         try:
-            client.connect(self._broker.host, self._broker.port, self._keepalive_s)
+            client.connect(address.host, address.port, self._keepalive_s)
             client.loop_start()
             self._gone.wait()
         except Exception as error:  # refused, unreachable, or a bug in a library: try again
-            log.info("no connection to %s:%d: %s", self._broker.host, self._broker.port, error)
+            log.info("no connection to %s: %s", address, error)
         stood_s = 0.0 if self._accepted_s is None else time.monotonic() - self._accepted_s
         self._lost(client)
         client.enable_logger(unheard)
@@ -257,7 +268,7 @@ class AgentBus:
         stopping.join(STOP_S)
         return stood_s
 
-    def _fresh_client(self) -> Client:
+    def _fresh_client(self, address: BrokerAddress) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -269,7 +280,7 @@ class AgentBus:
         client.enable_logger(packets)
         gone = self._presence.model_copy(update={"online": False})
         client.will_set(topics.up(self._device, "presence"), encode(gone), qos=1)
-        _introduce(client, self._broker)
+        _introduce(client, self._broker, address)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_subscribe, client.on_publish = (
             self._on_message,
@@ -293,7 +304,7 @@ class AgentBus:
             log.warning("the broker refuses the connection (%s): check username and password_file", reason)
             self._gone.set()
             return
-        log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        log.info("connected to %s", self._order.address)
         self._heard_s = self._accepted_s = time.monotonic()
         self._subscribing.clear()
         own = [topics.desired(self._device), topics.acked(self._device), topics.HELLO]

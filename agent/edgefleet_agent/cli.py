@@ -91,7 +91,6 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         ("--config", "FILE.toml", "a TOML file of settings; docs/agent.md lists their names"),
         ("--state", "DIR", "the state folder; one agent at a time"),
         ("--device", "ID", "the device id, [a-z0-9][a-z0-9_-]{0,63}"),
-        ("--broker", "mqtt://HOST:PORT", "the broker; mqtts:// for TLS"),
         ("--region", "NAME", "the region, by its name in the catalogue"),
         ("--link", "NAME", "the link, by its name in the catalogue"),
         ("--hardware", "NAME", "the hardware (a recognized board's, else the generic class of the instruction set)"),
@@ -104,6 +103,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     ]
     for flag, metavar, told in text:
         command.add_argument(flag, metavar=metavar, help=told)
+    command.add_argument(
+        "--broker",
+        action="append",
+        metavar="mqtt://HOST:PORT",
+        help="the broker; mqtts:// for TLS; may be repeated, or name several with commas: they are tried in order",
+    )
     command.add_argument(
         "--http-name",
         dest="http_names",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgefleet_agent.bus import try_broker
-from edgefleet_agent.errors import AgentError
+from edgefleet_agent.errors import AgentError, SettingsError
 from edgefleet_agent.facts import describe, onnxruntime_version
 from edgefleet_agent.providers import TINY_MODEL
 from edgefleet_agent.settings import AgentSettings
@@ -83,9 +83,18 @@ def _profile(settings: AgentSettings) -> str:
 
 
 def _broker(settings: AgentSettings) -> str:
-    broker = settings.broker_settings
-    try_broker(broker, settings.device)
-    return f"{settings.broker} lets in {broker.username or 'us without a user'}"
+    """Try each address: one that fails only when it is needed is found too late."""
+    broker, told, failed = settings.broker_settings, list[str](), False
+    for address in broker.addresses:
+        try:
+            try_broker(broker, address, settings.device)
+            told.append(f"{address} lets in {broker.username or 'us without a user'}")
+        except SettingsError as error:
+            told.append(str(error))
+            failed = True
+    if failed:
+        raise SettingsError("; ".join(told))
+    return "; ".join(told)
 
 
 def _inference(settings: AgentSettings) -> str:

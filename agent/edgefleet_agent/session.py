@@ -1,5 +1,6 @@
 """The session: one loop that owns all state and turns events into effects."""
 
+import json
 import logging
 import random
 import time
@@ -80,7 +81,7 @@ class Session:
         self.inbox = Inbox()
         self._watchdog = Watchdog()
         self._recorder = Recorder(time.monotonic, wall_ms)
-        self._serving = Serving(self._recorder, lambda: encode(self._snapshot))
+        self._serving = Serving(self._recorder, self._status)
         heartbeat_s, broker = settings.heartbeat_s, settings.broker_settings
         self._bus = AgentBus(broker, settings.device, self._presence, heartbeat_s, self.inbox)
         self._windows = DeviceWindows(settings.state)
@@ -122,6 +123,10 @@ class Session:
         finally:
             self._end()
             log.info("ended")
+
+    def _status(self) -> bytes:
+        """The last report, and the broker that we are connected to."""
+        return json.dumps({**json.loads(encode(self._snapshot)), "broker": self._bus.where}).encode()
 
     def _open_device(self) -> Device:
         state = self._settings.state

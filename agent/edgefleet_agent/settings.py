@@ -19,7 +19,7 @@ from edgefleet_profiles.names import Name
 from edgefleet_profiles.selector import PROFILE_LABELS
 from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
-from edgefleet_protocol.broker_address import parse_broker
+from edgefleet_protocol.broker_address import BrokerAddress, parse_brokers
 from edgefleet_protocol.errors import NotABroker
 from edgefleet_protocol.messages import MAX_LABELS
 
@@ -33,13 +33,11 @@ Seconds = Annotated[float, Field(ge=0.1, le=86400)]
 
 
 class BrokerSettings(BaseModel):
-    """The broker's address and our login; the password is read from its file at every connect."""
+    """The brokers' addresses, tried in order, and our login; its password is read from its file at every connect."""
 
     model_config = ConfigDict(frozen=True)
 
-    host: str
-    port: int
-    tls: bool = False
+    addresses: Annotated[tuple[BrokerAddress, ...], Field(min_length=1)]
     ca_file: Path | None = None
     username: str | None = None
     password_file: Path | None = None
@@ -60,7 +58,7 @@ class AgentSettings(BaseModel):
 
     state: Path
     device: Name
-    broker: str
+    broker: Annotated[tuple[str, ...], Field(min_length=1)]
     region: Name
     link: Name
     hardware: Name | None = None
@@ -94,6 +92,13 @@ class AgentSettings(BaseModel):
         pairs = [pair.partition("=") for pair in given.split(",") if pair]
         return {key.strip(): value.strip() for key, _, value in pairs}
 
+    @field_validator("broker", mode="before")
+    @classmethod
+    def _brokers_from_text(cls, given: Any) -> Any:
+        parts = [given] if isinstance(given, str) else given
+        whole = isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts)
+        return [one.strip() for part in parts for one in part.split(",")] if whole else given
+
     @field_validator("http_names", mode="before")
     @classmethod
     def _names_from_text(cls, given: Any) -> Any:
@@ -108,23 +113,21 @@ class AgentSettings(BaseModel):
 
     @property
     def broker_settings(self) -> BrokerSettings:
-        """The parts of the broker's address.
+        """The parts of the brokers' addresses.
 
         Raises:
-            SettingsError: it is not an mqtt:// or mqtts:// address, or the login says what would not be obeyed.
+            SettingsError: one is not an mqtt:// or mqtts:// address, or the login says what would not be obeyed.
         """
         try:
-            address = parse_broker(self.broker)
+            addresses = parse_brokers(",".join(self.broker))
         except NotABroker as error:
             raise SettingsError(f"invalid broker: {error}") from None
-        if self.ca_file and not address.tls:
+        if self.ca_file and not any(address.tls for address in addresses):
             raise SettingsError("ca_file is for an mqtts:// broker: remove it, or write mqtts://HOST:PORT")
         if self.password_file and self.username is None:
             raise SettingsError("password_file is set without username: give the broker's user, too")
         return BrokerSettings(
-            host=address.host,
-            port=address.port,
-            tls=address.tls,
+            addresses=addresses,
             ca_file=self.ca_file,
             username=self.username,
             password_file=self.password_file,

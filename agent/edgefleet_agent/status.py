@@ -103,7 +103,9 @@ def _headline(report: dict[str, Any] | None) -> str:
     simulated = " (simulated)" if facts["simulated"] else ""
     generic = " (generic class)" if is_generic(facts["hardware"]) else ""
     where = f"{facts['region']}/{facts['hardware']}/{facts['link']}{simulated}{generic}"
-    return f"{where}, boot {report['boot']}, {report.get('endpoint')}, {report['spooled_windows']} windows spooled"
+    broker = f"connected to {report['broker']}" if report.get("broker") else "not connected to a broker"
+    spooled = f"{report['spooled_windows']} windows spooled"
+    return f"{where}, boot {report['boot']}, {report.get('endpoint')}, {broker}, {spooled}"
 
 
 def _line(name: str, model: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ class SetAsideView(Shape):
 class HealthView(Shape):
     """Whether the controller is connected to the broker and can write its state, and what it set aside.
 
+    `broker` is the one that it is connected to, or else tries; `brokers` are all that it was given, in order.
     `messages` counts, since the start, messages from devices by kind, those not taken by the reason, and telemetry
     windows; `/metrics` says what each counts. `delivered_bytes` are bytes of chunks sent, by channel; `damaged_blobs`
     lists the digests of files whose content no longer matches; `set_aside` the last messages that could not be read.
@@ -31,6 +32,7 @@ class HealthView(Shape):
     now_ms: int
     state: StateView
     broker: str
+    brokers: tuple[str, ...] = ()
     messages: dict[str, int]
     delivered_bytes: dict[str, int]
     damaged_blobs: list[str]

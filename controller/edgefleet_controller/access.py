@@ -8,7 +8,7 @@ from edgefleet_controller.fleet.broker import EmbeddedBroker
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_process.errors import UnusableLogin
 from edgefleet_process.logins import read_password, trusting
-from edgefleet_protocol.broker_address import parse_broker
+from edgefleet_protocol.broker_address import parse_brokers
 from edgefleet_protocol.errors import NotABroker
 
 
@@ -16,7 +16,8 @@ from edgefleet_protocol.errors import NotABroker
 class Access:
     """The broker and the credentials of a running controller.
 
-    `broker` is the embedded one, or None. `url` is the broker's address for devices, `local_url` the controller's;
+    `broker` is the embedded one, or None. `url` is the broker's address for devices, `local_url` the controller's, or
+    several with commas between;
     `login` is the controller's user there. `device_username` is the user of all devices; None if each has its own, or
     if no login is needed.
     """
@@ -40,7 +41,7 @@ def open_access(settings: ControllerSettings) -> Access:
     credentials = load_credentials(settings.state)
     own = _own_login(settings)
     if settings.broker_url:
-        url = settings.broker_url
+        url = _addresses(settings.broker_url)
         return Access(credentials, None, url, url, own, settings.broker_ca_file, None)
     broker = EmbeddedBroker.open(settings.state, host=settings.host, port=settings.broker_port, credentials=credentials)
     login = credentials.controller if credentials else None
@@ -98,12 +99,20 @@ def _refuse_unused(settings: ControllerSettings) -> None:
         raise CredentialsError(f"{', '.join(unused)} would not be used: name your own broker with --broker, too")
 
 
+def _addresses(text: str) -> str:
+    """The addresses of the operator's brokers as they are told: each whole, with commas between."""
+    try:
+        return ",".join(map(str, parse_brokers(text)))
+    except NotABroker as error:
+        raise CredentialsError(f"--broker: {error}") from None
+
+
 def _check_certificates(url: str, file: Path | None) -> None:
     if file is None:
         return
     try:
         trusting(file)
-        tls = parse_broker(url).tls
+        tls = any(address.tls for address in parse_brokers(url))
     except (UnusableLogin, NotABroker) as error:
         raise CredentialsError(f"--broker-ca-file: {error}") from None
     if not tls:

@@ -44,7 +44,12 @@ def serve(
         bool, typer.Option("--make-credentials", help="make credentials if there are none, and print them once")
     ] = False,
     broker_port: Annotated[int, typer.Option(help="port of the embedded broker; 0 picks a free one")] = 0,
-    broker: Annotated[str | None, typer.Option(help="mqtt://HOST:PORT of your own broker; default: embedded")] = None,
+    broker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="mqtt://HOST:PORT", help="your own broker; several are tried in order; default: the embedded one"
+        ),
+    ] = None,
     broker_user: Annotated[str | None, typer.Option(help="the controller's user at your own broker")] = None,
     broker_password_file: Annotated[Path | None, typer.Option(help="file with that user's password")] = None,
     broker_ca_file: Annotated[Path | None, typer.Option(help="CA certificate of an mqtts:// broker")] = None,
@@ -99,7 +104,7 @@ def serve(
             host=host,
             port=listen_port,
             broker_port=broker_port,
-            broker_url=broker,
+            broker_url=",".join(broker) if broker else None,
             broker_username=broker_user,
             broker_password_file=broker_password_file,
             broker_ca_file=broker_ca_file,

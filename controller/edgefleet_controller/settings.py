@@ -46,13 +46,13 @@ class ControllerSettings:
 
     `state` is the folder for everything that it keeps. `host` is where the API and the embedded broker listen; beyond
     loopback both need credentials. `port` and `broker_port` 0 pick a free port once and keep it. `broker_url` names
-    a broker of your own, None starts the embedded one; `broker_username`, `broker_password_file` and
-    `broker_ca_file` are for your own. With `accept_all`, no device waits to be accepted. Telemetry windows are kept
-    for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two incarnations of a device heard
-    alternately within `conflict_s` seconds are in conflict until only one has been heard for that long. Up to
-    `build_workers` builds run in parallel; one is ended that makes no progress for `build_s` seconds, or takes more
-    than `build_mb` MB of memory; None divides most of the host's memory among them. `allow_hosts`
-    are names by which the API may be asked for, beside localhost, this machine's name and its addresses.
+    a broker of your own, or several with commas between; None starts the embedded one. `broker_username`,
+    `broker_password_file` and `broker_ca_file` are for your own. With `accept_all`, no device waits to be accepted.
+    Telemetry windows are kept for `telemetry_keep_h` hours, their roll-ups for `rollups_keep_days` days. Two
+    incarnations of a device heard alternately within `conflict_s` seconds are in conflict until only one has been heard
+    for that long. Up to `build_workers` builds run in parallel; one is ended that makes no progress for `build_s`
+    seconds, or takes more than `build_mb` MB of memory; None divides most of the host's memory among them.
+    `allow_hosts` are names by which the API may be asked for, beside localhost, this machine's name and its addresses.
 
     Raises:
         Invalid: a number is out of its bounds, or none.

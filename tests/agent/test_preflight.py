@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import free_port
 
 from edgefleet_agent.cli import main
 from edgefleet_agent.watchdog import Watchdog
@@ -107,3 +108,14 @@ def test_systemd_hears_that_the_agent_is_ready_alive_and_stopping(tmp_path: Path
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
 def test_without_systemd_nothing_happens(environment: dict[str, str]) -> None:
     Watchdog(environment).alive()
+
+
+@pytest.mark.broker
+def test_of_several_brokers_each_is_tried_and_one_that_fails_is_a_fault(
+    tmp_path: Path, capsys, settings, broker
+) -> None:
+    dead = f"mqtt://127.0.0.1:{free_port()}"
+    status, found = check(tmp_path, capsys, {**settings, "broker": f"{broker.url},{dead}"})
+    assert status == 1 and not found["broker"]["ok"]
+    assert f"{broker.url} lets in us without a user" in found["broker"]["text"]
+    assert dead.removeprefix("mqtt://") in found["broker"]["text"]

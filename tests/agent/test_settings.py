@@ -15,6 +15,7 @@ from edgefleet_agent.facts import DEVICE_TREE, describe, host_facts, recognize
 from edgefleet_agent.settings import AgentSettings, load_settings
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import is_generic
+from edgefleet_protocol.broker_address import BrokerAddress
 from edgefleet_protocol.messages import HostFacts
 
 NEEDED: dict[str, Any] = {"state": "/s", "device": "d1", "broker": "mqtt://b", "region": "eu", "link": "lte"}
@@ -76,13 +77,29 @@ def test_a_broker_with_tls_and_a_password(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     flags = NEEDED | {"broker": "mqtts://b", "username": "u", "password_file": tmp_path / "password"}
     broker = load_settings(flags, {}).broker_settings
-    assert (broker.host, broker.port, broker.tls, broker.username, broker.password()) == (
-        "b",
-        8883,
-        True,
-        "u",
-        "secret",
-    )
+    assert broker.addresses == (BrokerAddress("b", 8883, tls=True),)
+    assert (broker.username, broker.password()) == ("u", "secret")
+
+
+SEVERAL = (BrokerAddress("near", 1883, tls=False), BrokerAddress("far", 8883, tls=True))
+
+
+def test_several_brokers_are_named_by_flags_a_variable_or_a_list_in_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text('broker = ["mqtt://near", "mqtts://far"]\n')
+    needed = {name: value for name, value in NEEDED.items() if name != "broker"}
+    for flags, environment in (
+        ({"broker": ["mqtt://near", "mqtts://far"]}, {}),
+        ({"broker": ["mqtt://near, mqtts://far"]}, {}),
+        ({}, {"EDGEFLEET_BROKER": "mqtt://near,mqtts://far"}),
+        ({"config": str(config)}, {}),
+    ):
+        assert load_settings(needed | flags, environment).broker_settings.addresses == SEVERAL
+
+
+def test_a_certificate_is_for_whichever_brokers_speak_tls() -> None:
+    both = NEEDED | {"broker": "mqtt://near,mqtts://far", "ca_file": "ca.pem"}
+    assert load_settings(both, {}).broker_settings.ca_file == Path("ca.pem")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +107,10 @@ def test_a_broker_with_tls_and_a_password(tmp_path: Path) -> None:
     [
         ({"broker": "mqtt://u:geheim@b"}, "settings of their own"),
         ({"broker": "mqtt://b", "ca_file": "ca.pem"}, "mqtts://"),
+        ({"broker": "mqtt://b,mqtt://c", "ca_file": "ca.pem"}, "mqtts://"),
+        ({"broker": "mqtt://b,"}, "mqtt://HOST:PORT"),
+        ({"broker": "mqtt://b,mqtt://u:geheim@c"}, "settings of their own"),
+        ({"broker": "mqtt://b,mqtt://b:1883"}, "named twice"),
         ({"broker": "mqtt://b", "password_file": "password"}, "without username"),
     ],
 )

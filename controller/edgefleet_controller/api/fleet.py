@@ -1,8 +1,7 @@
 """Devices, segments and profiles."""
 
 import socket
-from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request, Response
 
@@ -30,6 +29,7 @@ from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.profile import DeviceProfile
 from edgefleet_profiles.selector import compile_selector
+from edgefleet_protocol.broker_address import parse_brokers
 
 router = APIRouter(tags=["fleet"])
 
@@ -129,12 +129,11 @@ def delete_device(service: TheService, device: str) -> Response:
 
 def _reachable(broker_url: str, asked: str | None) -> str:
     """The broker's address for other machines: a wildcard becomes the host name that the caller used."""
-    parts = urlsplit(broker_url)
-    if parts.hostname not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        return broker_url
-    local = asked in (None, "localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104
+    local = asked in (None, "localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - compared, not bound
     host = socket.gethostname() if local else str(asked)
-    return urlunsplit(parts._replace(netloc=f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"))
+    wild = ("0.0.0.0", "::")  # noqa: S104
+    found = parse_brokers(broker_url)
+    return ",".join(str(replace(one, host=host) if one.host in wild else one) for one in found)
 
 
 @router.get("/devices/{device}", responses=problems(404))

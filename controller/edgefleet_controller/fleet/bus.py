@@ -5,7 +5,7 @@ message that the broker rejects is not sent again forever. Devices ask again for
 retained messages are kept until they are acknowledged, the last one of each topic.
 
 BusError               (a ControllerError)
-├── UnusableAddress    the broker's address is not mqtt://HOST:PORT or mqtts://HOST:PORT
+├── UnusableAddress    a broker's address is not mqtt://HOST:PORT or mqtts://HOST:PORT
 └── MessageTooLarge    a message so large that the broker would close the connection
 """
 
@@ -29,7 +29,7 @@ from edgefleet_controller.fleet.quick_client import QuickClient
 from edgefleet_process.errors import UnusableLogin
 from edgefleet_process.logins import trusting
 from edgefleet_protocol import topics
-from edgefleet_protocol.broker_address import parse_broker
+from edgefleet_protocol.broker_address import BrokerAddress, BrokerOrder, parse_brokers
 from edgefleet_protocol.errors import NotABroker
 
 log = logging.getLogger(__name__)
@@ -79,9 +79,10 @@ class ControllerBus:
     and counted, and the connection continues.
 
     Args:
-        url: the broker's address, `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` for TLS.
+        url: the broker's address, `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` for TLS; or several with commas between,
+            tried in order.
         login: the controller's user at the broker; None if the broker needs none.
-        ca_file: the CA certificate of an `mqtts://` broker; None for those of the system.
+        ca_file: the CA certificate of `mqtts://` brokers; None for those of the system.
         client_name: the beginning of the client id; a random part follows.
         silence_s: seconds without a sign of life after which a connection is given up; after half of that, the bus
             asks for one.
@@ -100,10 +101,9 @@ class ControllerBus:
         silence_s: float = SILENCE_S,
     ) -> None:
         try:
-            address = parse_broker(url)
+            self._order = BrokerOrder(parse_brokers(url))
         except NotABroker as error:
             raise UnusableAddress(str(error)) from None
-        self.host, self.port, self._tls = address.host, address.port, address.tls
         self._login, self._ca_file = login, ca_file
         self.counters = BusCounters()
         self._on_message: Callable[[str, bytes], None] = lambda *_: None
@@ -113,6 +113,7 @@ class ControllerBus:
         self._client: mqtt.Client | None = None
         self._subscription: int | None = None
         self._heard = 0.0
+        self._ready_at: float | None = None
         self._ready = threading.Event()  # connected and subscribed
         self._lost = threading.Event()
         self._stop = threading.Event()
@@ -126,6 +127,11 @@ class ControllerBus:
     def connected(self) -> bool:
         """Whether the broker has confirmed our subscriptions, and the connection is up."""
         return self._ready.is_set()
+
+    @property
+    def address(self) -> BrokerAddress:
+        """The broker that we are connected to, or else the one that is tried."""
+        return self._order.address
 
     def start(self, on_message: Callable[[str, bytes], None], on_subscribed: Callable[[], None]) -> None:
         """Connect in the background, and reconnect whenever the connection is lost.
@@ -200,55 +206,59 @@ class ControllerBus:
     # The thread of the bus: one paho client after the other.
 
     def _run(self) -> None:
-        failures = 0
         while not self._stop.is_set():
-            started = time.monotonic()
+            silent = False
+            self._ready_at = None
             try:
-                self._hold_connection()
+                silent = self._hold_connection(self._order.address)
             except Exception:
                 log.exception("the connection to the broker failed")
             # A connection that closes again at once counts as a failure; the broker may have rejected a message.
-            failures = 0 if time.monotonic() - started > LONGEST_RETRY_S else failures + 1
+            steady = self._ready_at is not None and time.monotonic() - self._ready_at > LONGEST_RETRY_S
+            self._order.ended(steady=steady, silent=silent)
             # Full jitter: clients that lost the same broker must not all reconnect at once.
-            longest = min(FIRST_RETRY_S * 2 ** min(failures, 10), LONGEST_RETRY_S)
+            longest = min(FIRST_RETRY_S * 2 ** min(self._order.rounds, 10), LONGEST_RETRY_S)
             self._stop.wait(random.uniform(0, longest))
 
-    def _hold_connection(self) -> None:
-        """Connect, and return when the connection is lost or no longer wanted."""
+    def _hold_connection(self, address: BrokerAddress) -> bool:
+        """Connect, and return when the connection is lost or no longer wanted: whether it was given up as silent."""
         self._lost.clear()
         try:
-            client = self._new_client()
+            client = self._new_client(address)
         except UnusableLogin as error:  # it could be read at the start
-            log.warning("no connection to the broker at %s:%s: %s", self.host, self.port, error)
-            return
+            log.warning("no connection to the broker at %s: %s", address, error)
+            return False
         self._client, self._heard = client, time.monotonic()
         try:
-            client.connect(self.host, self.port, keepalive=max(1, round(self._silence_s)))
+            client.connect(address.host, address.port, keepalive=max(1, round(self._silence_s)))
             client.loop_start()
-            self._watch(client)
+            return self._watch(client)
         except OSError as error:
-            log.info("no connection to the broker at %s:%s: %s", self.host, self.port, error)
+            log.info("no connection to the broker at %s: %s", address, error)
+            return False
         finally:
             self._ready.clear()
             self._client = None
             client.disconnect()
             client.loop_stop()
 
-    def _watch(self, client: mqtt.Client) -> None:
+    def _watch(self, client: mqtt.Client) -> bool:
+        """Return when the connection is lost or no longer wanted: whether it was given up as silent."""
         asked = False
         while not self._lost.wait(_POLL_S) and not self._stop.is_set():
             silent_s = time.monotonic() - self._heard
             if silent_s > self._silence_s:
                 log.warning("nothing heard from the broker for %.1f s: reconnecting", silent_s)
-                break
+                return True
             if silent_s <= self._silence_s / 2:
                 asked = False
             elif not asked:
                 # Every broker confirms an unsubscribe, and this one changes nothing: we never subscribed to the topic.
                 client.unsubscribe(topics.acked(self._client_name))
                 asked = True
+        return False
 
-    def _new_client(self) -> mqtt.Client:
+    def _new_client(self, address: BrokerAddress) -> mqtt.Client:
         client = QuickClient(
             CallbackAPIVersion.VERSION2,
             client_id=f"{self._client_name}-{secrets.token_hex(8)}",
@@ -260,7 +270,7 @@ class ControllerBus:
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self._login:
             client.username_pw_set(self._login.username, self._login.password)
-        if self._tls:
+        if address.tls:
             client.tls_set_context(trusting(self._ca_file))
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         client.on_connect = lambda c, _, __, reason, ___: self._guarded(c, self._on_connack, reason)
@@ -306,6 +316,8 @@ class ControllerBus:
             self._lost.set()
             return
         self.counters.connections += 1
+        self._ready_at = time.monotonic()
+        log.info("connected to the broker at %s", self._order.address)
         self._ready.set()
         with self._mutex:
             waiting = [(t, data) for t, (data, info) in self._retained.items() if not _acknowledged(info)]

@@ -17,6 +17,7 @@ from edgefleet_controller.trouble import log_failure
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_protocol.broker_address import parse_brokers
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,6 @@ def join_command(device: str, profile: DeviceProfile, broker_url: str, username:
     words += ["--region", profile.region.name, "--hardware", profile.hardware.name, "--link", profile.link.name]
     if username:
         words += ["--username", username, "--password-file", PASSWORD_FILE]
-    if broker_url.startswith("mqtts:"):
+    if any(address.tls for address in parse_brokers(broker_url)):
         words += ["--ca-file", CA_FILE]
     return shlex.join(words)

@@ -77,6 +77,8 @@ def check_broker(health: HealthView) -> Check:
     """Check that the controller is connected to its broker."""
     heard = health.status == "ok"
     found = f"{'connected' if heard else 'not connected'} to {health.broker}"
+    if health.broker in health.brokers[1:]:
+        found += f", number {health.brokers.index(health.broker) + 1} of {len(health.brokers)}"
     return Check("broker", heard, found, "start it, or let the controller log in; the controller's log has the reason")
 
 
