@@ -94,7 +94,8 @@ class Timers(Request):
 class RolloutSpec(Request):
     """What an operator asks for; exactly one of `selector`, `segment` and `everyone` names the devices.
 
-    `waves` are the shares of the devices reached after each wave; they rise, and end with 1.
+    `waves` are the shares of the devices reached after each wave; they rise, and end with 1. The devices of a wave
+    switch once `start_share` of those under way have staged; the others follow as they stage.
     """
 
     model: Name
@@ -105,6 +106,7 @@ class RolloutSpec(Request):
     waves: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=100)] = (0.01, 0.1, 0.5, 1.0)
     gate: Gate = Gate()
     timers: Timers = Timers()
+    start_share: Annotated[float, Field(gt=0, le=1)] = 0.9
     concurrency: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 10
     on_failure: Literal["pause", "roll_back"] = "roll_back"
 
@@ -241,9 +243,13 @@ class ReturnView(Shape):
 
 
 class WaveView(WaveRecord):
-    """A wave with its devices counted by phase; `waits` says which of them wait until their window opens."""
+    """A wave with its devices counted by phase.
+
+    `waits_for` says what it waits for before devices switch, and `waits` which of them wait until their window opens.
+    """
 
     counts: dict[str, int]
+    waits_for: str | None = None
     waits: tuple[WaitView, ...] = ()
 
 

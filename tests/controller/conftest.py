@@ -53,7 +53,7 @@ def execution() -> Callable[..., ExecutionRecord]:
 @pytest.fixture
 def rollout() -> Callable[..., RolloutRecord]:
     def make(
-        *states: str, gate: Gate | None = None, timers: Timers | None = None, concurrency: int = 10
+        *states: str, gate: Gate | None = None, timers: Timers | None = None, concurrency: int = 10, **fields: Any
     ) -> RolloutRecord:
         spec = RolloutSpec(
             model="fashion",
@@ -61,6 +61,7 @@ def rollout() -> Callable[..., RolloutRecord]:
             gate=gate or Gate(soak_s=10),
             timers=timers or Timers(),
             concurrency=concurrency,
+            **fields,
         )
         waves = tuple(
             WaveRecord.model_validate({"number": n, "state": s, "since_ms": 0, "started_ms": 0})

@@ -81,7 +81,7 @@ def test_nobody_switches_before_everybody_has_staged(rollout, execution) -> None
 def test_a_slow_download_holds_a_wave_up_only_for_the_staging_time(rollout, execution) -> None:
     members = [execution("a", "staged", directive="stage"), execution("b", "downloading", directive="stage")]
     late = advance(rollout("staging", timers=Timers(staging_s=60)), members, 61_000)
-    assert late == [MoveWave(1, "activating", "1 device ready to switch")]
+    assert late == [MoveWave(1, "activating", "1 device ready to switch, 1 to follow")]
 
 
 def test_staged_devices_switch_few_at_first_and_more_with_every_success(rollout, execution) -> None:

@@ -97,7 +97,7 @@ def test_the_time_to_stage_does_not_run_while_a_window_is_closed(rollout, execut
     members = [execution("a", "staged", directive="stage"), execution("b", "downloading", directive="stage")]
     assert turn(begun, members, NIGHT_1 + 2 * HOUR_MS, FETCH) == []
     (moved,) = turn(begun, members, NIGHT_1 + 2 * HOUR_MS + 1000, FETCH)
-    assert moved == MoveWave(1, "activating", "1 device ready to switch")
+    assert moved == MoveWave(1, "activating", "1 device ready to switch, 1 to follow")
     assert len(turn(begun, members, NOON + 2 * HOUR_MS + 1000, SWITCH)) == 1, "without a window it runs at once"
 
 

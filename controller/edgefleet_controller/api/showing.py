@@ -14,6 +14,7 @@ from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
 from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
+from edgefleet_controller.rollouts.starting import waits_for
 from edgefleet_controller.rollouts.watching import watched_until_ms
 from edgefleet_controller.store.contract.aggregates import Aggregate
 from edgefleet_profiles.parts import CHUNK_BYTES
@@ -155,7 +156,7 @@ def rollout_view(
         selector=spec.selector,
         state=record.state,
         reason=record.reason,
-        waves=[_wave_view(wave, counts.get(wave.number, {})) for wave in record.waves],
+        waves=[_wave_view(record, wave, counts.get(wave.number, {})) for wave in record.waves],
         counts=total,
         counts_back=back,
         returns=returns,
@@ -167,8 +168,9 @@ def rollout_view(
     )
 
 
-def _wave_view(wave: WaveRecord, counts: dict[str, int]) -> WaveView:
-    return WaveView(**wave.__dict__, counts=counts)
+def _wave_view(record: RolloutRecord, wave: WaveRecord, counts: dict[str, int]) -> WaveView:
+    waiting = waits_for(wave.state, record.spec.start_share, counts) if record.state == "running" else None
+    return WaveView(**wave.__dict__, counts=counts, waits_for=waiting)
 
 
 def offer_view(verdict: Verdict, reason: str) -> OfferView:

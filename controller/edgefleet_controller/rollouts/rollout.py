@@ -10,6 +10,7 @@ from edgefleet_controller.rollouts import judged, passed_over
 from edgefleet_controller.rollouts.by_phase import Group, by_wave
 from edgefleet_controller.rollouts.gate import judge
 from edgefleet_controller.rollouts.hours import Hours
+from edgefleet_controller.rollouts.starting import needed
 from edgefleet_controller.rollouts.ways_back import words
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol.phases import DECIDED, ENDED, Phase
@@ -223,7 +224,7 @@ def _steer(
     earlier: Group,
     hours: Hours,
 ) -> list[Decision]:
-    """Advance the wave: staged devices switch, few at first, more with every success."""
+    """Advance the wave: once enough have staged they switch, few at first, more with every success."""
     timers = rollout.spec.timers
     under_way = members.open
     if late := [e for e in members.inside("assigned") if e.directive == "none" and hours.may(e)]:
@@ -233,8 +234,11 @@ def _steer(
         # A full device may stay full for long: the others need not wait for it.
         staged = members.count("staged")
         waiting = sum(waits_for_room(e) for e in members.inside("notified"))
-        if staged + waiting == len(under_way) or waited_s > timers.staging_s:
-            return [MoveWave(wave.number, "activating", f"{counted(staged, 'device')} ready to switch")]
+        enough = needed(rollout.spec.start_share, len(under_way))
+        if staged + waiting >= enough or waited_s > timers.staging_s:
+            behind = len(under_way) - staged
+            told = f"{counted(staged, 'device')} ready to switch" + (f", {behind:,} to follow" if behind else "")
+            return [MoveWave(wave.number, "activating", told)]
         return []
     if wave.state == "activating" and not under_way:
         return [MoveWave(wave.number, "soaking", "every device has decided")]

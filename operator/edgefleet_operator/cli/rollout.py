@@ -29,6 +29,7 @@ def plan(
     selector: options.SelectorOption = None,
     everyone: options.Everyone = False,
     waves: options.Waves = None,
+    start_share: options.StartShare = None,
     concurrency: options.Concurrency = None,
     on_failure: options.OnFailure = None,
     gate: options.GateOption = None,
@@ -38,7 +39,9 @@ def plan(
 ) -> None:
     """Print exactly what `start` would do with the same options; change nothing."""
     to = (segment, selector, everyone)
-    asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
+    asked = options.make_spec(
+        *(model, to, waves, gate, timer), start_share=start_share, concurrency=concurrency, on_failure=on_failure
+    )
     with calling(api) as client:
         planned = client.rollouts.plan(asked)
         if as_json:
@@ -54,6 +57,7 @@ def start(
     selector: options.SelectorOption = None,
     everyone: options.Everyone = False,
     waves: options.Waves = None,
+    start_share: options.StartShare = None,
     concurrency: options.Concurrency = None,
     on_failure: options.OnFailure = None,
     gate: options.GateOption = None,
@@ -65,7 +69,9 @@ def start(
 ) -> None:
     """Start a rollout; with --watch, or if it ends at once, the exit code says how it ended."""
     to = (segment, selector, everyone)
-    asked = options.make_spec(model, to, waves, gate, timer, concurrency=concurrency, on_failure=on_failure)
+    asked = options.make_spec(
+        *(model, to, waves, gate, timer), start_share=start_share, concurrency=concurrency, on_failure=on_failure
+    )
     status = OK
     with calling(api) as client:
         found = client.rollouts.start(asked)

@@ -44,7 +44,8 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     print_energy(planned.energy_costs, {v.id: v.recipe for v in variants.values()})
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())
-    others = [("concurrency", number(asked.concurrency)), ("on_failure", asked.on_failure)]
+    share, at_once = f"{100 * asked.start_share:g}%", number(asked.concurrency)
+    others = [("start_share", share), ("concurrency", at_once), ("on_failure", asked.on_failure)]
     print_facts([("gate", gate), ("timers", timers), *others, *window_facts(planned.windows)])
 
 

@@ -18,6 +18,10 @@ Everyone = Annotated[bool, typer.Option("--all", help="roll out to every device"
 Waves = Annotated[
     str | None, typer.Option("--waves", help="share of the devices reached after each wave; default: 1%,10%,50%,100%")
 ]
+StartShare = Annotated[
+    str | None,
+    typer.Option("--start-share", help="share of a wave that must have staged before the first switch; default: 90%"),
+]
 Concurrency = Annotated[
     int | None, typer.Option("--concurrency", min=1, help="how many devices switch at once at first")
 ]
@@ -41,6 +45,7 @@ class _Given(TypedDict, total=False):
     selector: str
     everyone: bool
     waves: tuple[float, ...]
+    start_share: float
     gate: Gate
     timers: Timers
     concurrency: int
@@ -54,6 +59,7 @@ def make_spec(
     gate: Sequence[str] | None,
     timers: Sequence[str] | None,
     *,
+    start_share: str | None = None,
     concurrency: int | None = None,
     on_failure: AfterFailure | None = None,
 ) -> RolloutSpec:
@@ -65,6 +71,7 @@ def make_spec(
         waves: for example `1%,10%,100%` or `0.01,0.1,1`.
         gate: for example `soak_s=60`.
         timers: for example `trial_s=5`.
+        start_share: share of a wave that must have staged before the first switch, for example `80%` or `0.8`.
         concurrency: how many devices switch at once at first.
         on_failure: what to do when a wave fails.
 
@@ -87,7 +94,9 @@ def make_spec(
     if everyone:
         given["everyone"] = True
     if waves is not None:
-        given["waves"] = _shares(waves)
+        given["waves"] = _shares("--waves", waves)
+    if start_share is not None:
+        given["start_share"] = _share(start_share)
     if gate:
         given["gate"] = _settings(Gate, "gate", gate)
     if timers:
@@ -105,15 +114,23 @@ def make_spec(
     return asked
 
 
-def _shares(text: str) -> tuple[float, ...]:
+def _share(text: str) -> float:
+    shares = _shares("--start-share", text)
+    if len(shares) > 1:
+        raise typer.BadParameter(f"--start-share '{text}' is more than one share: write, for example, 80%")
+    return shares[0]
+
+
+def _shares(flag: str, text: str) -> tuple[float, ...]:
     try:
         parts = [part.strip() for part in text.split(",")]
         shares = tuple(float(p.removesuffix("%")) / 100 if p.endswith("%") else float(p) for p in parts)
     except ValueError:
-        raise typer.BadParameter(f"--waves '{text}' is not a list of shares: write, for example, 1%,10%,100%") from None
+        kind = "a list of shares: write, for example, 1%,10%,100%" if flag == "--waves" else "a share: write 80% or 0.8"
+        raise typer.BadParameter(f"{flag} '{text}' is not {kind}") from None
     if beyond := [part for part, share in zip(parts, shares, strict=True) if share > 1]:
         meant = "" if beyond[0].endswith("%") else f": did you mean {beyond[0]}%?"
-        raise typer.BadParameter(f"--waves '{beyond[0]}' is more than all devices{meant}")
+        raise typer.BadParameter(f"{flag} '{beyond[0]}' is more than all devices{meant}")
     return shares
 
 

@@ -1,4 +1,4 @@
-"""Words for windows: when the devices of a region may fetch and switch, and who waits for that."""
+"""Words for windows: when the devices of a region may fetch and switch; and whom a wave waits for."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,8 +23,11 @@ def _words(one: RegionWindowView) -> str:
 
 
 def wait_lines(rollout: RolloutView) -> Iterable[str]:
-    """Whom each wave waits for."""
-    return (f"wave {wave.number} waits: {_wait(wait)}" for wave in rollout.waves for wait in wave.waits)
+    """What each wave waits for, and until when its devices wait for their window."""
+    for wave in rollout.waves:
+        if wave.waits_for:
+            yield f"wave {wave.number} waits: {wave.waits_for}"
+        yield from (f"wave {wave.number} waits: {_wait(wait)}" for wait in wave.waits)
 
 
 def _wait(wait: WaitView) -> str:

@@ -14,7 +14,7 @@ NAMES |= {"region", "hardware", "link", "state", "status", "phase", "by", "over"
 NO_NAMES = {
     *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "clear", "everyone", "everything"),
     *("devices", "online", "offline"),
-    *("waves", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
+    *("waves", "start_share", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
     *("source", "data", "version", "scale"),  # test_registry and test_refusals beside this folder
     *("profiles",),  # a folder
     *("explain", "budget", "seed", "device_class", "constraint", "out", "file"),  # test_compress_in_service
