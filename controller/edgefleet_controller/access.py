@@ -32,7 +32,7 @@ class Access:
 
 
 def open_access(settings: ControllerSettings) -> Access:
-    """Load the credentials, and open the embedded broker unless the operator names one.
+    """Load the credentials, and find the embedded broker's port unless the operator names a broker; starts nothing.
 
     Raises:
         CredentialsError: the credentials cannot be read.
@@ -43,7 +43,9 @@ def open_access(settings: ControllerSettings) -> Access:
     if settings.broker_url:
         url = _addresses(settings.broker_url)
         return Access(credentials, None, url, url, own, settings.broker_ca_file, None)
-    broker = EmbeddedBroker.open(settings.state, host=settings.host, port=settings.broker_port, credentials=credentials)
+    broker = EmbeddedBroker.prepare(
+        settings.state, host=settings.host, port=settings.broker_port, credentials=credentials
+    )
     login = credentials.controller if credentials else None
     device = credentials.device.username if credentials else None
     return Access(credentials, broker, broker.url, broker.local_url, login, None, device)

@@ -6,6 +6,10 @@ from edgefleet_process.failpoints import Failpoints
 
 # Each is one place in the code; its comment says what has happened by then and what has not.
 ControllerFailpoint = Literal[
+    # the start
+    "broker_begun",  # the broker's process is there, and may not answer yet
+    "broker_taken",  # the broker answers; nothing else was started
+    "parts_started",  # everything runs; the broker does not outlive us yet
     # the conductor's loop
     "tick_begun",  # nothing read
     "turn_begun",  # a rollout's transaction open

