@@ -91,9 +91,12 @@ class _Exchanged(NamedTuple):
     waited_s: float
 
 
-def load_timeout_s(file_bytes: int) -> float:
-    """How long a worker may take to load a file of this size, in seconds."""
-    return LOAD_TIMEOUT_S + file_bytes / SLOW_DISK_BYTES_PER_S
+def load_timeout_s(path: Path) -> float:
+    """How long a worker may take to load a file, in seconds; one that is not there takes no longer."""
+    try:
+        return LOAD_TIMEOUT_S + path.stat().st_size / SLOW_DISK_BYTES_PER_S
+    except OSError:
+        return LOAD_TIMEOUT_S
 
 
 def _check(spec: WorkerSpec) -> None:
@@ -137,7 +140,7 @@ class Worker:
             "providers": spec.providers,
         }
         try:
-            reply = self._exchange(load, b"", load_timeout_s(spec.path.stat().st_size)).reply
+            reply = self._exchange(load, b"", load_timeout_s(spec.path)).reply
         except Exception:
             self.kill()
             raise

@@ -22,7 +22,7 @@ from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
 from edgefleet_agent.checks import check_golden, tolerance
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
 from edgefleet_agent.self_test import golden_order
-from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_agent.worker_handle import LOAD_TIMEOUT_S, Worker, WorkerSpec, load_timeout_s
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.messages import Slot
 
@@ -79,6 +79,14 @@ def test_a_file_that_is_no_model_fails_to_load(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"junk")
     with pytest.raises(ModelFailed):
         Worker(WorkerSpec(tmp_path / "model.onnx", {}))
+
+
+def test_a_large_file_may_take_longer_to_load(tmp_path: Path) -> None:
+    large = tmp_path / "large.onnx"
+    with large.open("wb") as file:
+        file.truncate(500_000_000)
+    assert load_timeout_s(large) == LOAD_TIMEOUT_S + 50
+    assert load_timeout_s(tmp_path / "absent.onnx") == LOAD_TIMEOUT_S
 
 
 def hostile_model(size: int) -> bytes:

@@ -110,6 +110,8 @@ OWN = {"broker_url": "mqtts://127.0.0.1:1"}
         ),
         (OWN | {"broker_ca_file": Path("/nowhere/ca.pem")}, "--broker-ca-file: .*/nowhere/ca.pem"),
         (OWN | {"broker_ca_file": Path(__file__)}, "holds no certificate"),
+        ({"broker_url": "mqtt://a,http://b"}, "--broker: 'http://b' is not a broker's address"),
+        ({"broker_url": "mqtt://a,mqtt://a:1883"}, "--broker: the broker mqtt://a:1883 is named twice"),
         (OWN | {"broker_port": 1883}, "--broker-port is for the embedded broker"),
         (
             {"broker_username": "c", "broker_ca_file": Path("ca.pem")},

@@ -151,6 +151,11 @@ def test_the_line_to_run_names_files_and_never_a_password() -> None:
     )
 
 
+def test_the_line_to_run_names_every_broker_and_a_certificate_if_one_of_them_speaks_tls() -> None:
+    line = join_command("d", CATALOGUE.profile("eu/rpi4/lte"), "mqtt://near:1883,mqtts://far:8883", None)
+    assert "--broker mqtt://near:1883,mqtts://far:8883 " in line and line.endswith("--ca-file edgefleet-ca.pem")
+
+
 def test_a_removed_device_is_forgotten_in_both_stores_and_at_the_broker(
     store: Store, bus: Published, reported, rollout, execution
 ) -> None:

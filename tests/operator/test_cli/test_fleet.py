@@ -204,6 +204,10 @@ AHEAD = DeviceModelView.model_construct(generation=2, desired_generation=1)
     ("check", "said"),
     [
         (doctor.check_broker(health(status="no broker", broker="mqtt://x")), "not connected"),
+        (
+            doctor.check_broker(health(status="no broker", broker="mqtt://b:1", brokers=("mqtt://a:1", "mqtt://b:1"))),
+            "not connected to mqtt://b:1, number 2 of 2",
+        ),
         (doctor.check_state(health(state=StateView(writable=False, free_bytes=9_000_000_000))), "not writable"),
         (doctor.check_state(health(state=StateView(writable=True, free_bytes=5_000_000))), "5.0 MB free"),
         (doctor.check_clock(health(now_ms=60_000), 1_000), "59 s"),
