@@ -201,9 +201,9 @@ def test_a_device_cannot_throw_another_one_out_by_its_client_id(connect) -> None
 @pytest.mark.broker
 def test_a_wrong_password_or_an_unknown_authority_is_told(shipped: Shipped) -> None:
     with pytest.raises(SettingsError, match="--password-file"):
-        try_broker(shipped.settings("one", password_of="two"), "one")
+        try_broker(shipped.settings("one", password_of="two"), shipped.address, "one")
     with pytest.raises(SettingsError, match="--ca-file"):
-        try_broker(shipped.settings("one").model_copy(update={"ca_file": None}), "one")
+        try_broker(shipped.settings("one").model_copy(update={"ca_file": None}), shipped.address, "one")
     gc.collect()
 
 
@@ -218,7 +218,7 @@ def test_the_queues_are_limited_and_larger_than_the_default() -> None:
 
 def test_the_agents_example_settings_are_read(tmp_path: Path) -> None:
     settings = load_settings({"config": str(DEPLOY / "agent.toml"), "state": str(tmp_path)}, {})
-    assert settings.broker_settings.tls
+    assert all(address.tls for address in settings.broker_settings.addresses)
     assert settings.hardware == "rpi4"
     stood_in_for = settings.model_copy(update={"hardware": None, "simulate_hardware": settings.hardware})
     assert describe(stood_in_for).facts.hardware == "rpi4"

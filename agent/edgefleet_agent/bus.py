@@ -238,8 +238,8 @@ class AgentBus:
             self._order.ended(steady=stood_s > STEADY_S, silent=self._silent)
             longest_s = longest_pause_s(self._order.rounds, self._heartbeat_s)
             pause_s = random.uniform(0, longest_s)
-            told = "not connected: next attempt, at %s, in %.3f s (random, at most %g s)"
-            log.info(told, self._order.address, pause_s, longest_s)
+            told = "not connected: next attempt in %.3f s (random, at most %g s), at %s"
+            log.info(told, pause_s, longest_s, self._order.address)
             self._ending.wait(pause_s)
 
     def _connect_once(self, address: BrokerAddress) -> float:
