@@ -284,10 +284,20 @@ class RolloutView(Shape):
         return self.state in RESTING
 
 
+class RejectedView(Shape):
+    """A variant that a plan gives to a profile although it was last rejected there, by a gate or an operator."""
+
+    profile: str
+    variant: str
+    rollout: str
+    at_ms: int
+
+
 class PlanView(Shape):
     """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time.
 
-    If no device has anything to install, `ends_at_once` says as what it would end, and why.
+    If no device has anything to install, `ends_at_once` says as what it would end, and why. `rejected` are variants
+    that were rejected on profiles that would get them, or have them.
     `energy_costs` are what inferences cost and emit on each profile with the variant that it gets.
     """
 
@@ -297,3 +307,4 @@ class PlanView(Shape):
     ends_at_once: str | None = None
     waves: list[list[ExecutionRecord]]
     energy_costs: tuple[EnergyCostView, ...] = ()
+    rejected: tuple[RejectedView, ...] = ()

@@ -345,6 +345,26 @@ def test_aborting_ends_what_is_under_way_and_leaves_what_is_committed(rollout, e
 
 
 @pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        (
+            ("committed",),
+            "1 device keeps what failed in wave 1: `edgefleet rollout rollback {id}` returns what ran before",
+        ),
+        (("committed", "committed", "failed_rolled_back"), "2 devices keep what failed in wave 1: "),
+        (("failed_rolled_back", "assigned"), None),
+    ],
+)
+def test_aborting_after_a_failed_wave_says_who_keeps_what_failed(rollout, execution, phases, told: str | None) -> None:
+    paused = rollout("failed", "pending").model_copy(update={"state": "paused"})
+    members = [execution(f"d{n}", phase, generation=2) for n, phase in enumerate(phases)]
+    (moved, *_) = decide("abort", paused, members)
+    said = "an operator aborted it" if told is None else f"an operator aborted it; {told.format(id=paused.id)}"
+    assert isinstance(moved, MoveRollout) and str(moved.reason).startswith(said)
+    assert told is not None or moved.reason == said
+
+
+@pytest.mark.parametrize(
     ("verb", "state"),
     [("pause", "paused"), ("pause", "completed"), ("resume", "running"), ("abort", "completed"), ("rollback", "draft")],
 )

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from edgefleet_contract.pages import Page
-from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView, fault_of
+from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RejectedView, RolloutSpec, RolloutView, fault_of
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
@@ -15,6 +15,7 @@ from edgefleet_controller.models.costs import energy_costs
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
+from edgefleet_controller.rollouts.ways_back import rejections
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
 
 router = APIRouter(tags=["rollouts"])
@@ -59,6 +60,10 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
         ends_at_once=end,
         waves=waves,
         energy_costs=energy_costs(service.catalogue, variants, ((e.profile, e.variant) for e in planned.executions)),
+        rejected=tuple(
+            RejectedView(profile=v.profile, variant=v.variant, rollout=v.rollout, at_ms=v.at_ms)
+            for v in rejections(planned.executions, service.store.fleet.verdicts.of(spec.model))
+        ),
     )
 
 

@@ -6,21 +6,22 @@ from edgefleet_profiles.device_class import DeviceClass, device_class
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.parts import is_generic
 
+TAKE = "correct its agent's settings, or take it as it is with `edgefleet device accept`"
+
 
 def added_otherwise(added_as: str | None, profile: str) -> str | None:
     """What is wrong with a device that reports another profile than it was added with; None if it does not."""
     if added_as in (None, profile):
         return None
-    return (
-        f"it was added as {added_as} and reports {profile}: correct its agent's settings, or take it as it is with "
-        "`edgefleet device accept`"
-    )
+    return f"it was added as {added_as} and reports {profile}"
 
 
 def unlike(device: DeviceRecord, catalogue: Catalogue) -> tuple[str, ...]:
     """How a device differs from what it was added as, and from the hardware that it names; empty if it does not."""
     facts = device.facts
-    said = [added_otherwise(device.added_as, device.profile)]
+    said: list[str | None] = []
+    if otherwise := added_otherwise(device.added_as, device.profile):
+        said.append(f"{otherwise}: {TAKE}")
     hardware = catalogue.hardware.get(facts.hardware)
     if hardware is not None:
         ours, theirs = class_of(device, catalogue), device_class(hardware.arch, hardware.isa, (), hardware.ram_mb)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutPhase
 from edgefleet_controller.errors import Refused
 from edgefleet_controller.records import RolloutRecord
@@ -50,7 +51,8 @@ def decide(verb: Verb, rollout: RolloutRecord, executions: Sequence[ExecutionRec
             return [MoveRollout(becomes, "an operator resumed it"), *_try_again(rollout)]
         case "abort":
             reason = "an operator aborted it"
-            return [MoveRollout(becomes, reason), *_left_undecided(rollout, reason), *_cancel(executions)]
+            told = "; ".join([reason, *_left_on_rejected(rollout, executions)])
+            return [MoveRollout(becomes, told), *_left_undecided(rollout, reason), *_cancel(executions)]
         case "rollback":
             reason = "an operator rolled it back"
             return [MoveRollout(becomes, reason), *_left_undecided(rollout, reason)]
@@ -67,6 +69,20 @@ def _left_undecided(rollout: RolloutRecord, reason: str) -> list[Decision]:
     why = f"{reason} before the gate had decided"
     under_way = (w for w in rollout.waves if w.state in ("staging", "activating", "soaking"))
     return [MoveWave(w.number, "inconclusive", why, w.judgements) for w in under_way]
+
+
+def _left_on_rejected(rollout: RolloutRecord, executions: Sequence[ExecutionRecord]) -> list[str]:
+    """What to say of devices that keep what the gate of a wave has rejected, and how they can return."""
+    failed = [wave.number for wave in rollout.waves if wave.state == "failed"]
+    kept = [e for e in executions if e.wave in failed and e.phase == "committed" and e.back_generation is None]
+    if not kept:
+        return []
+    waves = " and ".join(f"wave {number}" for number in failed)
+    keep = "keeps" if len(kept) == 1 else "keep"
+    return [
+        f"{counted(len(kept), 'device')} {keep} what failed in {waves}: "
+        f"`edgefleet rollout rollback {rollout.id}` returns what ran before"
+    ]
 
 
 def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:

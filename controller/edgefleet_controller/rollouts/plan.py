@@ -146,7 +146,7 @@ def _why_deferred(target: PlannedDevice, assigned: Assigned | None) -> str | Non
     if target.in_conflict:
         return IN_CONFLICT
     if target.unlike:
-        return target.unlike
+        return f"{target.unlike}; once that is settled, another rollout reaches it"
     if assigned is None or fitting(assigned.forms, target.features):
         return None
     return agent_lacks(lacking(assigned.forms[0].needs, target.features))

@@ -28,6 +28,12 @@ def rejected(execution: ExecutionRecord, verdicts: Iterable[VerdictRecord]) -> V
     return next((v for v in mine if not v.passed), None)
 
 
+def rejections(executions: Iterable[ExecutionRecord], verdicts: Iterable[VerdictRecord]) -> list[VerdictRecord]:
+    """The verdicts against variants that these devices would get, or run already."""
+    given = {(e.profile, e.variant) for e in executions}
+    return [v for v in verdicts if not v.passed and (v.profile, v.variant) in given]
+
+
 def way_back(execution: ExecutionRecord, verdicts: Sequence[VerdictRecord], ran: Sequence[str]) -> WayBack:
     """Where the way back of a device leads: pure.
 

@@ -9,12 +9,14 @@ import typer
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.devices import DeviceModelView, DeviceView
 from edgefleet_contract.health import HealthView
+from edgefleet_contract.rollouts import RolloutView
 from edgefleet_operator.cli.calling import Api, AsJson, calling
 from edgefleet_operator.cli.ending import OK, REFUSED
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import ApiError, NoAnswer, NotFound, Unauthorized
 from edgefleet_operator.figures import count, now_ms, size, span
 from edgefleet_operator.printing import print_json, print_table
+from edgefleet_operator.short_ids import short_ids
 
 FREE_BYTES = 1_000_000_000
 CLOCK_S = 5.0
@@ -62,6 +64,7 @@ def _checks(client: Client) -> Iterator[Check]:
     yield check_identities(devices)
     yield check_likeness(devices)
     yield check_generations(devices)
+    yield check_rollouts(list(client.rollouts.all()))
     yield _alerts(client)
 
 
@@ -155,11 +158,29 @@ def check_likeness(devices: Sequence[DeviceView]) -> Check:
 def check_generations(devices: Sequence[DeviceView]) -> Check:
     """Check that no device has a generation that the store doesn't know, as after a restore."""
     accepted = [d for d in devices if d.status == "accepted"]
-    ahead = [d.id for d in accepted if any(_is_ahead(model) for model in d.models.values())]
+    ahead = [(d.id, model) for d in accepted for model in d.models.values() if _is_ahead(model)]
     if not ahead:
         return Check("generations", True, "no device is ahead of the store")
-    do = "the store was restored, or another controller changed them: start a rollout of what they should run"
-    return Check("generations", False, f"{_named(ahead)} are ahead of the store", do)
+    found = f"{_named(list(dict.fromkeys(device for device, _ in ahead)))} are ahead of the store"
+    if all(model.desired_generation is None for _, model in ahead):
+        why = "they were removed and have come back, or the store was restored"
+        found += ", which has told them nothing of what they run"
+    else:
+        why = "the store was restored, or another controller changed them"
+    return Check("generations", False, found, f"{why}: start a rollout of what they should run")
+
+
+def check_rollouts(rollouts: Sequence[RolloutView]) -> Check:
+    """Check that no rollout waits for somebody: it owns its devices until it is resumed or ended."""
+    paused = [r for r in rollouts if r.state == "paused"]
+    if not paused:
+        return Check("rollouts", True, "none is paused")
+    ids = short_ids(r.id for r in rollouts)
+    first, shown = paused[0], ids[paused[0].id]
+    more = f" and {len(paused) - 1} more are" if paused[1:] else " is"
+    why = f": {first.reason}" if first.reason else ""
+    do = f"look at `edgefleet rollout show {shown}`, then resume, abort or rollback it"
+    return Check("rollouts", False, f"{shown} of {first.model}{more} paused{why}", do)
 
 
 def _alerts(client: Client) -> Check:

@@ -10,7 +10,7 @@ from edgefleet_operator.cli import spec as options
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK
 from edgefleet_operator.cli.rollout_tables import print_devices, print_plan, print_rollout
-from edgefleet_operator.cli.watch import header, status_of, watch
+from edgefleet_operator.cli.watch import header, status_of, watch, way_back
 from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.figures import ago, now_ms
 from edgefleet_operator.printing import console, plain, print_json, print_table
@@ -109,7 +109,8 @@ def list_rollouts(
     for r in found:
         tally = DeviceTally.of(r.counts)
         to = r.segment or r.selector or "everyone"
-        rows.append((ids[r.id], r.model, to, r.state, f"{tally.committed} of {tally.total}", ago(r.created_ms, now)))
+        runs = way_back(r) or f"{tally.committed} of {tally.total}"
+        rows.append((ids[r.id], r.model, to, r.state, runs, ago(r.created_ms, now)))
     columns = ("rollout", "model", "to...", "state", ">committed", ">started")
     print_table(columns, rows, nothing="no such rollouts: `edgefleet rollout start MODEL@VERSION --segment NAME`")
 

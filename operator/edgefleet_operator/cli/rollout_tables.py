@@ -41,6 +41,9 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     print_table(columns, rows, title=title, caption="(sim): simulated hardware" if simulated else "")
     if planned.ends_at_once:
         console().print(f"it would end at once as {planned.ends_at_once}")
+    for one in planned.rejected:
+        recipe = variants[one.variant].recipe if one.variant in variants else short(one.variant)
+        console().print(f"{recipe} was rejected on {one.profile} in rollout {one.rollout}, {when(one.at_ms)}")
     print_energy(planned.energy_costs, {v.id: v.recipe for v in variants.values()})
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())

@@ -4,6 +4,7 @@ import pytest
 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.health import HealthView, StateView
+from edgefleet_contract.rollouts import RolloutView
 from edgefleet_contract.telemetry import TelemetryGroup
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.fleet.identities import Identities
@@ -74,6 +75,8 @@ def test_a_device_that_comes_as_another_is_marked_and_gets_nothing_until_somebod
     assert not check["ok"] and check["do"].startswith(told)
     (planned,) = operator.reads("rollout", "plan", published, "--all", "--waves", "100%")["waves"]
     assert (planned[0]["phase"], planned[0]["detail"][: len(told)]) == ("deferred", told)
+    assert "device accept" not in planned[0]["detail"], "it is read after that, too"
+    assert planned[0]["detail"].endswith("once that is settled, another rollout reaches it")
     operator.types("device", "accept", "gate-7")
     assert operator.reads("device", "show", "gate-7")["unlike"] == []
     (planned,) = operator.reads("rollout", "plan", published, "--all", "--waves", "100%")["waves"]
@@ -178,7 +181,7 @@ def test_the_doctor_finds_a_sound_controller_well(connected, operator, join) -> 
     join("a", admitted=False)
     checks = {check["name"]: check for check in operator.reads("doctor")}
     looked_at = {"api", "broker", "state folder", "blobs", "clock", "version", "messages", "devices"}
-    assert set(checks) == looked_at | {"identities", "profiles", "generations", "alerts"}
+    assert set(checks) == looked_at | {"identities", "profiles", "generations", "rollouts", "alerts"}
     assert all(check["ok"] for check in checks.values())
     assert "device accept a" in operator.types("doctor").stdout
 
@@ -197,7 +200,23 @@ def test_the_doctor_names_messages_that_were_set_aside(operator, service) -> Non
 
 
 health, device = HealthView.model_construct, DeviceView.model_construct
+UNTOLD = DeviceModelView.model_construct(generation=2, desired_generation=None)
 AHEAD = DeviceModelView.model_construct(generation=2, desired_generation=1)
+
+
+def rolled(state: str, last: str) -> RolloutView:
+    whole = f"019ad1c2-0000-7aaa-8bbb-ccccdddd000{last}"
+    return RolloutView.model_construct(id=whole, model="m@1", state=state, reason="late")
+
+
+def test_a_device_that_was_removed_and_came_back_is_not_blamed_on_a_restore() -> None:
+    for model, blamed in ((UNTOLD, "they were removed and have come back"), (AHEAD, "the store was restored")):
+        check = doctor.check_generations([device(id="till", status="accepted", models={"m": model})])
+        assert check.do.startswith(blamed) and "start a rollout" in check.do
+
+
+def test_rollouts_that_nobody_must_look_at_are_well() -> None:
+    assert doctor.check_rollouts([rolled("running", "1"), rolled("completed", "2"), rolled("cancelled", "3")]).ok
 
 
 @pytest.mark.parametrize(
@@ -214,6 +233,9 @@ AHEAD = DeviceModelView.model_construct(generation=2, desired_generation=1)
         (doctor.check_version("0.1.0", "0.2.0"), "0.1.0"),
         (doctor.check_identities([device(id="kiosk", conflict=ConflictRecord(since_ms=1, incarnations=()))]), "kiosk"),
         (doctor.check_generations([device(id="till", status="accepted", models={"m": AHEAD})]), "till"),
+        (doctor.check_generations([device(id="till", status="accepted", models={"m": UNTOLD})]), "told them nothing"),
+        (doctor.check_rollouts([rolled("running", "1"), rolled("paused", "2")]), "dddd0002 of m@1 is paused: late"),
+        (doctor.check_rollouts([rolled("paused", n) for n in "123"]), "dddd0001 of m@1 and 2 more are paused: late"),
     ],
 )
 def test_whatever_is_wrong_comes_with_what_to_do(check: doctor.Check, said: str) -> None:

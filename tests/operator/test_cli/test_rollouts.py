@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
+from edgefleet_controller.records import VerdictRecord
 from edgefleet_operator.cli.watch import Picture, status_of
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
 
@@ -233,3 +234,29 @@ def test_what_is_shown_of_an_id_is_taken_by_every_command(operator, join, publis
     assert first in listed and second in listed and whole[0] not in listed
     said = operator.types("rollout", "pause", whole[0][:8], code=1).stderr
     assert first in said and second in said and "give one of these" in said
+
+
+def test_a_plan_says_what_was_rejected_before_and_a_list_says_who_is_back(
+    operator, service, join, published: str
+) -> None:
+    join("a", "b")
+    join("z", region="na")
+    verdict = {"model": "fashion", "profile": "eu/rpi4/lte", "manifest": "c" * 64, "at_ms": 1}
+    rollout = "019ad1c2-0000-7aaa-8bbb-ccccdddd1234"
+    verdicts = service.store.fleet.verdicts
+    verdicts.put(VerdictRecord(variant="b" * 64, rollout=rollout, passed=False, **verdict))
+    verdicts.put(VerdictRecord(variant="d" * 64, rollout=rollout, passed=False, **verdict))
+    plan = ("rollout", "plan", published, "--all")
+    assert operator.reads(*plan)["rejected"] == [
+        {"profile": "eu/rpi4/lte", "variant": "b" * 64, "rollout": rollout, "at_ms": 1}
+    ]
+    assert "fp32 was rejected on eu/rpi4/lte in rollout dddd1234, 1970" in operator.types(*plan).stdout
+    verdicts.put(VerdictRecord(variant="b" * 64, rollout=rollout, passed=True, **verdict))
+    assert operator.reads(*plan)["rejected"] == []
+    started = operator.reads("rollout", "start", published, "--all")["id"]
+    assert "0 of 3" in operator.types("rollout", "list").stdout
+    told = {"phase": "committed", "generation": 2, "back_generation": 3, "back_phase": "committed"}
+    with service.store.fleet.transaction():
+        mine = [e for e in service.store.fleet.rollouts.executions(started) if e.device == "a"]
+        service.store.fleet.rollouts.put_executions([e.model_copy(update=told) for e in mine])
+    assert "1 of 1 device back" in operator.types("rollout", "list").stdout
