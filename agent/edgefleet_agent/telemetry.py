@@ -89,7 +89,8 @@ class Recorder:
             if not recent.classes:
                 raise ValueError("the answer was not [rows, classes]: which classes there are is unknown")
             if len(labels) != len(recent.classes):
-                raise ValueError(f"{len(labels)} labels for an answer of {len(recent.classes)} rows")
+                rows = len(recent.classes)
+                raise ValueError(f"{len(labels)} labels for an answer of {rows} row{'s' * (rows != 1)}")
             key, of, names = recent.scope.key, recent.scope.of, recent.scope.names
             truths = [class_index(label, of, names) for label in labels]
             if none := [label for label, truth in zip(labels, truths, strict=True) if truth is None]:

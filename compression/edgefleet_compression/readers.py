@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.inspection import card_for_onnx
+from edgefleet_compression.models.first_card import first_card
+from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.recipes.recipe_file import read_recipe
 from edgefleet_contract.errors import ContractError, FileRefused
+from edgefleet_contract.first_card import FirstCard
 from edgefleet_contract.recipes import RecipeTable
 
 
@@ -17,6 +19,18 @@ def onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float
     """
     try:
         return card_for_onnx(onnx, data, name=name, version=version, scale=scale)
+    except (CompressionError, ContractError) as error:
+        raise FileRefused(str(error)) from None
+
+
+def card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
+    """A first model.toml for an ONNX file, and for its samples if there are any, as `first_card` writes it.
+
+    Raises:
+        FileRefused: the file or the data cannot be taken; one line says why.
+    """
+    try:
+        return first_card(onnx, data, name=name)
     except (CompressionError, ContractError) as error:
         raise FileRefused(str(error)) from None
 

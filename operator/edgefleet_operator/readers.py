@@ -6,6 +6,7 @@ Reading them needs code from compression, which the operator's side never import
 from pathlib import Path
 from typing import Protocol
 
+from edgefleet_contract.first_card import FirstCard
 from edgefleet_contract.recipes import RecipeTable
 from edgefleet_operator.errors import ReaderMissing
 from edgefleet_process.installed import brought, is_ours
@@ -33,6 +34,22 @@ class OnnxReader(Protocol):
         """
 
 
+class CardReader(Protocol):
+    """The reader named `card`."""
+
+    def __call__(self, onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
+        """Write a first model.toml for an ONNX file, and for its samples if there are any.
+
+        Args:
+            onnx: the ONNX file.
+            data: the npz file; None if there is none yet.
+            name: the model's name; None means the file's.
+
+        Raises:
+            FileRefused: the file or the data cannot be used; the message is one line.
+        """
+
+
 class RecipeReader(Protocol):
     """The reader named `recipe`."""
 
@@ -51,6 +68,16 @@ def onnx_reader() -> OnnxReader:
         ReaderMissing: none is installed.
     """
     found: OnnxReader = _reader("onnx")
+    return found
+
+
+def card_reader() -> CardReader:
+    """Load the reader that writes first cards.
+
+    Raises:
+        ReaderMissing: none is installed.
+    """
+    found: CardReader = _reader("card")
     return found
 
 

@@ -1,5 +1,6 @@
 """Settings: three layers, one clear line for each mistake."""
 
+import argparse
 import re
 from importlib.metadata import version
 from importlib.resources import files
@@ -8,11 +9,13 @@ from typing import Any
 
 import pytest
 from tests.deep_toml import UNUSABLE
+from tests.pages import DOCS, defaults_of, section, table
 
 from edgefleet_agent.__main__ import main
+from edgefleet_agent.cli import _parser
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.facts import DEVICE_TREE, describe, host_facts, recognize
-from edgefleet_agent.settings import AgentSettings, load_settings
+from edgefleet_agent.settings import PREFIX, AgentSettings, load_settings
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import is_generic
 from edgefleet_protocol.broker_address import BrokerAddress
@@ -273,3 +276,23 @@ def test_toml_that_nobody_can_work_with_is_refused(tmp_path: Path, kind: str) ->
     file.write_text(UNUSABLE[kind])
     with pytest.raises(SettingsError, match=r"agent\.toml is not TOML"):
         load_settings({"config": str(file)}, {})
+
+
+PAGE = (DOCS / "agent.md").read_text()
+
+
+def test_every_setting_is_on_the_page_with_its_flag_variable_and_default() -> None:
+    (run,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    flags = {action.dest: action.option_strings[-1] for action in run.choices["run"]._actions}
+    rows = table(PAGE, "## Settings", "in the file")
+    written = {row["in the file"]: (row["flag"], row["variable"], row["default"]) for row in rows}
+    defaults = {name: default.strip('"').removesuffix(".0") for name, default in defaults_of(AgentSettings).items()}
+    assert written == {name: (flags.get(name, ""), PREFIX + name.upper(), defaults[name]) for name in defaults}
+    assert all(row["what"] for row in rows)
+
+
+def test_flags_that_are_no_settings_are_under_the_table() -> None:
+    (run,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    others = [a for a in run.choices["run"]._actions if a.dest not in {*AgentSettings.model_fields, "help"}]
+    said = section(PAGE, "## Settings")
+    assert [a.option_strings[-1] for a in others if a.option_strings[-1] not in said] == []

@@ -15,7 +15,7 @@ from edgefleet_compression.builds.golden import MAX_GOLDEN_BYTES_0_1, record
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError, DataError, MeasureError
 from edgefleet_compression.models.data import Split, check_golden
-from edgefleet_compression.models.inspection import card_for_onnx
+from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.models.source import Source, open_source
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import unpack_answers

@@ -34,11 +34,11 @@ from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow
 
-# What no schema can say: the bytes of a digest, the files of a model, the names of recipes; what the schema does not
-# say: that exactly one field names the devices of a rollout, and that its waves rise to all of them; which labels are
-# facts; and what a plain text is.
+# What no schema can say: the bytes of a digest, the beginning of a file, the files of a model, names of recipes; and
+# what the schema does not say: that exactly one field names the devices of a rollout, and that its waves rise to all of
+# them; which labels are facts; and what a plain text is.
 REFUSES_VALID_DATA = {
-    *("/api/v1/blobs/{sha256}", "/api/v1/models", "/api/v1/builds"),
+    *("/api/v1/blobs/{sha256}", "/api/v1/blobs/{sha256}/offer", "/api/v1/models", "/api/v1/builds"),
     *("/api/v1/devices/{device}/labels", "/api/v1/devices/{device}/note"),
     *("/api/v1/rollouts", "/api/v1/rollouts/plan"),
 }

@@ -1,4 +1,4 @@
-"""A first look at a model brought as ONNX, in a process of its own and under limits, and a card made from it.
+"""A first look at a model brought as ONNX, in a process of its own and under limits.
 
     python -m edgefleet_compression.models.inspection REQUEST
 
@@ -9,7 +9,6 @@ Importing this module brings neither onnx nor onnxruntime, so that the controlle
 
 import json
 import math
-import re
 import resource
 import subprocess
 import sys
@@ -21,17 +20,13 @@ from pydantic import BaseModel, ConfigDict
 from edgefleet_compression.errors import CompressionError, DataError, GraphError
 from edgefleet_compression.models.faults import Faults
 from edgefleet_compression.programs import ProgramHangs, output_of
-from edgefleet_contract.card import CARD_FILE, SAFE, ModelCard, parse_card
+from edgefleet_contract.card import CARD_FILE, ModelCard
 from edgefleet_contract.errors import CardError, ContractError
-from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_process.children import run_module
-from edgefleet_process.reading import digest_of_file
 
 if TYPE_CHECKING:
     from edgefleet_compression.models.brought import Graph
 
-ONNX_FILE = "model.onnx"
-DATA_FILE = "data.npz"
 SILENT_S = 120
 CPU_S = 90
 CPU_S_PER_MB = 0.15
@@ -40,8 +35,6 @@ MEMORY_BYTES = 4 * 2**30
 MEMORY_PER_FILE_BYTE = 8
 ANSWERED = 16
 """How many samples of val a model is asked for a first look; all are asked when it is compressed."""
-GOLDEN_SAMPLES = 32
-"""How many a new card asks for; each variant has as many of them as its size allows."""
 
 
 class Findings(BaseModel):
@@ -59,6 +52,17 @@ class Findings(BaseModel):
     labelled: bool
 
 
+class GraphFindings(BaseModel):
+    """What a file is, without samples; `classes` is None if that depends on the shape of a sample."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_name: str
+    input_type: str
+    sample: tuple[int | None, ...]
+    classes: int | None
+
+
 class InspectionRefused(BaseModel):
     """What is wrong with a file or its data, and what to do, in one line."""
 
@@ -68,12 +72,15 @@ class InspectionRefused(BaseModel):
 
 
 class InspectionRequest(BaseModel):
-    """A model and its data are to be looked at; `card` says what they must be, None asks only what an ONNX file is."""
+    """A model and its data are to be looked at; `card` says what they must be, None asks only what an ONNX file is.
+
+    Without data, an ONNX file is looked at alone.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     model: Path
-    data: Path
+    data: Path | None
     card: ModelCard | None
 
 
@@ -82,7 +89,7 @@ class InspectionAnswer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    answer: Findings | InspectionRefused
+    answer: Findings | GraphFindings | InspectionRefused
 
 
 def inspect_model(model: Path, data: Path, card: ModelCard | None = None) -> Findings:
@@ -96,15 +103,33 @@ def inspect_model(model: Path, data: Path, card: ModelCard | None = None) -> Fin
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
     """
-    request = json.dumps(InspectionRequest(model=model, data=data, card=card).model_dump(mode="json"))
-    command = run_module("edgefleet_compression.models.inspection", request)
+    found = _asked(InspectionRequest(model=model, data=data, card=card))
+    assert isinstance(found, Findings)  # of a request with data
+    return found
+
+
+def inspect_graph(model: Path) -> GraphFindings:
+    """Check an ONNX file without samples, and without loading it into this process.
+
+    Raises:
+        CompressionError, ContractError: one line that says what is wrong and what to do.
+    """
+    found = _asked(InspectionRequest(model=model, data=None, card=None))
+    assert isinstance(found, GraphFindings)  # of a request without data
+    return found
+
+
+def _asked(request: InspectionRequest) -> Findings | GraphFindings:
+    """What the process that looks has found."""
+    command = run_module("edgefleet_compression.models.inspection", json.dumps(request.model_dump(mode="json")))
+    size_bytes = request.model.stat().st_size
     try:
-        said = output_of(command, SILENT_S + _more_s(model.stat().st_size))
+        said = output_of(command, SILENT_S + _more_s(size_bytes))
         answer = InspectionAnswer.model_validate_json(said.splitlines()[-1]).answer
     except (ProgramHangs, subprocess.SubprocessError, ValueError, IndexError):
         raise GraphError(
-            f"looking at the model took more than {CPU_S + _more_s(model.stat().st_size):.0f} s or "
-            f"{_memory(model.stat().st_size) / 2**30:.0f} GB: give a smaller model"
+            f"looking at the model took more than {CPU_S + _more_s(size_bytes):.0f} s or "
+            f"{_memory(size_bytes) / 2**30:.0f} GB: give a smaller model"
         ) from None
     if isinstance(answer, InspectionRefused):
         raise GraphError(answer.sentence)
@@ -126,7 +151,7 @@ def check_card(
         )
     if not fits(shape, sample):
         raise CardError(
-            f"{CARD_FILE} gives samples {list(shape)}, the graph takes {_shown(sample)}: correct input.shape"
+            f"{CARD_FILE} gives samples {list(shape)}, the graph takes {shown_sample(sample)}: correct input.shape"
         )
     if card.labels and classes is not None and len(card.labels) != classes:
         raise CardError(
@@ -141,81 +166,21 @@ def fits(shape: tuple[int, ...], sample: tuple[int | None, ...]) -> bool:
     return len(shape) == len(sample) and all(b in (None, a) for a, b in zip(shape, sample, strict=True))
 
 
-def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None = None) -> str:
-    """The text of a model.toml for an ONNX file and its data, which it calls ONNX_FILE and DATA_FILE.
-
-    Args:
-        onnx: the file.
-        data: the npz: `x`, or `x_val`, `x_test` and `x_calib`, each perhaps with its `y`.
-        name: of the model; None takes the file's.
-        version: of the model.
-        scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
-
-    Raises:
-        CompressionError, ContractError: one line that says what is wrong and what to do.
-    """
-    for part, path in (("onnx", onnx), ("data", data)):
-        refuse_pickles_by_name(path.name)
-        if path.suffix.lower() != SAFE[part]:
-            raise CardError(f"'{path.name}' must end in {SAFE[part]}: convert the file")
-        if not path.is_file():
-            raise CardError(f"{path} does not exist: give the path of a file")
-        refuse_pickles(path.name, path)
-    found = inspect_model(onnx, data)
-    if scale is None:
-        scale = 1 / 255 if (found.data_type, found.input_type) == ("uint8", "float32") else 1.0
-    text = _CARD.format(
-        name=json.dumps(slug(onnx.stem) if name is None else name),
-        version=version,
-        onnx_file=ONNX_FILE,
-        onnx=digest_of_file(onnx),
-        data_file=DATA_FILE,
-        data=digest_of_file(data),
-        input=json.dumps(found.input_name),
-        shape=list(found.shape),
-        scale=repr(float(scale)),
-        golden=min(GOLDEN_SAMPLES, found.samples),
-    )
-    check_card(parse_card(text), found.input_name, found.input_type, found.sample, found.classes)
-    return text
-
-
-_CARD = """\
-name = {name}
-version = {version}
-task = "classification"
-door = "onnx"
-
-[onnx]
-file = "{onnx_file}"
-sha256 = "{onnx}"
-
-[data]
-file = "{data_file}"
-sha256 = "{data}"
-
-[input]
-name = {input}
-shape = {shape}
-
-[preprocessing]
-scale = {scale}
-
-[golden]
-samples = {golden}
-"""
-
-
-def slug(stem: str) -> str:
-    """A model's name from a file's: MobileNet V2.1 becomes mobilenet-v2-1."""
-    found = re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")[:64]
-    if not found:
-        raise CardError(f"the file name '{stem}' makes no valid model name: give one")
-    return found
-
-
-def _shown(sample: tuple[int | None, ...]) -> str:
+def shown_sample(sample: tuple[int | None, ...]) -> str:
+    """A sample's shape in words; open sizes are `any`."""
     return f"[{', '.join('any' if size is None else str(size) for size in sample)}]"
+
+
+def _look_at_graph(onnx: Path) -> GraphFindings:
+    """In the process that is under limits: check, and run once if the shape of a sample is known."""
+    from edgefleet_compression.models.brought import answered_classes, check_graph
+
+    graph = check_graph(onnx)
+    sizes = [size for size in graph.sample if size is not None]
+    classes = graph.classes
+    if len(sizes) == len(graph.sample):
+        classes = answered_classes(onnx, graph, tuple(sizes))
+    return GraphFindings(input_name=graph.input_name, input_type=graph.input_type, sample=graph.sample, classes=classes)
 
 
 def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
@@ -285,7 +250,9 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
 
 def _fit_each_other(graph: "Graph", shape: tuple[int, ...], data_type: str) -> None:
     if not fits(shape, graph.sample):
-        raise DataError(f"the samples are {list(shape)}, the graph takes {_shown(graph.sample)}: correct one of them")
+        raise DataError(
+            f"the samples are {list(shape)}, the graph takes {shown_sample(graph.sample)}: correct one of them"
+        )
     if graph.input_type == "uint8" and data_type != "uint8":
         raise DataError(f"the graph takes uint8 and the samples are {data_type}: give them as uint8")
 
@@ -305,16 +272,19 @@ def _more_s(file_bytes: int) -> float:
     return CPU_S_PER_MB * file_bytes / 2**20
 
 
-def _looked(request: InspectionRequest) -> Findings | InspectionRefused:
+def _looked(request: InspectionRequest) -> Findings | GraphFindings | InspectionRefused:
     _limit(request.model.stat().st_size)
     try:
+        if request.data is None:
+            return _look_at_graph(request.model)
         if request.card is not None and request.card.door == "architecture":
             return _look_at_module(request.model, request.data, request.card)
         return _look(request.model, request.data, request.card)
     except (CompressionError, ContractError) as error:
         sentence = " ".join(str(error).split())
     except ModuleNotFoundError as error:
-        sentence = f"'{error.name}' is missing: install edgefleet[controller,compression] here"
+        extra = "compression" if request.card and request.card.door == "architecture" else "onnx"
+        sentence = f"'{error.name}' is missing here: pip install 'edgefleet[{extra}]'"
     except MemoryError:
         most_gb = _memory(request.model.stat().st_size) / 2**30
         sentence = f"the model or its data need more than {most_gb:.0f} GB: give smaller ones"

@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
+from edgefleet_contract.card import CARD_FILE
+from edgefleet_contract.errors import ContractError
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
+from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.figures import count, when
+from edgefleet_operator.first_cards import init_model
 from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
+from edgefleet_operator.readers import card_reader
 
-app = typer.Typer(no_args_is_help=True, help="Register, show and remove models.")
+app = typer.Typer(no_args_is_help=True, help="Write cards for models, register, show and remove them.")
 
 
 @app.command()
@@ -48,6 +54,35 @@ def add(
         for one in model.unjudged:
             console().print(str(one))
         console().print(f"{model.model} is registered: compress it with `edgefleet compress {model.model}`")
+
+
+@app.command()
+def init(
+    onnx: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="the model as an ONNX file")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="the model's folder; default: the one that the file is in")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="the model's name; default: the file's")] = None,
+    force: Annotated[bool, typer.Option("--force", help="replace a card or a file that is there already")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model.toml for an ONNX file: what the file tells is filled in, comments say what to write for the rest.
+
+    Samples in the folder, data.npz or the only npz, are filled in too: put them there and run it again.
+    """
+    try:
+        where, card = init_model(onnx, folder, card_reader(), name=name, force=force)
+    except (ContractError, OperatorError, OSError) as error:
+        refuse(error)
+    if as_json:
+        print_json({"card": str(where / CARD_FILE), **card.model_dump(exclude={"text"})})
+        return
+    out = console()
+    out.print(f"{where / CARD_FILE} is written: {card.model} {card.known}")
+    for one in card.missing:
+        out.print(f"missing: {one}")
+    if not card.missing:
+        out.print(f"look at its comments, then register it with `edgefleet model add {where}`")
 
 
 @app.command()

@@ -15,7 +15,8 @@ NO_NAMES = {
     *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "clear", "everyone", "everything"),
     *("devices", "online", "offline"),
     *("waves", "start_share", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
-    *("source", "data", "version", "scale"),  # test_registry and test_refusals beside this folder
+    *("source", "data", "version", "scale"),
+    *("onnx", "folder", "force"),  # test_registry and test_refusals beside this folder
     *("profiles",),  # a folder
     *("explain", "budget", "seed", "device_class", "constraint", "out", "file"),  # test_compress_in_service
 }
@@ -52,6 +53,7 @@ CASES: list[tuple[str, str, str, int, str]] = [
     ("model remove", "model", "model remove fashion", 1, "write NAME@VERSION"),
     ("model show", "model", f"model show {MODEL}", 1, "no model fashion@9: "),
     ("model show", "model", "model show fashion@x", 1, "write NAME@VERSION"),
+    ("model init", "name", "model init x.txt --name Big", 1, "'x.txt' must end in .onnx: convert the file"),
     ("variant list", "model", f"variant list --model {MODEL}", 1, "no model fashion@9: "),
     ("variant list", "recipe", "variant list --recipe int3", 1, "no variant is built by recipe 'int3': use one of"),
     ("variant rebuild", "variant", "variant rebuild abc", 1, "no variant abc"),

@@ -1,0 +1,76 @@
+"""Lays out a model's folder: the file, and a first model.toml that nobody's changes are lost for."""
+
+import shutil
+from pathlib import Path
+
+from edgefleet_contract.card import CARD_FILE
+from edgefleet_contract.errors import FileRefused
+from edgefleet_contract.first_card import FirstCard
+from edgefleet_operator.api.uploads import sha256_of
+from edgefleet_operator.readers import DATA_FILE, CardReader
+
+SAMPLES = ".npz"
+
+
+def init_model(
+    onnx: Path, folder: Path | None, reader: CardReader, *, name: str | None = None, force: bool = False
+) -> tuple[Path, FirstCard]:
+    """Write a first card for an ONNX file, and return its folder and what it says.
+
+    A card that this wrote before, and nobody changed since, is written again once samples are there.
+
+    Args:
+        onnx: the file.
+        folder: the model's folder, into which the file is copied; None means the one that the file is in.
+        reader: writes the card.
+        name: the model's name; None means the file's.
+        force: whether to replace what is there.
+
+    Raises:
+        FileRefused: the file cannot be used, or something is there that would be lost.
+    """
+    folder = onnx.parent if folder is None else folder
+    reader(onnx, None, name=name)  # before anything is written
+    here = _brought_in(onnx, folder, force)
+    data = _samples(folder)
+    card, path = reader(here, data, name=name), folder / CARD_FILE
+    if path.exists() and not force:
+        before = path.read_bytes()
+        unchanged = {card.text.encode(), reader(here, None, name=name).text.encode() if data else b""}
+        if before not in unchanged:
+            raise FileRefused(f"{path} is there already: --force writes it anew{_by_hand(before, data)}")
+    path.write_text(card.text, encoding="utf-8")
+    return folder, card
+
+
+def _brought_in(onnx: Path, folder: Path, force: bool) -> Path:
+    """The file in the model's folder."""
+    if onnx.resolve().parent == folder.resolve():
+        return onnx
+    folder.mkdir(parents=True, exist_ok=True)
+    here = folder / onnx.name
+    if here.exists() and sha256_of(here) != sha256_of(onnx):
+        if not force:
+            raise FileRefused(f"{here} is another file: --force replaces it")
+        here.unlink()
+    if not here.exists():
+        shutil.copyfile(onnx, here)
+    return here
+
+
+def _samples(folder: Path) -> Path | None:
+    """The samples in a model's folder: `data.npz`, or the only npz."""
+    if (usual := folder / DATA_FILE).is_file():
+        return usual
+    found = sorted(path for path in folder.iterdir() if path.suffix == SAMPLES)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise FileRefused(f"{folder} has {names}: call the one with the model's samples {DATA_FILE}")
+    return found[0] if found else None
+
+
+def _by_hand(before: bytes, data: Path | None) -> str:
+    """How to complete a changed card by hand, if that is what is left to do."""
+    if data is None or b"\n[data]" in before:
+        return ""
+    return f', or add the lines [data], file = "{data.name}" and sha256 = "{sha256_of(data)}" to it'
