@@ -158,6 +158,7 @@ class Fetcher:
     def listening(self, topic: str) -> None:
         """The broker has confirmed a subscription: only now does asking help."""
         self._round_trip_s = min(self.clock() - self._subscribed_s, MAX_SILENCE_S / 4)
+        self.flow.took_round_trip(self._round_trip_s)
         for fetch in self._of(topic):
             if fetch.listening or fetch.held or fetch.lane is None or topics.blob(_blob(fetch), fetch.lane) != topic:
                 continue

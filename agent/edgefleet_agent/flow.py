@@ -19,8 +19,10 @@ MEASURE_S = 0.25
 LATE_S = 0.5
 """How long frames must have waited before a link counts as slower than the pace it is served at."""
 CALM_S = 0.1
+FASTER = 0.6
 CALM_FOR_S = 2.0
-"""Frames that waited less than `CALM_S` for this long, at a pace that was made use of: the link may be faster."""
+"""If frames wait less than `CALM_S`, and `FASTER` of what their length takes at the known rate, for `CALM_FOR_S`, at a
+pace that is made use of, the link may be faster."""
 USED = 0.7
 MOST_WAIT_S = 1.5
 TOGETHER_MS = 100
@@ -32,6 +34,10 @@ LOST_TRACK_S = 300.0
 FIRST_CREDIT_BYTES, MOST_CREDIT_BYTES = 64 * 1024, 4 * 1024 * 1024
 TEST_CREDIT_BYTES = 2 * SMALL_BLOB_CHUNK_BYTES
 GROWTH = 4
+LEAST_GROWN_BYTES = 4 * SMALL_BLOB_CHUNK_BYTES
+SPARE_S, CHUNK_S = 0.5, 1.0
+"""What may be under way beyond two round trips, in seconds of the rate, and what a chunk may add to that: a link that
+becomes slow has all of it to take."""
 CREDIT_S = 1.0
 """The first credit over a link of known rate, in seconds of that rate."""
 
@@ -47,6 +53,8 @@ class _Sample:
         all_bytes: of all frames.
         since_s: when it began.
         together_bytes: of frames that were sent together with the one before, or are large.
+        longest_s, longest_bytes: the frame for which it needed the longest.
+        calm: whether every frame came at once, or sooner than its length would need at the known rate.
     """
 
     since_s: float
@@ -55,6 +63,15 @@ class _Sample:
     worst_s: float = 0.0
     all_bytes: int = 0
     together_bytes: int = 0
+    calm: bool = True
+    longest_s: float = 0.0
+    longest_bytes: int = 0
+
+    @property
+    def kbps(self) -> float | None:
+        """The rate but for the longest wait, in which a link may have been gone; None: there was no other."""
+        seconds = self.seconds - self.longest_s
+        return (self.size_bytes - self.longest_bytes) * 8 / seconds / 1000 if seconds > 0 else None
 
 
 @dataclass
@@ -74,15 +91,20 @@ class Flow:
     Args:
         link_kbps: what the catalogue says of it, in kbit/s: it is not taken to be faster.
         rate_kbps: what it was found to be earlier; None: not known.
+
+    Attributes:
+        round_trip_s: the shortest that was seen of late.
     """
 
     link_kbps: float
     rate_kbps: float | None = None
     pace: int = field(init=False, default=UNMEASURED)
+    round_trip_s: float = 0.0
     _credit_bytes: int = TEST_CREDIT_BYTES
     _seen: _Seen | None = None
     _sample: _Sample | None = None
     _worst_s: float = 0.0
+    _largest_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.rate_kbps is not None:
@@ -94,8 +116,8 @@ class Flow:
         return self.rate_kbps if self.rate_kbps is not None and self.rate_kbps < self.link_kbps else None
 
     def credit(self, chunk_bytes: int, shares: int = 1) -> int:
-        """How many bytes of one of `shares` blobs may be under way; at least a chunk."""
-        return max(self._credit_bytes // max(shares, 1), chunk_bytes)
+        """How many bytes of one of `shares` blobs may be under way: whole chunks, at least one."""
+        return max(self._credit_bytes // max(shares, 1) // chunk_bytes, 1) * chunk_bytes
 
     def arrived(self, size_bytes: int, sent_ms: int, now_s: float) -> None:
         """Take note of a frame.
@@ -105,6 +127,7 @@ class Flow:
             sent_ms: its stamp.
             now_s: when it arrived, on the device's monotonic clock.
         """
+        self._largest_bytes = max(self._largest_bytes, size_bytes)
         delay_ms = int(now_s * 1000) - sent_ms
         seen = self._seen
         waited_s = _signed(delay_ms - seen.least_ms) / 1000 if seen else 0.0
@@ -119,29 +142,46 @@ class Flow:
         took_s = min(gap_s, waited_s) if queued else 0.0
         together = large or self._together(seen, sent_ms)
         seen.arrived_s, seen.sent_ms = now_s, sent_ms
-        self._note(size_bytes, took_s, waited_s, now_s, together=together)
+        longer_s = self._longer_s(size_bytes - seen.least_bytes)
+        calm = waited_s < CALM_S + FASTER * longer_s
+        self._note(size_bytes, took_s, max(0.0, waited_s - longer_s), now_s, together=together, calm=calm)
+
+    def _longer_s(self, more_bytes: int) -> float:
+        """What so many bytes more take on the link by themselves: a frame has not waited for its own length."""
+        return max(0, more_bytes) * 8 / 1000 / self.rate_kbps if self.rate_kbps else 0.0
 
     def took_in(self) -> None:
         """Half of what was credited has arrived: grow while nothing waits, shrink if frames wait too long."""
-        if self._worst_s < MOST_WAIT_S / 3 and self.pace != UNMEASURED:
-            self._credit_bytes = min(self._credit_bytes * GROWTH, self._most_credit())
+        if self._worst_s < MOST_WAIT_S / 3:
+            # Over a link of unknown rate, chunks that come one by one tell nothing: let a few more be under way.
+            most_bytes = FIRST_CREDIT_BYTES if self.pace == UNMEASURED else self._most_credit()
+            self._credit_bytes = max(self._credit_bytes, min(self._credit_bytes * GROWTH, most_bytes))
         elif self._worst_s > MOST_WAIT_S:
             shrunk = self._credit_bytes * MOST_WAIT_S / self._worst_s
             self._credit_bytes = max(int(shrunk), TEST_CREDIT_BYTES)
         self._worst_s = 0.0
 
+    def took_round_trip(self, seconds: float) -> None:
+        """A subscription was confirmed after so long; behind chunks that takes longer than the way alone."""
+        self.round_trip_s = min(seconds, self.round_trip_s or math.inf)
+
     def begin_anew(self) -> None:
         """A new connection, or a controller with another clock: delays are no longer comparable."""
         self._seen = self._sample = None
-        self._worst_s = 0.0
+        self._worst_s = self.round_trip_s = 0.0
         if self.rate_kbps is not None:
             self._credit_bytes = self._first_credit(self.rate_kbps)
 
     def _together(self, before: _Seen, sent_ms: int) -> bool:
         return 0 <= _signed(sent_ms - before.sent_ms) <= TOGETHER_MS
 
-    def _note(self, size_bytes: int, took_s: float, waited_s: float, now_s: float, *, together: bool) -> None:
+    def _note(
+        self, size_bytes: int, took_s: float, waited_s: float, now_s: float, *, together: bool, calm: bool = True
+    ) -> None:
         sample = self._sample = self._sample or _Sample(now_s)
+        if took_s > sample.longest_s:
+            sample.longest_s, sample.longest_bytes = took_s, size_bytes
+        sample.calm = sample.calm and calm
         self._worst_s = max(self._worst_s, waited_s)
         sample.worst_s = max(sample.worst_s, waited_s)
         sample.all_bytes += size_bytes
@@ -157,14 +197,18 @@ class Flow:
         if busy and (self.rate_kbps is None or sample.worst_s >= LATE_S):
             found_kbps = sample.size_bytes * 8 / sample.seconds / 1000
             known_kbps = self.rate_kbps or found_kbps
+            if found_kbps < known_kbps / 2:
+                if sample.kbps is None:
+                    return
+                found_kbps = sample.kbps
             self._take_rate(found_kbps if found_kbps < known_kbps / 2 else (found_kbps + known_kbps) / 2)
         elif self.rate_kbps is None and sample.together_bytes >= SMALL_BLOB_CHUNK_BYTES // 2:
             self._take_rate(self.link_kbps)  # not much slower, at least: larger chunks tell more
         elif now_s - sample.since_s >= CALM_FOR_S:
             used = sample.all_bytes * 8 / 1000 >= USED * self.pace * (now_s - sample.since_s)
-            if sample.worst_s < CALM_S and used and self.measured_kbps:
+            if sample.calm and used and self.measured_kbps:
                 self._take_rate(2 * self.pace)
-        elif not busy:
+        else:
             return
         self._sample = None
 
@@ -181,9 +225,11 @@ class Flow:
         return max(TEST_CREDIT_BYTES, min(FIRST_CREDIT_BYTES, int(kbps * 125 * CREDIT_S)))
 
     def _most_credit(self) -> int:
-        """Twice what may wait: over a link with a long round trip, as much again is on its way."""
+        """What keeps the link busy while half of it arrives, a want goes up and the next chunks come down."""
         rate_bytes = (self.rate_kbps or math.inf) * 125
-        return int(min(MOST_CREDIT_BYTES, max(TEST_CREDIT_BYTES, rate_bytes * 2 * MOST_WAIT_S)))
+        chunk_bytes = min(self._largest_bytes, rate_bytes * CHUNK_S)
+        most_bytes = rate_bytes * (SPARE_S + 2 * self.round_trip_s) + chunk_bytes
+        return int(min(MOST_CREDIT_BYTES, max(LEAST_GROWN_BYTES, most_bytes)))
 
 
 def _signed(difference_ms: int) -> int:

@@ -23,7 +23,7 @@ from edgefleet_controller.delivery.channels import Channels, Send, Wait, Want
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap, chunk_size, frame
 from edgefleet_protocol.manifest import BlobRef
-from edgefleet_protocol.messages import ChunkRequest
+from edgefleet_protocol.messages import ChunkRequest, encode
 
 INGEST_S = 0.03
 """How long a want waits for its batch in the controller."""
@@ -182,6 +182,8 @@ class Device:
     gives_credit: bool = True
     heard_bytes: int = 0
     wants: int = 0
+    asked_bytes: int = 0
+    """What its wants took on the link."""
     worst_control_s: float = 0.0
     done_at: float | None = None
     began_at: float = 0.0
@@ -248,4 +250,5 @@ class Device:
 
     def want(self, request: ChunkRequest) -> None:
         self.wants += 1
+        self.asked_bytes += len(encode(request)) + HEADER_BYTES
         self.lab.at(self.lab.now + self.link.delay_s + INGEST_S, lambda: self.lab.take(self.name, request))

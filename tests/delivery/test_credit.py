@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 from tests.delivery.links import Device, Lab, Link, delivery
 
+from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
+
 LTE_KBPS, LAN_KBPS = 5_000.0, 90_000.0
 FAST = 20
 
@@ -24,10 +26,15 @@ def one(
     *,
     delay_s: float = 0.05,
     control: bool = False,
+    known_kbps: float | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    golden_bytes: int = 100_000,
 ) -> Device:
     """A device alone in its fleet, at the end of its delivery, perhaps with a control message every five seconds."""
     lab = Lab(channel_kbps)
-    device = Device(lab, "one", Link(kbps, delay_s), delivery(lab, size_bytes))
+    device = Device(
+        lab, "one", Link(kbps, delay_s), delivery(lab, size_bytes, chunk_bytes, golden_bytes), known_kbps=known_kbps
+    )
     device.begin(0.0)
     if control:
         lab.control(device, every_s=5.0)
@@ -53,6 +60,30 @@ def test_a_link_far_slower_than_its_channel_is_filled_and_no_more(kbps: float) -
     assert device.lab.sent_bytes <= 1.02 * device.needed_bytes
     assert device.link.sent_bytes <= 1.1 * device.needed_bytes
     assert device.fetcher.flow.rate_kbps == pytest.approx(kbps, rel=0.1)
+
+
+@pytest.mark.parametrize(("kbps", "delay_s"), [(50, 0.3), (32, 0.75), (200, 0.3)])
+def test_a_thin_link_with_a_long_round_trip_is_filled_though_its_first_frames_were_small(
+    kbps: float, delay_s: float
+) -> None:
+    thin: dict[str, int] = {"chunk_bytes": THIN_CHUNK_BYTES, "golden_bytes": 3000}
+    device = one(steady(kbps), kbps, 328_000, delay_s=delay_s, **thin)
+    start_s = 8 * 2 * delay_s  # three rounds of subscribing and asking, and a change of pace
+    assert device.seconds <= 1.15 * device.needed_bytes * 8 / kbps / 1000 + start_s
+    assert device.lab.sent_bytes <= 1.02 * device.needed_bytes
+
+
+def test_a_thin_link_that_comes_and_goes_is_taken_up_where_it_was() -> None:
+    thin: dict[str, int] = {"chunk_bytes": THIN_CHUNK_BYTES, "golden_bytes": 3000}
+    device = one(lambda at: 50 if (at + 30) % 120 < 60 else 0, 50, 328_000, delay_s=0.3, **thin)
+    assert device.seconds <= 1.2 * (60 + device.needed_bytes * 8 / 50_000)
+    assert device.lab.sent_bytes <= 1.02 * device.needed_bytes
+
+
+@pytest.mark.parametrize("kbps", [64, 120, 200])
+def test_asking_takes_little_of_a_link_of_known_rate(kbps: float) -> None:
+    device = one(steady(kbps), LTE_KBPS, 1_440_000, known_kbps=kbps, chunk_bytes=THIN_CHUNK_BYTES)
+    assert device.asked_bytes <= 0.06 * device.needed_bytes
 
 
 @pytest.mark.parametrize("kbps", [64, 200, 1000, 5000])
