@@ -26,7 +26,8 @@ class UnjudgedView(Shape):
 class ModelView(Shape):
     """A registered model version.
 
-    `not_checked` is part of the answer to its registration: why its files were not looked at; null if they were.
+    `not_checked` and `remarks` are part of the answer to its registration: why its files were not looked at, null if
+    they were; and what its data can be used with, but tells little by.
     `unjudged` are its card's constraints that no build can judge.
     """
 
@@ -38,4 +39,5 @@ class ModelView(Shape):
     files: dict[str, str]
     created_ms: int
     not_checked: str | None = None
+    remarks: tuple[str, ...] = ()
     unjudged: tuple[UnjudgedView, ...] = ()

@@ -172,6 +172,11 @@ def test_a_model_that_would_eat_the_hosts_memory_ends_as_a_refusal(tmp_path: Pat
         ({"x": np.full((12, 1, 8, 8), np.nan, np.float32)}, "x_val holds values that are not finite"),
         ({"x": X.astype(np.float64)}, "x_val is float64"),
         ({"y": np.zeros(12, int)}, "has no x_val"),
+        ({"x_val": X, "x_test": X, "x_train": X[:, 0]}, r"x_train is uint8 \[12, 8, 8\]"),
+        ({"x_val": X, "x_test": X, "x_calib": X, "y_calib": np.full(12, 9)}, "y_calib must hold one label from 0 to 2"),
+        ({"x_val": X, "x_test": X, "x_vall": X}, "'x_vall' would be ignored: did you mean 'x_val'"),
+        ({"x_val": X, "x_test": X, "x": X}, "'x' would be ignored: use one of x_calib, "),
+        ({"x": X, "ids": np.zeros(12)}, "'ids' would be ignored: use one of x, y"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_with_the_reason(

@@ -6,7 +6,7 @@ An npz of `x` (and `y`) alone is split by seed: a fifth for calib, two fifths ea
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
 from edgefleet_contract.card import ModelCard
+from edgefleet_profiles.spelling import nearest
 
 SplitName = Literal["calib", "train", "val", "test"]
 Samples = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
 
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+BESIDE: tuple[SplitName, ...] = ("calib", "train")
+"""What compressing may take, and judging does not."""
 SHARES: dict[str, tuple[float, float]] = {"calib": (0.0, 0.2), "val": (0.2, 0.6), "test": (0.6, 1.0)}
 """Which part of the shuffled samples each split gets if the file has only `x`."""
 SPLIT_SEED = 0
@@ -83,6 +87,10 @@ class Data:
             self._splits[name] = self._read(name)
         return self._splits[name]
 
+    def forget(self, name: SplitName) -> None:
+        """Free the memory of a split; it is read again when it is asked for."""
+        self._splits.pop(name, None)
+
     def has(self, name: SplitName) -> bool:
         """Whether the file has samples for a split; they are checked only when they are read."""
         return samples_in(self._path, name) > 0
@@ -119,6 +127,35 @@ def check_golden(val: Split) -> None:
     """
     if len(val.x) < GOLDEN_LEAST:
         raise DataError(f"val holds {len(val.x)} samples: give {GOLDEN_LEAST} or more, as a device's self-test takes")
+
+
+def check_arrays(path: Path) -> None:
+    """Check that every array of a data file is one that is read.
+
+    Raises:
+        DataError: one is not, or the file cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as npz:
+            names = [name.removesuffix(".npy") for name in npz.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return  # the first look at it says so
+    split = [name for name in names if name.startswith("x_")]
+    known = [f"{part}_{name}" for part in "xy" for name in SPLITS] if split else ["x", "y"]
+    if unread := [name for name in names if name not in known]:
+        raise DataError(f"the data file's '{unread[0][:40]}' would be ignored: {nearest(unread[0], known)}")
+
+
+def check_beside(data: Data) -> None:
+    """Check the splits besides val and test, if they are there.
+
+    Raises:
+        DataError: their arrays have another type, shape or range.
+    """
+    for name in BESIDE:
+        if data.has(name):
+            data.split(name)
+            data.forget(name)  # training data may be large
 
 
 def open_data(path: Path, card: ModelCard, classes: int | None = None) -> Data:

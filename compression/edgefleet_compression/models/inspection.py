@@ -50,6 +50,7 @@ class Findings(BaseModel):
     data_type: str
     samples: int
     labelled: bool
+    remarks: tuple[str, ...] = ()
 
 
 class GraphFindings(BaseModel):
@@ -186,7 +187,8 @@ def _look_at_graph(onnx: Path) -> GraphFindings:
 def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     """In the process that is under limits: check, run once, read the splits."""
     from edgefleet_compression.models.brought import answered_classes, check_answers, check_graph
-    from edgefleet_compression.models.data import Data, check_golden, first_look
+    from edgefleet_compression.models.data import Data, check_arrays, check_beside, check_golden, first_look
+    from edgefleet_compression.models.remarks import remarks_on
 
     faults = Faults()
     graph, samples = faults.check(check_graph, onnx), faults.check(first_look, data)
@@ -203,6 +205,9 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
+    faults.check(check_arrays, data)
+    if samples:
+        faults.check(check_beside, splits)
     faults.refuse()
     assert graph and samples and classes and val and test  # or there was a fault
     shown = 1 / 255 if card is None and (samples[1], graph.input_type) == ("uint8", "float32") else scale
@@ -216,13 +221,15 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
         data_type=samples[1],
         samples=len(val.x),
         labelled=val.y is not None and test.y is not None,
+        remarks=remarks_on(val),
     )
 
 
 def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: build the architecture, run it, read the splits."""
-    from edgefleet_compression.models.data import check_golden, first_look, open_data
+    from edgefleet_compression.models.data import check_arrays, check_beside, check_golden, first_look, open_data
     from edgefleet_compression.models.module_check import check_module, check_module_answers, check_shape
+    from edgefleet_compression.models.remarks import remarks_on
 
     faults = Faults()
     state, samples = faults.check(check_module, card, weights), faults.check(first_look, data)
@@ -233,6 +240,9 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
+    faults.check(check_arrays, data)
+    if samples:
+        faults.check(check_beside, splits)
     faults.refuse()
     assert state and samples and val and test  # or there was a fault
     check_module_answers(state, val.x[:ANSWERED], card.preprocessing.scale)
@@ -245,6 +255,7 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
         data_type=samples[1],
         samples=len(val.x),
         labelled=True,
+        remarks=remarks_on(val),
     )
 
 

@@ -46,7 +46,8 @@ def add_model(service: TheService, new: NewModel) -> ModelView:
     """Register a model version from uploaded files."""
     service.blobs.keep(new.files.values())
     registered = register_model(service.store.fleet, service.blobs, service.catalogue, new.files)
-    return model_view(registered.model).model_copy(update={"not_checked": registered.not_checked})
+    told = {"not_checked": registered.not_checked, "remarks": registered.remarks}
+    return model_view(registered.model).model_copy(update=told)
 
 
 @router.get("/models")

@@ -41,10 +41,11 @@ def take_upload(fleet: FleetStore, blobs: BlobFolder, name: str, size_bytes: int
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered model; `not_checked` says why its files were not looked at, None if they were."""
+    """A registered model, with remarks on its data; `not_checked` says why it was not looked at, None if it was."""
 
     model: ModelRecord
     not_checked: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 NO_TORCH = (
@@ -77,10 +78,11 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
         model_file = card.onnx or card.weights
         assert model_file is not None  # by the card's own check
         not_checked = NO_TORCH if card.door == "architecture" and find_spec("torch") is None else None
+        remarks: tuple[str, ...] = ()
         if not_checked is not None:
             log.warning("%s is not checked: %s", card.ref, not_checked)
         else:
-            inspect_model(paths[model_file.file], paths[card.data.file], card)
+            remarks = inspect_model(paths[model_file.file], paths[card.data.file], card).remarks
     except (CompressionError, ContractError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
     reach("model_checked")
@@ -89,7 +91,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
     if known:
         if known.files != wanted:
             raise Refused(f"{known.ref} is registered with other files: raise the version in {CARD_FILE}")
-        return Registered(known, not_checked)
+        return Registered(known, not_checked, remarks)
     model = ModelRecord(
         name=card.name,
         version=card.version,
@@ -99,7 +101,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
     )
     fleet.registry.put_model(model)
     reach("model_registered")
-    return Registered(model, not_checked)
+    return Registered(model, not_checked, remarks)
 
 
 def _check_constraints(card: ModelCard, catalogue: Catalogue) -> None:

@@ -1,6 +1,5 @@
 """`edgefleet compress`: builds a model's variants, by recipes or a search, and chooses one for each profile."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -11,7 +10,7 @@ from edgefleet_contract.builds import NewSearch
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.counted import counted
 from edgefleet_contract.faults import first_fault
-from edgefleet_contract.models import UnjudgedView
+from edgefleet_contract.models import ModelView
 from edgefleet_contract.operations import BuildResult, OperationRecord
 from edgefleet_contract.recipes import RecipeTable
 from edgefleet_contract.searches import SearchReport
@@ -22,6 +21,7 @@ from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explanation_tables import explain_choice
 from edgefleet_operator.cli.golden_sets import golden_sentences
+from edgefleet_operator.cli.guessing import guessing
 from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
@@ -91,13 +91,13 @@ def compress(
             found = _found(client, operation, out) if asked else None
             choices = list(client.models.choices(model))
             variants = list(client.variants.all(model))
-            unjudged = client.models.get(model).unjudged
+            known = client.models.get(model)
     if detach and as_json:
         print_json(operation)
     elif detach:
         console().print(f"operation {operation.id} is running: `edgefleet operation show {operation.id} --watch`")
     else:
-        _print_end(operation, choices, variants, found, unjudged, as_json)
+        _print_end(operation, choices, variants, found, known, as_json)
 
 
 def _search(budget: float, seed: int, classes: list[str] | None, constraints: list[str] | None) -> NewSearch:
@@ -143,12 +143,13 @@ def _print_end(
     choices: list[ChoiceView],
     variants: list[VariantView],
     found: SearchReport | None,
-    unjudged: Sequence[UnjudgedView],
+    model: ModelView,
     as_json: bool,
 ) -> None:
+    guess = guessing(variants, len(model.labels))
     if as_json:
-        said = {"operation": operation, "choices": choices, "unjudged": unjudged}
-        print_json(said if found is None else said | {"search": found})
+        told = {"operation": operation, "choices": choices, "unjudged": model.unjudged, "guessing": guess}
+        print_json(told if found is None else told | {"search": found})
     if operation.state != "succeeded":
         refuse(OperatorError(str(operation.error)))
     result = operation.result
@@ -164,9 +165,11 @@ def _print_end(
         out.print(comparison_line(operation.target, result.compared))
     if choices:
         print_choices(choices, variants)
+    if guess:
+        out.print(guess)
     for sentence in golden_sentences(v for v in variants if v.id in result.variants):
         out.print(sentence)
-    for one in unjudged:
+    for one in model.unjudged:
         out.print(str(one))
     if steps := result.steps:
         out.print(f"{counted(steps.run, 'step')} run, {steps.cached:,} from the cache")

@@ -51,7 +51,7 @@ def add(
     else:
         if model.not_checked is not None:
             console().print(f"{model.model} was not checked: {model.not_checked}")
-        for one in model.unjudged:
+        for one in (*model.remarks, *model.unjudged):
             console().print(str(one))
         console().print(f"{model.model} is registered: compress it with `edgefleet compress {model.model}`")
 
