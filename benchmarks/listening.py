@@ -15,6 +15,7 @@ from edgefleet_agent.bus import AgentBus
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.events import Connected, Disconnected, Inbox, InboxEvent, Received, Subscribed
 from edgefleet_agent.fetch import Fetcher
+from edgefleet_agent.flow import Flow
 from edgefleet_agent.settings import BrokerSettings
 from edgefleet_agent.sinks import FileSink
 from edgefleet_protocol.broker_address import BrokerAddress
@@ -48,12 +49,13 @@ class Fetched:
 class BlobListener:
     """One device's connection and fetcher, and the loop that drives them."""
 
-    def __init__(self, port: int, device: str, channel: str) -> None:
+    def __init__(self, port: int, device: str, channel: str, kbps: float) -> None:
         self._inbox = Inbox()
         presence = Presence(online=True, incarnation="0" * 32, boot=1)
         broker = BrokerSettings(addresses=(BrokerAddress("127.0.0.1", port, tls=False),))
         self._bus = AgentBus(broker, device, presence, 60.0, self._inbox)
-        self._fetcher = Fetcher(self._bus, channel, STALL_S)
+        self._fetcher = Fetcher(self._bus, channel, STALL_S, flow=Flow(kbps))
+        self._fetcher.give_credit(True)
         self._bus.start()
         while not isinstance(event := self._inbox.get(1.0), Subscribed):
             self._take(event)
@@ -92,9 +94,9 @@ class BlobListener:
                 self._fetcher.disconnected()
 
 
-def listen(port: int, device: str, channel: str, folder: Path, orders: Connection) -> None:
+def listen(port: int, device: str, channel: str, kbps: float, folder: Path, orders: Connection) -> None:
     """The process: fetches what it is told, until it is told None."""
-    listener = BlobListener(port, device, channel)
+    listener = BlobListener(port, device, channel, kbps)
     orders.send("ready")
     path = folder / device
     while (wanted := orders.recv()) is not None:

@@ -28,7 +28,7 @@ from edgefleet_protocol.topics import Lane
 SILENCE_S = 2.0
 MAX_SILENCE_S = 60.0
 INTERVALS_OF_SILENCE = 4
-CREDIT_SILENCE_S, CHUNKS_OF_SILENCE = 1.0, 3
+CREDIT_SILENCE_S, CHUNKS_OF_SILENCE = 3.0, 3
 """With credit, silence lasts this long, two round trips, and as long as so many chunks take at our pace."""
 
 
@@ -303,7 +303,7 @@ class Fetcher:
         fetch.credited = 0
         credit = None
         if self._gives_credit and fetch.lane and fetch.lane.pace is not None:
-            fetch.credited = self.flow.credit(fetch.sink.chunk_bytes, len(self._fetches))
+            fetch.credited = self.flow.credit(fetch.sink.chunk_bytes, self.clock(), len(self._fetches))
             credit = Credit(pace=fetch.lane.pace, bytes_under_way=fetch.credited, turn=fetch.turn, last=fetch.last)
         self.wire.want(
             ChunkRequest(

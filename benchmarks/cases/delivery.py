@@ -35,14 +35,16 @@ from benchmarks.serving import relay, serve_files
 from benchmarks.timing import spread
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.records import DesiredRecord
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_protocol.chunks import hash_list
+from edgefleet_protocol.messages import Facts, ReportedState
 
 SIZE_BYTES = 5_000_000
 CHUNK_BYTES = 48 * 1024
-CHANNEL = "gigabit"
-LINK = """title = "a line of 1 Gbit/s"
-down_kbps = 1000000
+CHANNEL, CHANNEL_KBPS = "gigabit", 1_000_000
+LINK = f"""title = "a line of 1 Gbit/s"
+down_kbps = {CHANNEL_KBPS}
 rtt_ms = 1
 loss = 0.0
 usd_per_mb = 0.0
@@ -175,7 +177,7 @@ def _prepare(stack: ExitStack, broker: Broker, folder: Path, count: int, blobs: 
     listeners = []
     for name in names:
         ours, theirs = CONTEXT.Pipe()
-        stack.enter_context(_process(listen, broker.port, name, CHANNEL, folder, theirs))
+        stack.enter_context(_process(listen, broker.port, name, CHANNEL, CHANNEL_KBPS, folder, theirs))
         listeners.append(ours)
     for listener in listeners:
         listener.recv()
@@ -201,13 +203,36 @@ def _catalogue(folder: Path) -> Path:
 
 
 def _publish(state: Path, names: list[str], blobs: list[bytes]) -> None:
-    """What devices may ask for, and who may ask."""
+    """What devices may ask for, and who may ask: each was told of every blob, as if it were a manifest."""
     store, kept = open_store(state), BlobFolder(state / "blobs")
-    for blob in blobs:
-        store.fleet.registry.put_blob(kept.put(blob), len(blob), deliverable=True)
+    digests = [kept.put(blob) for blob in blobs]
+    for digest, blob in zip(digests, blobs, strict=True):
+        store.fleet.registry.put_blob(digest, len(blob), deliverable=True)
     for name in names:
         store.fleet.devices.admit(AdmissionRecord(device=name, accepted_ms=0))
+        store.fleet.devices.put_report(name, _report(), 0)
+        store.fleet.desired.put(*(_told(name, number, digest) for number, digest in enumerate(digests)))
     store.close()
+
+
+def _report() -> ReportedState:
+    facts = Facts(
+        hardware="x86-avx2", region="eu", link=CHANNEL, arch="x86_64", cores=1, ram_mb=1000, onnxruntime="1.31.1"
+    )
+    return ReportedState(incarnation="0" * 32, boot=1, report=1, agent_version="0.2.0", facts=facts)
+
+
+def _told(device: str, number: int, digest: str) -> DesiredRecord:
+    return DesiredRecord(
+        device=device,
+        model=f"model-{number}",
+        generation=1,
+        manifest=digest,
+        manifest_bytes=1,
+        rollout=None,
+        activate=False,
+        trial_s=0.0,
+    )
 
 
 # ---- the sides ---------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from edgefleet_controller.fleet.bus import ControllerBus
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
 from edgefleet_controller.fleet.presence_sweep import PresenceSweep
+from edgefleet_controller.fleet.wants import AllowedWants
 from edgefleet_controller.housekeeping import Housekeeping, Retention
 from edgefleet_controller.models.operations import OperationQueue
 from edgefleet_controller.models.workshop import Folders
@@ -55,6 +56,7 @@ class Service:
             self.store,
             self.desired,
             self.delivery.want,
+            allows=AllowedWants(self.store.fleet, self.blobs).allows,
             windows=self.windows,
             accept_all=settings.accept_all,
             conflict_s=settings.conflict_s,

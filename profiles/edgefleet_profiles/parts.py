@@ -96,12 +96,7 @@ class Link(Entry):
     @property
     def chunk_bytes(self) -> int:
         """The largest chunk, in bytes, sent over this link: small on links where a large one would take seconds."""
-        return self.chunk_bytes_at(self.down_kbps)
-
-    @staticmethod
-    def chunk_bytes_at(kbps: float) -> int:
-        """The largest chunk, in bytes, sent at a rate in kbit/s."""
-        return THIN_CHUNK_BYTES if kbps < THIN_LINK_KBPS else CHUNK_BYTES
+        return THIN_CHUNK_BYTES if self.down_kbps < THIN_LINK_KBPS else CHUNK_BYTES
 
     def transfer_s(self, size_bytes: int) -> float:
         """Seconds that `size_bytes` take on this link, including one round trip and retransmissions."""

@@ -7,9 +7,11 @@ from itertools import pairwise
 
 import pytest
 
+from edgefleet_controller.delivery.broadcast import LARGE_BYTES
 from edgefleet_controller.delivery.channels import (
     BURST_S,
     GATHER_S,
+    LONGER,
     MAX_BLOBS,
     MAX_CHUNKS,
     MOST_GATHER_S,
@@ -57,6 +59,11 @@ def run(
     return sent, now
 
 
+def quiet_s(chunks: int, gather_s: float = GATHER_S) -> float:
+    """For how long nobody must have joined before a blob of so many chunks is sent."""
+    return gather_s * (1 + LONGER * min(1, chunks * CHUNK / LARGE_BYTES))
+
+
 def indexes(sent: list[tuple[float, Send]], blob: str = A) -> list[int]:
     return [send.index for _, send in sent if send.blob == blob]
 
@@ -70,10 +77,12 @@ def test_wants_of_a_short_window_become_one_broadcast_in_index_order() -> None:
     want(channels, 10.0, [7, 3])
     want(channels, 10.1, [3, 1])
     want(channels, 10.14, [7, 9])
-    assert channels.next(10.14) == Wait(10.14 + 0.15)
+    due = channels.next(10.14)
+    assert isinstance(due, Wait)
+    assert due.until == pytest.approx(10.14 + quiet_s(10, gather_s=0.15))
     sent, _ = run(channels, 10.14)
     assert indexes(sent) == [1, 3, 7, 9]
-    assert sent[0][0] == 10.14 + 0.15
+    assert sent[0][0] == due.until
 
 
 def test_a_broadcast_waits_for_those_who_keep_joining_and_not_for_ever() -> None:
@@ -186,7 +195,7 @@ def test_an_idle_lane_saves_nothing_up() -> None:
     want(channels, 100.0, range(1000), chunks=1000, blob=B)
     sent, _ = run(channels, 100.0)
     times = [at for at, _ in sent]
-    assert times[0] == pytest.approx(100 + GATHER_S)
+    assert times[0] == pytest.approx(100 + quiet_s(1000))
     assert times[-1] - times[0] == pytest.approx(0.999, rel=0.001)
 
 
@@ -195,7 +204,7 @@ def test_lanes_are_independent_of_each_other() -> None:
     want(channels, 0.0, range(1000), chunks=1000, channel="ethernet", rate=80_000)
     want(channels, 0.0, range(1000), chunks=1000, channel="wifi", rate=8_000)
     want(channels, 0.0, range(1000), chunks=1000, channel="nb-2g", rate=80)
-    sent, _ = run(channels, 0.0, until=GATHER_S + 0.5)
+    sent, _ = run(channels, 0.0, until=quiet_s(1000) + 0.5)
     by_channel = Counter(send.lane.channel for _, send in sent)
     assert by_channel["ethernet"] == 1000
     assert by_channel["wifi"] == pytest.approx(500, abs=2)

@@ -30,7 +30,7 @@ REPEAT_S = 2.0
 MIN_WAIT_S = 0.001
 BURST_S = 0.05
 """How far a delayed lane may exceed its rate to catch up, in seconds of sending."""
-PATIENCE_S, PATIENCE_CHUNKS, MOST_PATIENCE_S = 3.0, 8, 60.0
+PATIENCE_S, PATIENCE_CHUNKS, MOST_PATIENCE_S = 8.0, 8, 60.0
 """How long a listener that does not move may hold up the others: this, and as long as so many chunks take."""
 FORGET_S = 180.0
 """A broadcast that is wanted no more, and whose listeners have said nothing for this long, is forgotten."""

@@ -42,6 +42,7 @@ PORTS = (20_000, 31_999)
 PORT_FILE = "port.json"
 CONFIG_FILE = "nats.conf"
 # With the default of 1,000 consumers per stream, the 1,001st QoS 1 subscription would be refused.
+# A device that gives no credit may be sent more than its link carries for minutes: nats cuts it off after ten seconds.
 CONFIG = """
 server_name: edgefleet
 listen: "127.0.0.1:-1"
@@ -50,6 +51,7 @@ log_file: {log}
 logfile_size_limit: 8MB
 logfile_max_num: 2
 max_payload: {max_payload}
+write_deadline: "60s"
 max_connections: 200000
 jetstream {{
   store_dir: {store}, max_mem: 256MB, max_file: 4GB, sync_interval: "10s", limits {{ default_max_consumers: -1 }}

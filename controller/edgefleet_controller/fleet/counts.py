@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 MessageKind = Literal["reported", "presence", "telemetry", "want"]
-WhyNotTaken = Literal["set_aside", "of_pending", "outside_window", "dropped", "not_stored"]
+WhyNotTaken = Literal["set_aside", "of_pending", "outside_window", "not_for_it", "dropped", "not_stored"]
 Counted = Literal[MessageKind, WhyNotTaken, "newer_phases", "windows", "windows_repeated", "windows_set_aside"]
 
 MESSAGE_KINDS: tuple[MessageKind, ...] = get_args(MessageKind)
@@ -11,6 +11,7 @@ NOT_TAKEN: dict[WhyNotTaken, str] = {
     "set_aside": "unreadable",
     "of_pending": "of a device that waits to be accepted",
     "outside_window": "a want while its region delivers nothing",
+    "not_for_it": "a want on another device's channel, or for what its device was not told of",
     "dropped": "the queue was full",
     "not_stored": "the store could not take them",
 }

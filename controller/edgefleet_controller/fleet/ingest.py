@@ -19,6 +19,7 @@ from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.following import follow_up
 from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.fleet.reports import Reports
+from edgefleet_controller.fleet.wants import Allowed
 from edgefleet_controller.settings import CONFLICT_S
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.windows import Stored, StoredWindow, WindowNumber
@@ -78,6 +79,7 @@ class Ingest:
         desired: DesiredPublisher,
         want: Callable[[ChunkRequest, float, str], None],
         *,
+        allows: Allowed = lambda *_: True,
         windows: RegionWindows = NO_WINDOWS,
         accept_all: bool = False,
         max_pending: int = MAX_PENDING,
@@ -85,7 +87,7 @@ class Ingest:
     ) -> None:
         self._store = store
         self._desired = desired
-        self._want = want
+        self._want, self._allows = want, allows
         self._behind: set[str] = set()
         self._queue: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer")
@@ -284,6 +286,8 @@ class Ingest:
                 request = decode(ChunkRequest, data)
                 if self._store.fleet.devices.admission(device) is None:
                     self.counts["of_pending"] += 1
+                elif not self._allows(device, request):
+                    self.counts["not_for_it"] += 1
                 elif left_s := self._deliveries.left_s(device, now):
                     self._want(request, left_s, device)
                 else:
