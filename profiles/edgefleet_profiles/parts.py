@@ -25,7 +25,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
-    title: Annotated[str, DescriptionOnly("a name for people")]
+    title: str
     sources: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
