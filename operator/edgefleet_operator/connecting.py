@@ -70,4 +70,7 @@ def _blame(error: Exception) -> str:
     suspects = CERTIFICATES if isinstance(error, OSError) else PROXIES
     names = ", ".join(sorted(name for name in os.environ if name.upper() in suspects)) or "default settings"
     advice = "pip install 'httpx[socks]'" if isinstance(error, ImportError) else "correct or unset it"
-    return f"no connection can be made with the environment's {names} ({type(error).__name__}): {advice}"
+    why = error.strerror if isinstance(error, OSError) else ""
+    why = "a package is missing" if isinstance(error, ImportError) else why
+    # Other texts may hold a password of a proxy.
+    return f"no connection can be made with the environment's {names}{f' ({why})' if why else ''}: {advice}"

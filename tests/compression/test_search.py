@@ -352,3 +352,12 @@ def test_the_library_refuses_a_search_for_nothing(tmp_path: Path, tiny_folder: P
 
     with pytest.raises(SearchError, match="needs a device class"):
         search_folder(tiny_folder, tmp_path, targets=(), budget_s=10)
+
+
+def test_a_search_names_the_networks_that_it_leaves_out_and_why() -> None:
+    whole = space.default_space()
+    said = space.left_out(whole, "brought", train=False)
+    assert said.keys() == {trunk.name for trunk in whole.networks}
+    assert said["ds24x2"] == "'distill' learns from samples, but this model came without x_train"
+    assert said["pruned50"] == "'prune_structured' needs a torch module, but this model came as ONNX"
+    assert space.left_out(whole, "torch", train=True) == {}

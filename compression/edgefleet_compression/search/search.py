@@ -71,6 +71,7 @@ class Found:
     """The front of each class, and every point tried, with a reason if it is rejected.
 
     `executions` counts the steps that really ran, by name, from the cache's ledger; `steps` counts those of all builds.
+    `left_out` names the networks that cannot be made of this model and its data, with the reason.
     """
 
     ask: Ask
@@ -80,6 +81,7 @@ class Found:
     steps: int
     seconds: float
     verdicts: dict[InstructionSet, BoundsVerdict] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def trainings(self) -> int:
@@ -138,6 +140,7 @@ def search(ask: Ask, place: SearchFolders, workers: Workers, listener: SearchLis
         steps=_steps(points),
         seconds=going.elapsed_s,
         verdicts={one: judge(fronts[one], ask.wanted) for one in classes} if ask.wanted else {},
+        left_out=going.left_out,
     )
 
 
@@ -189,6 +192,7 @@ class _Search:
         card = parse_card(ask.files[CARD_FILE].read_text(encoding="utf-8"))
         self._card: ModelCard = card
         self._train_samples = samples_in(ask.files[card.data.file], "train")
+        self.left_out = space.left_out(ask.space, card.source, train=self._train_samples > 0)
 
     @property
     def points(self) -> list[Point]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgefleet_compression.errors import RecipeError
+from edgefleet_compression.kinds import SourceKind
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
 from edgefleet_compression.registry import RegisteredStep, registry
-from edgefleet_compression.search_roles import ALPHA, EXPORT, Searched, StepSpec, Tail, Trunk, step
+from edgefleet_compression.search_roles import ALPHA, EXPORT, PLAIN, Searched, StepSpec, Tail, Trunk, step
 
 log = logging.getLogger(__name__)
 
@@ -131,3 +132,15 @@ def low_bits(name: str, epochs: int, tune: int) -> Tail:
         step("storage_quant", lossless=True),
     )
     return Tail(f"{name}-e{epochs}", f"trained to {what}", steps)
+
+
+def left_out(of: Space, source: SourceKind, *, train: bool) -> dict[str, str]:
+    """Why networks of a space cannot be made of a model, by their names.
+
+    Args:
+        of: the space.
+        source: what the model comes as.
+        train: whether it brings samples to train on.
+    """
+    why = {trunk.name: recipe(trunk, PLAIN).refusal(source, train) for trunk in of.networks}
+    return {name: reason for name, reason in why.items() if reason is not None}

@@ -63,7 +63,7 @@ def compress_by_search(
         variants=[v.id for v in variants],
         failed={p.recipe.name: p.rejected for p in found.points if p.metrics is None and p.rejected},
         steps=said.steps,
-        not_applicable={},
+        not_applicable=found.left_out,
         compared=compared,
         constraints={one: bounds.sentence for one, bounds in said.constraints.items()},
     )

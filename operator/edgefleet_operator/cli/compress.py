@@ -22,7 +22,7 @@ from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.explanation_tables import explain_choice
 from edgefleet_operator.cli.golden_sets import golden_sentences
 from edgefleet_operator.cli.guessing import guessing
-from edgefleet_operator.cli.not_built import not_built_lines
+from edgefleet_operator.cli.not_built import not_applicable_lines, not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.searching import print_search, write_search
 from edgefleet_operator.cli.version_comparison import comparison_line
@@ -158,9 +158,8 @@ def _print_end(
     out = console()
     if found is not None:
         print_search(found)
-    else:
-        for line in not_built_lines(result):
-            out.print(line)
+    for line in not_built_lines(result) if found is None else not_applicable_lines(result):
+        out.print(line)
     if result.compared is not None:
         out.print(comparison_line(operation.target, result.compared))
     if choices:
