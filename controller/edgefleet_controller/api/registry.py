@@ -35,7 +35,7 @@ async def put_blob(service: TheService, sha256: Digest, request: Request) -> Non
     await run_in_threadpool(take_upload, service.store.fleet, service.blobs, sha256, upload.size_bytes)
 
 
-@router.post("/blobs/{sha256}/offer", responses=problems(422, 503))
+@router.post("/blobs/{sha256}/offer", responses=problems(400, 413, 422, 503))
 def offer_blob(service: TheService, sha256: Digest, offered: UploadOffer) -> UploadVerdict:
     """Judge a file by its size and beginning before it is uploaded, and say whether the controller holds it already."""
     return judge_offer(service.store.fleet, service.blobs, sha256, offered)
