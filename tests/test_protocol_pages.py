@@ -27,7 +27,15 @@ from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES, THIN_LINK_KB
 from edgefleet_protocol import counters, manifest, messages, signature, topics
 from edgefleet_protocol.answers import pack_answers, unpack_answers
 from edgefleet_protocol.canonical import canonical_json, digest
-from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, chunk_count, chunk_size, frame, hash_list
+from edgefleet_protocol.chunks import (
+    SMALL_BLOB_CHUNK_BYTES,
+    Bitmap,
+    Sending,
+    chunk_count,
+    chunk_size,
+    frame,
+    hash_list,
+)
 from edgefleet_protocol.encoding import compress, decompress
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.features import CONTROLLER_FEATURES, FEATURES
@@ -228,7 +236,7 @@ def test_the_worked_examples_of_chunks_are_what_the_code_makes() -> None:
     last = frame(count - 1, BLOB[(count - 1) * CHUNK_BYTES :])
     assert (count, chunk_size(count - 1, len(BLOB), CHUNK_BYTES), len(last)) == (3, 1696, 1701)
     assert last.startswith(hexed("frame"))
-    assert frame(count - 1, BLOB[(count - 1) * CHUNK_BYTES :], 70_000).startswith(hexed("stamped"))
+    assert frame(count - 1, BLOB[(count - 1) * CHUNK_BYTES :], Sending(70_000, 5_000)).startswith(hexed("stamped"))
     assert hexed("hash-list") == hash_list(BLOB, CHUNK_BYTES)
     bitmap = Bitmap.from_text(11, "BQI=")
     assert (list(bitmap), bitmap.to_bytes()) == ([0, 2, 9], hexed("bitmap"))

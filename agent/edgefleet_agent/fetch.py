@@ -190,13 +190,13 @@ class Fetcher:
         fetches = list(self._of(topic))
         if not fetches:
             self.dropped.foreign += 1
-        if got.sent_ms is not None:
-            self.flow.arrived(len(frame), got.sent_ms, self.clock())
+        if got.sending is not None:
+            self.flow.arrived(len(frame), got.sending, self.clock())
         for fetch in fetches:
             if fetch.listening and fetch.lane is not None and topics.blob(_blob(fetch), fetch.lane) == topic:
                 fetch.last = got.index
             self._take(fetch, got.index, got.data)
-        if got.sent_ms is not None:
+        if got.sending is not None:
             self._regard_pace()
 
     def tick(self) -> float:

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from statistics import median_high
 
-from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, STAMPS
+from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, STAMPS, Sending
 from edgefleet_protocol.paces import UNMEASURED, pace_for
 
 MEASURE_S = 0.25
@@ -91,7 +91,8 @@ class Flow:
     """The device's link, as far as frames have shown it.
 
     Args:
-        link_kbps: what the catalogue says of it, in kbit/s: it is not taken to be faster.
+        link_kbps: what the catalogue says of it, in kbit/s, until frames tell what the controller sends on such links:
+            it is not taken to be faster.
         rate_kbps: what it was found to be earlier; None: not known.
 
     Attributes:
@@ -123,15 +124,17 @@ class Flow:
             self.begin_anew()
         return max(self._credit_bytes // max(shares, 1) // chunk_bytes, 1) * chunk_bytes
 
-    def arrived(self, size_bytes: int, sent_ms: int, now_s: float) -> None:
+    def arrived(self, size_bytes: int, sending: Sending, now_s: float) -> None:
         """Take note of a frame.
 
         Args:
             size_bytes: its size.
-            sent_ms: its stamp.
+            sending: what it says of how it was sent.
             now_s: when it arrived, on the device's monotonic clock.
         """
         self._largest_bytes = max(self._largest_bytes, size_bytes)
+        self._learn_channel(sending.channel_kbps)
+        sent_ms = sending.sent_ms
         delay_ms = int(now_s * 1000) - sent_ms
         seen = self._seen
         waited_s = _signed(delay_ms - seen.least_ms) / 1000 if seen else 0.0
@@ -149,6 +152,14 @@ class Flow:
         longer_s = self._longer_s(size_bytes - seen.least_bytes)
         calm = waited_s < CALM_S + FASTER * longer_s
         self._note(size_bytes, took_s, max(0.0, waited_s - longer_s), now_s, together=together, calm=calm)
+
+    def _learn_channel(self, kbps: float) -> None:
+        """What the controller sends at most; its catalogue may be another than ours."""
+        as_fast = self.rate_kbps is not None and self.measured_kbps is None
+        if kbps != self.link_kbps:
+            self.link_kbps = kbps
+            if as_fast:
+                self._take_rate(kbps)
 
     def _longer_s(self, more_bytes: int) -> float:
         """What so many bytes more take on the link by themselves: a frame has not waited for its own length."""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from edgefleet_protocol.errors import MalformedFrame, MalformedMessage
 
 FRAME_VERSION, STAMPED_VERSION = 1, 2
-_HEADER, _STAMPED = struct.Struct(">BI"), struct.Struct(">BII")
+_HEADER, _STAMPED = struct.Struct(">BI"), struct.Struct(">BIII")
 STAMPS = 1 << 32
 """Stamps count milliseconds, and begin again after this many."""
 HASH_BYTES = 16
@@ -20,25 +20,33 @@ SMALL_BLOB_CHUNK_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True)
+class Sending:
+    """When a chunk was sent, and what its channel carries.
+
+    Attributes:
+        sent_ms: in milliseconds, by a steady clock of the controller's, modulo `STAMPS`.
+        channel_kbps: the channel's rate, in kbit/s, by the controller's catalogue; at least 1.
+    """
+
+    sent_ms: int
+    channel_kbps: int
+
+
+@dataclass(frozen=True)
 class Frame:
-    """A chunk as it arrived; `sent_ms` is when it was sent, on a clock of the controller's, if its frame says so."""
+    """A chunk as it arrived, and how it was sent, if its frame says so."""
 
     index: int
     data: bytes
-    sent_ms: int | None = None
+    sending: Sending | None = None
 
 
-def frame(index: int, data: bytes, sent_ms: int | None = None) -> bytes:
-    """Chunk `index` as it travels: version byte, index (4 bytes, big-endian), stamp (likewise) if there is one, bytes.
-
-    Args:
-        index: which chunk.
-        data: its bytes.
-        sent_ms: the time by any steady clock, in ms; the frame has it modulo `STAMPS`.
-    """
-    if sent_ms is None:
+def frame(index: int, data: bytes, sending: Sending | None = None) -> bytes:
+    """Chunk `index` as it travels: version byte, index (4 bytes, big-endian), how it was sent (8 bytes), bytes."""
+    if sending is None:
         return _HEADER.pack(FRAME_VERSION, index) + data
-    return _STAMPED.pack(STAMPED_VERSION, index, sent_ms % STAMPS) + data
+    stamp, kbps = sending.sent_ms % STAMPS, min(max(sending.channel_kbps, 1), STAMPS - 1)
+    return _STAMPED.pack(STAMPED_VERSION, index, stamp, kbps) + data
 
 
 def parse_frame(data: bytes) -> Frame:
@@ -50,10 +58,10 @@ def parse_frame(data: bytes) -> Frame:
     header = _STAMPED if data[:1] == bytes([STAMPED_VERSION]) else _HEADER
     if len(data) <= header.size:
         raise MalformedFrame(f"a frame of {len(data)} bytes is too short to hold a chunk")
-    version, index, *stamp = header.unpack_from(data)
+    version, index, *sending = header.unpack_from(data)
     if version not in (FRAME_VERSION, STAMPED_VERSION):
         raise MalformedFrame(f"unknown frame version {version}")
-    return Frame(index, data[header.size :], stamp[0] if stamp else None)
+    return Frame(index, data[header.size :], Sending(*sending) if sending else None)
 
 
 def chunk_count(size_bytes: int, chunk_bytes: int) -> int:

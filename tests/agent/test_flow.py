@@ -5,7 +5,7 @@ import random
 import pytest
 
 from edgefleet_agent.flow import CREDIT_S, FIRST_CREDIT_BYTES, MOST_CREDIT_BYTES, TEST_CREDIT_BYTES, Flow
-from edgefleet_protocol.chunks import STAMPS
+from edgefleet_protocol.chunks import STAMPS, Sending
 from edgefleet_protocol.paces import UNMEASURED
 
 SMALL, LARGE = 4096, 48 * 1024
@@ -16,12 +16,14 @@ class Line:
     """A link that delivers in order; the controller's clock is far from the device's."""
 
     def __init__(self, flow: Flow, kbps: float, delay_s: float = 0.1, epoch_ms: int = 10**12) -> None:
+        self.channel_kbps = flow.link_kbps
         self.flow, self.kbps, self.delay_s, self.epoch_ms = flow, kbps, delay_s, epoch_ms
         self.free_s = 0.0
 
     def send(self, size_bytes: int, at_s: float) -> float:
         self.free_s = max(self.free_s, at_s) + size_bytes * 8 / self.kbps / 1000
-        self.flow.arrived(size_bytes, (self.epoch_ms + int(at_s * 1000)) % STAMPS, self.free_s + self.delay_s)
+        stamp = (self.epoch_ms + int(at_s * 1000)) % STAMPS
+        self.flow.arrived(size_bytes, Sending(stamp, round(self.channel_kbps)), self.free_s + self.delay_s)
         return self.free_s + self.delay_s
 
 
@@ -65,7 +67,7 @@ def test_a_machine_that_is_busy_for_a_moment_is_not_a_slow_link() -> None:
     now_s = 0.0
     for number in range(300):
         now_s = max(now_s, number * 0.005) + rng.choice([0.0001, 0.0001, 0.08])
-        flow.arrived(LARGE, int(number * 5), now_s)
+        flow.arrived(LARGE, Sending(int(number * 5), 90_000), now_s)
         now_s = min(now_s, number * 0.005 + 0.3)
     assert flow.measured_kbps is None or flow.measured_kbps > 4_000
 
@@ -115,3 +117,13 @@ def test_stamps_begin_again_without_harm() -> None:
 
 def test_a_link_is_never_taken_to_be_faster_than_the_catalogue_says() -> None:
     assert Flow(64.0, 5000.0).rate_kbps == 64.0
+
+
+def test_a_channel_that_the_controller_knows_to_be_faster_is_made_use_of() -> None:
+    flow = Flow(8.0)
+    line, at_s = Line(flow, 20_000.0), 0.0
+    line.channel_kbps = 20_000.0
+    for _ in range(3):
+        at_s = line.send(SMALL, at_s)
+        line.send(SMALL, at_s)
+    assert flow.pace == 32_768

@@ -97,9 +97,9 @@ def test_a_broadcast_waits_for_those_who_keep_joining_and_not_for_ever() -> None
 def test_the_same_chunk_is_due_until_it_is_settled() -> None:
     channels = Channels(gather_s=0)
     want(channels, 0.0, [4, 5])
-    assert channels.next(0.0) == channels.next(0.3) == Send(WIFI, A, 4, CHUNK)
-    channels.settle(Send(WIFI, A, 4, CHUNK), CHUNK, 0.3)
-    assert channels.next(1.0) == Send(WIFI, A, 5, CHUNK)
+    assert channels.next(0.0) == channels.next(0.3) == Send(WIFI, A, 4, CHUNK, FAST)
+    channels.settle(Send(WIFI, A, 4, CHUNK, FAST), CHUNK, 0.3)
+    assert channels.next(1.0) == Send(WIFI, A, 5, CHUNK, FAST)
 
 
 def test_a_chunk_wanted_again_while_it_waits_is_sent_once() -> None:
@@ -135,7 +135,7 @@ def test_on_a_thin_link_the_grace_is_as_long_as_its_chunks_take() -> None:
     want(channels, 1.9, [0], rate=8.0)
     assert channels.next(1.9) == Wait(None)
     want(channels, 2.2, [0], rate=8.0)
-    assert channels.next(2.2) == Send(WIFI, A, 0, CHUNK)
+    assert channels.next(2.2) == Send(WIFI, A, 0, CHUNK, 8.0)
 
 
 def test_a_late_joiner_gets_the_beginning_after_the_end_and_nobody_waits() -> None:
@@ -217,7 +217,7 @@ def test_a_chunk_that_cannot_be_had_costs_no_time() -> None:
     due = channels.next(0.0)
     assert isinstance(due, Send)
     channels.settle(due, 0, 0.0)
-    assert channels.next(0.0) == Send(WIFI, A, 1, CHUNK)
+    assert channels.next(0.0) == Send(WIFI, A, 1, CHUNK, 8.0)
 
 
 def test_a_dropped_blob_is_sent_no_more_on_any_channel() -> None:

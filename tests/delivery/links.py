@@ -21,7 +21,7 @@ from edgefleet_agent.flow import Flow
 from edgefleet_agent.sinks import MemorySink
 from edgefleet_controller.delivery.channels import Channels, Send, Wait, Want
 from edgefleet_protocol import topics
-from edgefleet_protocol.chunks import Bitmap, chunk_size, frame
+from edgefleet_protocol.chunks import Bitmap, Sending, chunk_size, frame
 from edgefleet_protocol.manifest import BlobRef
 from edgefleet_protocol.messages import ChunkRequest, encode
 
@@ -126,8 +126,8 @@ class Lab:
 
     def _publish(self, due: Send, size: int) -> None:
         topic = topics.blob(due.blob, due.lane)
-        stamp = None if due.lane.pace is None else int(self.now * 1000)
-        data = frame(due.index, bytes(size), stamp)
+        sending = Sending(int(self.now * 1000), round(due.channel_kbps))
+        data = frame(due.index, bytes(size), None if due.lane.pace is None else sending)
         for device in list(self._listeners[topic]):
             device.heard_bytes += size
             self.at(device.link.deliver_at(size + HEADER_BYTES, self.now), lambda d=device: d.hear(topic, data))

@@ -11,8 +11,9 @@ from edgefleet_protocol.errors import MalformedFrame, MalformedMessage
 
 def test_a_frame_brings_its_index_and_its_bytes() -> None:
     assert c.parse_frame(c.frame(2**32 - 1, b"chunk")) == c.Frame(2**32 - 1, b"chunk")
-    assert c.frame(7, b"chunk", 2**32 + 5) == bytes.fromhex("02 00000007 00000005") + b"chunk"
-    assert c.parse_frame(c.frame(7, b"chunk", 2**32 + 5)) == c.Frame(7, b"chunk", 5)
+    stamped = c.frame(7, b"chunk", c.Sending(2**32 + 5, 5000))
+    assert stamped == bytes.fromhex("02 00000007 00000005 00001388") + b"chunk"
+    assert c.parse_frame(stamped) == c.Frame(7, b"chunk", c.Sending(5, 5000))
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\0\0\0\0", b"\x02\0\0\0\0x", b"\xff" * 60_000])

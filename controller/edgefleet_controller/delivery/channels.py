@@ -81,12 +81,13 @@ class Want:
 
 @dataclass(frozen=True)
 class Send:
-    """A chunk that is due: send it, then call `Channels.settle`."""
+    """A chunk that is due: send it, then call `Channels.settle`; `channel_kbps` is the rate of its channel."""
 
     lane: Lane
     blob: str
     index: int
     chunk_bytes: int
+    channel_kbps: float
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class _Lane:
     channel: str
     pace: int | None
     rate_kbps: float
+    channel_kbps: float
     due: float
     blobs: OrderedDict[_Key, Broadcast] = field(default_factory=OrderedDict)
 
@@ -139,7 +141,7 @@ class _Lane:
             if one.wanted and one.begins_at <= now:
                 index = one.next_index(now, self.patience_s(one), self.pause_s(one))
                 if index is not None:
-                    return Send(self.name(key[1]), key[0], index, key[1])
+                    return Send(self.name(key[1]), key[0], index, key[1], self.channel_kbps)
         return None
 
     def wake_at(self) -> float:
@@ -260,8 +262,9 @@ class Channels:
         if key not in self._lanes:
             if len(self._lanes) >= MAX_LANES:
                 return None
-            self._lanes[key] = _Lane(want.channel, want.pace, want.rate_kbps, now)
+            self._lanes[key] = _Lane(want.channel, want.pace, want.rate_kbps, want.rate_kbps, now)
         lane = self._lanes[key]
+        lane.channel_kbps = want.rate_kbps
         # A pace is at most as fast as the channel; who has not measured anything gets its few chunks at once.
         slower = want.pace not in (None, UNMEASURED)
         lane.rate_kbps = min(want.rate_kbps, want.pace) if slower and want.pace else want.rate_kbps

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from edgefleet_controller.delivery.channels import Channels, Send, Wait, Want
 from edgefleet_protocol import topics
-from edgefleet_protocol.chunks import frame
+from edgefleet_protocol.chunks import Sending, frame
 
 log = logging.getLogger(__name__)
 
@@ -131,8 +131,9 @@ class Pacer:
             log.warning("chunk %d of %s was requested but cannot be read", due.index, due.blob)
             return 0
         # The clock that the pacer keeps, not that of the day: a device measures with it how chunks are delayed.
-        sent_ms = None if due.lane.pace is None else int(self._clock() * 1000)
-        sent = self._bus.publish_chunk(topics.blob(due.blob, due.lane), frame(due.index, data, sent_ms), self._stop)
+        now_ms, kbps = int(self._clock() * 1000), round(due.channel_kbps)
+        message = frame(due.index, data, None if due.lane.pace is None else Sending(now_ms, kbps))
+        sent = self._bus.publish_chunk(topics.blob(due.blob, due.lane), message, self._stop)
         return len(data) if sent else None
 
     def _settle(self, due: Send, sent_bytes: int) -> None:
