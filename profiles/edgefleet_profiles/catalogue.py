@@ -14,7 +14,7 @@ from edgefleet_profiles.errors import CatalogueError, NotToml, UnknownName
 from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.parts import GENERIC, Entry, Hardware, Link, Region, is_generic
 from edgefleet_profiles.profile import DeviceProfile
-from edgefleet_profiles.spelling import nearest_entry, nearest_field, titles_of
+from edgefleet_profiles.spelling import nearest_entry, nearest_field
 from edgefleet_profiles.toml import parse_toml
 
 E = TypeVar("E", bound=Entry)
@@ -87,7 +87,8 @@ def look_up(entries: Mapping[str, E], part: str, name: str) -> E:
     """
     if entry := entries.get(name):
         return entry
-    raise UnknownName(f"there is no {part} '{name}': {nearest_entry(name, titles_of(entries))}")
+    titles = {one: known.title for one, known in entries.items()}
+    raise UnknownName(f"there is no {part} '{name}': {nearest_entry(name, titles)}")
 
 
 def load_catalogue(operator_dir: Path | None = None) -> Catalogue:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -20,19 +20,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if near := get_close_matches(word, known, n=1):
         return f"did you mean '{near[0]}'?"
     return f"use one of {', '.join(known)}"
-
-
-class Titled(Protocol):
-    """Something with a name for people, which may tell what somebody meant."""
-
-    @property
-    def title(self) -> str:
-        """Its name for people."""
-
-
-def titles_of(entries: Mapping[str, Titled]) -> dict[str, str]:
-    """Each entry's title by its name."""
-    return {name: entry.title for name, entry in entries.items()}
 
 
 def nearest_entry(name: str, titles: Mapping[str, str]) -> str:
