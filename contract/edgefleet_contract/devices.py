@@ -51,7 +51,8 @@ class DeviceView(Shape):
     differs from what it was added as and from the hardware that it names. `lost_windows` counts
     windows that the device had dropped before the controller got them. Of `labels`, which selectors see, those of the
     profile count first, then `set_labels`, which operators set, then `reported_labels`, which it reports itself.
-    `disk_trouble` says why its state folder cannot be written.
+    `disk_trouble` says why its state folder cannot be written. `measured_kbps` is the rate of its link, if it was found
+    slower than the catalogue says.
     """
 
     id: str
@@ -73,6 +74,7 @@ class DeviceView(Shape):
     agent_version: str
     features: list[str]
     endpoint: str | None
+    measured_kbps: float | None = None
     labels: dict[str, str]
     set_labels: dict[str, str] = Field(default_factory=dict)
     reported_labels: dict[str, str] = Field(default_factory=dict)

@@ -293,11 +293,25 @@ class RejectedView(Shape):
     at_ms: int
 
 
+class SlowLinkView(Shape):
+    """A device whose link was found slower than the catalogue says, and how long its download takes there.
+
+    `transfer_s` is for what it has to fetch if nothing is there yet, in seconds.
+    """
+
+    device: str
+    link: str
+    measured_kbps: float
+    catalogue_kbps: float
+    transfer_s: float
+
+
 class PlanView(Shape):
     """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time.
 
     If no device has anything to install, `ends_at_once` says as what it would end, and why. `rejected` are variants
     that were rejected on profiles that would get them, or have them.
+    `slow_links` are devices that have something to install over links that were found slower than the catalogue says.
     `energy_costs` are what inferences cost and emit on each profile with the variant that it gets.
     """
 
@@ -308,3 +322,4 @@ class PlanView(Shape):
     waves: list[list[ExecutionRecord]]
     energy_costs: tuple[EnergyCostView, ...] = ()
     rejected: tuple[RejectedView, ...] = ()
+    slow_links: tuple[SlowLinkView, ...] = ()

@@ -12,6 +12,7 @@ from edgefleet_controller.api.windows import waits_of, window_views
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.models.costs import energy_costs
+from edgefleet_controller.models.slow_links import slow_links
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
@@ -60,6 +61,9 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
         ends_at_once=end,
         waves=waves,
         energy_costs=energy_costs(service.catalogue, variants, ((e.profile, e.variant) for e in planned.executions)),
+        slow_links=slow_links(
+            service.catalogue, variants, planned.executions, service.store.fleet.devices.measured_kbps()
+        ),
         rejected=tuple(
             RejectedView(profile=v.profile, variant=v.variant, rollout=v.rollout, at_ms=v.at_ms)
             for v in rejections(planned.executions, service.store.fleet.verdicts.of(spec.model))

@@ -116,6 +116,7 @@ def device_view(
         agent_version=said.agent_version,
         features=sorted(said.features),
         endpoint=said.endpoint,
+        measured_kbps=said.measured_kbps,
         facts=said.facts,
         host_facts=said.host_facts,
         models={

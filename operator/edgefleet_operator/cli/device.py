@@ -151,6 +151,7 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
             ("known since", when(found.first_seen_ms)),
             ("agent", f"{found.agent_version}, boot {found.boot}, incarnation {found.incarnation}"),
             ("endpoint", found.endpoint or NONE),
+            *((("link measured", number(found.measured_kbps, "kbit/s")),) if found.measured_kbps else ()),
             ("providers", ", ".join(found.facts.providers) or NONE),
             *_labels(found),
             *((("note", found.note),) if found.note else ()),

@@ -6,6 +6,7 @@ from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.energy import print_energy
+from edgefleet_operator.cli.slow_links import slow_link_lines
 from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally
 from edgefleet_operator.cli.windows import wait_lines, window_facts
@@ -44,6 +45,8 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     for one in planned.rejected:
         recipe = variants[one.variant].recipe if one.variant in variants else short(one.variant)
         console().print(f"{recipe} was rejected on {one.profile} in rollout {one.rollout}, {when(one.at_ms)}")
+    for line in slow_link_lines(planned.slow_links, asked.timers.wave_s):
+        console().print(line)
     print_energy(planned.energy_costs, {v.id: v.recipe for v in variants.values()})
     gate = ", ".join(f"{k} {number(v)}" for k, v in asked.gate.model_dump().items())
     timers = ", ".join(f"{k} {number(v)}" for k, v in asked.timers.model_dump().items())

@@ -100,14 +100,22 @@ def reported() -> Callable[..., ReportedState]:
 def join(service: Service, reported) -> Callable[..., None]:
     """Let simulated devices join; `runs` is the variant that answers there."""
 
-    def joined(*devices: str, region: str = "eu", runs: str | None = None, admitted: bool = True) -> None:
+    def joined(
+        *devices: str,
+        region: str = "eu",
+        runs: str | None = None,
+        admitted: bool = True,
+        measured_kbps: float | None = None,
+    ) -> None:
         facts = Facts(hardware="rpi4", region=region, link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
         slot = runs and Slot(variant=runs, manifest="c" * 64, model_version=1, generation=1)
         models = {"fashion": ReportedModel(generation=1, answering=slot, slots=(slot,))} if slot else {}
         for device in devices:
             if admitted:
                 service.store.fleet.devices.admit(AdmissionRecord(device=device, accepted_ms=1))
-            service.store.fleet.devices.put_report(device, reported(facts=facts, models=models), 1)
+            service.store.fleet.devices.put_report(
+                device, reported(facts=facts, models=models, measured_kbps=measured_kbps), 1
+            )
 
     return joined
 

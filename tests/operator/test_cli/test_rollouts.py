@@ -34,6 +34,21 @@ def test_a_plan_prints_the_waves_with_device_profile_variant_and_recipe(operator
     assert {e["device"]: e["wave"] for e in executions} == waves
 
 
+def test_a_plan_says_whose_links_were_found_slow_and_who_will_be_late(operator, join, published: str) -> None:
+    join("a", runs="b" * 64, measured_kbps=1.0)
+    join("b")
+    join("c", "d", measured_kbps=20.0)
+    join("e", measured_kbps=1e7)  # faster than the catalogue says by now
+    words = ("rollout", "plan", published, "--all")
+    shown = " ".join(operator.types(*words, "--timer", "wave_s=0.1").stdout.split())
+    assert "2 devices measured less than the" in shown and "of 'lte': c 20 kbit/s" in shown
+    assert "2 devices cannot fetch it within wave_s" in shown
+    slow = operator.reads(*words)["slow_links"]
+    assert [(one["device"], one["measured_kbps"]) for one in slow] == [("c", 20.0), ("d", 20.0)]
+    assert "cannot fetch it" not in operator.types(*words).stdout
+    assert "link measured" in operator.types("device", "show", "c").stdout
+
+
 def test_a_started_rollout_is_listed_and_shown_wave_by_wave(operator, join, published: str) -> None:
     join("a", "b", "c")
     operator.types("segment", "save", "europe", "region=eu")

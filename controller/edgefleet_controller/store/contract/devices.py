@@ -103,6 +103,9 @@ class DeviceRecords(Protocol):
         The profile is None before the first report, and while two agents use the device's id.
         """
 
+    def measured_kbps(self) -> dict[str, float]:
+        """The devices that found their links slower than the catalogue says, each with the rate, in kbit/s."""
+
     def count_pending(self) -> int:
         """How many devices wait to be accepted."""
 

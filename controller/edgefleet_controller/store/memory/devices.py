@@ -111,6 +111,11 @@ class MemoryDevices(DeviceRecords):
         known = self._tables.devices.get(device)
         return Sender(*known.place) if known and device not in self._tables.conflicts else None
 
+    def measured_kbps(self) -> dict[str, float]:
+        with self._tables.changes.turn:
+            found = ((device, known.reported.measured_kbps) for device, known in self._tables.devices.items())
+            return {device: kbps for device, kbps in found if kbps is not None}
+
     def count_pending(self) -> int:
         with self._tables.changes.turn:
             return sum(device not in self._tables.admissions for device, _ in self._tables.devices.items())

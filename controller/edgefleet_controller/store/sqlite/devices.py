@@ -131,6 +131,13 @@ class SqliteDevices(DeviceRecords):
         known = json.loads(row["known"]) if row else []
         return {device: Sender(*place) if place[0] else None for device, *place in known}
 
+    def measured_kbps(self) -> dict[str, float]:
+        rows = self._db.rows(
+            """SELECT id, json_extract(reported, '$.measured_kbps') AS kbps FROM devices
+               WHERE json_extract(reported, '$.measured_kbps') IS NOT NULL"""
+        )
+        return {row["id"]: float(row["kbps"]) for row in rows}
+
     def expected(self) -> list[AdmissionRecord]:
         rows = self._db.rows("SELECT * FROM admissions WHERE device NOT IN (SELECT id FROM devices) ORDER BY device")
         return [AdmissionRecord.model_validate(row) for row in rows]

@@ -105,6 +105,15 @@ class DevicesContract:
         }
         assert fleet.devices.standings([]) == {}
 
+    def test_links_that_were_found_slow_are_known_with_their_rates(
+        self, fleet: FleetStore, reported: Callable[..., ReportedState]
+    ) -> None:
+        fleet.devices.put_report("slow", reported(measured_kbps=61.5), 1)
+        fleet.devices.put_report("fine", reported(), 1)
+        assert fleet.devices.measured_kbps() == {"slow": 61.5}
+        fleet.devices.put_report("slow", reported(report=9), 2)
+        assert fleet.devices.measured_kbps() == {}
+
     def test_senders_are_those_of_the_fleet_with_their_profiles_unless_two_agents_claim_them(
         self, fleet: FleetStore, reported: Callable[..., ReportedState]
     ) -> None:
