@@ -277,7 +277,10 @@ class Fetcher:
                 fetch.ask_at_s, fetch.silent = now_s, False  # it was complete and did not match: start again at once
         if _missing(fetch.sink) == 0:
             self._end(fetch, None)
-        elif fetch.credited and 2 * fetch.arrived_bytes >= fetch.credited:
+        elif fetch.credited and fetch.arrived_bytes >= min(
+            fetch.credited / 2, fetch.credited - fetch.sink.chunk_bytes + 1
+        ):
+            # Half of it has arrived, or a short last chunk that leaves no room for a whole one.
             self.flow.took_in()
             fetch.ask_at_s, fetch.silent = now_s, False
 
