@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statistics import median_high
 
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, STAMPS, Sending
-from edgefleet_protocol.paces import UNMEASURED, pace_for
+from edgefleet_protocol.paces import CERTAIN_KBPS, UNMEASURED, pace_for
 
 MEASURE_S = 0.25
 """Frames that kept the link busy for this long, in seconds, tell its rate; less is noise of the machine."""
@@ -44,10 +44,8 @@ SPARE_S, CHUNK_S = 0.5, 1.0
 becomes slow has all of it to take."""
 CREDIT_S = 1.0
 """The first credit over a link of known rate, in seconds of that rate."""
-CERTAIN_KBPS = 4_096.0
-"""Rates above this are not told from a busy machine: fifty devices on two cores, and a broker beside them, measured 6
-to 16 Mbit/s on a channel of 1 Gbit/s, and at three paces were sent everything eight times. Such a device listens at its
-channel's pace, and its credit alone keeps it from being sent too much."""
+LEAST_KBPS = 0.1
+"""A tiny frame that waited long seems to tell less, and the catalogue knows nothing slower."""
 STALE_S = 60.0
 """After so long without a frame, credit begins anew: the link may have become another."""
 MOST_SAMPLES = 64
@@ -225,7 +223,7 @@ class Flow:
         self._sample = None
 
     def _take_rate(self, kbps: float) -> None:
-        kbps = min(kbps, self.link_kbps)
+        kbps = max(min(kbps, self.link_kbps), LEAST_KBPS)
         listened_kbps = self.link_kbps if kbps >= CERTAIN_KBPS else kbps
         # A device near the border between two paces stays where it is.
         if not self.pace * 0.4 <= listened_kbps <= self.pace:

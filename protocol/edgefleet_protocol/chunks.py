@@ -53,7 +53,7 @@ def parse_frame(data: bytes) -> Frame:
     """A chunk off the wire.
 
     Raises:
-        MalformedFrame: too short, or of an unknown version.
+        MalformedFrame: too short, of an unknown version, or of a channel that carries nothing.
     """
     header = _STAMPED if data[:1] == bytes([STAMPED_VERSION]) else _HEADER
     if len(data) <= header.size:
@@ -61,6 +61,8 @@ def parse_frame(data: bytes) -> Frame:
     version, index, *sending = header.unpack_from(data)
     if version not in (FRAME_VERSION, STAMPED_VERSION):
         raise MalformedFrame(f"unknown frame version {version}")
+    if sending and not sending[1]:
+        raise MalformedFrame("a frame says that its channel carries 0 kbit/s")
     return Frame(index, data[header.size :], Sending(*sending) if sending else None)
 
 

@@ -10,6 +10,10 @@ UNMEASURED = 0
 """The pace of a device that does not know its rate yet."""
 SLOWEST_KBPS = 16
 FASTEST_KBPS = SLOWEST_KBPS << 26
+CERTAIN_KBPS = 4_096.0
+"""Rates above this are not told from a busy machine: fifty devices on two cores, and a broker beside them, measured 6
+to 16 Mbit/s on a channel of 1 Gbit/s, and at three paces were sent everything eight times. Such a device listens at its
+channel's pace, and its credit alone keeps it from being sent too much."""
 
 
 def pace_for(kbps: float) -> int:

@@ -2,7 +2,7 @@
 
 import random
 
-from edgefleet_controller.delivery.broadcast import Broadcast
+from edgefleet_controller.delivery.broadcast import Broadcast, Pace
 from edgefleet_protocol.messages import Credit
 
 CHUNK, CHUNKS = 1000, 40
@@ -129,3 +129,29 @@ def test_a_thousand_devices_that_lose_and_come_and_go_get_everything_within_thei
         if not missing:
             break
     assert not missing
+
+
+def test_one_that_moves_a_little_at_a_time_is_waited_for_no_longer_than_its_patience() -> None:
+    one, pace = Broadcast(CHUNKS, CHUNK), Pace(PATIENCE_S, byte_s=0.01 / CHUNK)
+    last, total = None, 0
+    for second in range(CHUNKS):
+        now = float(second)
+        one.listen("greedy", ALL, credit(CHUNKS, turn=second), now, 1e9, pace)
+        if second % 4 == 0:  # never silent for as long as PATIENCE_S
+            one.listen("slow", ALL, credit(1, last=last), now, 1e9, pace)
+        sent = send(one, now)
+        last, total = next(iter(sent), last), total + len(sent)
+    assert total > 10 * CHUNKS  # waiting for it each time: a chunk in four seconds
+
+
+def test_one_that_hears_enough_again_is_waited_for_again() -> None:
+    one, pace = Broadcast(CHUNKS, CHUNK), Pace(PATIENCE_S, byte_s=1 / CHUNK)
+    one.listen("a", ALL, credit(CHUNKS), 0.0, 1e9, pace)
+    one.listen("b", ALL, credit(1), 0.0, 1e9, pace)
+    assert send(one, 0.0) == [0]
+    assert send(one, PATIENCE_S - 0.1) == []
+    assert send(one, PATIENCE_S, most=3) == [1, 2, 3]
+    one.listen("b", ALL, credit(1, turn=2), 6.0, 1e9, pace)
+    assert send(one, 6.0, most=4) == [4, 5, 6, 7]
+    one.listen("b", ALL, credit(1, turn=2, last=7), 7.0, 1e9, pace)
+    assert send(one, 7.0) == [8]

@@ -10,6 +10,9 @@ import pytest
 from tests.delivery.links import Device, Lab, Link, delivery
 
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
+from edgefleet_protocol.chunks import Bitmap, chunk_count
+from edgefleet_protocol.messages import ChunkRequest, Credit
+from edgefleet_protocol.paces import pace_for
 
 LTE_KBPS, LAN_KBPS = 5_000.0, 90_000.0
 FAST = 20
@@ -153,3 +156,34 @@ def test_devices_that_give_no_credit_are_served_as_before() -> None:
         device.begin(lab.random.uniform(0, 0.2))
     lab.run()
     assert lab.sent_bytes <= 2.2 * lab.devices[0].needed_bytes
+
+
+@pytest.mark.parametrize("chunk_bytes", [THIN_CHUNK_BYTES, CHUNK_BYTES])
+def test_a_device_that_asks_for_little_at_a_time_holds_the_others_up_for_seconds_only(chunk_bytes: int) -> None:
+    lab = Lab(LTE_KBPS)
+    stages = delivery(lab, 328_000, chunk_bytes)
+    for number in range(5):
+        Device(lab, f"device-{number}", Link(steady(LTE_KBPS), 0.03), stages).begin(0.0)
+    blob, chunks = stages[2][0][0].sha256, chunk_count(328_000, chunk_bytes)
+
+    def ask(turn: int) -> None:
+        credit = Credit(pace=pace_for(LTE_KBPS), bytes_under_way=1, turn=turn)
+        everything = Bitmap.full(chunks).to_text()
+        request = ChunkRequest(blob=blob, lane="lte", chunk_bytes=chunk_bytes, chunks=chunks, missing=everything)
+        lab.take("greedy", request.model_copy(update={"credit": credit}))
+        lab.at(lab.now + 7.0, lambda: ask(turn + 1))
+
+    ask(1)
+    lab.run()
+    assert max(device.seconds for device in lab.devices) <= 15  # without it: 3
+
+
+def test_a_short_last_chunk_makes_nobody_wait_for_the_next() -> None:
+    lab = Lab(LTE_KBPS)
+    stages = delivery(lab, 700_000)
+    for number in range(10):
+        device = Device(lab, f"device-{number}", Link(steady(500), 0.03), stages, known_kbps=500)
+        device.begin(lab.random.uniform(0, 1))
+    lab.run()
+    ideal_s = lab.devices[0].needed_bytes * 8 / 500_000
+    assert max(device.seconds for device in lab.devices) <= 1.6 * ideal_s

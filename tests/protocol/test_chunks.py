@@ -16,8 +16,10 @@ def test_a_frame_brings_its_index_and_its_bytes() -> None:
     assert c.parse_frame(stamped) == c.Frame(7, b"chunk", c.Sending(5, 5000))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\0\0\0\0", b"\x02\0\0\0\0x", b"\xff" * 60_000])
-def test_a_frame_that_is_too_short_or_of_an_unknown_version_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data", [b"", b"\x01", b"\x01\0\0\0\0", b"\x02\0\0\0\0x", b"\xff" * 60_000, b"\x02" + bytes(12) + b"x"]
+)
+def test_a_frame_that_tells_nothing_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedFrame):
         c.parse_frame(data)
 

@@ -3,7 +3,8 @@
 Every chunk goes to all listeners. A listener with credit says what it still lacks, which chunk it heard last, and how
 many bytes may be under way to it. Messages to one device arrive in order, so what was sent up to the chunk that it
 heard last has arrived or is lost, and what was sent after it is under way and is not sent again. Nothing is sent beyond
-the credit of any listener. One that does not move any more stops holding the others up after a while.
+the credit of any listener. One that does not move any more, or too little, stops holding the others up after a while
+(`holding`).
 
 Bitmaps are whole numbers: chunk i is bit i.
 """
@@ -14,6 +15,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from itertools import islice
 
+from edgefleet_controller.delivery.holding import Holding
 from edgefleet_protocol.messages import Credit
 
 SHORT_LOG = 64
@@ -39,6 +41,7 @@ class _Listener:
         through: how many of all sends have reached it, or were before its turn.
         through_bytes: the bytes of these.
         moved_at: when it last moved, or was first seen.
+        waited_for: whether nothing is sent beyond its credit.
     """
 
     missing: int
@@ -46,10 +49,29 @@ class _Listener:
     through: int
     through_bytes: int
     moved_at: float
+    waited_for: bool = True
 
-    def limit_bytes(self, chunk_bytes: int) -> int:
+    def limit_bytes(self, chunk_bytes: int) -> float:
         """How many bytes may have been sent in all before it must say more: one chunk may always be under way."""
+        if not self.waited_for:
+            return math.inf
         return self.through_bytes + max(self.credit.bytes_under_way, chunk_bytes)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What is expected of the listeners of a lane.
+
+    Attributes:
+        patience_s: how long one may hold up the others.
+        byte_s: how long a byte takes to send.
+    """
+
+    patience_s: float = math.inf
+    byte_s: float = 0.0
+
+
+UNHURRIED = Pace()
 
 
 @dataclass
@@ -77,10 +99,12 @@ class Broadcast:
     _recent: OrderedDict[int, float] = field(default_factory=OrderedDict)
     _recent_bits: int = 0
     _listeners: dict[str, _Listener] = field(default_factory=dict)
-    _limits: list[tuple[int, str]] = field(default_factory=list)
+    _limits: list[tuple[float, str]] = field(default_factory=list)
     _log: deque[_Sent] = field(default_factory=deque)
     _forgotten: int = 0
     """How many sends are no longer in the log."""
+    _forgotten_bytes: int = 0
+    _holding: Holding = field(default_factory=Holding)
     _trim_at: int = SHORT_LOG
     _sent_bytes: int = 0
     _somebody_left: bool = False
@@ -121,15 +145,21 @@ class Broadcast:
         self._wanted |= missing
         self.blocked_until = -math.inf
 
-    def listen(self, device: str, missing: int, credit: Credit, now: float, until: float) -> None:
+    def listen(
+        self, device: str, missing: int, credit: Credit, now: float, until: float, pace: Pace = UNHURRIED
+    ) -> None:
         """Note what a device with credit lacks, and how far it has got."""
+        self._holding.ends(now)
         listener = self._listeners.get(device)
         if listener is None or listener.credit.turn != credit.turn:
             listener = _Listener(missing, credit, self._sends, self._sent_bytes, now)
             self._listeners[device] = listener
         else:
+            before_bytes = listener.through_bytes
             self._move(listener, credit.last, now)
+            self._holding.heard(device, (listener.through_bytes - before_bytes) * pace.byte_s)
             listener.missing, listener.credit = missing, credit
+        listener.waited_for = len(self._listeners) < 2 or self._holding.by(device) < pace.patience_s
         self.until, self.blocked_until = max(self.until, until), -math.inf
         self._wanted |= missing & ~self._under_way(listener)
         heapq.heappush(self._limits, (listener.limit_bytes(self.chunk_bytes), device))
@@ -155,6 +185,7 @@ class Broadcast:
             The chunk; None if none may be sent before `blocked_until` or a further want.
         """
         self.blocked_until = -math.inf
+        self._holding.ends(now)
         if not self._ready():
             self.blocked_until = next(iter(self._recent.values()), math.inf) + pause_s
             return None
@@ -206,6 +237,8 @@ class Broadcast:
 
     def _behind(self, listener: _Listener) -> list[_Sent]:
         """What was sent since the listener's last move, oldest first."""
+        if listener.through < self._forgotten:  # nobody waited for it
+            listener.through, listener.through_bytes = self._forgotten, self._forgotten_bytes
         return list(islice(reversed(self._log), self._sends - listener.through))[::-1]
 
     def _waits_since(self, listener: _Listener) -> float:
@@ -228,12 +261,17 @@ class Broadcast:
                 heapq.heappop(self._limits)
             elif self._sent_bytes + self.chunk_bytes <= limit:
                 return True
-            elif now - self._waits_since(listener) < patience_s:
-                self.blocked_until = self._waits_since(listener) + patience_s
+            elif (left_s := self._patience_left_s(device, listener, now, patience_s)) > 0:
+                self.blocked_until = now + left_s
+                self._holding.waits_for(device, now)
                 return False
             else:
                 self.leave(device)
         return True
+
+    def _patience_left_s(self, device: str, listener: _Listener, now: float, patience_s: float) -> float:
+        silent_s = now - self._waits_since(listener)
+        return patience_s - max(silent_s, self._holding.by(device) if len(self._listeners) > 1 else 0.0)
 
     def _lacking(self) -> int:
         bits = 0
@@ -243,8 +281,9 @@ class Broadcast:
 
     def _trim(self) -> None:
         """Forget the sends that every listener has behind it."""
-        oldest = min((one.through for one in self._listeners.values()), default=self._sends)
+        waited_for = (one.through for one in self._listeners.values() if one.waited_for)
+        oldest = min(waited_for, default=self._sends)
         while self._log and self._forgotten < oldest:
-            self._log.popleft()
+            self._forgotten_bytes = self._log.popleft().through_bytes
             self._forgotten += 1
         self._trim_at = max(SHORT_LOG, 2 * len(self._log))

@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgefleet_controller.delivery.broadcast import Broadcast
+from edgefleet_controller.delivery.broadcast import Broadcast, Pace
 from edgefleet_protocol.chunks import Bitmap, chunk_count
 from edgefleet_protocol.messages import Credit
-from edgefleet_protocol.paces import UNMEASURED
+from edgefleet_protocol.paces import CERTAIN_KBPS, UNMEASURED
 from edgefleet_protocol.topics import Lane
 
 GATHER_S, LONGER = 0.05, 2
@@ -124,6 +124,10 @@ class _Lane:
     def patience_s(self, one: Broadcast) -> float:
         return min(PATIENCE_S + PATIENCE_CHUNKS * self.seconds(one.chunk_bytes), MOST_PATIENCE_S)
 
+    def expects(self, one: Broadcast) -> Pace:
+        slowest_kbps = min(self.rate_kbps, CERTAIN_KBPS)
+        return Pace(self.patience_s(one), 8 / (slowest_kbps * 1000))
+
     def name(self, chunk_bytes: int) -> Lane:
         return Lane(self.channel) if self.pace is None else Lane(self.channel, self.pace, chunk_bytes)
 
@@ -184,7 +188,7 @@ class Channels:
             return
         was_wanted, until = one.wanted, now + want.for_s
         if want.credit:
-            one.listen(want.device, want.missing.bits, want.credit, now, until)
+            one.listen(want.device, want.missing.bits, want.credit, now, until, lane.expects(one))
         else:
             one.want(want.missing.bits, until, now - lane.grace_s(one))
         one.asked_at = now
