@@ -272,3 +272,14 @@ def test_ten_thousand_random_wants_send_all_that_is_wanted_within_the_rate() -> 
     still_wanted -= {(send.blob, send.index) for _, send in done}
     assert sent_bytes * 8 / (FAST * 1000) <= now + BURST_S
     assert len(still_wanted) <= 3 * 102  # wanted again while on its way: at most what left within the grace
+
+
+def test_lanes_on_which_nothing_is_sent_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgefleet_controller.delivery.channels.MAX_LANES", 3)
+    channels, now = Channels(), 0.0
+    for number in range(9):
+        want(channels, now, [0, 1], channel=f"link-{number}")
+        sent, now = run(channels, now)
+        assert len(sent) == 2
+        now += 10.0
+    assert channels.refused == 0

@@ -265,6 +265,8 @@ class Channels:
         key = (want.channel, want.pace)
         if key not in self._lanes:
             if len(self._lanes) >= MAX_LANES:
+                self._lanes = {one: lane for one, lane in self._lanes.items() if lane.blobs or lane.due > now}
+            if len(self._lanes) >= MAX_LANES:
                 return None
             self._lanes[key] = _Lane(want.channel, want.pace, want.rate_kbps, want.rate_kbps, now)
         lane = self._lanes[key]
