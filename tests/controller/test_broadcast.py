@@ -1,6 +1,7 @@
 """One blob on one lane: nothing is sent beyond anyone's credit, and nothing that is under way again."""
 
 import random
+import time
 
 from edgefleet_controller.delivery.broadcast import Broadcast, Pace
 from edgefleet_protocol.messages import Credit
@@ -155,3 +156,15 @@ def test_one_that_hears_enough_again_is_waited_for_again() -> None:
     assert send(one, 6.0, most=4) == [4, 5, 6, 7]
     one.listen("b", ALL, credit(1, turn=2, last=7), 7.0, 1e9, pace)
     assert send(one, 7.0) == [8]
+
+
+def test_thousands_who_leave_one_after_the_other_take_no_time() -> None:
+    one, began_s = Broadcast(CHUNKS, CHUNK), time.process_time()
+    for number in range(3000):
+        one.listen(str(number), ALL, credit(3), 0.0, 1e9)
+    send(one, 0.0)
+    for number in range(3000):
+        one.leave(str(number))
+        send(one, 1.0)
+    assert not one.wanted
+    assert time.process_time() - began_s < 3  # looking at all the others each time: 15

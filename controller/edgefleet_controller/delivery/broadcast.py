@@ -274,9 +274,12 @@ class Broadcast:
         return patience_s - max(silent_s, self._holding.by(device) if len(self._listeners) > 1 else 0.0)
 
     def _lacking(self) -> int:
+        """What of the wanted chunks a listener lacks that is not under way to it; most often the first lacks all."""
         bits = 0
         for listener in self._listeners.values():
             bits |= listener.missing & ~self._under_way(listener)
+            if not self._wanted & ~bits:
+                break
         return bits
 
     def _trim(self) -> None:
