@@ -80,7 +80,8 @@ def parse_broker(text: str) -> BrokerAddress:
     try:
         url = urlsplit(text)
         port = url.port
-    except ValueError:
+        (url.hostname or "").encode("idna")  # a resolver would fail with more than an OSError
+    except ValueError:  # UnicodeError, too
         raise NotABroker(f"'{_shown(text)}' is not a broker's address: {FORM}") from None
     if url.username is not None or url.password is not None:
         advice = "the user and the password are settings of their own"

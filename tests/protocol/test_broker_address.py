@@ -24,7 +24,7 @@ def test_an_address(text: str, address: BrokerAddress) -> None:
     [
         *("", "broker", "broker:1883", "http://broker", "mqtt://", "mqtt://:1883", "mqtt://b:0", "mqtt://b:99999"),
         *("mqtt://b:port", "mqtt://b/path", "mqtt://b?keepalive=5", "mqtt://b#x", "mqtt://[::1", "mqtt://b\n:1"),
-        *("mqtt:// b", "mqtt://b:18 83", "MQTT//b"),
+        *("mqtt:// b", "mqtt://b:18 83", "MQTT//b", "mqtt://a..b", "mqtt://.", f"mqtt://{64 * 'a'}.example"),
     ],
 )
 def test_what_is_no_address_or_says_more_is_refused(text: str) -> None:

@@ -263,7 +263,8 @@ class Broadcast:
                 return True
             elif (left_s := self._patience_left_s(device, listener, now, patience_s)) > 0:
                 self.blocked_until = now + left_s
-                self._holding.waits_for(device, now)
+                if len(self._listeners) > 1:
+                    self._holding.waits_for(device, now)
                 return False
             else:
                 self.leave(device)
