@@ -10,7 +10,7 @@ _WHOLE = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[
 SHOWN = 8
 """Hexadecimal digits of a short form, all of them random: among 1,000 ids, two end alike with a chance of 0.01 %."""
 LEAST = 4
-"""How much of an id's end must be given, so that a slip of the finger is no id."""
+"""How much of an id must be given, so that a slip of the finger is no id: all that were made in years begin with 01."""
 
 
 def with_short_ids(text: str) -> str:
@@ -33,4 +33,4 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
 def is_short_for(given: str, whole: str) -> bool:
     """Whether a text is the start or the end of an id."""
     text = given.lower()
-    return whole.startswith(text) or (len(text) >= LEAST and whole.endswith(text))
+    return len(text) >= LEAST and (whole.startswith(text) or whole.endswith(text))

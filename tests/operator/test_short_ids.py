@@ -53,11 +53,11 @@ def test_the_start_and_the_end_of_an_id_name_it(given: str) -> None:
     assert one(Listing(A, OTHER), given).id == A
 
 
-@pytest.mark.parametrize("given", ["234", "4", "zzzz", "dddd1235"])
-def test_less_than_four_characters_of_an_end_and_other_ends_name_nothing(given: str) -> None:
+@pytest.mark.parametrize("given", ["234", "4", "zzzz", "dddd1235", "0", "019"])
+def test_less_than_four_characters_and_other_ends_name_nothing(given: str) -> None:
     assert not is_short_for(given, A)
     with pytest.raises(NotFound, match=given):
-        one(Listing(A, B), given)
+        one(Listing(A), given)
 
 
 def test_an_ambiguous_one_is_refused_with_what_would_tell_them_apart() -> None:
