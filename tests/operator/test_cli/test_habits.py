@@ -129,7 +129,7 @@ def test_at_a_hundred_columns_tables_fit_and_names_stay_whole(operator, join, pu
     join("a-device-with-a-name", runs="b" * 64)
     rollout = operator.reads("rollout", "start", published, "--all")["id"]
     nouns = ("device", "variant", "profile", "rollout", "segment", "model")
-    more = ("model show fashion@1", "profile check", f"rollout show {rollout} --devices", "variant show bbb")
+    more = ("model show fashion@1", "profile check", f"rollout show {rollout} --devices", "variant show bbbb")
     for words in (*(f"{noun} list" for noun in nouns), *more):
         shown = operator.types(*words.split(), columns=100).stdout
         assert max(map(len, shown.splitlines())) <= 100, words
