@@ -21,6 +21,7 @@ from edgefleet_controller.delivery.channels import (
     Want,
 )
 from edgefleet_protocol.chunks import Bitmap
+from edgefleet_protocol.messages import Credit
 from edgefleet_protocol.topics import Lane
 
 WIFI = Lane("wifi")
@@ -283,3 +284,19 @@ def test_lanes_on_which_nothing_is_sent_make_room_for_others(monkeypatch: pytest
         assert len(sent) == 2
         now += 10.0
     assert channels.refused == 0
+
+
+def test_who_listens_to_a_broadcast_that_goes_on_counts_towards_what_listeners_may_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgefleet_controller.delivery.channels.MAX_LISTENING_BITS", 35)
+    channels, all_missing = Channels(), Bitmap.full(10)
+
+    def listen(device: str, missing: Bitmap) -> int:
+        credit = Credit(pace=64, bytes_under_way=CHUNK, turn=1)
+        channels.want(Want("wifi", FAST, A, CHUNK, 10 * CHUNK, missing, device=device, credit=credit), 0.0)
+        return channels.refused
+
+    assert [listen(device, all_missing) for device in ("a", "b", "c", "d", "a")] == [0, 0, 0, 1, 1]
+    listen("b", Bitmap(10))
+    assert listen("d", all_missing) == 1

@@ -130,6 +130,10 @@ class Broadcast:
         """How many devices listen that give credit."""
         return len(self._listeners)
 
+    def has(self, device: str) -> bool:
+        """Whether this device listens, and gives credit."""
+        return device in self._listeners
+
     @property
     def wanted(self) -> bool:
         """Whether a chunk is wanted, whether or not it may be sent now."""

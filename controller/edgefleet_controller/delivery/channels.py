@@ -177,7 +177,7 @@ class Channels:
         lane = self._lane(want, now) if chunks and want.rate_kbps > 0 and want.missing.count == chunks else None
         if lane is not None:
             lane.tidy(now)
-        one = self._broadcast(lane, key, chunks) if lane else None
+        one = self._broadcast(lane, key, want) if lane else None
         if lane is None or one is None:
             self.refused += 1
             return
@@ -253,13 +253,16 @@ class Channels:
     def _of_channel(self, channel: str) -> Iterator[_Lane]:
         return (lane for (name, pace), lane in self._lanes.items() if name == channel and pace is not None)
 
-    def _broadcast(self, lane: _Lane, key: _Key, chunks: int) -> Broadcast | None:
-        if one := lane.blobs.get(key):
+    def _broadcast(self, lane: _Lane, key: _Key, want: Want) -> Broadcast | None:
+        """The broadcast of a blob, a new one if need be; None if there is no room for it or for who asks."""
+        one, chunks = lane.blobs.get(key), want.chunks
+        if one is not None and (one.chunks != chunks or want.credit is None or one.has(want.device)):
             return one if one.chunks == chunks else None
         every = [one for lane in self._lanes.values() for one in lane.blobs.values()]
+        if sum(one.chunks * one.listeners for one in every) + chunks > MAX_LISTENING_BITS:
+            return None
         fits = len(lane.blobs) < MAX_BLOBS and sum(one.chunks for one in every) + chunks <= MAX_CHUNKS
-        listening = sum(one.chunks * one.listeners for one in every) + chunks <= MAX_LISTENING_BITS
-        return Broadcast(chunks, key[1]) if fits and listening else None
+        return one or (Broadcast(chunks, key[1]) if fits else None)
 
     def _lane(self, want: Want, now: float) -> _Lane | None:
         key = (want.channel, want.pace)
