@@ -17,7 +17,7 @@ from edgefleet_protocol.paces import CERTAIN_KBPS, UNMEASURED
 from edgefleet_protocol.topics import Lane
 
 GATHER_S, LONGER = 0.05, 2
-MOST_GATHER_S = 2.0
+MOST_GATHER_S = 2.5
 """Devices of a wave ask at almost the same time: a broadcast begins once nobody has joined for `GATHER_S`, and up to
 `LONGER` times that more for one that is worth it, but at most `MOST_GATHER_S` after the first. Each device listens
 before it asks, so it misses nothing meanwhile."""
