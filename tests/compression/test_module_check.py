@@ -111,7 +111,7 @@ def test_an_unknown_architecture_is_refused_with_those_that_exist(
 def test_a_file_that_is_no_safetensors_is_refused(client: PlainClient, tiny_folder: Path, tmp_path: Path) -> None:
     folder = Folder(tiny_folder, tmp_path / "tiny")
     folder.file("weights.safetensors", lambda path: path.write_bytes(b"weights"))
-    with pytest.raises((Invalid, UnusableFile, CardError), match="no safetensors file"):
+    with pytest.raises((Invalid, UnusableFile, CardError), match="this is not a safetensors file"):
         client.add_model(folder.path)
 
 
