@@ -32,7 +32,7 @@ def test_need_and_have_are_kept_with_a_device_that_only_waits(execution) -> None
 
 def test_who_has_no_room_does_not_keep_the_others_from_switching(rollout, execution, waiting) -> None:
     decisions = advance(rollout("staging"), [execution("a", "staged", directive="stage"), waiting()], 0, (), 0)
-    assert decisions == [MoveWave(1, "activating", "1 device ready to switch")]
+    assert decisions == [MoveWave(1, "activating", "1 device ready to switch, 1 to follow")]
 
 
 def test_a_wave_waits_for_who_has_no_room_until_its_time_is_up(rollout, execution, waiting) -> None:
