@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 
 from edgefleet_protocol import topics
-from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, frame, parse_frame
+from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame, parse_frame
 
 MIX_UP = 5
 """So many chunks are kept back, and then sent again the last one first."""
@@ -34,7 +34,7 @@ class Meddler:
         self._foreign = b"from a blob of before"
         subscribed = threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="meddler")
-        every = [(f"{topics.ROOT}/up/#", 0), (topics.blob("+", channel), 0)]
+        every = [(f"{topics.ROOT}/up/#", 0), (topics.blob("+", "+"), 0)]
         self._client.on_connect = lambda client, *_: client.subscribe(every)
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = lambda _, __, message: self._hear(message.topic, bytes(message.payload))
@@ -50,20 +50,26 @@ class Meddler:
     def _hear(self, topic: str, message: bytes) -> None:
         if topic.endswith("/want"):
             self._spoil(json.loads(message))
-        elif "/blobs/" in topic and message not in self._mine:
+        elif "/blobs/" in topic and message not in self._mine and self._is_ours(topic):
             self._meddle(topic, message)
+
+    def _is_ours(self, topic: str) -> bool:
+        return topics.parse_blob(topic).lane.channel == self._channel
 
     def _spoil(self, want: dict) -> None:
         """Answer a want of a small blob at once, with a chunk of the right size and the wrong bytes."""
         data = (self._blobs / want["blob"][:2] / want["blob"]).read_bytes()
         if len(data) > 16 * SMALL_BLOB_CHUNK_BYTES or self._spoilt[want["blob"]] >= self._spoil_small:
             return
+        if not Bitmap.from_text(want["chunks"], want["missing"]).bits:
+            return  # it only says that it listens no more
+        lane = topics.Lane(self._channel, want["credit"]["pace"], want["chunk_bytes"])
         self._spoilt[want["blob"]] += 1
         for index in range(want["chunks"]):
             part = data[index * want["chunk_bytes"] : (index + 1) * want["chunk_bytes"]]
             wrong = frame(index, bytes([part[0] ^ 1]) + part[1:])
             for _ in range(3 if self._spoil_small > 2 else 1):  # at once: the right one is on its way
-                self._send("spoilt", topics.blob(want["blob"], self._channel), wrong)
+                self._send("spoilt", topics.blob(want["blob"], lane), wrong)
 
     def _meddle(self, topic: str, message: bytes) -> None:
         """A chunk of a large blob is under way: put all that may go wrong before and behind it."""

@@ -14,6 +14,7 @@ from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import Fleet
 
 from edgefleet_protocol import latency, topics
+from edgefleet_protocol.chunks import Bitmap
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.messages import (
     Acked,
@@ -90,10 +91,11 @@ def refused_by_the_controller(topic: bytes, data: bytes) -> bool:
         message = decode(UP[sender.kind], data)
         if isinstance(message, TelemetryWindow) and message.latency is not None:
             latency.check(message.latency)
+        if isinstance(message, ChunkRequest):
+            Bitmap.from_text(message.chunks, message.missing)
     except (ProtocolError, UnicodeDecodeError):
         return True
-    # No stranger knows a blob of ours: but for those of the agents, no `want` makes sense.
-    return isinstance(message, ChunkRequest) and sender.device not in ("steady", "slow")
+    return False
 
 
 def client(broker: str) -> mqtt.Client:

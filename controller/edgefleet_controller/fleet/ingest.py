@@ -26,6 +26,7 @@ from edgefleet_controller.store.contract.windows import Stored, StoredWindow, Wi
 from edgefleet_controller.trouble import log_failure
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 from edgefleet_protocol import latency, topics
+from edgefleet_protocol.chunks import Bitmap
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.messages import (
     ChunkRequest,
@@ -283,15 +284,19 @@ class Ingest:
                         told.unreadable.append((device, decode(WindowNumber, data)))
                     raise
             case "want":
-                request = decode(ChunkRequest, data)
-                if self._store.fleet.devices.admission(device) is None:
-                    self.counts["of_pending"] += 1
-                elif not self._allows(device, request):
-                    self.counts["not_for_it"] += 1
-                elif left_s := self._deliveries.left_s(device, now):
-                    self._want(request, left_s, device)
-                else:
-                    self.counts["outside_window"] += 1
+                self._take_want(device, decode(ChunkRequest, data), now)
+
+    def _take_want(self, device: str, request: ChunkRequest, now: int) -> None:
+        if self._store.fleet.devices.admission(device) is None:
+            self.counts["of_pending"] += 1
+            return
+        Bitmap.from_text(request.chunks, request.missing)  # what is malformed is set aside, whatever it asks for
+        if not self._allows(device, request):
+            self.counts["not_for_it"] += 1
+        elif left_s := self._deliveries.left_s(device, now):
+            self._want(request, left_s, device)
+        else:
+            self.counts["outside_window"] += 1
 
     def _of_the_fleet(self, told: ToldWindows, now: int) -> tuple[list[StoredWindow], list[tuple[str, WindowNumber]]]:
         """What devices sent that belong to the fleet; the windows of others are ignored."""
