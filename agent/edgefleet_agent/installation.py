@@ -107,7 +107,7 @@ class Installation:
         if self._transitions.stuck:
             self._transitions.last(lambda: self.desire(desired))
             return
-        self._apply("desired", before=begun(self.record, desired))
+        self._apply("desired", attempt={"transfer": Transfer()}, before=begun(self.record, desired))
 
     def unpacked(self, event: Unpacked) -> None:
         """The download has been unpacked into a slot, or was refused."""
@@ -166,7 +166,7 @@ class Installation:
         """Remove what is not needed, and fetch what is missing."""
         self._device.tidy()
         if again := fetched_again(self._now):
-            self._apply("desired", before=again)
+            self._apply("desired", attempt={"transfer": Transfer()}, before=again)
 
     def tick(self, now_s: float) -> float:
         """Handle what is due: the end of a trial, room on the disk, a dead worker. Returns the next such time."""

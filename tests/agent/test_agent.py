@@ -16,7 +16,7 @@ from tests.patience import slowed
 from edgefleet_agent.__main__ import main
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import Bitmap
-from edgefleet_protocol.messages import DesiredModel, DesiredState, Hello, Opening, encode
+from edgefleet_protocol.messages import DesiredModel, DesiredState, Hello, Opening, Transfer, encode
 
 pytestmark = pytest.mark.broker
 
@@ -69,6 +69,7 @@ def test_the_second_variant_keeps_the_first_and_going_back_needs_no_download(
     assert len(stand_in.wants) == wants
     model = stand_in.reports[-1].models["pets"]
     assert (model.answering.variant, {s.variant for s in model.slots}) == (first.id, {first.id, second.id})
+    assert model.attempt.transfer == Transfer(), "nothing was downloaded"
     assert agent.infer()[1]["parameters"] == {"variant": first.id, "generation": 3}
 
 
@@ -79,7 +80,8 @@ def test_what_answers_already_is_not_installed_again_and_old_generations_change_
     agent.start()
     commit(agent, stand_in, first, 5)
     stand_in.desire(first.desired(6))
-    assert stand_in.wait_phase("already_installed", 6).answering.generation == 6
+    found = stand_in.wait_phase("already_installed", 6)
+    assert (found.answering.generation, found.attempt.transfer) == (6, Transfer())
     stand_in.desire(second.desired(4), second)
     stand_in.desire(second.desired(6), second)
     stand_in.say(topics.HELLO, encode(Hello(jitter_s=0)))
