@@ -66,14 +66,24 @@ def test_the_agents_log(tmp_path: Path, form: str) -> None:
         assert " d ERROR " in line
 
 
-def test_a_controller_that_is_told_to_end_as_it_announces_itself_ends_its_broker(tmp_path: Path) -> None:
+ENDED_AT = {
+    "the conductor starts": "start = Conductor.start; Conductor.start = lambda *a, **k: (start(*a, **k), end())",
+    "it announces itself": "serve.announce = lambda *_: end()",
+}
+
+
+@pytest.mark.parametrize("at", ENDED_AT)
+def test_a_controller_that_is_told_to_end_just_before_it_serves_stops_all_of_it(tmp_path: Path, at: str) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
         "from edgefleet_controller import serve; from edgefleet_controller.service import Service\n"
+        "from edgefleet_controller.rollouts.conductor import Conductor\n"
         "from edgefleet_controller.settings import ControllerSettings\n"
-        "serve.announce = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "end = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"{ENDED_AT[at]}\n"
         "stop = Service.stop; Service.stop = lambda self: (stop(self), print('stopped'))\n"
         "serve.serve(ControllerSettings(state=Path(sys.argv[1])))"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -60,7 +60,7 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
         listener = listen(settings.host, settings.port, settings.state / "api.port")
         url = local_url(listener)
         _collect_seldom()
-        service.start()
+        service.take_broker()
         config = uvicorn.Config(
             create_app(service),
             http=BoundedConnection,
@@ -69,7 +69,8 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
             timeout_graceful_shutdown=1,
         )
         server = _Server(config)
-        with server.capture_signals():  # before the announcement gives away our pid
+        with server.capture_signals():  # from here on a signal only ends the server, at once if it has yet to run
+            service.start_parts()
             announce(settings.state, url, service.access.local_url)
             log.info("the API answers on %s, the broker on %s", url, service.access.url)
             if find_spec("torch") is None:

@@ -81,10 +81,22 @@ class Service:
         Raises:
             BrokerError: the broker cannot be used. Whatever was started must be stopped, here as after any failure.
         """
+        self.take_broker()
+        self.start_parts()
+
+    def take_broker(self) -> None:
+        """Start the embedded broker, or adopt it: may take long, and a signal may interrupt it.
+
+        Raises:
+            BrokerError: the broker cannot be used.
+        """
         if self.access.broker:
             self._begun.add("broker")
             self.access.broker.take_over()
             reach("broker_taken")
+
+    def start_parts(self) -> None:
+        """Start receiving, sending and deciding; no signal may interrupt it, or a part would run on after `stop`."""
         steps: dict[str, Callable[[], None]] = {
             "operations": self.operations.start,
             "ingest": self.ingest.start,
