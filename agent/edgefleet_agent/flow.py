@@ -171,7 +171,9 @@ class Flow:
             self._credit_bytes = max(self._credit_bytes, min(self._credit_bytes * GROWTH, most_bytes))
         elif self._worst_s > MOST_WAIT_S:
             shrunk = self._credit_bytes * MOST_WAIT_S / self._worst_s
-            self._credit_bytes = max(int(shrunk), TEST_CREDIT_BYTES)
+            # Frames also wait for a busy machine: what the link carries in a moment may always be under way.
+            least_bytes = (self.rate_kbps or 0.0) * 125 * SPARE_S
+            self._credit_bytes = min(self._credit_bytes, int(max(shrunk, least_bytes, TEST_CREDIT_BYTES)))
         self._worst_s = 0.0
 
     def took_round_trip(self, seconds: float) -> None:

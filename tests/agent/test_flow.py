@@ -1,5 +1,6 @@
 """The rate of a link from how frames arrive, and pace and credit from the rate."""
 
+import math
 import random
 
 import pytest
@@ -127,3 +128,18 @@ def test_a_channel_that_the_controller_knows_to_be_faster_is_made_use_of() -> No
         at_s = line.send(SMALL, at_s)
         line.send(SMALL, at_s)
     assert flow.pace == 32_768
+
+
+def test_a_busy_machine_does_not_take_a_fast_link_for_one_that_carries_nothing() -> None:
+    flow = Flow(90_000.0, 90_000.0)
+    for _ in range(6):
+        flow.took_in()
+    grown = flow.credit(LARGE, 0.0)
+    for number in range(600):  # it reads every two seconds, and then all that has come
+        sent_s = number * 0.1
+        read_s = sent_s if number < 2 else math.ceil(sent_s / 2) * 2 + 0.0001 * (number % 20)
+        flow.arrived(LARGE, Sending(int(sent_s * 1000), 90_000), read_s)
+        if number % 20 == 19:
+            flow.took_in()
+    assert flow.measured_kbps is None
+    assert flow.credit(LARGE, 60.0) >= grown // 2
