@@ -3,7 +3,7 @@
 import random
 import time
 
-from edgefleet_controller.delivery.broadcast import Broadcast, Pace
+from edgefleet_controller.delivery.broadcast import Broadcast, Hurry
 from edgefleet_protocol.messages import Credit
 
 CHUNK, CHUNKS = 1000, 40
@@ -133,7 +133,7 @@ def test_a_thousand_devices_that_lose_and_come_and_go_get_everything_within_thei
 
 
 def test_one_that_moves_a_little_at_a_time_is_waited_for_no_longer_than_its_patience() -> None:
-    one, pace = Broadcast(CHUNKS, CHUNK), Pace(PATIENCE_S, byte_s=0.01 / CHUNK)
+    one, pace = Broadcast(CHUNKS, CHUNK), Hurry(PATIENCE_S, byte_s=0.01 / CHUNK)
     last, total = None, 0
     for second in range(CHUNKS):
         now = float(second)
@@ -146,7 +146,7 @@ def test_one_that_moves_a_little_at_a_time_is_waited_for_no_longer_than_its_pati
 
 
 def test_one_that_hears_enough_again_is_waited_for_again() -> None:
-    one, pace = Broadcast(CHUNKS, CHUNK), Pace(PATIENCE_S, byte_s=1 / CHUNK)
+    one, pace = Broadcast(CHUNKS, CHUNK), Hurry(PATIENCE_S, byte_s=1 / CHUNK)
     one.listen("a", ALL, credit(CHUNKS), 0.0, 1e9, pace)
     one.listen("b", ALL, credit(1), 0.0, 1e9, pace)
     assert send(one, 0.0) == [0]

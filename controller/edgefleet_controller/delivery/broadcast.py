@@ -59,7 +59,7 @@ class _Listener:
 
 
 @dataclass(frozen=True)
-class Pace:
+class Hurry:
     """What is expected of the listeners of a lane.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pace:
     byte_s: float = 0.0
 
 
-UNHURRIED = Pace()
+UNHURRIED = Hurry()
 
 
 @dataclass
@@ -150,7 +150,7 @@ class Broadcast:
         self.blocked_until = -math.inf
 
     def listen(
-        self, device: str, missing: int, credit: Credit, now: float, until: float, pace: Pace = UNHURRIED
+        self, device: str, missing: int, credit: Credit, now: float, until: float, pace: Hurry = UNHURRIED
     ) -> None:
         """Note what a device with credit lacks, and how far it has got."""
         self._holding.ends(now)

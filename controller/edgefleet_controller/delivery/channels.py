@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edgefleet_controller.delivery.broadcast import Broadcast, Pace
+from edgefleet_controller.delivery.broadcast import Broadcast, Hurry
 from edgefleet_protocol.chunks import Bitmap, chunk_count
 from edgefleet_protocol.messages import Credit
 from edgefleet_protocol.paces import CERTAIN_KBPS, UNMEASURED
@@ -124,9 +124,9 @@ class _Lane:
     def patience_s(self, one: Broadcast) -> float:
         return min(PATIENCE_S + PATIENCE_CHUNKS * self.seconds(one.chunk_bytes), MOST_PATIENCE_S)
 
-    def expects(self, one: Broadcast) -> Pace:
+    def expects(self, one: Broadcast) -> Hurry:
         slowest_kbps = min(self.rate_kbps, CERTAIN_KBPS)
-        return Pace(self.patience_s(one), 8 / (slowest_kbps * 1000))
+        return Hurry(self.patience_s(one), 8 / (slowest_kbps * 1000))
 
     def name(self, chunk_bytes: int) -> Lane:
         return Lane(self.channel) if self.pace is None else Lane(self.channel, self.pace, chunk_bytes)

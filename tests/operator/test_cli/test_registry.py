@@ -113,9 +113,9 @@ def test_a_variant_is_found_by_the_beginning_of_its_id(operator, published: str)
 
 
 def test_a_beginning_that_fits_two_things_is_refused_with_both(operator, service) -> None:
-    service.store.fleet.operations.put(operation("running"))
-    service.store.fleet.operations.put(operation("failed"))
-    assert "op-failed, op-running" in operator.types("operation", "show", "op-", code=1).stderr
+    service.store.fleet.operations.put(operation("running", id="op-one-b"))
+    service.store.fleet.operations.put(operation("failed", id="op-one-a"))
+    assert "op-one-a, op-one-b" in operator.types("operation", "show", "op-o", code=1).stderr
 
 
 def test_a_profile_shows_every_figure_with_unit_and_source(operator) -> None:
@@ -187,8 +187,8 @@ def test_a_golden_set_that_is_otherwise_than_the_card_asks_is_said(operator, bui
     builds(operation("succeeded", result={"variants": ["d" * 64], "failed": {}}))
     words = ("compress", published, "--profile", "eu/rpi4/lte")
     assert f"ternary: {GOLDEN}" in " ".join(operator.types(*words).stdout.split())
-    assert GOLDEN in " ".join(operator.types("variant", "show", "ddd").stdout.split())
-    assert operator.reads("variant", "show", "ddd")["golden"]["samples"] == 12
+    assert GOLDEN in " ".join(operator.types("variant", "show", "dddd").stdout.split())
+    assert operator.reads("variant", "show", "dddd")["golden"]["samples"] == 12
     builds(operation("succeeded", result={"variants": ["b" * 64], "failed": {}}))
     assert "golden" not in operator.types(*words).stdout
 
