@@ -150,7 +150,7 @@ class Broadcast:
         self.blocked_until = -math.inf
 
     def listen(
-        self, device: str, missing: int, credit: Credit, now: float, until: float, pace: Hurry = UNHURRIED
+        self, device: str, missing: int, credit: Credit, now: float, until: float, hurry: Hurry = UNHURRIED
     ) -> None:
         """Note what a device with credit lacks, and how far it has got."""
         self._holding.ends(now)
@@ -161,9 +161,9 @@ class Broadcast:
         else:
             before_bytes = listener.through_bytes
             self._move(listener, credit.last, now)
-            self._holding.heard(device, (listener.through_bytes - before_bytes) * pace.byte_s)
+            self._holding.heard(device, (listener.through_bytes - before_bytes) * hurry.byte_s)
             listener.missing, listener.credit = missing, credit
-        listener.waited_for = len(self._listeners) < 2 or self._holding.by(device) < pace.patience_s
+        listener.waited_for = len(self._listeners) < 2 or self._holding.by(device) < hurry.patience_s
         self.until, self.blocked_until = max(self.until, until), -math.inf
         self._wanted |= missing & ~self._under_way(listener)
         heapq.heappush(self._limits, (listener.limit_bytes(self.chunk_bytes), device))
