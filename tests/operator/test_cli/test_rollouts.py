@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from io import StringIO
+from itertools import takewhile
 
 import pytest
 from rich.console import Console
@@ -247,7 +248,8 @@ def test_what_is_shown_of_an_id_is_taken_by_every_command(operator, join, publis
     assert whole[0] in operator.types("rollout", "show", first).stdout
     listed = operator.types("rollout", "list").stdout
     assert first in listed and second in listed and whole[0] not in listed
-    said = operator.types("rollout", "pause", whole[0][:8], code=1).stderr
+    alike = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*whole, strict=True)))
+    said = operator.types("rollout", "pause", alike, code=1).stderr
     assert first in said and second in said and "give one of these" in said
 
 
