@@ -41,7 +41,7 @@ class Fleet:
 
     def __init__(self, store: Store, rollout: RolloutRecord, reported: Callable[..., ReportedState]) -> None:
         self._store, self._rollout, self._reported = store, rollout, reported
-        self._ingest = Ingest(store, DesiredPublisher(store, Silent()), lambda request: None)
+        self._ingest = Ingest(store, DesiredPublisher(store, Silent()), lambda *_: None, allows=lambda *_: True)
         self.conductor = Conductor(store, lambda told: None, Nobody(), tick_s=60)
         self._seq = 0
 

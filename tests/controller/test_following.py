@@ -42,7 +42,7 @@ def desired(store: Store, bus: Published) -> DesiredPublisher:
 @pytest.fixture
 def ingest(store: Store, desired: DesiredPublisher) -> Ingest:
     store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
-    return Ingest(store, desired, lambda request: None)
+    return Ingest(store, desired, lambda *_: None, allows=lambda *_: True)
 
 
 def told(seq: int) -> tuple[str, bytes]:

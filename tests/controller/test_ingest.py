@@ -52,7 +52,9 @@ def wanted() -> list[ChunkRequest]:
 @pytest.fixture
 def ingest(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[Ingest]:
     store.fleet.devices.admit(AdmissionRecord(device="d", accepted_ms=0))
-    running = Ingest(store, DesiredPublisher(store, bus), lambda request, _, __: wanted.append(request))
+    running = Ingest(
+        store, DesiredPublisher(store, bus), lambda request, _, __: wanted.append(request), allows=lambda *_: True
+    )
     running.start()
     yield running
     running.stop()
@@ -129,7 +131,7 @@ def test_what_the_store_cannot_take_is_counted_once_and_what_cannot_be_told_is_n
         def publish(self, *_: object, **__: object) -> None:
             raise OSError("nobody to tell")
 
-    unheard = Ingest(store, DesiredPublisher(store, Silent()), lambda *_: None)
+    unheard = Ingest(store, DesiredPublisher(store, Silent()), lambda *_: None, allows=lambda *_: True)
     unheard._commit([(topics.up("d", "telemetry"), encode(window(seq + 1))) for seq in range(batch)])
     assert +unheard.counts == {"telemetry": batch, "windows": batch}
 
@@ -137,7 +139,7 @@ def test_what_the_store_cannot_take_is_counted_once_and_what_cannot_be_told_is_n
         def _take(self, *_: object) -> None:
             raise StoreFault("the disk is full")
 
-    broken = Broken(store, DesiredPublisher(store, Published()), lambda *_: None)
+    broken = Broken(store, DesiredPublisher(store, Published()), lambda *_: None, allows=lambda *_: True)
     broken._commit([("elsewhere", b""), *[(topics.up("d", "presence"), b"{}")] * batch])
     assert +broken.counts == {"presence": batch, "set_aside": 1, "not_stored": batch}
 

@@ -48,7 +48,13 @@ def start(store: Store, bus: Published, wanted: list[ChunkRequest]) -> Iterator[
 
     def make(**options: int) -> Ingest:
         started.append(
-            Ingest(store, DesiredPublisher(store, bus), lambda request, _: wanted.append(request), **options)
+            Ingest(
+                store,
+                DesiredPublisher(store, bus),
+                lambda request, _, __: wanted.append(request),
+                allows=lambda *_: True,
+                **options,
+            )
         )
         started[-1].start()
         return started[-1]

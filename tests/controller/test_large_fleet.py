@@ -138,7 +138,7 @@ def test_a_quiet_tick_asks_the_store_no_more_of_a_large_fleet_than_of_a_small_on
 def test_a_heartbeat_that_says_nothing_new_costs_the_same_in_every_fleet_and_moves_nothing(
     built: Store, enlist: Callable[..., None], reported: Callable[..., ReportedState], execution: Callable
 ) -> None:
-    ingest = Ingest(built, DesiredPublisher(built, Silent()), lambda request, _: None)
+    ingest = Ingest(built, DesiredPublisher(built, Silent()), lambda *_: None, allows=lambda *_: True)
     said = ReportedModel(generation=1, attempt=Attempt(generation=1, rollout="a" * 32, phase="committed"))
     costs = []
     for size in (1, 500):

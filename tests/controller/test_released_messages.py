@@ -19,6 +19,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.delivery import Delivery
 from edgefleet_controller.fleet.desired_publisher import DesiredPublisher
 from edgefleet_controller.fleet.ingest import Ingest
+from edgefleet_controller.fleet.wants import AllowedWants
 from edgefleet_controller.records import ChoiceRecord, ModelRecord, RolloutRecord, VariantRecord
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
@@ -88,7 +89,9 @@ class Today:
         self.catalogue, self.heard, self.blobs = load_catalogue(), Heard(), BlobFolder(folder)
         publisher = DesiredPublisher(self.store, self.heard)
         self.delivery = Delivery(self.store.fleet.registry, self.blobs, self.catalogue.link, self.heard)
-        self.ingest = Ingest(self.store, publisher, self.delivery.want)
+        self.ingest = Ingest(
+            self.store, publisher, self.delivery.want, allows=AllowedWants(self.store.fleet, self.blobs).allows
+        )
         joiners = LateJoiners(self.store.fleet, self.catalogue)
         self.conductor = Conductor(self.store, publisher.desire, joiners, tick_s=60)
         self.device = OldDevice(self.ingest)
@@ -209,11 +212,13 @@ def test_its_telemetry_is_stored_and_acknowledged(today: Today) -> None:
     assert sums.counters.categories == window["predicted"]
 
 
-def test_what_it_wants_is_sent_on_its_channel(today: Today) -> None:
+def test_what_it_was_told_of_and_wants_is_sent_on_its_channel(today: Today, variant) -> None:
     want = json.loads(RELEASE.message("ChunkRequest"))
     content = bytes(range(256)) * (want["chunk_bytes"] * want["chunks"] // 256)
     want["blob"] = today.blobs.put(content)
     today.store.fleet.registry.put_blob(want["blob"], len(content), deliverable=True)
+    today.start(variant(manifest=want["blob"]))
+    today.tick()
     today.device.says("want", want)
     settle(lambda: len(today.heard.chunks) == want["chunks"])
     assert b"".join(today.heard.chunks[index] for index in range(want["chunks"])) == content

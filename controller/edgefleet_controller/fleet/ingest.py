@@ -80,7 +80,7 @@ class Ingest:
         desired: DesiredPublisher,
         want: Callable[[ChunkRequest, float, str], None],
         *,
-        allows: Allowed = lambda *_: True,
+        allows: Allowed,
         windows: RegionWindows = NO_WINDOWS,
         accept_all: bool = False,
         max_pending: int = MAX_PENDING,
