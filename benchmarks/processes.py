@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -110,6 +111,14 @@ class Controller(Child):
         where = Announcement.model_validate_json(told.read_bytes())
         self.api, self.broker_url = Client(where.api, self._token), where.broker
         self.api.wait_until_up(60)
+
+    def stop(self) -> None:
+        """As any child; the broker outlives a controller that was killed, and is ended too."""
+        super().stop()
+        with suppress(OSError, ValueError, psutil.Error):
+            broker = psutil.Process(int((self.state / "broker" / "broker.pid").read_text()))
+            if str(self.state) in " ".join(broker.cmdline()):
+                broker.terminate()
 
     def build(self, folder: Path, profile: str, recipe: str) -> str:
         """Register a model and build one recipe for one profile; gives the model, as `fashion@1`."""

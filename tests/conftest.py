@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from tests import without_torch
 from tests.once import once
+from tests.orphans import none_left
 
 from edgefleet_process.onnxruntime_silence import silence_onnxruntime
 
@@ -190,6 +191,12 @@ def mosquitto_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broke
 def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Each of the brokers that we promise to work with, running."""
     yield from running(request.param(tmp_path_factory.mktemp("broker")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_orphans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves a process behind; the command line of one that did names the test's folder."""
+    yield from none_left(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from benchmarks.__main__ import CASES, main
 from benchmarks.page import BEGIN, END, PAGE, refresh, table
+from benchmarks.processes import Controller
 from benchmarks.result import RESULTS, Result, at_least, at_most
 from benchmarks.timing import Comparison
+from tests.orphans import started_in
 
 NAMES = {path.stem for path in CASES.glob("*.py")} - {"__init__"}
 HEAD = '"""A benchmark of this test."""\nfrom benchmarks.result import Result, at_most\n'
@@ -140,3 +142,14 @@ def test_a_benchmark_whose_controller_ends_says_its_last_words_and_does_not_wait
     with pytest.raises(RuntimeError, match=r"ended:\nedgefleet: .*is not a file"):
         main(["rollout", "--keep", str(tmp_path)], results=tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.broker
+def test_a_controller_that_had_to_be_killed_leaves_no_broker_once_it_is_stopped(tmp_path: Path) -> None:
+    controller = Controller(tmp_path)
+    controller.start()
+    controller.kill()
+    (broker,) = started_in(controller.state)
+    controller.stop()
+    controller.api.close()
+    broker.wait(10)

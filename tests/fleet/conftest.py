@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.once import once
+from tests.orphans import end_all
 from tests.plain import PlainClient
 
 from edgefleet_operator.errors import ApiError
@@ -213,8 +214,11 @@ class Fleet:
     def stop(self) -> None:
         for agent in self.agents:
             agent.kill()
+        killed = not self.controller.running
         self.controller.stop()
         self.api.close()
+        if killed:
+            end_all(self.folder)  # its broker outlives it, for the devices' sake
 
 
 def _read(path: Path) -> Any:
