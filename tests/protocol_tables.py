@@ -69,7 +69,10 @@ def cells(kind: type) -> dict[str, tuple[str, str]]:
 
 def _absences(kind: type) -> dict[str, str]:
     if dataclasses.is_dataclass(kind):
-        return {field.name: f"`{json.dumps(field.default)}`" for field in dataclasses.fields(kind)}
+        return {
+            field.name: "required" if field.default is dataclasses.MISSING else f"`{json.dumps(field.default)}`"
+            for field in dataclasses.fields(kind)
+        }
     return {
         name: "required" if field.is_required() else f"`{_default(field.get_default(call_default_factory=True))}`"
         for name, field in kind.model_fields.items()

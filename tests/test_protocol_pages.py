@@ -24,7 +24,7 @@ from edgefleet_controller.fleet.presence_sweep import ANSWER_S
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.device_class import DOTPROD_FLAGS, VNNI_FLAGS, InstructionSet
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES, THIN_LINK_KBPS, DataKind
-from edgefleet_protocol import counters, manifest, messages, signature, topics
+from edgefleet_protocol import counters, manifest, messages, spec, topics
 from edgefleet_protocol.answers import pack_answers, unpack_answers
 from edgefleet_protocol.canonical import canonical_json, digest
 from edgefleet_protocol.chunks import (
@@ -66,7 +66,10 @@ KINDS: list[type] = [
     ),
     counters.NamedMoments,
     counters.Moments,
-    signature.Spec,
+    spec.Spec,
+    spec.BoxReading,
+    spec.OutputColumns,
+    spec.TokenReading,
 ]
 WHOLE = [kind for kind in dict.fromkeys(KINDS) if issubclass(kind, Message)]
 PARTS = [kind for kind in dict.fromkeys(KINDS) if not issubclass(kind, Message)]
@@ -256,7 +259,7 @@ def test_the_sizes_are_those_of_the_code() -> None:
 
 
 def test_the_worked_example_of_answers_is_what_the_code_makes() -> None:
-    reduced = TASK.reduce([np.array([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])], signature.Spec())
+    reduced = TASK.reduce([np.array([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])], spec.Spec())
     assert hexed("answers") == pack_answers(reduced)
     assert list(unpack_answers(hexed("answers"))) == reduced
 

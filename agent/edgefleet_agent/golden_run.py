@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_protocol.answers import unpack_answers
-from edgefleet_protocol.signature import PROBABILITIES, Signature, Spec
+from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.spec import PROBABILITIES, Spec
 from edgefleet_tasks.registry import task_named
 
 SLICE_S = 1.0
@@ -75,7 +76,7 @@ class GoldenRun:
         if self._order["form"] == "expected":
             found, recorded, spec = self._as_expected(firsts)
         else:
-            spec = Spec(**self._order["spec"])
+            spec = Spec.of(self._order["spec"])
             found = [answer for outputs in self._outputs for answer in self._task.reduce(outputs, spec)]
             recorded = list(unpack_answers(self._recorded))
         told = self._task.compare(found, recorded, spec)

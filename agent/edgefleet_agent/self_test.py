@@ -1,6 +1,5 @@
 """A candidate's self-test: load it in a worker of its own and compare its golden answers with the recorded ones."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from pydantic_core import to_json
@@ -16,7 +15,7 @@ from edgefleet_agent.worker_handle import GoldenOrder
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Slot
 from edgefleet_protocol.phases import ReasonCode
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 
 
 class SelfTest:
@@ -74,7 +73,7 @@ def golden_order(manifest: Manifest, slot: Path) -> GoldenOrder:
         answers = (slot / ANSWERS).read_bytes()
     except OSError as error:
         raise Rejected("blob_corrupt", f"the recorded answers cannot be read: {error.strerror}") from None
-    return GoldenOrder({**header, "form": "reduced", "spec": asdict(spec)}, answers)
+    return GoldenOrder({**header, "form": "reduced", "spec": spec.told()}, answers)
 
 
 def _why(error: AgentError, loaded: bool) -> Rejected:

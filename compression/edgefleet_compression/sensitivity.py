@@ -12,7 +12,7 @@ from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode
 from edgefleet_compression.step import Progress
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 
 MEASURED = 5
 """Up to so many bits the loss is measured; beyond, it is that of the last by a quarter for each bit: rounding noise

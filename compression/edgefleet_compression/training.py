@@ -21,7 +21,7 @@ from edgefleet_compression.networks.layers import pruned_weights
 from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.step import Context, Progress
 from edgefleet_compression.step_settings import TrainConfig
-from edgefleet_protocol.signature import PROBABILITIES, Spec
+from edgefleet_protocol.spec import PROBABILITIES, Spec
 
 Learned = dict[str, Any]
 """What a training leaves in the log of its step."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from edgefleet_profiles.parts import ACTS, Act, Region, Window
-from edgefleet_profiles.windows import Interval, intervals, next_intervals, open_ms
+from edgefleet_profiles.windows import OpenSpan, intervals, next_intervals, open_ms
 from edgefleet_protocol.messages import Opening, OpenInterval
 
 AHEAD = 8
@@ -20,7 +20,7 @@ class RegionWindows:
     def __init__(self, regions: Mapping[str, Region] = MappingProxyType({})) -> None:
         self._regions = regions
         self._windowed = {(n, act): w for n, region in regions.items() for act in ACTS if (w := region.window_to(act))}
-        self._next: dict[tuple[str, Act], tuple[int, Interval]] = {}
+        self._next: dict[tuple[str, Act], tuple[int, OpenSpan]] = {}
 
     def __bool__(self) -> bool:
         """Whether any region has a window."""
@@ -39,13 +39,13 @@ class RegionWindows:
         found = self.next_interval(act, profile, now_ms)
         return found is None or found.from_ms <= now_ms
 
-    def next_interval(self, act: Act, profile: str, now_ms: int) -> Interval | None:
+    def next_interval(self, act: Act, profile: str, now_ms: int) -> OpenSpan | None:
         """The interval that is open now or opens next; None if it is always open."""
         key = (region_of(profile), act)
         window = self._windowed.get(key)
         if window is None:
             return None
-        asked_ms, known = self._next.get(key, (0, Interval(0, 0)))
+        asked_ms, known = self._next.get(key, (0, OpenSpan(0, 0)))
         if not asked_ms <= now_ms < known.to_ms:
             known = next(intervals(window, self._regions[key[0]].timezone, now_ms))
             self._next[key] = (now_ms, known)
@@ -67,7 +67,7 @@ class RegionWindows:
         told = tuple(OpenInterval(from_ms=one.from_ms, to_ms=one.to_ms) for one in found)
         return Opening(intervals=told, open_s=open_now_s)
 
-    def intervals(self, act: Act, profile: str, now_ms: int, count: int = AHEAD) -> tuple[Interval, ...]:
+    def intervals(self, act: Act, profile: str, now_ms: int, count: int = AHEAD) -> tuple[OpenSpan, ...]:
         """The next intervals in which devices of a profile may do this; empty if they may at any time."""
         window = self.of(profile, act)
         if window is None:

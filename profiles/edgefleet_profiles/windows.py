@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
 
 
-class Interval(NamedTuple):
+class OpenSpan(NamedTuple):
     """From one instant until another, which is no part of it; both in milliseconds UTC."""
 
     from_ms: int
@@ -38,7 +38,7 @@ def check_zones(catalogue: Catalogue) -> None:
             ) from None
 
 
-def intervals(window: Window, timezone: str, now_ms: int) -> Iterator[Interval]:
+def intervals(window: Window, timezone: str, now_ms: int) -> Iterator[OpenSpan]:
     """The intervals in which the window is open, in order; the first contains `now_ms` or follows it. Endless.
 
     The window is open while the region's clocks show a time within it. An hour that they skip is in no window; one
@@ -52,11 +52,11 @@ def intervals(window: Window, timezone: str, now_ms: int) -> Iterator[Interval]:
             open_from = edge_ms
         elif not opens and open_from is not None:
             if edge_ms > now_ms:
-                yield Interval(open_from, edge_ms)
+                yield OpenSpan(open_from, edge_ms)
             open_from = None
 
 
-def next_intervals(window: Window, timezone: str, now_ms: int, count: int) -> tuple[Interval, ...]:
+def next_intervals(window: Window, timezone: str, now_ms: int, count: int) -> tuple[OpenSpan, ...]:
     """The first `count` of `intervals`."""
     return tuple(islice(intervals(window, timezone, now_ms), count))
 

@@ -3,14 +3,14 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
 from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode, tuples
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 
 MAX_MANIFEST_BYTES = 128 * 1024
 
@@ -42,6 +42,11 @@ class Core(Part):
     labels: tuple[Word, ...] = ()
     golden: BlobRef | None = None
     spec: Spec | None = None
+
+    @field_serializer("spec")
+    def _without_defaults(self, spec: Spec | None) -> dict[str, Any] | None:
+        """What a spec does not say is left out, so that a field which a later version adds changes no variant's id."""
+        return spec.told() if spec else None
 
 
 class ReducedAnswers(Part):

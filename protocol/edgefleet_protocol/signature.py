@@ -1,17 +1,61 @@
-"""What a model takes and gives, and how its answers are meant: plain values, light enough for a device's worker."""
+"""What a model takes and gives: plain values, light enough for a device's worker."""
 
+import math
 from dataclasses import dataclass
 
-LOGITS, PROBABILITIES = "logits", "probabilities"
+DATATYPES = frozenset(
+    ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES")
+)
+"""Those of the Open Inference Protocol that a numpy array can hold; texts are BYTES."""
+FLOATS = frozenset(("FP16", "FP32", "FP64"))
+MAX_TENSORS = 256
+MAX_RANK = 16
+Axis = int | str | None
+"""A size; a name, which stands for the same size wherever it is; or any size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input or output by its Open Inference Protocol datatype; None in the shape is any size."""
+    """An input or output by its Open Inference Protocol datatype.
+
+    `batched` says that the leading axis is the batch, which samples come without. Left out, it is guessed: a leading
+    axis of a fixed size other than 1 is part of what one sample is, any other is the batch.
+    """
 
     name: str
     datatype: str
-    shape: tuple[int | None, ...]
+    shape: tuple[Axis, ...]
+    batched: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.datatype not in DATATYPES:
+            raise ValueError(
+                f"'{self.name[:60]}' is of '{self.datatype[:60]}': use one of {', '.join(sorted(DATATYPES))}"
+            )
+        if len(self.shape) > MAX_RANK:
+            raise ValueError(f"'{self.name[:60]}' has {len(self.shape)} axes: at most {MAX_RANK}")
+        if any(isinstance(axis, int) and axis < 0 for axis in self.shape):
+            raise ValueError(f"'{self.name[:60]}' is {self.shown}: a size is 0 or more, and any size is None or a name")
+        if self.batched is None:
+            object.__setattr__(self, "batched", bool(self.shape) and (self.shape[0] == 1 or not _fixed(self.shape[0])))
+        elif self.batched and not self.shape:
+            raise ValueError(f"'{self.name[:60]}' is a single number: it has no axis that could be the batch")
+
+    @property
+    def sample_shape(self) -> tuple[Axis, ...]:
+        """The shape of one sample: without the batch, if there is one."""
+        return self.shape[1:] if self.batched else self.shape
+
+    @property
+    def sample_size(self) -> int | None:
+        """How many numbers one sample has; None if that may differ."""
+        sizes = [axis for axis in self.sample_shape if isinstance(axis, int)]
+        return math.prod(sizes) if len(sizes) == len(self.sample_shape) else None
+
+    @property
+    def shown(self) -> str:
+        """The shape as people read it: `[batch, 3, any]`."""
+        return f"[{', '.join('any' if axis is None else str(axis)[:40] for axis in self.shape)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +65,24 @@ class Signature:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
+    def __post_init__(self) -> None:
+        for what, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if len(tensors) > MAX_TENSORS:
+                raise ValueError(f"a model has {len(tensors)} {what}: at most {MAX_TENSORS}")
+            if len({tensor.name for tensor in tensors}) < len(tensors):
+                raise ValueError(f"two {what} have one name: each needs a name of its own")
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """How the answers of one model version are meant, decided once, when it is built.
+    def output_named(self, name: str) -> int:
+        """The place of an output by its name, from 0.
 
-    `outputs` says whether a classifier gives logits or probabilities.
-    """
+        Raises:
+            ValueError: there is none of this name.
+        """
+        names = [tensor.name for tensor in self.outputs]
+        if name not in names:
+            raise ValueError(f"there is no output '{name[:60]}': the model has {', '.join(names)[:400] or 'none'}")
+        return names.index(name)
 
-    outputs: str = LOGITS
+
+def _fixed(axis: Axis) -> bool:
+    return isinstance(axis, int)

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from edgefleet_protocol.signature import Signature, Spec
+from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.spec import Spec
 
 Outputs = Sequence[NDArray[Any]]
 """A model's outputs in its own order, each [samples, ...]."""

@@ -13,7 +13,8 @@ from edgefleet_agent.checks import Tolerance, check_golden
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_protocol.answers import pack_answers
-from edgefleet_protocol.signature import LOGITS, PROBABILITIES, Signature, Spec, Tensor
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.tasks.classification import TASK
 
 TOLERANCE = Tolerance(min_agreement=0.9, max_difference=0.25, max_scaling=2.0)

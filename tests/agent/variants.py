@@ -15,7 +15,7 @@ from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress
 from edgefleet_protocol.manifest import BlobRef, Core, Encoding, Expected, Manifest, Preprocessing, ReducedAnswers
 from edgefleet_protocol.messages import DesiredModel
-from edgefleet_protocol.signature import PROBABILITIES, Spec
+from edgefleet_protocol.spec import PROBABILITIES, Spec
 from edgefleet_tasks.tasks.classification import TASK, probabilities
 
 SCALE = 1 / 255

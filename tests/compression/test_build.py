@@ -23,7 +23,7 @@ from edgefleet_compression.recipes.recipe import Recipe, build_order, recipe_fro
 from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.metrics import Metrics
 from edgefleet_protocol.answers import unpack_answers
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.tasks.classification import TASK
 
 Outcomes = dict[str, BuildOutcome]

@@ -19,7 +19,7 @@ from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.models.source import Source, open_source
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import unpack_answers
-from edgefleet_protocol.signature import LOGITS, PROBABILITIES, Spec
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.tasks.classification import read
 
 SAMPLE_BYTES = 64

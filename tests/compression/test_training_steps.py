@@ -31,7 +31,8 @@ from edgefleet_compression.steps.prune_structured import PruneStructuredConfig
 from edgefleet_compression.steps.reestimate_norms import ReestimateNormsConfig
 from edgefleet_compression.steps.scale_width import ScaleWidthConfig, forget
 from edgefleet_compression.training import as_logits, corpus
-from edgefleet_protocol.signature import LOGITS, PROBABILITIES, Signature, Spec
+from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.tasks.classification import TASK
 
 pytestmark = pytest.mark.torch

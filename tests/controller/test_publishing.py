@@ -16,7 +16,7 @@ from edgefleet_controller.store import Store
 from edgefleet_controller.store.memory import new_store
 from edgefleet_protocol.encoding import compress_file
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
-from edgefleet_protocol.signature import PROBABILITIES, Spec
+from edgefleet_protocol.spec import PROBABILITIES, Spec
 
 Publish = Callable[[RecordedAnswers], VariantRecord]
 

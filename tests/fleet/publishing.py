@@ -23,7 +23,7 @@ from edgefleet_protocol.answers import pack_answers
 from edgefleet_protocol.chunks import hash_list
 from edgefleet_protocol.encoding import compress_file
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.tasks.classification import TASK
 
 WEIGHTS = np.random.default_rng(7).normal(size=(784, 10)).astype(np.float32) / 28

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.errors import CatalogueError
 from edgefleet_profiles.parts import Window
-from edgefleet_profiles.windows import Interval, check_zones, next_intervals, open_ms
+from edgefleet_profiles.windows import OpenSpan, check_zones, next_intervals, open_ms
 
 HOUR_MS = 3_600_000
 BERLIN, LORD_HOWE, KOLKATA = "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kolkata"
@@ -21,7 +21,7 @@ def ms(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def shown(found: tuple[Interval, ...]) -> list[str]:
+def shown(found: tuple[OpenSpan, ...]) -> list[str]:
     times = [(datetime.fromtimestamp(a / 1000, UTC), datetime.fromtimestamp(b / 1000, UTC)) for a, b in found]
     return [f"{a:%d %H:%M}-{b:%d %H:%M}" for a, b in times]
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.signature import LOGITS, PROBABILITIES, Signature, Spec, Tensor
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.tasks.classification import STRATA, TASK, TOP, probabilities, read
 
 AS_LOGITS, AS_PROBABILITIES = Spec(LOGITS), Spec(PROBABILITIES)

@@ -15,7 +15,7 @@ from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.device_class import InstructionSet
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 
 ModelFiles = Mapping[str, Path]
 """The path of each file of a model, model.toml included, by its name in the model's folder."""

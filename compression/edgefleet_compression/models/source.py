@@ -22,7 +22,8 @@ from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import digest_of
-from edgefleet_protocol.signature import Signature, Spec, Tensor
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.registry import task_named
 
 BATCH = 250

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.onnx_graphs.session import GraphSession
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.tasks.classification import probabilities
 
 Logits = NDArray[np.float32]

@@ -24,7 +24,7 @@ from edgefleet_compression.step import (
     StepResult,
     TorchState,
 )
-from edgefleet_protocol.signature import PROBABILITIES
+from edgefleet_protocol.spec import PROBABILITIES
 
 if TYPE_CHECKING:
     import onnx

@@ -25,7 +25,7 @@ from edgefleet_protocol.manifest import (
     Preprocessing,
     ReducedAnswers,
 )
-from edgefleet_protocol.signature import Spec
+from edgefleet_protocol.spec import Spec
 
 SAME_TOP1 = 0.9
 """Share of the golden set that must keep its recorded top-1; another processor may round differently."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.signature import LOGITS, PROBABILITIES, Signature, Spec
+from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.task import Label, Outputs, Refusal, RunComparison
 
 TOP = 5
@@ -54,10 +55,10 @@ class Classification:
     def fits(self, signature: Signature, labels: Sequence[str]) -> Refusal | None:
         """Whether the first output is [samples, classes], with two classes or more, all of them named or none."""
         shape = signature.outputs[0].shape if signature.outputs else ()
-        if len(shape) != 2 or (shape[1] is not None and shape[1] < 2):
+        if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] < 2):
             shown = ", ".join("any" if size is None else str(size) for size in shape)
             return Refusal(f"the model answers [{shown}]: a classifier answers [samples, classes], two classes or more")
-        if labels and shape[1] is not None and shape[1] != len(labels):
+        if labels and isinstance(shape[1], int) and shape[1] != len(labels):
             return Refusal(f"{len(labels)} labels are named, but the model answers {shape[1]} classes: correct labels")
         return None
 

@@ -1,0 +1,58 @@
+"""Signatures: which axis is the batch, and what no tensor is."""
+
+from typing import Any
+
+import pytest
+
+from edgefleet_protocol.intervals import Interval
+from edgefleet_protocol.signature import MAX_TENSORS, Signature, Tensor
+
+
+@pytest.mark.parametrize(
+    ("shape", "sample", "size"),
+    [
+        (("batch", 3, 224, 224), (3, 224, 224), 3 * 224 * 224),
+        ((None, 4), (4,), 4),
+        ((1, "time", 80), ("time", 80), None),
+        ((3, 224, 224), (3, 224, 224), 3 * 224 * 224),
+        ((2, 1, 64), (2, 1, 64), 128),  # a state: its leading axis is its layers
+        ((), (), 1),
+        ((0,), (0,), 0),
+    ],
+)
+def test_a_leading_axis_of_any_size_or_1_is_the_batch_and_of_another_size_is_not(
+    shape: tuple[Any, ...], sample: tuple[Any, ...], size: int | None
+) -> None:
+    tensor = Tensor("x", "FP32", shape)
+    assert (tensor.sample_shape, tensor.sample_size, tensor.batched) == (sample, size, len(sample) < len(shape))
+
+
+def test_a_card_may_say_otherwise() -> None:
+    assert Tensor("x", "FP32", (1, 16), batched=False).sample_shape == (1, 16)
+    assert Tensor("x", "FP32", (8, 16), batched=True).sample_shape == (16,)
+    assert Tensor("x", "FP32", ("n", None, 3)).shown == "[n, any, 3]"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Tensor("x", "FLOAT", (1,)), "'x' is of 'FLOAT': use one of BOOL, BYTES"),
+        (lambda: Tensor("x", "FP32", (1, -1)), "a size is 0 or more"),
+        (lambda: Tensor("x", "FP32", (1,) * 17), "17 axes: at most 16"),
+        (lambda: Tensor("x", "FP32", (), batched=True), "no axis that could be the batch"),
+        (lambda: Signature((), (Tensor("y", "FP32", ()),) * 2), "two outputs have one name"),
+        (lambda: Signature(tuple(Tensor(f"x{n}", "FP32", ()) for n in range(MAX_TENSORS + 1)), ()), "at most 256"),
+        (lambda: Interval(0.5, 0.6, 0.4), "the lower bound first"),
+        (lambda: Interval(0.5, float("nan"), 0.6), "finite"),
+    ],
+)
+def test_what_no_model_has_is_refused(make: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+def test_outputs_have_places_by_name() -> None:
+    signature = Signature((), (Tensor("boxes", "FP32", (1, 100, 4)), Tensor("scores", "FP32", (1, 100))))
+    assert signature.output_named("scores") == 1
+    with pytest.raises(ValueError, match="no output 'box': the model has boxes, scores"):
+        signature.output_named("box")
