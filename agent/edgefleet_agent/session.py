@@ -32,6 +32,7 @@ from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import Effect
 from edgefleet_agent.measured_link import MeasuredLink
+from edgefleet_agent.progress_reports import ProgressReports
 from edgefleet_agent.recent import Key
 from edgefleet_agent.records import RecordFile
 from edgefleet_agent.report import report_models
@@ -55,6 +56,7 @@ from edgefleet_protocol.messages import (
     Hello,
     Presence,
     ReportedState,
+    Transfer,
     decode,
     encode,
 )
@@ -100,6 +102,7 @@ class Session:
         self._set_aside = 0
         self._waiting: dict[str, Act] = {}
         self._changed = False
+        self._progress = ProgressReports(heartbeat_s)
         self._endpoint: Endpoint | None = None
         self._late = [identity.file]
         self._snapshot = self._report()
@@ -275,7 +278,7 @@ class Session:
         if now_s >= self._window_at_s:
             self._window_at_s = now_s + self._settings.window_s
             self._close_windows()
-        if self._changed or now_s >= self._report_at_s:
+        if self._changed or now_s >= self._report_at_s or self._has_progress(now_s):
             self._say(now_s)
         if self._bus.connected:
             for window in self._spool.due(now_s):
@@ -296,7 +299,15 @@ class Session:
         self._reports += 1
         self._snapshot = self._report()
         self._bus.publish("reported", self._snapshot, qos=1)
+        self._progress.reported(self._downloads(), len(encode(self._snapshot)), now_s)
         reach("report_sent")
+
+    def _downloads(self) -> list[Transfer]:
+        found = ((one.record, one.transfer) for one in self._installations.values())
+        return [so_far for record, so_far in found if so_far and record and record.attempt.phase == "downloading"]
+
+    def _has_progress(self, now_s: float) -> bool:
+        return self._progress.may_be_due(now_s) and self._progress.is_due(self._downloads(), now_s)
 
     def _settle(self) -> None:
         """Write what could not be written before."""

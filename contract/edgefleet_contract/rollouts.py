@@ -171,6 +171,7 @@ LEFT: tuple[Phase, ...] = ("removed", "superseded")
 class ExecutionRecord(Shape):
     """One device in one rollout.
 
+    `transfer_bytes` of `transfer_total_bytes` had arrived after `transfer_s` when the device reported last.
     `keeps_windows` says whether its agent keeps its region's windows by itself, as those of 0.1.0 don't. `removed_ms`
     is when the device was removed from the fleet: what it had come to until then still counts.
 
@@ -194,6 +195,7 @@ class ExecutionRecord(Shape):
     detail: str | None = None
     transfer_s: float | None = None
     transfer_bytes: int | None = None
+    transfer_total_bytes: int | None = None
     directed_ms: int | None = None
     heard_ms: int | None = None
     changed_ms: int
@@ -242,14 +244,28 @@ class ReturnView(Shape):
     back: int
 
 
-class WaveView(WaveRecord):
-    """A wave with its devices counted by phase.
+class FetchingView(Shape):
+    """What the `devices` of a wave that are fetching have got, as they reported last.
 
-    `waits_for` says what it waits for before devices switch, and `waits` which of them wait until their window opens.
+    `left_s` is how long the slowest of them takes yet, at the rates that were found; null if one is not known.
+    """
+
+    devices: int
+    bytes_done: int
+    bytes_total: int
+    left_s: float | None = None
+
+
+class WaveView(WaveRecord):
+    """A wave with its devices counted by phase; while devices stage or switch, `reason` says how many do.
+
+    `waits_for` says what it waits for before devices switch, `waits` which of them wait until their window opens, and
+    `fetching` how far downloads are.
     """
 
     counts: dict[str, int]
     waits_for: str | None = None
+    fetching: FetchingView | None = None
     waits: tuple[WaitView, ...] = ()
 
 

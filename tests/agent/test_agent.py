@@ -7,6 +7,7 @@ import shlex
 import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,22 @@ def test_a_download_that_was_superseded_goes_on_where_it_was_when_it_is_wanted_a
     want = [want for want in stand_in.wants if want.blob == large.encoding.blob.sha256][-1]
     assert min(Bitmap.from_text(want.chunks, want.missing)) >= 50
     assert (1, "superseded", None) in agent.journal()
+
+
+def test_a_long_download_is_reported_between_heartbeats(
+    broker: Any, start_agent: Callable[..., Any], stand_in: Any, make_variant: Make
+) -> None:
+    variant = make_variant(padding_bytes=600_000)
+    stand_in.chunk_pause_s = 0.008
+    stand_in.desire(variant.desired(1), variant)
+    start_agent(broker, "--heartbeat", "20").start()
+    stand_in.wait_phase("committed", 1)
+    told = [said.models["pets"].attempt for said in stand_in.reports if "pets" in said.models]
+    arrived = [one.transfer.bytes_done for one in told if one.phase == "downloading"]
+    total = sum(len(data) for data in variant.blobs.values())
+    assert all(one.transfer.bytes_total == total for one in told if one.phase == "downloading")
+    assert len(arrived) >= 3 and arrived == sorted(set(arrived)), "nothing of it was told twice"
+    assert all(later - before >= total / 10 for before, later in pairwise(arrived[1:]))
 
 
 def test_a_device_fetches_and_switches_only_inside_its_windows_but_goes_back_at_once(

@@ -160,6 +160,7 @@ def test_a_variant_that_needs_nothing_new_is_told_and_its_way_is_recorded(today:
     transfer = today.device.report["models"][MODEL]["attempt"]["transfer"]
     ended = today.execution(rollout)
     assert (ended.transfer_s, ended.transfer_bytes) == (transfer["seconds"], transfer["bytes_done"])
+    assert ended.transfer_total_bytes == transfer["bytes_total"]
     assert ended.previous_manifest == today.device.report["models"][MODEL]["committed"]["manifest"]
     today.tick(4)
     assert today.store.fleet.rollouts.get(rollout.id).state == "completed"

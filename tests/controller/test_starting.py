@@ -6,7 +6,7 @@ from edgefleet_contract.rollouts import ExecutionRecord, Gate, RolloutSpec, Time
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.orders import decide
 from edgefleet_controller.rollouts.rollout import Activate, Hold, MoveWave, Return, Stage, advance
-from edgefleet_controller.rollouts.starting import needed, waits_for
+from edgefleet_controller.rollouts.starting import needed, standing, waits_for
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.memory import new_store
 
@@ -112,6 +112,15 @@ def test_a_wave_says_what_it_waits_for() -> None:
     assert waits_for("activating", 0.9, fetching) == "1 device still fetching, to switch once staged"
     assert waits_for("activating", 0.9, {"trial": 3}) is None
     assert waits_for("soaking", 0.9, fetching) is None
+
+
+def test_a_wave_says_what_its_devices_do_now_and_not_what_they_did_before() -> None:
+    counts = {"assigned": 1, "downloading": 3, "verified": 1, "staged": 1_000, "no_variant": 7}
+    assert standing("staging", counts) == "5 devices fetching, 1,000 ready to switch"
+    assert standing("activating", {"staged": 1, "trial": 2, "self_test": 1}) == "1 device ready to switch, 3 switching"
+    assert standing("activating", {"committed": 4}) is None
+    for over in ("pending", "soaking", "passed", "failed", "inconclusive"):
+        assert standing(over, counts) is None
 
 
 def test_the_store_holds_who_was_told_to_switch_and_who_was_not(rollout, wave) -> None:

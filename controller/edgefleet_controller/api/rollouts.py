@@ -30,6 +30,7 @@ def _view(service: TheService, rollout: RolloutRecord) -> RolloutView:
         store.counts_back(rollout.id),
         store.returns(rollout.id),
         service.store.fleet.alerts.all(rollout=rollout.id),
+        store.downloads(rollout.id) if rollout.state in IN_PROGRESS else (),
     )
     if not service.windows or rollout.state not in IN_PROGRESS:
         return view

@@ -1,6 +1,6 @@
 """How the API shows records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from edgefleet_compression.pricing.explain import Flip
 from edgefleet_compression.pricing.unjudged import unjudged
@@ -14,9 +14,11 @@ from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
 from edgefleet_controller.models.explaining import Explained
 from edgefleet_controller.records import ChoiceRecord, DeviceRecord, ModelRecord, RolloutRecord, VariantRecord
-from edgefleet_controller.rollouts.starting import waits_for
+from edgefleet_controller.rollouts.fetching import fetching
+from edgefleet_controller.rollouts.starting import standing, waits_for
 from edgefleet_controller.rollouts.watching import watched_until_ms
 from edgefleet_controller.store.contract.aggregates import Aggregate
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, DownloadSoFar
 from edgefleet_profiles.parts import CHUNK_BYTES
 from edgefleet_protocol.counters import COUNTS
 
@@ -143,8 +145,9 @@ def rollout_view(
     back: dict[str, int],
     returns: list[ReturnView],
     alerts: list[AlertRecord],
+    downloads: Sequence[DownloadSoFar] = (),
 ) -> RolloutView:
-    """Show a record with the phases of its executions and rollbacks, where these lead, and its alerts."""
+    """Show a record with the phases of its executions and rollbacks, where these lead, its alerts and downloads."""
     total: dict[str, int] = {}
     for of_wave in counts.values():
         for phase, count in of_wave.items():
@@ -157,7 +160,7 @@ def rollout_view(
         selector=spec.selector,
         state=record.state,
         reason=record.reason,
-        waves=[_wave_view(record, wave, counts.get(wave.number, {})) for wave in record.waves],
+        waves=[_wave_view(record, wave, counts.get(wave.number, {}), downloads) for wave in record.waves],
         counts=total,
         counts_back=back,
         returns=returns,
@@ -169,9 +172,17 @@ def rollout_view(
     )
 
 
-def _wave_view(record: RolloutRecord, wave: WaveRecord, counts: dict[str, int]) -> WaveView:
+def _wave_view(
+    record: RolloutRecord, wave: WaveRecord, counts: dict[str, int], downloads: Iterable[DownloadSoFar]
+) -> WaveView:
     waiting = waits_for(wave.state, record.spec.start_share, counts) if record.state == "running" else None
-    return WaveView(**wave.__dict__, counts=counts, waits_for=waiting)
+    now = standing(wave.state, counts) if record.state in IN_PROGRESS else None
+    return WaveView(
+        **{**wave.__dict__, "reason": now or wave.reason},
+        counts=counts,
+        waits_for=waiting,
+        fetching=fetching(one for one in downloads if one.wave == wave.number),
+    )
 
 
 def offer_view(verdict: Verdict, reason: str) -> OfferView:

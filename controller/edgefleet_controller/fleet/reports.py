@@ -134,8 +134,8 @@ def _changed(
         if attempt and attempt.generation == execution.generation and attempt.rollout == execution.rollout:
             after = after_report(execution, attempt.phase, attempt.reason, attempt.detail, now)
             transfer = attempt.transfer
-            changes = {"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done}
-            yield execution, after.model_copy(update=changes)
+            arrived = {"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done}
+            yield execution, after.model_copy(update={**arrived, "transfer_total_bytes": transfer.bytes_total})
         elif attempt and attempt.generation == execution.back_generation and attempt.rollout == execution.rollout:
             yield execution, after_report_of_return(execution, attempt.phase, attempt.reason, now)
         elif model.newer_phase and execution.generation == model.generation:

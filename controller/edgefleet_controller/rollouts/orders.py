@@ -14,11 +14,13 @@ from edgefleet_controller.rollouts.rollout import (
     MoveRollout,
     MoveWave,
     Return,
+    cancelled,
     must_return,
     waits_for_room,
 )
 from edgefleet_protocol.phases import ENDED
 
+ABORTED = "the rollout was aborted"
 Verb = Literal["pause", "resume", "abort", "rollback"]
 
 # fmt: off
@@ -94,9 +96,8 @@ def _cancel(executions: Sequence[ExecutionRecord]) -> list[Decision]:
             continue
         if execution.phase in ENDED:
             continue
-        cancelled = execution.model_copy(update={"phase": "cancelled", "detail": "the rollout was aborted"})
         if must_return(execution):
-            decisions.append(Return(cancelled))
+            decisions.append(Return(cancelled(execution, ABORTED)))
         else:
-            decisions.append(End(execution, "cancelled", "the rollout was aborted"))
+            decisions.append(End(execution, "cancelled", ABORTED))
     return decisions

@@ -74,6 +74,9 @@ class Return:
 Decision = MoveRollout | MoveWave | Stage | Activate | End | Hold | Return
 
 
+ROLLED_BACK = "the rollout was rolled back"
+
+
 def advance(
     rollout: RolloutRecord,
     executions: Sequence[ExecutionRecord],
@@ -146,14 +149,21 @@ def must_return(execution: ExecutionRecord) -> bool:
     return not unharmed or waits_for_room(execution) or execution.leads_elsewhere
 
 
+def cancelled(execution: ExecutionRecord, why: str) -> ExecutionRecord:
+    """An execution that its rollout does not pursue any more, unless it has ended already."""
+    return execution if execution.phase in ENDED else execution.model_copy(update={"phase": "cancelled", "detail": why})
+
+
 def _go_back(rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now_ms: int) -> list[Decision]:
     """All affected devices return to what they ran before; offline ones find it in their desired state later."""
     affected = [e for e in executions if must_return(e)]
-    returns: list[Decision] = [Return(e) for e in affected if e.back_generation is None and not e.is_back]
+    never_told = (e for e in executions if e.removed_ms is None and e.phase not in ENDED and not must_return(e))
+    returns: list[Decision] = [End(e, "cancelled", ROLLED_BACK) for e in never_told]
+    returns += [Return(cancelled(e, ROLLED_BACK)) for e in affected if e.back_generation is None and not e.is_back]
     open_ones = [e for e in affected if not e.is_back]
     if not open_ones:
         reason = "; ".join(filter(None, (rollout.reason, words(executions)))) or "rolled back"
-        return [MoveRollout("rolled_back", reason)]
+        return [*returns, MoveRollout("rolled_back", reason)]
     if (now_ms - rollout.changed_ms) / 1000 > rollout.spec.timers.return_s:
         names = ", ".join(e.device for e in open_ones[:20])
         more = f" and {len(open_ones) - 20} more" if len(open_ones) > 20 else ""

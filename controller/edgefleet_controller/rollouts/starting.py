@@ -8,6 +8,7 @@ from edgefleet_contract.rollouts import WavePhase
 from edgefleet_protocol.phases import ON_THE_WAY, Phase
 
 BEFORE_STAGED: tuple[Phase, ...] = ON_THE_WAY[: ON_THE_WAY.index("staged")]
+AFTER_STAGED: tuple[Phase, ...] = ON_THE_WAY[ON_THE_WAY.index("staged") + 1 :]
 ROUNDING = 1e-9
 """0.07 of 100 devices are 7, and not 8 for what a float cannot hold."""
 
@@ -15,6 +16,25 @@ ROUNDING = 1e-9
 def needed(start_share: float, under_way: int) -> int:
     """How many of the devices under way must have staged before any of them switches."""
     return math.ceil(start_share * under_way - ROUNDING)
+
+
+def standing(state: WavePhase, counts: Mapping[str, int]) -> str | None:
+    """What the devices under way in a wave that stages or switches do now, in words; None if there are none.
+
+    Args:
+        state: of the wave.
+        counts: the wave's devices by phase.
+    """
+    if state not in ("staging", "activating"):
+        return None
+    fetching, staged = sum(counts.get(phase, 0) for phase in BEFORE_STAGED), counts.get("staged", 0)
+    switching = sum(counts.get(phase, 0) for phase in AFTER_STAGED)
+    doing = {"fetching": fetching, "ready to switch": staged, "switching": switching}
+    told = [(number, what) for what, number in doing.items() if number]
+    if not told:
+        return None
+    (first, what), *others = told
+    return ", ".join([f"{counted(first, 'device')} {what}", *(f"{number:,} {what}" for number, what in others)])
 
 
 def waits_for(state: WavePhase, start_share: float, counts: Mapping[str, int]) -> str | None:

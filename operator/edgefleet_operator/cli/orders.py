@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command()
 def pause(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
-    """Pause a rollout: no more devices switch until it is resumed; staged devices stay ready."""
+    """Pause a rollout: no more devices switch until it is resumed; what is fetched and staged is kept."""
     _order(Rollouts.pause, rollout, api, as_json)
 
 
@@ -31,7 +31,10 @@ def resume(
 
 @app.command()
 def abort(rollout: Rollout, api: Api = None, as_json: AsJson = False) -> None:
-    """End a rollout for good: transfers and switches stop; devices that have committed keep the new variant."""
+    """End a rollout for good: transfers and switches stop; devices that have committed keep the new variant.
+
+    The others throw away what they have fetched or staged for it; `pause` keeps that.
+    """
     _order(Rollouts.abort, rollout, api, as_json)
 
 

@@ -8,7 +8,7 @@ from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, 
 from edgefleet_operator.cli.energy import print_energy
 from edgefleet_operator.cli.slow_links import slow_link_lines
 from edgefleet_operator.cli.watch import header, way_back, ways_back
-from edgefleet_operator.cli.waves import DeviceTally
+from edgefleet_operator.cli.waves import DeviceTally, fetch_lines
 from edgefleet_operator.cli.windows import wait_lines, window_facts
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, count, marked, number, short, size, span, when
@@ -78,7 +78,7 @@ def print_rollout(rollout: RolloutView) -> None:
         rows.append((str(wave.number), wave.state, *figures, wave.reason or NONE))
     columns = (">wave", "state", ">committed", ">under way", ">failed", ">passed over", ">of", "why...")
     print_table(columns, rows)
-    for line in wait_lines(rollout):
+    for line in (*fetch_lines(rollout), *wait_lines(rollout)):
         console().print(line)
     for wave in rollout.waves:
         for line in wave.evidence:
@@ -102,16 +102,24 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
         to = short(e.back_variant) if e.back_variant else "nothing"
         back = f"back to {to}: {e.back_phase}" if e.back_phase else ""
         gone = "" if e.removed_ms is None or e.phase == "removed" else f"removed from the fleet {when(e.removed_ms)}"
-        arrived = f"{size(e.transfer_bytes)} in {span(e.transfer_s)}" if e.transfer_bytes is not None else NONE
         rows.append(
             (
                 *(e.device, str(e.wave), marked(e.profile, e.device in simulated), short(e.variant)),
-                *(e.phase, arrived, "; ".join(filter(None, (why, back, gone))) or NONE),
+                *(e.phase, _arrived(e), "; ".join(filter(None, (why, back, gone))) or NONE),
             )
         )
     columns = ("device", ">wave", "profile", "variant", "phase", ">transfer", "why...")
     caption = "(sim): simulated hardware" if simulated else ""
     print_table(columns, rows, caption=caption, nothing="no such devices")
+
+
+def _arrived(execution: ExecutionRecord) -> str:
+    """How much has arrived, of how much if it is not all, and in what time."""
+    done, total = execution.transfer_bytes, execution.transfer_total_bytes
+    if done is None:
+        return NONE
+    of = f" of {size(total)}" if total is not None and done < total else ""
+    return f"{size(done)}{of} in {span(execution.transfer_s)}"
 
 
 def _simulated(client: Client, selector: str) -> set[str]:

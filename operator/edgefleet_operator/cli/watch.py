@@ -13,7 +13,7 @@ from rich.text import Text
 from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView, WaveView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
-from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, phases
+from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, fetch_lines, phases, tenths
 from edgefleet_operator.cli.windows import wait_lines
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import now_ms, short, span
@@ -91,7 +91,7 @@ class Picture:
         if more := len(rollout.waves) - len(shown):
             yield Text(f"and {counted(more, 'more wave')}", style="dim")
         yield Text("█ committed  × failed  ▒ under way  · waiting or passed over", style="dim")
-        below = [Text(line, style="dim") for line in (*wait_lines(rollout), *_evidence(rollout))]
+        below = [Text(line, style="dim") for line in (*fetch_lines(rollout), *wait_lines(rollout), *_evidence(rollout))]
         if self.way_back:
             below += map(Text, (self.way_back, *ways_back(rollout)))
         if rollout.state == "running":
@@ -131,7 +131,11 @@ def _narrow(waves: Sequence[WaveView]) -> Group:
 
 def _eta(rollout: RolloutView, at_ms: int) -> str:
     left = eta_s(rollout, at_ms)
-    return "ETA: unknown until the first devices are done" if left is None else f"ETA: about {span(left)}"
+    if left is not None:
+        return f"ETA: about {span(left)}"
+    if any(wave.fetching for wave in rollout.waves):
+        return "ETA: unknown while nobody knows how fast the devices fetch"
+    return "ETA: unknown until the first devices are done"
 
 
 def _evidence(rollout: RolloutView) -> list[str]:
@@ -153,7 +157,7 @@ class _Lines:
             if wave.state == "pending":
                 continue
             state = f"wave {wave.number} {wave.state}"
-            counted = f"{state}: {DeviceTally.of(wave.counts)}"
+            counted = f"{state}: {DeviceTally.of(wave.counts)}{tenths(wave)}"
             if state not in self._told or time.monotonic() - self._counted > QUIET_S or rollout.rests:
                 self._told.add(state)
                 if self._once(counted, f"; {_eta(rollout, now_ms())}" if rollout.state == "running" else ""):

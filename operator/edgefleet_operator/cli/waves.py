@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import RolloutView, WaveView
+from edgefleet_operator.figures import size, span
 from edgefleet_protocol.phases import ENDED_OTHERWISE, FAILED
 
 BAR = 30
@@ -61,11 +63,29 @@ def phases(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {phase}" for phase, n in counts.items() if n)
 
 
+def fetch_lines(rollout: RolloutView) -> Iterator[str]:
+    """How far the downloads of each wave are."""
+    for wave in rollout.waves:
+        if so_far := wave.fetching:
+            left = f", about {span(so_far.left_s)} to go" if so_far.left_s is not None else ""
+            got = f"{size(so_far.bytes_done)} of {size(so_far.bytes_total)}"
+            yield f"wave {wave.number}: {counted(so_far.devices, 'device')} fetching, {got}{left}"
+
+
+def tenths(wave: WaveView) -> str:
+    """How far the downloads of a wave are, in whole tenths, for lines of which each is printed once."""
+    if wave.fetching is None or not wave.fetching.bytes_total:
+        return ""
+    share = 10 * (10 * wave.fetching.bytes_done // wave.fetching.bytes_total)
+    return f", fetched {share} % of {size(wave.fetching.bytes_total)}"
+
+
 def eta_s(rollout: RolloutView, now_ms: int) -> float | None:
     """Estimate the seconds left from the pace of the waves so far; None while unknown.
 
     Every wave soaks for as long as the gate asks. How long its devices take before that is estimated from the waves
-    that have passed, or from the share of this wave's devices that are done.
+    that have passed, or from the share of this wave's devices that are done; while some fetch, from what they have yet
+    to fetch and the rates of their links, and nothing is promised if one of these is unknown.
     """
     if rollout.state != "running":
         return None
@@ -86,9 +106,15 @@ def eta_s(rollout: RolloutView, now_ms: int) -> float | None:
             continue
         if spent_s and tally.ended:
             active.append(spent_s * tally.total / tally.ended)
+        fetch_s = 0.0
+        if wave.fetching:
+            if wave.fetching.left_s is None:
+                return None
+            fetch_s = wave.fetching.left_s + rollout.spec.timers.trial_s
+            active.append(spent_s + fetch_s)
         if not active:
             return None
-        left += max(0.0, sum(active) / len(active) - spent_s) + soak_s
+        left += max(fetch_s, sum(active) / len(active) - spent_s) + soak_s
     return left
 
 

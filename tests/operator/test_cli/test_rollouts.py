@@ -1,6 +1,7 @@
 """Plan, start, watch, and give orders."""
 
 import re
+import time
 from collections.abc import Callable
 from io import StringIO
 from itertools import takewhile
@@ -8,12 +9,22 @@ from itertools import takewhile
 import pytest
 from rich.console import Console
 
-from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, WavePhase, WaveView
+from edgefleet_contract.rollouts import FetchingView, Gate, RolloutSpec, RolloutView, WavePhase, WaveView
+from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import VerdictRecord
 from edgefleet_operator.cli.watch import Picture, status_of
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
 
 QUICK = ("--all", "--waves", "100%", "--gate", "soak_s=0", "--concurrency", "5")
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.05)
+
+
 NEVER_HEARD = ("--timer", "unreachable_s=0.1", "--timer", "wave_s=0.2", "--on-failure", "pause")
 
 
@@ -191,6 +202,44 @@ def test_the_time_left_follows_from_the_waves_that_have_passed(rollout) -> None:
     assert eta_s(second, 45_000) == pytest.approx(25 + 10)
     soaking = rollout(wave(1, "soaking", 0, 30_000, committed=4))
     assert eta_s(soaking, 34_000) == pytest.approx(6)
+
+
+def test_the_time_left_follows_from_what_is_to_be_fetched_over_the_links_that_were_found(rollout) -> None:
+    slow = FetchingView(devices=1, bytes_done=25_000, bytes_total=100_000, left_s=300.0)
+    going = wave(1, "activating", 0, 0, committed=2, downloading=1).model_copy(update={"fetching": slow})
+    assert eta_s(rollout(going), 5_000) == pytest.approx(300 + 30 + 10)
+    unknown = going.model_copy(update={"fetching": slow.model_copy(update={"left_s": None})})
+    assert eta_s(rollout(unknown), 5_000) is None
+
+
+def test_a_slow_transfer_is_shown_as_so_much_of_so_much_and_with_the_time_it_takes_yet(
+    operator, service, join, published: str
+) -> None:
+    join("a", "b", measured_kbps=20.0)
+    rollout = operator.reads("rollout", "start", published, "--all", "--waves", "100%", "--gate", "soak_s=0")["id"]
+    with service.store.fleet.transaction():
+        for e in service.store.fleet.rollouts.executions(rollout):
+            arrived = {"transfer_bytes": 30_000, "transfer_total_bytes": 123_456, "transfer_s": 12.0}
+            told = {"phase": "downloading", "directive": "stage", "generation": 1, "heard_ms": now_ms(), **arrived}
+            service.store.fleet.rollouts.put_executions([e.model_copy(update=told)])
+    until(lambda: operator.reads("rollout", "show", rollout)["waves"][0]["state"] == "staging")
+    shown = " ".join(operator.types("rollout", "show", rollout, "--devices", columns=160).stdout.split())
+    assert "30.0 kB of 123.5 kB in 12 s" in shown
+    assert "wave 1: 2 devices fetching, 60.0 kB of 246.9 kB, about 37 s to go" in shown
+    assert "2 devices fetching wave 1" in shown, "and this is why it is where it is"
+    watched = operator.types("rollout", "show", rollout, "--watch", "--timeout", "0.2", code=4).stdout
+    assert "fetched 20 % of 246.9 kB; ETA: about 67 s" in watched
+
+
+def test_a_rolled_back_rollout_has_nobody_under_way(operator, service, join, published: str) -> None:
+    join("a", "b")
+    rollout = operator.reads("rollout", "start", published, "--all", "--waves", "50%,100%")["id"]
+    until(lambda: operator.reads("rollout", "show", rollout)["waves"][0]["state"] == "staging")
+    operator.types("rollout", "rollback", rollout)
+    until(lambda: "assigned" not in operator.reads("rollout", "show", rollout)["counts"])
+    shown = operator.types("rollout", "show", rollout, "--devices").stdout
+    assert "0 committed, 0 under way, 0 failed, 2 passed over, of 2" in shown
+    assert shown.count("rolled back") >= 2
 
 
 def test_nothing_is_promised_while_a_rollout_stands_still(rollout) -> None:

@@ -28,6 +28,20 @@ class PhaseTally(NamedTuple):
     devices: int
 
 
+class DownloadSoFar(NamedTuple):
+    """How far a device that is fetching was when it reported last; `measured_kbps` is the rate of its link if found.
+
+    `held` says whether it waits, as for its region's window; `seconds` is how long it has been fetching.
+    """
+
+    wave: int
+    bytes_done: int
+    bytes_total: int
+    seconds: float
+    held: bool
+    measured_kbps: float | None
+
+
 class LiveExecutions(Protocol):
     """Executions of active rollouts, for one reader that looks repeatedly: only what has changed is read.
 
@@ -98,6 +112,9 @@ class RolloutRecords(Protocol):
 
     def tallies(self, rollout_id: str) -> list[PhaseTally]:
         """The devices by wave, phase and profile; MUST count as `counts` does, and be ordered by these three."""
+
+    def downloads(self, rollout_id: str) -> list[DownloadSoFar]:
+        """The devices that are fetching and have said how much, in any order; MUST see only committed data."""
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         """The number of devices that roll back, by phase; MUST count as `counts` does."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from edgefleet_contract.rollouts import ARRIVED, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, PhaseTally, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, DownloadSoFar, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions, TouchedExecutions
 from edgefleet_controller.store.memory.fleet_tables import FleetTables
 from edgefleet_protocol.phases import ENDED
@@ -80,6 +80,16 @@ class MemoryRollouts(RolloutRecords):
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         return dict(Counter(e.back_phase for e in self._committed(rollout_id) if e.back_phase))
+
+    def downloads(self, rollout_id: str) -> list[DownloadSoFar]:
+        executions, devices = self._tables.changes.committed(self._tables.executions, self._tables.devices)
+        found = []
+        for (rollout, device), e in executions.items():
+            if rollout == rollout_id and e.phase == "downloading" and e.transfer_total_bytes is not None:
+                kbps = devices[device].reported.measured_kbps if device in devices else None
+                so_far = (e.transfer_bytes or 0, e.transfer_total_bytes, e.transfer_s or 0.0)
+                found.append(DownloadSoFar(e.wave, *so_far, e.reason is not None, kbps))
+        return found
 
     def _committed(self, rollout_id: str) -> list[ExecutionRecord]:
         (executions,) = self._tables.changes.committed(self._tables.executions)

@@ -167,6 +167,8 @@ _FLEET_015 = (
     "CREATE TABLE annotations (device TEXT PRIMARY KEY, labels TEXT NOT NULL, note TEXT) WITHOUT ROWID",
 )
 
+_FLEET_016 = ("ALTER TABLE executions ADD COLUMN transfer_total_bytes INTEGER",)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -330,6 +332,13 @@ def m014_forms_of_manifests(db: Database) -> None:
 def m015_annotations(db: Database) -> None:
     """What operators have written on devices."""
     for statement in _FLEET_015:
+        db.execute(statement)
+
+
+@FLEET()
+def m016_transfer_totals(db: Database) -> None:
+    """How much each device has to fetch in all."""
+    for statement in _FLEET_016:
         db.execute(statement)
 
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from edgefleet_contract.rollouts import ARRIVED, BACK, LEFT, ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.store.contract.not_found import no_rollout
-from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, PhaseTally, RolloutRecords, Said
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS, DownloadSoFar, PhaseTally, RolloutRecords, Said
 from edgefleet_controller.store.live import KnownExecutions
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow, unfolded
 from edgefleet_controller.store.sqlite.notes import SqliteTouched
@@ -110,6 +110,18 @@ class SqliteRollouts(RolloutRecords):
             [rollout_id],
         )
         return [PhaseTally(*row) for row in rows]
+
+    def downloads(self, rollout_id: str) -> list[DownloadSoFar]:
+        rows = self._db.committed(
+            """SELECT e.wave, e.transfer_bytes, e.transfer_total_bytes, e.transfer_s, e.reason IS NOT NULL,
+               json_extract(d.reported, '$.measured_kbps') FROM executions e LEFT JOIN devices d ON d.id = e.device
+               WHERE e.rollout = ? AND e.phase = 'downloading' AND e.transfer_total_bytes IS NOT NULL""",
+            [rollout_id],
+        )
+        return [
+            DownloadSoFar(wave, done, total, seconds, bool(held), kbps)
+            for wave, done, total, seconds, held, kbps in rows
+        ]
 
     def counts_back(self, rollout_id: str) -> dict[str, int]:
         rows = self._db.committed(

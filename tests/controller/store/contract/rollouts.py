@@ -9,7 +9,8 @@ from tests.controller.store.contract.devices import admit
 from edgefleet_contract.rollouts import ExecutionRecord, ReturnView, RolloutPhase
 from edgefleet_controller.records import RolloutRecord, VerdictRecord
 from edgefleet_controller.store import FleetStore
-from edgefleet_controller.store.contract.rollouts import Said
+from edgefleet_controller.store.contract.rollouts import DownloadSoFar, Said
+from edgefleet_protocol.messages import ReportedState
 from edgefleet_protocol.phases import PHASES
 
 
@@ -53,7 +54,12 @@ class RolloutsContract:
             **{"transfer_bytes": 9, "directed_ms": 1, "heard_ms": 2, "changed_ms": 3, "previous_variant": "e" * 64},
             **{"previous_manifest": "f" * 64, "previous_manifest_bytes": 7, "back_generation": 5},
             **{"back_phase": "trial", "back_reason": "worse", "back_variant": "8" * 64, "back_manifest": "9" * 64},
-            **{"back_manifest_bytes": 6, "back_why": "the other was rejected", "removed_ms": 8},
+            **{
+                "transfer_total_bytes": 99,
+                "back_manifest_bytes": 6,
+                "back_why": "the other was rejected",
+                "removed_ms": 8,
+            },
         )
         fleet.rollouts.put_executions([execution("a", wave=2), execution("c"), execution("b")])
         fleet.rollouts.put_executions(iter([full, execution("a", rollout="02")]))
@@ -100,6 +106,30 @@ class RolloutsContract:
     ) -> None:
         fleet.rollouts.put_executions([execution("d")])
         assert fleet.rollouts.concerned([Said("d", "fashion", None)]) == {}
+
+    def test_downloads_are_of_devices_that_fetch_with_the_rates_of_their_links(
+        self, fleet: FleetStore, execution: Callable[..., ExecutionRecord], reported: Callable[..., ReportedState]
+    ) -> None:
+        so_far = {"transfer_bytes": 30, "transfer_total_bytes": 100, "transfer_s": 1.5}
+        fleet.devices.put_report("slow", reported(measured_kbps=20.5), 1)
+        fleet.devices.put_report("fast", reported(), 1)
+        fleet.rollouts.put_executions(
+            [
+                execution("slow", "downloading", wave=2, **so_far),
+                execution("fast", "downloading", reason="outside_window", **so_far),
+                execution("gone", "downloading", **so_far),
+                execution("mute", "downloading"),
+                execution("done", "committed", **so_far),
+                execution("slow", "downloading", rollout="02", **so_far),
+            ]
+        )
+        assert sorted(fleet.rollouts.downloads("01")[:3], key=lambda one: (one.wave, one.held)) == [
+            DownloadSoFar(1, 30, 100, 1.5, False, None),
+            DownloadSoFar(1, 30, 100, 1.5, True, None),
+            DownloadSoFar(2, 30, 100, 1.5, False, 20.5),
+        ]
+        assert len(fleet.rollouts.downloads("01")) == 3
+        assert fleet.rollouts.downloads("03") == []
 
     def test_counts_are_the_sum_of_the_executions(
         self, fleet: FleetStore, execution: Callable[..., ExecutionRecord]
