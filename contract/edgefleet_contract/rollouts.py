@@ -312,7 +312,7 @@ class RejectedView(Shape):
 class SlowLinkView(Shape):
     """A device whose link was found slower than the catalogue says, and how long its download takes there.
 
-    `transfer_s` is for what it has to fetch if nothing is there yet, in seconds.
+    `transfer_s` is for what it has to fetch, in seconds.
     """
 
     device: str
@@ -320,6 +320,15 @@ class SlowLinkView(Shape):
     measured_kbps: float
     catalogue_kbps: float
     transfer_s: float
+
+
+class PlannedExecutionView(ExecutionRecord):
+    """What a plan gives to a device; `fetches_bytes` is how much it downloads at most, null if it gets no variant.
+
+    It is 0 for a device that has the variant on its disk already.
+    """
+
+    fetches_bytes: int | None = None
 
 
 class PlanView(Shape):
@@ -335,7 +344,7 @@ class PlanView(Shape):
     selector: str
     windows: tuple[RegionWindowView, ...] = ()
     ends_at_once: str | None = None
-    waves: list[list[ExecutionRecord]]
+    waves: list[list[PlannedExecutionView]]
     energy_costs: tuple[EnergyCostView, ...] = ()
     rejected: tuple[RejectedView, ...] = ()
     slow_links: tuple[SlowLinkView, ...] = ()

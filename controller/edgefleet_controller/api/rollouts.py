@@ -3,7 +3,15 @@
 from fastapi import APIRouter
 
 from edgefleet_contract.pages import Page
-from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RejectedView, RolloutSpec, RolloutView, fault_of
+from edgefleet_contract.rollouts import (
+    ExecutionRecord,
+    PlannedExecutionView,
+    PlanView,
+    RejectedView,
+    RolloutSpec,
+    RolloutView,
+    fault_of,
+)
 from edgefleet_controller.api.dependencies import TheService
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.problem import problems
@@ -12,6 +20,7 @@ from edgefleet_controller.api.windows import waits_of, window_views
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.models.costs import energy_costs
+from edgefleet_controller.models.fetches import fetches_bytes
 from edgefleet_controller.models.slow_links import slow_links
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
@@ -51,20 +60,24 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     """What starting this rollout would do."""
     _check(spec)
     spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
-    waves = [[e for e in planned.executions if e.wave == wave.number] for wave in planned.waves]
     windows = window_views(service.windows, {e.profile for e in planned.executions}, now_ms())
     end = planned.end and f"{planned.end.state}: {planned.end.reason}"
     variants = {v.id: v for v in service.store.fleet.registry.variants(spec.model, spec.version)}
+    slots = service.store.fleet.devices.slots(spec.model)
+    executions = [
+        PlannedExecutionView(
+            **e.__dict__, fetches_bytes=fetches_bytes(service.catalogue, variants, e, slots.get(e.device, ()))
+        )
+        for e in planned.executions
+    ]
     return PlanView(
         model=f"{spec.model}@{spec.version}",
         selector=spec.selector,
         windows=windows,
         ends_at_once=end,
-        waves=waves,
+        waves=[[e for e in executions if e.wave == wave.number] for wave in planned.waves],
         energy_costs=energy_costs(service.catalogue, variants, ((e.profile, e.variant) for e in planned.executions)),
-        slow_links=slow_links(
-            service.catalogue, variants, planned.executions, service.store.fleet.devices.measured_kbps()
-        ),
+        slow_links=slow_links(service.catalogue, executions, service.store.fleet.devices.measured_kbps()),
         rejected=tuple(
             RejectedView(profile=v.profile, variant=v.variant, rollout=v.rollout, at_ms=v.at_ms)
             for v in rejections(planned.executions, service.store.fleet.verdicts.of(spec.model))

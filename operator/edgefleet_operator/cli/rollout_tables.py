@@ -32,8 +32,9 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
                 *(str(execution.wave), execution.device),
                 marked(execution.profile, execution.device in simulated),
                 variant.recipe if variant else NONE,
-                *(short(execution.variant), size(variant.delivery_bytes) if variant else NONE),
-                gets.get(execution.phase, "fetches and switches"),
+                *(short(execution.variant), size(execution.fetches_bytes)),
+                gets.get(execution.phase)
+                or ("fetches and switches" if execution.fetches_bytes else "has it, switches"),
             )
         )
     reach = f"{counted(len(planned.waves), 'wave')}, {counted(len(rows), 'device')}"

@@ -14,6 +14,7 @@ from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import VerdictRecord
 from edgefleet_operator.cli.watch import Picture, status_of
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s
+from edgefleet_protocol.messages import ReportedModel, Slot
 
 QUICK = ("--all", "--waves", "100%", "--gate", "soak_s=0", "--concurrency", "5")
 
@@ -59,6 +60,27 @@ def test_a_plan_says_whose_links_were_found_slow_and_who_will_be_late(operator, 
     assert [(one["device"], one["measured_kbps"]) for one in slow] == [("c", 20.0), ("d", 20.0)]
     assert "cannot fetch it" not in operator.types(*words).stdout
     assert "link measured" in operator.types("device", "show", "c").stdout
+
+
+def test_a_plan_says_what_each_device_fetches_and_nothing_for_one_that_has_it(
+    operator, service, join, reported, published: str
+) -> None:
+    join("a", "b", measured_kbps=20.0)
+    join("c", runs="b" * 64)
+    (manifest,) = {v.manifest for v in service.store.fleet.registry.variants("fashion", 1)}
+    held = Slot(variant="b" * 64, manifest=manifest, model_version=1, generation=1)
+    told = reported(models={"fashion": ReportedModel(generation=1, slots=(held,))}, measured_kbps=20.0, report=2)
+    service.store.fleet.devices.put_report("a", told, 2)
+    words = ("rollout", "plan", published, "--all")
+    planned = operator.reads(*words)
+    fetches = {e["device"]: e["fetches_bytes"] for wave in planned["waves"] for e in wave}
+    assert fetches == {"a": 0, "b": 123_456, "c": 0}
+    assert [one["device"] for one in planned["slow_links"]] == ["b"]
+    shown = operator.types(*words, columns=140).stdout
+    rows = {line.split()[1]: line for line in shown.splitlines() if line.split()[1:2] and line.split()[1] in "abc"}
+    assert "0 B" in rows["a"] and "has it, switches" in rows["a"]
+    assert "123.5 kB" in rows["b"] and "fetches and switches" in rows["b"]
+    assert "0 B" in rows["c"] and "runs it already" in rows["c"]
 
 
 def test_a_started_rollout_is_listed_and_shown_wave_by_wave(operator, join, published: str) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_protocol.messages import ReportedState
+from edgefleet_protocol.messages import ReportedState, Slot
 
 
 class KnownSender(NamedTuple):
@@ -105,6 +105,9 @@ class DeviceRecords(Protocol):
 
     def measured_kbps(self) -> dict[str, float]:
         """The devices that found their links slower than the catalogue says, each with the rate, in kbit/s."""
+
+    def slots(self, model: str) -> dict[str, tuple[Slot, ...]]:
+        """The devices that reported variants of a model on their disks, each with these."""
 
     def count_pending(self) -> int:
         """How many devices wait to be accepted."""

@@ -9,7 +9,7 @@ from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecor
 from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import labels_text, model_at_a_glance
 from edgefleet_controller.store.memory.fleet_tables import FleetTables, Report
-from edgefleet_protocol.messages import ReportedState
+from edgefleet_protocol.messages import ReportedState, Slot
 from edgefleet_protocol.phases import ENDED
 
 
@@ -98,6 +98,11 @@ class MemoryDevices(DeviceRecords):
     def admission(self, device: str) -> AdmissionRecord | None:
         with self._tables.changes.turn:
             return self._tables.admissions.get(device)
+
+    def slots(self, model: str) -> dict[str, tuple[Slot, ...]]:
+        with self._tables.changes.turn:
+            found = ((device, known.reported.models.get(model)) for device, known in self._tables.devices.items())
+            return {device: said.slots for device, said in found if said and said.slots}
 
     def expected(self) -> list[AdmissionRecord]:
         with self._tables.changes.turn:

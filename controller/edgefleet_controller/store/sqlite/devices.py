@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.records import Annotation, DeviceRecord
 from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
 from edgefleet_controller.store.contract.not_found import no_device
 from edgefleet_controller.store.glance import ModelAtAGlance, features_text, labels_text, model_at_a_glance
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
-from edgefleet_protocol.messages import ReportedState
+from edgefleet_protocol.messages import ReportedState, Slot
 from edgefleet_protocol.phases import ENDED
 
 _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status,
@@ -18,6 +20,7 @@ _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending'
               FROM devices d LEFT JOIN admissions a ON a.device = d.id LEFT JOIN annotations n ON n.device = d.id"""
 
 
+_SLOTS = TypeAdapter(tuple[Slot, ...])
 _REPORTS = Into(
     "devices",
     (
@@ -137,6 +140,14 @@ class SqliteDevices(DeviceRecords):
                WHERE json_extract(reported, '$.measured_kbps') IS NOT NULL"""
         )
         return {row["id"]: float(row["kbps"]) for row in rows}
+
+    def slots(self, model: str) -> dict[str, tuple[Slot, ...]]:
+        path = f'$.models."{model}".slots'
+        rows = self._db.rows(
+            "SELECT id, json_extract(reported, ?) AS slots FROM devices WHERE json_array_length(reported, ?) > 0",
+            [path, path],
+        )
+        return {row["id"]: _SLOTS.validate_json(row["slots"]) for row in rows}
 
     def expected(self) -> list[AdmissionRecord]:
         rows = self._db.rows("SELECT * FROM admissions WHERE device NOT IN (SELECT id FROM devices) ORDER BY device")

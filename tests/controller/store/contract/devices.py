@@ -114,6 +114,17 @@ class DevicesContract:
         fleet.devices.put_report("slow", reported(report=9), 2)
         assert fleet.devices.measured_kbps() == {}
 
+    def test_what_lies_on_the_disks_of_devices_is_known_by_model(
+        self, fleet: FleetStore, reported: Callable[..., ReportedState]
+    ) -> None:
+        both = (slot("b"), slot("d", 4))
+        mine, bare = ReportedModel(slots=both, answering=slot("b")), ReportedModel(generation=1)
+        fleet.devices.put_report("a", reported(models={"m-1": mine, "other": ReportedModel(slots=both[:1])}), 1)
+        fleet.devices.put_report("b", reported(models={"m-1": bare}), 1)
+        fleet.devices.put_report("c", reported(), 1)
+        assert fleet.devices.slots("m-1") == {"a": both}
+        assert fleet.devices.slots("nothing") == {}
+
     def test_senders_are_those_of_the_fleet_with_their_profiles_unless_two_agents_claim_them(
         self, fleet: FleetStore, reported: Callable[..., ReportedState]
     ) -> None:
