@@ -2,6 +2,7 @@
 
 import os
 import re
+import ssl
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -30,7 +31,7 @@ def connect(url: str, token: str | None, timeout_s: float, transport: httpx.Base
         raise Invalid("the token holds a space, a line break or another character that no token has: copy it again")
     headers = {REQUESTED_WITH: "edgefleet"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
-        return httpx.Client(base_url=url, timeout=timeout_s, headers=headers, transport=transport)
+        return httpx.Client(base_url=url, timeout=timeout_s, headers=headers, transport=transport, verify=_trusted(url))
     except Exception as error:  # httpx lets through whatever its parts raise, whose text may hold a proxy's password
         raise Invalid(_blame(error)) from None
 
@@ -64,6 +65,13 @@ def way_to(url: str) -> str:
     if kind is None or proxy_bypass(parsed.host):
         return ""
     return f" through the proxy in {kind.upper()}_PROXY; to go around it, add {parsed.host} to NO_PROXY"
+
+
+def _trusted(url: str) -> ssl.SSLContext | bool:
+    """The usual authorities, or none where no certificate can come: to read them takes longer than most requests."""
+    told = {name.upper() for name in os.environ} & {*PROXIES, *CERTIFICATES}
+    plain = url.startswith("http:") and not told and not getproxies()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True
 
 
 def _blame(error: Exception) -> str:

@@ -72,12 +72,12 @@ def rollout() -> Callable[..., RolloutRecord]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def reported() -> Callable[..., ReportedState]:
     return report_with
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def variant() -> Callable[..., VariantRecord]:
     def make(**fields: Any) -> VariantRecord:
         given = {

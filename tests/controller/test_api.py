@@ -12,7 +12,7 @@ from tests.service import MARKED, api_of, hold_example, running_service
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import RolloutPhase
 from edgefleet_contract.segments import SegmentRecord
-from edgefleet_controller.records import ChoiceRecord
+from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_process.errors import StateInUse
@@ -30,6 +30,18 @@ def service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def api(service: Service) -> Iterator[httpx.Client]:
     with api_of(service) as address, httpx.Client(base_url=f"{address}/api/v1", headers=MARKED, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The API of a service that has fashion@1, for questions and refusals that change nothing."""
+    with (
+        running_service(tmp_path_factory.mktemp("shared") / "state") as service,
+        api_of(service) as address,
+        httpx.Client(base_url=f"{address}/api/v1", headers=MARKED, timeout=60) as client,
+    ):
+        assert client.post("/models", json={"files": upload(client)}).status_code == 201
         yield client
 
 
@@ -52,10 +64,28 @@ def register(service: Service, reported, *devices: str, region: str = "eu") -> N
 @pytest.fixture
 def published(service: Service, variant) -> None:
     """fashion@1 with one variant, chosen for eu/rpi4/lte."""
+    publish(service, variant(delivery_bytes={49152: 100, 4096: 110}))
+
+
+def publish(service: Service, built: VariantRecord) -> None:
     hold_example(service)
-    built = variant(delivery_bytes={49152: 100, 4096: 110})
-    choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant="b" * 64, reasons={"b" * 64: "ok"})
+    choice = ChoiceRecord(model="fashion", version=1, profile="eu/rpi4/lte", variant=built.id, reasons={built.id: "ok"})
     service.store.fleet.registry.put_variants([built], [choice])
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory, variant, reported) -> Iterator[httpx.Client]:
+    """The API of a service that could roll out fashion@1 to devices, a segment, and one that is blank."""
+    with (
+        running_service(tmp_path_factory.mktemp("ready") / "state") as service,
+        api_of(service) as address,
+        httpx.Client(base_url=f"{address}/api/v1", headers=MARKED, timeout=60) as client,
+    ):
+        publish(service, variant(delivery_bytes={49152: 100, 4096: 110}))
+        register(service, reported, "a", "b")
+        service.store.fleet.segments.put(SegmentRecord(name="europe", selector="region=eu"))
+        service.store.fleet.segments.put(SegmentRecord(name="older", selector=""))
+        yield client
 
 
 def assert_problem(answer, status: int, *words: str) -> None:
@@ -67,54 +97,54 @@ def assert_problem(answer, status: int, *words: str) -> None:
         assert word in body["detail"]
 
 
-def test_a_model_is_registered_from_its_uploaded_files(api: httpx.Client) -> None:
-    files = upload(api)
-    answer = api.post("/models", json={"files": files})
-    assert answer.status_code == 201
-    assert answer.json()["model"] == "fashion@1"
-    assert api.get("/models/fashion@1").json()["files"] == files
-    assert [m["model"] for m in api.get("/models").json()["items"]] == ["fashion@1"]
+def test_a_model_is_registered_from_its_uploaded_files(shared: httpx.Client) -> None:
+    assert shared.get("/models/fashion@1").json()["files"] == upload(shared)
+    assert [m["model"] for m in shared.get("/models").json()["items"]] == ["fashion@1"]
 
 
-def test_registering_the_same_files_again_changes_nothing(api: httpx.Client) -> None:
-    files = upload(api)
-    assert api.post("/models", json={"files": files}).json() == api.post("/models", json={"files": files}).json()
+def test_registering_the_same_files_again_changes_nothing(shared: httpx.Client) -> None:
+    known = shared.get("/models/fashion@1").json()
+    again = shared.post("/models", json={"files": upload(shared)})
+    assert (again.status_code, again.json()) == (201, known)
+    assert shared.get("/models/fashion@1").json() == known
 
 
-def test_another_content_under_a_registered_version_is_refused(api: httpx.Client) -> None:
-    files = upload(api)
-    api.post("/models", json={"files": files})
+def test_another_content_under_a_registered_version_is_refused(shared: httpx.Client) -> None:
     card = (EXAMPLE / "model.toml").read_bytes() + b"\n# another\n"
     name = sha256(card).hexdigest()
-    api.put(f"/blobs/{name}", content=card)
-    assert_problem(api.post("/models", json={"files": {**files, "model.toml": name}}), 409, "raise the version")
+    shared.put(f"/blobs/{name}", content=card)
+    assert_problem(
+        shared.post("/models", json={"files": {**upload(shared), "model.toml": name}}), 409, "raise the version"
+    )
 
 
-def test_bytes_that_are_not_what_they_are_named_are_refused(api: httpx.Client) -> None:
-    assert_problem(api.put(f"/blobs/{'0' * 64}", content=b"other"), 422, "sha256")
+def test_bytes_that_are_not_what_they_are_named_are_refused(shared: httpx.Client) -> None:
+    assert_problem(shared.put(f"/blobs/{'0' * 64}", content=b"other"), 422, "sha256")
 
 
-def test_a_model_without_an_uploaded_file_is_refused(api: httpx.Client) -> None:
-    assert_problem(api.post("/models", json={"files": {"model.toml": "0" * 64}}), 404, "upload it first")
-    assert_problem(api.post("/models", json={"files": {}}), 422, "model.toml is missing")
+def test_a_model_without_an_uploaded_file_is_refused(shared: httpx.Client) -> None:
+    assert_problem(shared.post("/models", json={"files": {"model.toml": "0" * 64}}), 404, "upload it first")
+    assert_problem(shared.post("/models", json={"files": {}}), 422, "model.toml is missing")
 
 
 @pytest.mark.parametrize(
     "path",
     ["/models/fashion@9", "/variants/x", "/rollouts/x", "/devices/x", "/operations/x", "/segments/x", "/nowhere"],
 )
-def test_what_is_not_there_is_a_problem_404(api: httpx.Client, path: str) -> None:
-    assert_problem(api.get(path), 404)
+def test_what_is_not_there_is_a_problem_404(shared: httpx.Client, path: str) -> None:
+    assert_problem(shared.get(path), 404)
 
 
 @pytest.mark.parametrize("path", ["/models/fashion", "/devices?selector=region%20in", "/devices?limit=0"])
-def test_a_wrong_question_is_a_problem_422(api: httpx.Client, path: str) -> None:
-    assert_problem(api.get(path), 422)
+def test_a_wrong_question_is_a_problem_422(shared: httpx.Client, path: str) -> None:
+    assert_problem(shared.get(path), 422)
 
 
-def test_a_field_that_a_request_does_not_have_is_told_the_nearest_that_it_has(api: httpx.Client) -> None:
+def test_a_field_that_a_request_does_not_have_is_told_the_nearest_that_it_has(shared: httpx.Client) -> None:
     asked = {"model": "fashion", "version": 1, "everyone": True, "gate": {"soaks": 5}}
-    assert_problem(api.post("/rollouts/plan", json=asked), 422, "unknown field", "gate.soaks: did you mean 'soak_s'?")
+    assert_problem(
+        shared.post("/rollouts/plan", json=asked), 422, "unknown field", "gate.soaks: did you mean 'soak_s'?"
+    )
 
 
 @pytest.mark.usefixtures("published")
@@ -127,13 +157,14 @@ def test_a_device_of_no_known_profile_keeps_no_other_from_its_build(
     assert api.post("/builds", json={"model": "fashion@1", "recipes": ["fp32"]}).status_code == 202
 
 
-def test_a_build_needs_profiles_and_recipes_that_exist(api: httpx.Client) -> None:
-    api.post("/models", json={"files": upload(api)})
-    assert_problem(api.post("/builds", json={"model": "fashion@1"}), 422, "no device of a known profile has reported")
+def test_a_build_needs_profiles_and_recipes_that_exist(shared: httpx.Client) -> None:
+    assert_problem(
+        shared.post("/builds", json={"model": "fashion@1"}), 422, "no device of a known profile has reported"
+    )
     wrong = {"model": "fashion@1", "profiles": ["eu/rpi9/lte"]}
-    assert_problem(api.post("/builds", json=wrong), 422, "rpi9")
+    assert_problem(shared.post("/builds", json=wrong), 422, "rpi9")
     wrong = {"model": "fashion@1", "profiles": ["eu/rpi4/lte"], "recipes": ["int3"]}
-    assert_problem(api.post("/builds", json=wrong), 422, "int3", "int8")
+    assert_problem(shared.post("/builds", json=wrong), 422, "int3", "int8")
 
 
 def test_devices_are_paged_and_selected_by_label(api: httpx.Client, service: Service, reported) -> None:
@@ -188,7 +219,6 @@ RISING = "each wave must reach more devices than the one before"
 TO_THE_END = "the last one must reach every device"
 
 
-@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("path", ["/rollouts", "/rollouts/plan"])
 @pytest.mark.parametrize(
     ("asked", "says"),
@@ -212,24 +242,17 @@ TO_THE_END = "the last one must reach every device"
     ],
 )
 def test_blank_devices_and_waves_that_would_be_changed_are_refused_and_nothing_begins(
-    api: httpx.Client, service: Service, reported, path: str, asked: dict, says: str
+    ready: httpx.Client, path: str, asked: dict, says: str
 ) -> None:
-    register(service, reported, "a", "b")
-    service.store.fleet.segments.put(SegmentRecord(name="europe", selector="region=eu"))
-    service.store.fleet.segments.put(SegmentRecord(name="older", selector=""))
-    answer = api.post(path, json={"model": "fashion", "version": 1, **asked})
+    answer = ready.post(path, json={"model": "fashion", "version": 1, **asked})
     assert_problem(answer, 409 if asked.get("segment") == "older" else 422, says)
-    assert api.get("/rollouts").json()["items"] == []
+    assert ready.get("/rollouts").json()["items"] == []
 
 
-@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("blank", [{"profiles": []}, {"recipes": []}, {"profiles": [""]}, {"recipes": [" "]}])
-def test_blank_profiles_and_recipes_of_a_build_are_not_taken_for_all_of_them(
-    api: httpx.Client, service: Service, reported, blank: dict
-) -> None:
-    register(service, reported, "a")
-    assert_problem(api.post("/builds", json={"model": "fashion@1", **blank}), 422)
-    assert api.get("/operations").json()["items"] == []
+def test_blank_profiles_and_recipes_of_a_build_are_not_taken_for_all_of_them(ready: httpx.Client, blank: dict) -> None:
+    assert_problem(ready.post("/builds", json={"model": "fashion@1", **blank}), 422)
+    assert ready.get("/operations").json()["items"] == []
 
 
 @pytest.mark.usefixtures("published")
@@ -275,11 +298,11 @@ def test_two_controllers_never_own_one_state_folder(service: Service) -> None:
         Service(ControllerSettings(state=service.settings.state))
 
 
-def test_every_profile_of_the_catalogue_is_shown_with_its_sources(api: httpx.Client) -> None:
-    shown = api.get("/profiles/eu/rpi4/lte").json()
+def test_every_profile_of_the_catalogue_is_shown_with_its_sources(shared: httpx.Client) -> None:
+    shown = shared.get("/profiles/eu/rpi4/lte").json()
     assert shown["device_class"] == "arm-neon.cpu.4096mb"
     assert shown["profile"]["link"]["sources"]["usd_per_mb"]
-    assert_problem(api.get("/profiles/eu/rpi4/lt"), 404, "lte")
+    assert_problem(shared.get("/profiles/eu/rpi4/lt"), 404, "lte")
 
 
 def test_a_device_of_a_generic_class_is_classed_by_its_own_memory(
@@ -309,9 +332,9 @@ def test_a_model_is_removed_unless_a_rollout_needs_it(api: httpx.Client, service
     assert_problem(api.delete("/models/fashion@1"), 404, "fashion@1")
 
 
-def test_the_interactive_page_needs_nothing_from_elsewhere(api: httpx.Client) -> None:
-    page = httpx.get(str(api.base_url.copy_with(path="/docs")), timeout=60).text
+def test_the_interactive_page_needs_nothing_from_elsewhere(shared: httpx.Client) -> None:
+    page = httpx.get(str(shared.base_url.copy_with(path="/docs")), timeout=60).text
     assert "swagger-ui" in page
     assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
     for path in re.findall(r'(?:src|href)="(/[^"]+)"', page):
-        assert httpx.get(str(api.base_url.copy_with(path=path)), timeout=60).status_code == 200, path
+        assert httpx.get(str(shared.base_url.copy_with(path=path)), timeout=60).status_code == 200, path
