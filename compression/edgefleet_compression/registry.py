@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from edgefleet_compression import steps
 from edgefleet_compression.errors import DeclarationError, RecipeError
@@ -87,7 +88,9 @@ class Registry:
         """
         found = self.named(spec.step)
         try:
-            return found.step.config.model_validate(spec.config)
+            # By way of JSON, which has arrays only, strict validation takes lists for tuples, and no text for a number.
+            given = to_json(spec.config, inf_nan_mode="constants")
+            return found.step.config.model_validate_json(given, strict=True)
         except (ValidationError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a plug-in's own check

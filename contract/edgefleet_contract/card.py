@@ -19,6 +19,7 @@ from edgefleet_profiles.description import DescriptionOnly
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.plain_text import shows
 from edgefleet_profiles.profile import Constraints
 from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
@@ -159,8 +160,10 @@ def _check_labels(labels: tuple[str, ...]) -> None:
     """Refuse classes that a manifest cannot name, or feedback cannot mean; not in the card, as stores hold older ones.
 
     Raises:
-        CardError: a label is empty, too long, or there twice.
+        CardError: a label is blank, too long, or there twice.
     """
+    if blank := [number for number, label in enumerate(labels, start=1) if not shows(label)]:
+        raise CardError(f"{CARD_FILE}, labels: label {blank[0]} is blank: give each class a name that people can read")
     if wrong := [label for label in labels if not 1 <= len(label) <= MAX_LABEL]:
         raise CardError(f"{CARD_FILE}, labels: '{wrong[0][:20]}' has {len(wrong[0])} characters: give 1 to {MAX_LABEL}")
     if twice := [label for label, count in Counter(labels).items() if count > 1]:

@@ -38,6 +38,18 @@ def refuse_pickles_by_name(name: str) -> None:
         raise CardError(f"'{name}' is refused: {RUNS_CODE}. {INSTEAD}")
 
 
+def refuse_unwritable_name(path: Path) -> None:
+    """Refuse a file whose path no card and no request can hold.
+
+    Raises:
+        CardError: the path is not UTF-8, as names that come from an old archive.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise CardError(f"the name of {path} is not UTF-8: rename it") from None
+
+
 def refuse_pickles(name: str, path: Path) -> None:
     """Refuse a file with pickled objects, whatever its name.
 

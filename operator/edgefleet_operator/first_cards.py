@@ -6,6 +6,7 @@ from pathlib import Path
 from edgefleet_contract.card import CARD_FILE
 from edgefleet_contract.errors import FileRefused
 from edgefleet_contract.first_card import FirstCard
+from edgefleet_contract.formats import refuse_unwritable_name
 from edgefleet_operator.api.uploads import sha256_of
 from edgefleet_operator.readers import DATA_FILE, CardReader
 
@@ -30,6 +31,8 @@ def init_model(
         FileRefused: the file cannot be used, or something is there that would be lost.
     """
     folder = onnx.parent if folder is None else folder
+    refuse_unwritable_name(folder)
+    _refuse_links_to_nothing(folder, onnx.name)
     reader(onnx, None, name=name)  # before anything is written
     here = _brought_in(onnx, folder, force)
     data = _samples(folder)
@@ -41,6 +44,14 @@ def init_model(
             raise FileRefused(f"{path} is there already: --force writes it anew{_by_hand(before, data)}")
     path.write_text(card.text, encoding="utf-8")
     return folder, card
+
+
+def _refuse_links_to_nothing(folder: Path, onnx: str) -> None:
+    """Else a file would be written where such a link leads, or a link be taken for samples."""
+    named = (folder, folder / CARD_FILE, folder / onnx)
+    for path in (*named, *sorted(folder.glob(f"*{SAMPLES}"))):
+        if path.is_symlink() and not path.exists():
+            raise FileRefused(f"{path} is a link to nothing: remove it, or put there what it should lead to")
 
 
 def _brought_in(onnx: Path, folder: Path, force: bool) -> Path:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -122,6 +124,33 @@ def test_what_is_no_model_is_one_line_and_nothing_is_written(
     said = types("model", "init", tmp_path / name, tmp_path / "model", code=1).stderr
     assert said.count("\n") == 1 and says in said
     assert not (tmp_path / "model").exists()
+
+
+def test_a_name_that_is_no_utf_8_is_told_on_one_line_and_nothing_is_written(net: Path, tmp_path: Path) -> None:
+    odd, folder = os.fsdecode(b"n\xff\xfet"), tmp_path / "model"
+    onnx = net.parent / f"{odd}.onnx"
+    try:
+        onnx.write_bytes(net.read_bytes())
+    except OSError:
+        pytest.skip("this file system has no such names")
+    says = "edgefleet: the name of .*n\\?\\?t.* is not UTF-8: rename it\n"
+    for given in ([onnx, folder], [onnx, folder, "--name", "mine"], [net, tmp_path / odd]):
+        assert re.fullmatch(says, types("model", "init", *given, code=1).stderr), given
+    assert not folder.exists() and not (tmp_path / odd).exists()
+    folder.mkdir()
+    pixels(folder, f"{odd}.npz")
+    assert re.fullmatch(says, types("model", "init", net, folder, code=1).stderr)
+    assert not (folder / "model.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["model.toml", "My Net 2.onnx", "data.npz", "other.npz"])
+def test_a_link_to_nothing_is_told_and_nothing_is_written_where_it_leads(net: Path, tmp_path: Path, name: str) -> None:
+    folder, nowhere = tmp_path / "model", tmp_path / "nowhere"
+    folder.mkdir()
+    (folder / name).symlink_to(nowhere)
+    said = types("model", "init", net, folder, code=1).stderr
+    assert said.startswith(f"edgefleet: {folder / name} is a link to nothing: remove it") and said.count("\n") == 1
+    assert not nowhere.exists() and [path.name for path in folder.iterdir()] == [name]
 
 
 def test_a_name_that_is_none_is_refused(net: Path, tmp_path: Path) -> None:

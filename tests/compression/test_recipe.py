@@ -6,7 +6,14 @@ import pytest
 from tests.deep_toml import UNUSABLE
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipes.recipe import Recipe, build_order, parse_recipe, recipe_from, shipped_recipes
+from edgefleet_compression.recipes.recipe import (
+    Recipe,
+    build_order,
+    new_recipe,
+    parse_recipe,
+    recipe_from,
+    shipped_recipes,
+)
 from edgefleet_compression.registry import registry
 
 
@@ -43,6 +50,43 @@ def test_an_unknown_step_is_refused_with_those_there_are() -> None:
 def test_a_setting_that_the_step_does_not_take_is_refused_by_name(config: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match=f"'prune_structured', setting '{next(iter(config))}'"):
         recipe(("prune_structured", config), "export")
+
+
+@pytest.mark.parametrize(
+    ("step", "setting", "given", "expected"),
+    [
+        ("storage_quant", "pointwise", "4", "must be a whole number, not '4'"),
+        ("storage_quant", "pointwise", True, "must be a whole number, not true"),
+        ("storage_quant", "mean_bits", "5.5", "must be a number, not '5.5'"),
+        ("static_int8", "per_channel", 1, "must be true or false, not 1"),
+        ("static_int8", "per_channel", "yes", "must be true or false, not 'yes'"),
+        ("static_int8", "samples", 64.0, "must be a whole number, not 64.0"),
+        ("export", "opset", "18", "must be a whole number, not '18'"),
+    ],
+)
+def test_a_setting_of_another_type_is_not_converted_and_what_was_expected_is_said(
+    step: str, setting: str, given: object, expected: str
+) -> None:
+    with pytest.raises(RecipeError, match=f"'{step}', setting '{setting}': {expected}"):
+        recipe("export", (step, {setting: given}))
+
+
+def test_a_whole_number_is_a_number_and_a_list_is_taken_where_several_are() -> None:
+    assert recipe("export", ("storage_quant", {"mean_bits": 5})).whole_steps()[1].config["mean_bits"] == 5.0
+    for shipped in shipped_recipes().values():
+        again = [(step.step, step.config) for step in shipped.whole_steps()]
+        assert recipe(*again).digest == shipped.digest, "what a lineage holds is taken as it is"
+
+
+@pytest.mark.parametrize(
+    ("title", "why"),
+    [("", "it is blank"), ("\u200b\u3164 ", "it is blank"), ("a\nb", "character 2"), ("a\u202eb", "character 2")],
+)
+def test_a_new_recipe_needs_a_title_that_people_can_read(title: str, why: str) -> None:
+    table = {"name": "r", "title": title, "steps": [{"step": "export"}]}
+    with pytest.raises(RecipeError, match=f"recipe 'r', title: {why}"):
+        new_recipe(table)
+    assert recipe_from(table).title == title, "stores may hold an older one"
 
 
 def test_weights_trained_for_one_grid_are_not_put_on_another() -> None:

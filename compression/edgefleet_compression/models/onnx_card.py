@@ -7,7 +7,7 @@ from pathlib import Path
 from edgefleet_compression.models.inspection import check_card, inspect_model
 from edgefleet_contract.card import SAFE, parse_card
 from edgefleet_contract.errors import CardError
-from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
+from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name, refuse_unwritable_name
 from edgefleet_process.reading import digest_of_file
 
 ONNX_FILE = "model.onnx"
@@ -58,6 +58,7 @@ def refuse_unfit(onnx: Path, data: Path | None) -> None:
     for part, path in (("onnx", onnx), ("data", data)):
         if path is None:
             continue
+        refuse_unwritable_name(path)
         refuse_pickles_by_name(path.name)
         if path.suffix.lower() != SAFE[part]:
             raise CardError(f"'{path.name}' must end in {SAFE[part]}: convert the file")

@@ -15,6 +15,7 @@ from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.errors import NotToml
 from edgefleet_profiles.faults import place_of, words_of
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.plain_text import odd_character, shows
 from edgefleet_profiles.spelling import nearest
 from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.canonical import digest_of
@@ -156,10 +157,24 @@ def recipe_from(value: Any) -> Recipe:
         raise RecipeError(f"recipe '{name}'{f', {where}' if where else ''}: {words_of(first)}") from None
 
 
+def new_recipe(value: Any) -> Recipe:
+    """The recipe in a table that somebody has just written; stores hold recipes with whatever title.
+
+    Raises:
+        RecipeError: as in `recipe_from`, or its title is blank or not plain.
+    """
+    recipe = recipe_from(value)
+    if not shows(recipe.title):
+        raise RecipeError(f"recipe '{recipe.name}', title: it is blank: say in a few words what the recipe does")
+    if odd := odd_character(recipe.title):
+        raise RecipeError(f"recipe '{recipe.name}', title: {odd}: write one line of plain text")
+    return recipe
+
+
 def parse_recipe(text: str) -> Recipe:
     """The recipe in a TOML text; raises RecipeError."""
     try:
-        return recipe_from(parse_toml(text))
+        return new_recipe(parse_toml(text))
     except NotToml as error:
         raise RecipeError(f"the recipe is not valid TOML ({error}): correct it") from None
 

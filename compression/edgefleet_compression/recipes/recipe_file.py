@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.recipes.recipe import KnownStep, Recipe, recipe_from, shipped_recipes
+from edgefleet_compression.recipes.recipe import KnownStep, Recipe, new_recipe, recipe_from, shipped_recipes
 from edgefleet_compression.search_roles import StepSpec
 from edgefleet_process.errors import TooLarge
 from edgefleet_process.reading import read_at_most
@@ -57,7 +57,7 @@ def read_recipe(path: Path) -> Recipe:
         for index, step in enumerate(steps):
             _check_step(path, text, steps, index, step)
     try:
-        return recipe_from(table)
+        return new_recipe(table)
     except RecipeError as error:
         place = _where_the_order_breaks(table, str(error))
         at = "" if place is None else _at(text, steps, place)

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Body, Response
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
+from edgefleet_compression.recipes.recipe import Recipe, new_recipe, shipped_recipes
 from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.targets import SearchTarget, targets_of
 from edgefleet_contract.builds import NewBuild, NewSearch
@@ -66,7 +66,7 @@ def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
     found: dict[str, Recipe] = {}
     for one in given or list(shipped):
         try:
-            recipe = recipe_from(one) if isinstance(one, dict) else shipped[one]
+            recipe = new_recipe(one) if isinstance(one, dict) else shipped[one]
         except CompressionError as error:
             raise Invalid(str(error)) from None
         except KeyError:

@@ -1,6 +1,5 @@
 """Labels and notes that operators give to devices."""
 
-import unicodedata
 from collections.abc import Mapping
 
 from edgefleet_contract.annotations import MAX_NOTE, AnnotationView, NewLabels
@@ -9,13 +8,9 @@ from edgefleet_controller.errors import Invalid
 from edgefleet_controller.records import Annotation
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.not_found import stranger
+from edgefleet_profiles.plain_text import odd_character, shows
 from edgefleet_profiles.selector import PROFILE_LABELS
 from edgefleet_protocol.messages import MAX_LABELS
-
-UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, halves of characters, and ends of lines and paragraphs."""
-REORDERING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
-"""Unicode's directional controls, which let a text look like another one."""
 
 
 def check_labels(new: NewLabels) -> None:
@@ -50,16 +45,15 @@ def plain_note(text: str) -> str:
     """A note without blanks around it.
 
     Raises:
-        Invalid: it is blank, too long, or more than one line of plain text.
+        Invalid: nothing of it shows, it is too long, or more than one line of plain text.
     """
     note = text.strip()
-    if not note:
+    if not shows(note):
         raise Invalid("the note is blank: write a text, or clear the note")
     if len(note) > MAX_NOTE:
         raise Invalid(f"the note has {len(note)} characters: write at most {MAX_NOTE}")
-    for at, character in enumerate(note, start=1):
-        if unicodedata.category(character) in UNPRINTABLE or unicodedata.bidirectional(character) in REORDERING:
-            raise Invalid(f"character {at} of the note is {character!a}: write one line of plain text")
+    if odd := odd_character(note):
+        raise Invalid(f"the note is not plain: {odd}: write one line of plain text")
     return note
 
 
