@@ -11,7 +11,7 @@ import typer
 
 from edgefleet_contract.announcement import ANNOUNCED_IN, Announcement
 from edgefleet_contract.errors import ContractError
-from edgefleet_operator.cli.ending import INTERRUPTED, TIMED_OUT, USAGE, refuse
+from edgefleet_operator.cli.ending import TIMED_OUT, USAGE, refuse
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import Invalid, NotFound, OperatorError, WaitTimeout
 from edgefleet_operator.short_ids import is_short_for, short_ids
@@ -60,8 +60,6 @@ def calling(api: str | None) -> Iterator[Client]:
         refuse(error, TIMED_OUT)
     except (OperatorError, ContractError, ProfileError, OSError) as error:
         refuse(error)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
     finally:
         client.close()
 

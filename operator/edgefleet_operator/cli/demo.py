@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from edgefleet_contract.errors import ContractError
-from edgefleet_operator.cli.ending import INTERRUPTED, refuse
+from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.cli.interrupting import waiting_for
 from edgefleet_operator.errors import OperatorError
 
 FILE_COLUMNS = 160
@@ -30,9 +31,8 @@ def demo(
     try:
         if stop:
             raise typer.Exit(stop_demo(state, console))
-        status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), console)
+        with waiting_for(f"what the demo had started is stopped; its files are in {state}"):
+            status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), console)
     except (OperatorError, ContractError) as error:
         refuse(error)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(status)

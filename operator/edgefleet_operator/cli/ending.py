@@ -55,6 +55,18 @@ class OneLine(TyperGroup):
         for name, command in mounted().items():
             self.commands.setdefault(name, command)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; if the user interrupts it, one line says so, and what goes on.
+
+        Raises:
+            typer.Exit: it was interrupted.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupted:
+            typer.echo(one_line("; ".join(filter(None, ("interrupted", str(interrupted))))), err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
     def main(
         self,
         args: Sequence[str] | None = None,

@@ -10,11 +10,14 @@ from edgefleet_contract.errors import ContractError
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
+from edgefleet_operator.cli.interrupting import waiting_for
 from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.figures import count, when
 from edgefleet_operator.first_cards import init_model
 from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
 from edgefleet_operator.readers import card_reader
+
+ALL_OR_NOTHING = "the model is registered only if all of it had arrived: see `edgefleet model list`"
 
 app = typer.Typer(no_args_is_help=True, help="Write cards for models, register, show and remove them.")
 
@@ -41,7 +44,7 @@ def add(
         raise typer.BadParameter("an ONNX file needs samples: add --data FILE.npz")
     if not is_file and {data, name, version, scale} != {None}:
         raise typer.BadParameter("--data, --name, --version and --scale are for an ONNX file: a folder's card has them")
-    with calling(api) as client:
+    with calling(api) as client, waiting_for(ALL_OR_NOTHING):
         if is_file and data is not None:
             model = client.models.add_onnx(source, data, name, version or 1, scale=scale)
         else:

@@ -7,6 +7,7 @@ import typer
 from edgefleet_contract.operations import BuildResult, OperationState
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, Timeout, calling, chosen, one
 from edgefleet_operator.cli.ending import OK, REFUSED, refuse
+from edgefleet_operator.cli.interrupting import waiting_for
 from edgefleet_operator.cli.not_built import not_built_lines
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.cli.version_comparison import comparison_line
@@ -82,7 +83,8 @@ def cancel(
     """Cancel an operation that waits or runs, and wait for its end; its finished steps stay in the cache."""
     with calling(api) as client:
         found = client.operations.cancel(one(client.operations, operation).id)
-        found = client.operations.wait(found.id, timeout_s=timeout)
+        with waiting_for(f"operation {found.id} is being cancelled: `edgefleet operation show {found.id}` shows it"):
+            found = client.operations.wait(found.id, timeout_s=timeout)
     if as_json:
         print_json(found)
     if found.state != "cancelled":

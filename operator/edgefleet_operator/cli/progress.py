@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from edgefleet_contract.operations import BuildProgress, OperationRecord
+from edgefleet_operator.cli.interrupting import going_on, waiting_for
 from edgefleet_operator.client import Client
 from edgefleet_operator.live import LiveBars
 from edgefleet_operator.printing import console
@@ -15,12 +16,13 @@ def follow(client: Client, operation: OperationRecord, timeout_s: float | None) 
 
     Raises:
         ApiError: the controller is gone.
+        WaitInterrupted: the user no longer waits.
         WaitTimeout: the time is up.
     """
     out = console(stderr=True)
     shown: LiveBars | _Lines = LiveBars(out) if out.is_terminal else _Lines()
     latest = operation
-    with shown:
+    with waiting_for(going_on(operation)), shown:
         for latest in client.operations.watch(operation.id, timeout_s=timeout_s):
             shown.show(latest.progress)
     return latest

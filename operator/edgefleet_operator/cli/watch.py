@@ -13,6 +13,7 @@ from rich.text import Text
 from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView, WaveView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
+from edgefleet_operator.cli.interrupting import going_on, waiting_for
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, fetch_lines, phases, tenths
 from edgefleet_operator.cli.windows import wait_lines
 from edgefleet_operator.client import Client
@@ -32,17 +33,19 @@ def watch(client: Client, rollout: RolloutView, out: Console, timeout_s: float |
 
     Raises:
         ApiError: the controller is gone.
+        WaitInterrupted: the user no longer waits.
         WaitTimeout: the time is up.
     """
     found, looks = rollout, client.rollouts.watch(rollout.id, timeout_s=timeout_s)
-    if not out.is_terminal:
-        lines = _Lines(out.print)
-        for found in looks:
-            lines.show(found, way_back(found))
-        return found
-    with Live(console=out, refresh_per_second=4, vertical_overflow="crop") as live:
-        for found in looks:
-            live.update(Picture(found, way_back(found), now_ms()))
+    with waiting_for(going_on(rollout)):
+        if not out.is_terminal:
+            lines = _Lines(out.print)
+            for found in looks:
+                lines.show(found, way_back(found))
+            return found
+        with Live(console=out, refresh_per_second=4, vertical_overflow="crop") as live:
+            for found in looks:
+                live.update(Picture(found, way_back(found), now_ms()))
     return found
 
 
