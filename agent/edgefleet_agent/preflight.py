@@ -18,6 +18,7 @@ from edgefleet_process.errors import ProcessError
 from edgefleet_process.locks import make_folder
 from edgefleet_profiles.parts import is_generic
 
+UNLIKE = "the agent would run, but the controller would call the device UNLIKE: give it the hardware that it is"
 ENOUGH_MB = 100
 """Room for a few small models, two variants of each, and the telemetry spool."""
 MB = 1024 * 1024
@@ -79,7 +80,9 @@ def _profile(settings: AgentSettings) -> str:
     simulated = ", simulated" if facts.simulated else ""
     generic = ", a generic class: --hardware names a known board" if is_generic(facts.hardware) else ""
     found = f"{facts.region}/{facts.hardware}/{facts.link} ({facts.arch}, {facts.ram_mb} MB{simulated}{generic})"
-    return "; ".join([found, *described.notes])
+    if described.notes:
+        raise SettingsError("; ".join([found, *described.notes, UNLIKE]))
+    return found
 
 
 def _broker(settings: AgentSettings) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Set
 
-from edgefleet_profiles.device_class import device_class, instruction_set
-from edgefleet_profiles.parts import Hardware, is_generic
+from edgefleet_profiles.likeness import HardwareDifference, difference
+from edgefleet_profiles.parts import Hardware
 from edgefleet_protocol.messages import HostFacts
 
 BASE = "sse4_2"
@@ -19,29 +19,29 @@ def cannot_run(arch: str, flags: Set[str]) -> str | None:
 
 def is_false(hardware: Hardware, host: HostFacts) -> str | None:
     """Why this machine cannot pass for `hardware`: another architecture, or instructions that it lacks."""
+    found = _difference(hardware, host)
     cure = f"leave out --hardware, or let this machine stand in for it with --simulate-hardware {hardware.name}"
-    if hardware.arch != host.arch:
-        return f"'{hardware.name}' is {hardware.arch}, this machine is {host.arch}: {cure}"
-    theirs, ours = _sets(hardware, host)
-    if theirs != ours and RANK.index(theirs) > RANK.index(ours):
-        return f"'{hardware.name}' is of class {theirs}, this machine only of {ours}: {cure}"
+    if found and found.aspect == "architecture":
+        return f"'{hardware.name}' is {found.entry}, this machine is {found.machine}: {cure}"
+    if found and found.aspect == "instruction set" and RANK.index(found.entry) > RANK.index(found.machine):
+        return f"'{hardware.name}' is of class {found.entry}, this machine only of {found.machine}: {cure}"
     return None
 
 
 def differs(hardware: Hardware, host: HostFacts) -> str | None:
     """How this machine differs from `hardware`, if it can pass for it; None if it does not."""
-    theirs, ours = _sets(hardware, host)
-    if theirs != ours:
-        return f"'{hardware.name}' is of class {theirs}, this machine of {ours}, and refuses what is made for {theirs}"
-    have, told = (device_class(host.arch, host.isa, (), ram_mb).ram_mb for ram_mb in (host.ram_mb, hardware.ram_mb))
-    if have < told and not is_generic(hardware.name):
-        return f"'{hardware.name}' has {hardware.ram_mb} MB, this machine {host.ram_mb} MB"
-    return None
+    found = _difference(hardware, host)
+    if found is None:
+        return None
+    if found.aspect == "memory":
+        return f"'{hardware.name}' has {found.entry}, this machine {found.machine}"
+    refuses = f"refuses what is made for {found.entry}"
+    return f"'{hardware.name}' is of class {found.entry}, this machine of {found.machine}, and {refuses}"
 
 
 RANK = ("x86-sse", "x86-avx2", "x86-vnni", "arm-neon", "arm-dotprod")
 """Of one architecture, each has what the one before it has."""
 
 
-def _sets(hardware: Hardware, host: HostFacts) -> tuple[str, str]:
-    return instruction_set(hardware.arch, hardware.isa), instruction_set(host.arch, host.isa)
+def _difference(hardware: Hardware, host: HostFacts) -> HardwareDifference | None:
+    return difference(hardware, host.arch, host.isa, host.ram_mb)

@@ -1,8 +1,10 @@
 """`edgefleet-agent check` says line by line whether an agent would work here."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from tests.conftest import free_port
 
 from edgefleet_agent.cli import main
+from edgefleet_agent.facts import host_facts
 from edgefleet_agent.watchdog import Watchdog
 from edgefleet_controller.credentials import Credentials, make_credentials
 from edgefleet_controller.fleet.broker import EmbeddedBroker
+from edgefleet_profiles.catalogue import load_catalogue
 
 
 @pytest.fixture
@@ -86,6 +90,30 @@ def test_for_people_each_line_begins_with_ok_or_fail(tmp_path: Path, capsys, set
         ["FAIL", "broker"],
         ["ok", "inference"],
     ]
+
+
+def test_a_machine_that_the_controller_would_call_unlike_its_hardware_does_not_pass(
+    tmp_path: Path, capsys, settings
+) -> None:
+    host = host_facts()
+    own = load_catalogue().generic(host.arch, host.isa)
+    assert own
+    folder = tmp_path / "catalogue" / "hardware"
+    folder.mkdir(parents=True)
+    shipped = (files("edgefleet_profiles") / "data" / "hardware" / f"{own.name}.toml").read_text()
+    larger = re.sub(r"^ram_mb = \d+$", f"ram_mb = {4 * host.ram_mb}", shipped, flags=re.MULTILINE)
+    (folder / "large-box.toml").write_text(larger)
+    (folder / "box.toml").write_text(re.sub(r"^ram_mb = \d+$", f"ram_mb = {host.ram_mb}", shipped, flags=re.MULTILINE))
+    del settings["simulate_hardware"]
+    given = {**settings, "broker": "mqtt://127.0.0.1:1", "catalogue": str(tmp_path / "catalogue")}
+    _, found = check(tmp_path, capsys, {**given, "hardware": "large-box"})
+    assert not found["profile"]["ok"]
+    assert (
+        f"'large-box' has {4 * host.ram_mb} MB, this machine {host.ram_mb} MB; the agent would run"
+        in (found["profile"]["text"])
+    )
+    _, found = check(tmp_path, capsys, {**given, "hardware": "box"})
+    assert found["profile"]["ok"], found
 
 
 def test_without_a_needed_setting_it_says_which(capsys) -> None:

@@ -4,6 +4,7 @@ from edgefleet_controller.records import DeviceRecord
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.device_class import DeviceClass, device_class
 from edgefleet_profiles.errors import ProfileError
+from edgefleet_profiles.likeness import difference
 from edgefleet_profiles.parts import is_generic
 
 TAKE = "correct its agent's settings, or take it as it is with `edgefleet device accept`"
@@ -24,16 +25,14 @@ def unlike(device: DeviceRecord, catalogue: Catalogue) -> tuple[str, ...]:
         said.append(f"{otherwise}: {TAKE}")
     hardware = catalogue.hardware.get(facts.hardware)
     if hardware is not None:
-        ours, theirs = class_of(device, catalogue), device_class(hardware.arch, hardware.isa, (), hardware.ram_mb)
-        if facts.arch != hardware.arch:
-            said.append(f"{facts.hardware} is {hardware.arch}, and it reports {facts.arch}: correct its --hardware")
-        elif ours and ours.instruction_set != theirs.instruction_set:
-            said.append(
-                f"{facts.hardware} is of class {theirs.instruction_set}, and it reports flags of "
-                f"{ours.instruction_set}: correct its --hardware"
-            )
-        elif not is_generic(facts.hardware) and device_class("", (), (), facts.ram_mb).ram_mb < theirs.ram_mb:
-            said.append(f"{facts.hardware} has {hardware.ram_mb} MB, and it reports {facts.ram_mb} MB")
+        match difference(hardware, facts.arch, facts.isa, facts.ram_mb):
+            case ("architecture", entry, machine):
+                said.append(f"{facts.hardware} is {entry}, and it reports {machine}: correct its --hardware")
+            case ("instruction set", entry, machine):
+                told = f"is of class {entry}, and it reports flags of {machine}"
+                said.append(f"{facts.hardware} {told}: correct its --hardware")
+            case ("memory", entry, machine):
+                said.append(f"{facts.hardware} has {entry}, and it reports {machine}")
     if facts.lacks_providers:
         lacks, runs = ", ".join(facts.lacks_providers), ", ".join(facts.providers)
         said.append(
