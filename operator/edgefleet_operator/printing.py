@@ -71,25 +71,31 @@ def print_table(
     if not filled:
         out.print(nothing or "nothing")
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    narrow = _least_width(columns, filled) > out.width
-    for column in columns:
-        wraps = narrow or column.endswith("...")
-        right = column.startswith(">")
-        name = column.removeprefix(">").removesuffix("...")
-        table.add_column(name, justify="right" if right else "left", no_wrap=not wraps, overflow="fold")
-    for row in filled:
-        table.add_row(*row)
+    table = _table(columns, filled, all_wrap=False)
+    if out.measure(table, options=out.options.update(width=NEVER_WRAPS)).minimum > out.width:
+        table = _table(columns, filled, all_wrap=True)  # so that nothing is cut
     _print(out, table)
     if caption:
         out.print(Text(caption, style="dim"))
 
 
-def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """The least width in which only text columns wrap; in less, all columns do, so that nothing is cut."""
-    cells = [(name, *(row[i] for row in rows)) for i, name in enumerate(columns)]
-    fixed = [max(map(cell_len, column)) for column in cells if not column[0].endswith("...")]
-    return sum(fixed) + LEAST_TEXT * (len(columns) - len(fixed)) + 2 * len(columns)
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, all_wrap: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for at, column in enumerate(columns):
+        is_text, right = column.endswith("..."), column.startswith(">")
+        name = column.removeprefix(">").removesuffix("...")
+        longest = max(cell_len(name), *(cell_len(row[at]) for row in rows))
+        least = min(LEAST_TEXT, longest) if is_text else longest
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=not (all_wrap or is_text),
+            overflow="fold",
+            min_width=None if all_wrap else least,
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.service import api_of, hold_example, running_service
 from typer.testing import CliRunner, Result
 
 from edgefleet_contract.devices import AdmissionRecord
+from edgefleet_contract.operations import OperationRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import ChoiceRecord, VariantRecord
 from edgefleet_controller.serve import announce
@@ -131,3 +133,26 @@ def commits(service: Service) -> Callable[[str], None]:
             service.store.fleet.rollouts.put_executions([e.model_copy(update=told) for e in found])
 
     return committed
+
+
+@dataclass
+class FakeBuilder:
+    """Answers every build with one operation, at once."""
+
+    operation: OperationRecord
+
+    def submit(self, *_: object) -> OperationRecord:
+        return self.operation
+
+
+@pytest.fixture
+def builds(service) -> Iterator[Callable[[OperationRecord], None]]:
+    """Let every build be this operation."""
+    real = service.operations
+
+    def be(shown: OperationRecord) -> None:
+        service.store.fleet.operations.put(shown)
+        service.operations = FakeBuilder(shown)
+
+    yield be
+    service.operations = real

@@ -2,8 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,29 +17,6 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 def operation(state: str, **fields: object) -> OperationRecord:
     given = {"id": f"op-{state}", "kind": "compress", "target": "fashion@1", "created_ms": 1, "changed_ms": 2}
     return OperationRecord.model_validate({**given, "state": state, **fields})
-
-
-@dataclass
-class FakeBuilder:
-    """Answers every build with one operation, at once."""
-
-    operation: OperationRecord
-
-    def submit(self, *_: object) -> OperationRecord:
-        return self.operation
-
-
-@pytest.fixture
-def builds(service) -> Iterator[Callable[[OperationRecord], None]]:
-    """Let every build be this operation."""
-    real = service.operations
-
-    def be(shown: OperationRecord) -> None:
-        service.store.fleet.operations.put(shown)
-        service.operations = FakeBuilder(shown)
-
-    yield be
-    service.operations = real
 
 
 @pytest.mark.usefixtures("needs_torch")
