@@ -1,6 +1,7 @@
 """What a tick and a report cost is what has changed, however large the fleet is; counted, not timed."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,14 +167,30 @@ def test_a_large_wave_is_told_in_ticks_of_a_bounded_size_and_everyone_once(
 ) -> None:
     enlist(*names(DECISIONS_PER_TICK * 2))
     rollout = start(built)
-    sizes = []
+    sizes, more = [], []
     for tick in range(4):
         before = len(told)
-        conductor.tick(1000 + tick)
+        more.append(conductor.tick(1000 + tick))
         sizes.append(len(told) - before)
+    assert more == [True, True, False, False]
     assert sizes == [DECISIONS_PER_TICK - 1, DECISIONS_PER_TICK, 1, 0], "the first decision moves the wave"
     assert sorted(told) == names(DECISIONS_PER_TICK * 2)
     assert {e.directive for e in built.fleet.rollouts.executions(rollout.id)} == {"stage"}
+
+
+def test_ticks_that_leave_something_undecided_follow_at_once(built: Store, enlist: Callable[..., None]) -> None:
+    enlist(*names(DECISIONS_PER_TICK * 2))
+    start(built)
+    told_s: list[float] = []
+    conductor = Conductor(
+        built, lambda devices: told_s.append(time.monotonic()), LateJoiners(built.fleet, CATALOGUE), tick_s=5
+    )
+    conductor.start()
+    until_s = time.monotonic() + 60
+    while len(told_s) < 3 and time.monotonic() < until_s:
+        time.sleep(0.05)
+    conductor.stop()
+    assert told_s[2] - told_s[0] < 5
 
 
 def test_a_pause_takes_the_word_to_switch_back_from_everyone(
