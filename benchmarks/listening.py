@@ -84,7 +84,7 @@ class BlobListener:
     def _take(self, event: InboxEvent | None) -> None:
         match event:
             case Received():
-                self._fetcher.chunk(event.topic, event.data)
+                self._fetcher.chunk(event.topic, event.data, event.arrived_s)
             case Subscribed():
                 for topic in self._bus.confirmed(event):
                     self._fetcher.listening(topic)

@@ -1,6 +1,7 @@
 """The events of the session's loop: from the broker, from threads that finished, from the system."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from edgefleet_agent.answering import Placed, Trouble
@@ -32,11 +33,12 @@ class Subscribed:
 
 @dataclass(frozen=True)
 class Received:
-    """A message from the broker; `retained` says that it may be an old one."""
+    """A message from the broker; `retained` says that it may be an old one, `arrived_s` is monotonic."""
 
     topic: str
     data: bytes
     retained: bool = False
+    arrived_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from edgefleet_protocol.topics import Lane
 SILENCE_S = 2.0
 MAX_SILENCE_S = 60.0
 INTERVALS_OF_SILENCE = 4
-CREDIT_SILENCE_S, CHUNKS_OF_SILENCE = 3.0, 3
-"""With credit, silence lasts this long, two round trips, and as long as so many chunks take at our pace."""
+CREDIT_SILENCE_S, CHUNKS_OF_SILENCE = 5.0, 3
+"""With credit, silence lasts this long, two round trips, and as long as so many chunks take at our pace. A controller
+may wait for almost as long until others have joined, before it sends once for all."""
 
 
 class Wire(Protocol):
@@ -180,8 +181,8 @@ class Fetcher:
             fetch.unanswered, fetch.silent = 0, False
             fetch.ask_at_s = min(fetch.ask_at_s, self.clock() + self.draw() * jitter_s)
 
-    def chunk(self, topic: str, frame: bytes) -> None:
-        """Take a chunk frame; useless ones are counted and dropped."""
+    def chunk(self, topic: str, frame: bytes, arrived_s: float | None = None) -> None:
+        """Take a chunk frame that arrived just now, or at this time; useless ones are counted and dropped."""
         try:
             got = parse_frame(frame)
         except MalformedFrame:
@@ -191,7 +192,7 @@ class Fetcher:
         if not fetches:
             self.dropped.foreign += 1
         if got.sending is not None:
-            self.flow.arrived(len(frame), got.sending, self.clock())
+            self.flow.arrived(len(frame), got.sending, self.clock() if arrived_s is None else arrived_s)
         for fetch in fetches:
             if fetch.listening and fetch.lane is not None and topics.blob(_blob(fetch), fetch.lane) == topic:
                 fetch.last = got.index
@@ -265,7 +266,8 @@ class Fetcher:
             fetch.interval_s = gap_s if not fetch.interval_s else 0.8 * fetch.interval_s + 0.2 * gap_s
         # A chunk that we already have also shows that the channel is served; but don't wait forever.
         fetch.last_chunk_s, fetch.unanswered = now_s, 0
-        fetch.ask_at_s, fetch.silent = now_s + self._silence_s(fetch), True
+        if fetch.silent or not self._gives_credit:  # a controller must hear of us even if others' chunks serve us, too
+            fetch.ask_at_s, fetch.silent = now_s + self._silence_s(fetch), True
         fetch.arrived_bytes += len(data)
         if fate == "repeated":
             self.dropped.repeated += 1

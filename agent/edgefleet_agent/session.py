@@ -201,7 +201,7 @@ class Session:
             topics.acked(device): self._acked,
             topics.HELLO: self._hello,
         }
-        receive = receivers.get(message.topic, partial(self._fetcher.chunk, message.topic))
+        receive = receivers.get(message.topic, partial(self._fetcher.chunk, message.topic, arrived_s=message.arrived_s))
         try:
             receive(message.data)
         except ProtocolError as error:

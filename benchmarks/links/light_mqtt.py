@@ -1,6 +1,8 @@
 """An MQTT connection without a thread: hundreds of them are served by one loop."""
 
 import socket
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,10 +37,11 @@ class WireBroker:
 
 @dataclass(frozen=True)
 class Heard:
-    """A message."""
+    """A message, and when its last byte was received, on the monotonic clock."""
 
     topic: str
     payload: bytes
+    arrived_s: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class LightConnection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self._in, self._out, self._number = bytearray(), bytearray(), 0
+        self._received: deque[tuple[int, float]] = deque()  # so many bytes of `_in` had come by then
         flags, who = _CLEAN, b""
         if broker.username:
             flags, who = flags | _USER | _PASSWORD, text(broker.username) + text(broker.password)
@@ -94,8 +98,13 @@ class LightConnection:
         """Write what is left."""
         self._send(b"")
 
-    def read(self) -> Iterator[Heard | Confirmed]:
-        """What has come.
+    @property
+    def has_received(self) -> bool:
+        """Whether there is something to `read`."""
+        return bool(self._received)
+
+    def receive(self) -> None:
+        """Take from the network what has come, and note when.
 
         Raises:
             ConnectionError: the broker has ended the connection.
@@ -104,13 +113,20 @@ class LightConnection:
         if not data:
             raise ConnectionResetError("the broker has ended the connection")
         self._in += data
+        self._received.append((len(self._in), time.monotonic()))
+
+    def read(self) -> Iterator[Heard | Confirmed]:
+        """What has been received."""
+        stamps, self._received = self._received, deque()
         at = 0
         while (found := next_frame(self._in, at)) is not None:
             begin, end = found
             kind, body = self._in[at], bytes(self._in[begin:end])
             at = end
+            while stamps[0][0] < end:
+                stamps.popleft()
             if kind & 0xF0 == PUBLISH:
-                yield Heard(*published(kind, body))
+                yield Heard(*published(kind, body), stamps[0][1])
             elif kind == SUBACK:
                 yield Confirmed(int.from_bytes(body[:2], "big"))
         del self._in[:at]

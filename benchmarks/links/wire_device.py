@@ -123,11 +123,7 @@ class WireDevice:
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Take what has come.
-
-        Raises:
-            OSError: the connection is lost; `lost` is for the caller to call.
-        """
+        """Act on what has been received."""
         for event in self.connection.read() if self.connection else ():
             if isinstance(event, Confirmed):
                 if topic := self._subscribing.pop(event.number, None):
@@ -141,7 +137,7 @@ class WireDevice:
                 self._desired(event)
             elif event.topic.startswith(f"{topics.ROOT}/blobs/"):
                 self.score.heard_bytes += len(event.payload)
-                self._fetcher.chunk(event.topic, event.payload)
+                self._fetcher.chunk(event.topic, event.payload, event.arrived_s)
 
     def tick(self) -> float:
         """Do what is due; when it is due again, on the monotonic clock.

@@ -112,6 +112,17 @@ def test_on_a_slow_lane_it_waits_for_four_intervals(run: Run, wire: Any, clock: 
     assert len(wire.wants) == wants + 1
 
 
+def test_with_credit_it_asks_though_chunks_for_others_come_first(wire: Any, clock: Any, tmp_path: Path) -> None:
+    run = Run(tmp_path, wire, clock)
+    run.fetcher.give_credit(True)
+    topic = wire.topics[-1]
+    run.fetcher.listening(topic)
+    run.fetcher.chunk(topic, chunk(3))
+    run.fetcher.tick()
+    (want,) = wire.wants
+    assert want.credit and want.credit.last == 3 and 3 not in wire.missing()
+
+
 def test_a_hello_makes_it_ask_soon(run: Run, wire: Any, clock: Any) -> None:
     run.listening()
     run.fetcher.hello(jitter_s=1.0)
