@@ -18,8 +18,11 @@ from edgefleet_protocol.paces import CERTAIN_KBPS, UNMEASURED, pace_for
 
 MEASURE_S = 0.25
 """Frames that kept the link busy for this long, in seconds, tell its rate; less is noise of the machine."""
-ALONE_S = 1.0
-"""How long a large frame must have taken if it is to tell something without others behind it."""
+ALONE_S, ALONE_BYTES = 1.0, 16 * 1024
+"""How long a frame must have taken, and how large it must be, if it is to tell something without others behind it: a
+busy machine is late by seconds, too."""
+RISE = 4
+"""A frame that came so many times sooner than its length takes at the pace shows a faster link: that many times."""
 LATE_S = 0.5
 """How long frames must have waited before a link counts as slower than the pace it is served at."""
 CALM_S = 0.1
@@ -143,12 +146,16 @@ class Flow:
             return
         gap_s = now_s - seen.arrived_s
         large = size_bytes >= LARGER * seen.least_bytes
-        queued = waited_s >= 0.9 * gap_s or (large and waited_s >= ALONE_S)
+        alone = large and size_bytes >= ALONE_BYTES
+        queued = waited_s >= 0.9 * gap_s or (alone and waited_s >= ALONE_S)
         took_s = min(gap_s, waited_s) if queued else 0.0
         together = large or self._together(seen, sent_ms)
         seen.arrived_s, seen.sent_ms = now_s, sent_ms
         longer_s = self._longer_s(size_bytes - seen.least_bytes)
         calm = waited_s < CALM_S + FASTER * longer_s
+        if alone and self.measured_kbps and (size_bytes - seen.least_bytes) / 125 > RISE * self.pace * waited_s:
+            self._take_rate(RISE * self.pace)  # it was sent no faster than this, and waited at least for its own length
+            self._sample = None
         self._note(size_bytes, took_s, max(0.0, waited_s - longer_s), now_s, together=together, calm=calm)
 
     def _learn_channel(self, kbps: float) -> None:

@@ -73,6 +73,34 @@ def test_a_machine_that_is_busy_for_a_moment_is_not_a_slow_link() -> None:
     assert flow.measured_kbps is None or flow.measured_kbps > 4_000
 
 
+def test_a_small_frame_that_is_late_alone_is_not_a_slow_link() -> None:
+    flow = Flow(90_000.0)
+    flow.arrived(800, Sending(0, 90_000), 0.02)
+    flow.arrived(SMALL, Sending(1000, 90_000), 2.3)  # the machine paused for 1.3 s
+    flow.arrived(SMALL, Sending(2400, 90_000), 2.42)
+    assert flow.measured_kbps is None
+
+
+@pytest.mark.parametrize(("kbps", "frames"), [(90_000, 6), (1000, 3)])
+def test_large_frames_that_come_at_once_show_that_a_link_is_not_slow(kbps: float, frames: int) -> None:
+    flow = Flow(90_000.0, 32.0)
+    line, at_s = Line(flow, kbps), 0.0
+    at_s = line.send(SMALL, at_s)
+    for _ in range(frames):
+        assert flow.pace <= max(2 * kbps, 32)
+        at_s = line.send(LARGE, at_s)
+    assert flow.pace >= min(kbps, 4000) / 2
+
+
+@pytest.mark.parametrize("kbps", [16.0, 30.0, 64.0, 300.0])
+def test_a_slow_link_is_never_taken_for_a_fast_one(kbps: float) -> None:
+    flow = Flow(LTE_KBPS, kbps)
+    line, at_s = Line(flow, kbps), 0.0
+    for number in range(40):
+        at_s = line.send(LARGE if number % 2 else SMALL, at_s + 0.1 * (number % 5))
+        assert flow.pace <= 4 * kbps
+
+
 def test_a_link_that_keeps_up_is_tried_at_the_next_pace() -> None:
     flow = Flow(LTE_KBPS, 60.0)
     line, paces = Line(flow, 5000.0), [flow.pace]

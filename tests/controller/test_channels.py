@@ -15,6 +15,7 @@ from edgefleet_controller.delivery.channels import (
     MAX_BLOBS,
     MAX_CHUNKS,
     MOST_GATHER_S,
+    PAUSES,
     Channels,
     Send,
     Wait,
@@ -60,9 +61,9 @@ def run(
     return sent, now
 
 
-def quiet_s(chunks: int, gather_s: float = GATHER_S) -> float:
-    """For how long nobody must have joined before a blob of so many chunks is sent."""
-    return gather_s * (1 + LONGER * min(1, chunks * CHUNK / LARGE_BYTES))
+def quiet_s(chunks: int, gather_s: float = GATHER_S, joining_s: float = 0.0) -> float:
+    """For how long nobody must have joined, after `joining_s` of joining, before a blob of so many chunks is sent."""
+    return gather_s * (1 + LONGER * min(1, chunks * CHUNK / LARGE_BYTES)) + PAUSES * joining_s
 
 
 def indexes(sent: list[tuple[float, Send]], blob: str = A) -> list[int]:
@@ -80,7 +81,7 @@ def test_wants_of_a_short_window_become_one_broadcast_in_index_order() -> None:
     want(channels, 10.14, [7, 9])
     due = channels.next(10.14)
     assert isinstance(due, Wait)
-    assert due.until == pytest.approx(10.14 + quiet_s(10, gather_s=0.15))
+    assert due.until == pytest.approx(10.14 + quiet_s(10, gather_s=0.15, joining_s=0.14))
     sent, _ = run(channels, 10.14)
     assert indexes(sent) == [1, 3, 7, 9]
     assert sent[0][0] == due.until
@@ -88,11 +89,31 @@ def test_wants_of_a_short_window_become_one_broadcast_in_index_order() -> None:
 
 def test_a_broadcast_waits_for_those_who_keep_joining_and_not_for_ever() -> None:
     channels = Channels()
-    for joined in range(100):
-        want(channels, 10 + joined * 0.04, range(10))
+    joined = [10 + number * 0.04 for number in range(200)]
+    assert joined[-1] > 10 + MOST_GATHER_S
+    for now in joined:
+        want(channels, now, range(10))
     sent, _ = run(channels, 10.0)
     assert indexes(sent) == list(range(10))
     assert sent[0][0] == 10 + MOST_GATHER_S
+
+
+def test_a_listener_that_asks_again_puts_off_nothing() -> None:
+    channels = Channels()
+    asks = Want(
+        "wifi",
+        FAST,
+        A,
+        CHUNK,
+        10 * CHUNK,
+        Bitmap.of(10, range(10)),
+        device="one",
+        credit=Credit(pace=1024, bytes_under_way=10 * CHUNK, turn=1),
+    )
+    for number in range(20):
+        channels.want(asks, 10 + number * 0.04)
+    sent, _ = run(channels, 10.0)
+    assert sent[0][0] == 10 + quiet_s(10)
 
 
 def test_the_same_chunk_is_due_until_it_is_settled() -> None:
