@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from tests import without_torch
 from tests.once import once
+from tests.order import in_turn
 from tests.orphans import none_left
 
 from edgefleet_process.onnxruntime_silence import silence_onnxruntime
@@ -233,8 +234,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: four files run at a time, and none shall be left alone at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("fleet") is None)
+    """Order the files for several processes that take the next one each."""
+    items[:] = in_turn(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

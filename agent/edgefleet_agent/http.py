@@ -83,6 +83,7 @@ class _Connection(StreamRequestHandler):
     def _get(self, head: Head) -> Body:
         self._closes = head.closes or head.has_body
         self.server.connections.is_answered(self.connection)
+        routes.refuse_query(head.query)
         return routes.get(head.path, self.server.serving)
 
     def _post(self, head: Head) -> Body:
@@ -95,6 +96,7 @@ class _Connection(StreamRequestHandler):
                 raise ConnectionError("the client left before its request was whole")
             self._closes = head.closes
             self.server.connections.is_answered(self.connection)
+            routes.refuse_query(head.query)
             return self._answer_to(head, body)
 
     def _answer_to(self, head: Head, body: bytes) -> Body:

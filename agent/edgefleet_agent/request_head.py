@@ -25,10 +25,11 @@ class HeadError(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """A request's head: the path without its query, and headers by lower-case name, repeated ones joined."""
+    """A request's head: path and query, and headers by lower-case name, repeated ones joined."""
 
     method: str
     path: str
+    query: str
     closes: bool
     fields: dict[str, str]
 
@@ -54,23 +55,24 @@ def read(stream: BufferedIOBase) -> Head | None:
         raise HeadError(414, f"the request line is longer than {MAX_LINE_BYTES} bytes")
     if not line:
         return None
-    method, path, older = _request_line(line)
+    method, target, older = _request_line(line)
+    path, _, query = target.partition("?")
     fields = _fields(stream)
     if fields is None:
         return None
     connection = fields.get("connection", "").lower()
-    return Head(method, path, connection == "close" or (older and connection != "keep-alive"), fields)
+    return Head(method, path, query, connection == "close" or (older and connection != "keep-alive"), fields)
 
 
 def _request_line(line: bytes) -> tuple[str, str, bool]:
-    """Method, path, and whether the client speaks HTTP/1.0."""
+    """Method, path with query, and whether the client speaks HTTP/1.0."""
     words = line.decode("latin-1").split()
     version = _VERSION.fullmatch(words[2]) if len(words) == 3 else None
     if version is None:
         raise HeadError(400, "a request line is METHOD PATH HTTP/1.1")
     if version[1] != "1":
         raise HeadError(505, "only HTTP/1.1 is supported")
-    return words[0], words[1].partition("?")[0], version[2] == "0"
+    return words[0], words[1], version[2] == "0"
 
 
 def _fields(stream: BufferedIOBase) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pydantic_core import from_json, to_json
 
@@ -66,6 +67,16 @@ def post(path: str, fields: Mapping[str, str], body: bytes, serving: Serving) ->
             raise RequestError(400, f"{RAW_AFTER} must be a number")
         return serving.infer(found[1], found[2], body, None if length is None else int(length))
     raise _nothing("POST to", path)
+
+
+def refuse_query(query: str) -> None:
+    """No path takes a parameter: one that nobody obeys is refused.
+
+    Raises:
+        RequestError: 400, naming it.
+    """
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        raise RequestError(400, f"unknown query parameter '{name[:100]}': nothing here takes any, leave it out")
 
 
 def json_body(value: Any) -> Body:

@@ -56,6 +56,23 @@ def test_health_and_metadata_say_what_answers(device: Device) -> None:
         }
 
 
+def test_a_query_parameter_that_nothing_obeys_is_refused_by_name_and_the_connection_goes_on(device: Device) -> None:
+    why = "unknown query parameter 'version': nothing here takes any, leave it out"
+    connection = http.client.HTTPConnection(device.url.removeprefix("http://"), timeout=30)
+    asked = [
+        ("GET", "/v2/health/ready", None),
+        ("POST", INFER, body()),
+        ("POST", "/v2/repository/index", ""),
+    ]
+    for method, path, sent in asked:
+        for target, status in ((f"{path}?version=3&x", 400), (f"{path}?", 200)):
+            connection.request(method, target, sent)
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            assert (answer.status, told.get("error") if status == 400 else why) == (status, why), (target, told)
+    connection.close()
+
+
 def test_an_inference_in_json(device: Device) -> None:
     status, told = post(device.url, INFER, body())
     assert status == 200

@@ -9,7 +9,7 @@ from edgefleet_agent.request_head import Head, HeadError, read
 
 def test_names_are_read_in_any_case_and_values_of_one_name_are_joined() -> None:
     stream = BytesIO(b"POST /v2/x?y=1 HTTP/1.1\r\nHost: a\r\nACCEPT: b\r\naccept:c \r\n\r\n{}")
-    assert read(stream) == Head("POST", "/v2/x", False, {"host": "a", "accept": "b, c"})
+    assert read(stream) == Head("POST", "/v2/x", "y=1", False, {"host": "a", "accept": "b, c"})
     assert stream.read() == b"{}", "the body is left"
 
 

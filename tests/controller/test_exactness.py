@@ -100,6 +100,32 @@ def test_whole_numbers_are_numbers_and_lists_are_lists(api: httpx.Client) -> Non
     assert answer.status_code == 404 and "no model fashion@1" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"model": "fashion", "model": "other", "version": 1, "everyone": true}', "model"),
+        (b'{"model": "fashion", "version": 1, "version": 1, "everyone": true}', "version"),
+        (b'{"model": "fashion", "version": 1, "everyone": true, "gate": {"soak_s": 5, "soak_s": 600}}', "soak_s"),
+        (b'{"model": "fashion", "version": 1, "everyone": true, "gate": {"soak_s": 5, "so\\u0061k_s": 6}}', "soak_s"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/rollouts", "/api/v1/rollouts/plan"])
+def test_a_key_that_is_there_twice_is_named_and_nothing_begins(
+    api: httpx.Client, path: str, body: bytes, key: str
+) -> None:
+    answer = api.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["detail"] == f"the body has the key '{key}' 2 times: give it once"
+    assert api.get("/api/v1/rollouts").json()["items"] == []
+
+
+def test_equal_keys_in_different_parts_of_a_body_are_two_keys(api: httpx.Client) -> None:
+    step = {"step": "export", "config": {}}
+    recipes = [{"name": name, "title": "t", "steps": [step, step]} for name in ("a", "b")]
+    answer = api.post("/api/v1/builds", json={"model": "fashion@1", "recipes": recipes})
+    assert answer.status_code != 400, answer.text
+
+
 def test_every_route_depends_on_the_seam() -> None:
     routes = [route for route in create_app().routes if isinstance(route, APIRoute) and route.include_in_schema]
     for route in routes:

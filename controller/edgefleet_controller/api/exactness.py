@@ -1,12 +1,17 @@
-"""Refuses what a request asks for and nothing would obey: unknown parameters, values of another type, stray bodies.
+"""Refuses what a request asks for and nothing would obey: unknown parameters, values of another type, stray bodies,
+and keys that are there twice.
 
 One dependency of all routes, so that a new route needs nothing of its own.
 """
 
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from operator import itemgetter
 from typing import Any, get_args, get_origin
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -24,6 +29,7 @@ async def refuse_inexact(request: Request) -> None:
     Raises:
         Invalid: a query parameter is unknown or there twice, or a body where none is read.
         RequestValidationError: a value in the body is of another type.
+        HTTPException: a key in the body is there twice.
     """
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
@@ -70,3 +76,12 @@ def _check_body(body: bytes, shape: type[BaseModel]) -> None:
         shape.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
+    # What a shape has accepted is JSON, and not too deep. Numbers stay texts: a long one takes long to read.
+    json.loads(body, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
+
+
+def _each_once(pairs: Sequence[tuple[str, object]]) -> None:
+    """Which of two values was meant, nobody knows: JSON leaves it open, and readers differ."""
+    name, times = max(Counter(key for key, _ in pairs).items(), key=itemgetter(1), default=("", 0))
+    if times > 1:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"the body has the key '{name[:100]}' {times} times: give it once")
