@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class GoldenRun:
         self._outputs: list[Sequence[NDArray[Any]]] = []
         try:
             self._task = task_named(order["task"])
-            if refusal := self._task.fits(signature, order["labels"]):
+            if refusal := self._task.fits(signature, self._spec()):
                 self._refused = refusal.sentence
             self._samples = _samples(Path(order["golden"]))
         except ValueError as error:
@@ -76,11 +77,16 @@ class GoldenRun:
         if self._order["form"] == "expected":
             found, recorded, spec = self._as_expected(firsts)
         else:
-            spec = Spec.of(self._order["spec"])
+            spec = self._spec()
             found = [answer for outputs in self._outputs for answer in self._task.reduce(outputs, spec)]
             recorded = list(unpack_answers(self._recorded))
         told = self._task.compare(found, recorded, spec)
         return reply | {"agreement": told.agreement, "difference": told.difference, "scaling": told.scaling}
+
+    def _spec(self) -> Spec:
+        """What is known of the answers, with the names of classes that a manifest has beside it."""
+        spec = Spec.of(self._order.get("spec") or {})
+        return spec if spec.names else replace(spec, names=tuple(self._order["labels"]))
 
     def _as_expected(self, logits: NDArray[Any]) -> tuple[list[bytes], list[bytes], Spec]:
         rows = np.asarray(json.loads(self._recorded), np.float64)

@@ -1,18 +1,21 @@
 """The interface of a task: what kind of answer a model gives, and so how it is reduced, scored and compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 
 Outputs = Sequence[NDArray[Any]]
-"""A model's outputs in its own order, each [samples, ...]."""
-Label = int
-"""What a sample really is, as its task knows it; the types of further tasks join here."""
+"""A model's outputs to one request in the model's own order, each [samples, ...]."""
+UNDECLARED = Spec()
+"""What a card says that says nothing of its answers."""
+Label = TypeVar("Label")
+"""What a sample really is, as its task knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,15 @@ class Refusal:
     """Why a model does not fit a task, and what to do, in one line."""
 
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a figure is called, what it counts, and which way it is better."""
+
+    name: str
+    unit: str = "share"
+    better: Literal["higher", "lower"] = "higher"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +48,35 @@ class RunComparison:
     scaling: float
 
 
-class Task(Protocol):
-    """One kind of answer. Reduced answers are bytes, which only their task reads."""
+class Task(Protocol[Label]):
+    """One kind of answer. Reduced answers are bytes, which only their task reads.
+
+    `measure` is what the mean of `score` is called, and that of `agree` where labels are missing; `headlined` is what
+    `headline` gives. `loss` names what training reduces. `scores_alone` says whether a single answer can be scored by
+    its label, as feedback needs.
+    """
 
     name: str
+    measure: Measure
+    headlined: Measure
+    loss: str
+    scores_alone: bool
 
-    def fits(self, signature: Signature, labels: Sequence[str]) -> Refusal | None:
-        """Whether a model with this signature and these names of classes does this task; None if so."""
+    def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
+        """Whether a model with this signature does this task, by what its card declares; None if so."""
 
-    def spec(self, signature: Signature, val: Outputs) -> Spec:
-        """What to know of a model version, from its source's answers to val."""
+    def spec(self, signature: Signature, val: Iterable[Outputs], declared: Spec = UNDECLARED) -> Spec:
+        """What to know of a model version, from its source's answers to val, request by request.
+
+        What the card declares is kept; the rest is found.
+        """
+
+    def label(self, raw: Any, spec: Spec) -> Label:
+        """A label as an application or a data set gives it: plain JSON, or a numpy value.
+
+        Raises:
+            ValueError: it is none; one line says what was expected.
+        """
 
     def reduce(self, outputs: Outputs, spec: Spec) -> list[bytes]:
         """The smallest form of each answer that can still be scored and compared; at most 4 KB a sample.
@@ -55,13 +86,27 @@ class Task(Protocol):
         """
 
     def score(self, answer: bytes, label: Label, spec: Spec) -> float:
-        """How right an answer is, from 0 to 1."""
+        """How right an answer is, from 0 to 1.
+
+        Raises:
+            NotScored: a single answer has no score.
+        """
 
     def agree(self, one: bytes, other: bytes, spec: Spec) -> float:
-        """How far two answers are alike, from 0 to 1."""
+        """How far two answers are alike, from 0 to 1, whichever comes first."""
+
+    def category(self, answer: bytes, spec: Spec) -> int:
+        """What an answer counts as, from 0 to 255."""
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How sure an answer is, from 0 to 7."""
+
+    def headline(self, answers: Sequence[bytes], labels: Sequence[Label], spec: Spec) -> Interval:
+        """The figure that people know this task by, over a whole split; figures of parts do not merge.
+
+        Raises:
+            NotScored: these answers and labels have none.
+        """
 
     def compare(self, found: Sequence[bytes], recorded: Sequence[bytes], spec: Spec) -> RunComparison:
         """Compare the answers of two runs over the same samples.

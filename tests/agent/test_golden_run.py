@@ -115,7 +115,7 @@ RECORDED = recorded_by(as_logits, LOGITS)
         ({"recorded": b"{", "form": "expected"}, "cannot be compared"),
         ({"recorded": b"null", "form": "expected"}, "cannot be compared"),
         ({"outputs": "odds"}, "not 'odds'"),
-        ({"task": "detection"}, "there is no task 'detection'"),
+        ({"task": "detector"}, "there is no task 'detector'"),
         ({"labels": ["cat", "dog"]}, "2 labels are named, but the model answers 3 classes"),
     ],
 )

@@ -10,17 +10,9 @@ from tests.compression.test_batches import wide_model
 
 from edgefleet_compression.errors import MeasureError, RecipeError
 from edgefleet_compression.measuring.host import host, read_cpuinfo
-from edgefleet_compression.measuring.measure import probe, wilson
+from edgefleet_compression.measuring.measure import probe
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in, request_in
 from edgefleet_compression.onnx_graphs.session import GraphSession
-
-
-@pytest.mark.parametrize(
-    ("hits", "samples", "low", "high"),
-    [(0, 0, 0.0, 1.0), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1860, 2000, 0.9180, 0.9404)],
-)
-def test_the_interval_is_wilsons(hits: int, samples: int, low: float, high: float) -> None:
-    assert wilson(hits, samples) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_the_first_processor_of_cpuinfo_is_read() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.signature import Signature, Tensor
-from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
-from edgefleet_tasks.tasks.classification import STRATA, TASK, TOP, probabilities, read
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, STRATA, Spec
+from edgefleet_tasks.tasks.classification import TASK, TOP, probabilities, read
 
 AS_LOGITS, AS_PROBABILITIES = Spec(LOGITS), Spec(PROBABILITIES)
 
@@ -64,7 +64,7 @@ def test_probabilities_get_no_second_softmax() -> None:
     ],
 )
 def test_what_outputs_are_is_decided_from_all_of_val(values: Any, outputs: str) -> None:
-    assert TASK.spec(gives(None, 10), [values]).outputs == outputs
+    assert TASK.spec(gives(None, 10), [[values]]).outputs == outputs
 
 
 @pytest.mark.parametrize("sure", [0.001, 0.1, 1.0, 10.0])
@@ -191,9 +191,9 @@ def test_nothing_compared_is_no_comparison() -> None:
         (gives(1, 3), ("a", "b"), "2 labels are named, but the model answers 3 classes"),
         (gives(None, 1), (), r"the model answers [any, 1]"),
         (gives(None, 3, 4), (), r"the model answers [any, 3, 4]"),
-        (Signature((), ()), (), "the model answers []"),
+        (Signature((), ()), (), "the model answers nothing"),
     ],
 )
 def test_a_model_fits_by_its_signature(signature: Signature, labels: tuple[str, ...], told: str | None) -> None:
-    refusal = TASK.fits(signature, labels)
+    refusal = TASK.fits(signature, Spec(names=labels))
     assert refusal is None if told is None else refusal and told in refusal.sentence

@@ -16,7 +16,7 @@ def test_every_file_of_a_task_holds_the_task_of_its_name() -> None:
     assert all(task_named(name).name == name for name in task_names())
 
 
-@pytest.mark.parametrize("name", ["", "detection", "../classification", "classification.TASK", "os", "x" * 10_000])
+@pytest.mark.parametrize("name", ["", "detector", "../classification", "classification.TASK", "os", "x" * 10_000])
 def test_any_other_name_is_refused_and_imports_nothing(name: str) -> None:
     with pytest.raises(UnknownTask, match="there is no task") as refused:
         task_named(name)

@@ -23,25 +23,15 @@ from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
+from edgefleet_tasks.intervals import Z_95, wilson
 
 Top1 = NDArray[np.int64]
 
 RUNS = 300
 PROBE_SILENT_S = 600
-Z_95 = 1.959964
 FIGURES = "metrics.json"
 REVISION = 2
 """Raise it when the same file gets other figures."""
-
-
-def wilson(hits: int, samples: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); (0, 1) without samples."""
-    if not samples:
-        return 0.0, 1.0
-    share, z2 = hits / samples, Z_95**2
-    middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
-    half = Z_95 / (1 + z2 / samples) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def encoded_bytes(path: Path) -> int:
@@ -96,7 +86,7 @@ def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> Accuracies:
     if test.y is None:
         return Accuracies(len(test.x), on_val)
     right = int((test_top1 == test.y).sum())
-    return Accuracies(len(test.x), on_val, right / len(test.y), wilson(right, len(test.y)))
+    return Accuracies(len(test.x), on_val, right / len(test.y), wilson(right, len(test.y)).bounds)
 
 
 def drop(source_top1: Top1, top1: Top1, labels: Top1 | None) -> Drop | None:

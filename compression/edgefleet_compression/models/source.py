@@ -74,7 +74,7 @@ class Source:
         """How the model's answers are meant, found once: by its own to all of val."""
         inputs = (Tensor(self.card.input.name, "FP32", (None, *self.card.input.shape)),)
         signature = Signature(inputs, (Tensor("answers", "FP32", (None, self.classes)),))
-        return task_named(self.card.task).spec(signature, [self.logits("val")])
+        return task_named(self.card.task).spec(signature, [[self.logits("val")]])
 
     def _runtime(self) -> dict[str, Any]:
         if isinstance(self.state, TorchState):

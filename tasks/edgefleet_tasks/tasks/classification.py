@@ -7,26 +7,32 @@ the largest probabilities, at most `TOP`, the largest first.
 import itertools
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.signature import Signature
-from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
-from edgefleet_tasks.task import Label, Outputs, Refusal, RunComparison
+from edgefleet_protocol.intervals import Interval
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.spec import CATEGORIES, LOGITS, PROBABILITIES, STRATA, Spec
+from edgefleet_tasks.arrays import class_of, floats_first, is_finite, output_at
+from edgefleet_tasks.comparing import check_pairs, scaling
+from edgefleet_tasks.counting import category_of, commonest
+from edgefleet_tasks.errors import AnswerNotFinite
+from edgefleet_tasks.intervals import wilson
+from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
 
 TOP = 5
 """A tolerance of 1/5 or more loses nothing by it: only the top five can have a probability above that."""
-STRATA = 8
-MAX_SCALING = 1e9
-"""Where one run's answers are all alike and the other's are not."""
 SUM_TOLERANCE = 0.02
 """How far probabilities may be from summing to 1: those of an 8-bit file have steps of 1/256."""
 _LEVELS = 2**16 - 1
 _SPREAD, _ENTRY = struct.Struct(">f"), struct.Struct(">IH")
+_FEW = 64
+"""Up to so many classes sorting them all is quicker than to look for the largest first."""
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -51,38 +57,53 @@ class Classification:
     """One class of several."""
 
     name = "classification"
+    measure = Measure("accuracy")
+    headlined = Measure("accuracy")
+    loss = "cross_entropy"
+    scores_alone = True
 
-    def fits(self, signature: Signature, labels: Sequence[str]) -> Refusal | None:
-        """Whether the first output is [samples, classes], with two classes or more, all of them named or none."""
-        shape = signature.outputs[0].shape if signature.outputs else ()
-        if len(shape) != 2 or (isinstance(shape[1], int) and shape[1] < 2):
-            shown = ", ".join("any" if size is None else str(size) for size in shape)
-            return Refusal(f"the model answers [{shown}]: a classifier answers [samples, classes], two classes or more")
-        if labels and isinstance(shape[1], int) and shape[1] != len(labels):
-            return Refusal(f"{len(labels)} labels are named, but the model answers {shape[1]} classes: correct labels")
+    def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
+        """Whether an output is [samples, classes], with two classes or more, all of them named or none."""
+        if (place := _place(signature, spec)) is None:
+            answers = ", ".join(tensor.shown for tensor in signature.outputs) or "nothing"
+            return Refusal(f"the model answers {answers}: a classifier answers [samples, classes], two classes or more")
+        found = signature.outputs[place].shape[1]
+        if spec.names and isinstance(found, int) and found != len(spec.names):
+            return Refusal(f"{len(spec.names)} labels are named, but the model answers {found} classes: correct labels")
         return None
 
-    def spec(self, signature: Signature, val: Outputs) -> Spec:
-        """Logits or probabilities: what sums to one on all of val is the latter."""
-        return Spec(PROBABILITIES if are_probabilities(val[0]) else LOGITS)
+    def spec(self, signature: Signature, val: Iterable[Outputs], declared: Spec = UNDECLARED) -> Spec:
+        """Logits or probabilities: what sums to one on all of val is the latter. The commonest of many classes."""
+        place = _place(signature, declared) or 0
+        found = [_rows(outputs, place) for outputs in val]
+        rows = np.concatenate(found) if found else np.empty((0, 2))
+        many = rows.shape[1] >= CATEGORIES
+        return replace(
+            declared,
+            outputs=PROBABILITIES if len(rows) and are_probabilities(rows) else LOGITS,
+            read_from=place,
+            commonest=commonest(rows.argmax(1).tolist()) if many else (),
+        )
+
+    def label(self, raw: Any, spec: Spec) -> int:
+        """A class by its number or name."""
+        return class_of(raw, spec)
 
     def reduce(self, outputs: Outputs, spec: Spec) -> list[bytes]:
-        """Spread and top classes of each row of the first output, [samples, classes]."""
-        values = np.asarray(outputs[0], np.float64) if len(outputs) else np.empty(0)
-        if values.ndim != 2 or values.shape[1] < 2:
-            raise ValueError(f"a classifier answers [samples, classes], not {list(values.shape)}")
-        if not np.isfinite(values).all():
-            raise ValueError("an answer is not finite")
+        """Spread and top classes of each row of an output, [samples, classes]."""
+        values = _rows(outputs, spec.read_from).astype(np.float64, copy=False)
+        if not is_finite(values):
+            raise AnswerNotFinite("an answer is not finite")
         spreads = np.minimum(values.max(1) - values.mean(1), _LARGEST)
         shares = probabilities(values, spec)
-        top = np.argsort(-values, axis=1, kind="stable")[:, :TOP]
-        levels = np.rint(np.take_along_axis(shares, top, 1) * _LEVELS).astype(int)
+        top = _top(values)
+        levels = np.rint(shares[np.arange(len(top))[:, None], top] * _LEVELS).astype(int)
         return [
-            _SPREAD.pack(spread) + b"".join(_ENTRY.pack(c, level) for c, level in zip(row, found, strict=True))
+            _SPREAD.pack(spread) + b"".join([_ENTRY.pack(c, level) for c, level in zip(row, found, strict=True)])
             for spread, row, found in zip(spreads.tolist(), top.tolist(), levels.tolist(), strict=True)
         ]
 
-    def score(self, answer: bytes, label: Label, spec: Spec) -> float:
+    def score(self, answer: bytes, label: int, spec: Spec) -> float:
         """1 for the right class, else 0."""
         return float(read(answer).top == label)
 
@@ -90,26 +111,73 @@ class Classification:
         """1 for the same class, else 0."""
         return float(read(one).top == read(other).top)
 
+    def category(self, answer: bytes, spec: Spec) -> int:
+        """The class."""
+        return category_of(read(answer).top, spec)
+
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How often what the top class leaves over was halved: 0 below a half, 7 above 127/128."""
         first = read(answer)
         left = 1 - first.probabilities[first.top]
         return min(STRATA - 1, int(-math.log2(left))) if left > 0 else STRATA - 1
 
+    def headline(self, answers: Sequence[bytes], labels: Sequence[int], spec: Spec) -> Interval:
+        """The accuracy, with Wilson's interval."""
+        hits = sum(read(answer).top == label for answer, label in zip(answers, labels, strict=True))
+        return wilson(hits, len(answers))
+
     def compare(self, found: Sequence[bytes], recorded: Sequence[bytes], spec: Spec) -> RunComparison:
         """Same classes, the largest difference of any probability, and the factor between the spreads."""
-        if len(found) != len(recorded) or not recorded:
-            raise ValueError(f"{len(found)} answers were given, {len(recorded)} are recorded")
+        check_pairs(found, recorded)
         pairs = [(read(a), read(b)) for a, b in zip(found, recorded, strict=True)]
-        small, large = sorted(sum(answer.spread for answer in side) for side in zip(*pairs, strict=True))
+        one, other = (sum(answer.spread for answer in side) for side in zip(*pairs, strict=True))
         return RunComparison(
             agreement=sum(a.top == b.top for a, b in pairs) / len(pairs),
             difference=max(_difference(a, b) for a, b in pairs),
-            scaling=min(large / small, MAX_SCALING) if small > 0 else 1.0 if large == small else MAX_SCALING,
+            scaling=scaling(one, other),
         )
 
 
 TASK = Classification()
+
+
+def _place(signature: Signature, spec: Spec) -> int | None:
+    """The output that has the classes: what the card says, or the first that may be."""
+    places = floats_first(signature)
+    if spec.read_from:
+        places = [place for place in places if place[0] == spec.read_from]
+    return next((n for n, tensor in places if _has_classes(tensor)), None)
+
+
+def _has_classes(tensor: Tensor) -> bool:
+    shape = tensor.shape
+    return len(shape) >= 2 and not (isinstance(shape[1], int) and shape[1] < 2) and all(one == 1 for one in shape[2:])
+
+
+def _rows(outputs: Outputs, place: int) -> NDArray[Any]:
+    """The output as [samples, classes], without trailing axes of size 1.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    values = output_at(outputs, place) if len(outputs) else np.empty(0)
+    if values.ndim > 2 and math.prod(values.shape[2:]) == 1:
+        values = values.reshape(values.shape[:2])
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiub":
+        raise ValueError(f"a classifier answers [samples, classes], not {list(values.shape)}")
+    return values
+
+
+def _top(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The places of the largest values of each row, the largest first; of equal ones the first."""
+    if values.shape[1] <= _FEW:
+        return np.asarray(np.argsort(-values, axis=1, kind="stable")[:, :TOP])
+    least = np.partition(values, -TOP, axis=1)[:, -TOP]
+    found = np.empty((len(values), TOP), np.int64)
+    for n, row in enumerate(values):
+        (there,) = np.nonzero(row >= least[n])
+        found[n] = there[np.argsort(-row[there], kind="stable")[:TOP]]
+    return found
 
 
 def are_probabilities(values: NDArray[Any]) -> bool:

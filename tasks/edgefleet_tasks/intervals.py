@@ -1,0 +1,52 @@
+"""Figures over a split, each with its interval of 95 %."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_protocol.intervals import Interval
+from edgefleet_tasks.errors import NotScored
+
+Z_95 = 1.959964
+RESAMPLES = 500
+SEED = 20_260_501
+"""Fixed, so that the same answers have the same interval."""
+SampleWeights = NDArray[np.float64]
+"""float64 [samples]: how often each sample counts."""
+
+
+def wilson(hits: int, samples: int) -> Interval:
+    """The share of hits (Wilson 1927).
+
+    Raises:
+        NotScored: there are no samples.
+    """
+    if not samples:
+        raise NotScored("there are no samples to score: give some with labels")
+    share, z2 = hits / samples, Z_95**2
+    middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
+    half = Z_95 / (1 + z2 / samples) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
+    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
+
+
+def bootstrapped(figure: Callable[[SampleWeights], float], samples: int) -> Interval:
+    """A figure of samples that each count as often as a weight says (Efron 1979, percentiles).
+
+    Args:
+        figure: of weights; NaN where samples with these have none.
+        samples: how many there are.
+
+    Raises:
+        NotScored: there are no samples, or they have no such figure.
+    """
+    value = figure(np.ones(samples)) if samples else math.nan
+    if not math.isfinite(value):
+        raise NotScored(f"{samples} samples have no such figure: give more, with labels that differ")
+    # The raw stream of a bit generator is fixed; how numpy draws from it may change with its version.
+    raw = np.random.PCG64(SEED).random_raw(RESAMPLES * samples)
+    drawn = (np.asarray(raw, np.uint64).reshape(RESAMPLES, samples) % np.uint64(samples)).astype(np.int64)
+    found = [figure(np.bincount(row, minlength=samples).astype(np.float64)) for row in drawn]
+    low, high = np.quantile([one for one in found if math.isfinite(one)] or [value], [0.025, 0.975])
+    return Interval(value, min(value, float(low)), max(value, float(high)))
