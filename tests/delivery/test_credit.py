@@ -148,6 +148,24 @@ def test_a_device_that_vanishes_holds_the_others_up_for_seconds_only() -> None:
     assert max(device.seconds for device in lab.devices[:5]) <= 12
 
 
+def test_many_devices_that_come_and_go_hold_the_others_up_little_longer_than_one() -> None:
+    """Ten of twenty links are there for five seconds and gone for twenty, each at its own time."""
+    seconds = []
+    for unsteady in (1, 10):
+        lab = Lab(LTE_KBPS)
+        stages = delivery(lab, 1_440_000)
+        for number in range(20):
+            link = comes_and_goes(number) if number < unsteady else steady(600)
+            Device(lab, f"device-{number}", Link(link, 0.05), stages, known_kbps=600).begin(0.0)
+        lab.run()
+        seconds.append(max(device.seconds for device in lab.devices[unsteady:]))
+    assert seconds[1] <= 1.8 * seconds[0]
+
+
+def comes_and_goes(number: int) -> Callable[[float], float]:
+    return lambda now: 600.0 if (now + 7 * number) % 25 < 5 else 0.0
+
+
 def test_devices_that_give_no_credit_are_served_as_before() -> None:
     lab = Lab(LTE_KBPS)
     stages = delivery(lab, 328_000)

@@ -163,7 +163,8 @@ class Broadcast:
             self._move(listener, credit.last, now)
             self._holding.heard(device, (listener.through_bytes - before_bytes) * hurry.byte_s)
             listener.missing, listener.credit = missing, credit
-        listener.waited_for = len(self._listeners) < 2 or self._holding.by(device) < hurry.patience_s
+        patience_s = self._holding.patience_s(hurry.patience_s)
+        listener.waited_for = len(self._listeners) < 2 or self._holding.by(device) < patience_s
         self.until, self.blocked_until = max(self.until, until), -math.inf
         self._wanted |= missing & ~self._under_way(listener)
         heapq.heappush(self._limits, (listener.limit_bytes(self.chunk_bytes), device))
@@ -272,11 +273,14 @@ class Broadcast:
                 return False
             else:
                 self.leave(device)
+                self._holding.passes_over()
         return True
 
     def _patience_left_s(self, device: str, listener: _Listener, now: float, patience_s: float) -> float:
         silent_s = now - self._waits_since(listener)
-        return patience_s - max(silent_s, self._holding.by(device) if len(self._listeners) > 1 else 0.0)
+        if len(self._listeners) < 2:
+            return patience_s - silent_s
+        return self._holding.patience_s(patience_s) - max(silent_s, self._holding.by(device))
 
     def _lacking(self) -> int:
         """What of the wanted chunks a listener lacks that is not under way to it; most often the first lacks all."""
