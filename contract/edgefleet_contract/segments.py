@@ -12,6 +12,7 @@ class SegmentRecord(Shape):
 
 
 class SegmentView(SegmentRecord):
-    """A segment with its current number of devices."""
+    """A segment with its current number of devices; `doubts` are what in its selector no device has, in words."""
 
     devices: int
+    doubts: tuple[str, ...] = ()

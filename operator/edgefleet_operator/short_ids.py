@@ -30,7 +30,14 @@ def short_ids(ids: Iterable[str]) -> dict[str, str]:
     return {one: one for one in known}
 
 
-def is_short_for(given: str, whole: str) -> bool:
-    """Whether a text is the start or the end of an id."""
+def is_short_for(given: str, whole: str, shown: str | None = None) -> bool:
+    """Whether a text is the start or the end of an id, or the start of how that is shown.
+
+    Args:
+        given: the text.
+        whole: the id.
+        shown: its short form among others; it counts beside the one of usual length.
+    """
     text = given.lower()
-    return len(text) >= LEAST and (whole.startswith(text) or whole.endswith(text))
+    starts = (whole, shown or whole, with_short_ids(whole))
+    return len(text) >= LEAST and (whole.endswith(text) or any(start.startswith(text) for start in starts))

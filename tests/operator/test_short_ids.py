@@ -53,6 +53,27 @@ def test_the_start_and_the_end_of_an_id_name_it(given: str) -> None:
     assert one(Listing(A, OTHER), given).id == A
 
 
+@pytest.mark.parametrize("given", ["f511", "F5114", "f51149a"])
+def test_the_beginning_of_what_is_shown_names_it_too(given: str) -> None:
+    wanted, other = "019ad1c2-0000-7aaa-8bbb-ccccf51149a1", "019ad1c2-0000-7aaa-8bbb-ccccdddd1234"
+    assert with_short_ids(wanted).startswith(given.lower())
+    assert one(Listing(wanted, other), given).id == wanted
+
+
+def test_the_beginning_of_what_is_shown_at_greater_length_names_it_too() -> None:
+    assert short_ids([A, TWIN])[A] == "cdddd1234"
+    assert one(Listing(A, TWIN), "cddd").id == A
+    with pytest.raises(Invalid, match="'dddd' could be cdddd1234, edddd1234"):
+        one(Listing(A, TWIN), "dddd")
+
+
+def test_a_beginning_that_ends_another_id_is_refused() -> None:
+    ends = "019ad1c2-0000-7aaa-8bbb-ccccaaaaf511"
+    begins = "019ad1c2-0000-7aaa-8bbb-ccccf51149a1"
+    with pytest.raises(Invalid, match="'f511' could be aaaaf511, f51149a1: give one of these"):
+        one(Listing(ends, begins), "f511")
+
+
 @pytest.mark.parametrize("given", ["234", "4", "zzzz", "dddd1235", "0", "019"])
 def test_less_than_four_characters_and_other_ends_name_nothing(given: str) -> None:
     assert not is_short_for(given, A)

@@ -24,6 +24,7 @@ from edgefleet_controller.fleet.selection import labels, select
 from edgefleet_controller.models.costs import core_hour
 from edgefleet_controller.records import DeviceRecord
 from edgefleet_controller.rollouts.likeness import class_of, unlike
+from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError
@@ -155,7 +156,7 @@ def put_segment(service: TheService, name: NameText, selector: SomeSelectorText)
     except ValueError:
         raise Invalid(f"'{name}' is not a name: use lower-case letters, digits, '-' and '_', at most 64") from None
     service.store.fleet.segments.put(segment)
-    return _segment(service, segment)
+    return _doubted(service, segment)
 
 
 @router.get("/segments")
@@ -167,7 +168,7 @@ def list_segments(service: TheService, limit: PageLimit = 100, cursor: Cursor = 
 @router.get("/segments/{name}", responses=problems(404))
 def get_segment(service: TheService, name: str) -> SegmentView:
     """One segment."""
-    return _segment(service, service.store.fleet.segments.get(name))
+    return _doubted(service, service.store.fleet.segments.get(name))
 
 
 @router.delete("/segments/{name}", status_code=204, responses=problems(404))
@@ -175,6 +176,11 @@ def delete_segment(service: TheService, name: str) -> Response:
     """Forget a segment; its devices, and rollouts that were started for it, stay as they are."""
     service.store.fleet.segments.remove(name)
     return Response(status_code=204)
+
+
+def _doubted(service: TheService, segment: SegmentRecord) -> SegmentView:
+    doubts = Matcher(service.catalogue, segment.selector).doubts(service.store.fleet.members.all(status=None))
+    return _segment(service, segment).model_copy(update={"doubts": doubts})
 
 
 def _segment(service: TheService, segment: SegmentRecord) -> SegmentView:

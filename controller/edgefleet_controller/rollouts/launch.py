@@ -33,7 +33,8 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
     devices = [device for device in fleet.members.all(spec.model) if matcher.matches(device)]
     if not devices:
         named = spec.selector or spec.segment or "everything"
-        raise Refused(f"no device matches '{named}': see `edgefleet device list`")
+        slips = matcher.doubts(fleet.members.all(status=None))
+        raise Refused("; ".join((f"no device matches '{named}': see `edgefleet device list`", *slips)))
     refuse_owned(fleet, spec.model, [device.id for device in devices])
     conflicts = fleet.conflicts.all()
     targets = [target(device, in_conflict=device.id in conflicts) for device in devices]

@@ -1,12 +1,13 @@
 """Which devices a selector matches; it is compiled once, and each profile is looked up once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.selector import PROFILE_LABELS, compile_selector, labels_of
+from edgefleet_profiles.selector_doubts import doubts, known_labels
 
 
 class Matcher:
@@ -27,6 +28,11 @@ class Matcher:
     def matches(self, device: Member) -> bool:
         """Whether the selector matches this device."""
         return self.selector.matches(self.labels(device.profile, device.labels))
+
+    def doubts(self, devices: Iterable[Member]) -> tuple[str, ...]:
+        """What in the selector none of all devices has, nor the catalogue: perhaps a slip."""
+        profiles = map(str, self._catalogue.profiles())
+        return tuple(doubts(self.selector, known_labels(profiles, (self.labels(d.profile, d.labels) for d in devices))))
 
     def labels(self, profile: str, own: Mapping[str, str]) -> Mapping[str, str]:
         """The labels that selectors see: region, hardware, link, labels derived from them, and the device's own."""

@@ -101,7 +101,7 @@ def chosen(
 
 
 def one(listed: Listed[Found], given: str) -> Found:
-    """Find one item by its id, or by the start or the end of its id if that is no other item's too.
+    """Find one item by its id, or by the start or the end of it or of how it is shown, if that is no other item's too.
 
     Raises:
         ApiError: nothing matches, or several items do.
@@ -110,7 +110,9 @@ def one(listed: Listed[Found], given: str) -> Found:
         return listed.get(given)
     except NotFound:
         # One file may be a variant of several models: its id is still one.
-        found = list({item.id: item for item in listed.all() if is_short_for(given, item.id)}.values())
+        known = {item.id: item for item in listed.all()}
+        shown = short_ids(known)
+        found = [item for id_, item in known.items() if is_short_for(given, id_, shown[id_])]
         if not found:
             raise
     if len(found) > 1:

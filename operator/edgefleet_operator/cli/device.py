@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from edgefleet_contract.counted import counted
-from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
+from edgefleet_contract.devices import AdmissionRecord, ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_operator.cli import annotating
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, ago, marked, now_ms, number, size, span, when
-from edgefleet_operator.printing import print_facts, print_json, print_table
-from edgefleet_profiles.selector import PROFILE_LABELS
+from edgefleet_operator.printing import console, print_facts, print_json, print_table
+from edgefleet_profiles.selector import PROFILE_LABELS, compile_selector
+from edgefleet_profiles.selector_doubts import doubts, known_labels
 from edgefleet_protocol.messages import Facts, HostFacts
 
 app = typer.Typer(no_args_is_help=True, help="Add, show, accept, label and remove devices.")
@@ -57,13 +58,14 @@ def accept(
     with calling(api) as client:
         names = [device] if device is not None else [d.id for d in client.devices.all(selector, status="pending")]
         accepted = [client.devices.accept(name) for name in names]
+        slips = _doubts(client, selector) if selector and not accepted else []
     if as_json:
         print_json(accepted if device is None else accepted[0])
         return
     for one in accepted:
         typer.echo(f"{one.id} is {one.status}")
     if not accepted:
-        typer.echo(f"no pending device matches {selector}")
+        typer.echo("; ".join((f"no pending device matches {selector}", *slips)))
 
 
 app.add_typer(annotating.app)
@@ -83,31 +85,54 @@ def list_devices(
         str | None, typer.Option(help="only devices that match, for example 'region=eu,hardware in (rpi4,rpi5)'")
     ] = None,
     segment: Annotated[str | None, typer.Option(help="only the devices of this segment")] = None,
-    status: Annotated[Literal["pending", "accepted"] | None, typer.Option(help="only devices with this status")] = None,
+    status: Annotated[
+        Literal["pending", "accepted", "expected"] | None,
+        typer.Option(help="only devices with this status; expected: added, and not joined yet"),
+    ] = None,
     online: Annotated[bool, typer.Option("--online", help="only devices that are online")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="only devices that are offline")] = False,
     limit: Limit = None,
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """List devices: what they are, whether they are online, and what they run."""
+    """List devices: what they are, whether they are online, and what they run; last those that have not joined yet."""
     if selector is not None and segment is not None:
         raise typer.BadParameter("give --selector or --segment, not both")
     if online and offline:
         raise typer.BadParameter("no device is both: give --online or --offline, or neither for all")
+    filtered = (selector, segment) != (None, None) or online or offline
+    if status == "expected" and filtered:
+        raise typer.BadParameter("nothing is known of devices that have not joined: give --status expected alone")
     keep = (lambda d: d.online is online) if online or offline else None
     with calling(api) as client:
+        if status == "expected":
+            expected = list(client.devices.expected(limit))
+            if as_json:
+                print_json(expected)
+            else:
+                print_devices(client, [], expected)
+            return
         if segment is not None:
             selector = client.segments.get(segment).selector
         found = chosen(lambda most: client.devices.all(selector, status=status, limit=most), limit, keep)
         if as_json:
             print_json(found)
+        elif not found and selector:
+            console().print("; ".join(("no devices", *_doubts(client, selector))))
         else:
-            print_devices(client, found)
+            left = None if limit is None else limit - len(found)
+            print_devices(client, found, () if filtered or status else list(client.devices.expected())[:left])
 
 
-def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
-    """Print devices, with the recipe that each one runs."""
+def _doubts(client: Client, selector: str) -> list[str]:
+    """What in a selector no device has, nor the catalogue: perhaps a slip."""
+    profiles = (str(one.profile) for one in client.profiles.all())
+    seen = (device.labels for device in client.devices.all())
+    return list(doubts(compile_selector(selector), known_labels(profiles, seen)))
+
+
+def print_devices(client: Client, devices: Sequence[DeviceView], expected: Sequence[AdmissionRecord] = ()) -> None:
+    """Print devices, with the recipe that each one runs, and those that were added and have not joined yet."""
     recipes = {(v.id, v.model): v.recipe for v in client.variants.all()} if devices else {}
     now = now_ms()
     rows = []
@@ -126,9 +151,13 @@ def print_devices(client: Client, devices: Sequence[DeviceView]) -> None:
                 ", ".join(phases) or NONE,
             )
         )
+    rows += [(one.device, one.profile or NONE, "not joined", NONE, NONE, NONE) for one in expected]
     columns = ("device", "profile", "state", ">last seen", "answering...", "last attempt")
-    sim = any(d.simulated for d in devices)
-    print_table(columns, rows, caption="(sim): simulated hardware" if sim else "", nothing="no devices")
+    notes = (
+        *(("(sim): simulated hardware",) if any(d.simulated for d in devices) else ()),
+        *(("not joined: it was added, and its agent has not reported yet",) if expected else ()),
+    )
+    print_table(columns, rows, caption="; ".join(notes), nothing="no devices")
 
 
 @app.command()

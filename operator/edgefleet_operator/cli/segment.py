@@ -28,6 +28,8 @@ def save(
         print_json(saved)
     else:
         console().print(f"{saved.name}: {saved.selector or 'everything'}, {counted(saved.devices, 'device')} now")
+        for doubt in saved.doubts:
+            console().print(doubt)
 
 
 @app.command("list")
@@ -57,6 +59,7 @@ def show(name: SegmentArgument, limit: Limit = None, api: Api = None, as_json: A
                 ("segment", found.name),
                 ("selector", found.selector or "everything"),
                 ("devices", count(found.devices)),
+                *(("", doubt) for doubt in found.doubts),
             ]
         )
         print_devices(client, devices)

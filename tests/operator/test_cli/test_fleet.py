@@ -105,6 +105,37 @@ def test_a_device_that_is_not_what_its_hardware_says_is_marked(operator, service
     assert unlike.startswith(said)
 
 
+def test_a_device_that_was_added_and_has_not_joined_is_listed_as_such(operator, service, reported) -> None:
+    operator.types("device", "add", "--profile", "eu/rpi4/lte", "--id", "gate-7")
+    (row,) = (line for line in operator.types("device", "list").stdout.splitlines() if line.startswith("gate-7"))
+    assert row.split()[1:4] == ["eu/rpi4/lte", "not", "joined"]
+    (expected,) = operator.reads("device", "list", "--status", "expected")
+    assert (expected["device"], expected["profile"]) == ("gate-7", "eu/rpi4/lte")
+    assert "gate-7" in operator.types("device", "list", "--status", "expected").stdout
+    assert "gate-7" not in operator.types("device", "list", "--selector", "region=eu").stdout
+    assert operator.reads("device", "list") == [], "nothing is known of it that a device would report"
+    operator.types("device", "list", "--status", "expected", "--online", code=2)
+    service.store.fleet.devices.put_report("gate-7", reported(), 1)
+    assert "not joined" not in operator.types("device", "list").stdout
+    assert operator.reads("device", "list", "--status", "expected") == []
+
+
+def test_a_slip_in_a_selector_is_answered_with_what_may_be_meant(operator, join, published: str) -> None:
+    join("a")
+    slip = "no device has a label 'regoin': did you mean 'region'?"
+    assert slip in operator.types("segment", "save", "europe", "regoin=eu").stdout
+    assert operator.reads("segment", "show", "europe")["doubts"] == [slip]
+    assert slip in operator.types("segment", "show", "europe").stdout
+    for words in (("device", "list"), ("device", "accept")):
+        assert slip in operator.types(*words, "--selector", "regoin=eu").stdout
+    for to in (("--segment", "europe"), ("--selector", "regoin=eu")):
+        assert slip in " ".join(operator.types("rollout", "plan", published, *to, code=1).stderr.split())
+    told = operator.types("segment", "save", "pis", "region=eu,hardware in (rpi4,rpi-zreo-2w)").stdout
+    assert "no device has hardware=rpi-zreo-2w: did you mean 'rpi-zero-2w'?" in told
+    for fine in ("region=na", "!metered", "link in (lte,wifi)"):
+        assert operator.reads("segment", "save", "fine", fine)["doubts"] == []
+
+
 def test_a_segment_is_saved_listed_and_shown_with_its_devices(operator, join) -> None:
     join("a", "b")
     assert "region=eu, 2 devices" in operator.types("segment", "save", "europe", "region = eu").stdout

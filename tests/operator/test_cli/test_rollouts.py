@@ -317,6 +317,7 @@ def test_what_is_shown_of_an_id_is_taken_by_every_command(operator, join, publis
     whole = [found["id"] for found in operator.reads("rollout", "list")]
     assert [one[-8:] for one in whole] == [first, second]
     assert whole[0] in operator.types("rollout", "show", first).stdout
+    assert whole[0] in operator.types("rollout", "show", first[:5]).stdout
     listed = operator.types("rollout", "list").stdout
     assert first in listed and second in listed and whole[0] not in listed
     alike = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*whole, strict=True)))
