@@ -151,7 +151,7 @@ def program(name: str, install: str) -> str:
 
     Daemons lie in folders that are not on everybody's PATH.
     """
-    daemons = os.environ.get("EDGEFLEET_TESTS_DAEMONS", "/usr/sbin:/usr/local/sbin")
+    daemons = os.environ.get("EDGEFLEET_X_TESTS_DAEMONS", "/usr/sbin:/usr/local/sbin")
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{daemons}")
     if found:
         return found

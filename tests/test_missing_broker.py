@@ -19,7 +19,7 @@ def scripts_test(folder: Path, **environment: str) -> "subprocess.CompletedProce
     empty.mkdir()
     bare = {
         "PATH": str(empty),
-        "EDGEFLEET_TESTS_DAEMONS": str(empty),
+        "EDGEFLEET_X_TESTS_DAEMONS": str(empty),
         "HOME": os.environ.get("HOME", "/"),
         **environment,
     }

@@ -1,6 +1,7 @@
 """`edgefleet-agent`: run the agent of one device, or look at it."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from edgefleet_agent.errors import AgentError
 from edgefleet_agent.settings import DEFAULT_HTTP
 from edgefleet_agent.version import agent_version
+from edgefleet_process.environment import unread
 from edgefleet_process.errors import ProcessError
 
 
@@ -17,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0 for success, 1 for failure, 2 for wrong usage."""
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
+    if strays := unread(os.environ):
+        print(f"edgefleet-agent: warning: {strays}", file=sys.stderr)
     try:
         if command == "status":
             return _status(arguments)

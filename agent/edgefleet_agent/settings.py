@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgefleet_agent.errors import SettingsError
 from edgefleet_process.causes import in_words
+from edgefleet_process.environment import PREFIX
 from edgefleet_process.errors import TooLarge
 from edgefleet_process.logins import read_password
 from edgefleet_process.reading import read_at_most
@@ -23,7 +24,6 @@ from edgefleet_protocol.broker_address import BrokerAddress, parse_brokers
 from edgefleet_protocol.errors import NotABroker
 from edgefleet_protocol.messages import MAX_LABELS
 
-PREFIX = "EDGEFLEET_"
 MOST_BYTES = 2**20
 """Of the file of settings, so that a wrong name cannot fill the memory."""
 DEFAULT_HTTP = "127.0.0.1:8080"

@@ -15,7 +15,8 @@ from edgefleet_agent.__main__ import main
 from edgefleet_agent.cli import _parser
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.facts import DEVICE_TREE, describe, host_facts, recognize
-from edgefleet_agent.settings import PREFIX, AgentSettings, load_settings
+from edgefleet_agent.settings import AgentSettings, load_settings
+from edgefleet_process.environment import PREFIX
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.parts import is_generic
 from edgefleet_protocol.broker_address import BrokerAddress
@@ -296,3 +297,14 @@ def test_flags_that_are_no_settings_are_under_the_table() -> None:
     others = [a for a in run.choices["run"]._actions if a.dest not in {*AgentSettings.model_fields, "help"}]
     said = section(PAGE, "## Settings")
     assert [a.option_strings[-1] for a in others if a.option_strings[-1] not in said] == []
+
+
+def test_a_variable_that_nothing_reads_is_told_before_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEFLEET_BROKERS", "mqtt://u:geheim@127.0.0.1:1")
+    for command in ("run", "check"):
+        assert main([command, "--state", str(tmp_path), "--device", "d", "--region", "eu", "--link", "lte"]) == 1
+        said = capsys.readouterr().err.splitlines()
+        warning = "nothing reads EDGEFLEET_BROKERS (did you mean EDGEFLEET_BROKER?): correct or unset it"
+        assert said[0].startswith(f"edgefleet-agent: warning: {warning}") and "'broker' is not set" in said[1]

@@ -1,6 +1,6 @@
 """Whatever is asked of REST, the answer is one that the OpenAPI description declares; errors are problems.
 
-`EDGEFLEET_FUZZ_EXAMPLES=2000` looks longer; the same examples are tried each time.
+`EDGEFLEET_X_FUZZ_EXAMPLES=2000` looks longer; the same examples are tried each time.
 """
 
 import os
@@ -42,7 +42,7 @@ REFUSES_VALID_DATA = {
     *("/api/v1/devices/{device}/labels", "/api/v1/devices/{device}/note"),
     *("/api/v1/rollouts", "/api/v1/rollouts/plan"),
 }
-EXAMPLES = int(os.environ.get("EDGEFLEET_FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("EDGEFLEET_X_FUZZ_EXAMPLES", "8"))
 VARIANT, MANIFEST = "b" * 64, "c" * 64
 
 schema = schemathesis.openapi.from_dict(create_app().openapi())

@@ -3,6 +3,7 @@
 Commands of other packages, such as `serve` and `recipe`, are mounted beside these: see mounting.py.
 """
 
+import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -23,7 +24,8 @@ from edgefleet_operator.cli import (
     telemetry,
     variant,
 )
-from edgefleet_operator.cli.ending import OneLine
+from edgefleet_operator.cli.ending import OneLine, one_line
+from edgefleet_process.environment import unread
 
 app = typer.Typer(cls=OneLine, no_args_is_help=True)
 
@@ -41,6 +43,8 @@ def options(
     ] = False,
 ) -> None:
     """Deploy AI models to fleets of edge devices."""
+    if strays := unread(os.environ):
+        typer.echo(one_line(f"warning: {strays}"), err=True)
 
 
 app.command()(demo.demo)

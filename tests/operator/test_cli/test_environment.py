@@ -62,6 +62,30 @@ def test_a_setting_that_matters_nothing_here_stops_nothing(operator: Operator, h
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("EDGEFLEET_TOKN", "nothing reads EDGEFLEET_TOKN (did you mean EDGEFLEET_TOKEN?): correct or unset it"),
+        ("EDGEFLEET_API_URL", "nothing reads EDGEFLEET_API_URL (did you mean EDGEFLEET_API?)"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_told_on_one_line_and_the_command_runs(
+    operator: Operator, name: str, says: str
+) -> None:
+    done = typed("device", "list", EDGEFLEET_API=operator.url, **{name: SECRET})
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert done.stderr.startswith(f"edgefleet: warning: {says}")
+    assert SECRET not in done.stderr
+    help_of_serve = typed("serve", "--help", **{name: SECRET})
+    assert says in help_of_serve.stderr and help_of_serve.returncode == 0
+
+
+def test_what_plug_ins_and_agents_read_is_no_mistake(operator: Operator) -> None:
+    of_others = {"EDGEFLEET_X_CACHE": "/tmp", "EDGEFLEET_DEVICE": "d", "EDGEFLEET_OPTIONS": "--tick 1"}
+    done = typed("device", "list", EDGEFLEET_API=operator.url, **of_others)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_command_runs_in_a_folder_that_is_gone(operator: Operator, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     script = f'mkdir {gone} && cd {gone} && rmdir {gone} && exec "$0" -P -m edgefleet_operator device list'
