@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-_FORMATS = {"FP32": "f", "FP64": "d", "FP16": "e", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "?"}
+from edgefleet_agent.datatypes import BY_NAME
 
 
 def best_classes(output: dict[str, Any], data: bytes, count: int, labels: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -25,18 +25,12 @@ def best_classes(output: dict[str, Any], data: bytes, count: int, labels: Sequen
     rows = shape[0] if len(shape) > 1 else 1
     classes = math.prod(shape) // max(rows, 1)
     count = min(count, classes)
-    values = struct.unpack(f"<{rows * classes}{_FORMATS[output['datatype']]}", data)
+    values = struct.unpack(f"<{rows * classes}{BY_NAME[output['datatype']].code}", data)
     told: list[str] = []
     for row in range(rows):
         scores = values[row * classes : (row + 1) * classes]
         told += [_told(scores[at], at, labels) for at in heapq.nlargest(count, range(classes), key=scores.__getitem__)]
     return ([rows, count] if len(shape) > 1 else [count]), told
-
-
-def raw_strings(strings: Sequence[str]) -> bytes:
-    """Strings as the raw bytes of a BYTES tensor: each after its length, four bytes little-endian."""
-    parts = [text.encode() for text in strings]
-    return b"".join(struct.pack("<I", len(part)) + part for part in parts)
 
 
 def _told(score: float, index: int, labels: Sequence[str]) -> str:

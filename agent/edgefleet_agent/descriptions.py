@@ -3,6 +3,7 @@
 from typing import Any
 
 from edgefleet_agent.answering import Placed
+from edgefleet_agent.datatypes import BYTES
 
 PLATFORM = "onnxruntime_onnx"
 
@@ -51,4 +52,5 @@ def configuration(model: str, live: Placed, body_bytes: int) -> dict[str, Any]:
 
 def _tensor(tensor: dict[str, Any], batches: bool) -> dict[str, Any]:
     dims = tensor["shape"][1:] if batches else tensor["shape"]
-    return {"name": tensor["name"], "data_type": f"TYPE_{tensor['datatype']}", "dims": dims}
+    datatype = "STRING" if tensor["datatype"] == BYTES else tensor["datatype"]
+    return {"name": tensor["name"], "data_type": f"TYPE_{datatype}", "dims": dims}

@@ -13,12 +13,11 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from edgefleet_agent.classes import best_classes, raw_strings
+from edgefleet_agent.classes import best_classes
+from edgefleet_agent.datatypes import BY_NAME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.errors import RequestError
-from edgefleet_agent.worker_handle import SIZES, WorkerAnswer
+from edgefleet_agent.worker_handle import WorkerAnswer
 
-# The array code of each datatype on its way to the worker; None if Python has none.
-CODES = {"FP32": "f", "FP64": "d", "UINT8": "B", "INT8": "b", "INT32": "i", "INT64": "q", "BOOL": "B", "FP16": None}
 MAX_ID = 200
 MAX_LISTS = 500_000
 """Lists and objects in a request: an empty one takes three bytes on the wire and seventy in memory."""
@@ -49,7 +48,7 @@ class InferenceRequest:
 
 
 def parse(
-    body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[str]
+    body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[dict[str, Any]]
 ) -> InferenceRequest:
     """Parse an inference request and check it against the model's inputs.
 
@@ -57,7 +56,7 @@ def parse(
         body: the HTTP body.
         header_length: how many of its bytes are JSON, when raw tensors follow; None for only JSON.
         declared: the model's inputs: name, datatype, shape (-1 for any size).
-        outputs: the names of the model's outputs.
+        outputs: the model's outputs, as its inputs.
 
     Raises:
         RequestError: 400, with what is wrong and what is expected.
@@ -93,8 +92,7 @@ def reply(
         labels: the labels of the first output's classes; may be empty.
     """
     shown, raw, at = [], [], 0
-    for index, output in enumerate(answer.outputs):
-        size = math.prod(output["shape"]) * SIZES[output["datatype"]]
+    for index, (output, size) in enumerate(zip(answer.outputs, answer.sizes, strict=True)):
         data, at = answer.data[at : at + size], at + size
         wanted = request.outputs.get(output["name"])
         if wanted is None:
@@ -113,11 +111,13 @@ def _shown(
     """An output as the reply's JSON tells it, and its raw bytes if they follow."""
     if wanted.classes:
         shape, strings = best_classes(output, data, wanted.classes, labels)
-        output = output | {"datatype": "BYTES", "shape": shape}
+        output = output | {"datatype": BYTES, "shape": shape}
         if not wanted.binary:
             return output | {"data": strings}, None
-        data = raw_strings(strings)
-    elif not wanted.binary and (code := CODES[output["datatype"]]) is not None:
+        data = pack_texts(string.encode() for string in strings)
+    elif not wanted.binary and output["datatype"] == BYTES:
+        return output | {"data": [text.decode() for text in texts_in(data, math.prod(output["shape"]))]}, None
+    elif not wanted.binary and (code := BY_NAME[output["datatype"]].from_json):
         return output | {"data": _from_little_endian(code, data).tolist()}, None
     return output | {"parameters": {"binary_data_size": len(data)}}, data
 
@@ -199,23 +199,40 @@ def _tensor(given: dict[str, Any], declared: dict[str, Any], raw: bytes | None) 
         raise RequestError(400, f"the shape of input '{name}' is {shape}, expected {declared['shape']} (-1: any)")
     count = math.prod(shape)
     data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
-    if len(data) != count * SIZES[datatype]:
-        raise RequestError(400, f"input '{name}' has {len(data) // SIZES[datatype]} values, its shape needs {count}")
+    try:
+        size = size_of(datatype, data, count)
+    except ValueError as error:
+        raise RequestError(400, f"input '{name}': {error}") from None
+    if len(data) != size:
+        has = "more" if datatype == BYTES else f"{len(data) // BY_NAME[datatype].size_bytes}"
+        raise RequestError(400, f"input '{name}' has {has} values, its shape needs {count}")
+    if datatype == "BOOL" and data.translate(None, b"\0\1"):
+        raise RequestError(400, f"input '{name}' has values that are neither true nor false")
     return shape, data
 
 
 def _pack(data: Any, name: str, datatype: str, count: int) -> bytes:
-    code = CODES[datatype]
-    if code is None:
+    code = BY_NAME[datatype].from_json
+    if not code and datatype != BYTES:
         raise RequestError(400, f"input '{name}' is {datatype}: send it as binary data")
     if not isinstance(data, list):
         raise RequestError(400, f"input '{name}' has no 'data' list")
     # Most clients send one flat list; a nested one is flattened.
     flat = data if len(data) == count and not isinstance(data[0], list) else list(_flat(data))
+    if datatype == BYTES:
+        return _pack_strings(flat, name, count)
     try:
         return _to_little_endian(array(code, flat))
     except (TypeError, OverflowError, ValueError):
         raise RequestError(400, f"input '{name}' has values that do not fit {datatype}") from None
+
+
+def _pack_strings(values: list[Any], name: str, count: int) -> bytes:
+    if len(values) != count:
+        raise RequestError(400, f"input '{name}' has {len(values)} values, its shape needs {count}")
+    if not all(isinstance(value, str) for value in values):
+        raise RequestError(400, f"input '{name}' has values that are no texts: BYTES are strings")
+    return pack_texts(value.encode() for value in values)  # JSON's texts are always UTF-8 here
 
 
 def _flat(data: list[Any], depth: int = 0) -> Iterator[Any]:
@@ -241,14 +258,21 @@ def _from_little_endian(code: str, data: bytes) -> "array[Any]":
     return values
 
 
-def _wanted(head: dict[str, Any], outputs: list[str]) -> dict[str, WantedOutput]:
+def _wanted(head: dict[str, Any], declared: list[dict[str, Any]]) -> dict[str, WantedOutput]:
+    outputs = {output["name"]: output["datatype"] for output in declared}
     default = _flag(_parameters(head, "the request", ("binary_data_output",)), "binary_data_output", False)
     asked = _tensors(head, "outputs")
     if not asked:
         return dict.fromkeys(outputs, WantedOutput(default))
     if unknown := sorted({tensor["name"] for tensor in asked} - set(outputs)):
-        raise RequestError(400, f"unknown output {unknown}: the model has {outputs}")
-    return {tensor["name"]: _wanted_output(tensor, default) for tensor in asked}
+        raise RequestError(400, f"unknown output {unknown}: the model has {list(outputs)}")
+    wanted = {tensor["name"]: _wanted_output(tensor, default) for tensor in asked}
+    for name, one in wanted.items():
+        if one.classes and outputs[name] == BYTES:
+            raise RequestError(
+                400, f"output '{name}' is of texts, which have no best classes: leave out classification"
+            )
+    return wanted
 
 
 def _wanted_output(tensor: dict[str, Any], binary: bool) -> WantedOutput:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from edgefleet_agent import pipe_frames
 from edgefleet_agent.child_process import ChildProcess
+from edgefleet_agent.datatypes import BY_NAME
 from edgefleet_agent.errors import (
     Busy,
     ModelFailed,
@@ -28,9 +29,6 @@ from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.messages import ModelFailure
 
 log = logging.getLogger("edgefleet.agent")
-
-SIZES = {"FP32": 4, "FP64": 8, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8, "BOOL": 1, "FP16": 2}
-"""Bytes of one value of each datatype."""
 
 CPU = ("CPUExecutionProvider",)
 LOAD_TIMEOUT_S = 60.0
@@ -73,12 +71,13 @@ class GoldenOrder:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """One answer: `outputs` describe the tensors in `data`, in order; `top1` is one class per row.
+    """One answer: `outputs` describe the tensors in `data`, in order, and `sizes` say how many bytes each has.
 
-    `waited_s` is how long the request waited for those before it.
+    `top1` is one class per row. `waited_s` is how long the request waited for those before it.
     """
 
     outputs: list[dict[str, Any]]
+    sizes: list[int]
     data: bytes
     finite: bool
     top1: list[int]
@@ -152,8 +151,8 @@ class Worker:
     @property
     def row_bytes(self) -> int:
         """The bytes that one sample takes, at least 1; a size that may vary counts as 1."""
-        sizes = (SIZES[told["datatype"]] * math.prod(abs(size) for size in told["shape"]) for told in self.inputs)
-        total: int = sum(sizes)
+        values = ((BY_NAME[told["datatype"]], math.prod(abs(size) for size in told["shape"])) for told in self.inputs)
+        total: int = sum(datatype.size_bytes * count for datatype, count in values)
         return max(1, total)
 
     @property
@@ -176,7 +175,7 @@ class Worker:
         reply, answered, waited_s = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
         shaped = zip(self.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
-        return WorkerAnswer(outputs, answered, reply["finite"], reply["top1"], waited_s)
+        return WorkerAnswer(outputs, reply["sizes"], answered, reply["finite"], reply["top1"], waited_s)
 
     def self_test(self, order: GoldenOrder) -> dict[str, Any]:
         """Answer the golden set: `count`, `finite`, and then `agreement`, `difference` and `scaling`; or `refused`.

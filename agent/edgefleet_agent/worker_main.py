@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from edgefleet_agent import pipe_frames
+from edgefleet_agent.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
 from edgefleet_protocol.signature import Signature, Tensor
@@ -39,27 +41,6 @@ RENEW_S = 0.5
 
 CPU = ["CPUExecutionProvider"]
 Reply = tuple[dict[str, Any], bytes]
-
-DATATYPES = {
-    "tensor(float)": "FP32",
-    "tensor(double)": "FP64",
-    "tensor(float16)": "FP16",
-    "tensor(uint8)": "UINT8",
-    "tensor(int8)": "INT8",
-    "tensor(int32)": "INT32",
-    "tensor(int64)": "INT64",
-    "tensor(bool)": "BOOL",
-}
-DTYPES: dict[str, np.dtype[Any]] = {
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-    "FP16": np.dtype("<f2"),
-    "UINT8": np.dtype("u1"),
-    "INT8": np.dtype("i1"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "BOOL": np.dtype("?"),
-}
 
 
 class BadInput(Exception):  # noqa: N818 - reads as the statement it makes
@@ -98,26 +79,25 @@ class Model:
         """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order."""
         feed, at = {}, 0
         for tensor in tensors:
-            dtype = DTYPES[tensor["datatype"]]
-            count = math.prod(tensor["shape"])
-            array = np.frombuffer(data, dtype, count, at).reshape(tensor["shape"])
-            at += count * dtype.itemsize
+            array, at = _unpacked(tensor, data, at)
             if not _finite(array):
                 raise BadInput(f"input '{tensor['name']}' contains values that are not finite")
             feed[tensor["name"]] = array
-        results = self._session.run(self._names, feed)
+        results = [np.asarray(result) for result in self._session.run(self._names, feed)]
+        parts = [_packed(result) for result in results]
         told = {
             "shapes": [result.shape for result in results],
+            "sizes": [len(part) for part in parts],
             "finite": all(map(_finite, results)),
             "top1": _top1(results[0]),
         }
-        return told, b"".join([result.tobytes() for result in results])
+        return told, b"".join(parts)
 
     def self_test(self, order: dict[str, Any], recorded: bytes) -> Reply:
         """Begin a self-test, or go on with it for about a second; see `GoldenRun`."""
         if order["begin"]:
             signature = Signature(_tensors(self.inputs), _tensors(self.outputs))
-            dtype = DTYPES[self.inputs[0]["datatype"]]
+            dtype = np.dtype(BY_NAME[self.inputs[0]["datatype"]].numpy)
             self._golden = GoldenRun(self._session, signature, dtype, order, recorded)
         return (self._golden.go_on() if self._golden else {"refused": "no self-test has begun"}), b""
 
@@ -128,10 +108,28 @@ def _tensors(described: list[dict[str, Any]]) -> tuple[Tensor, ...]:
 
 
 def _describe(tensor: Any) -> dict[str, Any]:
-    if tensor.type not in DATATYPES:
+    datatype = BY_RUNTIME.get(tensor.type)
+    if datatype is None:
         raise NotServed(f"'{tensor.name}' is a {tensor.type}, which the agent does not serve")
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
-    return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
+    return {"name": tensor.name, "datatype": datatype.name, "shape": shape}
+
+
+def _unpacked(tensor: dict[str, Any], data: bytes, at: int) -> tuple[NDArray[Any], int]:
+    """A tensor of a request, and where the next one begins."""
+    count = math.prod(tensor["shape"])
+    if tensor["datatype"] != BYTES:
+        array = np.frombuffer(data, BY_NAME[tensor["datatype"]].numpy, count, at)
+        return array.reshape(tensor["shape"]), at + array.nbytes
+    try:
+        texts = [text.decode() for text in texts_in(data, count, at)]
+    except UnicodeDecodeError:
+        raise BadInput(f"input '{tensor['name']}' has a text that is not UTF-8") from None
+    return np.array(texts, object).reshape(tensor["shape"]), at + size_of(BYTES, data, count, at)
+
+
+def _packed(result: NDArray[Any]) -> bytes:
+    return pack_texts(str(text).encode() for text in result.flat) if result.dtype.kind == "O" else result.tobytes()
 
 
 def _finite(array: Any) -> bool:
@@ -140,7 +138,8 @@ def _finite(array: Any) -> bool:
 
 
 def _top1(result: Any) -> list[int]:
-    return result.argmax(axis=1).tolist() if result.ndim == 2 and result.shape[1] else []
+    scored = result.ndim == 2 and result.shape[1] and result.dtype.kind != "O"
+    return result.argmax(axis=1).tolist() if scored else []
 
 
 def limit_memory(file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int) -> tuple[int, int]:

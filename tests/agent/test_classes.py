@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_agent.classes import best_classes, raw_strings
+from edgefleet_agent.classes import best_classes
+from edgefleet_agent.datatypes import pack_texts
 
 LABELS = ("cat", "dog", "bird")
 
@@ -39,5 +40,5 @@ def test_a_class_beyond_the_labels_has_none() -> None:
     assert best(np.array([[1.0, 5.0]], "<f4"), 2, ("cat",))[1] == ["5.000000:1", "1.000000:0:cat"]
 
 
-def test_raw_strings_come_after_their_lengths() -> None:
-    assert raw_strings(["a", "vögel"]) == struct.pack("<I1sI6s", 1, b"a", 6, "vögel".encode())
+def test_raw_texts_come_after_their_lengths() -> None:
+    assert pack_texts([b"a", "vögel".encode()]) == struct.pack("<I1sI6s", 1, b"a", 6, "vögel".encode())
