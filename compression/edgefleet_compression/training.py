@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from edgefleet_compression.errors import DataError, StepError
 from edgefleet_compression.heartbeat import beat
-from edgefleet_compression.models.data import Labels
+from edgefleet_compression.models.samples import Classes
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.networks.batches import answered_at_once, trained_parts
 from edgefleet_compression.networks.layers import pruned_weights
@@ -89,11 +89,11 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
     return Corpus(torch.from_numpy(split.x), torch.from_numpy(y), learned, mirrors, source.card.preprocessing.scale)
 
 
-def _right(logits: Logits, y: Labels) -> float:
+def _right(logits: Logits, y: Classes) -> float:
     return float((logits.argmax(1) == y).mean())
 
 
-def has_two_classes(name: str, y: Labels) -> None:
+def has_two_classes(name: str, y: Classes) -> None:
     """Check that labels int64 [N] of the split `name` are of more than one class; raises DataError."""
     if (y == y[0]).all():
         raise DataError(f"every sample of {name} is of class {y[0]}: give samples of two classes or more")

@@ -14,8 +14,9 @@ from tests.compression.brought_models import classifier, data_file, written
 from edgefleet_compression.builds.golden import MAX_GOLDEN_BYTES_0_1, record
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError, DataError, MeasureError
-from edgefleet_compression.models.data import Split, check_golden
+from edgefleet_compression.models.data import check_golden
 from edgefleet_compression.models.onnx_card import card_for_onnx
+from edgefleet_compression.models.samples import ArraySplit
 from edgefleet_compression.models.source import Source, open_source
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import unpack_answers
@@ -115,8 +116,8 @@ def test_a_model_with_too_few_samples_to_test_with_is_refused_when_it_is_added(o
     with pytest.raises(CompressionError, match="val holds 3 samples: give 4 or more"):
         opened(val=3)
     with pytest.raises(DataError):
-        check_golden(Split(np.zeros((3, 1), np.uint8), None))
-    check_golden(Split(np.zeros((4, 1), np.uint8), None))
+        check_golden(ArraySplit(np.zeros((3, 1), np.uint8), None))
+    check_golden(ArraySplit(np.zeros((4, 1), np.uint8), None))
 
 
 def test_whether_answers_are_probabilities_is_found_once_and_they_get_no_second_softmax(opened: Open) -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from edgefleet_compression.models.data import Split
 from edgefleet_compression.models.remarks import remarks_on
+from edgefleet_compression.models.samples import ArraySplit
 
 
-def split(samples: int, y: list[int] | None = None) -> Split:
-    return Split(np.zeros((samples, 2), np.uint8), None if y is None else np.array(y))
+def split(samples: int, y: list[int] | None = None) -> ArraySplit:
+    return ArraySplit(np.zeros((samples, 2), np.uint8), None if y is None else np.array(y))
 
 
 @pytest.mark.parametrize(("samples", "points"), [(4, 49), (12, 28), (96, 10)])

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from edgefleet_compression.builds.messages import RecordedAnswers
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host
-from edgefleet_compression.models.data import GOLDEN_LEAST, Split
+from edgefleet_compression.models.data import GOLDEN_LEAST
+from edgefleet_compression.models.samples import ArraySplit
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import PROVIDER, GraphSession
 from edgefleet_contract.variants import GoldenSize
@@ -69,7 +70,7 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     )
 
 
-def _largest(samples: Split, answers: list[bytes], budget_bytes: int) -> int:
+def _largest(samples: ArraySplit, answers: list[bytes], budget_bytes: int) -> int:
     """How many samples fit with their answers, the least that there must be if fewer do."""
     least, most = min(GOLDEN_LEAST, len(answers)), len(answers)
     while least < most:
@@ -81,7 +82,7 @@ def _largest(samples: Split, answers: list[bytes], budget_bytes: int) -> int:
     return least
 
 
-def _set(samples: Split, count: int) -> bytes:
+def _set(samples: ArraySplit, count: int) -> bytes:
     """The golden set as an npz; the same samples give the same bytes."""
     first, buffer = samples.first(count), io.BytesIO()
     if first.y is None:

@@ -23,7 +23,8 @@ from edgefleet_protocol.encoding import ZSTD_VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgefleet_compression.models.data import Split, SplitName
+    from edgefleet_compression.models.data import SplitName
+    from edgefleet_compression.models.samples import ArraySplit
     from edgefleet_compression.models.source import Source
 
 SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
@@ -82,7 +83,7 @@ def _split_digests(source: "Source") -> dict[str, str]:
     return found
 
 
-def _digest(split: "Split") -> str:
+def _digest(split: "ArraySplit") -> str:
     """The sha256 of a split's arrays, their types and shapes."""
     import numpy as np
 

@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto, inliner, numpy_helper
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.data import Samples
 from edgefleet_compression.models.faults import Faults
+from edgefleet_compression.models.samples import SampleArray
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.skim import is_skipped, parsed, skim
@@ -120,7 +120,7 @@ def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
     return int(answer.shape[1])
 
 
-def check_answers(path: Path, x: Samples, scale: float) -> None:
+def check_answers(path: Path, x: SampleArray, scale: float) -> None:
     """Judge what the file answers to samples: constants may be infinite, as masks are, and answers may not.
 
     Args:

@@ -4,7 +4,6 @@ An npz of `x` (and `y`) alone is split by seed: a fifth for calib, two fifths ea
 """
 
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,12 +12,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
+from edgefleet_compression.models.samples import ArraySplit
 from edgefleet_contract.card import ModelCard
 from edgefleet_profiles.spelling import nearest
 
 SplitName = Literal["calib", "train", "val", "test"]
-Samples = NDArray[np.uint8] | NDArray[np.float32]
-Labels = NDArray[np.int64]
 
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 BESIDE: tuple[SplitName, ...] = ("calib", "train")
@@ -29,24 +27,6 @@ SPLIT_SEED = 0
 LEAST_TO_SPLIT = 10
 GOLDEN_LEAST = 4
 """How many samples a device's self-test has at least."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Samples uint8 or float32 [N, *shape] with their labels int64 [N], or None without labels."""
-
-    x: Samples
-    y: Labels | None
-
-    def first(self, count: int) -> "Split":
-        """The first `count` samples; all if `count` is 0 or there are fewer."""
-        return Split(self.x[:count], None if self.y is None else self.y[:count]) if count else self
-
-    def labels(self) -> Labels:
-        """The labels; raises DataError if there are none."""
-        if self.y is None:
-            raise DataError("this needs labels, and the data file has none: add y_*")
-        return self.y
 
 
 class Data:
@@ -75,9 +55,9 @@ class Data:
         self._classes = classes
         self._scale = scale
         self._labelled = labelled
-        self._splits: dict[SplitName, Split] = {}
+        self._splits: dict[SplitName, ArraySplit] = {}
 
-    def split(self, name: SplitName) -> Split:
+    def split(self, name: SplitName) -> ArraySplit:
         """One split, checked.
 
         Raises:
@@ -95,7 +75,7 @@ class Data:
         """Whether the file has samples for a split; they are checked only when they are read."""
         return samples_in(self._path, name) > 0
 
-    def _read(self, name: SplitName) -> Split:
+    def _read(self, name: SplitName) -> ArraySplit:
         x, y = _arrays(self._path, name, self._labelled)
         rows = ", ".join(map(str, self._shape))
         if not len(x):
@@ -108,9 +88,9 @@ class Data:
         if x.dtype == np.float32 and not np.isfinite(x).all():
             raise DataError(f"x_{name} holds values that are not finite: repair the data file")
         if y is None or (not self._labelled and y.dtype.kind in "iu" and y.size and (y == -1).all()):
-            return Split(x, None)
+            return ArraySplit(x, None)
         self._check_labels(name, len(x), y)
-        return Split(x, y.astype(np.int64))
+        return ArraySplit(x, y.astype(np.int64))
 
     def _check_labels(self, name: SplitName, count: int, y: NDArray[Any]) -> None:
         top = "the last class" if self._classes is None else self._classes - 1
@@ -119,7 +99,7 @@ class Data:
             raise DataError(f"y_{name} must hold one label from 0 to {top} for each of {count} samples")
 
 
-def check_golden(val: Split) -> None:
+def check_golden(val: ArraySplit) -> None:
     """Check that there are enough samples of val for a device's self-test.
 
     Raises:

@@ -9,7 +9,7 @@ from edgefleet_compression.errors import ArchitectureError, DataError
 from edgefleet_compression.models.states import TorchState, torch_state
 
 if TYPE_CHECKING:
-    from edgefleet_compression.models.data import Samples
+    from edgefleet_compression.models.samples import SampleArray
     from edgefleet_contract.card import ModelCard
 
 
@@ -35,7 +35,7 @@ def check_module(card: "ModelCard", weights: Path) -> TorchState:
     return state
 
 
-def check_module_answers(state: TorchState, x: "Samples", scale: float) -> None:
+def check_module_answers(state: TorchState, x: "SampleArray", scale: float) -> None:
     """Judge what a module answers to samples.
 
     Raises:

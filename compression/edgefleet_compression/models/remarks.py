@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from edgefleet_compression.models.data import Split
+from edgefleet_compression.models.samples import ArraySplit
 from edgefleet_contract.counted import counted
 
 UNSURE_POINTS = 10.0
 """Choices are made on val: known to fewer points than this, its accuracy tells variants apart."""
 
 
-def remarks_on(val: Split) -> tuple[str, ...]:
+def remarks_on(val: ArraySplit) -> tuple[str, ...]:
     """What is remarkable about the split that variants are chosen by."""
     return tuple(said for said in (_few(len(val.x)), _one_class(val)) if said)
 
@@ -28,7 +28,7 @@ def _few(samples: int) -> str | None:
     )
 
 
-def _one_class(val: Split) -> str | None:
+def _one_class(val: ArraySplit) -> str | None:
     if val.y is None or len(val.y) < 2 or len(np.unique(val.y)) > 1:
         return None
     return f"every sample of val is of class {val.y[0]}: a variant that always answers it looks perfect; add others"

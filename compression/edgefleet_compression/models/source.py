@@ -14,8 +14,9 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.models.brought import answered_classes, check_graph
-from edgefleet_compression.models.data import Data, Samples, SplitName, open_data
+from edgefleet_compression.models.data import Data, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
+from edgefleet_compression.models.samples import SampleArray
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
 from edgefleet_compression.onnx_graphs.answers import Logits
 from edgefleet_compression.onnx_graphs.session import GraphSession
@@ -83,7 +84,7 @@ class Source:
             return {"torch": torch.__version__}
         return {"onnxruntime": onnxruntime.__version__}
 
-    def _answers(self, x: Samples, mirrored: bool) -> Logits:
+    def _answers(self, x: SampleArray, mirrored: bool) -> Logits:
         scale = self.card.preprocessing.scale
         if not isinstance(self.state, TorchState):
             return GraphSession(self.state.path).answers(x[..., ::-1] if mirrored else x, scale)
