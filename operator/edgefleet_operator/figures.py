@@ -8,6 +8,8 @@ from typing import Literal
 from edgefleet_contract.variants import VariantView
 
 NONE = "–"
+SHOWN_WHOLE = 9999.5
+"""Four digits tell enough of a figure; from here on, fewer digits than there are before the point would."""
 Quality = Literal["accuracy", "agreement"]
 
 
@@ -49,13 +51,10 @@ def number(value: object, unit: str = "") -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple | list):
         return ", ".join(map(number, value)) or NONE
-    text = (
-        f"{value:,.4g}"
-        if isinstance(value, float) and abs(value) < 1e4
-        else f"{value:,}"
-        if isinstance(value, int | float)
-        else str(value)
-    )
+    if isinstance(value, float):
+        text = f"{value:,.4g}" if abs(value) < SHOWN_WHOLE else f"{value:,.0f}"
+    else:
+        text = f"{value:,}" if isinstance(value, int) else str(value)
     return f"{text} {unit}".rstrip()
 
 
@@ -72,6 +71,14 @@ def span(seconds: float | None) -> str:
         return f"{minutes} min"
     hours = round(seconds / 3600)
     return f"{hours} h" if hours < 48 else f"{round(seconds / 86400)} days"
+
+
+def progress(done_bytes: int | None, total_bytes: int | None, seconds: float | None) -> str:
+    """Format how much has arrived, of how much if it is not all, and in what time."""
+    if done_bytes is None:
+        return NONE
+    of = f" of {size(total_bytes)}" if total_bytes is not None and done_bytes < total_bytes else ""
+    return f"{size(done_bytes)}{of} in {span(seconds)}"
 
 
 def when(at_ms: int | None) -> str:

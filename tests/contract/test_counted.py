@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgefleet_contract.counted import counted
+from edgefleet_contract.counted import agreeing, counted
 
 
 @pytest.mark.parametrize(
@@ -10,3 +10,8 @@ from edgefleet_contract.counted import counted
 )
 def test_one_thing_is_counted_as_one(number: int, words: str) -> None:
     assert counted(number, "device") == words
+
+
+@pytest.mark.parametrize(("number", "verb"), [(0, "are"), (1, "is"), (2, "are")])
+def test_a_verb_agrees_with_the_number(number: int, verb: str) -> None:
+    assert agreeing(number, "is", "are") == verb

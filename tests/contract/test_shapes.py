@@ -38,7 +38,7 @@ def test_what_was_not_given_is_left_out_where_null_would_say_that_it_was_looked_
 
 def test_a_field_that_only_a_newer_controller_knows_is_passed_over() -> None:
     shown = SegmentView.model_validate({"name": "n", "selector": "", "devices": 3, "newer": True})
-    assert shown.model_dump() == {"name": "n", "selector": "", "devices": 3}
+    assert shown.model_dump() == {"name": "n", "selector": "", "devices": 3, "doubts": ()}
 
 
 def test_openapi_shows_the_fields_of_what_is_left_out() -> None:

@@ -121,7 +121,7 @@ def test_labels_of_a_device_whose_labels_were_right_before_count(before: Counter
 def test_labels_that_were_all_refused_are_named() -> None:
     refused = Counters(ServingCounts(requests=80, refused_labels=80))
     words = judged({"d": refused}, {"d": labels(900, 0.9)})["accuracy"].words
-    assert words == "no labels yet: 80 were refused, as they are none of the model's classes"
+    assert words == "no labels yet: 80 labels were refused, as they are none of the model's classes"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,9 @@ def test_a_pause_holds_the_ready_and_an_abort_and_a_rollback_reach_those_that_st
 def test_a_wave_says_what_it_waits_for() -> None:
     counts = {"staged": 15, "downloading": 4, "verified": 1, "notified": 1, "no_variant": 7}
     assert waits_for("staging", 0.9, counts) == "15 of 21 devices staged; the first switch once 19 have"
+    assert waits_for("staging", 0.5, {"staged": 0, "downloading": 1}) == (
+        "0 of 1 device staged; the first switches once 1 has"
+    )
     fetching = {"committed": 20, "downloading": 1}
     assert waits_for("activating", 0.9, fetching) == "1 device still fetching, to switch once staged"
     assert waits_for("activating", 0.9, {"trial": 3}) is None

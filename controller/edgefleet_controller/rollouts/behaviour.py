@@ -6,7 +6,7 @@ from contextlib import suppress
 from statistics import NormalDist, median
 from typing import Literal
 
-from edgefleet_contract.counted import counted
+from edgefleet_contract.counted import agreeing, counted
 from edgefleet_contract.rollouts import Gate, GateCheck, Judgement
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.rollouts.weighing import MANY, Crowd, Weighed, clip_at, mean, variance_of_mean, weigh
@@ -51,10 +51,10 @@ def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     scored = {device: counters.scored for device, counters in new.items()}
     refused = sum(counters.serving.refused_labels for counters in new.values())
     if refused and not any(moments.n for moments in scored.values()):
-        raise _NotJudged(f"no labels yet: {refused} were refused, as they are none of the model's classes")
+        raise _NotJudged(f"no labels yet: {_refused(refused, 'label')}")
     outcome, words, outliers = _drop(gate, evidence, scored, crowd)
     if refused:
-        words += f"; {refused} more labels were refused, as they are none of the model's classes"
+        words += f"; {_refused(refused, 'more label')}"
     if outcome != "failed" or not (doubts := _doubts(new, refused)):
         return outcome, words, outliers
     with suppress(_NotJudged):
@@ -80,11 +80,18 @@ def _relied_on(gate: Gate, evidence: Evidence) -> Told:
     }
 
 
+def _refused(number: int, what: str) -> str:
+    were, they = agreeing(number, "was", "were"), agreeing(number, "it is", "they are")
+    return f"{counted(number, what)} {were} refused, as {they} none of the model's classes"
+
+
 def _doubts(new: Mapping[str, Counters], refused: int) -> str:
     """Why labels that speak against a variant may be wrong themselves; empty if there is no reason to think so."""
     found = []
     if unchecked := sum(counters.unchecked.n for counters in new.values()):
-        found.append(f"{unchecked} labels came through agents up to 0.2, and may be none of the model's classes")
+        found.append(
+            f"{counted(unchecked, 'label')} came through agents up to 0.2, and may be none of the model's classes"
+        )
     if refused:
         found.append("whoever sends impossible labels may number the others wrongly, too")
     return "; ".join(found)

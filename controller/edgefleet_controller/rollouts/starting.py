@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from edgefleet_contract.counted import counted
+from edgefleet_contract.counted import agreeing, counted
 from edgefleet_contract.rollouts import WavePhase
 from edgefleet_protocol.phases import ON_THE_WAY, Phase
 
@@ -50,7 +50,8 @@ def waits_for(state: WavePhase, start_share: float, counts: Mapping[str, int]) -
         return None
     if state == "staging":
         enough, of = needed(start_share, fetching + staged), counted(fetching + staged, "device")
-        return f"{staged:,} of {of} staged; the first switch once {enough:,} have"
+        switch, have = agreeing(enough, "switches", "switch"), agreeing(enough, "has", "have")
+        return f"{staged:,} of {of} staged; the first {switch} once {enough:,} {have}"
     if state == "activating":
         return f"{counted(fetching, 'device')} still fetching, to switch once staged"
     return None

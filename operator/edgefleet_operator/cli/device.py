@@ -10,7 +10,7 @@ from edgefleet_contract.devices import AdmissionRecord, ConflictRecord, DeviceMo
 from edgefleet_operator.cli import annotating
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling, chosen
 from edgefleet_operator.client import Client
-from edgefleet_operator.figures import NONE, ago, marked, now_ms, number, size, span, when
+from edgefleet_operator.figures import NONE, ago, marked, now_ms, number, progress, when
 from edgefleet_operator.printing import console, print_facts, print_json, print_table
 from edgefleet_profiles.selector import PROFILE_LABELS, compile_selector
 from edgefleet_profiles.selector_doubts import doubts, known_labels
@@ -239,7 +239,7 @@ def _conflict(conflict: ConflictRecord | None, now: int) -> list[tuple[str, str]
 
 
 def _facts(title: str, facts: Facts | HostFacts) -> list[tuple[str, str]]:
-    units = {"ram_mb": "MB", "cores": "cores", "storage_mb": "MB"}
+    units = {"ram_mb": "MB", "storage_mb": "MB"}
     shown = (f"{k} {number(v, units.get(k, ''))}" for k, v in facts if isinstance(v, str | int | float))
     return [(title, ", ".join(shown))]
 
@@ -253,8 +253,9 @@ def _print_model(name: str, model: DeviceModelView) -> None:
         rows.append(("last attempt", f"{attempt.phase}{f' ({why})' if why else ''}"))
         arrived = attempt.transfer
         if arrived.bytes_total:
-            wrong = f", {arrived.wrong_chunks} wrong chunks" if arrived.wrong_chunks else ""
-            rows.append(("transfer", f"{size(arrived.bytes_done)} in {span(arrived.seconds)}{wrong}"))
+            wrong = f", {counted(arrived.wrong_chunks, 'wrong chunk')}" if arrived.wrong_chunks else ""
+            so_far = progress(arrived.bytes_done, arrived.bytes_total, arrived.seconds)
+            rows.append(("transfer", f"{so_far}{wrong}"))
     if lost := model.lost:
         rows.append(("lost", f"variant {lost.variant[:12]} ({lost.reason}: {lost.detail})"))
     rows.append(("slots", ", ".join(slot.variant[:12] for slot in model.slots) or "none"))

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import typer
 
 from edgefleet_contract.alerts import AlertRecord
+from edgefleet_contract.counted import agreeing
 from edgefleet_contract.devices import DeviceModelView, DeviceView
 from edgefleet_contract.health import HealthView
 from edgefleet_contract.rollouts import RolloutView
@@ -151,7 +152,9 @@ def check_likeness(devices: Sequence[DeviceView]) -> Check:
     unlike = [d for d in devices if d.unlike]
     if not unlike:
         return Check("profiles", True, "every device is what its profile says")
-    found = f"{_named([d.id for d in unlike])} are not what their profiles say, for example {unlike[0].id}"
+    are = agreeing(len(unlike), "is not what its profile says", "are not what their profiles say")
+    example = f", for example {unlike[0].id}" if unlike[1:] else ""
+    found = f"{_named([d.id for d in unlike])} {are}{example}"
     return Check("profiles", False, found, unlike[0].unlike[0])
 
 
@@ -161,13 +164,15 @@ def check_generations(devices: Sequence[DeviceView]) -> Check:
     ahead = [(d.id, model) for d in accepted for model in d.models.values() if _is_ahead(model)]
     if not ahead:
         return Check("generations", True, "no device is ahead of the store")
-    found = f"{_named(list(dict.fromkeys(device for device, _ in ahead)))} are ahead of the store"
+    names = list(dict.fromkeys(device for device, _ in ahead))
+    found = f"{_named(names)} {agreeing(len(names), 'is', 'are')} ahead of the store"
     if all(model.desired_generation is None for _, model in ahead):
-        why = "they were removed and have come back, or the store was restored"
-        found += ", which has told them nothing of what they run"
+        back = agreeing(len(names), "it was removed and has come back", "they were removed and have come back")
+        why = f"{back}, or the store was restored"
+        found += ", which has told nothing of what runs there"
     else:
-        why = "the store was restored, or another controller changed them"
-    return Check("generations", False, found, f"{why}: start a rollout of what they should run")
+        why = "the store was restored, or another controller changed what runs there"
+    return Check("generations", False, found, f"{why}: start a rollout of what should run there")
 
 
 def check_rollouts(rollouts: Sequence[RolloutView]) -> Check:
@@ -177,7 +182,7 @@ def check_rollouts(rollouts: Sequence[RolloutView]) -> Check:
         return Check("rollouts", True, "none is paused")
     ids = short_ids(r.id for r in rollouts)
     first, shown = paused[0], ids[paused[0].id]
-    more = f" and {len(paused) - 1} more are" if paused[1:] else " is"
+    more = f" and {len(paused) - 1:,} more are" if paused[1:] else " is"
     why = f": {first.reason}" if first.reason else ""
     do = f"look at `edgefleet rollout show {shown}`, then resume, abort or rollback it"
     return Check("rollouts", False, f"{shown} of {first.model}{more} paused{why}", do)

@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Show device profiles: region x har
 
 UNITS = {
     **{"down_kbps": "kbit/s", "rtt_ms": "ms", "usd_per_mb": "USD/MB", "joule_per_mb": "J/MB", "monthly_cap_mb": "MB"},
-    **{"ram_mb": "MB", "storage_mb": "MB", "idle_w": "W", "active_w": "W", "cores": "cores", "loss": "of packets"},
+    **{"ram_mb": "MB", "storage_mb": "MB", "idle_w": "W", "active_w": "W", "loss": "of packets"},
     **{"usd_per_kwh": "USD/kWh", "g_co2_per_kwh": "g CO2/kWh", "latency_factor": "x"},
 }
 

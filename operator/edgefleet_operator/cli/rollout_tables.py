@@ -11,7 +11,7 @@ from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally, fetch_lines
 from edgefleet_operator.cli.windows import wait_lines, window_facts
 from edgefleet_operator.client import Client
-from edgefleet_operator.figures import NONE, count, marked, number, short, size, span, when
+from edgefleet_operator.figures import NONE, count, marked, number, progress, short, size, when
 from edgefleet_operator.printing import console, print_facts, print_table
 
 
@@ -106,21 +106,16 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
         rows.append(
             (
                 *(e.device, str(e.wave), marked(e.profile, e.device in simulated), short(e.variant)),
-                *(e.phase, _arrived(e), "; ".join(filter(None, (why, back, gone))) or NONE),
+                *(
+                    e.phase,
+                    progress(e.transfer_bytes, e.transfer_total_bytes, e.transfer_s),
+                    "; ".join(filter(None, (why, back, gone))) or NONE,
+                ),
             )
         )
     columns = ("device", ">wave", "profile", "variant", "phase", ">transfer", "why...")
     caption = "(sim): simulated hardware" if simulated else ""
     print_table(columns, rows, caption=caption, nothing="no such devices")
-
-
-def _arrived(execution: ExecutionRecord) -> str:
-    """How much has arrived, of how much if it is not all, and in what time."""
-    done, total = execution.transfer_bytes, execution.transfer_total_bytes
-    if done is None:
-        return NONE
-    of = f" of {size(total)}" if total is not None and done < total else ""
-    return f"{size(done)}{of} in {span(execution.transfer_s)}"
 
 
 def _simulated(client: Client, selector: str) -> set[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from edgefleet_contract.counted import counted
 from edgefleet_contract.devices import DeviceView
 from edgefleet_contract.telemetry import GroupBy, TelemetryGroup, TelemetryView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
@@ -105,7 +106,9 @@ def _labels_apart(found: Sequence[TelemetryView]) -> list[str]:
     refused, unchecked = (sum(getattr(one, name) for one in found) for name in ("refused_labels", "unchecked_labels"))
     said = []
     if refused:
-        said.append(f"refused: {count(refused)} labels that are none of the model's classes; they count nowhere")
+        said.append(
+            f"refused: {counted(refused, 'label')}, none of the model's classes; no figure counts refused labels"
+        )
     if unchecked:
         why = "came through agents up to 0.2, which don't check that they are classes of the model"
         said.append(f"not checked: {count(unchecked)} of the labels {why}")

@@ -188,7 +188,7 @@ def test_labels_that_were_refused_or_never_checked_are_told_apart(operator, serv
     assert "refused" not in operator.types("telemetry").stdout
     service.store.telemetry.windows.put([window("a", "lte"), *apart])
     shown = " ".join(operator.types("telemetry").stdout.split())
-    assert "refused: 37 labels that are none of the model's classes" in shown
+    assert "refused: 37 labels, none of the model's classes" in shown
     assert "not checked: 100 of the labels came through agents up to 0.2" in shown
     (told,) = operator.reads("telemetry")
     assert (told["labelled"], told["refused_labels"], told["unchecked_labels"]) == (300, 37, 100)
@@ -241,7 +241,7 @@ def rolled(state: str, last: str) -> RolloutView:
 
 
 def test_a_device_that_was_removed_and_came_back_is_not_blamed_on_a_restore() -> None:
-    for model, blamed in ((UNTOLD, "they were removed and have come back"), (AHEAD, "the store was restored")):
+    for model, blamed in ((UNTOLD, "it was removed and has come back"), (AHEAD, "the store was restored")):
         check = doctor.check_generations([device(id="till", status="accepted", models={"m": model})])
         assert check.do.startswith(blamed) and "start a rollout" in check.do
 
@@ -264,7 +264,7 @@ def test_rollouts_that_nobody_must_look_at_are_well() -> None:
         (doctor.check_version("0.1.0", "0.2.0"), "0.1.0"),
         (doctor.check_identities([device(id="kiosk", conflict=ConflictRecord(since_ms=1, incarnations=()))]), "kiosk"),
         (doctor.check_generations([device(id="till", status="accepted", models={"m": AHEAD})]), "till"),
-        (doctor.check_generations([device(id="till", status="accepted", models={"m": UNTOLD})]), "told them nothing"),
+        (doctor.check_generations([device(id="till", status="accepted", models={"m": UNTOLD})]), "told nothing"),
         (doctor.check_rollouts([rolled("running", "1"), rolled("paused", "2")]), "dddd0002 of m@1 is paused: late"),
         (doctor.check_rollouts([rolled("paused", n) for n in "123"]), "dddd0001 of m@1 and 2 more are paused: late"),
     ],
