@@ -173,7 +173,8 @@ class ExecutionRecord(Shape):
 
     `transfer_bytes` of `transfer_total_bytes` had arrived after `transfer_s` when the device reported last.
     `keeps_windows` says whether its agent keeps its region's windows by itself, as those of 0.1.0 don't. `removed_ms`
-    is when the device was removed from the fleet: what it had come to until then still counts.
+    is when the device was removed from the fleet: what it had come to until then still counts. `simulated` is told of
+    removed devices alone, whether they stood in for their hardware: the others say it themselves.
 
     `previous_*` is what answered before the device was told anything; the `back_*` fields are the rollback to it, a
     kind of execution with a generation of its own. `back_variant` is where the way back leads; null means that nothing
@@ -200,6 +201,7 @@ class ExecutionRecord(Shape):
     heard_ms: int | None = None
     changed_ms: int
     removed_ms: int | None = None
+    simulated: bool = False
     previous_variant: str | None = None
     previous_manifest: str | None = None
     previous_manifest_bytes: int = 0

@@ -96,7 +96,7 @@ def _alert_line(alert: AlertRecord) -> str:
 
 def print_devices(client: Client, selector: str, executions: Sequence[ExecutionRecord]) -> None:
     """Print the devices of a rollout, each with its phase, and its way back if it took one."""
-    simulated = _simulated(client, selector)
+    simulated = _simulated(client, selector) | {e.device for e in executions if e.simulated}
     rows = []
     for e in executions:
         why = ": ".join(filter(None, (e.reason, e.detail)))
@@ -114,7 +114,7 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
             )
         )
     columns = ("device", ">wave", "profile", "variant", "phase", ">transfer", "why...")
-    caption = "(sim): simulated hardware" if simulated else ""
+    caption = "(sim): simulated hardware" if simulated.intersection(e.device for e in executions) else ""
     print_table(columns, rows, caption=caption, nothing="no such devices")
 
 

@@ -65,6 +65,7 @@ def test_removing_a_device_changes_nothing_that_a_completed_rollout_says(operato
     assert before[1]["counts_back"] == {}
     found = operator.reads("rollout", "show", rollout, "--devices")["executions"]
     assert all(e["removed_ms"] for e in found)
+    assert operator.types("rollout", "show", rollout, "--devices").stdout.count("eu/rpi4/lte (sim)") == 2
     assert (
         operator.types("rollout", "show", rollout, "--devices", columns=200).stdout.count("removed from the fleet") == 2
     )

@@ -147,6 +147,8 @@ class MemoryDevices(DeviceRecords):
     def forget(self, device: str, now_ms: int) -> bool:
         tables = self._tables
         with tables.changes.transaction():
+            report = tables.devices.get(device)
+            simulated = report is not None and report.reported.facts.simulated
             gone = [tables.devices.pop(device), tables.admissions.pop(device)]
             tables.conflicts.pop(device)
             tables.annotations.pop(device)
@@ -155,7 +157,9 @@ class MemoryDevices(DeviceRecords):
             for incarnation in tables.incarnations.where("device", device):
                 tables.incarnations.pop(incarnation)
             for execution in tables.executions_of(device):
-                left: dict[str, object] = {"removed_ms": execution.removed_ms or now_ms}
+                left: dict[str, object] = {}
+                if execution.removed_ms is None:
+                    left = {"removed_ms": now_ms, "simulated": simulated}
                 if execution.phase not in ENDED:
                     left |= {"phase": "removed", "detail": "the device was removed", "changed_ms": now_ms}
                 tables.put_execution(execution.model_copy(update=left))

@@ -178,13 +178,16 @@ class SqliteDevices(DeviceRecords):
     def forget(self, device: str, now_ms: int) -> bool:
         marks = ", ".join("?" for _ in ENDED)
         with self._db.transaction():
+            self._db.execute(
+                """UPDATE executions SET removed_ms = ?, simulated = coalesce(
+                       (SELECT json_extract(reported, '$.facts.simulated') FROM devices WHERE id = device), 0)
+                   WHERE device = ? AND removed_ms IS NULL""",
+                [now_ms, device],
+            )
             known = self._db.execute("DELETE FROM devices WHERE id = ?", [device])
             known += self._db.execute("DELETE FROM admissions WHERE device = ?", [device])
             for table in ("device_models", "desired", "incarnations", "conflicts", "annotations"):
                 self._db.execute(f"DELETE FROM {table} WHERE device = ?", [device])  # noqa: S608 - our own names
-            self._db.execute(
-                "UPDATE executions SET removed_ms = ? WHERE device = ? AND removed_ms IS NULL", [now_ms, device]
-            )
             self._db.execute(
                 f"""UPDATE executions SET phase = 'removed', detail = 'the device was removed', changed_ms = ?
                     WHERE device = ? AND phase NOT IN ({marks})""",  # noqa: S608 - only question marks

@@ -169,6 +169,8 @@ _FLEET_015 = (
 
 _FLEET_016 = ("ALTER TABLE executions ADD COLUMN transfer_total_bytes INTEGER",)
 
+_FLEET_017 = ("ALTER TABLE executions ADD COLUMN simulated INTEGER NOT NULL DEFAULT 0",)
+
 _TELEMETRY_001 = (
     """CREATE TABLE windows (device TEXT, incarnation TEXT, seq INTEGER, received_ms INTEGER NOT NULL,
        started_ms INTEGER, duration_ms INTEGER NOT NULL, model TEXT NOT NULL, model_version INTEGER NOT NULL,
@@ -339,6 +341,13 @@ def m015_annotations(db: Database) -> None:
 def m016_transfer_totals(db: Database) -> None:
     """How much each device has to fetch in all."""
     for statement in _FLEET_016:
+        db.execute(statement)
+
+
+@FLEET()
+def m017_simulated(db: Database) -> None:
+    """Which removed devices stood in for their hardware."""
+    for statement in _FLEET_017:
         db.execute(statement)
 
 

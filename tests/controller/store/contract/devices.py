@@ -214,9 +214,24 @@ class DevicesContract:
             ("committed", "committed", 9),
         ]
         assert (left[0].detail, left[0].changed_ms, left[1].changed_ms) == ("the device was removed", 9, 0)
+        assert all(e.simulated for e in left)
         admit(fleet, "d")
         fleet.devices.forget("d", 10)
+        assert all(fleet.rollouts.executions(rollout)[0].simulated for rollout in ("03", "06")), "as it was then"
         assert [fleet.rollouts.executions(rollout)[0].removed_ms for rollout in ("03", "06")] == [9, 9]
+
+    def test_whether_a_forgotten_device_stood_in_for_its_hardware_is_kept(
+        self, fleet: FleetStore, reported: Callable[..., ReportedState], execution: Callable[..., ExecutionRecord]
+    ) -> None:
+        itself = reported().facts.model_copy(update={"simulated": False})
+        fleet.devices.put_reports({"itself": reported(facts=itself), "other": reported()}, 1)
+        fleet.rollouts.put_executions([execution(device) for device in ("itself", "mute", "other")])
+        admit(fleet, "mute")
+        for device in ("itself", "mute", "other"):
+            assert fleet.devices.forget(device, 2)
+        assert [(e.device, e.simulated) for e in fleet.rollouts.executions("01")] == [
+            *(("itself", False), ("mute", False), ("other", True)),
+        ]
 
     @pytest.mark.parametrize("known", ["added", "reported", "neither"])
     def test_forgetting_says_whether_there_was_a_device(

@@ -59,6 +59,7 @@ class RolloutsContract:
                 "back_manifest_bytes": 6,
                 "back_why": "the other was rejected",
                 "removed_ms": 8,
+                "simulated": True,
             },
         )
         fleet.rollouts.put_executions([execution("a", wave=2), execution("c"), execution("b")])
