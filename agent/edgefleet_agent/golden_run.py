@@ -1,7 +1,6 @@
 """A self-test, in the worker: answer the golden set and compare with the recorded answers, a second at a time."""
 
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefleet_agent.golden_samples import GoldenSamples
 from edgefleet_protocol.answers import unpack_answers
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import PROBABILITIES, Spec
@@ -26,7 +26,7 @@ class GoldenRun:
     Args:
         session: runs the model.
         signature: what it takes and gives.
-        dtype: of its input.
+        dtypes: of its inputs, in order.
         order: `golden`, the file; `task`, `labels`, `scale`, and `form`: what `recorded` is. It is `reduced` for a blob
             of reduced answers, with `spec`; or `expected` for probabilities as JSON, which version 0.1.0 recorded as
             the softmax of any outputs.
@@ -34,18 +34,22 @@ class GoldenRun:
     """
 
     def __init__(
-        self, session: Any, signature: Signature, dtype: np.dtype[Any], order: dict[str, Any], recorded: bytes
+        self,
+        session: Any,
+        signature: Signature,
+        dtypes: tuple[np.dtype[Any], ...],
+        order: dict[str, Any],
+        recorded: bytes,
     ) -> None:
-        self._session, self._signature, self._dtype, self._order = session, signature, dtype, order
-        self._recorded = recorded
+        self._session, self._declared, self._order, self._recorded = session, signature.outputs, order, recorded
         self._refused: str | None = None
-        self._samples: Any = ()
+        self._samples: GoldenSamples
         self._outputs: list[Sequence[NDArray[Any]]] = []
         try:
             self._task = task_named(order["task"])
             if refusal := self._task.fits(signature, self._spec()):
                 self._refused = refusal.sentence
-            self._samples = _samples(Path(order["golden"]))
+            self._samples = GoldenSamples(Path(order["golden"]), signature, dtypes, order["scale"])
         except ValueError as error:
             self._refused = str(error)
 
@@ -56,8 +60,8 @@ class GoldenRun:
         """
         if self._refused is None:
             until_s = time.monotonic() + SLICE_S
-            for sample in self._samples[len(self._outputs) :]:
-                self._outputs.append(self._answer(sample))
+            while len(self._outputs) < len(self._samples):
+                self._outputs.append(self._answer(self._samples.feed(len(self._outputs))))
                 if time.monotonic() >= until_s and len(self._outputs) < len(self._samples):
                     return {"more": True}
         try:
@@ -65,19 +69,19 @@ class GoldenRun:
         except (ValueError, TypeError, LookupError) as error:
             return {"refused": f"the recorded answers cannot be compared: {error}"}
 
-    def _answer(self, sample: NDArray[Any]) -> Sequence[NDArray[Any]]:
-        x = (sample.astype(np.float32) * np.float32(self._order["scale"])).astype(self._dtype)
-        return [np.asarray(output) for output in self._session.run(None, {self._signature.inputs[0].name: x[None]})]
+    def _answer(self, feed: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        outputs = zip(self._session.run(None, feed), self._declared, strict=True)
+        return [np.asarray(output) if told.batched else np.asarray(output)[None] for output, told in outputs]
 
     def _compared(self) -> dict[str, Any]:
         reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}
-        firsts = np.concatenate([outputs[0] for outputs in self._outputs])
-        if not np.isfinite(firsts).all():
+        spec = self._spec()
+        read = [outputs[spec.read_from] for outputs in self._outputs]
+        if not all(array.dtype.kind != "f" or np.isfinite(array).all() for array in read):
             return reply | {"finite": False}
         if self._order["form"] == "expected":
-            found, recorded, spec = self._as_expected(firsts)
+            found, recorded, spec = self._as_expected(np.concatenate(read))
         else:
-            spec = self._spec()
             found = [answer for outputs in self._outputs for answer in self._task.reduce(outputs, spec)]
             recorded = list(unpack_answers(self._recorded))
         told = self._task.compare(found, recorded, spec)
@@ -97,14 +101,3 @@ class GoldenRun:
         spec = Spec(PROBABILITIES)
         found = self._task.reduce([powers / powers.sum(1, keepdims=True)], spec)
         return found, self._task.reduce([rows], spec), spec
-
-
-def _samples(golden: Path) -> NDArray[Any]:
-    try:
-        with np.load(golden, allow_pickle=False) as archive:
-            samples: NDArray[Any] = archive["inputs"]
-    except Exception as error:  # whatever numpy and zipfile make of a file that is no such archive
-        raise ValueError(f"the golden set cannot be read: {type(error).__name__}: {error}") from None
-    if samples.ndim < 1 or not math.prod(samples.shape):
-        raise ValueError("the golden set is empty, so nothing would be tested")
-    return samples

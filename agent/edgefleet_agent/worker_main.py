@@ -97,8 +97,8 @@ class Model:
         """Begin a self-test, or go on with it for about a second; see `GoldenRun`."""
         if order["begin"]:
             signature = Signature(_tensors(self.inputs), _tensors(self.outputs))
-            dtype = np.dtype(BY_NAME[self.inputs[0]["datatype"]].numpy)
-            self._golden = GoldenRun(self._session, signature, dtype, order, recorded)
+            dtypes = tuple(np.dtype(BY_NAME[told["datatype"]].numpy) for told in self.inputs)
+            self._golden = GoldenRun(self._session, signature, dtypes, order, recorded)
         return (self._golden.go_on() if self._golden else {"refused": "no self-test has begun"}), b""
 
 

@@ -64,7 +64,7 @@ def run(
     signature = Signature((Tensor("x", "FP32", (None, 4)),), (Tensor("y", "FP32", (None, classes)),))
     order = {"form": "reduced", "spec": {"outputs": outputs}, "task": "classification", "labels": [], **order}
     order |= {"golden": str(golden), "scale": 1 / 255}
-    test = GoldenRun(Session(model), signature, np.dtype("<f4"), order, recorded)
+    test = GoldenRun(Session(model), signature, (np.dtype("<f4"),), order, recorded)
     reply = test.go_on()
     while reply.get("more"):
         reply = test.go_on()
@@ -131,8 +131,8 @@ def test_recorded_answers_that_are_none_are_refused_in_our_words(
     ("arrays", "told"),
     [
         ({"inputs": SAMPLES[:0]}, "is empty"),
-        ({"inputs": np.float32(1)}, "is empty"),
-        ({"labels": np.zeros(3)}, "cannot be read"),
+        ({"inputs": np.float32(1)}, "is a single number"),
+        ({"labels": np.zeros(3)}, "has no array 'inputs/0'"),
         ({"inputs": np.array([None])}, "cannot be read"),
     ],
 )

@@ -1,0 +1,74 @@
+"""The samples of a golden set as what a session takes, one at a time. In the worker."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_protocol.signature import Signature, Tensor
+
+ONE = "inputs"
+"""The array of a model with one input; those of several are `inputs/0`, `inputs/1`, by the input's place."""
+LENGTHS = "lengths"
+"""With `inputs/0/lengths`, samples of unequal length lie one after the other along the first axis of `inputs/0`."""
+
+
+class GoldenSamples:
+    """A golden set, read whole.
+
+    Args:
+        path: an npz file.
+        signature: what the model takes.
+        dtypes: of its inputs, in order.
+        scale: what whole numbers are multiplied with, for an input of floats.
+
+    Raises:
+        ValueError: the file cannot be read, is empty, or is not of these inputs.
+    """
+
+    def __init__(self, path: Path, signature: Signature, dtypes: tuple[np.dtype[Any], ...], scale: float) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files if name.split("/")[0] == ONE}
+        except Exception as error:  # whatever numpy and zipfile make of a file that is no such archive
+            raise ValueError(f"the golden set cannot be read: {type(error).__name__}: {error}") from None
+        self._tensors, self._dtypes, self._scale = signature.inputs, dtypes, np.float32(scale)
+        self._columns = [_column(arrays, place, len(signature.inputs)) for place in range(len(signature.inputs))]
+        counts = {len(column) for column in self._columns}
+        if len(counts) != 1:
+            raise ValueError(f"the golden set has {sorted(counts)} samples for one input and another")
+        if counts == {0} or not all(math.prod(sample.shape) for column in self._columns for sample in column[:1]):
+            raise ValueError("the golden set is empty, so nothing would be tested")
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def feed(self, row: int) -> dict[str, NDArray[Any]]:
+        """One sample, with a batch axis where the model has one."""
+        parts = zip(self._tensors, self._columns, self._dtypes, strict=True)
+        return {tensor.name: self._as_input(tensor, column[row], dtype) for tensor, column, dtype in parts}
+
+    def _as_input(self, tensor: Tensor, sample: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        sample = np.asarray(sample)  # a row of numbers gives numbers
+        if dtype.kind == "f":
+            sample = np.multiply(sample, self._scale, dtype=max(dtype, np.dtype(np.float32)))
+        given = sample.astype(dtype)
+        return given[None] if tensor.batched else given
+
+
+def _column(arrays: Mapping[str, NDArray[Any]], place: int, inputs: int) -> list[NDArray[Any]]:
+    """The samples of an input."""
+    name = ONE if inputs == 1 and ONE in arrays else f"{ONE}/{place}"
+    if name not in arrays:
+        raise ValueError(f"the golden set has no array '{name}': it is that of another model")
+    values, lengths = arrays[name], arrays.get(f"{name}/{LENGTHS}")
+    if values.ndim < 1:
+        raise ValueError(f"'{name}' of the golden set is a single number: the first axis is the sample")
+    if lengths is None:
+        return list(values)
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any() or lengths.sum() != len(values):
+        raise ValueError(f"the lengths of '{name}' do not add up to its {len(values)} rows")
+    return np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
