@@ -15,7 +15,7 @@ from tests.once import once
 CPU = "cortex-a72"
 """That of a Raspberry Pi 4."""
 PACKAGES = ("python3-venv", "libstdc++6", "ca-certificates")
-CACHE = "EDGEFLEET_TESTS_ARM_ROOT"
+CACHE = "EDGEFLEET_X_TESTS_ARM_ROOT"
 """The variable that names a folder to keep the files in for the next run."""
 APT = """
 APT::Architecture "arm64";

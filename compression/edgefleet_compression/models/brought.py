@@ -120,8 +120,10 @@ def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
     return int(answer.shape[1])
 
 
-def check_answers(path: Path, x: SampleArray, scale: float) -> None:
+def check_answers(path: Path, x: SampleArray, scale: float) -> list[int]:
     """Judge what the file answers to samples: constants may be infinite, as masks are, and answers may not.
+
+    Returns the classes that it answers.
 
     Args:
         path: a file that `check_graph` has passed.
@@ -136,6 +138,7 @@ def check_answers(path: Path, x: SampleArray, scale: float) -> None:
         raise GraphError(
             f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"
         )
+    return [int(label) for label in answers.argmax(1)]
 
 
 def _is_small(model: onnx.ModelProto) -> None:

@@ -211,7 +211,7 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     faults.refuse()
     assert graph and samples and classes and val and test  # or there was a fault
     shown = 1 / 255 if card is None and (samples[1], graph.input_type) == ("uint8", "float32") else scale
-    check_answers(onnx, val.x[:ANSWERED], shown)
+    answered = check_answers(onnx, val.x[:ANSWERED], shown)
     return Findings(
         input_name=graph.input_name,
         input_type=graph.input_type,
@@ -221,7 +221,7 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
         data_type=samples[1],
         samples=len(val.x),
         labelled=val.y is not None and test.y is not None,
-        remarks=remarks_on(val),
+        remarks=remarks_on(val, answered),
     )
 
 
@@ -245,7 +245,7 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
         faults.check(check_beside, splits)
     faults.refuse()
     assert state and samples and val and test  # or there was a fault
-    check_module_answers(state, val.x[:ANSWERED], card.preprocessing.scale)
+    answered = check_module_answers(state, val.x[:ANSWERED], card.preprocessing.scale)
     return Findings(
         input_name=card.input.name,
         input_type="float32",
@@ -255,7 +255,7 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
         data_type=samples[1],
         samples=len(val.x),
         labelled=True,
-        remarks=remarks_on(val),
+        remarks=remarks_on(val, answered),
     )
 
 

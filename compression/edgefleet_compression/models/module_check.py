@@ -35,8 +35,8 @@ def check_module(card: "ModelCard", weights: Path) -> TorchState:
     return state
 
 
-def check_module_answers(state: TorchState, x: "SampleArray", scale: float) -> None:
-    """Judge what a module answers to samples.
+def check_module_answers(state: TorchState, x: "SampleArray", scale: float) -> list[int]:
+    """Judge what a module answers to samples, and return the classes that it answers.
 
     Raises:
         ArchitectureError: an answer is not finite.
@@ -50,6 +50,7 @@ def check_module_answers(state: TorchState, x: "SampleArray", scale: float) -> N
         raise ArchitectureError(
             f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"
         )
+    return [int(label) for label in answers.argmax(1)]
 
 
 def check_shape(card: "ModelCard", shape: tuple[int, ...]) -> None:
