@@ -1,7 +1,7 @@
 """What a model takes and gives: plain values, light enough for a device's worker."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DATATYPES = frozenset(
     ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES")
@@ -60,7 +60,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a model takes and gives."""
+    """What a model takes and gives; without a batch among its inputs, its outputs have none."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -71,6 +71,12 @@ class Signature:
                 raise ValueError(f"a model has {len(tensors)} {what}: at most {MAX_TENSORS}")
             if len({tensor.name for tensor in tensors}) < len(tensors):
                 raise ValueError(f"two {what} have one name: each needs a name of its own")
+        if self.inputs and not any(tensor.batched for tensor in self.inputs):
+            object.__setattr__(self, "outputs", tuple(replace(tensor, batched=False) for tensor in self.outputs))
+
+    def without_batch(self) -> "Signature":
+        """The same model, fed one sample at a time and that whole: what a card's `batch = "none"` says."""
+        return Signature(tuple(replace(tensor, batched=False) for tensor in self.inputs), self.outputs)
 
     def output_named(self, name: str) -> int:
         """The place of an output by its name, from 0.

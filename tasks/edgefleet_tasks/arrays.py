@@ -30,6 +30,26 @@ def output_at(outputs: Outputs, place: int) -> NDArray[Any]:
     return np.asarray(outputs[place])
 
 
+def by_sample(outputs: Outputs, signature: Signature, samples: int) -> list[NDArray[Any]]:
+    """A model's outputs as tasks take them, [samples, ...]: a model without a batch answers one sample at a time.
+
+    Raises:
+        ValueError: an output has another number of rows than there are samples.
+    """
+    arranged = []
+    for tensor, output in zip(signature.outputs, outputs, strict=True):
+        values = np.asarray(output)
+        if samples == 1 and (not tensor.batched or values.ndim < 1 or len(values) != 1):
+            values = values[None]
+        if values.ndim < 1 or len(values) != samples:
+            raise ValueError(
+                f"'{tensor.name[:60]}' has shape {list(values.shape)} for {samples} samples: "
+                'ask for one at a time, with batch = "none" in the card'
+            )
+        arranged.append(values)
+    return arranged
+
+
 def is_finite(values: NDArray[Any]) -> bool:
     """Whether there is no NaN and no infinity."""
     # They make the sum so, too, at a third of the price; large finite values may overflow it. A product of vectors

@@ -56,3 +56,12 @@ def test_outputs_have_places_by_name() -> None:
     assert signature.output_named("scores") == 1
     with pytest.raises(ValueError, match="no output 'box': the model has boxes, scores"):
         signature.output_named("box")
+
+
+def test_outputs_have_no_batch_where_no_input_has_one() -> None:
+    boxes = Tensor("boxes", "FP32", ("found", 4))
+    assert Signature((Tensor("image", "FP32", (3, "h", "w")),), (boxes,)).outputs[0].sample_shape == ("found", 4)
+    batched = Signature((Tensor("image", "FP32", (None, 3, "h", "w")),), (boxes,))
+    assert batched.outputs[0].sample_shape == (4,)
+    assert batched.without_batch().outputs[0].sample_shape == ("found", 4)
+    assert batched.without_batch().inputs[0].sample_shape == (None, 3, "h", "w")
