@@ -43,8 +43,9 @@ class GuardedTask:
 
     def reduce(self, outputs: Outputs, spec: Spec) -> list[bytes]:
         """See `Task.reduce`."""
-        wanted = f"a list of bytes, at most {MAX_ANSWER_BYTES} for each sample"
-        return self._called("reduce", lambda: self._task.reduce(outputs, spec), _are_answers, wanted)
+        samples = len(outputs[0]) if len(outputs) else 0
+        wanted = f"a list of bytes, at most {MAX_ANSWER_BYTES} for each of {samples} samples"
+        return self._called("reduce", lambda: self._task.reduce(outputs, spec), _are_answers(samples), wanted)
 
     def score(self, answer: bytes, label: Any, spec: Spec) -> float:
         """See `Task.score`."""
@@ -106,7 +107,10 @@ def _is_below(most: int) -> Callable[[Any], bool]:
     return lambda returned: isinstance(returned, int) and 0 <= returned < most
 
 
-def _are_answers(returned: Any) -> bool:
-    return isinstance(returned, list) and all(
-        isinstance(one, bytes) and len(one) <= MAX_ANSWER_BYTES for one in returned
-    )
+def _are_answers(samples: int) -> Callable[[Any], bool]:
+    def are(returned: Any) -> bool:
+        if not isinstance(returned, list) or len(returned) != samples:
+            return False
+        return all(isinstance(one, bytes) and len(one) <= MAX_ANSWER_BYTES for one in returned)
+
+    return are

@@ -1,4 +1,4 @@
-"""Distributions that bring steps, made and installed as any other is, without a network."""
+"""Distributions that bring steps or tasks, made and installed as any other is, without a network."""
 
 import subprocess
 import sys
@@ -23,8 +23,10 @@ def minimal(name: str, body: str = "raise NotImplementedError") -> str:
     return MINIMAL.format(name=name, body=body)
 
 
-def wheel(folder: Path, name: str, version: str, steps: Mapping[str, str], modules: Mapping[str, str]) -> Path:
-    """A wheel of modules, by their names and texts, with the entry points of its steps."""
+def wheel(
+    folder: Path, name: str, version: str, steps: Mapping[str, str], modules: Mapping[str, str], group: str = GROUP
+) -> Path:
+    """A wheel of modules, by their names and texts, with the entry points of its steps, or of another group."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     entries = "\n".join(f"{step} = {value}" for step, value in steps.items())
@@ -34,16 +36,16 @@ def wheel(folder: Path, name: str, version: str, steps: Mapping[str, str], modul
             file.writestr(f"{module}.py", text)
         file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(f"{info}/entry_points.txt", f"[{GROUP}]\n{entries}\n")
+        file.writestr(f"{info}/entry_points.txt", f"[{group}]\n{entries}\n")
         file.writestr(f"{info}/RECORD", "".join(f"{entry},,\n" for entry in (*file.namelist(), f"{info}/RECORD")))
     return path
 
 
-def wheel_of(project: Path, folder: Path) -> Path:
+def wheel_of(project: Path, folder: Path, group: str = GROUP) -> Path:
     """The wheel of a project whose modules lie beside its pyproject.toml."""
     told = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     modules = {path.stem: path.read_text() for path in project.glob("*.py")}
-    return wheel(folder, told["name"], told["version"], told["entry-points"][GROUP], modules)
+    return wheel(folder, told["name"], told["version"], told["entry-points"][group], modules, group)
 
 
 def pip_install(path: Path, target: Path) -> None:
