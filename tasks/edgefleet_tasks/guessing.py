@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from edgefleet_protocol.signature import FLOATS, Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.intervals import wilson
-from edgefleet_tasks.ragged import Ragged
 from edgefleet_tasks.registry import own_names, task_named
 from edgefleet_tasks.task import UNDECLARED, Outputs
 from edgefleet_tasks.tasks.classification import are_probabilities
 
-Labels = NDArray[Any] | Ragged | None
 ASK = "name one with --task"
 
 
@@ -28,41 +26,45 @@ class TaskGuess:
 
 
 def infer(
-    signature: Signature, labels: Labels, declared: Spec = UNDECLARED, answers: Outputs | None = None
+    signature: Signature,
+    labels: NDArray[Any] | None,
+    lengths: NDArray[Any] | None = None,
+    declared: Spec = UNDECLARED,
+    answers: Outputs | None = None,
 ) -> TaskGuess:
     """Guess a model's task.
 
     Args:
         signature: of the model.
-        labels: of one split, [samples, ...] or ragged; None without any.
+        labels: of one split, [samples, ...]; with `lengths` [samples] the rows of all samples, one after the other.
+            None without any.
+        lengths: how many rows each sample has; None if all have one.
         declared: what the card says of its answers: names of classes, or which outputs hold boxes.
         answers: its outputs to the first of these samples, each [samples, ...]; None if it was not run.
     """
     fitting = [name for name in own_names() if task_named(name).fits(signature, declared) is None]
     if declared.boxes is not None:
         return TaskGuess("detection", "the card says which outputs hold boxes")
-    if isinstance(labels, Ragged):
-        guess = _of_ragged(labels, fitting)
-    elif labels is None:
+    if labels is None:
         guess = _without_labels(signature, fitting, declared, answers)
+    elif lengths is not None:
+        guess = _of_ragged(labels, fitting)
     else:
         guess = _of_labels(signature, labels, fitting, declared, answers)
     if guess is not None:
         return guess
-    shown = (
-        "none" if labels is None else "ragged" if isinstance(labels, Ragged) else f"{labels.dtype} {list(labels.shape)}"
-    )
+    shown = "none" if labels is None else f"{labels.dtype} {list(labels.shape)}"
     answered = ", ".join(tensor.shown for tensor in signature.outputs) or "nothing"
-    could = ", ".join(name for name in fitting)
+    could = ", ".join(fitting)
     return TaskGuess(None, f"the model answers {answered} and its labels are {shown}, which may be {could}: {ASK}")
 
 
-def _of_ragged(labels: Ragged, fitting: Sequence[str]) -> TaskGuess | None:
-    if labels.values.ndim == 2 and labels.values.shape[1] == 5:
+def _of_ragged(labels: NDArray[Any], fitting: Sequence[str]) -> TaskGuess | None:
+    if labels.ndim == 2 and labels.shape[1] == 5:
         return TaskGuess(None, "its labels are boxes, but nothing says which outputs hold boxes: map them in the card")
-    if labels.values.ndim == 1 and labels.values.dtype.kind in "iu" and "sequence" in fitting:
+    if labels.ndim == 1 and labels.dtype.kind in "iu" and "sequence" in fitting:
         return TaskGuess("sequence", "its labels are whole numbers, in sequences of different lengths")
-    if labels.values.ndim == 1 and labels.values.dtype.kind in "iu" and "multilabel" in fitting:
+    if labels.ndim == 1 and labels.dtype.kind in "iu" and "multilabel" in fitting:
         return TaskGuess("multilabel", "its labels are lists of classes, and it answers a number for each class")
     return None
 
