@@ -214,6 +214,6 @@ class RankedBoxes:
                 given = np.cumsum(weights[places])
                 precision = right / np.maximum(given, 1e-300)
                 rising = np.maximum.accumulate(precision[::-1])[::-1]
-                at = np.searchsorted(right / total, np.linspace(0, 1, 101) - 1e-9)
+                at = np.searchsorted(right / total, np.linspace(0, 1, 101))
                 figures.append(float(np.append(rising, 0.0)[at].mean()))
         return sum(figures) / len(figures) if figures else float("nan")

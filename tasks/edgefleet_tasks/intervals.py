@@ -45,8 +45,9 @@ def bootstrapped(figure: Callable[[SampleWeights], float], samples: int) -> Inte
     if not math.isfinite(value):
         raise NotScored(f"{samples} samples have no such figure: give more, with labels that differ")
     # The raw stream of a bit generator is fixed; how numpy draws from it may change with its version.
-    raw = np.random.PCG64(SEED).random_raw(RESAMPLES * samples)
-    drawn = (np.asarray(raw, np.uint64).reshape(RESAMPLES, samples) % np.uint64(samples)).astype(np.int64)
-    found = [figure(np.bincount(row, minlength=samples).astype(np.float64)) for row in drawn]
+    stream, found = np.random.PCG64(SEED), []
+    for _ in range(RESAMPLES):
+        drawn = np.asarray(stream.random_raw(samples), np.uint64) % np.uint64(samples)
+        found.append(figure(np.bincount(drawn.astype(np.int64), minlength=samples).astype(np.float64)))
     low, high = np.quantile([one for one in found if math.isfinite(one)] or [value], [0.025, 0.975])
     return Interval(value, min(value, float(low)), max(value, float(high)))

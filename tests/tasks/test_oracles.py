@@ -147,7 +147,7 @@ def naive_map(found: list[Boxes], truth: list[Boxes]) -> float:
         right = np.cumsum(rows) if rows else np.zeros(0)
         precision = right / np.arange(1, len(rows) + 1)
         recall = right / wanted
-        figures.append(np.mean([precision[recall >= r - 1e-9].max(initial=0) for r in np.linspace(0, 1, 101)]))
+        figures.append(np.mean([precision[recall >= r].max(initial=0) for r in np.linspace(0, 1, 101)]))
     return float(np.mean(figures))
 
 
