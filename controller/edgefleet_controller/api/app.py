@@ -1,5 +1,6 @@
 """The FastAPI application; run as a module, it prints the OpenAPI description (docs/openapi.json)."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.routing import BaseRoute
 
 from edgefleet_controller.api import (
     alerts,
@@ -46,13 +48,20 @@ def create_app(service: Service | None = None) -> FastAPI:
     app.add_middleware(RefuseForeignPages, names=None if credentials else names)
     if credentials:
         app.add_middleware(RequireToken, credentials=credentials)  # added last, asked first
-    api = APIRouter(prefix="/api/v1", dependencies=FOR_ALL, responses=problems(401, 403, 422, 503))
-    for part in (registry, builds, choices, variants, fleet, rollouts, alerts, telemetry, health):
-        api.include_router(part.router)
-    app.include_router(api)
-    app.include_router(metrics.router, dependencies=FOR_ALL, responses=problems(401, 403, 422, 503))
+    app.router.routes.extend(_routes())
     app.openapi = _describer(app)  # type: ignore[method-assign]  # as the FastAPI docs say
     return app
+
+
+@functools.cache
+def _routes() -> list[BaseRoute]:
+    """All routes; they find the service by the request, so that every application of this process may have them."""
+    every, api = APIRouter(), APIRouter(prefix="/api/v1")
+    for part in (registry, builds, choices, variants, fleet, rollouts, alerts, telemetry, health):
+        api.include_router(part.router)
+    for router in (api, metrics.router):
+        every.include_router(router, dependencies=FOR_ALL, responses=problems(401, 403, 422, 503))
+    return every.routes
 
 
 def _describer(app: FastAPI) -> Callable[[], dict[str, Any]]:
