@@ -53,7 +53,9 @@ def described(schema: Schema, *, by_name: bool = True) -> str:
             return f"{schema['type']}{_range(schema)}"
         case "array":
             kind = "set" if schema.get("uniqueItems") else "list"
-            return f"{kind} of {described(schema['items'])}{_at_most(schema.get('maxItems'))}"
+            item = described(schema["items"])
+            item = f"({item})" if " or " in item else item
+            return f"{kind} of {item}{_at_most(schema.get('maxItems'))}"
         case "object":
             return f"table of {_entries(schema)}{_at_most(schema.get('maxProperties'))}"
         case kind:

@@ -4,6 +4,8 @@ from typing import Any
 
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.datatypes import BYTES
+from edgefleet_agent.signatures import ANY, shown_shape
+from edgefleet_protocol.signature import Tensor
 
 PLATFORM = "onnxruntime_onnx"
 
@@ -15,8 +17,8 @@ def metadata(model: str, live: Placed) -> dict[str, Any]:
         "name": model,
         "versions": [str(live.slot.model_version)],
         "platform": PLATFORM,
-        "inputs": live.worker.inputs,
-        "outputs": live.worker.outputs,
+        "inputs": [_described(tensor) for tensor in live.worker.signature.inputs],
+        "outputs": [_described(tensor) for tensor in live.worker.signature.outputs],
         "parameters": {
             "variant": live.slot.variant,
             "generation": live.slot.generation,
@@ -29,16 +31,16 @@ def metadata(model: str, live: Placed) -> dict[str, Any]:
 def configuration(model: str, live: Placed, body_bytes: int) -> dict[str, Any]:
     """The model's configuration, as far as it has meaning here.
 
-    Where every tensor begins with a dimension of any size, that one counts the samples of a batch: then `dims` leave it
-    out, and the largest batch is what a request can carry; the memory of the device may allow fewer.
+    Where every tensor begins with the batch, and that may be of any size, `dims` leave it out, and the largest batch is
+    what a request can carry; the memory of the device may allow fewer.
 
     Args:
         model: its name.
         live: what answers for it.
         body_bytes: the most that a request may have.
     """
-    inputs, outputs = live.worker.inputs, live.worker.outputs
-    batches = all(tensor["shape"][:1] == [-1] for tensor in (*inputs, *outputs))
+    inputs, outputs = live.worker.signature.inputs, live.worker.signature.outputs
+    batches = all(one.batched and not one.batch_axis and shown_shape(one)[0] == ANY for one in (*inputs, *outputs))
     return {
         "name": model,
         "platform": PLATFORM,
@@ -50,7 +52,10 @@ def configuration(model: str, live: Placed, body_bytes: int) -> dict[str, Any]:
     }
 
 
-def _tensor(tensor: dict[str, Any], batches: bool) -> dict[str, Any]:
-    dims = tensor["shape"][1:] if batches else tensor["shape"]
-    datatype = "STRING" if tensor["datatype"] == BYTES else tensor["datatype"]
-    return {"name": tensor["name"], "data_type": f"TYPE_{datatype}", "dims": dims}
+def _described(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": shown_shape(tensor)}
+
+
+def _tensor(tensor: Tensor, batches: bool) -> dict[str, Any]:
+    datatype = "STRING" if tensor.datatype == BYTES else tensor.datatype
+    return {"name": tensor.name, "data_type": f"TYPE_{datatype}", "dims": shown_shape(tensor)[int(batches) :]}

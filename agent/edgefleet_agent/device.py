@@ -85,6 +85,7 @@ class Device:
         spec = WorkerSpec(
             *(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes),
             providers=self.facts.providers or CPU,
+            signature=manifest.core.signature,
         )
         worker = Worker(spec)
         if worker.providers != spec.providers:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefleet_agent.golden_samples import GoldenSamples
 from edgefleet_protocol.answers import unpack_answers
-from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import PROBABILITIES, Spec
 from edgefleet_tasks.registry import task_named
 
@@ -71,7 +71,7 @@ class GoldenRun:
 
     def _answer(self, feed: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         outputs = zip(self._session.run(None, feed), self._declared, strict=True)
-        return [np.asarray(output) if told.batched else np.asarray(output)[None] for output, told in outputs]
+        return [_batch_first(np.asarray(output), told) for output, told in outputs]
 
     def _compared(self) -> dict[str, Any]:
         reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}
@@ -101,3 +101,7 @@ class GoldenRun:
         spec = Spec(PROBABILITIES)
         found = self._task.reduce([powers / powers.sum(1, keepdims=True)], spec)
         return found, self._task.reduce([rows], spec), spec
+
+
+def _batch_first(output: NDArray[Any], told: Tensor) -> NDArray[Any]:
+    return np.moveaxis(output, told.batch_axis, 0) if told.batched else output[None]

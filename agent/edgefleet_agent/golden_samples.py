@@ -56,7 +56,7 @@ class GoldenSamples:
         if dtype.kind == "f":
             sample = np.multiply(sample, self._scale, dtype=max(dtype, np.dtype(np.float32)))
         given = sample.astype(dtype)
-        return given[None] if tensor.batched else given
+        return np.expand_dims(given, tensor.batch_axis) if tensor.batched else given
 
 
 def _column(arrays: Mapping[str, NDArray[Any]], place: int, inputs: int) -> list[NDArray[Any]]:

@@ -16,7 +16,9 @@ from pydantic_core import from_json, to_json
 from edgefleet_agent.classes import best_classes
 from edgefleet_agent.datatypes import BY_NAME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.errors import RequestError
+from edgefleet_agent.signatures import ANY, shown_shape
 from edgefleet_agent.worker_handle import WorkerAnswer
+from edgefleet_protocol.signature import Signature, Tensor
 
 MAX_ID = 200
 MAX_LISTS = 500_000
@@ -33,30 +35,22 @@ class WantedOutput:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request for the worker, and the outputs that the client wants, by name."""
+    """A request for the worker, how many samples it has, and the outputs that the client wants, by name."""
 
     id: str | None
     tensors: list[dict[str, Any]]
     data: bytes
+    rows: int
     outputs: dict[str, WantedOutput]
 
-    @property
-    def rows(self) -> int:
-        """How many samples it has: the first dimension of its first input, if there are several."""
-        shape = self.tensors[0]["shape"]
-        return int(shape[0]) if len(shape) > 1 else 1
 
-
-def parse(
-    body: bytes, header_length: int | None, declared: list[dict[str, Any]], outputs: list[dict[str, Any]]
-) -> InferenceRequest:
+def parse(body: bytes, header_length: int | None, signature: Signature) -> InferenceRequest:
     """Parse an inference request and check it against the model's inputs.
 
     Args:
         body: the HTTP body.
         header_length: how many of its bytes are JSON, when raw tensors follow; None for only JSON.
-        declared: the model's inputs: name, datatype, shape (-1 for any size).
-        outputs: the model's outputs, as its inputs.
+        signature: what the model takes and gives.
 
     Raises:
         RequestError: 400, with what is wrong and what is expected.
@@ -68,16 +62,19 @@ def parse(
     given = {tensor["name"]: tensor for tensor in _tensors(head, "inputs")}
     if not given:
         raise RequestError(400, "the request has no inputs")
-    expected = {tensor["name"] for tensor in declared}
+    expected = {tensor.name for tensor in signature.inputs}
     if given.keys() != expected:
         raise RequestError(400, f"the inputs are {sorted(given)}, expected {sorted(expected)}")
     raw = _raw_parts(_tensors(head, "inputs"), memoryview(body)[split:])
-    tensors, parts = [], []
-    for tensor in declared:
-        shape, data = _tensor(given[tensor["name"]], tensor, raw.get(tensor["name"]))
-        tensors.append({"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape})
+    tensors, parts, batch = [], [], []
+    for tensor in signature.inputs:
+        shape, data = _tensor(given[tensor.name], tensor, raw.get(tensor.name))
+        tensors.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape})
         parts.append(data)
-    return InferenceRequest(_id(head), tensors, b"".join(parts), _wanted(head, outputs))
+        if tensor.batched:
+            batch.append(shape[tensor.batch_axis])
+    rows = batch[0] if batch else 1
+    return InferenceRequest(_id(head), tensors, b"".join(parts), rows, _wanted(head, signature.outputs))
 
 
 def reply(
@@ -185,18 +182,15 @@ def _raw_parts(tensors: list[dict[str, Any]], rest: memoryview) -> dict[str, byt
     return parts
 
 
-def _tensor(given: dict[str, Any], declared: dict[str, Any], raw: bytes | None) -> tuple[list[int], bytes]:
-    name, datatype = declared["name"], declared["datatype"]
+def _tensor(given: dict[str, Any], declared: Tensor, raw: bytes | None) -> tuple[list[int], bytes]:
+    name, datatype, expected = declared.name, declared.datatype, shown_shape(declared)
     if given.get("datatype") != datatype:
         raise RequestError(400, f"input '{name}' is {given.get('datatype')}, expected {datatype}")
     shape = given.get("shape")
     if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape):
         raise RequestError(400, f"the shape of input '{name}' must be a list of positive integers")
-    fits = len(shape) == len(declared["shape"]) and all(
-        want in (-1, size) for want, size in zip(declared["shape"], shape, strict=True)
-    )
-    if not fits:
-        raise RequestError(400, f"the shape of input '{name}' is {shape}, expected {declared['shape']} (-1: any)")
+    if len(shape) != len(expected) or any(want not in (ANY, size) for want, size in zip(expected, shape, strict=True)):
+        raise RequestError(400, f"the shape of input '{name}' is {shape}, expected {expected} ({ANY}: any)")
     count = math.prod(shape)
     data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
     try:
@@ -258,8 +252,8 @@ def _from_little_endian(code: str, data: bytes) -> "array[Any]":
     return values
 
 
-def _wanted(head: dict[str, Any], declared: list[dict[str, Any]]) -> dict[str, WantedOutput]:
-    outputs = {output["name"]: output["datatype"] for output in declared}
+def _wanted(head: dict[str, Any], declared: Sequence[Tensor]) -> dict[str, WantedOutput]:
+    outputs = {output.name: output.datatype for output in declared}
     default = _flag(_parameters(head, "the request", ("binary_data_output",)), "binary_data_output", False)
     asked = _tensors(head, "outputs")
     if not asked:

@@ -135,7 +135,7 @@ class Serving:
         """
         began_s = time.monotonic()
         live = self.placed(model, version)
-        request = inference_protocol.parse(body, header_length, live.worker.inputs, live.worker.outputs)
+        request = inference_protocol.parse(body, header_length, live.worker.signature)
         asked_s = time.monotonic()
         answer, placed = self._ask(model, live, request, began_s)
         answered_s = time.monotonic()

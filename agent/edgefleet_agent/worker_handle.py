@@ -24,9 +24,11 @@ from edgefleet_agent.errors import (
     WorkerError,
     WorkerTimedOut,
 )
+from edgefleet_agent.signatures import shown_shape, signature_of
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.messages import ModelFailure
+from edgefleet_protocol.signature import Signature
 
 log = logging.getLogger("edgefleet.agent")
 
@@ -50,6 +52,7 @@ class WorkerSpec:
     With `sha256`, the file is checked at every start: bits rot, and a wrong weight answers, too. `unfolded_bytes` is
     the size of the weights in memory, `address_bytes` the address space that loading and answering took at the build,
     both by the manifest. `providers` are asked for in order; `Worker.providers` says which the session took.
+    `signature` is what the manifest says of inputs and outputs; without it, the session's own words are.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class WorkerSpec:
     unfolded_bytes: int = 0
     address_bytes: int = 0
     providers: tuple[str, ...] = CPU
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -137,23 +141,22 @@ class Worker:
             "unfolded_bytes": spec.unfolded_bytes,
             "address_bytes": spec.address_bytes,
             "providers": spec.providers,
+            "signature": spec.signature.told() if spec.signature else None,
         }
         try:
             reply = self._exchange(load, b"", load_timeout_s(spec.path)).reply
         except Exception:
             self.kill()
             raise
-        self.inputs: list[dict[str, Any]] = reply["inputs"]
-        self.outputs: list[dict[str, Any]] = reply["outputs"]
+        self.signature = spec.signature or signature_of(reply["inputs"], reply["outputs"])
         self._resident_bytes, self._granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
         self.providers: tuple[str, ...] = tuple(reply["providers"])
 
     @property
     def row_bytes(self) -> int:
         """The bytes that one sample takes, at least 1; a size that may vary counts as 1."""
-        values = ((BY_NAME[told["datatype"]], math.prod(abs(size) for size in told["shape"])) for told in self.inputs)
-        total: int = sum(datatype.size_bytes * count for datatype, count in values)
-        return max(1, total)
+        inputs = self.signature.inputs
+        return max(1, sum(BY_NAME[one.datatype].size_bytes * math.prod(map(abs, shown_shape(one))) for one in inputs))
 
     @property
     def pid(self) -> int:
@@ -173,8 +176,8 @@ class Worker:
             WorkerError: the worker or its model failed.
         """
         reply, answered, waited_s = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
-        shaped = zip(self.outputs, reply["shapes"], strict=True)
-        outputs = [{"name": told["name"], "datatype": told["datatype"], "shape": shape} for told, shape in shaped]
+        shaped = zip(self.signature.outputs, reply["shapes"], strict=True)
+        outputs = [{"name": told.name, "datatype": told.datatype, "shape": shape} for told, shape in shaped]
         return WorkerAnswer(outputs, reply["sizes"], answered, reply["finite"], reply["top1"], waited_s)
 
     def self_test(self, order: GoldenOrder) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from edgefleet_agent import pipe_frames
 from edgefleet_agent.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
-from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_agent.signatures import difference, signature_of
+from edgefleet_protocol.signature import Signature
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 """Over what was measured: another instruction set packs weights otherwise, and a request is copied twice. The least
@@ -55,8 +56,9 @@ class Model:
     """One loaded model.
 
     Args:
-        order: `path`, `runtime` (session configuration entries), `threads`, and `providers`, the preferred one first;
-            those that the runtime does not have are left out, and the CPU is always there.
+        order: `path`, `runtime` (session configuration entries), `threads`, `providers`, the preferred one first, and
+            perhaps the manifest's `signature`; providers that the runtime does not have are left out, and the CPU is
+            always there.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -74,6 +76,11 @@ class Model:
         self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
         self._names = [tensor["name"] for tensor in self.outputs]
+        self._signature = found = signature_of(self.inputs, self.outputs)
+        if claimed := order.get("signature"):
+            self._signature = Signature.of(claimed)
+            if told := difference(self._signature, found):
+                raise NotServed(told)
 
     def answer(self, tensors: list[dict[str, Any]], data: bytes) -> Reply:
         """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order."""
@@ -96,15 +103,9 @@ class Model:
     def self_test(self, order: dict[str, Any], recorded: bytes) -> Reply:
         """Begin a self-test, or go on with it for about a second; see `GoldenRun`."""
         if order["begin"]:
-            signature = Signature(_tensors(self.inputs), _tensors(self.outputs))
             dtypes = tuple(np.dtype(BY_NAME[told["datatype"]].numpy) for told in self.inputs)
-            self._golden = GoldenRun(self._session, signature, dtypes, order, recorded)
+            self._golden = GoldenRun(self._session, self._signature, dtypes, order, recorded)
         return (self._golden.go_on() if self._golden else {"refused": "no self-test has begun"}), b""
-
-
-def _tensors(described: list[dict[str, Any]]) -> tuple[Tensor, ...]:
-    shapes = [tuple(None if size == -1 else size for size in tensor["shape"]) for tensor in described]
-    return tuple(Tensor(t["name"], t["datatype"], shape) for t, shape in zip(described, shapes, strict=True))
 
 
 def _describe(tensor: Any) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _bare(spec: WorkerSpec, values: list[float]) -> AskOnce:
 
 def _in_process(worker: Worker, values: list[float]) -> AskOnce:
     data = np.asarray(values, "<f4").tobytes()
-    tensors = [{"name": worker.inputs[0]["name"], "datatype": "FP32", "shape": SHAPE}]
+    tensors = [{"name": worker.signature.inputs[0].name, "datatype": "FP32", "shape": SHAPE}]
     return lambda: worker.ask(tensors, data)
 
 

@@ -10,6 +10,7 @@ from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
 from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode, tuples
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 
 MAX_MANIFEST_BYTES = 128 * 1024
@@ -32,7 +33,8 @@ class Core(Part):
     """What identifies a variant; the sha256 of its canonical JSON is the variant's id.
 
     `runtime` holds onnxruntime session configuration entries that the agent applies: one file with two settings makes
-    two variants. `spec` is absent if it is the default one.
+    two variants. `spec` is absent if it is the default one, `signature` if it is what a session tells of one input and
+    one output that both begin with the batch.
     """
 
     onnx: BlobRef
@@ -42,6 +44,11 @@ class Core(Part):
     labels: tuple[Word, ...] = ()
     golden: BlobRef | None = None
     spec: Spec | None = None
+    signature: Signature | None = None
+
+    @field_serializer("signature")
+    def _as_told(self, signature: Signature | None) -> dict[str, Any] | None:
+        return signature.told() if signature else None
 
     @field_serializer("spec")
     def _without_defaults(self, spec: Spec | None) -> dict[str, Any] | None:

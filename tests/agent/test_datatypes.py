@@ -71,7 +71,7 @@ def binary_request() -> tuple[bytes, int]:
 
 
 def ask(worker: Worker, body: bytes, head: int | None) -> tuple[bytes, int | None]:
-    request = inference_protocol.parse(body, head, worker.inputs, worker.outputs)
+    request = inference_protocol.parse(body, head, worker.signature)
     return inference_protocol.reply(worker.ask(request.tensors, request.data), request, {}, ())
 
 

@@ -1,5 +1,6 @@
 """Signatures: which axis is the batch, and what no tensor is."""
 
+import json
 from typing import Any
 
 import pytest
@@ -65,3 +66,22 @@ def test_outputs_have_no_batch_where_no_input_has_one() -> None:
     assert batched.outputs[0].sample_shape == (4,)
     assert batched.without_batch().outputs[0].sample_shape == ("found", 4)
     assert batched.without_batch().inputs[0].sample_shape == (None, 3, "h", "w")
+
+
+def test_a_batch_may_be_any_axis_and_samples_come_without_it() -> None:
+    frames = Tensor("frames", "FP32", (20, "batch", 37), True, 1)
+    assert frames.sample_shape == (20, 37)
+    for axis in (-1, 3):
+        with pytest.raises(ValueError, match="is no batch of it"):
+            Tensor("frames", "FP32", (20, "batch", 37), True, axis)
+    with pytest.raises(ValueError, match="is no batch of it"):
+        Tensor("frames", "FP32", (20, "batch", 37), False, 1)
+
+
+def test_a_signature_is_told_as_plain_values_and_read_again() -> None:
+    frames = Tensor("frames", "FP32", (20, "batch", None), True, 1)
+    signature = Signature((Tensor("x", "BYTES", ("batch",)), Tensor("rate", "INT64", ())), (frames,))
+    assert Signature.of(json.loads(json.dumps(signature.told()))) == signature
+    for wrong in ({}, {"inputs": [], "outputs": [{"name": "x"}]}, {"inputs": 1, "outputs": []}):
+        with pytest.raises(ValueError, match="no signature"):
+            Signature.of(wrong)
