@@ -83,7 +83,7 @@ def shown(raw: Any) -> str:
     """A value that a message may quote."""
     if isinstance(raw, np.ndarray):
         return f"{raw.dtype} {list(raw.shape)}"
-    text = repr(raw)
+    text = " ".join(repr(raw).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -118,8 +118,10 @@ def soft_f1(one: Boxes, other: Boxes) -> float:
 def _columns(outputs: Outputs, place: OutputColumns, reading: BoxReading, sample: int) -> NDArray[Any]:
     """The columns of a sample's boxes, [boxes, columns]."""
     whole = output_at(outputs, place.output)
-    if whole.ndim < 2 or whole.dtype.kind not in "fiu":
-        raise ValueError(f"output {place.output} is {list(whole.shape)}: boxes are [samples, boxes, ...]")
+    if whole.ndim < 2 or sample >= len(whole) or whole.dtype.kind not in "fiu":
+        raise ValueError(
+            f"output {place.output} is {whole.dtype} {list(whole.shape)}: boxes are numbers, [samples, boxes, ...]"
+        )
     values = whole[sample]
     while values.ndim > 2 and len(values) == 1:
         values = values[0]

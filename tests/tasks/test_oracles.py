@@ -321,3 +321,16 @@ def test_outputs_that_are_no_floats_are_the_same_or_not() -> None:
     one, other = task.reduce(a, spec)[0], task.reduce(b, spec)[0]
     assert task.agree(one, other, spec) == pytest.approx((0.75 + 0 + 1) / 3)
     assert task.agree(one, task.reduce([one[:, :2] if one.shape[1] > 1 else one for one in a], spec)[0], spec) < 0.7
+
+
+def test_scores_of_fewer_samples_than_boxes_are_refused() -> None:
+    world = detection()
+    with pytest.raises(ValueError, match=r"output 1 is float32 \[3, 6\]: boxes are numbers"):
+        task_named("detection").reduce([world.outputs[0], world.outputs[1][:3], world.outputs[2]], world.spec)
+
+
+def test_no_boxes_at_all_are_an_answer() -> None:
+    task, spec = task_named("detection"), detection().spec
+    (answer,) = task.reduce([np.empty((1, 0, 4), "f4"), np.empty((1, 0), "f4"), np.empty((1, 0), np.int64)], spec)
+    assert task.score(answer, task.label([], spec), spec) == task.agree(answer, answer, spec) == 1
+    assert (task.category(answer, spec), task.stratum(answer, spec)) == (0, 7)

@@ -92,9 +92,11 @@ class Detection:
 
     def reduce(self, outputs: Outputs, spec: Spec) -> list[bytes]:
         """The surest boxes of each sample."""
-        samples = len(output_at(outputs, spec.boxes.boxes.output)) if spec.boxes else 1
+        boxes = output_at(outputs, spec.boxes.boxes.output if spec.boxes else 0)
+        if boxes.ndim < 2:
+            raise ValueError(f"boxes are [samples, boxes, ...], not {list(boxes.shape)}")
         answers = []
-        for sample in range(samples):
+        for sample in range(len(boxes)):
             found = read_boxes(outputs, sample, spec, FLOOR, KEPT)
             packed = np.zeros(len(found), _BOX)
             packed["corners"] = clipped(found.corners)
