@@ -38,7 +38,7 @@ from edgefleet_protocol.chunks import (
 )
 from edgefleet_protocol.encoding import compress, decompress
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.features import CONTROLLER_FEATURES, FEATURES
+from edgefleet_protocol.features import CONTROLLER_FEATURES, FEATURES, task_feature
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.leaving import LeavesAs
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
@@ -312,7 +312,7 @@ def test_every_phase_reason_code_and_feature_is_on_the_page() -> None:
     told = {row[0].strip("`"): row[1] for row in rows(WIRE, "## Phases of an execution")}
     assert {phase for phase, reported in told.items() if reported != "never"} == {phase for phase, _ in ways().values()}
     assert first("## Reason codes") == set(get_args(ReasonCode))
-    assert first("## Features") == FEATURES
+    assert first("## Features") == FEATURES | {task_feature("NAME")}
     assert all(f"`{feature}`" in WIRE for feature in CONTROLLER_FEATURES)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefleet_agent.errors import NoSpace, Rejected
+from edgefleet_agent.own_features import own_features
 from edgefleet_profiles.device_class import instruction_set
 from edgefleet_protocol import runtime_options
-from edgefleet_protocol.features import FEATURES, lacking
+from edgefleet_protocol.features import lacking
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest
 from edgefleet_protocol.messages import Facts
 
@@ -33,7 +34,7 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     """
     if manifest.model != model:
         raise Rejected("manifest_invalid", f"the manifest is of model '{manifest.model}', not of '{model}'")
-    if missing := lacking(manifest.needs, FEATURES):
+    if missing := lacking(manifest.needs, own_features()):
         raise Rejected("agent_too_old", f"the variant needs {', '.join(missing)}, which this agent lacks: upgrade it")
     mine = instruction_set(facts.arch, facts.isa)
     if manifest.instruction_sets and mine not in manifest.instruction_sets:

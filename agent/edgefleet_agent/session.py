@@ -32,6 +32,7 @@ from edgefleet_agent.installation import Installation
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import Effect
 from edgefleet_agent.measured_link import MeasuredLink
+from edgefleet_agent.own_features import own_features
 from edgefleet_agent.progress_reports import ProgressReports
 from edgefleet_agent.recent import Key
 from edgefleet_agent.records import RecordFile
@@ -48,7 +49,7 @@ from edgefleet_process.clocks import clock_is_trusted, wall_ms
 from edgefleet_profiles.parts import Act
 from edgefleet_protocol import topics
 from edgefleet_protocol.errors import MalformedMessage, ProtocolError
-from edgefleet_protocol.features import CREDIT, FEATURES
+from edgefleet_protocol.features import CREDIT
 from edgefleet_protocol.messages import (
     MAX_MODELS,
     Acked,
@@ -325,7 +326,7 @@ class Session:
             boot=self._identity.boot,
             report=self._reports,
             agent_version=agent_version(),
-            features=FEATURES,
+            features=own_features(),
             sent_ms=wall_ms(),
             clock_trusted=clock_is_trusted(),
             facts=self._described.facts,

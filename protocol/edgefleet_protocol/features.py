@@ -10,12 +10,32 @@ WINDOWS = "windows"
 """Fetches and switches only inside the windows that `desired` names."""
 REDUCED_ANSWERS = "reduced-answers"
 """Tests a variant by a blob of reduced answers to its golden set, which the manifest names."""
+TENSORS = "tensors"
+"""Obeys the signature of a manifest: any number of inputs, any type, and which axis is the batch."""
+FIRST_TASK = "classification"
+"""The task that every agent knows."""
 CREDIT = "credit"
 """Of a controller: it sends to a device no more at once than the device gives credit for, at the pace that it names."""
 CONTROLLER_FEATURES: frozenset[str] = frozenset({CREDIT})
 """The features of this version's controller, which it tells in `hello` and `desired`."""
-FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS})
-"""The features of this version's agent; a device that reports none can do what 0.1.0 can."""
+FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS, TENSORS})
+"""The features of this version's agent, besides its tasks; a device that reports none can do what 0.1.0 can."""
+OWN_TASKS: tuple[str, ...] = (
+    "classification",
+    "detection",
+    "embedding",
+    "multilabel",
+    "outputs",
+    "regression",
+    "segmentation",
+    "sequence",
+)
+"""The tasks that this version brings, by name; plug-ins bring others."""
+
+
+def task_feature(task: str) -> str:
+    """The feature of an agent that scores the answers of a task."""
+    return f"task-{task}"
 
 
 def lacking(needs: Iterable[str], features: Collection[str]) -> tuple[str, ...]:

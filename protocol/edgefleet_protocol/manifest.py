@@ -8,6 +8,7 @@ from pydantic import Field, field_serializer, model_validator
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
+from edgefleet_protocol.features import FIRST_TASK, TENSORS, task_feature
 from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode, tuples
 from edgefleet_protocol.signature import Signature
@@ -45,6 +46,12 @@ class Core(Part):
     golden: BlobRef | None = None
     spec: Spec | None = None
     signature: Signature | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The features that an agent must have to obey this, beyond what 0.1.0 can, sorted."""
+        task = () if self.task == FIRST_TASK else (task_feature(self.task),)
+        return tuple(sorted((*task, *(() if self.signature is None else (TENSORS,)))))
 
     @field_serializer("signature")
     def _as_told(self, signature: Signature | None) -> dict[str, Any] | None:

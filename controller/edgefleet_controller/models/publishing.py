@@ -94,19 +94,20 @@ class Publisher:
         self, model: ModelRecord, recipe: Recipe, outcome: BuildOutcome, instruction_sets: tuple[str, ...]
     ) -> Manifest:
         recorded = outcome.recorded
+        core = Core(
+            onnx=self._blobs.put_file(outcome.onnx_path),
+            runtime=outcome.runtime,
+            preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
+            task=model.card.task,
+            labels=model.card.labels,
+            golden=self.deliver(recorded.golden),
+            spec=None if recorded.spec == Spec() else recorded.spec,
+        )
         return Manifest(
             model=model.name,
             model_version=model.version,
             recipe=recipe.name,
-            core=Core(
-                onnx=self._blobs.put_file(outcome.onnx_path),
-                runtime=outcome.runtime,
-                preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
-                task=model.card.task,
-                labels=model.card.labels,
-                golden=self.deliver(recorded.golden),
-                spec=None if recorded.spec == Spec() else recorded.spec,
-            ),
+            core=core,
             answers=ReducedAnswers(
                 blob=self.deliver(recorded.answers),
                 min_agreement=SAME_TOP1,
@@ -119,7 +120,7 @@ class Publisher:
             instruction_sets=instruction_sets,
             unfolded_bytes=outcome.unfolded_bytes,
             memory=_memory(outcome.metrics),
-            needs=(REDUCED_ANSWERS,),
+            needs=(REDUCED_ANSWERS, *core.needs),
         )
 
     def _older(self, manifest: Manifest, recorded: RecordedAnswers) -> BlobRef | None:
