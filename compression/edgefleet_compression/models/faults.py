@@ -21,7 +21,9 @@ class Faults:
         try:
             return look(*args, **kwargs)
         except (CompressionError, ContractError) as error:
-            self._found += error.each if isinstance(error, SeveralFaults) else (error,)
+            each = error.each if isinstance(error, SeveralFaults) else (error,)
+            told = {str(known) for known in self._found}
+            self._found += [one for one in each if str(one) not in told]  # two splits of one array say the same
             return None
 
     def __bool__(self) -> bool:

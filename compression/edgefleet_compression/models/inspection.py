@@ -201,11 +201,12 @@ def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
     if graph and card:
         faults.check(check_card, card, graph.input_name, graph.input_type, graph.sample, classes)
     shape = card.input.shape if card else samples[0] if samples else ()
-    splits = Data(data, shape, classes, scale=scale, labelled=False)
+    called = graph.input_name if graph else "x"
+    splits = Data(data, shape, classes, name=called, scale=scale, labelled=False)
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
-    faults.check(check_arrays, data)
+    faults.check(check_arrays, data, (called,))
     if samples:
         faults.check(check_beside, splits)
     faults.refuse()
@@ -240,7 +241,7 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
-    faults.check(check_arrays, data)
+    faults.check(check_arrays, data, (card.input.name,))
     if samples:
         faults.check(check_beside, splits)
     faults.refuse()
