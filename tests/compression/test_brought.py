@@ -149,6 +149,11 @@ def test_a_look_from_outside_says_what_file_and_data_are(tmp_path: Path) -> None
     )
 
 
+def test_samples_may_be_called_by_the_input(tmp_path: Path) -> None:
+    named = data_file(tmp_path, **{"x_val/input.1": X, "x_test/input.1": X, "x_calib": X})
+    assert inspect_model(written(classifier(), tmp_path), named).samples == 12
+
+
 def test_a_model_that_would_eat_the_hosts_memory_ends_as_a_refusal(tmp_path: Path) -> None:
     huge = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [2**20, 2**16])
@@ -177,6 +182,8 @@ def test_a_model_that_would_eat_the_hosts_memory_ends_as_a_refusal(tmp_path: Pat
         ({"x_val": X, "x_test": X, "x_vall": X}, "'x_vall' would be ignored: did you mean 'x_val'"),
         ({"x_val": X, "x_test": X, "x": X}, "'x' would be ignored: use one of x_calib, "),
         ({"x": X, "ids": np.zeros(12)}, "'ids' would be ignored: use one of x, y"),
+        ({"x_val/input.1": X, "x_test/other": X}, "has no x_test: add the split"),
+        ({"x_val/values": X, "x_val/lengths": np.ones(12, int)}, "has x_val: give x_val, one array"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_with_the_reason(

@@ -77,8 +77,7 @@ class Npz:
             keep: for each row, whether it is wanted; None takes all.
 
         Raises:
-            DataError: it cannot be read.
-            OSError: it is large, and there is no room for it on the disk.
+            DataError: it cannot be read, or it is large and there is no room for it on the disk.
         """
         header = self.header(name)
         if header.by_column or not header.shape or not header.size_bytes:
@@ -147,8 +146,15 @@ def _told() -> Iterator[None]:
 
 def _mapped(blocks: Iterator[NDArray[Any]], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """An array that the system may drop from memory and read again; it is gone when nothing refers to it."""
-    with tempfile.TemporaryFile() as file:
-        for block in blocks:
-            file.write(np.ascontiguousarray(block).data)
-        file.flush()
-        return np.asarray(np.memmap(file, dtype, "c", shape=shape))
+    try:
+        with tempfile.TemporaryFile() as file:
+            for block in blocks:
+                file.write(np.ascontiguousarray(block).data)
+            file.flush()
+            return np.asarray(np.memmap(file, dtype, "c", shape=shape))
+    except OSError as error:
+        size_mb = math.prod(shape) * dtype.itemsize / 2**20
+        place = tempfile.gettempdir()
+        raise DataError(
+            f"{size_mb:.0f} MB of the data file cannot be kept in {place} ({error.strerror}): make room, or set TMPDIR"
+        ) from error
