@@ -1,16 +1,16 @@
 """How many bits each layer's weights take: by its kind, or by what fewer bits cost there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from edgefleet_compression.grid import LayerKind
-from edgefleet_compression.step_settings import Bitwidths
+from edgefleet_compression.layer_kinds import WeightKind
+from edgefleet_compression.step_settings import StoredBits, WeightBits
 
 FEWEST, MOST = 2, 8
 
 
-def by_kind(kinds: Mapping[str, LayerKind], config: Bitwidths) -> dict[str, int]:
-    """Bits by layer, those that the settings name for each kind."""
-    return {layer: int(getattr(config, kind)) for layer, kind in kinds.items()}
+def by_kind(kinds: Mapping[str, Collection[WeightKind]], config: WeightBits | StoredBits) -> dict[str, int]:
+    """Bits by weight: those that the settings name for its kind; for one of several kinds, the most of them."""
+    return {weight: max(int(getattr(config, kind)) for kind in several) for weight, several in kinds.items()}
 
 
 def by_sensitivity(

@@ -1,12 +1,17 @@
 """The grid that stored weights lie on: a few signed levels and one scale for each output channel."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-LayerKind = Literal["stem", "dense", "depthwise", "pointwise", "linear"]
+from edgefleet_compression.layer_kinds import LayerKind
+
 Weights = NDArray[np.float32]
+Axes = tuple[int, ...]
+"""The axes of a weight, rising, that together count its outputs."""
+Number = TypeVar("Number", bound=np.generic)
 
 MOST_LEVELS = 127
 NEAR = 1e-3
@@ -29,6 +34,19 @@ def layer_kind(*, first: bool, rank: int, kernel: int, groups: int) -> LayerKind
     if groups > 1:
         return "depthwise"
     return "pointwise" if kernel == 1 else "dense"
+
+
+def by_output(values: Weights, axes: Axes) -> Weights:
+    """A weight as [outputs, ...], where `axes` of it count outputs together."""
+    moved = np.moveaxis(values, axes, range(len(axes)))
+    return moved.reshape(-1, *moved.shape[len(axes) :])
+
+
+def as_stored(rows: NDArray[Number], axes: Axes, shape: Sequence[int]) -> NDArray[Number]:
+    """Values [outputs, ...] in the weight's own shape again: what `by_output` moved goes back."""
+    rest = [size for axis, size in enumerate(shape) if axis not in axes]
+    moved = rows.reshape(*(shape[axis] for axis in axes), *rest)
+    return np.ascontiguousarray(np.moveaxis(moved, range(len(axes)), axes))
 
 
 def to_grid(weights: Weights, bits: int) -> tuple[NDArray[np.int8], Weights]:

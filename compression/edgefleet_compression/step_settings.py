@@ -63,6 +63,13 @@ class WeightBits(StepConfig):
     linear: Bits = 5
 
 
+class StoredBits(WeightBits):
+    """Bits of what only a file has beside its layers: weights of LSTM, GRU and RNN, and tables to look rows up in."""
+
+    recurrent: Bits = 8
+    table: Bits = 8
+
+
 class Bitwidths(WeightBits):
     """Bits by layer: by the kind of the layer, or by how sensitive it is.
 

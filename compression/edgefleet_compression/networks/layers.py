@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from edgefleet_compression.grid import LayerKind, layer_kind, to_grid
+from edgefleet_compression.grid import layer_kind, to_grid
+from edgefleet_compression.layer_kinds import LayerKind
 
 
 def weighted(module: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.Linear]]:

@@ -70,10 +70,9 @@ def unfolded_bytes(path: Path) -> int:
 
 
 def put_first(graph: onnx.GraphProto, unfold: Iterable[onnx.NodeProto]) -> None:
-    """Put nodes before all others of a graph; in place."""
-    whole = [*unfold, *graph.node]
-    del graph.node[:]
-    graph.node.extend(whole)
+    """Put nodes before all others of a graph; in place, and graphs within its nodes stay the objects that they are."""
+    for index, node in enumerate(unfold):
+        graph.node.insert(index, node)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:

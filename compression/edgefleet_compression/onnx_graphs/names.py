@@ -4,6 +4,7 @@ A graph within a node (of If, Loop and Scan) may read every value of the graphs 
 what needs no name, is asked here and nowhere else.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -98,6 +99,12 @@ def _defined(graph: onnx.GraphProto) -> frozenset[str]:
     stored = (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer))
     given = (name for node in graph.node for name in node.output)
     return frozenset([*given, *(value.name for value in graph.input), *(tensor.name for tensor in stored)]) - {""}
+
+
+def numbered(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names v0, v1, ... that no input or output of the graph has."""
+    prefix = prefix_for(graph, "v")
+    return (f"{prefix}{number}" for number in itertools.count())
 
 
 def prefix_for(graph: onnx.GraphProto, prefix: str) -> str:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.onnx_graphs.graph import nodes, put_first
 from edgefleet_compression.onnx_graphs.names import readers, rename_all
-from edgefleet_compression.onnx_graphs.storage import NIBBLE_LEVELS, integer_tensor
+from edgefleet_compression.onnx_graphs.storage import NIBBLE_LEVELS, integer_tensor, knows_nibbles
 
 INTEGERS = frozenset({TensorProto.INT8, TensorProto.INT4, TensorProto.INT2})
 TWO_BITS_OPSET, TWO_BITS_IR = 25, 13
@@ -55,8 +55,9 @@ def laid_out(model: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
     made.CopyFrom(model)
     graph = made.graph
     found = stored_integers(graph)
+    nibbles = knows_nibbles(model)
     for tensor in found.values():
-        _store(graph, tensor, layout)
+        _store(graph, tensor, layout, nibbles=nibbles)
     if any(tensor.data_type == TensorProto.INT2 for tensor in graph.initializer):
         next(entry for entry in made.opset_import if entry.domain == "").version = TWO_BITS_OPSET
         made.ir_version = TWO_BITS_IR
@@ -67,7 +68,7 @@ def laid_out(model: onnx.ModelProto, layout: Layout) -> onnx.ModelProto:
     return made
 
 
-def _store(graph: onnx.GraphProto, tensor: TensorProto, layout: Layout) -> None:
+def _store(graph: onnx.GraphProto, tensor: TensorProto, layout: Layout, *, nibbles: bool) -> None:
     values = numpy_helper.to_array(tensor).astype(np.int8)
     most = np.abs(values).max(initial=0)
     if tensor.name in layout.turned and values.ndim > 1:
@@ -79,7 +80,7 @@ def _store(graph: onnx.GraphProto, tensor: TensorProto, layout: Layout) -> None:
         cast.output[0] = named
         graph.node.insert(index + 1, turn)
     packed = TensorProto.INT8
-    if most <= NIBBLE_LEVELS and tensor.name not in layout.wide:
+    if nibbles and most <= NIBBLE_LEVELS and tensor.name not in layout.wide:
         packed = TensorProto.INT2 if layout.two_bits and most <= 1 else TensorProto.INT4
     tensor.CopyFrom(integer_tensor(tensor.name, values, packed))
 

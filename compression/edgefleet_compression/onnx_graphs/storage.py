@@ -5,32 +5,33 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgefleet_compression.grid import Weights
+from edgefleet_compression.grid import Weights, as_stored
+from edgefleet_compression.onnx_graphs.weighted_nodes import STANDARD, WeightedNode
 
 NIBBLE_LEVELS = 7
+NIBBLE_OPSET = 21
+"""The first that knows INT4."""
 WIDTHS: dict[int, int] = {TensorProto.INT4: 4, TensorProto.INT2: 2}
 
 
-def stored(
-    graph: onnx.GraphProto, weight: TensorProto, integers: NDArray[np.int8], scales: Weights, axis: int
-) -> list[onnx.NodeProto]:
+def stored(layer: WeightedNode, integers: NDArray[np.int8], scales: Weights, *, nibbles: bool) -> list[onnx.NodeProto]:
     """Replace a weight by integers and scales; returns the nodes that unfold them under its name.
 
     `Cast` and `Mul` are folded by onnxruntime without any option. Up to 4 bits are packed two to a byte (INT4); more
     take a byte each, whose idle levels zstd takes out again.
 
     Args:
-        graph: which stores the weight; changed in place.
-        weight: one of its initializers.
+        layer: the weight; the graph that stores it is changed in place.
         integers: int8 [outputs, ...].
         scales: float32 [outputs].
-        axis: which axis of the weight counts outputs.
+        nibbles: whether the file's opset knows INT4.
     """
-    shape = [1] * integers.ndim
-    shape[axis] = -1
-    packed = TensorProto.INT4 if np.abs(integers).max(initial=0) <= NIBBLE_LEVELS else TensorProto.INT8
+    graph, weight = layer.home, layer.weight
+    shape = [size if axis in layer.axes else 1 for axis, size in enumerate(weight.dims)]
+    fits = nibbles and np.abs(integers).max(initial=0) <= NIBBLE_LEVELS
+    packed = TensorProto.INT4 if fits else TensorProto.INT8
     whole, scale, cast = f"{weight.name}_q", f"{weight.name}_s", f"{weight.name}_c"
-    ordered = np.ascontiguousarray(np.moveaxis(integers, 0, axis))
+    ordered = as_stored(integers, layer.axes, weight.dims)
     graph.initializer.remove(weight)
     graph.initializer.append(integer_tensor(whole, ordered, packed))
     graph.initializer.append(numpy_helper.from_array(scales.reshape(shape), scale))
@@ -38,6 +39,11 @@ def stored(
         helper.make_node("Cast", [whole], [cast], to=TensorProto.FLOAT),
         helper.make_node("Mul", [cast, scale], [weight.name]),
     ]
+
+
+def knows_nibbles(model: onnx.ModelProto) -> bool:
+    """Whether the model's opset has INT4, which is then what its small integers are packed in."""
+    return any(entry.domain in STANDARD and entry.version >= NIBBLE_OPSET for entry in model.opset_import)
 
 
 def integer_tensor(name: str, values: NDArray[np.int8], packed: int) -> TensorProto:

@@ -1,12 +1,9 @@
 """What no session reads is removed from a file: every device would download it."""
 
-import itertools
-from collections.abc import Iterator
-
 import onnx
 
 from edgefleet_compression.onnx_graphs.graph import graphs, nodes
-from edgefleet_compression.onnx_graphs.names import prefix_for, rename_all
+from edgefleet_compression.onnx_graphs.names import numbered, rename_all
 
 
 def strip(model: onnx.ModelProto) -> None:
@@ -20,7 +17,7 @@ def strip(model: onnx.ModelProto) -> None:
         _strip_graph(graph)
     for index, node in enumerate(nodes(model.graph)):
         node.name = f"n{index}"
-    rename_all(model.graph, _numbered(prefix_for(model.graph, "v")))
+    rename_all(model.graph, numbered(model.graph))
 
 
 def _strip_graph(graph: onnx.GraphProto) -> None:
@@ -33,7 +30,3 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
         part.ClearField("doc_string")
         if hasattr(part, "metadata_props"):
             del part.metadata_props[:]
-
-
-def _numbered(prefix: str) -> Iterator[str]:
-    return (f"{prefix}{number}" for number in itertools.count())

@@ -318,6 +318,8 @@ _SHORT = {
     "depthwise": "w",
     "pointwise": "p",
     "linear": "l",
+    "recurrent": "r",
+    "table": "t",
     "mean_bits": "m",
     "sparsity": "z",
 }

@@ -4,6 +4,9 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import get_args
+
+from edgefleet_compression.layer_kinds import LayerKind
 
 ENUMERATED = 48
 """The largest menu that is tried in full."""
@@ -20,7 +23,10 @@ BY_KIND: Mapping[str, tuple[int, ...]] = {
     "depthwise": (4, 5, 6, 7, 8),
     "pointwise": (3, 4, 5, 6, 7, 8),
     "linear": (3, 4, 5, 6, 8),
+    "recurrent": (3, 4, 5, 6, 8),
+    "table": (4, 5, 6, 8),
 }
+PRUNED = frozenset(get_args(LayerKind))
 SPARSITY = (0.0, 0.3, 0.5, 0.7)
 MEAN_BITS = (0.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0)
 """Average bits of a weight, spread by sensitivity; with 0, bits are set by kind."""
@@ -43,11 +49,16 @@ class SettingsMenu:
 
 
 def menu_for(kinds: Collection[str]) -> SettingsMenu:
-    """The menu of a network with these kinds of weights; bits are spread by sensitivity only among several kinds."""
+    """The menu of a network with these kinds of weights.
+
+    Bits are spread by sensitivity only among several kinds, and only weights of layers are pruned.
+    """
     knobs: dict[str, tuple[float, ...]] = {kind: values for kind, values in BY_KIND.items() if kind in kinds}
     if len(knobs) > 1:
         knobs["mean_bits"] = MEAN_BITS
-    return SettingsMenu({**knobs, "sparsity": SPARSITY})
+    if not PRUNED.isdisjoint(kinds):
+        knobs["sparsity"] = SPARSITY
+    return SettingsMenu(knobs)
 
 
 def explore(menu: SettingsMenu, most: int, seed: int, score: Callable[[StorageSetting], Scores | None]) -> None:

@@ -1,7 +1,7 @@
 """Unstructured pruning: single weights become zero, which saves bytes on the wire, but no time."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from edgefleet_compression.step import (
     FILE,
@@ -39,7 +39,7 @@ STEP = Step(
     produces=None,
     technique="prune",
     search=Searched(),
-    revision=2,
+    revision=3,
 )
 
 
@@ -72,10 +72,12 @@ def _in_file(state: OnnxState, config: PruneUnstructuredConfig, context: Context
     import onnx
     from onnx import numpy_helper
 
+    from edgefleet_compression.layer_kinds import LayerKind
     from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
 
     model = onnx.load(state.path)
-    found = [layer.weight for layer in weighted_nodes(model.graph)]
+    layers = frozenset(get_args(LayerKind))
+    found = [one.weight for one in weighted_nodes(model.graph) if not layers.isdisjoint(one.kinds)]
     before = [numpy_helper.to_array(tensor) for tensor in found]
     after = _pruned(before, config)
     for tensor, values in zip(found, after, strict=True):

@@ -87,7 +87,7 @@ def _bits(module: "nn.Module", config: QatWeightsConfig, context: Context) -> di
     from edgefleet_compression.networks.layers import kinds, weighted
 
     if config.mean_bits is None:
-        return by_kind(kinds(module), config)
+        return by_kind({name: (kind,) for name, kind in kinds(module).items()}, config)
     context.progress(0.0, "finding the layers that need their bits")
     weights = {name: layer.weight.numel() for name, layer in weighted(module)}
     return by_sensitivity(sensitivity(module, context), weights, config.mean_bits)

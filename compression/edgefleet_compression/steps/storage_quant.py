@@ -17,7 +17,7 @@ from edgefleet_compression.step import (
     Tail,
     step,
 )
-from edgefleet_compression.step_settings import Bitwidths
+from edgefleet_compression.step_settings import Bitwidths, StoredBits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,19 +32,21 @@ if TYPE_CHECKING:
 SENSITIVITY_SAMPLES = 64
 
 
-class StorageQuantConfig(Bitwidths):
+class StorageQuantConfig(Bitwidths, StoredBits):
     """Store weights as small integers, one scale for each output channel, unfolded as the session loads.
 
     With `lossless`, each layer takes the fewest bits whose grid its weights are on already (after `qat_weights` or
-    `tune_norms`); a layer on no grid takes those of its kind.
+    `tune_norms`); a layer on no grid takes those of its kind. A weight that is read in several ways takes the most
+    bits of them.
     """
 
     lossless: bool = False
 
 
 def stored_in(bits: int) -> StepSpec:
-    """The step with so many bits for the large layers; stem and depthwise layers are small and sensitive."""
-    return step("storage_quant", stem=max(bits, 7), dense=bits, depthwise=max(bits, 6), pointwise=bits, linear=bits)
+    """The step with so many bits for large weights; stem and depthwise layers are small and sensitive, tables often."""
+    large = dict.fromkeys(("dense", "pointwise", "linear", "recurrent"), bits)
+    return step("storage_quant", **large, stem=max(bits, 7), depthwise=max(bits, 6), table=max(bits, 6))
 
 
 SPARSE = Tail(
@@ -69,7 +71,7 @@ STEP = Step(
         )
     ),
     needs_for={"mean_bits": frozenset({"calib", "val"})},
-    revision=3,
+    revision=4,
 )
 
 
@@ -79,19 +81,21 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
     Biases keep 8 significant bits, as the scales do: their other bytes are zeros, which cost nothing on the wire.
 
     Raises:
-        NothingChanged: the graph has no convolution or linear layer with fp32 weights.
+        NothingChanged: the graph has no layer, recurrent network or table with fp32 weights.
         DataError: bits go by sensitivity, but there is no calib split.
     """
     import onnx
 
     from edgefleet_compression.grid import find_grid, to_grid
+    from edgefleet_compression.onnx_graphs.constants import lift_constants
     from edgefleet_compression.onnx_graphs.graph import put_first, saved
-    from edgefleet_compression.onnx_graphs.storage import stored
+    from edgefleet_compression.onnx_graphs.storage import knows_nibbles, stored
     from edgefleet_compression.onnx_graphs.stripping import strip
     from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
 
     model = onnx.load(state.path)
     graph = model.graph
+    graph.CopyFrom(lift_constants(graph))
     layers = weighted_nodes(graph)
     if not layers:
         raise NothingChanged("storage_quant found no fp32 weights to store: put it after export, and use it only once")
@@ -99,22 +103,25 @@ def run(state: OnnxState, config: StorageQuantConfig, context: Context) -> StepR
     on_grid: dict[str, Stored] = {name: grid for name, grid in found.items() if grid is not None}
     bits = _bits(model, [layer for layer in layers if layer.name not in on_grid], config, context)
     _shorten_biases(graph, layers)
+    nibbles = knows_nibbles(model)
     for layer in reversed(layers):  # so that they unfold in the order of the layers
         integers, scales = on_grid.get(layer.name) or to_grid(layer.values(), bits[layer.name])
-        put_first(layer.home, stored(layer.home, layer.weight, integers, scales, layer.axis))
-    # Like beside like: zstd then codes the integers by their own few levels.
-    ordered = sorted(graph.initializer, key=lambda i: i.data_type == onnx.TensorProto.FLOAT)
-    del graph.initializer[:]
-    graph.initializer.extend(ordered)
+        put_first(layer.home, stored(layer, integers, scales, nibbles=nibbles))
+    _order(graph)
     strip(model)
     onnx.checker.check_model(model, full_check=True)
     path = saved(model, context.folder / "stored.onnx")
-    log = {
-        "layers": dict(Counter(layer.kind for layer in layers)),
-        "on_grid": len(on_grid),
-        "bits": _told(layers, bits),
-    }
-    return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
+    log = {"layers": dict(Counter(layer.kind for layer in layers)), "on_grid": len(on_grid)}
+    return StepResult(OnnxState(path), {**log, "bits": _told(layers, bits), "file_bytes": path.stat().st_size})
+
+
+def _order(graph: "onnx.GraphProto") -> None:
+    """Put like beside like: zstd then codes the integers by their own few levels."""
+    from onnx import TensorProto
+
+    ordered = sorted(graph.initializer, key=lambda tensor: tensor.data_type == TensorProto.FLOAT)
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
 
 
 def _bits(
@@ -126,7 +133,7 @@ def _bits(
     from edgefleet_compression.sensitivity import sensitivity
 
     if config.mean_bits is None or not layers:
-        return by_kind({layer.name: layer.kind for layer in layers}, config)
+        return by_kind({layer.name: layer.kinds for layer in layers}, config)
     x = context.source.data.split("calib").first(SENSITIVITY_SAMPLES).x
     samples = inputs(x, context.source.card.preprocessing.scale)
     losses = sensitivity(model, layers, samples, context.source.spec, context.folder, context.progress)
@@ -137,10 +144,9 @@ def _shorten_biases(graph: "onnx.GraphProto", layers: "Sequence[WeightedNode]") 
     from onnx import TensorProto, numpy_helper
 
     from edgefleet_compression.grid import short
-    from edgefleet_compression.onnx_graphs.graph import graphs, nodes
+    from edgefleet_compression.onnx_graphs.graph import graphs
 
-    names = {layer.name for layer in layers}
-    used = {node.input[2] for node in nodes(graph) if len(node.input) > 2 and node.input[1] in names}
+    used = {bias for layer in layers for bias in layer.biases} - {layer.name for layer in layers}
     for tensor in (tensor for one in graphs(graph) for tensor in one.initializer):
         if tensor.name in used and tensor.data_type == TensorProto.FLOAT:
             tensor.CopyFrom(numpy_helper.from_array(short(numpy_helper.to_array(tensor)), tensor.name))
