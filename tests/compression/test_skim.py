@@ -8,6 +8,7 @@ import pytest
 from benchmarks.large_model import write_large_model
 from onnx import TensorProto, helper, numpy_helper
 from tests.compression.brought_models import classifier, written
+from tests.compression.weighted_graphs import HIDDEN, WIDTH, branches, constant, info, model
 from tests.memory import grown_mb
 
 from edgefleet_compression.errors import GraphError
@@ -51,6 +52,20 @@ def test_what_is_said_of_a_large_file_needs_no_weights(large: Path) -> None:
     whole = onnx.load(large)
     assert check_graph(large).parameters == parameters(whole.graph) == parameters(skim(large).graph)
     assert unfolded_bytes(large) == sum(len(weight.raw_data) for weight in whole.graph.initializer)
+
+
+def test_weights_that_a_file_writes_as_constants_count_too(tmp_path: Path) -> None:
+    """As nodes of both branches: each session holds them, however they are written."""
+    weighted = branches(alike=False)
+    large = WIDTH * HIDDEN + HIDDEN * (HIDDEN + 1)
+    numbers = 2 * large + (HIDDEN + 1) * 32
+    assert parameters(weighted.model.graph) == numbers
+    assert unfolded_bytes(written(weighted.model, tmp_path)) == 4 * numbers
+    half = helper.make_node("Cast", ["half"], ["whole"], to=TensorProto.FLOAT)
+    stored = constant("half", np.ones((30, 30), np.float16))
+    product = helper.make_node("MatMul", ["x", "whole"], ["y"])
+    cast = model([stored, half, product], [info("x", TensorProto.FLOAT, ["n", 30])], [])
+    assert unfolded_bytes(written(cast, tmp_path)) == 4 * 900
 
 
 def test_a_large_weight_of_another_size_than_its_shape_says_is_refused_by_name(tmp_path: Path) -> None:

@@ -48,11 +48,18 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 yield from (sparse.values, sparse.indices)
 
 
+def weights(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Every dense tensor with the name that it is read by: stored, or what a `Constant` gives; of subgraphs too."""
+    for one in graphs(graph):
+        yield from ((tensor.name, tensor) for tensor in one.initializer)
+        for node in (node for node in one.node if node.op_type == "Constant"):
+            yield from ((node.output[0], a.t) for a in node.attribute if a.HasField("t"))
+
+
 def parameters(graph: onnx.GraphProto) -> int:
     """How many numbers are in the weights of a graph."""
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
-    stored = (tensor for one in graphs(graph) for tensor in one.initializer)
-    return sum(math.prod(tensor.dims) for tensor in stored if tensor.data_type in floats)
+    return sum(math.prod(tensor.dims) for _, tensor in weights(graph) if tensor.data_type in floats)
 
 
 def unfolded_bytes(path: Path) -> int:
@@ -60,11 +67,11 @@ def unfolded_bytes(path: Path) -> int:
     graph = skim(path).graph
     unfolding = ("Cast", "DequantizeLinear")
     widened = {node.input[0] for node in nodes(graph) if node.op_type in unfolding and node.input}
-    every = list(graphs(graph))
-    total: int = sum(math.prod(sparse.dims) * UNFOLDED_BYTES for one in every for sparse in one.sparse_initializer)
-    for tensor in (tensor for one in every for tensor in one.initializer):
+    scattered = (sparse for one in graphs(graph) for sparse in one.sparse_initializer)
+    total: int = sum(math.prod(sparse.dims) * UNFOLDED_BYTES for sparse in scattered)
+    for name, tensor in weights(graph):
         plain = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        size = max(UNFOLDED_BYTES, plain) if tensor.name in widened else plain
+        size = max(UNFOLDED_BYTES, plain) if name in widened else plain
         total += math.prod(tensor.dims) * size
     return total
 
