@@ -46,6 +46,13 @@ def test_a_recipe_of_ones_own_is_read_as_a_shipped_one_is(file: Path) -> None:
         ('"distill"', '"distil"', "mine.toml, line 5 (step 1, 'distil'): there is no step 'distil': did you mean"),
         ("epochs", "epochen", "mine.toml, line 7 (step 1, 'distill'): 'distill', setting 'epochen'"),
         ("pointwise = 5", "pointwise = 9", "mine.toml, line 15 (step 3, 'storage_quant'): 'storage_quant', setting"),
+        (
+            "pointwise = 5",
+            'pointwise = "5"',
+            "line 15 (step 3, 'storage_quant'): 'storage_quant', setting 'pointwise': must",
+        ),
+        ("epochs = 2", "epochs = true", "setting 'epochs': must be a whole number, not true"),
+        ("a student in five bits", "\u200b", "mine.toml: title: it is blank"),
         ("title", "titel", "mine.toml, line 3: there is no 'titel' in a recipe: did you mean 'title'?"),
         ("[steps.config]", "[steps.konfig]", "line 12 (step 3, 'storage_quant'): there is no 'konfig' in a step"),
         ('step = "export"', "", "mine.toml, line 9 (step 2): the name of the step is missing"),

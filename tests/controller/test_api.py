@@ -165,6 +165,9 @@ def test_a_build_needs_profiles_and_recipes_that_exist(shared: httpx.Client) -> 
     assert_problem(shared.post("/builds", json=wrong), 422, "rpi9")
     wrong = {"model": "fashion@1", "profiles": ["eu/rpi4/lte"], "recipes": ["int3"]}
     assert_problem(shared.post("/builds", json=wrong), 422, "int3", "int8")
+    steps = [{"step": "export"}, {"step": "storage_quant", "config": {"pointwise": "4"}}]
+    wrong = {**wrong, "recipes": [{"name": "mine", "title": "four bits", "steps": steps}]}
+    assert_problem(shared.post("/builds", json=wrong), 422, "setting 'pointwise': must be a whole number, not '4'")
 
 
 def test_devices_are_paged_and_selected_by_label(api: httpx.Client, service: Service, reported) -> None:
