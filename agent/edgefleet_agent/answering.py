@@ -74,6 +74,11 @@ class Placed:
         """The smallest request that is known to need more memory than the worker may take."""
 
     @property
+    def scorer(self) -> str:
+        """How its answers are scored once labels come; empty if they are not."""
+        return self._spec.scorer or ""
+
+    @property
     def asked_since_s(self) -> float:
         """When the oldest unanswered request came, on the monotonic clock; inf without one."""
         return min(list(self._asked.values()), default=math.inf)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from edgefleet_agent.answering import Placed
 from edgefleet_agent.download import Download, forget
 from edgefleet_agent.errors import Rejected, SlotRotten
@@ -20,8 +22,14 @@ from edgefleet_agent.windows import DeviceWindows
 from edgefleet_agent.worker_handle import CPU, Worker, WorkerSpec
 from edgefleet_profiles.parts import Act
 from edgefleet_protocol import runtime_options
-from edgefleet_protocol.manifest import BlobRef
+from edgefleet_protocol.manifest import BlobRef, Core
 from edgefleet_protocol.messages import DesiredModel, Facts, Slot
+
+
+def scorer_text(core: Core) -> str:
+    """How the answers of a variant are counted and scored, for workers."""
+    spec = core.spec.told() if core.spec else {}
+    return to_json({"task": core.task, "spec": spec, "labels": core.labels}).decode()
 
 
 @dataclass
@@ -86,6 +94,7 @@ class Device:
             *(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes),
             providers=self.facts.providers or CPU,
             signature=manifest.core.signature,
+            scorer=scorer_text(manifest.core),
         )
         worker = Worker(spec)
         if worker.providers != spec.providers:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_agent.golden_samples import GoldenSamples
+from edgefleet_agent.scoring import batch_first
 from edgefleet_protocol.answers import unpack_answers
-from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import PROBABILITIES, Spec
 from edgefleet_tasks.registry import task_named
 
@@ -41,7 +42,7 @@ class GoldenRun:
         order: dict[str, Any],
         recorded: bytes,
     ) -> None:
-        self._session, self._declared, self._order, self._recorded = session, signature.outputs, order, recorded
+        self._session, self._signature, self._order, self._recorded = session, signature, order, recorded
         self._refused: str | None = None
         self._samples: GoldenSamples
         self._outputs: list[Sequence[NDArray[Any]]] = []
@@ -70,8 +71,7 @@ class GoldenRun:
             return {"refused": f"the recorded answers cannot be compared: {error}"}
 
     def _answer(self, feed: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        outputs = zip(self._session.run(None, feed), self._declared, strict=True)
-        return [_batch_first(np.asarray(output), told) for output, told in outputs]
+        return batch_first([np.asarray(output) for output in self._session.run(None, feed)], self._signature)
 
     def _compared(self) -> dict[str, Any]:
         reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}
@@ -101,7 +101,3 @@ class GoldenRun:
         spec = Spec(PROBABILITIES)
         found = self._task.reduce([powers / powers.sum(1, keepdims=True)], spec)
         return found, self._task.reduce([rows], spec), spec
-
-
-def _batch_first(output: NDArray[Any], told: Tensor) -> NDArray[Any]:
-    return np.moveaxis(output, told.batch_axis, 0) if told.batched else output[None]

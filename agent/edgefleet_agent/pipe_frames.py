@@ -42,33 +42,42 @@ def send(pipe: socket.socket, header: dict[str, Any], data: bytes, timeout_s: fl
         raise FrameError(str(error)) from None
 
 
-def receive(pipe: socket.socket, timeout_s: float | None, rest_s: float = 10.0) -> tuple[dict[str, Any], bytes]:
-    """Receive one frame.
+class FrameReader:
+    """Receives the frames that come to one end of a pipe; what comes behind a frame is kept for the next.
 
     Args:
         pipe: the end to read.
-        timeout_s: how long to wait for its first byte, in seconds; None waits forever.
-        rest_s: how long the rest may take once it has begun, in seconds.
-
-    Raises:
-        TimeoutError: nothing came in time.
-        FrameError: the other end has closed, or sent something other than a frame.
     """
-    # One request is under way at a time, so nothing follows a frame, and most arrive in one read.
-    frame = _read(pipe, 0, 1, None if timeout_s is None else time.monotonic() + timeout_s)
-    deadline = time.monotonic() + rest_s
-    if len(frame) < _LENGTHS.size:
-        frame += _read(pipe, len(frame), _LENGTHS.size, deadline)
-    header_bytes, data_bytes = _LENGTHS.unpack_from(frame)
-    if header_bytes > MAX_HEADER_BYTES or data_bytes > MAX_DATA_BYTES:
-        raise FrameError(f"a frame of {header_bytes} + {data_bytes} bytes is too large")
-    begin, end = _LENGTHS.size + header_bytes, _LENGTHS.size + header_bytes + data_bytes
-    if len(frame) < end:
-        frame += _read(pipe, len(frame), end, deadline)
-    if len(frame) > end:
-        raise FrameError(f"{len(frame) - end} bytes follow a frame")
-    text = frame[_LENGTHS.size : begin]
-    return _known_header(text) if header_bytes <= _KNOWN_HEADER_BYTES else _header(text), frame[begin:]
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self._pipe = pipe
+        self._kept = b""
+
+    def receive(self, timeout_s: float | None, rest_s: float = 10.0) -> tuple[dict[str, Any], bytes]:
+        """Receive one frame.
+
+        Args:
+            timeout_s: how long to wait for its first byte, in seconds; None waits forever.
+            rest_s: how long the rest may take once it has begun, in seconds.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            FrameError: the other end has closed, or sent something other than a frame.
+        """
+        frame, self._kept = self._kept, b""
+        if not frame:  # most arrive in one read
+            frame = _read(self._pipe, 0, 1, None if timeout_s is None else time.monotonic() + timeout_s)
+        deadline = time.monotonic() + rest_s
+        if len(frame) < _LENGTHS.size:
+            frame += _read(self._pipe, len(frame), _LENGTHS.size, deadline)
+        header_bytes, data_bytes = _LENGTHS.unpack_from(frame)
+        if header_bytes > MAX_HEADER_BYTES or data_bytes > MAX_DATA_BYTES:
+            raise FrameError(f"a frame of {header_bytes} + {data_bytes} bytes is too large")
+        begin, end = _LENGTHS.size + header_bytes, _LENGTHS.size + header_bytes + data_bytes
+        if len(frame) < end:
+            frame += _read(self._pipe, len(frame), end, deadline)
+        text, self._kept = frame[_LENGTHS.size : begin], frame[end:]
+        return _known_header(text) if header_bytes <= _KNOWN_HEADER_BYTES else _header(text), frame[begin:end]
 
 
 def _header(text: bytes) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from edgefleet_agent.answering import Answering, NotFinite, Placed
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, WorkerError
 from edgefleet_agent.inference_protocol import InferenceRequest
 from edgefleet_agent.inference_statistics import Spent
-from edgefleet_agent.recent import Key
+from edgefleet_agent.recent import Key, RecentAnswer
 from edgefleet_agent.telemetry import Recorder
-from edgefleet_agent.worker_handle import WorkerAnswer
+from edgefleet_agent.worker_handle import Unscored, WorkerAnswer
 from edgefleet_process.clocks import wall_ms
 
 
@@ -149,10 +149,9 @@ class Serving:
         }
         core = placed.manifest.core
         data, json_bytes = inference_protocol.reply(answer, request, about, core.labels)
-        classes = answer.top1 if core.task == "classification" else []
-        of = answer.outputs[0]["shape"][-1] if classes else 0
+        counted = placed.worker.counted(answer)
         replied_s = time.monotonic()
-        self._recorder.answered(key, request_id, replied_s - began_s, classes, of, core.labels)
+        self._recorder.answered(key, request_id, replied_s - began_s, counted, placed.scorer)
         waited_s = answer.waited_s
         spent = Spent(asked_s - began_s, waited_s, answered_s - asked_s - waited_s, replied_s - answered_s)
         placed.statistics.answered(spent, request.rows, wall_ms())
@@ -186,24 +185,28 @@ class Serving:
         labels = given["labels"] if "labels" in given else [given.get("label")]
         if not isinstance(model, str) or not isinstance(request_id, str):
             raise RequestError(400, "feedback needs 'model' and 'id' as strings")
-        if not isinstance(labels, list) or not all(_is_label(label) for label in labels):
-            raise RequestError(
-                400, "feedback needs 'label', a class index or a label text, or 'labels', a list of them"
-            )
-        try:
-            counted = self._recorder.label(model, request_id, labels)
-        except ValueError as error:
-            raise RequestError(400, str(error)) from None
-        if counted is None:
+        if not isinstance(labels, list) or any(label is None for label in labels):
+            raise RequestError(400, "feedback needs 'label', what is true of the answer, or 'labels', a list of them")
+        recent = self._recorder.find(model, request_id)
+        if recent is None:
             self.placed(model)
             raise RequestError(404, f"no recent answer of model '{model[:100]}' has the id '{request_id[:100]}'")
-        return {"counted": counted}
+        return {"counted": not recent.labelled and self._scored(recent, request_id, labels)}
+
+    def _scored(self, recent: RecentAnswer, request_id: str, labels: list[Any]) -> bool:
+        """Score an answer by whatever worker answers for its model now; whether it counts for the first time."""
+        if not recent.answers:
+            raise RequestError(400, "this answer is not kept: it is not of the model's task, or too many came since")
+        try:
+            scores = self.placed(recent.scope.key.model).worker.score(recent.scope.scorer, recent.answers, labels)
+        except WorkerError as error:
+            raise RequestError(503, f"the label cannot be scored now: {error}") from error
+        if isinstance(scores, Unscored):
+            self._recorder.refused(recent, scores.bad)
+            raise RequestError(400, scores.sentence)
+        return self._recorder.scored(recent, request_id, scores)
 
 
 def _key(model: str, placed: Placed) -> Key:
     slot = placed.slot
     return Key(model, slot.model_version, slot.variant, slot.generation)
-
-
-def _is_label(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)

@@ -1,5 +1,6 @@
 """The supervisor's side of a worker: start it, ask it with a deadline, kill it."""
 
+import itertools
 import logging
 import math
 import os
@@ -7,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +42,9 @@ SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
 ENDS_WITHIN_S = 0.5
 """How long a worker that has closed its pipe may take to end, before it is killed."""
+MOST_UNASKED = 64
+_NUMBERS = itertools.count(1)
+"""Of the answers of all workers: what takes a worker's place never tells of an answer of the former one."""
 MOST = 0.5
 """The share of its memory that a worker must have used for a crash to count as out of memory. Its limit counts address
 space, of which models leave up to half untouched; an allocation that fails at once is an error, not a crash."""
@@ -52,7 +57,8 @@ class WorkerSpec:
     With `sha256`, the file is checked at every start: bits rot, and a wrong weight answers, too. `unfolded_bytes` is
     the size of the weights in memory, `address_bytes` the address space that loading and answering took at the build,
     both by the manifest. `providers` are asked for in order; `Worker.providers` says which the session took.
-    `signature` is what the manifest says of inputs and outputs; without it, the session's own words are.
+    `signature` is what the manifest says of inputs and outputs; without it, the session's own words are. `scorer` says
+    how answers are counted, see `scoring.scorer_of`; without it, they are not.
     """
 
     path: Path
@@ -63,6 +69,7 @@ class WorkerSpec:
     address_bytes: int = 0
     providers: tuple[str, ...] = CPU
     signature: Signature | None = None
+    scorer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,21 +84,41 @@ class GoldenOrder:
 class WorkerAnswer:
     """One answer: `outputs` describe the tensors in `data`, in order, and `sizes` say how many bytes each has.
 
-    `top1` is one class per row. `waited_s` is how long the request waited for those before it.
+    `waited_s` is how long the request waited for those before it. `Worker.counted` tells what it counts as.
     """
 
     outputs: list[dict[str, Any]]
     sizes: list[int]
     data: bytes
     finite: bool
-    top1: list[int]
     waited_s: float
+    number: int
+
+
+@dataclass(frozen=True)
+class AnswerCount:
+    """What the rows of an answer count as, and their reduced form, which only a worker reads; may be of no rows."""
+
+    categories: tuple[str, ...] = ()
+    answers: bytes = b""
+
+
+NOT_COUNTED = AnswerCount()
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """Why answers have no score; `bad` of the labels are none."""
+
+    sentence: str
+    bad: int = 0
 
 
 class _Exchanged(NamedTuple):
     reply: dict[str, Any]
     data: bytes
     waited_s: float
+    number: int
 
 
 def load_timeout_s(path: Path) -> float:
@@ -131,6 +158,8 @@ class Worker:
         with theirs:
             command = run_module("edgefleet_agent.worker_main", str(theirs.fileno()))
             self._process = ChildProcess(command, theirs.fileno(), os.environ | WORKER_ENVIRONMENT)
+        self._frames, self._owed = pipe_frames.FrameReader(self._pipe), 0
+        self._counts: dict[int, AnswerCount] = {}
         self._resident_bytes, self._granted_bytes = 0, math.inf
         self._threads = spec.threads
         load = {
@@ -142,6 +171,7 @@ class Worker:
             "address_bytes": spec.address_bytes,
             "providers": spec.providers,
             "signature": spec.signature.told() if spec.signature else None,
+            "scorer": spec.scorer,
         }
         try:
             reply = self._exchange(load, b"", load_timeout_s(spec.path)).reply
@@ -175,10 +205,42 @@ class Worker:
             RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
-        reply, answered, waited_s = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
+        reply, answered, waited_s, number = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
         shaped = zip(self.signature.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told.name, "datatype": told.datatype, "shape": shape} for told, shape in shaped]
-        return WorkerAnswer(outputs, reply["sizes"], answered, reply["finite"], reply["top1"], waited_s)
+        return WorkerAnswer(outputs, reply["sizes"], answered, reply["finite"], waited_s, number)
+
+    def counted(self, answer: WorkerAnswer) -> AnswerCount:
+        """What an answer of this worker counts as, once: most often it is known by the time that the reply is written.
+
+        Nothing, if the model does not do its task, or the worker has ended since.
+        """
+        if not self._lock.acquire(timeout=self.ask_timeout_s):
+            return NOT_COUNTED
+        try:
+            if self._owed == answer.number:
+                self._settle(self.ask_timeout_s)
+        except (TimeoutError, pipe_frames.FrameError, OSError):
+            self._process.kill()  # whoever asks next finds out
+        finally:
+            self._lock.release()
+        return self._counts.pop(answer.number, NOT_COUNTED)
+
+    def score(self, scorer: str, answers: bytes, labels: list[Any]) -> list[float] | Unscored:
+        """Score answers of any worker by their labels.
+
+        Args:
+            scorer: the `scorer` of the worker that gave them.
+            answers: as `AnswerCount` has them.
+            labels: one for each.
+
+        Raises:
+            WorkerError: the worker failed.
+        """
+        reply = self._exchange({"op": "score", "scorer": scorer, "labels": labels}, answers, self.ask_timeout_s).reply
+        if "scores" in reply:
+            return [float(score) for score in reply["scores"]]
+        return Unscored(str(reply["unscored"]), int(reply.get("bad", 0)))
 
     def self_test(self, order: GoldenOrder) -> dict[str, Any]:
         """Answer the golden set: `count`, `finite`, and then `agreement`, `difference` and `scaling`; or `refused`.
@@ -208,6 +270,9 @@ class Worker:
         """End the process once its current request is answered, or after `patience_s`."""
         held = self._lock.acquire(timeout=patience_s)
         try:
+            if held and self._owed:
+                with suppress(TimeoutError, pipe_frames.FrameError, OSError):
+                    self._settle(patience_s)
             self.kill()
         finally:
             if held:
@@ -235,8 +300,13 @@ class Worker:
             begun_s = time.monotonic()
             deadline = begun_s + timeout_s  # waiting in line does not count
             header["cpu_s"] = int(timeout_s * self._threads) + 1
+            if self._owed:
+                self._settle(timeout_s)
             pipe_frames.send(self._pipe, header, data, timeout_s)
-            reply, data = pipe_frames.receive(self._pipe, deadline - time.monotonic())
+            reply, data = self._frames.receive(deadline - time.monotonic())
+            if "shapes" in reply:  # an answer, and what it counts as follows
+                self._owed = next(_NUMBERS)
+            number = self._owed
         except TimeoutError:
             self._hung = WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed")
             self._process.kill()
@@ -247,7 +317,15 @@ class Worker:
             self._lock.release()
         if "error" in reply:
             raise _error_in(reply)
-        return _Exchanged(reply, data, begun_s - came_s)
+        return _Exchanged(reply, data, begun_s - came_s, number)
+
+    def _settle(self, timeout_s: float) -> None:
+        """Receive what the last answer counts as, under the lock."""
+        number, self._owed = self._owed, 0
+        told, answers = self._frames.receive(timeout_s)
+        if len(self._counts) >= MOST_UNASKED:  # an answer whose client was not told is not asked for
+            self._counts.clear()
+        self._counts[number] = AnswerCount(tuple(told["categories"]), answers)
 
 
 def _error_in(reply: dict[str, Any]) -> RequestError | WorkerError:

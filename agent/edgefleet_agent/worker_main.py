@@ -26,6 +26,7 @@ from edgefleet_agent import pipe_frames
 from edgefleet_agent.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
+from edgefleet_agent.scoring import BadLabels, Scorer, batch_first, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
 from edgefleet_protocol.signature import Signature
 
@@ -57,8 +58,8 @@ class Model:
 
     Args:
         order: `path`, `runtime` (session configuration entries), `threads`, `providers`, the preferred one first, and
-            perhaps the manifest's `signature`; providers that the runtime does not have are left out, and the CPU is
-            always there.
+            perhaps the manifest's `signature` and `scorer`, see `scoring.scorer_of`; providers that the runtime does
+            not have are left out, and the CPU is always there.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -81,6 +82,8 @@ class Model:
             self._signature = Signature.of(claimed)
             if told := difference(self._signature, found):
                 raise NotServed(told)
+        self._scorer = _scorer(order.get("scorer"), self._signature)
+        self._answered: list[NDArray[Any]] = []
 
     def answer(self, tensors: list[dict[str, Any]], data: bytes) -> Reply:
         """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order."""
@@ -96,9 +99,20 @@ class Model:
             "shapes": [result.shape for result in results],
             "sizes": [len(part) for part in parts],
             "finite": all(map(_finite, results)),
-            "top1": _top1(results[0]),
         }
+        self._answered = results if told["finite"] else []
         return told, b"".join(parts)
+
+    def count(self) -> Reply:
+        """What the answers that were given last count as, and their reduced form; nothing if the task cannot tell."""
+        results, self._answered = self._answered, []
+        if self._scorer is None or not results:
+            return {"categories": []}, b""
+        try:
+            categories, packed = self._scorer.counted(batch_first(results, self._signature))
+        except (ValueError, LookupError, TypeError) as error:
+            return {"categories": [], "why": str(error)[:200]}, b""
+        return {"categories": categories}, packed
 
     def self_test(self, order: dict[str, Any], recorded: bytes) -> Reply:
         """Begin a self-test, or go on with it for about a second; see `GoldenRun`."""
@@ -138,9 +152,27 @@ def _finite(array: Any) -> bool:
     return array.dtype.kind != "f" or math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
-def _top1(result: Any) -> list[int]:
-    scored = result.ndim == 2 and result.shape[1] and result.dtype.kind != "O"
-    return result.argmax(axis=1).tolist() if scored else []
+def _scorer(text: str | None, signature: Signature) -> Scorer | None:
+    """What counts the answers; None if the model does not do the task: its self-test has said so, or will."""
+    if text is None:
+        return None
+    try:
+        scorer = scorer_of(text)
+        return None if scorer.task.fits(signature, scorer.spec) else scorer
+    except ValueError as error:
+        print(f"answers are not counted: {error}", file=sys.stderr, flush=True)
+        return None
+
+
+def score(order: dict[str, Any], packed: bytes) -> Reply:
+    """Score kept answers by their labels: `scores`, or what is wrong with the labels."""
+    try:
+        found = scorer_of(order["scorer"]).scores(packed, order["labels"])
+    except ValueError as error:
+        return {"unscored": str(error)}, b""
+    if isinstance(found, BadLabels):
+        return {"unscored": found.sentence, "bad": found.count}, b""
+    return {"scores": found}, b""
 
 
 def limit_memory(file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int) -> tuple[int, int]:
@@ -193,7 +225,7 @@ class WorkerLoop:
     """Answers frames until the pipe closes."""
 
     def __init__(self, pipe: socket.socket) -> None:
-        self._pipe = pipe
+        self._pipe, self._frames = pipe, pipe_frames.FrameReader(pipe)
         self._model: Model | None = None
         self._cpu = CpuLimit()
 
@@ -201,7 +233,7 @@ class WorkerLoop:
         """Answer one frame after the other."""
         while True:
             try:
-                header, data = pipe_frames.receive(self._pipe, None)
+                header, data = self._frames.receive(None)
             except (pipe_frames.FrameError, TimeoutError):
                 return
             except MemoryError:  # the supervisor sees what this worker took, and tells the client
@@ -211,6 +243,8 @@ class WorkerLoop:
             reply, data = self._reply(header, data)
             try:
                 pipe_frames.send(self._pipe, reply, data, None)  # a supervisor that stops reading closes or kills
+                if self._model and "shapes" in reply:  # the client has its answer while we count
+                    pipe_frames.send(self._pipe, *self._model.count(), None)
             except pipe_frames.FrameError:
                 return
 
@@ -218,6 +252,8 @@ class WorkerLoop:
         try:
             if header["op"] == "load":
                 return self._load(header)
+            if header["op"] == "score":
+                return score(header, data)
             if self._model is None:
                 return {"error": "nothing is loaded"}, b""
             if header["op"] == "self_test":

@@ -87,6 +87,9 @@ def shown(raw: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+MOST_DIGITS = 9
+
+
 def class_of(raw: Any, spec: Spec) -> int:
     """A class by its number or name.
 
@@ -95,7 +98,8 @@ def class_of(raw: Any, spec: Spec) -> int:
     """
     if isinstance(raw, str | np.str_) and raw in spec.names:
         return spec.names.index(str(raw))
-    whole = isinstance(raw, int | np.integer) and not isinstance(raw, bool)
+    digits = isinstance(raw, str | np.str_) and raw.isascii() and raw.isdecimal() and len(raw) <= MOST_DIGITS
+    whole = digits or (isinstance(raw, int | np.integer) and not isinstance(raw, bool))
     if not whole or not 0 <= int(raw) < (spec.classes or 2**31):
         upper = f" to {spec.classes - 1}" if spec.classes else " on"
         named = f", or one of {', '.join(spec.names)[:200]}" if spec.names else ""

@@ -11,6 +11,7 @@ from edgefleet_protocol.spec import CATEGORIES, STRATA, Spec
 BINS = 16
 """Categories of numbers: each holds a sixteenth of val."""
 OTHERS = CATEGORIES - 1
+OTHERS_NAME = "(others)"
 
 
 def quantile_edges(values: Sequence[float], parts: int) -> tuple[float, ...]:
@@ -46,3 +47,21 @@ def category_of(found: int, spec: Spec) -> int:
     if not spec.commonest:
         return min(found, OTHERS)
     return spec.commonest.index(found) if found in spec.commonest else OTHERS
+
+
+def class_name(category: int, spec: Spec) -> str:
+    """What the category of a class is called: its name, or its number."""
+    if category == OTHERS and (spec.commonest or spec.classes >= CATEGORIES or not spec.classes):
+        return OTHERS_NAME
+    found = spec.commonest[category] if category < len(spec.commonest) else category
+    return spec.names[found] if found < len(spec.names) else str(found)
+
+
+def bin_name(category: int, spec: Spec) -> str:
+    """What the category of a number is called."""
+    edges = [f"{edge:.4g}" for edge in spec.thresholds]
+    if not edges:
+        return "any"
+    if category == 0:
+        return f"below {edges[0]}"
+    return f"{edges[category - 1]} to {edges[category]}" if category < len(edges) else f"{edges[-1]} or more"

@@ -12,6 +12,8 @@ from edgefleet_protocol.spec import CATEGORIES, STRATA, Spec
 from edgefleet_tasks.errors import PluginFails
 from edgefleet_tasks.task import UNDECLARED, Outputs, Refusal, RunComparison, Task
 
+MAX_NAME = 200
+
 Returned = TypeVar("Returned")
 
 
@@ -60,6 +62,11 @@ class GuardedTask:
         wanted = f"a whole number below {CATEGORIES}"
         return self._called("category", lambda: self._task.category(answer, spec), _is_below(CATEGORIES), wanted)
 
+    def category_name(self, category: int, spec: Spec) -> str:
+        """See `Task.category_name`."""
+        wanted = f"a text of 1 to {MAX_NAME} characters"
+        return self._called("category_name", lambda: self._task.category_name(category, spec), _is_name, wanted)
+
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """See `Task.stratum`."""
         wanted = f"a whole number below {STRATA}"
@@ -101,6 +108,10 @@ def _is(kind: type) -> Callable[[Any], bool]:
 
 def _is_share(returned: Any) -> bool:
     return isinstance(returned, float | int) and math.isfinite(returned) and 0 <= returned <= 1
+
+
+def _is_name(returned: Any) -> bool:
+    return isinstance(returned, str) and 1 <= len(returned) <= MAX_NAME
 
 
 def _is_below(most: int) -> Callable[[Any], bool]:

@@ -98,6 +98,9 @@ class Task(Protocol[Label]):
     def category(self, answer: bytes, spec: Spec) -> int:
         """What an answer counts as, from 0 to 255."""
 
+    def category_name(self, category: int, spec: Spec) -> str:
+        """What a category is called, in at most 200 characters."""
+
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How sure an answer is, from 0 to 7."""
 

@@ -19,7 +19,10 @@ from tests.agent.asking import call, infer_body
 from tests.agent.scripted import Clock, ScriptedWire
 from tests.agent.variants import Variant, build_variant
 
+from edgefleet_agent.answering import Placed
+from edgefleet_agent.device import scorer_text
 from edgefleet_agent.records import InstalledModel, RecordFile
+from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import SMALL_BLOB_CHUNK_BYTES, Bitmap, frame
 from edgefleet_protocol.messages import (
@@ -51,6 +54,26 @@ def wire() -> ScriptedWire:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def place(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Callable[..., Placed]]:
+    """Starts a worker for a variant; all end with the test."""
+    started: list[Placed] = []
+
+    def start(generation: int = 1, **variant: Any) -> Placed:
+        made = make_variant(**variant)
+        path = tmp_path / "slots" / made.id
+        if not path.exists():
+            made.place(tmp_path / "slots")
+        slot = Slot(variant=made.id, manifest="0" * 64, model_version=1, generation=generation)
+        spec = WorkerSpec(path / "model.onnx", {}, scorer=scorer_text(made.manifest.core))
+        started.append(Placed(slot, made.manifest, spec, Worker(spec, ask_timeout_s=5.0)))
+        return started[-1]
+
+    yield start
+    for placed in started:
+        placed.kill()
 
 
 class StandIn:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edgefleet_agent.answering import Answering, Placed
+from edgefleet_agent.device import scorer_text
 from edgefleet_agent.endpoint import Endpoint
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.telemetry import Recorder
@@ -19,7 +20,7 @@ class Device:
 
     def __init__(self, folder: Path, variant: Any) -> None:
         path = variant.place(folder / "slots")
-        spec = WorkerSpec(path / "model.onnx", {})
+        spec = WorkerSpec(path / "model.onnx", {}, scorer=scorer_text(variant.manifest.core))
         slot = Slot(variant=variant.id, manifest="0" * 64, model_version=3, generation=7)
         self.variant = variant
         self.recorder = Recorder(lambda: 0.0, lambda: 0)

@@ -2,6 +2,7 @@
 
 from edgefleet_agent.recent import Key
 from edgefleet_agent.telemetry import Recorder
+from edgefleet_agent.worker_handle import AnswerCount
 
 KEY = Key("fashion", 1, "f" * 64, 1)
 
@@ -20,7 +21,7 @@ class Board:
 
 def test_a_window_that_began_in_1970_and_ended_after_the_clock_was_set_is_dated_by_the_clock_that_was_set() -> None:
     board = Board()
-    board.recorder.answered(KEY, "r", 0.01, [1], 3, ())
+    board.recorder.answered(KEY, "r", 0.01, AnswerCount(("cat",), b"1"), "")
     board.wait(20)
     board.wall_ms = 1_800_000_000_000
     board.wait(10)
@@ -31,7 +32,7 @@ def test_a_window_that_began_in_1970_and_ended_after_the_clock_was_set_is_dated_
 def test_a_clock_that_was_set_back_gives_no_negative_time() -> None:
     board = Board()
     board.wait(1000)
-    board.recorder.answered(KEY, "r", 0.01, [1], 3, ())
+    board.recorder.answered(KEY, "r", 0.01, AnswerCount(("cat",), b"1"), "")
     board.wait(20)
     board.wall_ms = 5_000
     [window] = board.recorder.close()

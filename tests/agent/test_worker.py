@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
 from edgefleet_agent.checks import check_golden, tolerance
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
 from edgefleet_agent.self_test import golden_order
-from edgefleet_agent.worker_handle import LOAD_TIMEOUT_S, Worker, WorkerSpec, load_timeout_s
+from edgefleet_agent.worker_handle import (
+    LOAD_TIMEOUT_S,
+    Worker,
+    WorkerSpec,
+    load_timeout_s,
+)
 from edgefleet_protocol.canonical import digest
-from edgefleet_protocol.messages import Slot
 
 TENSORS = [{"name": "x", "datatype": "FP32", "shape": [1, 16]}]
 
@@ -33,32 +37,10 @@ def tensor_bytes(value: float = 1.0) -> bytes:
     return np.full(16, value, np.float32).tobytes()
 
 
-@pytest.fixture
-def place(tmp_path: Path, make_variant: Callable[..., Any]) -> Iterator[Callable[..., Placed]]:
-    """Starts a worker for a variant; all end with the test."""
-    started: list[Placed] = []
-
-    def start(generation: int = 1, **variant: Any) -> Placed:
-        made = make_variant(**variant)
-        path = tmp_path / "slots" / made.id
-        if not path.exists():
-            made.place(tmp_path / "slots")
-        slot = Slot(variant=made.id, manifest="0" * 64, model_version=1, generation=generation)
-        spec = WorkerSpec(path / "model.onnx", {})
-        started.append(Placed(slot, made.manifest, spec, Worker(spec, ask_timeout_s=5.0)))
-        return started[-1]
-
-    yield start
-    for placed in started:
-        placed.kill()
-
-
-def test_it_answers_with_logits_top1_and_finite(place: Callable[..., Placed]) -> None:
-    placed = place()
-    answer = placed.ask(TENSORS, tensor_bytes())
-    logits = np.frombuffer(answer.data, np.float32)
+def test_it_answers_with_logits_that_are_finite(place: Callable[..., Placed]) -> None:
+    answer = place().ask(TENSORS, tensor_bytes())
     assert answer.outputs == [{"name": "logits", "datatype": "FP32", "shape": [1, 3]}]
-    assert answer.finite and answer.top1 == [int(logits.argmax())]
+    assert answer.finite and len(answer.data) == answer.sizes[0] == 12
 
 
 def test_its_golden_answers_are_the_recorded_ones(place: Callable[..., Placed], tmp_path: Path) -> None:

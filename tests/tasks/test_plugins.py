@@ -135,6 +135,7 @@ USES: dict[str, Callable[[Any], Any]] = {
     "score": lambda task: task.score(b"", 1, Spec()),
     "agree": lambda task: task.agree(b"", b"", Spec()),
     "category": lambda task: task.category(b"", Spec()),
+    "category_name": lambda task: task.category_name(1, Spec()),
     "stratum": lambda task: task.stratum(b"", Spec()),
     "headline": lambda task: task.headline([], [], Spec()),
     "compare": lambda task: task.compare([], [], Spec()),
@@ -162,7 +163,8 @@ def test_a_plugin_that_fails_is_named_in_one_line(method: str, installed: Instal
         ("fits", "'no'"), ("spec", "None"), ("reduce", "None"), ("reduce", "['text']"), ("reduce", "[b'x' * 5000] * 3"),
         ("reduce", "[b'x'] * 2"),
         ("score", "1.5"), ("score", "float('nan')"), ("score", "None"), ("agree", "-0.1"), ("category", "256"),
-        ("category", "0.5"), ("stratum", "8"), ("headline", "0.5"), ("compare", "1"),
+        ("category", "0.5"), ("category_name", "''"), ("category_name", "7"), ("stratum", "8"),
+        ("headline", "0.5"), ("compare", "1"),
     ],
 )  # fmt: skip
 def test_what_no_task_may_return_is_a_failure_of_the_plugin(method: str, returned: str, installed: Installed) -> None:

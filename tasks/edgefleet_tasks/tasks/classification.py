@@ -20,7 +20,7 @@ from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import CATEGORIES, LOGITS, PROBABILITIES, STRATA, Spec
 from edgefleet_tasks.arrays import class_of, floats_first, is_finite, output_at
 from edgefleet_tasks.comparing import check_pairs, scaling
-from edgefleet_tasks.counting import category_of, commonest
+from edgefleet_tasks.counting import category_of, class_name, commonest
 from edgefleet_tasks.errors import AnswerNotFinite
 from edgefleet_tasks.intervals import wilson
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
@@ -119,6 +119,10 @@ class Classification:
     def category(self, answer: bytes, spec: Spec) -> int:
         """The class."""
         return category_of(read(answer).top, spec)
+
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The class by its name or number."""
+        return class_name(category, spec)
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How often what the top class leaves over was halved: 0 below a half, 7 above 127/128."""

@@ -117,6 +117,10 @@ class Detection:
         """How many boxes there are."""
         return min(OTHERS, len(_counted(_read(answer), spec)))
 
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The number of boxes."""
+        return f"{category} box{'es' * (category != 1)}" if category < OTHERS else f"{OTHERS} boxes or more"
+
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """By how far the nearest score is from the threshold."""
         return stratum_of(_margin(_read(answer), spec), spec)

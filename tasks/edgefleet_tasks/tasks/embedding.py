@@ -101,6 +101,10 @@ class Embedding:
         """The place of the number that stands out most, modulo 256."""
         return int(np.abs(_read(answer).unit).argmax()) % CATEGORIES
 
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The place of the number."""
+        return f"axis {category}"
+
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How far one number stands out."""
         return stratum_of(_peak(_read(answer)), spec)

@@ -29,7 +29,7 @@ from edgefleet_tasks.arrays import (
     whole_numbers_in,
 )
 from edgefleet_tasks.comparing import check_pairs, compared
-from edgefleet_tasks.counting import commonest, strata_edges, stratum_of
+from edgefleet_tasks.counting import OTHERS, class_name, commonest, strata_edges, stratum_of
 from edgefleet_tasks.intervals import SampleWeights, bootstrapped
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
 
@@ -148,6 +148,10 @@ class Multilabel:
         if first is None:
             return 0
         return 1 + spec.commonest.index(first) if first in spec.commonest else CATEGORIES - 1
+
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The class by its name or number."""
+        return "none" if category == 0 else class_name(category - 1 if category < OTHERS else OTHERS, spec)
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """By how far the nearest class is from its threshold."""

@@ -20,7 +20,7 @@ from edgefleet_protocol.signature import MAX_TENSORS, Signature
 from edgefleet_protocol.spec import CATEGORIES, Spec
 from edgefleet_tasks.arrays import clipped, finite
 from edgefleet_tasks.comparing import check_pairs, compared
-from edgefleet_tasks.counting import BINS, bin_of, quantile_edges, strata_edges, stratum_of
+from edgefleet_tasks.counting import BINS, bin_name, bin_of, quantile_edges, strata_edges, stratum_of
 from edgefleet_tasks.errors import NotScored
 from edgefleet_tasks.scaling import kept_of, scales_of, wrongness
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
@@ -95,6 +95,10 @@ class AnyOutputs:
     def category(self, answer: bytes, spec: Spec) -> int:
         """Which of the sixteenths of val the mean number is in."""
         return bin_of(_mean(_read(answer)), spec) % CATEGORIES
+
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The numbers of the sixteenth."""
+        return bin_name(category, spec)
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """Which of the eighths of val the mean number is in."""

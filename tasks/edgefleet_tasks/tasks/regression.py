@@ -18,7 +18,7 @@ from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.arrays import Numbers, clipped, finite, floats_first, head, numbers_in, output_at, shown
 from edgefleet_tasks.comparing import check_pairs, compared
-from edgefleet_tasks.counting import BINS, bin_of, quantile_edges, strata_edges, stratum_of
+from edgefleet_tasks.counting import BINS, bin_name, bin_of, quantile_edges, strata_edges, stratum_of
 from edgefleet_tasks.errors import NotScored
 from edgefleet_tasks.intervals import SampleWeights, bootstrapped
 from edgefleet_tasks.scaling import kept_of, scales_of, wrongness
@@ -92,6 +92,10 @@ class Regression:
     def category(self, answer: bytes, spec: Spec) -> int:
         """Which of the sixteenths of val the mean number is in."""
         return bin_of(float(_read(answer)[1].mean()), spec)
+
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The numbers of the sixteenth."""
+        return bin_name(category, spec)
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """Which of the eighths of val the mean number is in: a regressor does not say how sure it is."""

@@ -19,7 +19,7 @@ from edgefleet_protocol.signature import FLOATS, Signature, Tensor
 from edgefleet_protocol.spec import CATEGORIES, Spec
 from edgefleet_tasks.arrays import LEVELS, clipped, finite, head, output_at, whole_numbers_in
 from edgefleet_tasks.comparing import check_pairs, compared
-from edgefleet_tasks.counting import category_of, commonest, strata_edges, stratum_of
+from edgefleet_tasks.counting import category_of, class_name, commonest, strata_edges, stratum_of
 from edgefleet_tasks.intervals import SampleWeights, bootstrapped
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
 
@@ -104,6 +104,10 @@ class Segmentation:
     def category(self, answer: bytes, spec: Spec) -> int:
         """The class of most points."""
         return category_of(_most(_read(answer)[2]), spec)
+
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The class by its name or number."""
+        return class_name(category, spec)
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How far classes lie above the next, or for a map of classes how many points have neighbours alike."""

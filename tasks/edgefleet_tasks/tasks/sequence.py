@@ -20,7 +20,7 @@ from edgefleet_protocol.signature import FLOATS, Signature, Tensor
 from edgefleet_protocol.spec import Spec, TokenReading
 from edgefleet_tasks.arrays import clipped, finite, head, output_at, shown, whole_numbers_in
 from edgefleet_tasks.comparing import check_pairs, compared
-from edgefleet_tasks.counting import OTHERS, category_of, commonest, strata_edges, stratum_of
+from edgefleet_tasks.counting import OTHERS, category_of, class_name, commonest, strata_edges, stratum_of
 from edgefleet_tasks.editing import edits
 from edgefleet_tasks.intervals import SampleWeights, bootstrapped
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
@@ -123,6 +123,10 @@ class SequenceOfTokens:
         """The first token; 255 without any."""
         kept = _read(answer, spec).kept
         return category_of(kept[0], spec) if kept else OTHERS
+
+    def category_name(self, category: int, spec: Spec) -> str:
+        """The token by its name or number."""
+        return class_name(category, spec)
 
     def stratum(self, answer: bytes, spec: Spec) -> int:
         """How far tokens lie above the next, or without logits how short the sequence is."""
