@@ -207,7 +207,7 @@ def test_a_student_of_a_teacher_that_gives_probabilities_gives_probabilities_too
     bench = Workbench(brought, None, 0, brought.cache, tmp_path)
     path, _ = run_recipe(recipe_from({"name": "r", "title": "t", "steps": steps}), bench, lambda *_: None)
     answers = GraphSession(path).logits(inputs(brought.data.split("test").x, brought.card.preprocessing.scale))
-    assert brought.spec == TASK.spec(Signature((), ()), [answers])
+    assert brought.spec == TASK.spec(Signature((), ()), [[answers]])
 
 
 def test_a_teacher_that_came_as_onnx_teaches_nobody_without_samples_to_train_on() -> None:
