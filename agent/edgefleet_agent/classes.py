@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from edgefleet_agent.datatypes import BY_NAME
+from edgefleet_protocol.datatypes import BY_NAME
 
 
 def best_classes(output: dict[str, Any], data: bytes, count: int, labels: Sequence[str]) -> tuple[list[int], list[str]]:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from edgefleet_agent.answering import Placed
-from edgefleet_agent.datatypes import BYTES
 from edgefleet_agent.signatures import ANY, shown_shape
+from edgefleet_protocol.datatypes import BYTES
 from edgefleet_protocol.signature import Tensor
 
 PLATFORM = "onnxruntime_onnx"

@@ -12,8 +12,9 @@ from edgefleet_protocol.signature import Signature, Tensor
 
 ONE = "inputs"
 """The array of a model with one input; those of several are `inputs/0`, `inputs/1`, by the input's place."""
-LENGTHS = "lengths"
-"""With `inputs/0/lengths`, samples of unequal length lie one after the other along the first axis of `inputs/0`."""
+LENGTHS, SHAPES = "lengths", "shapes"
+"""With `inputs/0/lengths`, samples of unequal length lie one after the other along the first axis of `inputs/0`; with
+`inputs/0/shapes` [samples, rank] it is flat."""
 
 
 class GoldenSamples:
@@ -64,11 +65,21 @@ def _column(arrays: Mapping[str, NDArray[Any]], place: int, inputs: int) -> list
     name = ONE if inputs == 1 and ONE in arrays else f"{ONE}/{place}"
     if name not in arrays:
         raise ValueError(f"the golden set has no array '{name}': it is that of another model")
-    values, lengths = arrays[name], arrays.get(f"{name}/{LENGTHS}")
+    values = arrays[name]
     if values.ndim < 1:
         raise ValueError(f"'{name}' of the golden set is a single number: the first axis is the sample")
-    if lengths is None:
+    shapes, lengths = arrays.get(f"{name}/{SHAPES}"), arrays.get(f"{name}/{LENGTHS}")
+    if shapes is not None:
+        _check_sizes(f"the shapes of '{name}'", shapes, 2, shapes.prod(axis=-1), values)
+        lengths = shapes.prod(axis=1)
+    elif lengths is not None:
+        _check_sizes(f"the lengths of '{name}'", lengths, 1, lengths, values)
+    else:
         return list(values)
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 0).any() or lengths.sum() != len(values):
-        raise ValueError(f"the lengths of '{name}' do not add up to its {len(values)} rows")
-    return np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
+    parts = np.split(values, np.cumsum(lengths)[:-1]) if len(lengths) else []
+    return parts if shapes is None else [part.reshape(tuple(shape)) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _check_sizes(what: str, sizes: NDArray[Any], rank: int, counts: NDArray[Any], values: NDArray[Any]) -> None:
+    if sizes.ndim != rank or sizes.dtype.kind not in "iu" or (sizes < 0).any() or counts.sum() != len(values):
+        raise ValueError(f"{what} do not add up to its {len(values)} rows")

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from edgefleet_agent.classes import best_classes
-from edgefleet_agent.datatypes import BY_NAME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.errors import RequestError
 from edgefleet_agent.signatures import ANY, shown_shape
 from edgefleet_agent.worker_handle import WorkerAnswer
+from edgefleet_protocol.datatypes import BY_NAME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature, Tensor
 
 MAX_ID = 200

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from edgefleet_agent import pipe_frames
 from edgefleet_agent.child_process import ChildProcess
-from edgefleet_agent.datatypes import BY_NAME
 from edgefleet_agent.errors import (
     Busy,
     ModelFailed,
@@ -29,6 +28,7 @@ from edgefleet_agent.errors import (
 from edgefleet_agent.signatures import shown_shape, signature_of
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
+from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.messages import ModelFailure
 from edgefleet_protocol.signature import Signature
 

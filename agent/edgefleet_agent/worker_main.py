@@ -23,11 +23,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from edgefleet_agent import pipe_frames
-from edgefleet_agent.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
 from edgefleet_agent.scoring import BadLabels, Scorer, batch_first, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
+from edgefleet_protocol.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature
 
 HEADROOM_BYTES = 64 * 1024 * 1024

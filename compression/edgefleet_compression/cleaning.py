@@ -3,19 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 from onnx import version_converter
 
 from edgefleet_compression.errors import StepError, is_full_disk
 from edgefleet_compression.models.brought import STANDARD, load_brought
 from edgefleet_compression.models.states import BroughtState, OnnxState
-from edgefleet_compression.onnx_graphs.answers import Logits
+from edgefleet_compression.onnx_graphs.answers import largest_difference
 from edgefleet_compression.onnx_graphs.batches import LARGE_FILE_BYTES
 from edgefleet_compression.onnx_graphs.folding import folded
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved
 from edgefleet_compression.onnx_graphs.plain_biases import plain_biases
-from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.onnx_graphs.skim import skim, with_ir_version
 from edgefleet_compression.onnx_graphs.stripping import strip
 from edgefleet_compression.step import Context, StepResult
@@ -37,7 +36,7 @@ def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -
         StepError: not even the file as it is passes; with the reason.
     """
     path = context.folder / "cleaned.onnx"
-    expected = context.source.logits("val")[:PARITY_SAMPLES]
+    expected = context.source.answered("val", PARITY_SAMPLES)
     if state.path.stat().st_size > MOST_CLEANED_BYTES:
         return _passed_on(state, path, expected, context, tolerance)
     left_out = []
@@ -62,7 +61,7 @@ def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -
     raise StepError(f"export: the file cannot be rewritten ({left_out[-1]}): export it again with opset 21 or lower")
 
 
-def _passed_on(state: BroughtState, path: Path, expected: Logits, context: Context, tolerance: float) -> StepResult:
+def _passed_on(state: BroughtState, path: Path, expected: Answered, context: Context, tolerance: float) -> StepResult:
     """The file as it is, but for the IR version, a megabyte at a time."""
     context.progress(0.1, PASSED_ON)
     with_ir_version(state.path, path, IR_VERSION)
@@ -117,10 +116,10 @@ WAYS: dict[str, Way] = {
 }
 
 
-def _difference(path: Path, expected: Logits, context: Context, tolerance: float) -> float:
-    """The largest difference of a logit from the source's over samples of val, by the largest logit above 1."""
-    x = inputs(context.source.data.split("val").x[: len(expected)], context.source.card.preprocessing.scale)
-    difference = float(np.abs(GraphSession(path).logits(x) - expected).max() / max(1.0, float(np.abs(expected).max())))
+def _difference(path: Path, expected: Answered, context: Context, tolerance: float) -> float:
+    """The largest difference of a number from the source's over samples of val, by the largest above 1."""
+    found = GraphSession(path).answered(context.source.asked("val", PARITY_SAMPLES))
+    difference = largest_difference(expected, found)
     if not difference <= tolerance:
-        raise StepError(f"a logit differs from the brought file's by {difference:.2g}, and {tolerance:.2g} is allowed")
+        raise StepError(f"a number differs from the brought file's by {difference:.2g}, and {tolerance:.2g} is allowed")
     return difference

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.onnx_graphs.answers import Logits
+from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.graph import saved
+from edgefleet_compression.onnx_graphs.losses import loss_between
 from edgefleet_compression.onnx_graphs.qdq import in_float
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.step import Context
@@ -31,36 +31,41 @@ class Loss:
 
 
 class FileLoss:
-    """What a file loses on val against the float file: right answers, or agreement where there are no labels."""
+    """What a file loses on val against the float file: its score, or agreement where there is none."""
 
     def __init__(self, path: Path, context: Context) -> None:
-        val = context.source.data.split("val")
-        self._x, self._scale = val.x, context.source.card.preprocessing.scale
-        top1 = self._top1(path)
-        self._wanted = top1 if val.y is None else val.y
-        self._right = (top1 == self._wanted).astype(np.float64)
+        self._asked, self._judge = context.source.asked("val"), context.source.judge
+        self._labels = context.source.data.read("val").y
+        self._before = self._answers(path)
+        self._right = self._judge.scores(self._before, self._labels)
 
     def loss(self, path: Path) -> Loss:
         """The mean of the differences by sample, with its error."""
-        lost = self._right - (self._top1(path) == self._wanted)
+        answers = self._answers(path)
+        if self._right is None:
+            lost = 1 - self._judge.agreements(self._before, answers)
+        else:
+            scores = self._judge.scores(answers, self._labels)
+            assert scores is not None  # as before
+            lost = self._right - scores
         return Loss(float(lost.mean()), float(lost.std() / np.sqrt(len(lost))))
 
-    def _top1(self, path: Path) -> NDArray[np.int64]:
-        top1: NDArray[np.int64] = GraphSession(path).answers(self._x, self._scale).argmax(1)
-        return top1
+    def _answers(self, path: Path) -> list[bytes]:
+        return self._judge.reduced(GraphSession(path).answered(self._asked))
 
 
 def by_cost(
-    source: onnx.ModelProto, quantized: onnx.ModelProto, layers: Sequence[str], x: Logits, context: Context
+    source: onnx.ModelProto, quantized: onnx.ModelProto, layers: Sequence[str], asked: Asked, context: Context
 ) -> list[str]:
-    """The layers, first the one whose rounding alone changes the logits most."""
+    """The layers, first the one whose rounding alone changes the numbers of the answers most."""
     path = context.folder / "isolated.onnx"
-    whole = GraphSession(saved(source, path)).logits(x)
+    whole, spec = GraphSession(saved(source, path)).answered(asked), context.source.spec
     costs: dict[str, float] = {}
     for number, layer in enumerate(layers):
         context.progress(0.1 + 0.5 * number / len(layers), f"layer {number + 1} of {len(layers)} alone in 8 bits")
         alone = in_float(quantized, source, set(layers) - {layer})
-        costs[layer] = float(np.square(GraphSession(saved(alone, path)).logits(x) - whole).mean())
+        answers = GraphSession(saved(alone, path)).answered(asked)
+        costs[layer] = loss_between("scaled_error", whole, answers, spec)
     return sorted(layers, key=lambda layer: -costs[layer])
 
 

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from edgefleet_compression.errors import DataError, StepError
 from edgefleet_compression.heartbeat import beat
-from edgefleet_compression.models.samples import Classes
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.networks.batches import answered_at_once, trained_parts
 from edgefleet_compression.networks.layers import pruned_weights
 from edgefleet_compression.onnx_graphs.answers import Logits
+from edgefleet_compression.samples import Classes
 from edgefleet_compression.step import Context, Progress
 from edgefleet_compression.step_settings import TrainConfig
 from edgefleet_protocol.spec import PROBABILITIES, Spec

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-DATATYPES = frozenset(
-    ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES")
-)
+from edgefleet_protocol.datatypes import BY_NAME
+
+DATATYPES = frozenset(BY_NAME)
 """Those of the Open Inference Protocol that a numpy array can hold; texts are BYTES."""
 FLOATS = frozenset(("FP16", "FP32", "FP64"))
 MAX_TENSORS = 256

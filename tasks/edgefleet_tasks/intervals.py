@@ -1,7 +1,7 @@
 """Figures over a split, each with its interval of 95 %."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,27 @@ def wilson(hits: int, samples: int) -> Interval:
     """
     if not samples:
         raise NotScored("there are no samples to score: give some with labels")
-    share, z2 = hits / samples, Z_95**2
-    middle = (share + z2 / (2 * samples)) / (1 + z2 / samples)
-    half = Z_95 / (1 + z2 / samples) * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2))
-    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
+    share = hits / samples
+    return _around(share, share * (1 - share), samples)
+
+
+def mean_score(scores: Sequence[float] | NDArray[np.float64]) -> Interval:
+    """The mean of scores from 0 to 1: Wilson's interval, with their own variance in place of a share's.
+
+    Raises:
+        NotScored: there are none.
+    """
+    values = np.asarray(scores, np.float64)
+    if not len(values):
+        raise NotScored("there are no samples to score: give some with labels")
+    return _around(float(values.mean()), float(values.var()), len(values))
+
+
+def _around(mean: float, variance: float, samples: int) -> Interval:
+    z2 = Z_95**2
+    middle = (mean + z2 / (2 * samples)) / (1 + z2 / samples)
+    half = Z_95 / (1 + z2 / samples) * math.sqrt(variance / samples + z2 / (4 * samples**2))
+    return Interval(mean, min(mean, max(0.0, middle - half)), max(mean, min(1.0, middle + half)))
 
 
 def bootstrapped(figure: Callable[[SampleWeights], float], samples: int) -> Interval:

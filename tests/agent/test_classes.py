@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgefleet_agent.classes import best_classes
-from edgefleet_agent.datatypes import pack_texts
+from edgefleet_protocol.datatypes import pack_texts
 
 LABELS = ("cat", "dog", "bird")
 

@@ -11,9 +11,9 @@ import pytest
 from onnx import helper
 
 from edgefleet_agent import inference_protocol
-from edgefleet_agent.datatypes import BY_NAME, BYTES, pack_texts, texts_in
 from edgefleet_agent.errors import RequestError
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
+from edgefleet_protocol.datatypes import BY_NAME, BYTES, pack_texts, texts_in
 from edgefleet_protocol.signature import DATATYPES
 
 ELEMENTS = {

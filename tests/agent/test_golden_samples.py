@@ -48,6 +48,12 @@ def test_each_input_is_given_in_its_own_type_and_shape(tmp_path: Path) -> None:
     assert all(feeds[0][tensor.name].dtype == dtype for tensor, dtype in zip(SIGNATURE.inputs, DTYPES, strict=True))
 
 
+def test_samples_of_any_shape_lie_flat(tmp_path: Path) -> None:
+    shapes = np.array([[1, 2], [2, 2], [3, 1]])
+    golden = samples(tmp_path, **{"inputs/1": np.arange(9.0), "inputs/1/shapes": shapes})
+    assert [golden.feed(row)["picture"].shape for row in range(3)] == [(1, 1, 2), (1, 2, 2), (1, 3, 1)]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -56,6 +62,7 @@ def test_each_input_is_given_in_its_own_type_and_shape(tmp_path: Path) -> None:
         ({"inputs/0/lengths": np.array([2, 1, 4])}, "do not add up to its 6 rows"),
         ({"inputs/0/lengths": np.array([-1, 4, 3])}, "do not add up"),
         ({"inputs/0/lengths": np.array([2.0, 1.0, 3.0])}, "do not add up"),
+        ({"inputs/1/shapes": np.array([[1, 2]])}, "do not add up"),
         ({"inputs/2": np.array([None])}, "cannot be read"),
         ({"inputs/0/lengths": np.array([0, 3, 3])}, "is empty"),
     ],

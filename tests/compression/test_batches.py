@@ -17,6 +17,9 @@ from pathlib import Path
 import numpy as np, onnx
 from edgefleet_compression.onnx_graphs.activations import observe
 from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.samples import Column, Samples
+from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_protocol.signature import Signature, Tensor
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -25,7 +28,8 @@ path, x = Path(sys.argv[1]), np.ones((128, 3, 96, 96), np.float32)
 GraphSession(path).answers(x[:1], 1.0)
 before = peak()
 GraphSession(path).answers(x, 1.0)
-observe(onnx.load(path), x)
+signature = Signature((Tensor("x", "FP32", (None, 3, 96, 96)),), (Tensor("y", "FP32", (None, 4)),))
+observe(onnx.load(path), Asked(Samples({"x": Column(x)}), signature, True))
 print(peak() - before)
 """
 
@@ -59,7 +63,7 @@ def test_a_batch_holds_as_many_samples_as_fit_and_at_least_one() -> None:
 
 def test_a_tensor_counts_from_the_node_that_gives_it_to_the_last_that_reads_it(tmp_path: Path) -> None:
     model = onnx.load(wide_model(tmp_path / "m.onnx", 16))
-    found = sizes(model, np.ones((1, 3, 16, 16), np.float32))
+    found = sizes(model, {"x": np.ones((1, 3, 16, 16), np.float32)})
     plane = 32 * 16 * 16 * 4
     assert (found["a"], found["d"], found["y"]) == (plane, 32 * 4, 4 * 4)
     # `a` and `b` live together, then `b` and `c`; never all three.
@@ -67,8 +71,8 @@ def test_a_tensor_counts_from_the_node_that_gives_it_to_the_last_that_reads_it(t
 
 
 def test_large_pictures_make_small_batches(tmp_path: Path) -> None:
-    many = answering(wide_model(tmp_path / "s.onnx", 8), np.ones((1, 3, 8, 8), np.float32), 250)
-    few = answering(wide_model(tmp_path / "l.onnx", 256), np.ones((1, 3, 256, 256), np.float32), 250)
+    many = answering(wide_model(tmp_path / "s.onnx", 8), {"x": np.ones((1, 3, 8, 8), np.float32)}, 250)
+    few = answering(wide_model(tmp_path / "l.onnx", 256), {"x": np.ones((1, 3, 256, 256), np.float32)}, 250)
     assert (many, few) == (250, 1)
 
 

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from tests.compression.asking import asked
 
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
 from edgefleet_compression.onnx_graphs.biases import correct_biases, give_biases
@@ -47,10 +48,10 @@ def answers(model: onnx.ModelProto, x: Array, path: Path) -> Array:
 def test_a_bias_takes_back_what_rounding_shifts(depthwise: onnx.ModelProto, x: Array, tmp_path: Path) -> None:
     give_biases(depthwise)
     whole = answers(depthwise, x, tmp_path / "float.onnx")
-    quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx", x, StaticInt8Config(), Scheme("u8"))
+    quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx", asked(x), StaticInt8Config(), Scheme("u8"))
     model = onnx.load(tmp_path / "int8.onnx")
     before = abs(float((answers(model, x, tmp_path / "before.onnx") - whole).mean()))
-    assert correct_biases(model, depthwise, observe(depthwise, x)) == 1
+    assert correct_biases(model, depthwise, observe(depthwise, asked(x))) == 1
     after = abs(float((answers(model, x, tmp_path / "after.onnx") - whole).mean()))
     assert after < before / 5
 
@@ -65,7 +66,7 @@ def test_a_layer_without_a_bias_gets_one_that_changes_nothing(
 
 
 def test_the_mean_and_the_range_are_those_of_all_samples(depthwise: onnx.ModelProto, x: Array) -> None:
-    seen = observe(depthwise, x)["x"]
+    seen = observe(depthwise, asked(x))["x"]
     assert (seen.low, seen.high) == (float(x.min()), float(x.max()))
     assert seen.mean is not None
     np.testing.assert_allclose(seen.mean, x.mean(0), rtol=1e-5)
@@ -97,6 +98,6 @@ def test_nothing_is_written_beside_a_source_that_others_may_read(
         infer(read, to)
 
     monkeypatch.setattr(onnx.shape_inference, "infer_shapes_path", noting)
-    quantize(source, tmp_path / "int8.onnx", x, StaticInt8Config(calibration=calibration), Scheme("u8"))
+    quantize(source, tmp_path / "int8.onnx", asked(x), StaticInt8Config(calibration=calibration), Scheme("u8"))
     assert written and source.parent not in written
     assert [path.name for path in source.parent.iterdir()] == ["model.onnx"]

@@ -18,7 +18,7 @@ from edgefleet_compression.builds.messages import (
     WorkRefused,
 )
 from edgefleet_compression.builds.progress import read_progress
-from edgefleet_compression.measuring.measure import Drop, drop, probe
+from edgefleet_compression.measuring.measure import probe
 from edgefleet_compression.recipes.recipe import Recipe, build_order, recipe_from, shipped_recipes
 from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.metrics import Metrics
@@ -101,15 +101,6 @@ def test_a_file_takes_the_time_of_itself_and_a_quicker_one_less(built: Outcomes)
     assert (probe(student, (1, 8, 8), {}, fp32).latency_ratio or 1) < 0.8
     assert built["fp32"].metrics.latency_ratio == 1.0
     assert (built["student-w5"].metrics.latency_ratio or 1) < 0.8
-
-
-def test_what_the_source_has_right_beyond_a_variant_is_counted_in_pairs() -> None:
-    labels = np.array([0, 1, 2, 3])
-    found = drop(np.array([0, 1, 2, 0]), np.array([0, 0, 0, 3]), labels)
-    assert found is not None and found.share == 0.25
-    assert found.ci[0] < 0 < 0.25 < found.ci[1]
-    assert drop(labels, labels, labels) == Drop(0.0, (0.0, 0.0))
-    assert drop(labels, labels, None) is None
 
 
 def test_every_variant_is_measured(built: Outcomes) -> None:

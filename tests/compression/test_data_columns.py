@@ -20,7 +20,7 @@ from edgefleet_compression.errors import DataError
 from edgefleet_compression.models.column_checks import WantedInput, check_each_label
 from edgefleet_compression.models.data import Data, SplitFile, check_arrays, check_beside, first_look, samples_in
 from edgefleet_compression.models.parts import PartReader
-from edgefleet_compression.models.samples import Column, RawLabels
+from edgefleet_compression.samples import Column, RawLabels
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.registry import task_named

@@ -16,8 +16,8 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError, DataError, MeasureError
 from edgefleet_compression.models.data import check_golden
 from edgefleet_compression.models.onnx_card import card_for_onnx
-from edgefleet_compression.models.samples import ArraySplit
 from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.samples import ArraySplit
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import unpack_answers
 from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec

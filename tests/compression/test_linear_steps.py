@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.compression import linear_models
+from tests.compression.asking import CLASSIFIER, asked
 
 from edgefleet_compression.errors import NothingChanged, StepError
 from edgefleet_compression.models.states import OnnxState
@@ -141,6 +142,6 @@ def test_answers_that_are_noise_are_refused(context: Context, tmp_path: Path) ->
         other = np.random.default_rng(9).normal(size=tuple(tensor.dims)).astype(np.float32)
         tensor.CopyFrom(onnx.numpy_helper.from_array(other, tensor.name))
     spoilt = saved(model, tmp_path / "spoilt.onnx")
-    x = samples(context)[:CHECKED_SAMPLES]
+    x, name = samples(context)[:CHECKED_SAMPLES], model.graph.input[0].name
     with pytest.raises(StepError, match=r"s: the answers to 64 samples are noise .* use more bits"):
-        check_runs("s", path, spoilt, x, Nearness(10, 0))
+        check_runs("s", path, spoilt, asked(x, name), CLASSIFIER, Nearness(10, 0))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgefleet_compression.models.remarks import remarks_on
-from edgefleet_compression.models.samples import ArraySplit
+from edgefleet_compression.samples import ArraySplit
 
 
 def split(samples: int, y: list[int] | None = None) -> ArraySplit:

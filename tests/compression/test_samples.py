@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.samples import ArraySplit, Column, RawLabels, Samples, Split
+from edgefleet_compression.samples import ArraySplit, Column, RawLabels, Samples, Split
 from edgefleet_protocol.signature import Signature, Tensor
 
 IDS = Tensor("ids", "INT64", ("batch", "tokens"))

@@ -119,7 +119,7 @@ def test_checking_a_large_file_takes_little_memory(large: Path) -> None:
 def test_how_many_samples_a_large_file_takes_is_judged_as_that_of_a_small_one(large: Path, tmp_path: Path) -> None:
     from edgefleet_compression.onnx_graphs.batches import _by_shapes
 
-    sample = np.zeros((1, 1, 8, 8), np.float32)
+    sample = {"x": np.zeros((1, 1, 8, 8), np.float32)}
     assert _by_shapes(large, sample, 100_000) == answering(large, sample, 100_000) > 1
     nonzero = helper.make_node("NonZero", ["x"], ["found"])  # how many there are depends on the values
     model = classifier()

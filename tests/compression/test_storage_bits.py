@@ -75,8 +75,8 @@ def test_the_file_is_as_it_was_after_a_look_at_its_layers(
 ) -> None:
     model = onnx.load(lopsided.path)
     before = [onnx.numpy_helper.to_array(tensor).copy() for tensor in model.graph.initializer]
-    x = inputs(context.source.data.split("calib").x, 1 / 255)
-    found = sensitivity(model, weighted_nodes(model.graph), x, context.source.spec, tmp_path, context.progress)
+    asked, judge = context.source.asked("calib"), context.source.judge
+    found = sensitivity(model, weighted_nodes(model.graph), asked, judge, tmp_path, context.progress)
     for tensor, whole in zip(model.graph.initializer, before, strict=True):
         np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), whole)
     assert all(set(losses) == set(range(2, 9)) and losses[2] >= losses[8] >= 0 for losses in found.values())

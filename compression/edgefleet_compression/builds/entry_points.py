@@ -83,16 +83,18 @@ def source_metrics(request: SourceRequest) -> Metrics:
     """Measure the source model's accuracy."""
     one_thread()
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.measuring.measure import accuracies
+    from edgefleet_compression.judging import mean_of
     from edgefleet_compression.models.source import open_source
 
     source = open_source(request.files, Cache(request.cache_dir))
-    right = accuracies(source.logits("val").argmax(1), source.logits("test").argmax(1), source.data)
+    val, test = source.data.split("val"), source.data.split("test")
+    on_val = mean_of(source.judge.scores(source.reduced("val"), val.y))
+    on_test = mean_of(source.judge.scores(source.reduced("test"), test.y))
     return Metrics(
-        accuracy_val=right.val,
-        accuracy_test=right.test,
-        accuracy_test_ci=right.test_ci,
-        test_samples=right.test_samples,
+        accuracy_val=on_val.value if on_val else None,
+        accuracy_test=on_test.value if on_test else None,
+        accuracy_test_ci=on_test.bounds if on_test else None,
+        test_samples=len(test.x),
         agreement_val=1.0,
         agreement=1.0,
         parameters=source.state.parameters(),

@@ -3,7 +3,9 @@
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +14,13 @@ from edgefleet_compression.builds.messages import RecordedAnswers
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.data import GOLDEN_LEAST
-from edgefleet_compression.models.samples import ArraySplit
 from edgefleet_compression.models.source import Source
-from edgefleet_compression.onnx_graphs.session import PROVIDER, GraphSession
+from edgefleet_compression.onnx_graphs.session import PROVIDER, Answered, GraphSession
+from edgefleet_compression.samples import Samples, Split
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import pack_answers
+from edgefleet_protocol.features import FIRST_TASK
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
-from edgefleet_tasks.registry import task_named
 
 SMALL_BYTES = 16 * 1024
 SHARE_OF_ENCODING = 10
@@ -40,27 +42,27 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     Raises:
         MeasureError: an answer is not finite.
     """
-    val, wanted = source.data.split("val"), source.card.golden.samples
+    val, wanted = source.data.read("val"), source.card.golden.samples
     samples = val.first(max(wanted, GOLDEN_LEAST))
-    task, spec = task_named(source.card.task), source.spec
-    logits = GraphSession(path, runtime).answers(samples.x, source.card.preprocessing.scale, batch=1)
+    asked = replace(source.asked("val", len(samples)), batches=False)  # devices are asked one at a time
+    answered = GraphSession(path, runtime).answered(asked)
     try:
-        answers = task.reduce([logits], spec)
+        answers = source.judge.reduced(answered)
     except ValueError as error:
         raise MeasureError(f"the variant's answers to the golden set: {error}: correct the recipe") from None
     budget_bytes = max(encoding_bytes // SHARE_OF_ENCODING, SMALL_BYTES)
     count = _largest(samples, answers, budget_bytes)
     golden, packed = _set(samples, count), pack_answers(answers[:count])
-    rows = _expected(logits[:count].astype(np.float64))
-    small = len(golden) <= MAX_GOLDEN_BYTES_0_1 and len(json.dumps(rows)) <= MAX_MANIFEST_BYTES
+    rows = _expected(answered[:count], source) if len(golden) <= MAX_GOLDEN_BYTES_0_1 else None
+    small = rows is not None and len(json.dumps(rows)) <= MAX_MANIFEST_BYTES
     return RecordedAnswers(
         golden=golden,
         answers=packed,
-        spec=spec,
+        spec=source.spec,
         size=GoldenSize(
             samples=count,
             wanted=wanted,
-            held=len(val.x),
+            held=len(val),
             size_bytes=len(golden) + len(packed),
             budget_bytes=budget_bytes,
         ),
@@ -70,7 +72,7 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     )
 
 
-def _largest(samples: ArraySplit, answers: list[bytes], budget_bytes: int) -> int:
+def _largest(samples: Split, answers: list[bytes], budget_bytes: int) -> int:
     """How many samples fit with their answers, the least that there must be if fewer do."""
     least, most = min(GOLDEN_LEAST, len(answers)), len(answers)
     while least < most:
@@ -82,18 +84,38 @@ def _largest(samples: ArraySplit, answers: list[bytes], budget_bytes: int) -> in
     return least
 
 
-def _set(samples: ArraySplit, count: int) -> bytes:
+def _set(samples: Split, count: int) -> bytes:
     """The golden set as an npz; the same samples give the same bytes."""
     first, buffer = samples.first(count), io.BytesIO()
-    if first.y is None:
-        np.savez_compressed(buffer, inputs=first.x)
-    else:
-        np.savez_compressed(buffer, inputs=first.x, labels=first.y)
+    arrays: dict[str, Any] = {**_arrays(first.x), **_labels(first)}
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _expected(logits: NDArray[np.float64]) -> Rows:
-    """The answers as version 0.1.0 compares them, the softmax of whatever the model gives."""
+def _arrays(x: Samples) -> dict[str, NDArray[Any]]:
+    """One array, or one by each input's place: names may hold what a file's may not."""
+    columns = list(x.columns.values())
+    if len(columns) == 1 and columns[0].is_dense:
+        return {"inputs": columns[0].values}
+    arrays: dict[str, NDArray[Any]] = {}
+    for place, column in enumerate(columns):
+        parts = {"": column.values, "/lengths": column.lengths, "/shapes": column.shapes}
+        arrays |= {f"inputs/{place}{end}": part for end, part in parts.items() if part is not None}
+    return arrays
+
+
+def _labels(first: Split) -> dict[str, NDArray[Any]]:
+    """Classes, which agents of 0.1.0 find there."""
+    whole = first.y is not None and first.y.column.is_dense and first.y.column.values.ndim == 1
+    values = first.y.column.values if first.y is not None and whole else None
+    return {"labels": values.astype(np.int64, copy=False)} if values is not None and values.dtype.kind in "iu" else {}
+
+
+def _expected(answered: Answered, source: Source) -> Rows | None:
+    """A classifier's answers as version 0.1.0 compares them, the softmax of whatever it gives; None of another task."""
+    if source.card.task != FIRST_TASK:
+        return None
+    logits = np.concatenate([outputs[source.spec.read_from] for outputs in answered]).astype(np.float64)
     powers = np.exp(logits - logits.max(1, keepdims=True))
     probabilities = powers / powers.sum(1, keepdims=True)
     return tuple(map(tuple, probabilities.round(_digits(probabilities)).tolist()))

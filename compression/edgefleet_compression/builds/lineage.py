@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgefleet_compression.models.data import SplitName
-    from edgefleet_compression.models.samples import Split
     from edgefleet_compression.models.source import Source
+    from edgefleet_compression.samples import Split
 
 SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")
 DIGESTS = "splits.json"

@@ -13,24 +13,27 @@ def compare_versions(request: VersionsRequest) -> VersionComparison:
     """Ask the source models of both versions the val samples of the newer one, and compare what they answer."""
     one_thread()
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.measuring.measure import drop
+    from edgefleet_compression.judging import drop, mean_of
     from edgefleet_compression.models.source import open_source
 
     cache = Cache(request.cache_dir)
     source, before = open_source(request.files, cache), open_source(request.before, cache)
     if (reason := why_not_alike(source.card, before.card)) is not None:
         raise NotApplicable(reason)
-    y = source.data.split("val").y
-    now, then = source.logits("val").argmax(1), before.with_data_of(source).logits("val").argmax(1)
-    lost = drop(then, now, y)
+    # A pair is judged by what is known of the older version's answers.
+    y, judge = source.data.split("val").y, before.judge
+    then = judge.task.reduce([before.with_data_of(source).logits("val")], judge.spec)
+    now = judge.task.reduce([source.logits("val")], judge.spec)
+    scores_then, scores_now = judge.scores(then, y), judge.scores(now, y)
+    lost, mean_then, mean_now = drop(scores_then, scores_now), mean_of(scores_then), mean_of(scores_now)
     return VersionComparison(
         before=before.card.ref,
         samples=len(now),
-        disagreement=float((now != then).mean()),
-        score=None if y is None else float((now == y).mean()),
-        score_before=None if y is None else float((then == y).mean()),
-        gain=None if lost is None else -lost.share,
-        gain_ci=None if lost is None else (-lost.ci[1], -lost.ci[0]),
+        disagreement=1 - judge.agreement(then, now),
+        score=mean_now.value if mean_now else None,
+        score_before=mean_then.value if mean_then else None,
+        gain=-lost.value if lost else None,
+        gain_ci=(-lost.high, -lost.low) if lost else None,
     )
 
 

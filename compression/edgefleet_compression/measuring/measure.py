@@ -1,20 +1,16 @@
 """Measures a variant: accuracy, latency, memory and size."""
 
-import math
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import MeasureError
+from edgefleet_compression.judging import drop, mean_of
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in
-from edgefleet_compression.models.data import Data
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.programs import ProgramHangs, output_of
@@ -23,9 +19,6 @@ from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
-from edgefleet_tasks.intervals import Z_95, wilson
-
-Top1 = NDArray[np.int64]
 
 RUNS = 300
 PROBE_SILENT_S = 600
@@ -37,24 +30,6 @@ REVISION = 2
 def encoded_bytes(path: Path) -> int:
     """The size of a file as it goes over the wire."""
     return len(compress(path.read_bytes()))
-
-
-@dataclass(frozen=True)
-class Accuracies:
-    """Shares of right answers, with the 95 % interval on test; None if a split has no labels."""
-
-    test_samples: int
-    val: float | None = None
-    test: float | None = None
-    test_ci: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Drop:
-    """How much less often the variant is right than the source, with the 95 % interval of the paired difference."""
-
-    share: float
-    ci: tuple[float, float]
 
 
 def probe(
@@ -77,31 +52,6 @@ def probe(
         raise MeasureError(f"measuring did not end in {PROBE_SILENT_S} s of CPU time: give a smaller model") from None
     except (ValueError, IndexError):
         raise MeasureError("the process that measures said nothing: try again") from None
-
-
-def accuracies(val_top1: Top1, test_top1: Top1, data: Data) -> Accuracies:
-    """Shares of right answers on val and test."""
-    val, test = data.split("val"), data.split("test")
-    on_val = None if val.y is None else int((val_top1 == val.y).sum()) / len(val.y)
-    if test.y is None:
-        return Accuracies(len(test.x), on_val)
-    right = int((test_top1 == test.y).sum())
-    return Accuracies(len(test.x), on_val, right / len(test.y), wilson(right, len(test.y)).bounds)
-
-
-def drop(source_top1: Top1, top1: Top1, labels: Top1 | None) -> Drop | None:
-    """What a variant loses of the source's right answers; None without labels.
-
-    Args:
-        source_top1: int64 [N], answers of the source model.
-        top1: int64 [N], answers of the variant.
-        labels: int64 [N], or None.
-    """
-    if labels is None:
-        return None
-    lost = (source_top1 == labels).astype(np.float64) - (top1 == labels)
-    mean, half = float(lost.mean()), float(Z_95 * lost.std() / math.sqrt(len(lost)))
-    return Drop(mean, (mean - half, mean + half))
 
 
 def measured(
@@ -156,26 +106,27 @@ def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: P
 def _measure(
     path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
 ) -> Metrics:
-    session, data = GraphSession(path, runtime), source.data
-    scale = source.card.preprocessing.scale
-    val, test = data.split("val"), data.split("test")
-    val_top1 = session.answers(val.x, scale).argmax(1)
-    test_top1 = session.answers(test.x, scale).argmax(1)
-    source_val, source_test = source.logits("val").argmax(1), source.logits("test").argmax(1)
-    own, right = host(), accuracies(val_top1, test_top1, data)
-    on_val, on_test = drop(source_val, val_top1, val.y), drop(source_test, test_top1, test.y)
+    session, judge = GraphSession(path, runtime), source.judge
+    val, test = source.data.read("val"), source.data.read("test")
+    on_val = judge.reduced(session.answered(source.asked("val")))
+    on_test = judge.reduced(session.answered(source.asked("test")))
+    source_val, source_test = source.reduced("val"), source.reduced("test")
+    val_scores, test_scores = judge.scores(on_val, val.y), judge.scores(on_test, test.y)
+    val_drop = drop(judge.scores(source_val, val.y), val_scores)
+    test_drop = drop(judge.scores(source_test, test.y), test_scores)
+    right_val, right_test, own = mean_of(val_scores), mean_of(test_scores), host()
     probed = _probed(path, source, runtime, reference)
     return Metrics(
-        accuracy_val=right.val,
-        accuracy_test=right.test,
-        accuracy_test_ci=right.test_ci,
-        test_samples=right.test_samples,
-        drop_val=on_val.share if on_val else None,
-        drop_val_ci=on_val.ci if on_val else None,
-        drop_test=on_test.share if on_test else None,
-        drop_test_ci=on_test.ci if on_test else None,
-        agreement_val=float((val_top1 == source_val).mean()),
-        agreement=float((test_top1 == source_test).mean()),
+        accuracy_val=right_val.value if right_val else None,
+        accuracy_test=right_test.value if right_test else None,
+        accuracy_test_ci=right_test.bounds if right_test else None,
+        test_samples=len(test.x),
+        drop_val=val_drop.value if val_drop else None,
+        drop_val_ci=val_drop.bounds if val_drop else None,
+        drop_test=test_drop.value if test_drop else None,
+        drop_test_ci=test_drop.bounds if test_drop else None,
+        agreement_val=judge.agreement(on_val, source_val),
+        agreement=judge.agreement(on_test, source_test),
         p50_ms=probed.p50_ms,
         p95_ms=probed.p95_ms,
         latency_ratio=probed.latency_ratio,

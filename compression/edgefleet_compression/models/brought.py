@@ -14,10 +14,10 @@ from onnx import TensorProto, inliner, numpy_helper
 
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.models.faults import Faults
-from edgefleet_compression.models.samples import SampleArray
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.skim import is_skipped, parsed, skim
+from edgefleet_compression.samples import SampleArray
 from edgefleet_contract.uploads import MAX_ONNX_BYTES, TOO_LARGE
 
 MAX_NODES = 20_000

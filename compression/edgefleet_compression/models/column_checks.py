@@ -11,24 +11,10 @@ from numpy.typing import NDArray
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.models.npz_file import BLOCK_BYTES, ArrayHeader
 from edgefleet_compression.models.places import ColumnPlace
-from edgefleet_compression.models.samples import Column, RawLabels
+from edgefleet_compression.samples import Column, RawLabels
+from edgefleet_protocol.datatypes import BY_NAME, BYTES
 from edgefleet_protocol.signature import Axis, Tensor
 
-NUMPY_NAMES = {
-    "BOOL": "bool",
-    "UINT8": "uint8",
-    "UINT16": "uint16",
-    "UINT32": "uint32",
-    "UINT64": "uint64",
-    "INT8": "int8",
-    "INT16": "int16",
-    "INT32": "int32",
-    "INT64": "int64",
-    "FP16": "float16",
-    "FP32": "float32",
-    "FP64": "float64",
-}
-"""By datatype of the Open Inference Protocol; its BYTES are fixed-width text, `U` or `S`."""
 TEXT = "text of a fixed width"
 LABEL_KINDS = "biufUS"
 Sizes = NDArray[np.int64] | None
@@ -55,14 +41,15 @@ class WantedInput:
     def takes(self, dtype: np.dtype[Any]) -> bool:
         """Whether samples may be of this type."""
         return any(
-            dtype.kind in "US" if datatype == "BYTES" else dtype == np.dtype(NUMPY_NAMES[datatype])
+            dtype.kind in "US" if datatype == BYTES else dtype == np.dtype(BY_NAME[datatype].numpy)
             for datatype in self.datatypes
         )
 
     @property
     def shown(self) -> str:
         """The first type that it takes."""
-        return NUMPY_NAMES.get(self.datatypes[0], TEXT)
+        first = self.datatypes[0]
+        return TEXT if first == BYTES else np.dtype(BY_NAME[first].numpy).name
 
 
 def check_samples(

@@ -14,7 +14,7 @@ from edgefleet_compression.models.column_checks import WantedInput, check_classe
 from edgefleet_compression.models.npz_file import Npz, opened
 from edgefleet_compression.models.parts import PartReader, check_to_split, count_of
 from edgefleet_compression.models.places import columns_in, input_columns, place_of
-from edgefleet_compression.models.samples import ArraySplit, Split
+from edgefleet_compression.samples import ArraySplit, Split
 from edgefleet_contract.card import ModelCard
 from edgefleet_profiles.spelling import nearest
 

@@ -9,7 +9,7 @@ from edgefleet_compression.errors import ArchitectureError, DataError
 from edgefleet_compression.models.states import TorchState, torch_state
 
 if TYPE_CHECKING:
-    from edgefleet_compression.models.samples import SampleArray
+    from edgefleet_compression.samples import SampleArray
     from edgefleet_contract.card import ModelCard
 
 

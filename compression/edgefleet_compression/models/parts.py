@@ -19,7 +19,7 @@ from edgefleet_compression.models.column_checks import (
 )
 from edgefleet_compression.models.npz_file import Npz
 from edgefleet_compression.models.places import ColumnPlace, input_columns, input_places, place_of
-from edgefleet_compression.models.samples import Column, RawLabels, Samples, Split
+from edgefleet_compression.samples import Column, RawLabels, Samples, Split
 
 SPLIT_SEED = 0
 LEAST_TO_SPLIT = 10

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgefleet_compression.models.samples import ArraySplit
+from edgefleet_compression.samples import ArraySplit
 from edgefleet_contract.counted import counted
 
 UNUSUAL = 0.05

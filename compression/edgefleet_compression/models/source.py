@@ -13,13 +13,15 @@ from safetensors.numpy import load_file, save_file
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.heartbeat import beat
+from edgefleet_compression.judging import Judge
 from edgefleet_compression.models.brought import answered_classes, check_graph
 from edgefleet_compression.models.data import Data, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
-from edgefleet_compression.models.samples import SampleArray
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
-from edgefleet_compression.onnx_graphs.answers import Logits
-from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
+from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
+from edgefleet_compression.samples import SampleArray, Samples
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import digest_of
@@ -73,9 +75,52 @@ class Source:
     @cached_property
     def spec(self) -> Spec:
         """How the model's answers are meant, found once: by its own to all of val."""
-        inputs = (Tensor(self.card.input.name, "FP32", (None, *self.card.input.shape)),)
-        signature = Signature(inputs, (Tensor("answers", "FP32", (None, self.classes)),))
-        return task_named(self.card.task).spec(signature, [[self.logits("val")]])
+        return task_named(self.card.task).spec(self.signature, [[self.logits("val")]])
+
+    @cached_property
+    def judge(self) -> Judge:
+        """How the model's answers, and those of its variants, are scored and compared."""
+        return Judge(task_named(self.card.task), self.spec)
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        # A file that takes one sample at a time has its batch all the same.
+        given = "UINT8" if isinstance(self.state, BroughtState) and self.state.graph.input_type == "uint8" else "FP32"
+        inputs = (Tensor(self._input_name, given, (None, *self.card.input.shape)),)
+        return Signature(inputs, (Tensor("answers", "FP32", (None, self.classes)),))
+
+    def asked(self, split: SplitName, count: int = 0) -> Asked:
+        """The first `count` samples of a split, or all, as the model and all that is made of it take them."""
+        name, found = self._input_name, self.data.read(split).first(count)
+        [column] = found.x.columns.values()
+        batches = not isinstance(self.state, BroughtState) or self.state.graph.batch is None
+        return Asked(Samples({name: column}), self.signature, batches, self.card.preprocessing.scale)
+
+    def answered(self, split: SplitName, count: int = 0) -> Answered:
+        """What the source model answers to the first `count` samples of a split, or all.
+
+        Raises:
+            GraphError: an answer is not finite.
+        """
+        if isinstance(self.state, TorchState):
+            return [[row[np.newaxis]] for row in self.logits(split)[: count or None]]
+        found = GraphSession(self.state.path).answered(self.asked(split, count))
+        if bad := not_finite(found):
+            raise GraphError(f"the model's answer to {bad} of {len(found)} samples of {split} is not finite")
+        return found
+
+    @property
+    def _input_name(self) -> str:
+        return self.state.graph.input_name if isinstance(self.state, BroughtState) else self.card.input.name
+
+    def reduced(self, split: SplitName) -> list[bytes]:
+        """What the source model answers to a split, reduced by its task.
+
+        Raises:
+            GraphError: an answer is not finite.
+        """
+        return self.judge.task.reduce([self.logits(split)], self.spec)
 
     def _runtime(self) -> dict[str, Any]:
         if isinstance(self.state, TorchState):

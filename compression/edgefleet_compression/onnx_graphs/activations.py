@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 
 from edgefleet_compression.heartbeat import beat
-from edgefleet_compression.onnx_graphs.batches import fitting, given_by, sizes, watched
+from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.batches import at_once, given_by, watched
 
 BATCH = 8
 VALUES_PER_SAMPLE = 1024
@@ -35,29 +36,25 @@ class Seen:
         return bool(np.isfinite([self.low, self.high]).all())
 
 
-def observe(model: onnx.ModelProto, x: Array) -> dict[str, Seen]:
-    """Run a graph and watch its input and every float tensor that a node gives.
+def observe(model: onnx.ModelProto, asked: Asked) -> dict[str, Seen]:
+    """Run a graph and watch its inputs and every float tensor that a node gives.
 
     Args:
         model: with float32 weights.
-        x: float32 [N, ...], as the model takes them.
+        asked: samples.
     """
-    given = model.graph.input[0]
     names = given_by(model)
-    values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (len(x) * (len(names) + 1))))
-    typed = x.astype(onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type), copy=False)
-    size = given.type.tensor_type.shape.dim[0].dim_value or fitting(sum(sizes(model, typed[:1]).values()), BATCH)
+    values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (len(asked) * (len(names) + 1))))
     watches: dict[str, _Watch] = {}
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
         session = watched(model, names, Path(folder))
-        for start in range(0, len(typed), size):
+        for feed, count in asked.feeds(at_once(model, asked.one(), BATCH)):
             beat()
-            batch = typed[start : start + size]
-            answers = session.run(names, {given.name: batch})
-            for name, answer in zip([given.name, *names], [batch, *answers], strict=True):
+            answers = session.run(names, dict(feed))
+            for name, answer in [*feed.items(), *zip(names, answers, strict=True)]:
                 if isinstance(answer, np.ndarray) and answer.dtype == np.float32 and answer.size:
-                    watches.setdefault(name, _Watch()).add(answer, len(batch), values)
-    return {name: watch.seen(len(x)) for name, watch in watches.items()}
+                    watches.setdefault(name, _Watch()).add(answer, count, values)
+    return {name: watch.seen(len(asked)) for name, watch in watches.items()}
 
 
 class _Watch:

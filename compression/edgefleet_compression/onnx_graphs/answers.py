@@ -1,13 +1,17 @@
 """How close the answers of two ONNX files are on the same samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
-from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.judging import Judge
+from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.tasks.classification import probabilities
 
@@ -21,7 +25,7 @@ LEAST_PROBABILITY = 1e-12
 
 @dataclass(frozen=True)
 class Nearness:
-    """`sqnr_db` is the power of the answers by that of their change; `agreement` the share with the same top-1."""
+    """`sqnr_db` is the power of the answers by that of their change; `agreement` is the task's, from 0 to 1."""
 
     sqnr_db: float
     agreement: float
@@ -32,45 +36,79 @@ class Nearness:
 
 
 HALF = Nearness(-float("inf"), 0.5)
-"""The least that can be of any use: top-1 as before for every second sample."""
+"""The least that can be of any use: every second answer as before."""
 
 
-def nearness(before: Logits, after: Logits) -> Nearness:
-    """How close `after` is to `before`, both float32 [N, classes]."""
-    exact, changed = before.astype(np.float64), after.astype(np.float64)
-    noise = float(np.square(changed - exact).sum())
-    signal = float(np.square(exact - exact.mean(0)).sum())
+def nearness(before: Answered, after: Answered, judge: Judge) -> Nearness:
+    """How close `after` is to `before`: the output of real numbers that has changed most, and the task's agreement."""
+    exact, changed = (list(zip(*answers, strict=True)) for answers in (before, after))
+    found = [_sqnr_db(a, b) for a, b in zip(exact, changed, strict=True)]
+    alike = judge.agreement(judge.reduced(before), judge.reduced(after))
+    return Nearness(min((db for db in found if db is not None), default=EXACT_DB), alike)
+
+
+def _sqnr_db(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> float | None:
+    """Of one output of all samples; None if it is not of real numbers, or of other shapes than before."""
+    if before[0].dtype.kind != "f" or any(a.shape != b.shape for a, b in zip(before, after, strict=True)):
+        return None
+    noise = sum(float(np.square(b.astype(np.float64) - a).sum()) for a, b in zip(before, after, strict=True))
+    if len({one.shape for one in before}) == 1:
+        whole = np.concatenate(before).astype(np.float64)
+        signal = float(np.square(whole - whole.mean(0)).sum())
+    else:
+        whole = np.concatenate([one.reshape(-1) for one in before]).astype(np.float64)
+        signal = float(np.square(whole - whole.mean()).sum())
     signal = max(signal, float(np.finfo(np.float32).tiny))
-    sqnr = 10 * float(np.log10(signal / max(noise, signal * 10 ** (-EXACT_DB / 10))))
-    return Nearness(sqnr, float((before.argmax(1) == after.argmax(1)).mean()))
+    return 10 * float(np.log10(signal / max(noise, signal * 10 ** (-EXACT_DB / 10))))
 
 
-def check_runs(step: str, before: Path, after: Path, x: Logits, least: Nearness) -> Nearness:
+def largest_difference(before: Answered, after: Answered) -> float:
+    """The largest change of a real number, by the largest of its output above 1; infinite if anything else differs."""
+    found = [0.0]
+    for exact, changed in zip(zip(*before, strict=True), zip(*after, strict=True), strict=True):
+        pairs = list(zip(exact, changed, strict=True))
+        if any(a.shape != b.shape for a, b in pairs):
+            return float("inf")
+        if exact[0].dtype.kind != "f":
+            found += [0.0 if (a == b).all() else float("inf") for a, b in pairs]
+            continue
+        largest = max(1.0, *(float(np.abs(a).max(initial=0)) for a in exact))
+        found += [float(np.abs(b.astype(np.float64) - a).max(initial=0)) / largest for a, b in pairs]
+    return max(found)
+
+
+def not_finite(answers: Answered) -> int:
+    """How many samples have an answer with NaN or infinity."""
+    return sum(not all(one.dtype.kind != "f" or np.isfinite(one).all() for one in outputs) for outputs in answers)
+
+
+def check_runs(step: str, before: Path, after: Path, asked: Asked, judge: Judge, least: Nearness) -> Nearness:
     """Run both files and compare.
 
     Args:
         step: who asks, for the message.
         before: the file that the step was given.
         after: the file that it made.
-        x: float32 [N, ...], as the model takes them.
+        asked: samples.
+        judge: the model's task.
         least: anything less close, in either figure, is noise.
 
     Raises:
         StepError: the new file doesn't run, or its answers are noise.
     """
-    exact = GraphSession(before).logits(x)
+    exact = GraphSession(before).answered(asked)
     try:
-        changed = GraphSession(after).logits(x)
+        changed = GraphSession(after).answered(asked)
     except Exception as error:  # a binding's own types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise StepError(f"{step}: onnxruntime cannot run the result ({reason}): drop the step") from None
-    if bad := int((~np.isfinite(changed).all(1)).sum()):
-        raise StepError(f"{step}: the answer to {bad} of {len(x)} samples is not finite: drop the step")
-    near = nearness(exact, changed)
+    if bad := not_finite(changed):
+        raise StepError(f"{step}: the answer to {bad} of {len(asked)} samples is not finite: drop the step")
+    near = nearness(exact, changed, judge)
     if near.sqnr_db < least.sqnr_db or near.agreement < least.agreement:
         raise StepError(
-            f"{step}: the answers to {len(x)} samples are noise ({near.sqnr_db:.1f} dB from those in fp32, "
-            f"{near.agreement:.0%} of top-1 alike): use more bits, or drop the step"
+            f"{step}: the answers to {len(asked)} samples are noise ({near.sqnr_db:.1f} dB from those in fp32, "
+            f"{near.agreement:.0%} agreement): use more bits, or drop the step"
         )
     return near
 

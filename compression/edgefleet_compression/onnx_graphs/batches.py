@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.graph import nodes, saved, subgraphs
 from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_compression.onnx_graphs.skim import skim
+from edgefleet_compression.samples import Feed
 
 LARGE_FILE_BYTES = 256 * 2**20
 """To watch a graph takes its file five times in memory, and to clean it seven times: a larger one is judged by its
@@ -46,12 +46,25 @@ def given_by(model: onnx.ModelProto) -> list[str]:
     return [name for node in model.graph.node for name in node.output if name]
 
 
-def sizes(model: onnx.ModelProto, sample: NDArray[Any]) -> dict[str, int]:
-    """The bytes of each tensor that a node gives for one sample [1, ...], by running it once."""
+def sizes(model: onnx.ModelProto, one: Feed) -> dict[str, int]:
+    """The bytes of each tensor that a node gives for one sample, by running it once."""
     names = given_by(model)
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
-        answers = watched(model, names, Path(folder)).run(names, {model.graph.input[0].name: sample})
+        answers = watched(model, names, Path(folder)).run(names, dict(one))
     return {n: a.nbytes for n, a in zip(names, answers, strict=True) if isinstance(a, np.ndarray)}
+
+
+def at_once(model: onnx.ModelProto, one: Feed, most: int) -> int:
+    """How many samples a graph is watched with: as many as it is made for, or as fit.
+
+    Args:
+        model: the graph.
+        one: a sample, as it takes them.
+        most: at most so many.
+    """
+    made_for = [value.type.tensor_type.shape.dim for value in model.graph.input if value.name in one]
+    fixed = [dims[0].dim_value for dims in made_for if dims and dims[0].dim_value]
+    return min(fixed) if fixed else fitting(sum(sizes(model, one).values()), most)
 
 
 def live_bytes(graph: onnx.GraphProto, found: Mapping[str, int]) -> int:
@@ -76,33 +89,38 @@ def live_bytes(graph: onnx.GraphProto, found: Mapping[str, int]) -> int:
     return most
 
 
-def answering(path: Path, sample: NDArray[Any], most: int) -> int:
+def answering(path: Path, one: Feed, most: int) -> int:
     """How many samples a file is asked at once.
 
     Args:
         path: an ONNX file.
-        sample: one [1, ...], as it takes them.
+        one: a sample, as it takes them.
         most: at most so many.
     """
     if path.stat().st_size > LARGE_FILE_BYTES:
-        return _by_shapes(path, sample, most)
+        return _by_shapes(path, one, most)
     model = onnx.load(path)
-    return fitting(sample.nbytes + live_bytes(model.graph, sizes(model, sample)), most)
+    return fitting(_bytes(one) + live_bytes(model.graph, sizes(model, one)), most)
 
 
-def _by_shapes(path: Path, sample: NDArray[Any], most: int) -> int:
+def _bytes(one: Feed) -> int:
+    return sum(x.nbytes for x in one.values())
+
+
+def _by_shapes(path: Path, one: Feed, most: int) -> int:
     """As `answering`, without the weights: one if a shape is not known."""
     model = skim(path)
-    given = model.graph.input[0]
-    for dim, size in zip(given.type.tensor_type.shape.dim, sample.shape, strict=False):
-        dim.Clear()
-        dim.dim_value = size
+    for given in model.graph.input:
+        x = one.get(given.name)
+        for dim, size in zip(given.type.tensor_type.shape.dim, () if x is None else x.shape, strict=False):
+            dim.Clear()
+            dim.dim_value = size
     inferred = onnx.shape_inference.infer_shapes(model).graph
     found = {value.name: _value_bytes(value) for value in (*inferred.value_info, *inferred.output)}
     known = {name: size for name, size in found.items() if size is not None}
     if not set(given_by(model)) <= known.keys():
         return 1
-    return fitting(sample.nbytes + live_bytes(model.graph, known), most)
+    return fitting(_bytes(one) + live_bytes(model.graph, known), most)
 
 
 def _value_bytes(value: onnx.ValueInfoProto) -> int | None:

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
-from edgefleet_compression.onnx_graphs.batches import fitting, sizes
+from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.batches import at_once
 from edgefleet_compression.onnx_graphs.masks import touching_masks
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
+from edgefleet_compression.samples import Feed
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step_settings import Int8Config
 
@@ -32,15 +33,13 @@ ENTROPY_BINS, ENTROPY_LEVELS = 512, 128
 class _Calibration:
     """One batch of samples in the form that onnxruntime's calibration reads."""
 
-    def __init__(self, given: onnx.ValueInfoProto, samples: NDArray[np.float32]) -> None:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
-        self._batches: Iterator[NDArray[Any]] = iter([samples.astype(dtype, copy=False)])
-        self._name = given.name
+    def __init__(self, feed: Feed) -> None:
+        self._feeds: Iterator[Feed] = iter([feed])
 
     def get_next(self) -> dict[str, Any] | None:
         """The batch by input name, None at the end."""
-        batch = next(self._batches, None)
-        return None if batch is None else {self._name: batch}
+        feed = next(self._feeds, None)
+        return None if feed is None else dict(feed)
 
 
 def tail(graph: onnx.GraphProto) -> list[str]:
@@ -63,7 +62,7 @@ def quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _by_histogram(source: Path, model: onnx.ModelProto, samples: NDArray[np.float32], config: Int8Config) -> Ranges:
+def _by_histogram(source: Path, model: onnx.ModelProto, asked: Asked, config: Int8Config) -> Ranges:
     """The range of each activation without its rarest values, or that which loses least information in so many levels.
 
     `quantize_static` would keep all activations of all samples until the last; and for entropy it would look at a
@@ -74,10 +73,9 @@ def _by_histogram(source: Path, model: onnx.ModelProto, samples: NDArray[np.floa
     method, options = CalibrationMethod.Percentile, {"percentile": config.percentile}
     if config.calibration == "entropy":
         method, options = CalibrationMethod.Entropy, {"num_bins": ENTROPY_BINS, "num_quantized_bins": ENTROPY_LEVELS}
-    given = model.graph.input[0]
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
-    one = sum(sizes(model, samples[:1].astype(dtype, copy=False)).values())
-    size = given.type.tensor_type.shape.dim[0].dim_value or fitting(one, BATCH)
+    if not asked.samples.is_dense:
+        raise StepError(f"ranges by {config.calibration} need samples of one shape: set calibration to minmax or mse")
+    size = at_once(model, asked.one(), BATCH)
     with tempfile.TemporaryDirectory(prefix="edgefleet-calibration-") as folder:
         calibrator = create_calibrator(
             source,
@@ -85,9 +83,9 @@ def _by_histogram(source: Path, model: onnx.ModelProto, samples: NDArray[np.floa
             calibrate_method=method,
             extra_options=options,
         )
-        for start in range(0, len(samples), size):
+        for feed, _ in asked.feeds(size):
             beat()
-            calibrator.collect_data(_Calibration(given, samples[start : start + size]))
+            calibrator.collect_data(_Calibration(feed))
         found = calibrator.compute_data()
     return {name: (float(low), float(high)) for name, data in found.items() for low, high in [data.range_value]}
 
@@ -95,7 +93,7 @@ def _by_histogram(source: Path, model: onnx.ModelProto, samples: NDArray[np.floa
 def _ranges(
     source: Path,
     model: onnx.ModelProto,
-    samples: NDArray[np.float32],
+    asked: Asked,
     config: Int8Config,
     seen: Mapping[str, Seen],
 ) -> Ranges:
@@ -114,13 +112,13 @@ def _ranges(
             f"ranges by {config.calibration} need finite activations, and a mask makes some infinite: "
             "set calibration to minmax or mse"
         )
-    return _by_histogram(source, model, samples, config)
+    return _by_histogram(source, model, asked, config)
 
 
 def quantize(
     source: Path,
     target: Path,
-    samples: NDArray[np.float32],
+    asked: Asked,
     config: Int8Config,
     scheme: Scheme,
     *,
@@ -132,7 +130,7 @@ def quantize(
     Args:
         source: an ONNX file with fp32 weights.
         target: where to write.
-        samples: float32 [N, ...], as the model takes them.
+        asked: samples.
         config: how ranges are found.
         scheme: types of activations and weights.
         keep_activations: whether Relu and Clip stay where the range of their output would do the same.
@@ -146,8 +144,8 @@ def quantize(
         types = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
         options: dict[str, Any] = {"QDQKeepRemovableActivations": keep_activations}
         model = onnx.load(source)
-        seen = seen or observe(model, samples)
-        known = _ranges(source, model, samples, config, seen)
+        seen = seen or observe(model, asked)
+        known = _ranges(source, model, asked, config, seen)
         if known := known | ranges_of(model):  # what training found counts more than what samples show
             options["TensorQuantOverrides"] = {
                 name: [{"rmin": np.float32(low), "rmax": np.float32(high)}] for name, (low, high) in known.items()
@@ -155,7 +153,7 @@ def quantize(
         quantize_static(
             str(source),
             str(target),
-            _Calibration(model.graph.input[0], samples[:1]),  # it need not look for itself, and insists
+            _Calibration(asked.one()),  # it need not look for itself, and insists
             quant_format=QuantFormat.QDQ,
             activation_type=types[scheme.activation],
             weight_type=types[scheme.weight],

@@ -1,6 +1,6 @@
 """An onnxruntime session on one thread, as a device runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,28 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.heartbeat import beat
+from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.options import one_thread
+from edgefleet_compression.samples import Feed
 from edgefleet_process.reading import read_blocks
 from edgefleet_protocol import runtime_options
+from edgefleet_protocol.signature import Signature
+from edgefleet_tasks.task import Outputs
 
 BATCH = 250
 PROVIDER = "CPUExecutionProvider"
 DYNAMIC = b"DynamicQuantize"
 """How the names of the operators begin that take a range over their whole input, as they stand in a file."""
+
+
+Answered = Sequence[Outputs]
+"""One for each sample: every output as [1, ...], with the batch axis first where the model has one elsewhere."""
+
+
+def batch_first(outputs: Outputs, signature: Signature) -> list[NDArray[Any]]:
+    """Outputs with the batch as their first axis: moved there, or of one sample where there is none."""
+    pairs = zip(outputs, signature.outputs, strict=True)
+    return [np.moveaxis(one, told.batch_axis, 0) if told.batched else one[np.newaxis] for one, told in pairs]
 
 
 def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.float32]:
@@ -67,20 +81,34 @@ class GraphSession:
         self, samples: NDArray[np.uint8] | NDArray[np.float32], scale: float, batch: int | None = None
     ) -> NDArray[np.float32]:
         """The logits [N, classes] of samples [N, ...] as the data file holds them; only a batch is ever in float."""
-        step = self._batch or batch or self._fitting(samples, scale)
+
+        def one() -> Feed:
+            return {self._input: inputs(samples[:1], scale).astype(self.dtype, copy=False)}
+
+        step = self._batch or batch or self._fitting(one, len(samples))
         found = []
         for start in range(0, len(samples), step):
             found.append(self.run(inputs(samples[start : start + step], scale)))
             beat()
         return np.concatenate(found)
 
-    def _fitting(self, samples: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> int:
+    def answered(self, asked: Asked) -> Answered:
+        """All outputs to each sample."""
+        found: list[Outputs] = []
+        at_once = self._batch or (self._fitting(asked.one, len(asked)) if asked.batches else 1)
+        for feed, count in asked.feeds(at_once):
+            outputs = batch_first([np.asarray(one) for one in self._session.run(None, dict(feed))], asked.signature)
+            rows = [[one[row : row + 1] for one in outputs] for row in range(count)] if count > 1 else [outputs]
+            found += rows
+            beat()
+        return found
+
+    def _fitting(self, one: Callable[[], Feed], samples: int) -> int:
         """How many samples fit, found once."""
-        if self._fits is None and len(samples) > 1:
+        if self._fits is None and samples > 1:
             from edgefleet_compression.onnx_graphs.batches import answering  # onnx: the probe does without
 
-            one = inputs(samples[:1], scale).astype(self.dtype, copy=False)
-            self._fits = answering(self._path, one, BATCH)
+            self._fits = answering(self._path, one(), BATCH)
         return self._fits or 1
 
 

@@ -174,11 +174,10 @@ class _Network:
     """The network in fp32, and its answers to the samples."""
 
     def __init__(self, plain: Path, bench: "Workbench") -> None:
-        from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
+        from edgefleet_compression.onnx_graphs.session import GraphSession
 
-        split = bench.source.data.split("val").first(SAMPLES)
-        self._x = inputs(split.x, bench.source.card.preprocessing.scale)
-        self._answers = GraphSession(plain).logits(self._x)
+        self._asked = bench.source.asked("val", SAMPLES)
+        self._answers = GraphSession(plain).answered(self._asked)
         self._plain, self._bench = plain, bench
 
     def kinds(self) -> set[str]:
@@ -195,7 +194,7 @@ class _Network:
 
         with tempfile.TemporaryDirectory(dir=self._bench.work_dir) as folder:
             path, _ = self._run(steps_of(setting), Path(folder))
-            near = nearness(self._answers, GraphSession(path).logits(self._x))
+            near = nearness(self._answers, GraphSession(path).answered(self._asked), self._bench.source.judge)
             return Trial(setting, encoded_bytes(path), round(near.sqnr_db, 2), round(near.agreement, 4))
 
     def _run(self, steps: Sequence[StepSpec], folder: Path) -> tuple[Path, "Log"]:

@@ -23,7 +23,7 @@ from edgefleet_protocol.fields import Share
 if TYPE_CHECKING:
     import onnx
 
-    from edgefleet_compression.onnx_graphs.answers import Logits
+    from edgefleet_compression.onnx_graphs.asked import Asked
 
 
 class AccuracyInt8Config(Int8Config):
@@ -72,13 +72,11 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     from edgefleet_compression.onnx_graphs.graph import saved
     from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quantized_layers
     from edgefleet_compression.onnx_graphs.qdq import in_float
-    from edgefleet_compression.onnx_graphs.session import inputs
     from edgefleet_compression.onnx_graphs.stripping import strip
 
     if context.scheme is None:
         raise StepError("accuracy_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
-    scale = context.source.card.preprocessing.scale
-    calib = inputs(context.source.data.split("calib").first(config.samples).x, scale)
+    calib = context.source.asked("calib", config.samples)
     path = context.folder / "quantized.onnx"
     context.progress(0.02, f"watching {len(calib)} samples of calib")
     with told_by("accuracy_int8", QUANTIZER, INSTEAD):
@@ -91,7 +89,7 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     kept, loss, worst = 0, target.loss(saved(in_float(quantized, source, []), path)), []
     all_int8 = loss
     if not loss.within(config.max_drop):
-        worst = by_cost(source, quantized, layers, calib[:SENSITIVITY_SAMPLES], context)
+        worst = by_cost(source, quantized, layers, calib.first(SENSITIVITY_SAMPLES), context)
         kept, loss = fewest(source, quantized, worst, most, config.max_drop, target, context)
     model = in_float(quantized, source, worst[:kept])
     strip(model)
@@ -102,7 +100,7 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
 
 
 def _quantized(
-    given: Path, path: Path, calib: "Logits", config: AccuracyInt8Config, scheme: Scheme
+    given: Path, path: Path, calib: "Asked", config: AccuracyInt8Config, scheme: Scheme
 ) -> "tuple[onnx.ModelProto, onnx.ModelProto, int]":
     """The float graph, all of it in 8 bits, and how many of its biases were corrected."""
     import onnx

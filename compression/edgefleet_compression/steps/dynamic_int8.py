@@ -55,7 +55,6 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
     from edgefleet_compression.onnx_graphs.graph import nodes, saved
     from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quiet
     from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
-    from edgefleet_compression.onnx_graphs.session import inputs
     from edgefleet_compression.onnx_graphs.stripping import strip
 
     plain, path = context.folder / "plain.onnx", context.folder / "dynamic.onnx"
@@ -83,9 +82,8 @@ def run(state: OnnxState, config: DynamicInt8Config, context: Context) -> StepRe
         raise NothingChanged(f"dynamic_int8 changed nothing: {_why(left)}")
     strip(made)
     saved(made, path)
-    x = context.source.data.split("val").first(CHECKED_SAMPLES).x
-    samples = inputs(x, context.source.card.preprocessing.scale)
-    near = check_runs("dynamic_int8", state.path, path, samples, HALF)
+    asked = context.source.asked("val", CHECKED_SAMPLES)
+    near = check_runs("dynamic_int8", state.path, path, asked, context.source.judge, HALF)
     log = {"layers": dict(layers), "in_float": dict(left), **near.as_dict()}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
 

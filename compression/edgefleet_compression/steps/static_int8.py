@@ -56,25 +56,23 @@ def run(state: OnnxState, config: StaticInt8Config, context: Context) -> StepRes
     from edgefleet_compression.onnx_graphs.foreign import told_by
     from edgefleet_compression.onnx_graphs.graph import saved
     from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quantize, quantized_layers
-    from edgefleet_compression.onnx_graphs.session import inputs
     from edgefleet_compression.onnx_graphs.stripping import strip
 
     if context.scheme is None:
         raise StepError("static_int8: this instruction set has no int8 scheme: use a recipe with storage_quant")
-    x = context.source.data.split("calib").first(config.samples).x
-    samples = inputs(x, context.source.card.preprocessing.scale)
+    asked = context.source.asked("calib", config.samples)
     path = context.folder / "quantized.onnx"
-    context.progress(0.2, f"calibrating on {len(x)} samples")
+    context.progress(0.2, f"calibrating on {len(asked)} samples")
     with told_by("static_int8", QUANTIZER, INSTEAD):
-        quantize(state.path, path, samples, config, context.scheme)
+        quantize(state.path, path, asked, config, context.scheme)
     model = onnx.load(path)
     layers = len(quantized_layers(model))
     if not layers:
         raise NothingChanged("static_int8 found no layer with weights to quantize in the graph: drop the step")
     strip(model)
     saved(model, path)
-    near = check_runs("static_int8", state.path, path, samples[:CHECKED_SAMPLES], HALF)
+    near = check_runs("static_int8", state.path, path, asked.first(CHECKED_SAMPLES), context.source.judge, HALF)
     nodes = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    log = {"scheme": context.scheme.as_dict(), "layers": layers, "quantize_nodes": nodes, "calibration_samples": len(x)}
-    log |= near.as_dict()
+    log = {"scheme": context.scheme.as_dict(), "layers": layers, "quantize_nodes": nodes}
+    log |= {"calibration_samples": len(asked), **near.as_dict()}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})

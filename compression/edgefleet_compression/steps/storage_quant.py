@@ -129,14 +129,12 @@ def _bits(
 ) -> dict[str, int]:
     """Bits by weight: those of its kind, or by what fewer would lose there."""
     from edgefleet_compression.bitwidths import by_kind, by_sensitivity
-    from edgefleet_compression.onnx_graphs.session import inputs
     from edgefleet_compression.sensitivity import sensitivity
 
     if config.mean_bits is None or not layers:
         return by_kind({layer.name: layer.kinds for layer in layers}, config)
-    x = context.source.data.split("calib").first(SENSITIVITY_SAMPLES).x
-    samples = inputs(x, context.source.card.preprocessing.scale)
-    losses = sensitivity(model, layers, samples, context.source.spec, context.folder, context.progress)
+    asked = context.source.asked("calib", SENSITIVITY_SAMPLES)
+    losses = sensitivity(model, layers, asked, context.source.judge, context.folder, context.progress)
     return by_sensitivity(losses, {layer.name: layer.values().size for layer in layers}, config.mean_bits)
 
 

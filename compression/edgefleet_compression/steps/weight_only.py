@@ -51,13 +51,12 @@ def run(state: OnnxState, config: WeightOnlyConfig, context: Context) -> StepRes
     """
     import onnx
 
-    from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, Logits, Nearness, check_runs
+    from edgefleet_compression.onnx_graphs.answers import CHECKED_SAMPLES, HALF, Nearness, check_runs
     from edgefleet_compression.onnx_graphs.foreign import told_by
     from edgefleet_compression.onnx_graphs.graph import nodes, saved
     from edgefleet_compression.onnx_graphs.int8 import INSTEAD, QUANTIZER, quiet
     from edgefleet_compression.onnx_graphs.linear import gemms_to_matmuls
     from edgefleet_compression.onnx_graphs.nbits import KERNEL, put_back
-    from edgefleet_compression.onnx_graphs.session import inputs
     from edgefleet_compression.onnx_graphs.stripping import strip
 
     model = onnx.load(state.path)
@@ -87,12 +86,11 @@ def run(state: OnnxState, config: WeightOnlyConfig, context: Context) -> StepRes
     put_back(unfolded.graph, made.graph, kernels)
     strip(made)
     path = saved(made, context.folder / "weights.onnx")
-    x = context.source.data.split("val").first(CHECKED_SAMPLES).x
-    samples: Logits = inputs(x, context.source.card.preprocessing.scale)
+    asked, judge = context.source.asked("val", CHECKED_SAMPLES), context.source.judge
     context.progress(0.7, "comparing with fp32")
     reference = saved(unfolded, context.folder / "unfolded.onnx")
     exact = Nearness(KERNEL_DB[config.accuracy_level == IN_8_BITS], 0.0)
-    kernel = check_runs("weight_only, its kernel", reference, path, samples, exact)
-    near = check_runs("weight_only", state.path, path, samples, HALF)
+    kernel = check_runs("weight_only, its kernel", reference, path, asked, judge, exact)
+    near = check_runs("weight_only", state.path, path, asked, judge, HALF)
     log = {"layers": len(kernels), "gemms_rewritten": gemms, "kernel_db": round(kernel.sqnr_db, 2), **near.as_dict()}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})

@@ -1,7 +1,6 @@
-"""The types of tensors that the endpoint takes and gives, as each party calls them. No numpy: the supervisor has none.
+"""The types of tensors, as each party calls them. No numpy: an agent's supervisor has none.
 
-A text travels to the worker and back as the Open Inference Protocol's raw BYTES: each after its length, four bytes
-little-endian.
+Texts travel as the Open Inference Protocol's raw BYTES: each after its length, four bytes little-endian.
 """
 
 import struct

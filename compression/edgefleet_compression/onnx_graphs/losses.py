@@ -1,0 +1,131 @@
+"""How much the answers of a file have changed, by the loss that its task is trained with. 0 is not at all."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_compression.onnx_graphs.session import Answered
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
+from edgefleet_tasks.task import Outputs
+
+LEAST_PROBABILITY = 1e-12
+WHOLLY = 1.0
+"""What counts for an answer of another shape than before: as much as numbers that are off by their whole scale."""
+Doubles = NDArray[np.float64]
+Pairs = Sequence[tuple[Outputs, Outputs]]
+"""The outputs to a sample before and after, the one that has the answers first."""
+
+
+def loss_between(kind: str, before: Answered, after: Answered, spec: Spec) -> float:
+    """The mean loss of `after` against `before`.
+
+    Args:
+        kind: the task's `loss`; one that is not known here counts as the scaled error.
+        before: the answers that are right.
+        after: as many others.
+        spec: how they are meant.
+    """
+    pairs = [(_read(a, spec), _read(b, spec)) for a, b in zip(before, after, strict=True)]
+    return LOSSES.get(kind, scaled_error)(pairs, spec) if pairs else 0.0
+
+
+def cross_entropy(pairs: Pairs, spec: Spec) -> float:
+    """The Kullback-Leibler divergence in nats, over all places of a map or steps of a sequence; without logits, the
+    share of classes that differ."""
+    return _mean(_divergence(a[0], b[0], spec) for a, b in pairs)
+
+
+def binary_cross_entropy(pairs: Pairs, spec: Spec) -> float:
+    """The Kullback-Leibler divergence of each class's own probability, in nats."""
+    return _mean(_binary_divergence(a[0], b[0], spec) for a, b in pairs)
+
+
+def cosine(pairs: Pairs, spec: Spec) -> float:
+    """1 less the cosine of the angle between two vectors."""
+    return _mean(1 - _cosine(a[0], b[0]) for a, b in pairs)
+
+
+def scaled_error(pairs: Pairs, spec: Spec) -> float:
+    """The mean squared error of every float output by the spread of its numbers, and what differs of the others."""
+    return _mean(_scaled([a[n] for a, _ in pairs], [b[n] for _, b in pairs]) for n in range(len(pairs[0][0])))
+
+
+LOSSES: Mapping[str, Callable[[Pairs, Spec], float]] = {
+    "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "cosine": cosine,
+    "smooth_l1": scaled_error,
+    "scaled_error": scaled_error,
+}
+
+
+def _mean(losses: Iterable[float]) -> float:
+    return max(0.0, float(np.mean(list(losses))))
+
+
+def _divergence(exact: NDArray[Any], changed: NDArray[Any], spec: Spec) -> float:
+    if exact.shape != changed.shape:
+        return WHOLLY
+    axis = _class_axis(exact, spec)
+    if axis is None:
+        return float((exact != changed).mean())
+    p, q = (_log_probabilities(one, axis, spec) for one in (exact, changed))
+    return float((np.exp(p) * (p - q)).sum(axis).mean())
+
+
+def _binary_divergence(exact: NDArray[Any], changed: NDArray[Any], spec: Spec) -> float:
+    if exact.shape != changed.shape:
+        return WHOLLY
+    p, q = (_shares(one, spec) for one in (exact, changed))
+    there, not_there = p * (np.log(p) - np.log(q)), (1 - p) * (np.log1p(-p) - np.log1p(-q))
+    return float((there + not_there).mean())
+
+
+def _cosine(exact: NDArray[Any], changed: NDArray[Any]) -> float:
+    a, b = (one.astype(np.float64).reshape(-1) for one in (exact, changed))
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b)) if a.shape == b.shape else 0.0
+    return float(a @ b) / lengths if lengths else 1 - WHOLLY
+
+
+def _read(outputs: Outputs, spec: Spec) -> Outputs:
+    """The output that has the answers first, and then the others."""
+    first = min(spec.read_from, len(outputs) - 1)
+    return [outputs[first], *(output for place, output in enumerate(outputs) if place != first)]
+
+
+def _class_axis(values: NDArray[Any], spec: Spec) -> int | None:
+    """The axis of the classes of an answer [1, ...]; None if they are numbers of classes."""
+    if values.dtype.kind != "f" or values.ndim < 2:
+        return None
+    fitting = [axis for axis in range(1, values.ndim) if values.shape[axis] == spec.classes]
+    return fitting[0] if fitting else 1 if values.ndim != 3 else 2
+
+
+def _log_probabilities(values: NDArray[Any], axis: int, spec: Spec) -> Doubles:
+    exact = values.astype(np.float64)
+    if spec.outputs == PROBABILITIES:
+        return np.asarray(np.log(np.maximum(exact, LEAST_PROBABILITY)))
+    above = exact - exact.max(axis, keepdims=True)
+    found = above - np.log(np.exp(above).sum(axis, keepdims=True))
+    return np.asarray(np.maximum(found, math.log(LEAST_PROBABILITY)))
+
+
+def _shares(values: NDArray[Any], spec: Spec) -> Doubles:
+    exact = values.astype(np.float64)
+    found = 1 / (1 + np.exp(-np.clip(exact, -60, 60))) if spec.outputs == LOGITS else exact
+    return np.asarray(np.clip(found, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+
+
+def _scaled(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> float:
+    """One output of all samples."""
+    alike = [(a, b) for a, b in zip(before, after, strict=True) if a.shape == b.shape and a.size]
+    other = sum(a.shape != b.shape for a, b in zip(before, after, strict=True)) * WHOLLY
+    if not alike or alike[0][0].dtype.kind != "f":
+        return (other + sum(float((a != b).mean()) for a, b in alike)) / len(before)
+    numbers = np.concatenate([a.astype(np.float64).reshape(-1) for a, _ in alike])
+    spread = float(numbers.var()) or float(np.square(numbers).mean()) or 1.0
+    errors = (float(np.square(b.astype(np.float64) - a).mean()) for a, b in alike)
+    return (other + sum(errors) / spread) / len(before)
