@@ -14,8 +14,10 @@ from tests.controller.asking import evidence as evidence_of
 from tests.service import MARKED, api_of
 
 from edgefleet_agent.policy import permitted
+from edgefleet_agent.recent import Key
 from edgefleet_agent.spool import Spool
-from edgefleet_agent.telemetry import Key, Recorder
+from edgefleet_agent.telemetry import Recorder
+from edgefleet_agent.worker_handle import AnswerCount
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_controller.api.app import create_app
 from edgefleet_controller.records import Evidence
@@ -67,15 +69,16 @@ def recorded() -> TelemetryWindow:
     clock = iter([0.0, 31.0])
     recorder = Recorder(lambda: next(clock), lambda: int(time.time() * 1000))
     for number, seconds in enumerate(SECONDS):
-        recorder.answered(KEY, str(number), seconds, [int(number >= 13)], len(NAMES), NAMES)
+        recorder.answered(KEY, str(number), seconds, AnswerCount((NAMES[number >= 13],), b"reduced"), "scorer")
     for number in range(ERRORS + NOT_FINITE):
         recorder.failed(KEY, not_finite=number >= ERRORS)
     for number in range(LABELS):
-        answered = int(number >= 13)
-        recorder.label(KEY.model, str(number), [answered if number < RIGHT else 1 - answered])
+        answer = recorder.find(KEY.model, str(number))
+        assert answer and recorder.scored(answer, str(number), [float(number < RIGHT)])
     for _ in range(REFUSED):
-        with pytest.raises(ValueError, match="none of the model's 2 classes"):
-            recorder.label(KEY.model, str(LABELS), [2])
+        answer = recorder.find(KEY.model, str(LABELS))
+        assert answer
+        recorder.refused(answer, 1)
     (window,) = recorder.close()
     return window.model_copy(update={"clock_trusted": True})
 

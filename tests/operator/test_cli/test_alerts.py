@@ -1,17 +1,29 @@
 """Alerts, wherever an operator looks."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import httpx
 import pytest
 from tests.controller.store.contract.alerts import alert
+from tests.service import running_service
 
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.rollouts import RolloutSpec, WaveRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.service import Service
 from edgefleet_operator.cli import doctor
 from edgefleet_operator.client import Client
 
 DO = "to go back: `edgefleet rollout rollback`"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """One whose conductor does not look at alerts that no evidence is behind."""
+    with running_service(tmp_path / "state", tick_s=60) as running:
+        yield running
 
 
 @pytest.fixture
