@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_agent.golden_samples import GoldenSamples
-from edgefleet_agent.scoring import batch_first
 from edgefleet_protocol.answers import unpack_answers
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import PROBABILITIES, Spec
+from edgefleet_tasks.arrays import by_sample
 from edgefleet_tasks.registry import task_named
 
 SLICE_S = 1.0
@@ -71,7 +71,7 @@ class GoldenRun:
             return {"refused": f"the recorded answers cannot be compared: {error}"}
 
     def _answer(self, feed: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        return batch_first([np.asarray(output) for output in self._session.run(None, feed)], self._signature)
+        return by_sample(self._session.run(None, feed), self._signature, 1)
 
     def _compared(self) -> dict[str, Any]:
         reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}

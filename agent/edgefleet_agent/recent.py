@@ -72,7 +72,7 @@ class RecentAnswers:
         self._bytes = 0
         self._scopes: dict[AnswerScope, int] = {}
         self._first = self._count = 0
-        """How many answers there were in all, and before the first whose bytes may be kept."""
+        """How many answers there were before the first whose bytes may be kept, and in all."""
 
     def keep(self, request_id: str, key: Key, answers: bytes, scorer: str) -> None:
         """Keep an answer, in place of an older one with this id.

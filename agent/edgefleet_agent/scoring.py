@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
+from edgefleet_tasks.arrays import by_sample
 from edgefleet_tasks.errors import NotScored
 from edgefleet_tasks.registry import task_named
 from edgefleet_tasks.task import Outputs, Task
@@ -41,16 +40,18 @@ class Scorer:
         self.spec = known if known.names else replace(known, names=tuple(labels))
         self._names: dict[int, str] = {}
 
-    def counted(self, outputs: Outputs) -> tuple[list[str], bytes]:
+    def counted(self, outputs: Outputs, signature: Signature, samples: int) -> tuple[list[str], bytes]:
         """What each answer counts as, and all of them reduced.
 
         Args:
-            outputs: the batch of each is its first axis.
+            outputs: as the model gave them.
+            signature: of the model.
+            samples: how many it was asked.
 
         Raises:
             ValueError: an answer is not finite, or not of this task.
         """
-        answers = self.task.reduce(outputs, self.spec)
+        answers = self.task.reduce(by_sample(outputs, signature, samples), self.spec)
         categories = [self.task.category(answer, self.spec) for answer in answers]
         return [self._name(category) for category in categories], _packed(answers)
 
@@ -91,12 +92,6 @@ def scorer_of(text: str) -> Scorer:
     """
     told = from_json(text)
     return Scorer(told["task"], told["spec"], told["labels"])
-
-
-def batch_first(outputs: Sequence[NDArray[Any]], signature: Signature) -> Outputs:
-    """A model's outputs with the batch as their first axis: moved there, or of one sample where there is none."""
-    pairs = zip(outputs, signature.outputs, strict=True)
-    return [np.moveaxis(one, told.batch_axis, 0) if told.batched else one[None] for one, told in pairs]
 
 
 def _packed(answers: Sequence[bytes]) -> bytes:

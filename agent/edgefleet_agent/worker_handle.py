@@ -1,6 +1,5 @@
 """The supervisor's side of a worker: start it, ask it with a deadline, kill it."""
 
-import itertools
 import logging
 import math
 import os
@@ -42,9 +41,6 @@ SELF_TEST_TIMEOUT_S = 300.0
 ASK_TIMEOUT_S = 10.0
 ENDS_WITHIN_S = 0.5
 """How long a worker that has closed its pipe may take to end, before it is killed."""
-MOST_UNASKED = 64
-_NUMBERS = itertools.count(1)
-"""Of the answers of all workers: what takes a worker's place never tells of an answer of the former one."""
 MOST = 0.5
 """The share of its memory that a worker must have used for a crash to count as out of memory. Its limit counts address
 space, of which models leave up to half untouched; an allocation that fails at once is an error, not a crash."""
@@ -92,7 +88,7 @@ class WorkerAnswer:
     data: bytes
     finite: bool
     waited_s: float
-    number: int
+    pending: "PendingCount"
 
 
 @dataclass(frozen=True)
@@ -104,6 +100,14 @@ class AnswerCount:
 
 
 NOT_COUNTED = AnswerCount()
+
+
+class PendingCount:
+    """What an answer counts as, which follows it: whoever reads the pipe next makes it known."""
+
+    def __init__(self) -> None:
+        self.known = threading.Event()
+        self.count = NOT_COUNTED
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class _Exchanged(NamedTuple):
     reply: dict[str, Any]
     data: bytes
     waited_s: float
-    number: int
+    pending: PendingCount | None
 
 
 def load_timeout_s(path: Path) -> float:
@@ -158,8 +162,8 @@ class Worker:
         with theirs:
             command = run_module("edgefleet_agent.worker_main", str(theirs.fileno()))
             self._process = ChildProcess(command, theirs.fileno(), os.environ | WORKER_ENVIRONMENT)
-        self._frames, self._owed = pipe_frames.FrameReader(self._pipe), 0
-        self._counts: dict[int, AnswerCount] = {}
+        self._frames = pipe_frames.FrameReader(self._pipe)
+        self._owed: PendingCount | None = None
         self._resident_bytes, self._granted_bytes = 0, math.inf
         self._threads = spec.threads
         load = {
@@ -205,26 +209,30 @@ class Worker:
             RequestError: the request's values are invalid.
             WorkerError: the worker or its model failed.
         """
-        reply, answered, waited_s, number = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
+        exchanged = self._exchange({"op": "infer", "inputs": tensors}, data, self.ask_timeout_s)
+        reply, pending = exchanged.reply, exchanged.pending or PendingCount()
         shaped = zip(self.signature.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told.name, "datatype": told.datatype, "shape": shape} for told, shape in shaped]
-        return WorkerAnswer(outputs, reply["sizes"], answered, reply["finite"], waited_s, number)
+        return WorkerAnswer(outputs, reply["sizes"], exchanged.data, reply["finite"], exchanged.waited_s, pending)
 
     def counted(self, answer: WorkerAnswer) -> AnswerCount:
-        """What an answer of this worker counts as, once: most often it is known by the time that the reply is written.
+        """What an answer of this worker counts as: most often it is known by the time that the reply is written.
 
-        Nothing, if the model does not do its task, or the worker has ended since.
+        Nothing, if the model does not do its task, or the worker has ended since. A request that came meanwhile makes
+        it known before it is sent on, so that nobody waits for the requests of others.
         """
-        if not self._lock.acquire(timeout=self.ask_timeout_s):
-            return NOT_COUNTED
-        try:
-            if self._owed == answer.number:
-                self._settle(self.ask_timeout_s)
-        except (TimeoutError, pipe_frames.FrameError, OSError):
-            self._process.kill()  # whoever asks next finds out
-        finally:
-            self._lock.release()
-        return self._counts.pop(answer.number, NOT_COUNTED)
+        pending = answer.pending
+        if not pending.known.is_set() and self._lock.acquire(blocking=False):
+            try:
+                if self._owed is pending:
+                    self._settle(self.ask_timeout_s)
+            except (TimeoutError, pipe_frames.FrameError, OSError):
+                self._process.kill()  # whoever asks next finds out
+            finally:
+                self._lock.release()
+        else:
+            pending.known.wait(self.ask_timeout_s)
+        return pending.count
 
     def score(self, scorer: str, answers: bytes, labels: list[Any]) -> list[float] | Unscored:
         """Score answers of any worker by their labels.
@@ -305,8 +313,8 @@ class Worker:
             pipe_frames.send(self._pipe, header, data, timeout_s)
             reply, data = self._frames.receive(deadline - time.monotonic())
             if "shapes" in reply:  # an answer, and what it counts as follows
-                self._owed = next(_NUMBERS)
-            number = self._owed
+                self._owed = PendingCount()
+            pending = self._owed
         except TimeoutError:
             self._hung = WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed")
             self._process.kill()
@@ -317,15 +325,17 @@ class Worker:
             self._lock.release()
         if "error" in reply:
             raise _error_in(reply)
-        return _Exchanged(reply, data, begun_s - came_s, number)
+        return _Exchanged(reply, data, begun_s - came_s, pending)
 
     def _settle(self, timeout_s: float) -> None:
         """Receive what the last answer counts as, under the lock."""
-        number, self._owed = self._owed, 0
-        told, answers = self._frames.receive(timeout_s)
-        if len(self._counts) >= MOST_UNASKED:  # an answer whose client was not told is not asked for
-            self._counts.clear()
-        self._counts[number] = AnswerCount(tuple(told["categories"]), answers)
+        pending, self._owed = self._owed, None
+        assert pending is not None  # asked only then
+        try:
+            told, answers = self._frames.receive(timeout_s)
+            pending.count = AnswerCount(tuple(told["categories"]), answers)
+        finally:
+            pending.known.set()
 
 
 def _error_in(reply: dict[str, Any]) -> RequestError | WorkerError:

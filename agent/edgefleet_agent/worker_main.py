@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from edgefleet_agent import pipe_frames
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
-from edgefleet_agent.scoring import BadLabels, Scorer, batch_first, scorer_of
+from edgefleet_agent.scoring import BadLabels, Scorer, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
 from edgefleet_protocol.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature
@@ -84,6 +84,7 @@ class Model:
                 raise NotServed(told)
         self._scorer = _scorer(order.get("scorer"), self._signature)
         self._answered: list[NDArray[Any]] = []
+        self._asked = 0
 
     def answer(self, tensors: list[dict[str, Any]], data: bytes) -> Reply:
         """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order."""
@@ -100,8 +101,12 @@ class Model:
             "sizes": [len(part) for part in parts],
             "finite": all(map(_finite, results)),
         }
-        self._answered = results if told["finite"] else []
+        self._answered, self._asked = results if told["finite"] else [], self._samples_in(feed)
         return told, b"".join(parts)
+
+    def _samples_in(self, feed: dict[str, NDArray[Any]]) -> int:
+        batched = (one for one in self._signature.inputs if one.batched)
+        return next((int(feed[one.name].shape[one.batch_axis]) for one in batched), 1)
 
     def count(self) -> Reply:
         """What the answers that were given last count as, and their reduced form; nothing if the task cannot tell."""
@@ -109,7 +114,7 @@ class Model:
         if self._scorer is None or not results:
             return {"categories": []}, b""
         try:
-            categories, packed = self._scorer.counted(batch_first(results, self._signature))
+            categories, packed = self._scorer.counted(results, self._signature, self._asked)
         except (ValueError, LookupError, TypeError) as error:
             return {"categories": [], "why": str(error)[:200]}, b""
         return {"categories": categories}, packed

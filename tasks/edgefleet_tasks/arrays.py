@@ -39,6 +39,8 @@ def by_sample(outputs: Outputs, signature: Signature, samples: int) -> list[NDAr
     arranged = []
     for tensor, output in zip(signature.outputs, outputs, strict=True):
         values = np.asarray(output)
+        if tensor.batched and values.ndim > tensor.batch_axis:
+            values = np.moveaxis(values, tensor.batch_axis, 0)
         if samples == 1 and (not tensor.batched or values.ndim < 1 or len(values) != 1):
             values = values[None]
         if values.ndim < 1 or len(values) != samples:

@@ -1,5 +1,6 @@
 """Which task a model does: guessed from what there is, with the reason, or not at all."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,5 +102,7 @@ def test_outputs_without_a_batch_are_those_of_one_sample() -> None:
     assert by_sample([np.ones((1, 4))], batched, 1)[0].shape == (1, 4)
     assert by_sample([np.ones((5, 4))], batched, 5)[0].shape == (5, 4)
     assert by_sample([np.ones((7, 4))], batched, 1)[0].shape == (1, 7, 4)
+    elsewhere = Signature(batched.inputs, (replace(batched.outputs[0], batched=True, batch_axis=1),))
+    assert by_sample([np.ones((7, 5))], elsewhere, 5)[0].shape == (5, 7)
     with pytest.raises(ValueError, match='for 5 samples: ask for one at a time, with batch = "none"'):
         by_sample([np.ones((7, 4))], batched, 5)

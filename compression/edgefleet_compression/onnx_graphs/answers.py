@@ -12,15 +12,12 @@ from edgefleet_compression.errors import StepError
 from edgefleet_compression.judging import Judge
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
-from edgefleet_protocol.spec import Spec
-from edgefleet_tasks.tasks.classification import probabilities
 
 Logits = NDArray[np.float32]
 
 EXACT_DB = 120.0
 """What is said of answers that differ by no more than fp32 rounds."""
 CHECKED_SAMPLES = 64
-LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -111,14 +108,3 @@ def check_runs(step: str, before: Path, after: Path, asked: Asked, judge: Judge,
             f"{near.agreement:.0%} agreement): use more bits, or drop the step"
         )
     return near
-
-
-def log_probabilities(answers: Logits, spec: Spec) -> NDArray[np.float64]:
-    """The logarithms of class probabilities, of answers [N, classes] that are meant as the spec says."""
-    return np.asarray(np.log(np.maximum(probabilities(answers, spec), LEAST_PROBABILITY)))
-
-
-def divergence(before: Logits, after: Logits, spec: Spec) -> float:
-    """The mean Kullback-Leibler divergence of `after` from `before`, in nats."""
-    p, q = log_probabilities(before, spec), log_probabilities(after, spec)
-    return max(0.0, float((np.exp(p) * (p - q)).sum(1).mean()))

@@ -15,7 +15,7 @@ from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_compression.samples import Feed
 from edgefleet_process.reading import read_blocks
 from edgefleet_protocol import runtime_options
-from edgefleet_protocol.signature import Signature
+from edgefleet_tasks.arrays import by_sample
 from edgefleet_tasks.task import Outputs
 
 BATCH = 250
@@ -26,12 +26,6 @@ DYNAMIC = b"DynamicQuantize"
 
 Answered = Sequence[Outputs]
 """One for each sample: every output as [1, ...], with the batch axis first where the model has one elsewhere."""
-
-
-def batch_first(outputs: Outputs, signature: Signature) -> list[NDArray[Any]]:
-    """Outputs with the batch as their first axis: moved there, or of one sample where there is none."""
-    pairs = zip(outputs, signature.outputs, strict=True)
-    return [np.moveaxis(one, told.batch_axis, 0) if told.batched else one[np.newaxis] for one, told in pairs]
 
 
 def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.float32]:
@@ -97,7 +91,7 @@ class GraphSession:
         found: list[Outputs] = []
         at_once = self._batch or (self._fitting(asked.one, len(asked)) if asked.batches else 1)
         for feed, count in asked.feeds(at_once):
-            outputs = batch_first([np.asarray(one) for one in self._session.run(None, dict(feed))], asked.signature)
+            outputs = by_sample(self._session.run(None, dict(feed)), asked.signature, count)
             rows = [[one[row : row + 1] for one in outputs] for row in range(count)] if count > 1 else [outputs]
             found += rows
             beat()
