@@ -44,6 +44,8 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
         raise Rejected("runtime_too_old", f"needs onnxruntime {manifest.min_onnxruntime}, have {facts.onnxruntime}")
     if told := runtime_options.refusal(manifest.core.runtime):
         raise Rejected("manifest_invalid", told)
+    if told := manifest.core.wrong_state:
+        raise Rejected("manifest_invalid", told)
     encoding = manifest.encoding_for(max_chunk_bytes)
     if encoding is None:
         raise Rejected("manifest_invalid", "the manifest lists no encoding that this agent knows")

@@ -12,13 +12,15 @@ REDUCED_ANSWERS = "reduced-answers"
 """Tests a variant by a blob of reduced answers to its golden set, which the manifest names."""
 TENSORS = "tensors"
 """Obeys the signature of a manifest: any number of inputs, any type, and which axis is the batch."""
+STATE = "state"
+"""Keeps the state of sequences from one step to the next, as the manifest's `state` says."""
 FIRST_TASK = "classification"
 """The task that every agent knows."""
 CREDIT = "credit"
 """Of a controller: it sends to a device no more at once than the device gives credit for, at the pace that it names."""
 CONTROLLER_FEATURES: frozenset[str] = frozenset({CREDIT})
 """The features of this version's controller, which it tells in `hello` and `desired`."""
-FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS, TENSORS})
+FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS, TENSORS, STATE})
 """The features of this version's agent, besides its tasks; a device that reports none can do what 0.1.0 can."""
 OWN_TASKS: tuple[str, ...] = (
     "classification",

@@ -8,11 +8,12 @@ from pydantic import Field, field_serializer, model_validator
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
-from edgefleet_protocol.features import FIRST_TASK, TENSORS, task_feature
+from edgefleet_protocol.features import FIRST_TASK, STATE, TENSORS, task_feature
 from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode, tuples
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
+from edgefleet_protocol.state import SequenceState
 
 MAX_MANIFEST_BYTES = 128 * 1024
 
@@ -46,16 +47,35 @@ class Core(Part):
     golden: BlobRef | None = None
     spec: Spec | None = None
     signature: Signature | None = None
+    state: SequenceState | None = None
+
+    @property
+    def wrong_state(self) -> str | None:
+        """Why the state cannot be kept; None if it can, or there is none."""
+        if self.state is None:
+            return None
+        if self.signature is None:
+            return "a state needs the signature that has its inputs and outputs"
+        try:
+            self.state.check(self.signature)
+        except ValueError as error:
+            return str(error)
+        return None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The features that an agent must have to obey this, beyond what 0.1.0 can, sorted."""
         task = () if self.task == FIRST_TASK else (task_feature(self.task),)
-        return tuple(sorted((*task, *(() if self.signature is None else (TENSORS,)))))
+        tensors = () if self.signature is None else (TENSORS,)
+        return tuple(sorted((*task, *tensors, *((STATE,) if self.state else ()))))
 
     @field_serializer("signature")
     def _as_told(self, signature: Signature | None) -> dict[str, Any] | None:
         return signature.told() if signature else None
+
+    @field_serializer("state")
+    def _state_without_defaults(self, state: SequenceState | None) -> dict[str, Any] | None:
+        return state.told() if state else None
 
     @field_serializer("spec")
     def _without_defaults(self, spec: Spec | None) -> dict[str, Any] | None:

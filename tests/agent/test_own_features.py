@@ -5,6 +5,7 @@ from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.features import FEATURES, OWN_TASKS
 from edgefleet_protocol.manifest import BlobRef, Core
 from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.state import SequenceState, StatePair
 from edgefleet_tasks import plugins
 from edgefleet_tasks.registry import own_names, task_names
 
@@ -26,3 +27,5 @@ def test_a_core_needs_what_agents_of_old_cannot_do() -> None:
     assert Core(onnx=ONNX).needs == ()
     assert Core(onnx=ONNX, task="detection").needs == ("task-detection",)
     assert Core(onnx=ONNX, task="sequence", signature=signature).needs == ("task-sequence", "tensors")
+    state = SequenceState((StatePair("h", "hn"),))
+    assert Core(onnx=ONNX, signature=signature, state=state).needs == ("state", "tensors")

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import parse_frame
 from edgefleet_protocol.counters import Moments
+from edgefleet_protocol.manifest import BlobRef, Core
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.state import SequenceState, StatePair
 
 RELEASE = last_release()
 MANIFEST = "c" * 64
@@ -195,6 +199,18 @@ def test_a_variant_that_has_no_released_form_is_deferred_with_the_reason(today: 
     rollout = today.start(variant(manifest=MANIFEST, needs=("reduced-answers",)))
     today.tick(4)
     detail = "its agent lacks reduced-answers, which the variant needs: upgrade the agent"
+    assert (today.execution(rollout).phase, today.execution(rollout).detail) == ("deferred", detail)
+    assert today.told is None
+
+
+def test_a_model_with_state_is_deferred_and_nothing_of_it_told(today: Today, variant) -> None:
+    h = Tensor("h", "FP32", (2, 1, 64), batched=False)
+    signature = Signature((Tensor("x", "FP32", (1, 576)), h), (Tensor("y", "FP32", (1, 1)), replace(h, name="hn")))
+    state = SequenceState((StatePair("h", "hn"),))
+    core = Core(onnx=BlobRef(sha256="a" * 64, size_bytes=4), signature=signature, state=state)
+    rollout = today.start(variant(manifest=MANIFEST, needs=core.needs))
+    today.tick(4)
+    detail = "its agent lacks state, tensors, which the variant needs: upgrade the agent"
     assert (today.execution(rollout).phase, today.execution(rollout).detail) == ("deferred", detail)
     assert today.told is None
 
