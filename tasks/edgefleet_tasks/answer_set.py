@@ -1,0 +1,91 @@
+"""What one file of a model answers to a whole split, kept reduced, so that two versions can be compared later."""
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from edgefleet_protocol.answers import MAX_ANSWERS, pack_answers, unpack_answers
+from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.spec import Spec
+
+VERSION = 1
+MAX_HEAD_BYTES = 32 * 2**20
+"""32,768 names of 200 characters each fit."""
+_LENGTH = struct.Struct(">I")
+_DIGEST_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSet:
+    """Reduced answers to every sample of a split, in its order.
+
+    Attributes:
+        task: the name of the task that reduced them.
+        spec: how the answers of the model version are meant, with the names of its classes.
+        data: the sha256 of the split's samples and labels.
+        answers: one a sample.
+    """
+
+    task: str
+    spec: Spec
+    data: str
+    answers: tuple[bytes, ...]
+
+    def pack(self) -> bytes:
+        """As bytes: a head of JSON, then the answers in blocks, each part with its length before it.
+
+        Raises:
+            ValueError: an answer is too long.
+        """
+        told = {"version": VERSION, "task": self.task, "spec": self.spec.told(), "data": self.data}
+        head = {**told, "samples": len(self.answers)}
+        starts = range(0, len(self.answers), MAX_ANSWERS)
+        blocks = (pack_answers(self.answers[start : start + MAX_ANSWERS]) for start in starts)
+        return b"".join(_LENGTH.pack(len(part)) + part for part in (json.dumps(head).encode(), *blocks))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "AnswerSet":
+        """The set of what `pack` gave.
+
+        Raises:
+            MalformedMessage: the bytes are no such set.
+        """
+        head, at = _part(data, 0)
+        task, spec, split, samples = _head(head)
+        answers: list[bytes] = []
+        while at < len(data):
+            block, at = _part(data, at)
+            answers += unpack_answers(block)
+        if len(answers) != samples:
+            raise MalformedMessage(f"a set of {samples} answers holds {len(answers)}")
+        return cls(task, spec, split, tuple(answers))
+
+
+def _part(data: bytes, at: int) -> tuple[bytes, int]:
+    """The part that begins at a place, and where it ends."""
+    begin = at + _LENGTH.size
+    if begin > len(data):
+        raise MalformedMessage(f"{len(data)} bytes are no whole set of answers")
+    end = begin + _LENGTH.unpack_from(data, at)[0]
+    if end > len(data):
+        raise MalformedMessage(f"a part of a set of answers claims {end - begin} bytes: {len(data) - begin} are left")
+    return data[begin:end], end
+
+
+def _head(data: bytes) -> tuple[str, Spec, str, int]:
+    if len(data) > MAX_HEAD_BYTES:
+        raise MalformedMessage(f"the head of a set of answers has {len(data)} bytes: at most {MAX_HEAD_BYTES}")
+    try:
+        told: Any = json.loads(data)
+        if (version := told["version"]) != VERSION:
+            raise MalformedMessage(f"version {version!r:.20} of a set of answers is unknown: this side knows {VERSION}")
+        task, split, samples, spec = (told[key] for key in ("task", "data", "samples", "spec"))
+        right = isinstance(task, str) and isinstance(split, str) and len(split) == _DIGEST_CHARACTERS
+        if not (right and type(samples) is int and isinstance(spec, dict)):
+            raise MalformedMessage("the head of a set of answers is not one")
+        return task, Spec.of(spec), split, samples
+    except MalformedMessage:
+        raise
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise MalformedMessage(f"the head of a set of answers cannot be read: {error!r:.200}") from None

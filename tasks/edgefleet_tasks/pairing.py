@@ -1,0 +1,116 @@
+"""Two versions beside each other, from their answers to the same samples: before any device is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefleet_protocol.counters import Moments
+from edgefleet_protocol.intervals import Interval
+from edgefleet_protocol.spec import STRATA, Spec
+from edgefleet_tasks.answer_set import AnswerSet
+from edgefleet_tasks.intervals import mean_score
+from edgefleet_tasks.registry import task_named
+from edgefleet_tasks.task import Task
+
+NO_LABELS = "there are no labels"
+
+
+@dataclass(frozen=True, slots=True)
+class PairOnVal:
+    """How far the answers of a new version are from those of an old one, by the old one's spec.
+
+    Attributes:
+        samples: how many both answered.
+        agree: by how sure the old answers were, the agreement of both.
+        gain: (1 + new score - old score) / 2; empty without scores.
+        disagreement: 1 - the mean agreement.
+        score_before: the mean score of the old version; None without scores.
+        score: that of the new one.
+        drop: by how much the new score is below the old one, sample by sample; None without scores.
+        not_scored: why there are no scores; None if there are.
+    """
+
+    samples: int
+    agree: tuple[Moments, ...]
+    gain: Moments
+    disagreement: Interval
+    score_before: float | None = None
+    score: float | None = None
+    drop: Interval | None = None
+    not_scored: str | None = None
+
+
+def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None) -> PairOnVal | str:
+    """Compare two versions; or why that cannot be done, in words.
+
+    Args:
+        old: the answers of the version that devices have.
+        new: those of the version that they would get.
+        labels: what the samples really are, as the data has them; None if that is not known.
+    """
+    if (reason := _why_no_pair(old, new)) is not None:
+        return reason
+    spec = old.spec
+    try:
+        task = task_named(old.task)
+        agreed = [task.agree(a, b, spec) for a, b in zip(old.answers, new.answers, strict=True)]
+        strata: list[list[float]] = [[] for _ in range(STRATA)]
+        for answer, share in zip(old.answers, agreed, strict=True):
+            strata[task.stratum(answer, spec)].append(share)
+    except ValueError as error:
+        return f"the answers cannot be compared: {error}"
+    found = PairOnVal(
+        samples=len(agreed),
+        agree=tuple(Moments.of(*shares) for shares in strata),
+        gain=Moments(),
+        disagreement=mean_score([1 - share for share in agreed]),
+    )
+    return _scored(found, task, old, new, labels)
+
+
+def _why_no_pair(old: AnswerSet, new: AnswerSet) -> str | None:
+    if old.task != new.task:
+        return f"the task was {old.task}, and is {new.task}"
+    if old.data != new.data:
+        return "no samples of val were asked of both"
+    if len(old.answers) != len(new.answers) or not old.answers:
+        return f"there are {len(old.answers)} answers of the one and {len(new.answers)} of the other"
+    if old.spec.names and new.spec.names and old.spec.names != new.spec.names:
+        return "its classes have other names, or come in another order"
+    if old.spec.width and new.spec.width and old.spec.width != new.spec.width:
+        return f"an answer was of {old.spec.width}, and is of {new.spec.width}"
+    return None
+
+
+def _scored(
+    found: PairOnVal, task: Task[Any], old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None
+) -> PairOnVal:
+    """The same pair with scores, or with the reason why there are none."""
+    if labels is None:
+        return replace(found, not_scored=NO_LABELS)
+    if not task.scores_alone:
+        return replace(found, not_scored=f"a single answer of {task.name} has no score")
+    if len(labels) != found.samples:
+        return replace(found, not_scored=f"there are {len(labels)} labels for {found.samples} answers")
+    try:
+        read = [task.label(label, old.spec) for label in labels]
+        before, after = _scores(task, old.answers, read, old.spec), _scores(task, new.answers, read, old.spec)
+    except ValueError as error:
+        return replace(found, not_scored=f"the labels cannot be used: {error}")
+    gains = (1 + after - before) / 2
+    mean = mean_score(gains)
+    return replace(
+        found,
+        gain=Moments.of(*gains.tolist()),
+        score_before=float(before.mean()),
+        score=float(after.mean()),
+        drop=Interval(1 - 2 * mean.value, 1 - 2 * mean.high, 1 - 2 * mean.low),
+    )
+
+
+def _scores(task: Task[Any], answers: Sequence[bytes], labels: Sequence[Any], spec: Spec) -> NDArray[np.float64]:
+    pairs = zip(answers, labels, strict=True)
+    return np.array([task.score(answer, label, spec) for answer, label in pairs], np.float64)
