@@ -7,6 +7,7 @@ from typing import Any
 
 from edgefleet_protocol.answers import MAX_ANSWERS, pack_answers, unpack_answers
 from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 
 VERSION = 1
@@ -23,12 +24,14 @@ class AnswerSet:
     Attributes:
         task: the name of the task that reduced them.
         spec: how the answers of the model version are meant, with the names of its classes.
+        signature: what the file takes and gives.
         data: the sha256 of the split's samples and labels.
         answers: one a sample.
     """
 
     task: str
     spec: Spec
+    signature: Signature
     data: str
     answers: tuple[bytes, ...]
 
@@ -38,8 +41,14 @@ class AnswerSet:
         Raises:
             ValueError: an answer is too long.
         """
-        told = {"version": VERSION, "task": self.task, "spec": self.spec.told(), "data": self.data}
-        head = {**told, "samples": len(self.answers)}
+        head = {
+            "version": VERSION,
+            "task": self.task,
+            "spec": self.spec.told(),
+            "signature": self.signature.told(),
+            "data": self.data,
+            "samples": len(self.answers),
+        }
         starts = range(0, len(self.answers), MAX_ANSWERS)
         blocks = (pack_answers(self.answers[start : start + MAX_ANSWERS]) for start in starts)
         return b"".join(_LENGTH.pack(len(part)) + part for part in (json.dumps(head).encode(), *blocks))
@@ -52,14 +61,14 @@ class AnswerSet:
             MalformedMessage: the bytes are no such set.
         """
         head, at = _part(data, 0)
-        task, spec, split, samples = _head(head)
+        task, spec, signature, split, samples = _head(head)
         answers: list[bytes] = []
         while at < len(data):
             block, at = _part(data, at)
             answers += unpack_answers(block)
         if len(answers) != samples:
             raise MalformedMessage(f"a set of {samples} answers holds {len(answers)}")
-        return cls(task, spec, split, tuple(answers))
+        return cls(task, spec, signature, split, tuple(answers))
 
 
 def _part(data: bytes, at: int) -> tuple[bytes, int]:
@@ -73,7 +82,7 @@ def _part(data: bytes, at: int) -> tuple[bytes, int]:
     return data[begin:end], end
 
 
-def _head(data: bytes) -> tuple[str, Spec, str, int]:
+def _head(data: bytes) -> tuple[str, Spec, Signature, str, int]:
     if len(data) > MAX_HEAD_BYTES:
         raise MalformedMessage(f"the head of a set of answers has {len(data)} bytes: at most {MAX_HEAD_BYTES}")
     try:
@@ -81,10 +90,11 @@ def _head(data: bytes) -> tuple[str, Spec, str, int]:
         if (version := told["version"]) != VERSION:
             raise MalformedMessage(f"version {version!r:.20} of a set of answers is unknown: this side knows {VERSION}")
         task, split, samples, spec = (told[key] for key in ("task", "data", "samples", "spec"))
+        signature = Signature.of(told["signature"])
         right = isinstance(task, str) and isinstance(split, str) and len(split) == _DIGEST_CHARACTERS
         if not (right and type(samples) is int and isinstance(spec, dict)):
             raise MalformedMessage("the head of a set of answers is not one")
-        return task, Spec.of(spec), split, samples
+        return task, Spec.of(spec), signature, split, samples
     except MalformedMessage:
         raise
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:

@@ -217,7 +217,7 @@ def test_a_removed_device_that_comes_back_waits_again_and_its_history_stays(
 def test_devices_of_a_store_from_before_there_was_a_question_are_accepted(tmp_path: Path, reported) -> None:
     import sqlite_utils
 
-    from edgefleet_controller.store.sqlite.migrations import FLEET
+    from edgefleet_controller.store.sqlite.fleet_migrations import FLEET
 
     older = sqlite_utils.Database(tmp_path / "fleet.db")
     FLEET.apply(older, stop_before="m002_device_status")

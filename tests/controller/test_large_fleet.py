@@ -345,7 +345,7 @@ def test_the_fleet_of_an_older_file_is_known_at_a_glance(
 ) -> None:
     import sqlite_utils
 
-    from edgefleet_controller.store.sqlite.migrations import FLEET
+    from edgefleet_controller.store.sqlite.fleet_migrations import FLEET
     from edgefleet_protocol.messages import Slot
 
     slot = Slot(variant=VARIANT, manifest=MANIFEST, model_version=3, generation=7)

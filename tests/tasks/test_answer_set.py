@@ -9,11 +9,13 @@ import pytest
 
 from edgefleet_protocol.answers import MAX_ANSWER_BYTES, MAX_ANSWERS, pack_answers
 from edgefleet_protocol.errors import MalformedMessage
+from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import BoxReading, OutputColumns, Spec
 from edgefleet_tasks.answer_set import AnswerSet
 
 SPEC = Spec(names=("cat", "dog"), strata=(0, 1, 2, 3, 4, 5, 6), boxes=BoxReading(OutputColumns(0), OutputColumns(1)))
-SOME = AnswerSet("classification", SPEC, "a" * 64, (b"abc", b"", bytes(300)))
+TAKES = Signature((Tensor("x", "FP32", (None, 4)),), (Tensor("y", "FP32", ("n", 2)),))
+SOME = AnswerSet("classification", SPEC, TAKES, "a" * 64, (b"abc", b"", bytes(300)))
 
 
 def packed(head: object, *blocks: bytes) -> bytes:
@@ -22,7 +24,8 @@ def packed(head: object, *blocks: bytes) -> bytes:
 
 
 def head(**changes: object) -> dict[str, object]:
-    return {"version": 1, "task": "regression", "spec": {}, "data": "a" * 64, "samples": 0} | changes
+    told = {"version": 1, "task": "regression", "spec": {}, "signature": TAKES.told(), "data": "a" * 64, "samples": 0}
+    return told | changes
 
 
 @pytest.mark.parametrize("answers", [(), (b"x",), (b"y",) * (2 * MAX_ANSWERS + 1), (bytes(MAX_ANSWER_BYTES),)])
@@ -54,6 +57,8 @@ def test_an_answer_that_is_too_long_is_never_written() -> None:
         (packed(head(spec={"colour": 1})), "cannot be read"),
         (packed(head(spec={"scale": [10**400]})), "cannot be read"),
         (packed(head(spec={"names": [1]})), "cannot be read"),
+        (packed(head(signature={"inputs": []})), "cannot be read"),
+        (packed(head(signature={"inputs": [3], "outputs": []})), "cannot be read"),
         (packed(head(samples=1)), "a set of 1 answers holds 0"),
         (packed(head(), pack_answers([b"a"])), "a set of 0 answers holds 1"),
         (packed(head(), b"\x01\xff\xff"), "claims 65535 answers"),

@@ -20,7 +20,7 @@ def set_of(world: World, outputs: list[Any] | None = None) -> AnswerSet:
     """The answers of a version, reduced as its own spec says."""
     outputs = world.outputs if outputs is None else outputs
     spec = task_named(world.task).spec(world.signature, [outputs], world.declared)
-    return AnswerSet(world.task, spec, "a" * 64, tuple(world.reduced(outputs, spec)))
+    return AnswerSet(world.task, spec, world.signature, "a" * 64, tuple(world.reduced(outputs, spec)))
 
 
 def pair_of(old: AnswerSet, new: AnswerSet, labels: Any) -> PairOnVal:

@@ -33,7 +33,8 @@ from edgefleet_controller.store.contract.aggregates import FOREVER_MS
 from edgefleet_controller.store.contract.evidence import Compared
 from edgefleet_controller.store.merging import WIDTHS_MS
 from edgefleet_controller.store.sqlite import open_store
-from edgefleet_controller.store.sqlite.migrations import FLEET, TELEMETRY
+from edgefleet_controller.store.sqlite.fleet_migrations import FLEET
+from edgefleet_controller.store.sqlite.telemetry_migrations import TELEMETRY
 from edgefleet_protocol.counters import Counters, Moments, ServingCounts
 from edgefleet_protocol.messages import ReportedModel
 

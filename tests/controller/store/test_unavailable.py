@@ -16,7 +16,7 @@ from edgefleet_controller.api.problem import add_problems
 from edgefleet_controller.errors import DiskFull, ReadOnly, StoreFault, StoreUnavailable, Taken, TooManyFiles
 from edgefleet_controller.store.fair_lock import FairLock
 from edgefleet_controller.store.sqlite.database import Database
-from edgefleet_controller.store.sqlite.migrations import FLEET
+from edgefleet_controller.store.sqlite.fleet_migrations import FLEET
 from edgefleet_controller.store.sqlite.segments import SqliteSegments
 from edgefleet_controller.trouble import why_unavailable
 

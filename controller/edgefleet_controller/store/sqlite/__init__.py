@@ -8,8 +8,9 @@ from edgefleet_controller.store.contract import Store
 from edgefleet_controller.store.fair_lock import Turns
 from edgefleet_controller.store.sqlite.files import opened_file
 from edgefleet_controller.store.sqlite.fleet import SqliteFleet
-from edgefleet_controller.store.sqlite.migrations import FLEET, TELEMETRY
+from edgefleet_controller.store.sqlite.fleet_migrations import FLEET
 from edgefleet_controller.store.sqlite.telemetry import SqliteTelemetry
+from edgefleet_controller.store.sqlite.telemetry_migrations import TELEMETRY
 
 __all__ = ["open_store"]
 
