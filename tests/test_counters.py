@@ -27,9 +27,9 @@ from edgefleet_controller.store.contract.aggregates import FOREVER_MS
 from edgefleet_controller.store.contract.evidence import Compared, Switched
 from edgefleet_profiles.parts import DataKind
 from edgefleet_protocol import topics
-from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, ReportedState, TelemetryWindow, encode
+from edgefleet_protocol.moments import Moments
 
 INCARNATION = "1" * 32
 FACTS = Facts(hardware="rpi4", region="jp", link="lte", arch="aarch64", cores=4, ram_mb=4096)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from edgefleet_agent.recent import Key, RecentAnswer, RecentAnswers
 from edgefleet_agent.worker_handle import AnswerCount
-from edgefleet_protocol.counters import Counters, Moments
+from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.messages import TelemetryWindow
+from edgefleet_protocol.moments import Moments
 
 
 @dataclass

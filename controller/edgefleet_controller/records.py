@@ -13,9 +13,10 @@ from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
 from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.names import Name
-from edgefleet_protocol.counters import Counters, Moments
+from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.features import REDUCED_ANSWERS
 from edgefleet_protocol.messages import Facts, ReportedState
+from edgefleet_protocol.moments import Moments
 
 
 class Record(BaseModel):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.intervals import Interval
+from edgefleet_protocol.moments import Moments
 from edgefleet_protocol.spec import STRATA, Spec
 from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.intervals import mean_score

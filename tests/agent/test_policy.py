@@ -11,9 +11,10 @@ from edgefleet_agent.policy import declared, permitted
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.errors import CatalogueError
 from edgefleet_profiles.parts import DataKind
-from edgefleet_protocol.counters import Moments, NamedMoments
+from edgefleet_protocol.counters import NamedMoments
 from edgefleet_protocol.leaving import ALWAYS, LeavesAs
 from edgefleet_protocol.messages import TelemetryWindow
+from edgefleet_protocol.moments import Moments
 
 KINDS = get_args(DataKind)
 EVERYTHING = frozenset(KINDS)

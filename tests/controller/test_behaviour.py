@@ -9,8 +9,9 @@ from edgefleet_contract.rollouts import GATE_CHECKS, Gate, Judgement
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.rollouts.behaviour import TABLE, examine
 from edgefleet_controller.rollouts.weighing import Crowd
-from edgefleet_protocol.counters import Counters, Moments, ServingCounts
+from edgefleet_protocol.counters import Counters, ServingCounts
 from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.moments import Moments
 
 PROFILE = "eu/rpi4/lte"
 

@@ -30,8 +30,8 @@ from edgefleet_controller.store.memory import new_store
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_protocol import topics
 from edgefleet_protocol.chunks import parse_frame
-from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.manifest import BlobRef, Core
+from edgefleet_protocol.moments import Moments
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.state import SequenceState, StatePair
 

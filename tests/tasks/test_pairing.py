@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.tasks.worlds import SAMPLES, WORLDS, World, classification
 
-from edgefleet_protocol.counters import Moments
+from edgefleet_protocol.moments import Moments
 from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.pairing import PairOnVal, paired
 from edgefleet_tasks.registry import task_named

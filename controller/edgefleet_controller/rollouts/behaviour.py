@@ -10,8 +10,9 @@ from edgefleet_contract.counted import agreeing, counted
 from edgefleet_contract.rollouts import Gate, GateCheck, Judgement
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.rollouts.weighing import MANY, Crowd, Weighed, clip_at, mean, variance_of_mean, weigh
-from edgefleet_protocol.counters import Counters, Moments
+from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.moments import Moments
 
 _NORMAL = NormalDist()
 SLOWEST = 0.05

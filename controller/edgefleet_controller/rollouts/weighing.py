@@ -8,7 +8,7 @@ from operator import add
 from statistics import NormalDist, median_low
 from typing import Literal, NamedTuple
 
-from edgefleet_protocol.counters import Moments
+from edgefleet_protocol.moments import Moments
 
 MANY = 5
 """In a wave of this many devices, one alone decides nothing."""

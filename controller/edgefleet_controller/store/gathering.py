@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.store.contract.evidence import LATE_MS, MAX_LABELLED, MAX_TIMED, Compared, Gathering
-from edgefleet_protocol.counters import Counters, Moments, readable
+from edgefleet_protocol.counters import Counters, readable
+from edgefleet_protocol.moments import Moments
 
 Of = tuple[str, str]
 """A profile and a variant."""

@@ -35,8 +35,9 @@ from edgefleet_controller.store.merging import WIDTHS_MS
 from edgefleet_controller.store.sqlite import open_store
 from edgefleet_controller.store.sqlite.fleet_migrations import FLEET
 from edgefleet_controller.store.sqlite.telemetry_migrations import TELEMETRY
-from edgefleet_protocol.counters import Counters, Moments, ServingCounts
+from edgefleet_protocol.counters import Counters, ServingCounts
 from edgefleet_protocol.messages import ReportedModel
+from edgefleet_protocol.moments import Moments
 
 
 class Sqlite:

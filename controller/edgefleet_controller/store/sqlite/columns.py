@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
-from edgefleet_protocol.counters import COUNTS, MOMENTS, Counters, FlatCounters, Moments, ServingCounts, readable
+from edgefleet_protocol.counters import COUNTS, MOMENTS, Counters, FlatCounters, ServingCounts, readable
+from edgefleet_protocol.moments import Moments
 
 _NOTHING: dict[str, str] = {"latency": "NULL", "moments": "'{}'", "categories": "'{}'"}
 """The columns besides those of `COUNTS`, and the SQL for their values if nothing was counted."""

@@ -13,9 +13,10 @@ from edgefleet_controller.store import TelemetryStore
 from edgefleet_controller.store.contract.evidence import LATE_MS, MAX_TIMED, Compared, Switched
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.contract.windows import StoredWindow
-from edgefleet_protocol.counters import COUNTS, MOMENTS, Counters, Moments, ServingCounts
+from edgefleet_protocol.counters import COUNTS, MOMENTS, Counters, ServingCounts
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import Facts, TelemetryWindow
+from edgefleet_protocol.moments import Moments
 
 OLD, NEW = "a" * 64, "b" * 64
 NOW = 1_700_000_000_000

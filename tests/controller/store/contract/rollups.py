@@ -10,8 +10,8 @@ from edgefleet_controller.store import TelemetryStore
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS, Origin
 from edgefleet_controller.store.contract.rollups import DAY_MS, HOUR_MS
 from edgefleet_controller.store.contract.windows import StoredWindow
-from edgefleet_protocol.counters import Moments
 from edgefleet_protocol.latency import LatencyHistogram
+from edgefleet_protocol.moments import Moments
 
 
 def roll_up(telemetry: TelemetryStore, before_ms: int = FOREVER_MS, slice_of: int = 17) -> int:
