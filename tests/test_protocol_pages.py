@@ -24,7 +24,7 @@ from edgefleet_controller.fleet.presence_sweep import ANSWER_S
 from edgefleet_profiles.catalogue import load_catalogue
 from edgefleet_profiles.device_class import DOTPROD_FLAGS, VNNI_FLAGS, InstructionSet
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES, THIN_LINK_KBPS, DataKind
-from edgefleet_protocol import counters, manifest, messages, signature, spec, state, topics
+from edgefleet_protocol import counters, manifest, messages, moments, signature, spec, state, topics
 from edgefleet_protocol.answers import pack_answers, unpack_answers
 from edgefleet_protocol.canonical import canonical_json, digest
 from edgefleet_protocol.chunks import (
@@ -65,7 +65,7 @@ KINDS: list[type] = [
         if isinstance(kind, type) and issubclass(kind, Message | Part) and kind not in (Message, Part)
     ),
     counters.NamedMoments,
-    counters.Moments,
+    moments.Moments,
     spec.Spec,
     state.SequenceState,
     state.StatePair,

@@ -13,15 +13,14 @@ from edgefleet_protocol.counters import (
     MAX_CLASSES,
     MOMENTS,
     OTHERS,
-    SCALE,
     Counters,
-    Moments,
     NamedMoments,
     ServingCounts,
 )
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.latency import LatencyHistogram
 from edgefleet_protocol.messages import TelemetryWindow, decode, encode
+from edgefleet_protocol.moments import SCALE, Moments
 
 WINDOW = TelemetryWindow(
     incarnation="0" * 32,
