@@ -9,6 +9,7 @@ from edgefleet_contract.lineage import Environment, Lineage
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.recipes import RecipeTable, StepTable
 from edgefleet_contract.variants import GoldenSize, StepReport
+from edgefleet_protocol.runtime_versions import OLDEST
 from edgefleet_protocol.spec import Spec
 
 ENVIRONMENT = Environment(processor="a processor", instruction_set="x86-vnni", threads=1, python="3.11.7")
@@ -55,5 +56,6 @@ def outcome(**changed: Any) -> BuildOutcome:
         steps=(step(took_s=0.5),),
         scheme=None,
         lineage=LINEAGE,
+        min_onnxruntime=OLDEST,
     )
     return replace(made, **changed)

@@ -1,7 +1,6 @@
 """Checks of a manifest, before anything is downloaded, and of the golden set, after. Pure."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from edgefleet_protocol import runtime_options
 from edgefleet_protocol.features import lacking
 from edgefleet_protocol.manifest import BlobRef, Encoding, Manifest
 from edgefleet_protocol.messages import Facts
+from edgefleet_protocol.runtime_versions import version_numbers
 
 DISK_MARGIN_BYTES = 32 * 1024 * 1024
 COPIES = 2
@@ -40,7 +40,7 @@ def check_manifest(manifest: Manifest, model: str, facts: Facts, max_chunk_bytes
     if manifest.instruction_sets and mine not in manifest.instruction_sets:
         made_for = ", ".join(manifest.instruction_sets)
         raise Rejected("wrong_hardware", f"the variant is made for {made_for}, this device is {mine}")
-    if _numbers(facts.onnxruntime) < _numbers(manifest.min_onnxruntime):
+    if version_numbers(facts.onnxruntime) < version_numbers(manifest.min_onnxruntime):
         raise Rejected("runtime_too_old", f"needs onnxruntime {manifest.min_onnxruntime}, have {facts.onnxruntime}")
     if told := runtime_options.refusal(manifest.core.runtime):
         raise Rejected("manifest_invalid", told)
@@ -164,7 +164,3 @@ def check_golden(allowed: Tolerance, reply: Mapping[str, Any]) -> None:
             f"{allowed.max_difference:.4f} is allowed; answers are scaled by {scaling:.2f}, at most "
             f"{allowed.max_scaling:.2f} is allowed",
         )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

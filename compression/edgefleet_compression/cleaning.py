@@ -7,23 +7,23 @@ import onnx
 from onnx import version_converter
 
 from edgefleet_compression.errors import StepError, is_full_disk
-from edgefleet_compression.models.brought import STANDARD, load_brought
+from edgefleet_compression.models.brought import load_brought
 from edgefleet_compression.models.states import BroughtState, OnnxState
 from edgefleet_compression.onnx_graphs.answers import largest_difference
 from edgefleet_compression.onnx_graphs.batches import LARGE_FILE_BYTES
+from edgefleet_compression.onnx_graphs.domains import foreign_nodes, keep_used_imports, operator_of, opset_of
 from edgefleet_compression.onnx_graphs.folding import folded
-from edgefleet_compression.onnx_graphs.graph import nodes, parameters, saved
+from edgefleet_compression.onnx_graphs.graph import parameters, saved
 from edgefleet_compression.onnx_graphs.plain_biases import plain_biases
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.onnx_graphs.skim import skim, with_ir_version
 from edgefleet_compression.onnx_graphs.stripping import strip
 from edgefleet_compression.step import Context, StepResult
+from edgefleet_protocol.runtime_versions import ir_of
 
 PARITY_SAMPLES = 64
 MOST_CLEANED_BYTES = LARGE_FILE_BYTES
 PASSED_ON = "passed on as it is"
-IR_VERSION = 10
-"""The newest that onnxruntime 1.20 reads; it covers opset 21."""
 
 Way = Callable[[onnx.ModelProto, int, Path], onnx.ModelProto]
 
@@ -54,22 +54,23 @@ def clean(state: BroughtState, opset: int, tolerance: float, context: Context) -
                 raise
             left_out.append(f"{name}: {' '.join(str(error).split())[:300]}")
             continue
-        log = {"cleaned": name, "left_out": left_out, "largest_difference": difference, "opset": _opset(model)}
+        log = {"cleaned": name, "left_out": left_out, "largest_difference": difference, "opset": opset_of(model)}
         return StepResult(
             OnnxState(path), {**log, "parameters": parameters(model.graph), "file_bytes": path.stat().st_size}
         )
-    raise StepError(f"export: the file cannot be rewritten ({left_out[-1]}): export it again with opset 21 or lower")
+    raise StepError(f"export: the file cannot be rewritten ({left_out[-1]}): deliver it by the recipe as-brought")
 
 
 def _passed_on(state: BroughtState, path: Path, expected: Answered, context: Context, tolerance: float) -> StepResult:
     """The file as it is, but for the IR version, a megabyte at a time."""
     context.progress(0.1, PASSED_ON)
-    with_ir_version(state.path, path, IR_VERSION)
+    model = skim(state.path)
+    with_ir_version(state.path, path, ir_of(opset_of(model)))
     log = {
         "cleaned": PASSED_ON,
         "left_out": [f"clean-up: it takes seven times the file's {state.path.stat().st_size:,} bytes in memory"],
         "largest_difference": _difference(path, expected, context, tolerance),
-        "opset": _opset(skim(path)),
+        "opset": opset_of(model),
     }
     return StepResult(OnnxState(path), {**log, "parameters": state.parameters(), "file_bytes": path.stat().st_size})
 
@@ -80,33 +81,28 @@ def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
     given = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(given)
-    model.ir_version = IR_VERSION
+    model.ir_version = ir_of(opset_of(model))
     return model
 
 
 def _folded(model: onnx.ModelProto, opset: int, folder: Path) -> onnx.ModelProto:
     """The graph as a session runs it, written for any session."""
     made = folded(model, folder / "folded.onnx")
-    if any(node.domain not in STANDARD for node in nodes(made.graph)):
+    given = {operator_of(node) for node in foreign_nodes(model.graph)}
+    if any(operator_of(node) not in given for node in foreign_nodes(made.graph)):
         raise StepError("onnxruntime put operators of its own into the graph")
-    used = [entry for entry in made.opset_import if entry.domain in STANDARD]
-    del made.opset_import[:]
-    made.opset_import.extend(used)
-    made.ir_version = IR_VERSION
+    keep_used_imports(made)
+    made.ir_version = ir_of(opset_of(made))
     return made
 
 
 def _modern(model: onnx.ModelProto, opset: int, folder: Path) -> onnx.ModelProto:
     """The folded graph in `opset`: 8-bit scales for each channel need 13, 4-bit weights 21."""
     made = _folded(model, opset, folder)
-    if _opset(made) < opset:
+    if opset_of(made) < opset:
         made = version_converter.convert_version(made, opset)
-        made.ir_version = IR_VERSION
+        made.ir_version = ir_of(opset)
     return made
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max(int(entry.version) for entry in model.opset_import if entry.domain in STANDARD)
 
 
 WAYS: dict[str, Way] = {

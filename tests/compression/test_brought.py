@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from tests.compression.brought_models import LIGHT, classifier, data_file, writt
 from edgefleet_compression.errors import CompressionError, GraphError
 from edgefleet_compression.models.brought import answered_classes, check_graph
 from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_compression.onnx_graphs.runtime import newest_opset
 from edgefleet_contract.uploads import MAX_ONNX_BYTES
 
 X = np.zeros((12, 1, 8, 8), np.uint8)
@@ -52,10 +54,10 @@ def external() -> onnx.ModelProto:
     return model
 
 
-def custom(domain: str = "com.acme", inner: bool = False) -> onnx.ModelProto:
-    node = helper.make_node("Detect", ["x"], ["probs"], domain=domain)
+def custom(domain: str = "com.acme", inner: bool = False, op: str = "Detect") -> onnx.ModelProto:
+    node = helper.make_node(op, ["x"], ["probs"], domain=domain)
     if inner:
-        yes = helper.make_graph([helper.make_node("Detect", ["x"], ["y"], domain=domain)], "yes", [], [])
+        yes = helper.make_graph([helper.make_node(op, ["x"], ["y"], domain=domain)], "yes", [], [])
         no = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "no", [], [])
         node = helper.make_node("If", ["x"], ["probs"], then_branch=yes, else_branch=no)
     model = classifier(nodes=[node])
@@ -84,8 +86,8 @@ def shaped(op: str, output: list[int | str], **attributes: int) -> onnx.ModelPro
 
 BAD: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "external data": (external, "the weight 'w' lies in another file: save the model as one file"),
-    "custom operators": (custom, "operators beyond the standard ones (com.acme.Detect)"),
-    "classic machine learning": (lambda: custom("ai.onnx.ml"), "(ai.onnx.ml.Detect)"),
+    "custom operators": (custom, "operators that onnxruntime does not have (com.acme.Detect)"),
+    "an unknown operator of a known domain": (lambda: custom("ai.onnx.ml"), "(ai.onnx.ml.Detect)"),
     "custom operators in a branch": (lambda: custom(inner=True), "(com.acme.Detect)"),
     "two inputs": (lambda: more("inputs"), "takes 2 inputs (input.1, mask): only one"),
     "two outputs": (lambda: more("outputs"), "gives 2 outputs (probs, x): keep only [N, classes]"),
@@ -98,7 +100,8 @@ BAD: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "pictures as output": (lambda: shaped("Relu", ["n", 1, 8, 8]), "is [N, 1, 8, 8]: a classifier gives"),
     "one class": (lambda: shaped("ReduceMax", ["n", "c"], axes=[2, 3], keepdims=0), "answers [2, 1] to 2 samples"),
     "samples mixed up": (lambda: shaped("Flatten", ["n", "c"], axis=0), "answers [1, 128] to 2 samples"),
-    "a newer opset": (lambda: classifier(opset=23), "needs opset 23, devices know up to 21"),
+    "a newer opset": (lambda: classifier(opset=99), "needs opset 99, and onnxruntime"),
+    "operators of one kind of processor": (lambda: custom("com.microsoft.nchwc", op="Conv"), "give the file as it was"),
     "an unknown operator": (lambda: shaped("Nonsense", ["n", 3]), "onnx.checker refuses the file"),
     "shapes that don't fit": (lambda: classifier(weight=np.zeros((63, 3), np.float32)), "onnxruntime cannot run"),
     "no graph": (onnx.ModelProto, "this is not an ONNX file, or an empty one"),
@@ -109,6 +112,39 @@ BAD: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
 def test_what_no_device_could_run_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
     make, reason = BAD[name]
     assert reason in refusal(make(), tmp_path)
+
+
+def with_node(op: str, domain: str, inputs: list[str], **attributes: Any) -> onnx.ModelProto:
+    model = classifier(
+        nodes=[
+            helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+            helper.make_node(op, inputs, ["probs"], domain=domain, **attributes),
+        ]
+    )
+    model.opset_import.append(helper.make_opsetid(domain, 1))
+    return model
+
+
+def test_operators_that_onnxruntime_has_itself_are_taken(tmp_path: Path) -> None:
+    linear = {"coefficients": [0.1] * 192, "intercepts": [0.0] * 3, "post_transform": "SOFTMAX"}
+    classic = written(with_node("LinearRegressor", "ai.onnx.ml", ["flat"], targets=3, **linear), tmp_path)
+    assert answered_classes(classic, check_graph(classic), (1, 8, 8)) == 3
+    fused = written(with_node("FusedMatMul", "com.microsoft", ["flat", "w"], alpha=0.5), tmp_path)
+    assert answered_classes(fused, check_graph(fused), (1, 8, 8)) == 3
+
+
+def test_a_domain_that_no_node_is_of_means_nothing(tmp_path: Path) -> None:
+    model = classifier()
+    model.opset_import.append(helper.make_opsetid("Paddle", 0))
+    path = written(model, tmp_path)
+    assert answered_classes(path, check_graph(path), (1, 8, 8)) == 3
+
+
+@pytest.mark.parametrize("opset", [7, newest_opset()])
+def test_every_opset_that_the_runtime_reads_is_taken(opset: int, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["probs"])]
+    path = written(classifier(opset=opset, nodes=nodes), tmp_path)
+    assert answered_classes(path, check_graph(path), (1, 8, 8)) == 3
 
 
 @pytest.mark.parametrize("content", [pickle.dumps({"weights": [1, 2]}), b"", b"PK\x03\x04", b"<html>not found</html>"])

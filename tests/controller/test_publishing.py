@@ -18,7 +18,7 @@ from edgefleet_protocol.encoding import compress_file
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
 from edgefleet_protocol.spec import PROBABILITIES, Spec
 
-Publish = Callable[[RecordedAnswers], VariantRecord]
+Publish = Callable[..., VariantRecord]
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def publish(store: Store, blobs: BlobFolder, tmp_path: Path) -> Publish:
     compress_file(path, encoding)
     model = ModelRecord(name="fashion", version=1, files={}, card=card(), created_ms=0)
 
-    def make(answers: RecordedAnswers) -> VariantRecord:
-        made = outcome(onnx_path=path, encoding_path=encoding, recorded=answers)
+    def make(answers: RecordedAnswers, **changed: str) -> VariantRecord:
+        made = outcome(onnx_path=path, encoding_path=encoding, recorded=answers, **changed)
         return Publisher(store.fleet, blobs).publish(model, shipped_recipes()["fp32"], made, instruction_sets=())
 
     return make
@@ -68,6 +68,18 @@ def test_the_newest_form_names_the_answers_and_the_older_one_holds_them(
     for form in variant.forms:
         assert store.fleet.registry.deliverable_bytes(form.manifest) == form.size_bytes
     assert variant.golden == recorded().size
+
+
+def test_a_file_that_needs_a_newer_onnxruntime_says_so_to_devices_and_rollouts(
+    publish: Publish, blobs: BlobFolder
+) -> None:
+    variant = publish(recorded(), min_onnxruntime="1.23")
+    assert [manifest.min_onnxruntime for manifest in manifests(variant, blobs)] == ["1.23", "1.23"]
+    assert [manifest.needs for manifest in manifests(variant, blobs)] == [("reduced-answers",), ()]
+    assert [form.needs for form in variant.forms] == [
+        ("reduced-answers", "onnxruntime-1.23"),
+        ("onnxruntime-1.23",),
+    ], "no agent reports it as a feature: it follows from the version that it reports"
 
 
 def test_delivery_counts_golden_set_and_answers(publish: Publish, blobs: BlobFolder) -> None:

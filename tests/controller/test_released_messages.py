@@ -182,6 +182,23 @@ def test_a_variant_that_needs_a_newer_feature_is_deferred_and_the_device_told_no
     assert today.told is None
 
 
+@pytest.mark.parametrize(("has", "phase"), [("1.22.1", "deferred"), ("1.23.0", "assigned")])
+def test_a_variant_that_needs_a_newer_onnxruntime_passes_over_who_lacks_it(
+    today: Today, variant, has: str, phase: str
+) -> None:
+    today.device.report["facts"]["onnxruntime"] = has
+    today.device.reports()
+    known = today.device.report["report"]
+    settle(lambda: today.store.fleet.devices.get(today.device.id).reported.report == known)
+    rollout = today.start(variant(manifest=MANIFEST, needs=("onnxruntime-1.23",)))
+    today.tick(2)
+    found = today.execution(rollout)
+    assert found.phase == phase
+    assert found.detail == (
+        "its agent lacks onnxruntime-1.23, which the variant needs: upgrade the agent" if phase == "deferred" else None
+    )
+
+
 def test_a_variant_with_reduced_answers_is_told_in_the_released_form(today: Today, variant) -> None:
     older = {"older_manifest": "e" * 64, "older_manifest_bytes": 20}
     rollout = today.start(variant(manifest=MANIFEST, needs=("reduced-answers",), **older))

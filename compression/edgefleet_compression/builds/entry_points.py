@@ -48,6 +48,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     from edgefleet_compression.models.data import check_golden
     from edgefleet_compression.models.source import open_source
     from edgefleet_compression.onnx_graphs.graph import unfolded_bytes
+    from edgefleet_compression.onnx_graphs.runtime import needed_onnxruntime
 
     request.work_dir.mkdir(parents=True, exist_ok=True)
     cache = Cache(request.cache_dir)
@@ -75,6 +76,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
         steps=tuple(reports),
         scheme=scheme if "scheme" in recipe.needs else None,
         lineage=record(source, recipe, request.seed, request.instruction_set),
+        min_onnxruntime=needed_onnxruntime(path),
     )
 
 

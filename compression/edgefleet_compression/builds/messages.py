@@ -94,7 +94,8 @@ class BuildOutcome:
     """A built and measured variant.
 
     `encoding_path` is the file as it goes over the wire; `runtime` holds session options that a device must use,
-    `unfolded_bytes` is the size of the weights in memory. `scheme` is None if the recipe uses none.
+    `unfolded_bytes` is the size of the weights in memory, `min_onnxruntime` the oldest that reads the file. `scheme` is
+    None if the recipe uses none.
     """
 
     onnx_path: Path
@@ -106,6 +107,7 @@ class BuildOutcome:
     steps: tuple[StepReport, ...]
     scheme: Scheme | None
     lineage: Lineage
+    min_onnxruntime: str
 
 
 @dataclass(frozen=True)

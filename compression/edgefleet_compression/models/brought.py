@@ -1,20 +1,23 @@
 """What an ONNX file that a user brings must be before anything is made of it.
 
-It is untrusted data: no file beside it is opened, only standard operators are accepted, and what a device could not run
-is refused here, in one line.
+It is untrusted data: no file beside it is opened, only operators that onnxruntime itself has are accepted, and what a
+device could not run is refused here, in one line.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, inliner, numpy_helper
 
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.models.faults import Faults
+from edgefleet_compression.onnx_graphs.domains import foreign_nodes, operator_of, opset_of
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
+from edgefleet_compression.onnx_graphs.runtime import OWN_LAYOUTS, is_built_in, newest_opset
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.skim import is_skipped, parsed, skim
 from edgefleet_compression.samples import SampleArray
@@ -22,9 +25,7 @@ from edgefleet_contract.uploads import MAX_ONNX_BYTES, TOO_LARGE
 
 MAX_NODES = 20_000
 MAX_RANK = 5
-NEWEST_OPSET = 21
-"""The newest that every onnxruntime an agent may have (1.20) knows."""
-STANDARD = frozenset({"", "ai.onnx"})
+MAX_NAMED = 3
 TYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 
 
@@ -92,8 +93,7 @@ def check_graph(path: Path) -> Graph:
     faults.refuse()
     assert given is not None  # or there was a fault
     name, kind, (batch, *sample) = given
-    opset = max(entry.version for entry in model.opset_import if entry.domain in STANDARD)
-    return Graph(name, kind, batch, tuple(sample), classes, opset, parameters(graph))
+    return Graph(name, kind, batch, tuple(sample), classes, opset_of(model), parameters(graph))
 
 
 def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
@@ -147,17 +147,24 @@ def _is_small(model: onnx.ModelProto) -> None:
 
 
 def _is_standard(model: onnx.ModelProto) -> None:
-    found = (node for node in nodes(model.graph) if node.domain not in STANDARD)
-    if foreign := sorted({f"{node.domain}.{node.op_type}" for node in found}):
-        shown = ", ".join(foreign[:3])
-        raise GraphError(f"the graph uses operators beyond the standard ones ({shown}): export it without them")
+    foreign = foreign_nodes(model.graph)
+    if fixed := sorted({operator_of(node) for node in foreign if node.domain in OWN_LAYOUTS}):
+        raise GraphError(
+            f"onnxruntime has optimized the graph for one kind of processor ({_first(fixed)}): give the file as it was "
+            "before"
+        )
+    if custom := sorted({operator_of(node) for node in foreign if not is_built_in(node)}):
+        raise GraphError(
+            f"the graph uses operators that onnxruntime does not have ({_first(custom)}), and a library that has them "
+            "would be somebody's code on every device: export the model without them"
+        )
 
 
 def _is_known(model: onnx.ModelProto) -> None:
-    opsets = [entry.version for entry in model.opset_import if entry.domain in STANDARD]
-    if not opsets or max(opsets) > NEWEST_OPSET:
+    if (asked := opset_of(model)) > (newest := newest_opset()):
         raise GraphError(
-            f"the file needs opset {max(opsets, default=0)}, devices know up to {NEWEST_OPSET}: export it with that"
+            f"the file needs opset {asked}, and onnxruntime {onnxruntime.__version__} here reads up to {newest}: "
+            "export it with that"
         )
 
 
@@ -245,6 +252,10 @@ def _classes(graph: onnx.GraphProto) -> int | None:
             f"the output '{output.name}' is [{', '.join(str(d or 'N') for d in dims)}]: a classifier gives [N, classes]"
         )
     return dims[1]
+
+
+def _first(operators: Sequence[str]) -> str:
+    return ", ".join([*operators[:MAX_NAMED], *(["..."] if len(operators) > MAX_NAMED else [])])
 
 
 def _names(values: Iterable[onnx.ValueInfoProto]) -> str:

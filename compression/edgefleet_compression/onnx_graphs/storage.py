@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.grid import Weights, as_stored
-from edgefleet_compression.onnx_graphs.weighted_nodes import STANDARD, WeightedNode
+from edgefleet_compression.onnx_graphs.domains import opset_of
+from edgefleet_compression.onnx_graphs.weighted_nodes import WeightedNode
 
 NIBBLE_LEVELS = 7
 NIBBLE_OPSET = 21
@@ -43,7 +44,7 @@ def stored(layer: WeightedNode, integers: NDArray[np.int8], scales: Weights, *, 
 
 def knows_nibbles(model: onnx.ModelProto) -> bool:
     """Whether the model's opset has INT4, which is then what its small integers are packed in."""
-    return any(entry.domain in STANDARD and entry.version >= NIBBLE_OPSET for entry in model.opset_import)
+    return opset_of(model) >= NIBBLE_OPSET
 
 
 def integer_tensor(name: str, values: NDArray[np.int8], packed: int) -> TensorProto:

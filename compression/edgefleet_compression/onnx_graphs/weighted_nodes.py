@@ -12,6 +12,7 @@ from onnx import TensorProto, numpy_helper
 from edgefleet_compression.grid import Axes, Weights, as_stored, by_output, layer_kind
 from edgefleet_compression.layer_kinds import WeightKind
 from edgefleet_compression.onnx_graphs.constants import LEAST_NUMBERS
+from edgefleet_compression.onnx_graphs.domains import STANDARD
 from edgefleet_compression.onnx_graphs.graph import attribute, subgraphs
 
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
@@ -27,7 +28,6 @@ WEIGHTS: Mapping[str, tuple[int, ...]] = {
 BIASES: Mapping[str, int] = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2, **dict.fromkeys(RECURRENT, 3)}
 """By operator, which of its inputs is added to what the weights give."""
 RANDOM = frozenset({"RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"})
-STANDARD = frozenset({"", "ai.onnx"})
 
 
 @dataclass(frozen=True)

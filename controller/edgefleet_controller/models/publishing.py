@@ -25,6 +25,7 @@ from edgefleet_protocol.manifest import (
     Preprocessing,
     ReducedAnswers,
 )
+from edgefleet_protocol.runtime_versions import needed_of_device
 from edgefleet_protocol.spec import Spec
 
 SAME_TOP1 = 0.9
@@ -85,7 +86,7 @@ class Publisher:
             runtime=outcome.runtime,
             steps=outcome.steps,
             lineage=outcome.lineage,
-            needs=manifest.needs,
+            needs=(*manifest.needs, *needed_of_device(outcome.min_onnxruntime)),
             golden=outcome.recorded.size,
             created_ms=now_ms(),
         )
@@ -118,6 +119,7 @@ class Publisher:
             ),
             encodings=self._encodings(outcome.encoding_path),
             instruction_sets=instruction_sets,
+            min_onnxruntime=outcome.min_onnxruntime,
             unfolded_bytes=outcome.unfolded_bytes,
             memory=_memory(outcome.metrics),
             needs=(REDUCED_ANSWERS, *core.needs),

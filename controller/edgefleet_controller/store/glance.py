@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from edgefleet_protocol.messages import ReportedModel, ReportedState
+from edgefleet_protocol.runtime_versions import features_of
 
 _JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
@@ -32,5 +33,5 @@ def labels_text(labels: Mapping[str, str]) -> str:
 
 
 def features_text(reported: ReportedState) -> str:
-    """The features of a device's agent as text; equal features give equal texts."""
-    return _JSON(sorted(reported.features))
+    """The features of a device's agent and its onnxruntime as text; equal features give equal texts."""
+    return _JSON(sorted({*reported.features, *features_of(reported.facts.onnxruntime)}))
