@@ -1,17 +1,15 @@
 """What answers for one model: the live variant and, during a trial, the old one kept warm behind it."""
 
-import logging
 import math
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from edgefleet_agent.errors import (
     Busy,
     ModelFailed,
+    OtherInputs,
     OutOfMemory,
     RequestError,
     RequestTooLarge,
@@ -21,17 +19,12 @@ from edgefleet_agent.errors import (
     WorkerTimedOut,
 )
 from edgefleet_agent.failpoints import reach
-from edgefleet_agent.inference_statistics import InferenceStatistics
-from edgefleet_agent.telling import named
-from edgefleet_agent.worker_handle import Worker, WorkerAnswer, WorkerSpec
-from edgefleet_protocol.manifest import Manifest
+from edgefleet_agent.placed import NotFinite, Placed
+from edgefleet_agent.sequences import Turn
+from edgefleet_agent.worker_handle import WorkerAnswer
 from edgefleet_protocol.messages import ModelFailure, Slot
 from edgefleet_protocol.phases import ReasonCode
 
-log = logging.getLogger("edgefleet.agent")
-
-RESTART_PAUSE_S = 5.0
-QUICK_RESTARTS = 3
 MANY_SLOWER = 10
 """How much longer a sample may take in a batch than alone, before a batch that takes too long counts as a hang."""
 MAX_DEATHS = 2
@@ -49,102 +42,6 @@ class Trouble:
     """Whether a request met it; that request counts as the variant's failure."""
     not_finite: bool = False
     failure: ModelFailure | None = None
-
-
-class NotFinite(WorkerError):  # noqa: N818
-    """The model's answer contains NaN or infinity."""
-
-    reason = "trial_failed"
-
-
-class Placed:
-    """A slot with a worker that has loaded it."""
-
-    def __init__(self, slot: Slot, manifest: Manifest, spec: WorkerSpec, worker: Worker) -> None:
-        self.slot = slot
-        self.manifest = manifest
-        self.worker = worker
-        self._spec = spec
-        self._lock = threading.Lock()
-        self._restarts: list[float] = []
-        self._retired = False
-        self._asked: dict[object, float] = {}
-        self.statistics = InferenceStatistics()
-        self.too_large_bytes = math.inf
-        """The smallest request that is known to need more memory than the worker may take."""
-
-    @property
-    def scorer(self) -> str:
-        """How its answers are scored once labels come; empty if they are not."""
-        return self._spec.scorer or ""
-
-    @property
-    def asked_since_s(self) -> float:
-        """When the oldest unanswered request came, on the monotonic clock; inf without one."""
-        return min(list(self._asked.values()), default=math.inf)
-
-    @property
-    def retired(self) -> bool:
-        """Whether the worker was ended on purpose."""
-        return self._retired
-
-    def take(self, request: object) -> None:
-        """Note that a request came while this slot was live, whichever slot answers it in the end."""
-        self._asked[request] = time.monotonic()
-
-    def done_with(self, request: object) -> None:
-        """Note that a request is over: answered, or failed with the consequences drawn."""
-        del self._asked[request]
-
-    def ask(self, tensors: list[dict[str, Any]], data: bytes) -> WorkerAnswer:
-        """Run one request; an answer with NaN or infinity is an error.
-
-        Raises:
-            RequestError: the request's values are invalid.
-            WorkerError: the worker or its model failed.
-        """
-        answer = self.worker.ask(tensors, data)
-        if not answer.finite:
-            raise NotFinite("the model's answer contains values that are not finite")
-        return answer
-
-    def revive(self) -> None:
-        """Restart the worker if it has died, at most three times in quick succession.
-
-        Raises:
-            WorkerError: it does not start, or has just died too often.
-        """
-        with self._lock:
-            if self.worker.alive or self._retired:
-                return
-            now = time.monotonic()
-            self._restarts = [at for at in self._restarts if now - at < RESTART_PAUSE_S]
-            if len(self._restarts) >= QUICK_RESTARTS:
-                raise WorkerDied(f"the worker died {QUICK_RESTARTS} times within {RESTART_PAUSE_S:g} s")
-            self._restarts.append(now)
-            what = named(self.slot.variant, self.slot.model_version)
-            log.warning("%s: the worker of %s has ended and is started again", self.manifest.model, what)
-            self.worker.kill()
-            self.worker = Worker(self._spec, self.worker.ask_timeout_s)
-            if self._retired:
-                self.worker.kill()
-
-    def refresh(self) -> None:
-        """Replace the worker after a request that was too large: onnxruntime's arena then fails small ones, too."""
-        self.worker.kill()
-        with suppress(WorkerError):  # the next request tries again
-            self.revive()
-
-    def retire(self) -> None:
-        """End the worker for good, once it has answered its current request."""
-        with self._lock:
-            self._retired = True
-            self.worker.retire()
-
-    def kill(self) -> None:
-        """End the worker for good, at once."""
-        self._retired = True
-        self.worker.kill()
 
 
 class Answering:
@@ -232,20 +129,21 @@ class Answering:
                 self._live.slot = slot
         reach("adopted")
 
-    def ask(self, tensors: list[dict[str, Any]], data: bytes) -> tuple[WorkerAnswer, Placed]:
+    def ask(self, tensors: list[dict[str, Any]], data: bytes, turn: Turn | None = None) -> tuple[WorkerAnswer, Placed]:
         """Run one request on the live variant, and once more if it fails in a trial or its worker dies.
 
-        Inference has no side effects, so a request may run twice, and a client never notices a worker's death.
+        Inference has no side effects, so a request may run twice, and a client never notices a worker's death. Of a
+        sequence's state, too, only what the answer leaves is ever kept, and that by whoever gave the answer.
 
         Raises:
-            RequestError: the request's values are invalid or too many, or nothing answers.
+            RequestError: the request's values are invalid or too many, nothing answers, or what answers takes others.
             WorkerError: the worker or its model failed twice.
         """
         live = self._live
         if live is not None and len(data) >= live.too_large_bytes:
             raise self._told_too_large(live, data)
         try:
-            answered = self._ask(tensors, data)
+            answered = self._ask(tensors, data, turn)
         except WorkerError as error:
             if live is None or not self._is_too_large(live, error, data):
                 raise
@@ -253,7 +151,7 @@ class Answering:
         self._answered_bytes = max(self._answered_bytes, len(data))
         return answered
 
-    def _ask(self, tensors: list[dict[str, Any]], data: bytes) -> tuple[WorkerAnswer, Placed]:
+    def _ask(self, tensors: list[dict[str, Any]], data: bytes, turn: Turn | None) -> tuple[WorkerAnswer, Placed]:
         failed: WorkerError | None = None
         deaths = 0
         request = object()
@@ -266,10 +164,10 @@ class Answering:
                 raise failed or RequestError(503, "not ready: no variant answers yet")
             try:
                 if on_trial:
-                    return self._ask_on_trial(live, old, tensors, data)
+                    return self._ask_on_trial(live, old, tensors, data, turn)
                 if failed:
                     live.revive()
-                return live.ask(tensors, data), live
+                return live.ask(tensors, data, turn), live
             except WorkerError as error:
                 if not _crashed(error):
                     raise
@@ -281,27 +179,36 @@ class Answering:
         raise failed or WorkerDied("no worker answered")
 
     def _ask_on_trial(
-        self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], data: bytes
+        self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], data: bytes, turn: Turn | None
     ) -> tuple[WorkerAnswer, Placed]:
         try:
-            return live.ask(tensors, data), live
+            return live.ask(tensors, data, turn), live
         except Busy:
-            if old is None:
+            if old is None or old.refusal(tensors, turn):
                 raise
             # The new one may be hanging; the request that it hangs on will find out.
             old.revive()
-            return old.ask(tensors, data), old
+            return old.ask(tensors, data, turn), old
         except WorkerError as error:
-            return self._fall_back(live, old, error, tensors, data), old or live
+            return self._fall_back(live, old, error, tensors, data, turn), old or live
 
     def _fall_back(
-        self, live: Placed, old: Placed | None, error: WorkerError, tensors: list[dict[str, Any]], data: bytes
+        self,
+        live: Placed,
+        old: Placed | None,
+        error: WorkerError,
+        tensors: list[dict[str, Any]],
+        data: bytes,
+        turn: Turn | None,
     ) -> WorkerAnswer:
         try:
             if old is None:
                 raise error
             old.revive()
-            answer = old.ask(tensors, data)
+            answer = old.ask(tensors, data, turn)
+        except OtherInputs:  # nobody else can say whose fault it was
+            self._demote(live, error)
+            raise
         except WorkerError:
             if self._is_too_large(live, error, data):
                 raise self._too_large(error, data, live, *([old] if old else [])) from None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edgefleet_agent.answering import Placed
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.signatures import ANY, shown_shape
 from edgefleet_protocol.datatypes import BYTES
 from edgefleet_protocol.signature import Tensor
@@ -41,6 +41,7 @@ def configuration(model: str, live: Placed, body_bytes: int) -> dict[str, Any]:
     """
     inputs, outputs = live.worker.signature.inputs, live.worker.signature.outputs
     batches = all(one.batched and not one.batch_axis and shown_shape(one)[0] == ANY for one in (*inputs, *outputs))
+    sequences = {"sequence_batching": _sequences(live)} if live.manifest.core.state else {}
     return {
         "name": model,
         "platform": PLATFORM,
@@ -49,6 +50,22 @@ def configuration(model: str, live: Placed, body_bytes: int) -> dict[str, Any]:
         "max_batch_size": body_bytes // live.worker.row_bytes if batches else 0,
         "input": [_tensor(tensor, batches) for tensor in inputs],
         "output": [_tensor(tensor, batches) for tensor in outputs],
+        **sequences,
+    }
+
+
+def _sequences(live: Placed) -> dict[str, Any]:
+    """How sequences are kept, in Triton's words: steps go one at a time to the variant that answers."""
+    core = live.manifest.core
+    assert core.state and core.signature, "check_manifest has passed"
+    pairs = zip(core.state.pairs, core.state.tensors(core.signature), strict=True)
+    return {
+        "max_sequence_idle_microseconds": round(core.state.idle_s * 1e6),
+        "control_input": [],
+        "state": [
+            {"input_name": pair.given, "output_name": pair.gives, **_typed(tensor, False)} for pair, tensor in pairs
+        ],
+        "direct": {},
     }
 
 
@@ -57,5 +74,9 @@ def _described(tensor: Tensor) -> dict[str, Any]:
 
 
 def _tensor(tensor: Tensor, batches: bool) -> dict[str, Any]:
+    return {"name": tensor.name, **_typed(tensor, batches)}
+
+
+def _typed(tensor: Tensor, batches: bool) -> dict[str, Any]:
     datatype = "STRING" if tensor.datatype == BYTES else tensor.datatype
-    return {"name": tensor.name, "data_type": f"TYPE_{datatype}", "dims": shown_shape(tensor)[int(batches) :]}
+    return {"data_type": f"TYPE_{datatype}", "dims": shown_shape(tensor)[int(batches) :]}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from edgefleet_agent.answering import Placed
 from edgefleet_agent.download import Download, forget
 from edgefleet_agent.errors import Rejected, SlotRotten
 from edgefleet_agent.events import InboxEvent
@@ -16,6 +15,7 @@ from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.journal import Journal
 from edgefleet_agent.lifecycle import on_the_way
 from edgefleet_agent.measured_link import MeasuredLink
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import MODEL, Slots
 from edgefleet_agent.windows import DeviceWindows
@@ -95,6 +95,7 @@ class Device:
             providers=self.facts.providers or CPU,
             signature=manifest.core.signature,
             scorer=scorer_text(manifest.core),
+            state=manifest.core.state,
         )
         worker = Worker(spec)
         if worker.providers != spec.providers:

@@ -4,6 +4,8 @@ AgentError
 ├── SettingsError      the operator's: a setting is missing or wrong
 ├── RequestError       a client's: its request cannot be answered; carries the HTTP status
 │   ├── Busy               the worker is answering another request
+│   ├── OtherInputs        what answers now takes other inputs than what answered when it was read
+│   │   └── SequenceEnded     its sequence cannot go on with what answers now
 │   └── RequestTooLarge    it needs more than a worker may take
 ├── Rejected           the controller's: this device must not run a manifest; carries the reason code
 │   └── NoSpace            the disk's: not enough room, for now; carries how much is needed
@@ -46,6 +48,21 @@ class Busy(RequestError):  # noqa: N818 - reads as the statement it makes
 
     def __init__(self) -> None:
         super().__init__(503, "the model is busy: try again")
+
+
+class OtherInputs(RequestError):  # noqa: N818
+    """Another variant answers than when the request was read, and it takes other inputs.
+
+    Args:
+        message: what it takes, for the client.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(409, message)
+
+
+class SequenceEnded(OtherInputs):
+    """The sequence of the request cannot go on with what answers now."""
 
 
 class RequestTooLarge(RequestError):  # noqa: N818

@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from edgefleet_agent.answering import Placed, Trouble
+from edgefleet_agent.answering import Trouble
 from edgefleet_agent.errors import AgentError, Rejected
+from edgefleet_agent.placed import Placed
 from edgefleet_protocol.messages import Slot
 
 MAX_WAITING = 256

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefleet_agent.golden_samples import GoldenSamples
+from edgefleet_agent.golden_samples import GoldenSamples, ModelInputs
+from edgefleet_agent.stepping import Arrays, SteppedModel
 from edgefleet_protocol.answers import unpack_answers
-from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import PROBABILITIES, Spec
 from edgefleet_tasks.arrays import by_sample
 from edgefleet_tasks.registry import task_named
@@ -25,53 +25,49 @@ class GoldenRun:
     """One self-test of a loaded model.
 
     Args:
-        session: runs the model.
-        signature: what it takes and gives.
-        dtypes: of its inputs, in order.
+        model: runs it.
         order: `golden`, the file; `task`, `labels`, `scale`, and `form`: what `recorded` is. It is `reduced` for a blob
             of reduced answers, with `spec`; or `expected` for probabilities as JSON, which version 0.1.0 recorded as
             the softmax of any outputs.
         recorded: the answers to compare with.
     """
 
-    def __init__(
-        self,
-        session: Any,
-        signature: Signature,
-        dtypes: tuple[np.dtype[Any], ...],
-        order: dict[str, Any],
-        recorded: bytes,
-    ) -> None:
-        self._session, self._signature, self._order, self._recorded = session, signature, order, recorded
+    def __init__(self, model: SteppedModel, order: dict[str, Any], recorded: bytes) -> None:
+        self._model, self._order, self._recorded = model, order, recorded
         self._refused: str | None = None
-        self._samples: GoldenSamples
+        self._left: Iterator[tuple[ModelInputs, bool]] = iter(())
+        self._state: Arrays = ()
         self._outputs: list[Sequence[NDArray[Any]]] = []
         try:
             self._task = task_named(order["task"])
-            if refusal := self._task.fits(signature, self._spec()):
+            if refusal := self._task.fits(model.signature, self._spec()):
                 self._refused = refusal.sentence
-            self._samples = GoldenSamples(Path(order["golden"]), signature, dtypes, order["scale"])
+            samples = GoldenSamples(Path(order["golden"]), model.signature, order["scale"])
+            self._left = samples.steps() if model.keeps_state else ((feed, True) for feed in samples)
         except ValueError as error:
             self._refused = str(error)
 
     def go_on(self) -> dict[str, Any]:
-        """Answer samples one at a time, as a device does, for about a second.
+        """Answer samples one at a time, as a device does, or their steps, for about a second.
 
-        Returns `more` while samples are left; then `count`, `finite` and the comparison, or the reason as `refused`.
+        Returns `more` while some are left; then `count`, `finite` and the comparison, or the reason as `refused`.
         """
-        if self._refused is None:
-            until_s = time.monotonic() + SLICE_S
-            while len(self._outputs) < len(self._samples):
-                self._outputs.append(self._answer(self._samples.feed(len(self._outputs))))
-                if time.monotonic() >= until_s and len(self._outputs) < len(self._samples):
+        until_s = time.monotonic() + SLICE_S
+        try:
+            for feed, begins in self._left if self._refused is None else ():
+                self._answer(feed, begins)
+                if time.monotonic() >= until_s:
                     return {"more": True}
+        except ValueError as error:
+            self._refused = str(error)
         try:
             return {"refused": self._refused} if self._refused else self._compared()
         except (ValueError, TypeError, LookupError) as error:
             return {"refused": f"the recorded answers cannot be compared: {error}"}
 
-    def _answer(self, feed: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        return by_sample(self._session.run(None, feed), self._signature, 1)
+    def _answer(self, feed: ModelInputs, begins: bool) -> None:
+        outputs, self._state = self._model.run(feed, () if begins else self._state)
+        self._outputs.append(by_sample(outputs, self._model.signature, 1))
 
     def _compared(self) -> dict[str, Any]:
         reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}

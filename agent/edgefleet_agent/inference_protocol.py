@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 
 from edgefleet_agent.classes import best_classes
 from edgefleet_agent.errors import RequestError
+from edgefleet_agent.sequences import PARAMETERS, SequenceStep, step_of
 from edgefleet_agent.signatures import ANY, shown_shape
 from edgefleet_agent.worker_handle import WorkerAnswer
 from edgefleet_protocol.datatypes import BY_NAME, BYTES, pack_texts, size_of, texts_in
@@ -35,22 +36,24 @@ class WantedOutput:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request for the worker, how many samples it has, and the outputs that the client wants, by name."""
+    """A request for the worker, how many samples it has, the outputs that the client wants, by name, and its step."""
 
     id: str | None
     tensors: list[dict[str, Any]]
     data: bytes
     rows: int
     outputs: dict[str, WantedOutput]
+    step: SequenceStep | None = None
 
 
-def parse(body: bytes, header_length: int | None, signature: Signature) -> InferenceRequest:
+def parse(body: bytes, header_length: int | None, signature: Signature, has_state: bool = False) -> InferenceRequest:
     """Parse an inference request and check it against the model's inputs.
 
     Args:
         body: the HTTP body.
         header_length: how many of its bytes are JSON, when raw tensors follow; None for only JSON.
         signature: what the model takes and gives.
+        has_state: whether it is asked step by step.
 
     Raises:
         RequestError: 400, with what is wrong and what is expected.
@@ -59,6 +62,8 @@ def parse(body: bytes, header_length: int | None, signature: Signature) -> Infer
     if not 0 <= split <= len(body):
         raise RequestError(400, "Inference-Header-Content-Length is larger than the body")
     head = _object(body[:split])
+    parameters = _parameters(head, "the request", ("binary_data_output", *PARAMETERS))
+    step = step_of(parameters, has_state)
     given = {tensor["name"]: tensor for tensor in _tensors(head, "inputs")}
     if not given:
         raise RequestError(400, "the request has no inputs")
@@ -74,7 +79,8 @@ def parse(body: bytes, header_length: int | None, signature: Signature) -> Infer
         if tensor.batched:
             batch.append(shape[tensor.batch_axis])
     rows = batch[0] if batch else 1
-    return InferenceRequest(_id(head), tensors, b"".join(parts), rows, _wanted(head, signature.outputs))
+    wanted = _wanted(head, signature.outputs, _flag(parameters, "binary_data_output", False))
+    return InferenceRequest(_id(head), tensors, b"".join(parts), rows, wanted, step)
 
 
 def reply(
@@ -154,9 +160,9 @@ def _parameters(part: dict[str, Any], where: str, known: tuple[str, ...]) -> dic
     if not isinstance(parameters, dict):
         raise RequestError(400, "'parameters' must be an object")
     if unknown := sorted(parameters.keys() - set(known)):
-        raise RequestError(
-            400, f"parameter '{unknown[0][:100]}' of {where} is not supported here: leave it out; {', '.join(known)} is"
-        )
+        known_ones = f"{', '.join(known)} {'is' if len(known) == 1 else 'are'}"
+        told = f"parameter '{unknown[0][:100]}' of {where} is not supported here: leave it out; {known_ones}"
+        raise RequestError(400, told)
     return parameters
 
 
@@ -252,9 +258,8 @@ def _from_little_endian(code: str, data: bytes) -> "array[Any]":
     return values
 
 
-def _wanted(head: dict[str, Any], declared: Sequence[Tensor]) -> dict[str, WantedOutput]:
+def _wanted(head: dict[str, Any], declared: Sequence[Tensor], default: bool) -> dict[str, WantedOutput]:
     outputs = {output.name: output.datatype for output in declared}
-    default = _flag(_parameters(head, "the request", ("binary_data_output",)), "binary_data_output", False)
     asked = _tensors(head, "outputs")
     if not asked:
         return dict.fromkeys(outputs, WantedOutput(default))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from edgefleet_agent.answering import Answering, Placed, Trouble
+from edgefleet_agent.answering import Answering, Trouble
 from edgefleet_agent.device import Device
 from edgefleet_agent.disk_wait import DiskWait
 from edgefleet_agent.download import Download, synced_chunks_of
@@ -14,6 +14,7 @@ from edgefleet_agent.errors import NoSpace, Rejected, SlotRotten
 from edgefleet_agent.events import InTrouble, SelfTested, Started, Unpacked
 from edgefleet_agent.judging import fitting, judge, renew, verified
 from edgefleet_agent.lifecycle import Effect, Event, is_last_word, on_the_way, step
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.records import MAX_TRIES, InstalledModel, begun, kept_beside, moved, slot_of, tries_of
 from edgefleet_agent.self_test import SelfTest
 from edgefleet_agent.slot_loss import fetched_again, without
@@ -152,9 +153,8 @@ class Installation:
         elif variant == self._now.answering:
             self.answering.drop(variant)
             after = without(self._now, variant, Lost(variant=variant, reason=error.reason, detail=str(error)))
-            self._transitions.take(
-                lambda: self._device.records.save(self.model, after), lambda: self._go_on_without(after)
-            )
+            save = partial(self._device.records.save, self.model, after)
+            self._transitions.take(save, partial(self._go_on_without, after))
 
     def _go_on_without(self, after: InstalledModel) -> None:
         self.record = after

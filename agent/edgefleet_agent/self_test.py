@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from edgefleet_agent.answering import Placed
 from edgefleet_agent.checks import check_golden, check_tested, tolerance
 from edgefleet_agent.device import Device
 from edgefleet_agent.errors import AgentError, ModelFailed, Rejected, WorkerError
 from edgefleet_agent.events import SelfTested
 from edgefleet_agent.failpoints import reach
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.slots import ANSWERS, GOLDEN
 from edgefleet_agent.worker_handle import GoldenOrder
 from edgefleet_protocol.manifest import Manifest

@@ -8,11 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 from edgefleet_agent import descriptions, inference_protocol
-from edgefleet_agent.answering import Answering, NotFinite, Placed
+from edgefleet_agent.answering import Answering
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, WorkerError
 from edgefleet_agent.inference_protocol import InferenceRequest
 from edgefleet_agent.inference_statistics import Spent
+from edgefleet_agent.placed import NotFinite, Placed
 from edgefleet_agent.recent import Key, RecentAnswer
+from edgefleet_agent.sequences import ID, Sequences, Turn
 from edgefleet_agent.telemetry import Recorder
 from edgefleet_agent.worker_handle import Unscored, WorkerAnswer
 from edgefleet_process.clocks import wall_ms
@@ -46,6 +48,7 @@ class Serving:
         self._recorder = recorder
         self._lock = threading.Lock()
         self._models: dict[str, _Served] = {}
+        self._sequences = Sequences(time.monotonic)
         self.status = status
 
     def add(self, model: str, answering: Answering, has_committed: Callable[[], bool]) -> None:
@@ -131,24 +134,34 @@ class Serving:
         """Answer an inference request.
 
         Raises:
-            RequestError: the request is invalid (400), names an unknown model (404), or cannot be answered (500, 503).
+            RequestError: the request is invalid (400), names an unknown model (404), belongs to a sequence that has
+                ended or to inputs that are no longer taken (409), or cannot be answered (500, 503).
         """
         began_s = time.monotonic()
         live = self.placed(model, version)
-        request = inference_protocol.parse(body, header_length, live.worker.signature)
+        request = inference_protocol.parse(body, header_length, live.worker.signature, live.state_kind is not None)
+        if request.step is None:
+            return self._answered(model, live, request, began_s, None)
+        with self._sequences.turn(model, request.step) as turn:
+            return self._answered(model, live, request, began_s, turn)
+
+    def _answered(self, model: str, live: Placed, request: InferenceRequest, began_s: float, turn: Turn | None) -> Body:
         asked_s = time.monotonic()
-        answer, placed = self._ask(model, live, request, began_s)
+        answer, placed = self._ask(model, live, request, began_s, turn)
         answered_s = time.monotonic()
         key = _key(model, placed)
         request_id = request.id or uuid4().hex
+        sequence = {ID: turn.step.id} if turn else {}
         about = {
             "model_name": model,
             "model_version": str(key.model_version),
             "id": request_id,
-            "parameters": {"variant": key.variant, "generation": key.generation},
+            "parameters": {"variant": key.variant, "generation": key.generation, **sequence},
         }
         core = placed.manifest.core
         data, json_bytes = inference_protocol.reply(answer, request, about, core.labels)
+        if turn and placed.state_kind:
+            turn.took(placed.state_kind, answer.state)
         counted = placed.worker.counted(answer)
         replied_s = time.monotonic()
         self._recorder.answered(key, request_id, replied_s - began_s, counted, placed.scorer)
@@ -157,9 +170,11 @@ class Serving:
         placed.statistics.answered(spent, request.rows, wall_ms())
         return Body(data, json_bytes)
 
-    def _ask(self, model: str, live: Placed, request: InferenceRequest, began_s: float) -> tuple[WorkerAnswer, Placed]:
+    def _ask(
+        self, model: str, live: Placed, request: InferenceRequest, began_s: float, turn: Turn | None
+    ) -> tuple[WorkerAnswer, Placed]:
         try:
-            return self._models[model].answering.ask(request.tensors, request.data)
+            return self._models[model].answering.ask(request.tensors, request.data, turn)
         except RequestError:
             live.statistics.failed(time.monotonic() - began_s)
             raise

@@ -19,6 +19,17 @@ def shown_shape(tensor: Tensor) -> list[int]:
     return [axis if isinstance(axis, int) else ANY for axis in tensor.shape]
 
 
+def fits(tensors: Iterable[dict[str, Any]], signature: Signature) -> bool:
+    """Whether a request, as `inference_protocol.parse` gives it, has the inputs of a model."""
+    given, taken = list(tensors), signature.inputs
+    return len(given) == len(taken) and all(map(_is_of, given, taken))
+
+
+def asked_for(signature: Signature) -> str:
+    """What a model takes, for people: `x FP32 [-1, 16]`."""
+    return ", ".join(f"{one.name[:60]} {one.datatype} {shown_shape(one)}" for one in signature.inputs)[:400]
+
+
 def difference(claimed: Signature, found: Signature) -> str | None:
     """Where a manifest's signature is not that of the model; None if it is."""
     for what in ("inputs", "outputs"):
@@ -31,6 +42,16 @@ def difference(claimed: Signature, found: Signature) -> str | None:
                 told = f"{tensor.datatype} {tensor.shown}", f"{ours[name].datatype} {ours[name].shown}"
                 return f"'{name[:60]}' is {told[0]} in the manifest, {told[1]} in the model"
     return None
+
+
+def _is_of(given: dict[str, Any], tensor: Tensor) -> bool:
+    shape = shown_shape(tensor)
+    named = (given["name"], given["datatype"]) == (tensor.name, tensor.datatype)
+    return named and len(given["shape"]) == len(shape) and all(map(_is_size, given["shape"], shape))
+
+
+def _is_size(size: int, declared: int) -> bool:
+    return declared in (ANY, size)
 
 
 def _alike(claimed: Axis, found: Axis) -> bool:

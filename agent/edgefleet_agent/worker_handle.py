@@ -30,6 +30,7 @@ from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.messages import ModelFailure
 from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.state import SequenceState
 
 log = logging.getLogger("edgefleet.agent")
 
@@ -54,7 +55,8 @@ class WorkerSpec:
     the size of the weights in memory, `address_bytes` the address space that loading and answering took at the build,
     both by the manifest. `providers` are asked for in order; `Worker.providers` says which the session took.
     `signature` is what the manifest says of inputs and outputs; without it, the session's own words are. `scorer` says
-    how answers are counted, see `scoring.scorer_of`; without it, they are not.
+    how answers are counted, see `scoring.scorer_of`; without it, they are not. `state` says which tensors of the
+    signature are the state of sequences.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class WorkerSpec:
     providers: tuple[str, ...] = CPU
     signature: Signature | None = None
     scorer: str | None = None
+    state: SequenceState | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class GoldenOrder:
 class WorkerAnswer:
     """One answer: `outputs` describe the tensors in `data`, in order, and `sizes` say how many bytes each has.
 
-    `waited_s` is how long the request waited for those before it. `Worker.counted` tells what it counts as.
+    `waited_s` is how long the request waited for those before it. `Worker.counted` tells what it counts as. `state` is
+    that of its sequence from now on.
     """
 
     outputs: list[dict[str, Any]]
@@ -89,6 +93,7 @@ class WorkerAnswer:
     finite: bool
     waited_s: float
     pending: "PendingCount"
+    state: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -176,13 +181,15 @@ class Worker:
             "providers": spec.providers,
             "signature": spec.signature.told() if spec.signature else None,
             "scorer": spec.scorer,
+            "state": spec.state.told() if spec.state else None,
         }
         try:
             reply = self._exchange(load, b"", load_timeout_s(spec.path)).reply
         except Exception:
             self.kill()
             raise
-        self.signature = spec.signature or signature_of(reply["inputs"], reply["outputs"])
+        whole = spec.signature or signature_of(reply["inputs"], reply["outputs"])
+        self.signature = spec.state.visible(whole) if spec.state else whole
         self._resident_bytes, self._granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
         self.providers: tuple[str, ...] = tuple(reply["providers"])
 
@@ -203,7 +210,7 @@ class Worker:
         return self._process.status is None
 
     def ask(self, tensors: list[dict[str, Any]], data: bytes) -> WorkerAnswer:
-        """Run one request.
+        """Run one request; the state of its sequence follows the tensors in `data`, unless that begins with it.
 
         Raises:
             RequestError: the request's values are invalid.
@@ -213,7 +220,9 @@ class Worker:
         reply, pending = exchanged.reply, exchanged.pending or PendingCount()
         shaped = zip(self.signature.outputs, reply["shapes"], strict=True)
         outputs = [{"name": told.name, "datatype": told.datatype, "shape": shape} for told, shape in shaped]
-        return WorkerAnswer(outputs, reply["sizes"], exchanged.data, reply["finite"], exchanged.waited_s, pending)
+        sizes, size = reply["sizes"], sum(reply["sizes"])
+        data, state = exchanged.data[:size], exchanged.data[size:]
+        return WorkerAnswer(outputs, sizes, data, reply["finite"], exchanged.waited_s, pending, state)
 
     def counted(self, answer: WorkerAnswer) -> AnswerCount:
         """What an answer of this worker counts as: most often it is known by the time that the reply is written.

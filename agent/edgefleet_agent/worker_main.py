@@ -27,8 +27,10 @@ from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
 from edgefleet_agent.scoring import BadLabels, Scorer, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
+from edgefleet_agent.stepping import NotServed, SteppedModel
 from edgefleet_protocol.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.state import SequenceState
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 """Over what was measured: another instruction set packs weights otherwise, and a request is copied twice. The least
@@ -49,17 +51,13 @@ class BadInput(Exception):  # noqa: N818 - reads as the statement it makes
     """The request's fault, not the model's."""
 
 
-class NotServed(Exception):  # noqa: N818
-    """The model is of a kind that the agent does not serve; the words are ours."""
-
-
 class Model:
     """One loaded model.
 
     Args:
         order: `path`, `runtime` (session configuration entries), `threads`, `providers`, the preferred one first, and
-            perhaps the manifest's `signature` and `scorer`, see `scoring.scorer_of`; providers that the runtime does
-            not have are left out, and the CPU is always there.
+            perhaps `signature` and `state` of the manifest, and `scorer`, see `scoring.scorer_of`; providers that the
+            runtime does not have are left out, and the CPU is always there.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -76,33 +74,38 @@ class Model:
         self.providers: list[str] = self._session.get_providers()
         self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
-        self._names = [tensor["name"] for tensor in self.outputs]
-        self._signature = found = signature_of(self.inputs, self.outputs)
+        whole = found = signature_of(self.inputs, self.outputs)
         if claimed := order.get("signature"):
-            self._signature = Signature.of(claimed)
-            if told := difference(self._signature, found):
+            whole = Signature.of(claimed)
+            if told := difference(whole, found):
                 raise NotServed(told)
+        state = SequenceState.of(kept) if (kept := order.get("state")) else None
+        self._stepped = SteppedModel(self._session, whole, state)
+        self._signature = self._stepped.signature
         self._scorer = _scorer(order.get("scorer"), self._signature)
         self._answered: list[NDArray[Any]] = []
         self._asked = 0
 
     def answer(self, tensors: list[dict[str, Any]], data: bytes) -> Reply:
-        """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order."""
+        """Run one request; `tensors` give the name, type and shape of each tensor in `data`, in order.
+
+        For a model with state, that follows the tensors, unless a sequence begins, and the next follows the answer.
+        """
         feed, at = {}, 0
         for tensor in tensors:
             array, at = _unpacked(tensor, data, at)
             if not _finite(array):
                 raise BadInput(f"input '{tensor['name']}' contains values that are not finite")
             feed[tensor["name"]] = array
-        results = [np.asarray(result) for result in self._session.run(self._names, feed)]
+        results, state = self._stepped.run(feed, self._stepped.state_in(data, at))
         parts = [_packed(result) for result in results]
         told = {
             "shapes": [result.shape for result in results],
             "sizes": [len(part) for part in parts],
-            "finite": all(map(_finite, results)),
+            "finite": all(map(_finite, (*results, *state))),
         }
         self._answered, self._asked = results if told["finite"] else [], self._samples_in(feed)
-        return told, b"".join(parts)
+        return told, b"".join([*parts, *(array.tobytes() for array in state)])
 
     def _samples_in(self, feed: dict[str, NDArray[Any]]) -> int:
         batched = (one for one in self._signature.inputs if one.batched)
@@ -122,8 +125,7 @@ class Model:
     def self_test(self, order: dict[str, Any], recorded: bytes) -> Reply:
         """Begin a self-test, or go on with it for about a second; see `GoldenRun`."""
         if order["begin"]:
-            dtypes = tuple(np.dtype(BY_NAME[told["datatype"]].numpy) for told in self.inputs)
-            self._golden = GoldenRun(self._session, self._signature, dtypes, order, recorded)
+            self._golden = GoldenRun(self._stepped, order, recorded)
         return (self._golden.go_on() if self._golden else {"refused": "no self-test has begun"}), b""
 
 

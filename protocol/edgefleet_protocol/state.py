@@ -54,7 +54,7 @@ class SequenceState:
                 raise ValueError(f"the state '{given.name[:60]}' is {told[0]}, and '{gives.name[:60]}' is {told[1]}")
             if given.datatype == BYTES:
                 raise ValueError(f"the state '{given.name[:60]}' is of texts: only numbers are kept")
-            if given.shape != gives.shape or not all(isinstance(size, int) for size in given.shape):
+            if given.shape != gives.shape or not all(isinstance(size, int) and size for size in given.shape):
                 raise ValueError(
                     f"the state '{given.name[:60]}' is {told[0]}, and '{gives.name[:60]}' is {told[1]}: a state has "
                     "one size, at every step"

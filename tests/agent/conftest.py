@@ -19,8 +19,8 @@ from tests.agent.asking import call, infer_body
 from tests.agent.scripted import Clock, ScriptedWire
 from tests.agent.variants import Variant, build_variant
 
-from edgefleet_agent.answering import Placed
 from edgefleet_agent.device import scorer_text
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_protocol import topics

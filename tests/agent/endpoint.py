@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from edgefleet_agent.answering import Answering, Placed
+from edgefleet_agent.answering import Answering
 from edgefleet_agent.device import scorer_text
 from edgefleet_agent.endpoint import Endpoint
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.telemetry import Recorder
 from edgefleet_agent.worker_handle import Worker, WorkerSpec

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.agent.stateful import build_stateful
 
 from edgefleet_agent.checks import (
     COPIES,
@@ -37,6 +38,15 @@ def reason(make_variant: Callable[..., Any], **changes: Any) -> str | None:
     except Rejected as refused:
         return refused.reason
     return None
+
+
+def test_a_state_that_is_not_of_the_model_is_refused() -> None:
+    manifest = build_stateful().manifest
+    assert check_manifest(manifest, "steps", FACTS, 48 * 1024)
+    core = manifest.core.model_copy(update={"signature": None})
+    with pytest.raises(Rejected, match="a state needs the signature that has its inputs and outputs") as refused:
+        check_manifest(manifest.model_copy(update={"core": core}), "steps", FACTS, 48 * 1024)
+    assert refused.value.reason == "manifest_invalid"
 
 
 @pytest.mark.parametrize(

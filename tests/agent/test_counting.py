@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from tests.agent.variants import CLASSES
 
-from edgefleet_agent.answering import Placed
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.worker_handle import NOT_COUNTED, PendingCount, Unscored
 
 TENSORS = [{"name": "x", "datatype": "FP32", "shape": [1, 16]}]

@@ -12,6 +12,7 @@ import pytest
 from edgefleet_agent.checks import Tolerance, check_golden
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.golden_run import GoldenRun
+from edgefleet_agent.stepping import SteppedModel
 from edgefleet_protocol.answers import pack_answers
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
@@ -41,7 +42,7 @@ class Session:
     def __init__(self, model: Callable[[Any], Any]) -> None:
         self._model = model
 
-    def run(self, _: None, feed: dict[str, Any]) -> list[Any]:
+    def run(self, _: list[str], feed: dict[str, Any]) -> list[Any]:
         return [np.asarray(self._model(feed["x"]), np.float32)]
 
 
@@ -64,7 +65,7 @@ def run(
     signature = Signature((Tensor("x", "FP32", (None, 4)),), (Tensor("y", "FP32", (None, classes)),))
     order = {"form": "reduced", "spec": {"outputs": outputs}, "task": "classification", "labels": [], **order}
     order |= {"golden": str(golden), "scale": 1 / 255}
-    test = GoldenRun(Session(model), signature, (np.dtype("<f4"),), order, recorded)
+    test = GoldenRun(SteppedModel(Session(model), signature, None), order, recorded)
     reply = test.go_on()
     while reply.get("more"):
         reply = test.go_on()

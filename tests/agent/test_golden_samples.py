@@ -33,13 +33,12 @@ ARRAYS: dict[str, Any] = {
 def samples(folder: Path, **changes: Any) -> GoldenSamples:
     arrays = {name: array for name, array in (ARRAYS | changes).items() if array is not None}
     np.savez(folder / "golden.npz", **arrays)
-    return GoldenSamples(folder / "golden.npz", SIGNATURE, DTYPES, 1 / 255)
+    return GoldenSamples(folder / "golden.npz", SIGNATURE, 1 / 255)
 
 
 def test_each_input_is_given_in_its_own_type_and_shape(tmp_path: Path) -> None:
     golden = samples(tmp_path)
-    assert len(golden) == 3
-    feeds = [golden.feed(row) for row in range(3)]
+    feeds = list(golden)
     assert [feed["tokens"].tolist() for feed in feeds] == [[[0, 1]], [[2]], [[3, 4, 5]]]
     assert [feed["word"].tolist() for feed in feeds] == [["a"], [""], ["vögel"]]
     assert [(feed["rate"].shape, int(feed["rate"])) for feed in feeds] == [((), 8000), ((), 8000), ((), 16000)]
@@ -51,7 +50,7 @@ def test_each_input_is_given_in_its_own_type_and_shape(tmp_path: Path) -> None:
 def test_samples_of_any_shape_lie_flat(tmp_path: Path) -> None:
     shapes = np.array([[1, 2], [2, 2], [3, 1]])
     golden = samples(tmp_path, **{"inputs/1": np.arange(9.0), "inputs/1/shapes": shapes})
-    assert [golden.feed(row)["picture"].shape for row in range(3)] == [(1, 1, 2), (1, 2, 2), (1, 3, 1)]
+    assert [feed["picture"].shape for feed in golden] == [(1, 1, 2), (1, 2, 2), (1, 3, 1)]
 
 
 @pytest.mark.parametrize(
@@ -70,3 +69,22 @@ def test_samples_of_any_shape_lie_flat(tmp_path: Path) -> None:
 def test_a_golden_set_of_another_shape_is_refused(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         samples(tmp_path, **changes)
+
+
+def test_samples_that_are_sequences_are_given_step_by_step(tmp_path: Path) -> None:
+    signature = Signature((Tensor("frame", "FP32", (1, 2)), Tensor("rate", "INT64", ())), SIGNATURE.outputs)
+    arrays: dict[str, Any] = {
+        "inputs/0": np.arange(6, dtype=np.float32).reshape(3, 2),
+        "inputs/0/lengths": np.array([2, 1]),
+        "inputs/1": np.array([8000, 16000]),
+    }
+    np.savez(tmp_path / "golden.npz", **arrays)
+    steps = list(GoldenSamples(tmp_path / "golden.npz", signature, 1).steps())
+    assert [(feed["frame"].tolist(), int(feed["rate"]), first) for feed, first in steps] == [
+        ([[0, 1]], 8000, True),
+        ([[2, 3]], 8000, False),
+        ([[4, 5]], 16000, True),
+    ]
+    np.savez(tmp_path / "golden.npz", **arrays, **{"inputs/1/lengths": np.array([2, 0])})
+    with pytest.raises(ValueError, match=r"sample 1 of the golden set has \[0, 1\] steps"):
+        list(GoldenSamples(tmp_path / "golden.npz", signature, 1).steps())

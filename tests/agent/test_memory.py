@@ -11,10 +11,11 @@ import pytest
 from tests.agent.batches import crashes_in_batches, hangs_in_batches, thirsty
 from tests.agent.test_checks import FACTS
 
-from edgefleet_agent.answering import Answering, Placed, Trouble
+from edgefleet_agent.answering import Answering, Trouble
 from edgefleet_agent.checks import check_memory
 from edgefleet_agent.errors import OutOfMemory, Rejected, RequestTooLarge, WorkerDied, WorkerTimedOut
 from edgefleet_agent.inference_statistics import Spent
+from edgefleet_agent.placed import Placed
 from edgefleet_agent.worker_handle import ASK_TIMEOUT_S, Worker, WorkerSpec
 from edgefleet_protocol.manifest import Memory
 from edgefleet_protocol.messages import Slot

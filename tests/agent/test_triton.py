@@ -153,7 +153,6 @@ def test_compressed_requests_and_answers_say_the_same(
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"sequence_id": 7}, "sequence_end"),
         ({"priority": 1}, "priority"),
         ({"timeout": 1000}, "timeout"),
         ({"parameters": {"temperature": 0.5}}, "temperature"),
@@ -162,6 +161,12 @@ def test_compressed_requests_and_answers_say_the_same(
 def test_what_is_not_supported_is_refused_by_its_name(device: Device, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(triton.InferenceServerException, match=f"parameter '{named}' of the request is not supported"):
         ask(device, lambda client: client.infer("pets", [tensor()], **changes))
+
+
+@pytest.mark.parametrize("sequence", [7, "camera-1"])
+def test_a_sequence_is_refused_for_a_model_without_state(device: Device, sequence: Any) -> None:
+    with pytest.raises(triton.InferenceServerException, match="'sequence_id' is of no use: this model keeps no state"):
+        ask(device, lambda client: client.infer("pets", [tensor()], sequence_id=sequence, sequence_start=True))
 
 
 def test_shared_memory_is_refused_for_inputs_and_outputs(device: Device) -> None:

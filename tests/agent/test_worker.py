@@ -18,9 +18,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgefleet_agent import worker_main
-from edgefleet_agent.answering import Answering, NotFinite, Placed, Trouble
+from edgefleet_agent.answering import Answering, Trouble
 from edgefleet_agent.checks import check_golden, tolerance
 from edgefleet_agent.errors import ModelFailed, OutOfMemory, RequestError, SlotRotten, WorkerDied, WorkerTimedOut
+from edgefleet_agent.placed import NotFinite, Placed
 from edgefleet_agent.self_test import golden_order
 from edgefleet_agent.worker_handle import (
     LOAD_TIMEOUT_S,
@@ -217,7 +218,7 @@ def test_a_client_never_notices_a_workers_death(place: Callable[..., Placed]) ->
 def test_a_worker_that_dies_again_and_again_is_not_started_for_ever(
     place: Callable[..., Placed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgefleet_agent.answering.RESTART_PAUSE_S", 600.0)  # three starts, however slow, fall into it
+    monkeypatch.setattr("edgefleet_agent.placed.RESTART_PAUSE_S", 600.0)  # three starts, however slow, fall into it
     placed = place()
     for _ in range(3):
         placed.worker.kill()
