@@ -9,7 +9,7 @@ from tests.agent.scripted import Clock
 
 from edgefleet_agent import sequences
 from edgefleet_agent.errors import RequestError, SequenceEnded
-from edgefleet_agent.sequences import Sequences, SequenceStep, KeptState, step_of
+from edgefleet_agent.sequences import KeptState, Sequences, SequenceStep, step_of
 from edgefleet_protocol.signature import Tensor
 
 H = Tensor("h", "FP32", (2, 1, 64), batched=False)
