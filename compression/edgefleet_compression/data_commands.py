@@ -1,0 +1,190 @@
+"""`edgefleet data`: packs files into the npz that `model add` takes. Needs no controller; mounted like `recipe`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.models.data import SPLITS
+from edgefleet_compression.packing.listing import listed, names_in
+from edgefleet_compression.packing.origins import Packer
+from edgefleet_compression.packing.pack import SUFFIX, check_place, pack
+from edgefleet_compression.packing.splitting import SplitPlan, usual_shares
+from edgefleet_compression.packing.summary import print_summary
+from edgefleet_compression.packing.words import Colour, Fit, PictureAxes, read_shares, read_size, read_types
+from edgefleet_compression.printing import print_json
+
+EXTRA = {"PIL": "pictures", "soundfile": "sounds", "soxr": "sounds of another rate"}
+"""What needs a library of the extra `data`."""
+
+app = typer.Typer(no_args_is_help=True, help="Pack your own files into the npz that `model add` takes.")
+
+_Out = Annotated[Path, typer.Option(metavar=f"FILE{SUFFIX}", help="the file to write")]
+_Shares = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=SHARE,...",
+        help=f"how large each split is, of {', '.join(SPLITS)}; default: "
+        + ",".join(f"{name}={share:.0%}" for name, share in usual_shares().items()),
+    ),
+]
+_Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="draws the splits: another number, other splits")]
+_Input = Annotated[
+    str | None, typer.Option("--input", metavar="NAME", help="what the model calls its input; needed if it has several")
+]
+_Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.csv", help="a csv with the columns file and label, and perhaps split and group"),
+]
+_Classes = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="the classes in the model's order, one a line; default: by name"),
+]
+_Skip = Annotated[bool, typer.Option("--skip", help="leave out what cannot be read, and say so")]
+_Force = Annotated[bool, typer.Option("--force", help="replace a file that is there already")]
+_AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else, to stdout")]
+DATA = Path(f"data{SUFFIX}")
+
+
+@app.command()
+def images(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the pictures, in a folder for each class or flat")],
+    size: Annotated[
+        str | None, typer.Option(metavar="PIXELS|HEIGHTxWIDTH", help="the size to bring them to; default: their own")
+    ] = None,
+    fit: Annotated[Fit, typer.Option(help="what happens to what has other proportions")] = "crop",
+    colour: Annotated[Colour, typer.Option(help="the order of colours, or one grey")] = "rgb",
+    axes: Annotated[
+        PictureAxes, typer.Option(help="the order of axes: nhwc as cameras give them, nchw as most networks take them")
+    ] = "nhwc",
+    labels: _Labels = None,
+    classes: _Classes = None,
+    input_name: _Input = None,
+    out: _Out = DATA,
+    shares: _Shares = None,
+    seed: _Seed = 0,
+    skip: _Skip = False,
+    force: _Force = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Pack pictures as uint8 samples, turned upright.
+
+    Folders named train, calib, val and test at the top are splits; else they are drawn by seed. The same picture never
+    gets into two splits.
+    """
+
+    def packer() -> Packer:
+        from edgefleet_compression.packing.framing import Framing
+        from edgefleet_compression.packing.pictures import PicturePacker
+
+        framing = Framing(read_size(size), fit, colour, axes)
+        return PicturePacker(listed(folder, labels, names_in(classes)), framing, input_name)
+
+    _pack(packer, out, shares, seed, skip, force, as_json)
+
+
+@app.command("csv")
+def table(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="a table with a header, in UTF-8")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="the label: numbers, or names of classes; repeat for more"),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="an input; repeat, in the model's order; default: all others"),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="a column that is no input; repeat for more")
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="an input for each column; else all are one")] = False,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="[COLUMN=]TYPE", help="of numbers, or of one column: float32, int64, text, ..."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="rows with the same value in it go to the same split")
+    ] = None,
+    split: Annotated[str | None, typer.Option(metavar="COLUMN", help="the column that says each row's split")] = None,
+    delimiter: Annotated[str, typer.Option(help="what stands between cells; \\t is a tab")] = ",",
+    classes: _Classes = None,
+    input_name: _Input = None,
+    out: _Out = DATA,
+    shares: _Shares = None,
+    seed: _Seed = 0,
+    skip: _Skip = False,
+    force: _Force = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Pack the rows of a table: all numbers as one input, or with --each an input for each column, texts too.
+
+    A row with a missing value is refused. Rows that are alike never get into two splits.
+    """
+
+    def packer() -> Packer:
+        from edgefleet_compression.packing.table_file import TableFile
+        from edgefleet_compression.packing.tables import TableForm, TablePacker
+
+        of_all, of_columns = read_types(types or [])
+        form = TableForm(
+            targets=tuple(target or ()),
+            columns=tuple(column or ()),
+            left_out=tuple(leave_out or ()),
+            group=group,
+            split=split,
+            each=each,
+            input=input_name,
+            type=of_all,
+            types=of_columns,
+            classes=names_in(classes),
+        )
+        return TablePacker(TableFile(file, delimiter.replace("\\t", "\t")), form)
+
+    if each and input_name is not None:
+        raise typer.BadParameter("--each calls inputs by their columns: leave out --input")
+    if len(delimiter.replace("\\t", "\t")) != 1:
+        raise typer.BadParameter(f"--delimiter '{delimiter}' is not one character")
+    _pack(packer, out, shares, seed, skip, force, as_json)
+
+
+def _pack(
+    packer: Callable[[], Packer], out: Path, shares: str | None, seed: int, skip: bool, force: bool, as_json: bool
+) -> None:
+    """Pack, show progress on a terminal, and tell what was packed."""
+    plan = SplitPlan(read_shares(shares), seed)
+    with _told_on_one_line():
+        check_place(out, force)
+        columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("packing", total=None)
+            found = pack(
+                packer(),
+                out,
+                plan,
+                skip=skip,
+                force=force,
+                on_packed=lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+    if as_json:
+        print_json(found.plain())
+    else:
+        print_summary(found)
+
+
+@contextmanager
+def _told_on_one_line() -> Iterator[None]:
+    try:
+        yield
+    except CompressionError as error:
+        raise typer.TyperException(" ".join(str(error).split())) from None
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        needs = f"packing {EXTRA[error.name]} needs {error.name}"
+        raise typer.TyperException(f"{needs}: pip install 'edgefleet[data]'") from None
