@@ -31,7 +31,7 @@ class Caller(threading.Thread):
         self._host, self._port, self._model = parts.hostname, parts.port, model
         self._images, self._labels = images, labels
         self._rate, self._requests, self._stop_event = rate, requests, stop
-        self._input: str | None = None
+        self._input: dict[str, str] | None = None
         self._scale = 1.0
 
     def run(self) -> None:
@@ -52,12 +52,12 @@ class Caller(threading.Thread):
         connection.close()
 
     def _describe(self, connection) -> bool:
-        """Learn the input's name and scale from the model's metadata, once there is a model."""
+        """Learn from the model's metadata what it takes, once there is a model."""
         connection.request("GET", f"/v2/models/{self._model}")
         answer = connection.getresponse()
         said = json.loads(answer.read() or b"{}")
         if answer.status == 200:
-            self._input = said["inputs"][0]["name"]
+            self._input = {key: said["inputs"][0][key] for key in ("name", "datatype")}
             self._scale = float(said.get("parameters", {}).get("scale", 1.0))
         return answer.status == 200
 
@@ -65,12 +65,9 @@ class Caller(threading.Thread):
         if self._input is None and not self._describe(connection):
             self.counts["not ready"] += 1
             return
-        tensor = {
-            "name": self._input,
-            "shape": [1, *image.shape],
-            "datatype": "FP32",
-            "data": np.round(image.astype(np.float32) * self._scale, 6).ravel().tolist(),
-        }
+        # Models that were published by controllers of 0.1 take pixels that are multiplied already.
+        pixels = image if self._input["datatype"] == "UINT8" else np.round(image.astype(np.float32) * self._scale, 6)
+        tensor = {**self._input, "shape": [1, *image.shape], "data": pixels.ravel().tolist()}
         status, answer = self._post(
             connection, f"/v2/models/{self._model}/infer", {"id": request_id, "inputs": [tensor]}
         )

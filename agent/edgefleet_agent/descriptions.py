@@ -22,7 +22,7 @@ def metadata(model: str, live: Placed) -> dict[str, Any]:
         "parameters": {
             "variant": live.slot.variant,
             "generation": live.slot.generation,
-            "scale": core.preprocessing.scale,
+            "scale": core.scale,
             "labels": list(core.labels),
         },
     }

@@ -65,7 +65,7 @@ def golden_order(manifest: Manifest, slot: Path) -> GoldenOrder:
     """
     check_tested(manifest)
     core, spec = manifest.core, manifest.core.spec or Spec()
-    header = {"task": core.task, "labels": core.labels, "scale": core.preprocessing.scale, "golden": str(slot / GOLDEN)}
+    header = {"task": core.task, "labels": core.labels, "scale": core.scale, "golden": str(slot / GOLDEN)}
     if manifest.answers is None:
         assert manifest.expected, "check_tested has passed"
         return GoldenOrder({**header, "form": "expected"}, to_json(manifest.expected.probabilities))

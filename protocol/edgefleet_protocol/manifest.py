@@ -26,7 +26,7 @@ class BlobRef(Part):
 
 
 class Preprocessing(Part):
-    """How raw inputs become the model's: x * scale."""
+    """How raw inputs become the model's: x * scale. Read, and no longer written: it is in the file."""
 
     scale: Annotated[float, Field(gt=0)] = 1.0
 
@@ -41,13 +41,18 @@ class Core(Part):
 
     onnx: BlobRef
     runtime: dict[Word, Word] = Field(default_factory=dict)
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing | None = None
     task: Word = "classification"
     labels: tuple[Word, ...] = ()
     golden: BlobRef | None = None
     spec: Spec | None = None
     signature: Signature | None = None
     state: SequenceState | None = None
+
+    @property
+    def scale(self) -> float:
+        """What inputs are multiplied by, in float; 1 in all that is published now."""
+        return 1.0 if self.preprocessing is None else self.preprocessing.scale
 
     @property
     def wrong_state(self) -> str | None:

@@ -59,7 +59,7 @@ class Press:
         core = verify(blobs.read(self._base.manifest), self._base.manifest).core
         assert core.golden
         with np.load(io.BytesIO(blobs.read(core.golden.sha256))) as archive:
-            images = archive["inputs"].astype(np.float32) * np.float32(core.preprocessing.scale)
+            images = archive["inputs"].astype(np.float32) * np.float32(core.scale)
         self._golden = blobs.read(core.golden.sha256)
         self._logits = images.reshape(len(images), -1) @ WEIGHTS
 

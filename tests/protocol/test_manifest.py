@@ -60,6 +60,13 @@ def test_the_id_of_a_known_variant_never_changes() -> None:
     assert manifest(core).variant == digest(text.encode())
 
 
+def test_a_scale_of_older_controllers_is_read_and_without_one_inputs_are_taken_as_they_are() -> None:
+    assert Core(onnx=ONNX, preprocessing=Preprocessing(scale=1 / 255)).scale == 1 / 255
+    sent = manifest(Core(onnx=ONNX))
+    assert b"preprocessing" not in sent.to_bytes()
+    assert verify(sent.to_bytes(), digest(sent.to_bytes())).core.scale == 1
+
+
 def test_the_variant_is_the_same_on_both_sides_of_the_wire() -> None:
     sent = manifest(Core(onnx=ONNX, preprocessing=Preprocessing(scale=1), golden=GOLDEN), (encoding(4096),))
     read = verify(sent.to_bytes(), digest(sent.to_bytes()))

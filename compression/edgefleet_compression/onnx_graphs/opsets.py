@@ -1,18 +1,12 @@
-"""Opsets: what a graph needs, and how it is raised where nodes of ours need more."""
+"""Raises the opset of a graph where nodes of ours need a newer one."""
 
 import onnx
 from onnx import helper, inliner, version_converter
 
 from edgefleet_compression.errors import GraphError
+from edgefleet_compression.onnx_graphs.domains import STANDARD, opset_of
 
-STANDARD = frozenset({"", "ai.onnx"})
-"""How the domain of the standard operators is written."""
 IR_OF_STORED, IR_OF_OPSET_18 = 4, 8
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """The opset of the standard operators; 0 if it uses none."""
-    return max((int(entry.version) for entry in model.opset_import if entry.domain in STANDARD), default=0)
 
 
 def raised(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
