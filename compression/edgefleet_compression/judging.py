@@ -1,13 +1,14 @@
 """Reduced answers to a split judged by the model's task: how right they are, and how far two files answer alike."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefleet_compression.step_labels import StepLabels
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.intervals import Z_95, mean_score
@@ -31,17 +32,23 @@ class Judge:
     spec: Spec
 
     def scores(self, answers: Answers, labels: Iterable[Any] | None) -> SampleScores | None:
-        """How right each answer is; None without labels, or if single answers of this task have no score.
+        """How right the answer to each sample is, to a sequence on average.
+
+        None without labels, or if single answers of this task have no score.
 
         Args:
-            answers: one for each sample.
+            answers: one for each sample, or each step of one that is a sequence.
             labels: as the data has them, checked before.
         """
         if labels is None or not self.task.scores_alone:
             return None
-        read = (self.task.label(label, self.spec) for label in labels)
-        pairs = zip(answers, read, strict=True)
-        return np.array([self.task.score(answer, label, self.spec) for answer, label in pairs], np.float64)
+        scores = [self.task.score(answer, label, self.spec) for answer, label in self._labelled(answers, labels)]
+        return labels.means(scores) if isinstance(labels, StepLabels) else np.array(scores, np.float64)
+
+    def _labelled(self, answers: Answers, labels: Iterable[Any]) -> Iterator[tuple[bytes, Any]]:
+        for answer, label in zip(answers, labels, strict=True):
+            if label is not None:
+                yield answer, self.task.label(label, self.spec)
 
     def reduced(self, answers: Sequence[Outputs]) -> list[bytes]:
         """Answers, sample by sample, reduced.
@@ -65,7 +72,8 @@ class Judge:
         if labels is None:
             return None
         try:
-            return self.task.headline(answers, [self.task.label(label, self.spec) for label in labels], self.spec)
+            found = list(self._labelled(answers, labels))
+            return self.task.headline([answer for answer, _ in found], [label for _, label in found], self.spec)
         except ValueError:  # one class only, or a single sample
             return None
 

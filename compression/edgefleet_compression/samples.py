@@ -133,12 +133,22 @@ class Samples:
             ValueError: no column has steps, or two have unequally many.
         """
         found = {name: (column.row(row), tensor) for name, column, tensor in self._inputs(signature)}
+        stepped = {name for name, (x, tensor) in found.items() if x.ndim > len(tensor.sample_shape)}
+        for step in range(self.step_count(row, signature)):
+            yield {name: _asked(x[step] if name in stepped else x, tensor) for name, (x, tensor) in found.items()}
+
+    def step_count(self, row: int, signature: Signature) -> int:
+        """How many steps a sample that is a sequence has.
+
+        Raises:
+            ValueError: no column has steps, or two have unequally many.
+        """
+        found = {name: (column.row(row), tensor) for name, column, tensor in self._inputs(signature)}
         counts = {name: len(x) for name, (x, tensor) in found.items() if x.ndim > len(tensor.sample_shape)}
         if len(set(counts.values())) != 1:
             told = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
             raise ValueError(f"sample {row} must have as many steps in each input, and has {told}: give [steps, ...]")
-        for step in range(next(iter(counts.values()))):
-            yield {name: _asked(x[step] if name in counts else x, tensor) for name, (x, tensor) in found.items()}
+        return next(iter(counts.values()))
 
     def digest_into(self, digest: "_Hash") -> None:
         """Add every column by its name; a single one goes without, as before there were several."""

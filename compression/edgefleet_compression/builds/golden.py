@@ -24,6 +24,8 @@ from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
 
 SMALL_BYTES = 16 * 1024
 SHARE_OF_ENCODING = 10
+MOST_ANSWERS = 1024
+"""As many as a card may ask for."""
 MAX_GOLDEN_BYTES_0_1 = 2**20
 """What agents of 0.1.0 take; they find the answers in the manifest, which has a limit of its own."""
 
@@ -32,6 +34,8 @@ Rows = tuple[tuple[float, ...], ...]
 
 def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_bytes: int) -> RecordedAnswers:
     """Record a variant's answers to as many golden samples as its size allows, and never to fewer than four.
+
+    Samples that are sequences are taken whole, and no more than have 1,024 steps together, unless the first has.
 
     Args:
         path: the variant's file.
@@ -51,9 +55,11 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     except ValueError as error:
         raise MeasureError(f"the variant's answers to the golden set: {error}: correct the recipe") from None
     budget_bytes = max(encoding_bytes // SHARE_OF_ENCODING, SMALL_BYTES)
-    count = _largest(samples, answers, budget_bytes)
-    golden, packed = _set(samples, count), pack_answers(answers[:count])
-    rows = _expected(answered[:count], source) if len(golden) <= MAX_GOLDEN_BYTES_0_1 else None
+    ends = np.cumsum(asked.steps)
+    count = _largest(samples, answers, ends, budget_bytes)
+    golden, packed = _set(samples, count), pack_answers(answers[: ends[count - 1]])
+    told = asked.state is None and len(golden) <= MAX_GOLDEN_BYTES_0_1
+    rows = _expected(answered[:count], source) if told else None
     small = rows is not None and len(json.dumps(rows)) <= MAX_MANIFEST_BYTES
     return RecordedAnswers(
         golden=golden,
@@ -72,12 +78,20 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     )
 
 
-def _largest(samples: Split, answers: list[bytes], budget_bytes: int) -> int:
-    """How many samples fit with their answers, the least that there must be if fewer do."""
-    least, most = min(GOLDEN_LEAST, len(answers)), len(answers)
+def _largest(samples: Split, answers: list[bytes], ends: NDArray[np.int64], budget_bytes: int) -> int:
+    """How many samples fit with their answers, the least that there must be if fewer do.
+
+    Args:
+        samples: those that are wanted.
+        answers: to all of them.
+        ends: how many answers there are up to each sample, int64 [samples].
+        budget_bytes: what the set may take.
+    """
+    most = max(1, int((ends <= MOST_ANSWERS).sum()))
+    least = min(GOLDEN_LEAST, most)
     while least < most:
         middle = (least + most + 1) // 2
-        if len(_set(samples, middle)) + len(pack_answers(answers[:middle])) <= budget_bytes:
+        if len(_set(samples, middle)) + len(pack_answers(answers[: ends[middle - 1]])) <= budget_bytes:
             least = middle
         else:
             most = middle - 1

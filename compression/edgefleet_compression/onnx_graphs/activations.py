@@ -1,8 +1,10 @@
 """Activations of an ONNX graph on samples: enough to choose ranges, and to see what rounding shifts."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.batches import at_once, given_by, watched
+from edgefleet_compression.samples import Feed
 
 BATCH = 8
 VALUES_PER_SAMPLE = 1024
@@ -43,18 +46,21 @@ def observe(model: onnx.ModelProto, asked: Asked) -> dict[str, Seen]:
         model: with float32 weights.
         asked: samples.
     """
-    names = given_by(model)
-    values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (len(asked) * (len(names) + 1))))
+    names, answered = given_by(model), int(asked.steps.sum())
+    values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (answered * (len(names) + 1))))
     watches: dict[str, _Watch] = {}
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
         session = watched(model, names, Path(folder))
-        for feed, count in asked.feeds(at_once(model, asked.one(), BATCH)):
+
+        def run(feed: Feed) -> Sequence[Any]:
+            return list(session.run(names, dict(feed)))
+
+        for feed, count, answers in asked.asks(run, names, at_once(model, asked.one(), BATCH)):
             beat()
-            answers = session.run(names, dict(feed))
             for name, answer in [*feed.items(), *zip(names, answers, strict=True)]:
                 if isinstance(answer, np.ndarray) and answer.dtype == np.float32 and answer.size:
                     watches.setdefault(name, _Watch()).add(answer, count, values)
-    return {name: watch.seen(len(asked)) for name, watch in watches.items()}
+    return {name: watch.seen(answered) for name, watch in watches.items()}
 
 
 class _Watch:

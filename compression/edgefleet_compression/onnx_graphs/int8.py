@@ -16,9 +16,10 @@ import onnx
 from edgefleet_compression.errors import StepError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.activations import Seen, least_error, observe
-from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.asked import Asked, FeedRunner
 from edgefleet_compression.onnx_graphs.batches import at_once
 from edgefleet_compression.onnx_graphs.masks import touching_masks
+from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
 from edgefleet_compression.samples import Feed
 from edgefleet_compression.schemes import Scheme
@@ -73,7 +74,7 @@ def _by_histogram(source: Path, model: onnx.ModelProto, asked: Asked, config: In
     method, options = CalibrationMethod.Percentile, {"percentile": config.percentile}
     if config.calibration == "entropy":
         method, options = CalibrationMethod.Entropy, {"num_bins": ENTROPY_BINS, "num_quantized_bins": ENTROPY_LEVELS}
-    if not asked.samples.is_dense:
+    if asked.state is None and not asked.samples.is_dense:
         raise StepError(f"ranges by {config.calibration} need samples of one shape: set calibration to minmax or mse")
     size = at_once(model, asked.one(), BATCH)
     with tempfile.TemporaryDirectory(prefix="edgefleet-calibration-") as folder:
@@ -83,11 +84,18 @@ def _by_histogram(source: Path, model: onnx.ModelProto, asked: Asked, config: In
             calibrate_method=method,
             extra_options=options,
         )
-        for feed, _ in asked.feeds(size):
+        for feed, _, _ in asked.asks(*_stepping(source, asked), size):
             beat()
             calibrator.collect_data(_Calibration(feed))
         found = calibrator.compute_data()
     return {name: (float(low), float(high)) for name, data in found.items() for low, high in [data.range_value]}
+
+
+def _stepping(source: Path, asked: Asked) -> tuple[FeedRunner, Sequence[str]]:
+    """How samples are asked where only what is put in matters: the next step of a sequence takes what the last gave."""
+    if asked.state is None:
+        return lambda feed: (), ()
+    return ModelSession(source).run, [tensor.name for tensor in asked.signature.outputs]
 
 
 def _ranges(

@@ -25,7 +25,8 @@ DYNAMIC = b"DynamicQuantize"
 
 
 Answered = Sequence[Outputs]
-"""One for each sample: every output as [1, ...], with the batch axis first where the model has one elsewhere."""
+"""One for each sample, or for each step of one that is a sequence: every output as [1, ...], with the batch axis first
+where the model has one elsewhere."""
 
 
 def inputs(x: NDArray[np.uint8] | NDArray[np.float32], scale: float) -> NDArray[np.float32]:
@@ -87,11 +88,13 @@ class GraphSession:
         return np.concatenate(found)
 
     def answered(self, asked: Asked) -> Answered:
-        """All outputs to each sample."""
+        """All outputs to each sample, or to each step of a sample that is a sequence, without the state."""
         found: list[Outputs] = []
         at_once = self._batch or (self._fitting(asked.one, len(asked)) if asked.batches else 1)
-        for feed, count in asked.feeds(at_once):
-            outputs = by_sample(self._session.run(None, dict(feed)), asked.signature, count)
+        names, visible = [tensor.name for tensor in asked.signature.outputs], asked.visible
+        shown = [names.index(tensor.name) for tensor in visible.outputs]
+        for _, count, values in asked.asks(lambda feed: list(self._session.run(None, dict(feed))), names, at_once):
+            outputs = by_sample([values[place] for place in shown], visible, count)
             rows = [[one[row : row + 1] for one in outputs] for row in range(count)] if count > 1 else [outputs]
             found += rows
             beat()
