@@ -39,12 +39,11 @@ def check(
     if as_json:
         print_json(_plain(recipe))
         return
-    module = recipe.refusal("brought", True)
     facts = (
         ("recipe", f"{recipe.name}: {recipe.title}"),
         ("order", order_of(recipe)),
         ("needs", ", ".join(sorted(recipe.needs)) or "nothing but the model"),
-        ("model", "a module: it does not apply to an ONNX file" if module else "a module, or an ONNX file"),
+        ("model", _takes(recipe)),
         ("digest", recipe.digest),
     )
     print_facts(facts)
@@ -54,6 +53,17 @@ def check(
         rows.append((str(place), spec.step, "yes" if registry().named(spec.step).step.trains else "", settings or "–"))
     console().print(Text("Steps", style="bold"))
     print_table((">", "step", "trains", "settings"), rows)
+
+
+def _takes(recipe: Recipe) -> str:
+    """What the recipe applies to."""
+    if recipe.is_for_files:
+        return "an ONNX file: it does not apply to a module"
+    return (
+        "a module: it does not apply to an ONNX file"
+        if recipe.refusal("brought", True)
+        else "a module, or an ONNX file"
+    )
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

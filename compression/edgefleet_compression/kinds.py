@@ -1,7 +1,8 @@
 """The kinds of state that a model takes on its way through a recipe, and what a step may need beside one.
 
-A model comes as a torch module, or as an ONNX file of somebody else's making ("brought"). Only two steps take either:
-`export` gives an ONNX file as all later steps know it, `distill` a student that is a module.
+A model comes as a torch module, or as an ONNX file of somebody else's making ("brought"). Two steps take either:
+`export` gives an ONNX file as all later steps know it, `distill` a student that is a module. `as_brought` takes a
+file alone, and passes it on.
 """
 
 from typing import Literal
@@ -13,6 +14,7 @@ StateKind = Literal[SourceKind, "onnx", "quantized", "packed"]
 Need = Literal["train", "calib", "val", "teacher", "scheme"]
 
 MODULE: frozenset[StateKind] = frozenset({"torch"})
+BROUGHT: frozenset[StateKind] = frozenset({"brought"})
 SOURCE: frozenset[StateKind] = frozenset({"torch", "brought"})
 FILE: frozenset[StateKind] = frozenset({"onnx"})
 ANY_FILE: frozenset[StateKind] = frozenset({"onnx", "quantized"})

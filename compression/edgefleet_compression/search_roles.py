@@ -89,6 +89,7 @@ def _check_name(name: str) -> None:
 
 
 PLAIN = Tail("fp32", "as it is", (EXPORT,), rank=0)
+AS_BROUGHT = Tail("as-brought", "byte for byte as it was brought", (step("as_brought"),), rank=0)
 
 
 @with_config(DECLARED)

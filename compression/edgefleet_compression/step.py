@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import with_config
 
 from edgefleet_compression.errors import NothingChanged, StepError
-from edgefleet_compression.kinds import ANY_FILE, FILE, MODULE, SOURCE, TRAINING, Need, StateKind
+from edgefleet_compression.kinds import ANY_FILE, BROUGHT, FILE, MODULE, SOURCE, TRAINING, Need, StateKind
 from edgefleet_compression.models.states import BroughtState, OnnxState, SourceState, State, TorchState, copied
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.search_roles import DECLARED, EXPORT, NotSearched, Searched, StepSpec, Tail, Trunk, step
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY_FILE",
+    "BROUGHT",
     "EXPORT",
     "FILE",
     "MODULE",

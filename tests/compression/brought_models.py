@@ -45,6 +45,36 @@ def classifier(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3)
 
 
+def trees(*, opset: int = 11) -> onnx.ModelProto:
+    """What no step rounds: which of the classes 0 to 2 the picture's first pixel says, by one tree each."""
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
+        helper.make_node(
+            "TreeEnsembleRegressor",
+            ["flat"],
+            ["scores"],
+            domain="ai.onnx.ml",
+            n_targets=3,
+            nodes_treeids=[0, 0, 0, 1, 1, 1, 2, 2, 2],
+            nodes_nodeids=[0, 1, 2] * 3,
+            nodes_featureids=[0, 0, 0, 1, 0, 0, 3, 0, 0],
+            nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"] * 3,
+            nodes_values=[0.5, 0.0, 0.0] * 3,
+            nodes_truenodeids=[1, 0, 0] * 3,
+            nodes_falsenodeids=[2, 0, 0] * 3,
+            target_treeids=[0, 0, 1, 1, 2, 2],
+            target_nodeids=[1, 2] * 3,
+            target_ids=[0, 0, 1, 1, 2, 2],
+            target_weights=[0.0, 1.0, 0.0, 2.0, 0.0, 3.0],
+        ),
+        helper.make_node("Softmax", ["scores"], ["probs"], axis=1),
+    ]
+    model = classifier(opset=opset, nodes=nodes)
+    del model.graph.initializer[:], model.graph.input[1:]
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    return model
+
+
 def written(model: onnx.ModelProto, folder: Path, name: str = "bars.onnx") -> Path:
     """The model as a file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from edgefleet_contract.card import load_card, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.metrics import Metrics
 
-SERVES_BOTH = ["fp32", "int8", "w8"]
+OF_A_FILE = ["as-brought", "fp32", "int8", "w8"]
 
 
 class Brought:
@@ -102,7 +102,7 @@ def test_a_card_is_made_of_the_file_and_its_data(bars: Brought) -> None:
 def test_every_recipe_that_needs_no_module_builds_and_is_measured_as_ever(bars: Brought) -> None:
     source = bars.source()
     assert source.accuracy_val == 1.0 and source.accuracy_test == 1.0
-    for recipe in SERVES_BOTH:
+    for recipe in OF_A_FILE:
         metrics = bars.built(recipe).metrics
         unknown = [name for name, value in metrics if value is None]
         assert unknown == ["mj_per_inference"], recipe
@@ -110,8 +110,15 @@ def test_every_recipe_that_needs_no_module_builds_and_is_measured_as_ever(bars: 
         assert metrics.parameters == 192
 
 
+def test_a_file_is_delivered_byte_for_byte_whatever_else_is_made_of_it(bars: Brought) -> None:
+    outcome = bars.built("as-brought")
+    assert outcome.onnx_path.read_bytes() == bars.files["model.onnx"].read_bytes()
+    assert (outcome.min_onnxruntime, outcome.metrics.file_bytes) == ("1.20", bars.files["model.onnx"].stat().st_size)
+    self_test(outcome, 1 / 255)
+
+
 def test_the_others_say_that_they_need_the_module_or_samples_to_train_on(bars: Brought) -> None:
-    for recipe in shipped_recipes().keys() - set(SERVES_BOTH):
+    for recipe in shipped_recipes().keys() - set(OF_A_FILE):
         refused = bars.refusal(recipe)
         module, samples = "needs a torch module, but this model came as ONNX", "this model came without x_train"
         assert refused.reason == "not_applicable"
@@ -147,7 +154,7 @@ def test_weights_may_take_four_bits_although_the_file_came_in_an_old_opset(bars:
 
 
 def test_a_device_gets_the_answers_that_were_recorded(bars: Brought) -> None:
-    for recipe in SERVES_BOTH:
+    for recipe in OF_A_FILE:
         assert golden_set(bars.built(recipe))["labels"].shape == (32,)
         self_test(bars.built(recipe), 1 / 255)
 
@@ -187,7 +194,7 @@ def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
     network = written(classifier(elem=TensorProto.UINT8, scaled_by=1 / 255), tmp_path)
     model = Brought(tmp_path, network, data_file(tmp_path, x=x, y=y))
     assert model.card.preprocessing.scale == 1
-    for recipe in SERVES_BOTH:
+    for recipe in OF_A_FILE:
         outcome = model.built(recipe)
         assert outcome.metrics.accuracy_test == 1.0
         self_test(outcome, 1.0)
@@ -303,7 +310,9 @@ def test_answers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def test_a_recipe_says_whether_it_applies() -> None:
     recipes = shipped_recipes()
-    assert [name for name, recipe in sorted(recipes.items()) if recipe.refusal("brought") is None] == SERVES_BOTH
-    assert all(recipe.refusal("torch") is None for recipe in recipes.values())
+    assert [name for name, recipe in sorted(recipes.items()) if recipe.refusal("brought") is None] == OF_A_FILE
+    of_a_module = {name for name, recipe in recipes.items() if recipe.refusal("torch") is None}
+    assert of_a_module == recipes.keys() - {"as-brought"}
+    assert "this model came as a module" in (recipes["as-brought"].refusal("torch") or "")
     own = recipe_from({"name": "r", "title": "t", "steps": [{"step": "finetune"}, {"step": "export"}]})
     assert own.refusal("brought") == "'finetune' needs a torch module, but this model came as ONNX"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compression.brought_models import LIGHT, classifier, data_file, written
+from tests.compression.brought_models import LIGHT, classifier, data_file, trees, written
 from tests.compression.conftest import pictures
 from tests.compression.odd_graphs import Odd, odd_graph
 from tests.plain import PlainClient
@@ -50,7 +50,7 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
     assert (added["model"], added["labels"]) == ("shufflenet@2", [])
     assert client.add_onnx(LIGHT / "light_shufflenet.onnx", data, "shufflenet", 2) == added
     result = compressed(client, "shufflenet@2", ["eu/rpi4/lte"])
-    assert result["failed"] == {} and len(result["variants"]) == 2
+    assert result["failed"] == {} and len(result["variants"]) == 3
     left_out = result["not_applicable"]
     assert left_out.keys() == {"int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"}
     assert left_out["student-w5"] == "'distill' learns from samples, but this model came without x_train"
@@ -58,6 +58,25 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
     chosen = client.get(f"/variants/{choice['variant']}")
     assert (chosen["accuracy"], chosen["accuracy_val"], chosen["agreement"]) == (None, None, 1.0)
     assert all("accuracy not measured" in reason for reason in choice["reasons"].values())
+
+
+def test_what_cannot_be_compressed_is_delivered_and_the_result_says_why_nothing_else_was_made(
+    client: PlainClient, tmp_path: Path
+) -> None:
+    data = data_file(tmp_path, x=pictures(60, 3)[0])
+    added = client.add_onnx(written(trees(), tmp_path, "trees.onnx"), data, "trees", 1)
+    result = compressed(client, "trees@1", ["eu/x86-vnni/ethernet"])
+    assert result["failed"] == {}
+    made = {client.get(f"/variants/{variant}")["recipe"] for variant in result["variants"]}
+    assert made == {"as-brought", "fp32"}
+    why = "the model has no weights that could take fewer bits: it is made of Cast, Flatten, "
+    assert {name for name, reason in result["not_applicable"].items() if reason.startswith(why)} == {
+        "w8",
+        "int8 (x86-vnni)",
+    }
+    manifest = next(m for v in result["variants"] if (m := client.get(f"/variants/{v}"))["recipe"] == "as-brought")
+    assert manifest["file_bytes"] == (tmp_path / "trees.onnx").stat().st_size
+    assert added["model"] == "trees@1"
 
 
 # tests/compression/test_odd_graphs.py asks every step, in this process; that the service's workers agree is seen once.
@@ -77,7 +96,7 @@ def test_odd_but_legal_files_get_every_variant_that_a_plain_one_gets(
     data = data_file(tmp_path, x=x, y=y)
     added = client.add_onnx(written(odd_graph(how), tmp_path, "odd.onnx"), data, "odd", 1)["model"]
     result = compressed(client, added, ["eu/x86-vnni/ethernet"])
-    assert result["failed"] == {} and len(result["variants"]) == 3
+    assert result["failed"] == {} and len(result["variants"]) == 4
 
 
 def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service(
@@ -128,7 +147,7 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
 def test_what_is_left_out_is_told_once_for_a_door_and_for_each_processor_it_concerns() -> None:
     profiles = [load_catalogue().profile(name) for name in ("eu/rpi4/lte", "eu/rpi-zero-2w/lte")]
     needs = needs_of(profiles, list(shipped_recipes().values()), "brought")
-    assert [need.label for need in needs.variants] == ["fp32", "w8"]
+    assert [need.label for need in needs.variants] == ["as-brought", "fp32", "w8"]
     assert sorted(needs.left_out) == ["int8 (arm-neon)", "pruned-int8", "pruned-w8", "student-w5"]
     assert needs_of(profiles, [shipped_recipes()["fp32"]], "torch").left_out == {}
 
@@ -136,5 +155,5 @@ def test_what_is_left_out_is_told_once_for_a_door_and_for_each_processor_it_conc
 def test_a_file_that_brings_samples_to_learn_from_gets_a_student() -> None:
     profiles = [load_catalogue().profile("eu/rpi4/lte")]
     needs = needs_of(profiles, list(shipped_recipes().values()), "brought", train=True)
-    assert [need.label for need in needs.variants] == ["student-w5", "fp32", "w8"]
+    assert [need.label for need in needs.variants] == ["student-w5", "as-brought", "fp32", "w8"]
     assert "student-w5" not in needs.left_out

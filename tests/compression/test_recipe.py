@@ -23,7 +23,7 @@ def recipe(*steps: str | tuple[str, dict[str, Any]], name: str = "r") -> Recipe:
 
 
 def test_the_shipped_recipes_are_valid() -> None:
-    assert set(shipped_recipes()) == {"fp32", "int8", "pruned-int8", "pruned-w8", "student-w5", "w8"}
+    assert set(shipped_recipes()) == {"as-brought", "fp32", "int8", "pruned-int8", "pruned-w8", "student-w5", "w8"}
 
 
 def test_a_step_after_export_that_needs_a_module_is_refused_with_the_reason() -> None:
@@ -36,13 +36,25 @@ def test_a_step_before_export_that_needs_a_file_is_refused_with_the_reason() -> 
         recipe("static_int8", "export")
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (["export", "as_brought"], "'as_brought' takes a file as it was brought, but 'export' gives an ONNX file: use"),
+        (["as_brought", "pack"], "'pack' comes after 'as_brought', which lays out the file for good"),
+    ],
+)
+def test_a_file_as_it_was_brought_has_no_step_before_or_after(steps: list[str], expected: str) -> None:
+    with pytest.raises(RecipeError, match=expected):
+        recipe(*steps)
+
+
 def test_a_recipe_that_ends_in_a_module_is_refused() -> None:
     with pytest.raises(RecipeError, match="devices run ONNX: end it with 'export'"):
         recipe("prune_structured")
 
 
 def test_an_unknown_step_is_refused_with_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="there is no step 'shrink': use one of accuracy_int8, distill"):
+    with pytest.raises(RecipeError, match="there is no step 'shrink': use one of accuracy_int8, as_brought"):
         recipe("shrink")
 
 
@@ -116,4 +128,4 @@ def test_the_digest_counts_what_steps_do_and_not_how_it_is_written() -> None:
 
 def test_parallel_builds_start_with_training_and_end_with_what_the_cache_will_hold() -> None:
     assert [r.name for r in build_order(shipped_recipes().values())] == [
-        "student-w5", "pruned-int8", "fp32", "int8", "w8", "pruned-w8"]  # fmt: skip
+        "student-w5", "pruned-int8", "as-brought", "fp32", "int8", "w8", "pruned-w8"]  # fmt: skip

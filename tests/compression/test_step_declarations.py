@@ -19,7 +19,7 @@ from edgefleet_protocol.canonical import digest_of
 OWN = {one.step.name: one.step for one in own_steps()}
 SPACE = space.space_of(own_steps())
 IDENTITIES = json.loads((Path(__file__).parent / "step_identities.json").read_text())
-WITHOUT_TECHNIQUE = {"export", "pack", "reestimate_norms", "tune_norms"}
+WITHOUT_TECHNIQUE = {"as_brought", "export", "pack", "reestimate_norms", "tune_norms"}
 """Steps that are no technique by themselves: they write, lay out, or tune what another step has done."""
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "safetensors", "torch_pruning", "optuna"}
 

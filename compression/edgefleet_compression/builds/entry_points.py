@@ -124,13 +124,15 @@ def weights_of(recipe: Recipe) -> list[float]:
 
 
 def _source_file(bench: "Workbench") -> Path | None:
-    """The source's fp32 file, to time a variant against; None if it cannot be exported, which its own build says."""
+    """The source's file, to time a variant against: exported if that can be done; None if there is none at all."""
     from edgefleet_compression.builds.recipe_runner import run_recipe
+    from edgefleet_compression.models.states import BroughtState
 
     try:
         return run_recipe(Recipe(name="fp32", title="the source", steps=(EXPORT,)), bench, lambda *_: beat())[0]
     except CompressionError:
-        return None
+        state = bench.source.state
+        return state.path if isinstance(state, BroughtState) else None
 
 
 def _scheme(request: BuildRequest) -> Scheme | None:

@@ -50,8 +50,9 @@ def run_recipe(recipe: Recipe, bench: Workbench, progress: StepProgress) -> tupl
     Raises:
         NotApplicable: the recipe doesn't fit how the source model came.
     """
-    if (reason := recipe.refusal(bench.source.card.source, bench.source.data.has("train"))) is not None:
-        raise NotApplicable(f"recipe '{recipe.name}' is not applicable: {reason}")
+    source = bench.source
+    if (reason := recipe.refusal(source.card.source, source.data.has("train"), source.ways)) is not None:
+        raise NotApplicable(reason)
     state: State | SourceState = bench.source.state
     reports = []
     for index, spec in enumerate(recipe.steps):

@@ -14,12 +14,14 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.judging import Judge
-from edgefleet_compression.models.brought import answered_classes, check_graph
+from edgefleet_compression.models.brought import answered_classes, check_graph, skim_brought
 from edgefleet_compression.models.data import Data, SplitName, open_data
 from edgefleet_compression.models.inspection import check_card
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
+from edgefleet_compression.models.ways import ANY_WAY, Ways, ways_of
 from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
 from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.contents import contents_of
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.samples import SampleArray, Samples
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
@@ -81,6 +83,14 @@ class Source:
     def judge(self) -> Judge:
         """How the model's answers, and those of its variants, are scored and compared."""
         return Judge(task_named(self.card.task), self.spec)
+
+    @cached_property
+    def ways(self) -> Ways:
+        """What may be made of the model beside delivering it as it is."""
+        if isinstance(self.state, TorchState):
+            return ANY_WAY
+        contents = contents_of(skim_brought(self.state.path).graph)
+        return ways_of(contents, self.card.task, len(self.signature.inputs))
 
     @property
     def signature(self) -> Signature:

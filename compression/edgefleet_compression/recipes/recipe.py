@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgefleet_compression.errors import RecipeError
-from edgefleet_compression.kinds import Need, SourceKind, StateKind
+from edgefleet_compression.kinds import BROUGHT, Need, SourceKind, StateKind
+from edgefleet_compression.models.ways import ANY_WAY, Ways
 from edgefleet_compression.registry import Plugin, registry
 from edgefleet_compression.search_roles import StepSpec
 from edgefleet_compression.step import Step
@@ -52,7 +53,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _each_step_takes_what_the_one_before_gives(self) -> "Recipe":
-        kind: StateKind = "torch"
+        kind: StateKind = "brought" if self.is_for_files else "torch"
         giver = quantizer = "the source model"
         for spec in self.steps:
             step = _step(spec)
@@ -82,23 +83,34 @@ class Recipe(BaseModel):
                 )
         return self
 
-    def refusal(self, source: SourceKind, train: bool | None = None) -> str | None:
+    def refusal(self, source: SourceKind, train: bool | None = None, ways: Ways = ANY_WAY) -> str | None:
         """Why this recipe does not apply to a model that comes as `source`; None if it does.
 
         Args:
             source: what it comes as.
             train: whether it brings samples to train on; None if unknown: a module does, a file does not.
+            ways: what may be made of it, as far as that is known.
         """
         kind: StateKind = source
         trains = source != "brought" if train is None else train
         for spec in self.steps:
             step = _step(spec)
             if kind not in step.consumes:
+                if step.consumes == BROUGHT:
+                    return f"'{step.name}' passes on an ONNX file that was brought, but this model came as a module"
                 return f"'{step.name}' needs a torch module, but this model came as ONNX"
             if "train" in step.needs and not trains:
                 return f"'{step.name}' learns from samples, but this model came without x_train"
+            if (reason := _no_way(step, kind, ways)) is not None:
+                return reason
+            ways = ANY_WAY if step.produces == "torch" else ways  # a network of ours: everything can be made of it
             kind = step.gives(kind)
         return None
+
+    @property
+    def is_for_files(self) -> bool:
+        """Whether it takes an ONNX file that was brought, and never a module."""
+        return _step(self.steps[0]).consumes == BROUGHT
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -125,9 +137,18 @@ def _step(spec: StepSpec) -> Step:
     return registry().named(spec.step).step
 
 
+def _no_way(step: Step, kind: StateKind, ways: Ways) -> str | None:
+    """Why nothing comes of a step that is given a file as it was brought, or what `export` made of it."""
+    if kind in ("onnx", "quantized"):
+        return ways.weights
+    return ways.training if kind == "brought" and step.produces == "torch" else None
+
+
 def _wrong_order(declared: Step, kind: StateKind, giver: str, quantizer: str) -> str:
     """Why a step cannot take what the one before it gives, and where it belongs."""
     step, consumes = declared.name, declared.consumes
+    if consumes == BROUGHT:
+        return f"'{step}' takes a file as it was brought, but {giver} gives {_named(kind)}: use '{step}' alone"
     if kind == "packed":
         return f"'{step}' comes after {giver}, which lays out the file for good: put {giver} last"
     if kind == "torch":

@@ -32,7 +32,7 @@ from edgefleet_compression.search.rounds import Means, Planned
 from edgefleet_compression.search.run import Ground, Runs, SearchListener, Silence
 from edgefleet_compression.search.space import Space, default_space
 from edgefleet_compression.search.targets import SearchTarget
-from edgefleet_compression.search_roles import EXPORT, PLAIN, Tail, Trunk
+from edgefleet_compression.search_roles import AS_BROUGHT, EXPORT, PLAIN, Tail, Trunk
 from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_profiles.device_class import InstructionSet
 
@@ -207,12 +207,14 @@ class _Search:
         runs = self._runs
         plain = space.recipe(space.SOURCE, PLAIN)
         runs.add(plain, SCOUT)
+        if self._card.source == "brought":
+            runs.add(space.recipe(space.SOURCE, AS_BROUGHT), SCOUT)
         if self._train_samples:
             asked = SourceRequest(self._ground.files, self._ground.cache_dir)
             runs.call("the source model's answers to train", SCOUT, teach, asked, lambda _: None)
         runs.run("the source model")
-        if not any(p.built for p in self.points):
-            return  # nothing can be made of a source that cannot be exported; its point says why
+        if not any(p.built for p in self.points if p.recipe.digest == plain.digest):
+            return  # nothing else can be made of a source that cannot be exported; its point says why
         self._tails(space.SOURCE, TAIL, LATER)
         share = 1.0 if not self._train_samples else SOURCE_SHARE
         runs.run("the source model in other forms", TAIL + 1, share * self._ask.budget_s)

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Body, Response
 
 from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.kinds import SourceKind
 from edgefleet_compression.recipes.recipe import Recipe, new_recipe, shipped_recipes
 from edgefleet_compression.search.bounds import Bounds
 from edgefleet_compression.search.targets import SearchTarget, targets_of
@@ -39,7 +40,7 @@ def start_build(service: TheService, new: NewBuild = Body()) -> OperationRecord:
         return service.operations.search(model, profiles, _quest(service, new.search, profiles))
     if not profiles:
         raise Invalid("no device of a known profile has reported yet: name the profiles to compress for")
-    return service.operations.submit(model, profiles, _recipes(new.recipes))
+    return service.operations.submit(model, profiles, _recipes(new.recipes, model.card.source))
 
 
 def _of_the_fleet(service: Service) -> list[DeviceProfile]:
@@ -60,11 +61,12 @@ def _profiles(service: Service, names: list[str]) -> list[DeviceProfile]:
         raise Invalid(str(error)) from None
 
 
-def _recipes(given: list[str | dict[str, Any]] | None) -> list[Recipe]:
-    """The requested recipes, given by name or as tables."""
+def _recipes(given: list[str | dict[str, Any]] | None, source: SourceKind) -> list[Recipe]:
+    """The requested recipes, given by name or as tables; without any, those for what the model comes as."""
     shipped = shipped_recipes()
     found: dict[str, Recipe] = {}
-    for one in given or list(shipped):
+    usual = [name for name, recipe in shipped.items() if source == "brought" or not recipe.is_for_files]
+    for one in given or usual:
         try:
             recipe = new_recipe(one) if isinstance(one, dict) else shipped[one]
         except CompressionError as error:

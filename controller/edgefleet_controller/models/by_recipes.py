@@ -69,9 +69,11 @@ def compress(
     outcomes = _build_all(shop, operation, files, needs.variants)
     shop.workers.refuse_if_called_off()
     made = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, BuildOutcome)]
-    failed = {need.label: outcome.sentence for need, outcome in outcomes if isinstance(outcome, WorkRefused)}
+    refused = [(need, outcome) for need, outcome in outcomes if isinstance(outcome, WorkRefused)]
+    failed = {need.label: why.sentence for need, why in refused if why.reason != "not_applicable"}
+    left_out = {**needs.left_out, **{need.label: why.sentence for need, why in refused if need.label not in failed}}
     if not made:
-        reasons = {**failed, **needs.left_out}
+        reasons = {**failed, **left_out}
         raise NotBuilt("no variant could be built: " + "; ".join(f"{k}: {v}" for k, v in reasons.items()))
     variants = [
         shop.publisher.publish(
@@ -89,7 +91,7 @@ def compress(
         variants=[v.id for v in variants],
         failed=failed,
         steps=StepCounts(run=len(cache.ledger()) - before, cached=cached),
-        not_applicable=needs.left_out,
+        not_applicable=left_out,
         compared=compared,
     )
 
