@@ -50,7 +50,7 @@ def outcome(**changed: Any) -> BuildOutcome:
         onnx_path=Path("variant.onnx"),
         encoding_path=Path("encoding"),
         runtime={},
-        metrics=Metrics(accuracy_val=0.9),
+        metrics=Metrics(score_val=0.9),
         recorded=recorded(),
         unfolded_bytes=100,
         steps=(step(took_s=0.5),),

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefleet_compression.measures import headlined_by, measure_of
 from edgefleet_compression.step_labels import StepLabels
+from edgefleet_contract.measures import MeasureView
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.intervals import Z_95, mean_score
@@ -66,6 +68,16 @@ class Judge:
     def agreement(self, one: Answers, other: Answers) -> float:
         """How far two files answer alike, from 0 to 1, on average."""
         return float(self.agreements(one, other).mean())
+
+    @property
+    def measure(self) -> MeasureView:
+        """What scores are by."""
+        return measure_of(self.task)
+
+    @property
+    def headlined(self) -> MeasureView:
+        """What the headline figure is."""
+        return headlined_by(self.task)
 
     def headline(self, answers: Answers, labels: Iterable[Any] | None) -> Interval | None:
         """The figure that people know the task by; None without labels, or if these have none."""

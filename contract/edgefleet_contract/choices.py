@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from edgefleet_contract.base import Shape
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_profiles.profile import Constraints
 
 EnergySource = Literal["measured", "measured elsewhere", "modelled"]
@@ -33,13 +34,15 @@ class BrokenView(Shape):
 class OfferView(Shape):
     """A variant for one profile: its figures there, what it costs, and the constraints it breaks.
 
-    `accuracy_val` and `agreement_val` are measured on val, the split that choices are made on. `transfer_*` are per
-    delivery. `energy_source` says whether `inference_mj` was measured (here or elsewhere) or modelled from the
-    hardware's watts; a p95 or energy from another class never rejects a variant. Null means not measured.
+    `score_val` and `agreement_val` are measured on val, the split that choices are made on; `accuracy_val` is the score
+    if the model's measure is accuracy. `transfer_*` are per delivery. `energy_source` says whether `inference_mj` was
+    measured (here or elsewhere) or modelled from the hardware's watts; a p95 or energy from another class never rejects
+    a variant. Null means not measured.
     """
 
     variant: str
     recipe: str
+    score_val: float | None = Field(default=None, validation_alias=AliasChoices("score_val", "accuracy_val"))
     accuracy_val: float | None
     agreement_val: float | None
     delivery_bytes: int
@@ -75,13 +78,16 @@ class ExplanationView(Shape):
     """Why a profile gets its variant, and what would change that; nothing was built for this answer.
 
     `runner_up` is what the profile would get without the winner, or the nearest variant that breaks a constraint.
-    `preferences` says which variant each other preference would choose; `made_for_others` says why a variant was not
-    a candidate here.
+    Scores are by `measure`; `source_accuracy` is the source model's score if that is accuracy. Without any score, the
+    preference is for agreement with the source model. `preferences` says which variant each other preference would
+    choose; `made_for_others` says why a variant was not a candidate here.
     """
 
     model: str
     profile: str
     constraints: Constraints
+    measure: MeasureView = ACCURACY
+    source_score: float | None = Field(default=None, validation_alias=AliasChoices("source_score", "source_accuracy"))
     source_accuracy: float | None
     winner: OfferView | None
     runner_up: OfferView | None

@@ -1,17 +1,21 @@
 """The metrics of a variant; None means not measured, never 0."""
 
-from pydantic import ConfigDict
+from pydantic import AliasChoices, ConfigDict, Field
 
 from edgefleet_contract.base import Shape
+from edgefleet_contract.measures import ACCURACY, MeasureView
+from edgefleet_protocol.intervals import Interval
 
 
 class Metrics(Shape):
     """The same figures for every variant.
 
-    Accuracies are shares (0 to 1), measured with the ONNX file in onnxruntime: choices are based on `accuracy_val`,
-    reports on `accuracy_test`, with its 95 % Wilson interval `accuracy_test_ci`; `agreement_val` and `agreement`
-    are the shares of val and test inputs with the source model's top-1. `drop_val` and `drop_test` are the source
-    model's accuracy minus the variant's, each with the 95 % interval of the paired difference.
+    Scores are the mean of single answers' scores (0 to 1) by the task's `measure`, of the ONNX file in onnxruntime:
+    choices are based on `score_val`, reports on `score_test`, with its 95 % interval `score_test_ci`; None without
+    labels, or if the measure scores no single answer. `agreement_val` and `agreement` are how far the answers to val
+    and test are those of the source model. `drop_val` and `drop_test` are the source model's score minus the variant's,
+    each with the 95 % interval of the paired difference. `headline_val` and `headline_test` are the figure that people
+    know the task by, as `headlined` says.
 
     Latencies are wall-clock milliseconds of one inference, batch 1, one thread, on `measured_on`; `latency_ratio` is
     the variant's CPU time divided by that of the source's fp32 file, measured alternately. Sizes are in bytes; memory
@@ -20,9 +24,16 @@ class Metrics(Shape):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    accuracy_val: float | None = None
-    accuracy_test: float | None = None
-    accuracy_test_ci: tuple[float, float] | None = None
+    # Until all tasks had a measure, stores and caches held scores as accuracy.
+    measure: MeasureView = ACCURACY
+    score_val: float | None = Field(default=None, validation_alias=AliasChoices("score_val", "accuracy_val"))
+    score_test: float | None = Field(default=None, validation_alias=AliasChoices("score_test", "accuracy_test"))
+    score_test_ci: tuple[float, float] | None = Field(
+        default=None, validation_alias=AliasChoices("score_test_ci", "accuracy_test_ci")
+    )
+    headlined: MeasureView | None = None
+    headline_val: Interval | None = None
+    headline_test: Interval | None = None
     test_samples: int | None = None
     drop_val: float | None = None
     drop_val_ci: tuple[float, float] | None = None
@@ -42,3 +53,18 @@ class Metrics(Shape):
     peak_address_mb: float | None = None
     mj_per_inference: float | None = None
     build_s: float | None = None
+
+    @property
+    def accuracy_val(self) -> float | None:
+        """The accuracy on val; None if the measure is another."""
+        return self.score_val if self.measure.is_accuracy else None
+
+    @property
+    def accuracy_test(self) -> float | None:
+        """The accuracy on test; None if the measure is another."""
+        return self.score_test if self.measure.is_accuracy else None
+
+    @property
+    def accuracy_test_ci(self) -> tuple[float, float] | None:
+        """The 95 % interval of the accuracy on test; None if the measure is another."""
+        return self.score_test_ci if self.measure.is_accuracy else None

@@ -1,15 +1,19 @@
 """What a search found: the front of each class, the table of orders, and every point with its reason.
 
 Choices are based on figures ending in `_val`; those ending in `_test` are only reported. Drops are the source's
-accuracy minus the variant's, with the 95 % interval of the paired difference.
+score minus the variant's, with the 95 % interval of the paired difference.
 """
 
 from typing import Literal
 
+from pydantic import AliasChoices, Field
+
 from edgefleet_contract.base import Shape, Sparse
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.operations import StepCounts
 from edgefleet_contract.recipes import StepTable
 from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_protocol.intervals import Interval
 
 FigureSource = Literal["measured", "predicted", "modelled"]
 """Where a figure for a device class comes from."""
@@ -19,10 +23,18 @@ class Figures(Sparse):
     """The figures of a recipe on a device class; only `rejected` if nothing was measured.
 
     `rejected` says in a sentence why the recipe is out, and is null if it is on the front. `latency_ms` and `energy_mj`
-    are for the class, `p50_ms` for the host that measured.
+    are for the class, `p50_ms` for the host that measured. Scores are by the report's `measure`; figures named after
+    accuracy are not null only if that is accuracy.
     """
 
     rejected: str | None
+    score_val: float | None = Field(default=None, validation_alias=AliasChoices("score_val", "accuracy_val"))
+    score_test: float | None = Field(default=None, validation_alias=AliasChoices("score_test", "accuracy_test"))
+    score_test_ci: tuple[float, float] | None = Field(
+        default=None, validation_alias=AliasChoices("score_test_ci", "accuracy_test_ci")
+    )
+    headline_val: Interval | None = None
+    headline_test: Interval | None = None
     accuracy_val: float | None = None
     accuracy_test: float | None = None
     accuracy_test_ci: tuple[float, float] | None = None
@@ -63,7 +75,7 @@ class TriedRecipe(Shape):
 
 
 class BestOfOrder(Shape):
-    """The best recipe of an order of techniques; `quality` is its accuracy on val, or its agreement."""
+    """The best recipe of an order of techniques; `quality` is its score on val, or its agreement."""
 
     recipe: str
     quality: float | None
@@ -85,8 +97,13 @@ class BoundsView(Shape):
 
 
 class SearchReport(Shape):
-    """A search: its settings, the front of each class, the table of orders, and every recipe tried."""
+    """A search: its settings, the front of each class, the table of orders, and every recipe tried.
 
+    `measure` is what scores are by, `headlined` what headline figures are; null if nothing was measured.
+    """
+
+    measure: MeasureView | None = ACCURACY
+    headlined: MeasureView | None = None
     budget_s: float
     seed: int
     seconds: float

@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import AliasChoices, Field, JsonValue
 
 from edgefleet_contract.base import Shape, Sparse
 from edgefleet_contract.energy import EnergyCostView
 from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.measures import ACCURACY, MeasureView
+from edgefleet_protocol.intervals import Interval
 
 
 class StepReport(Sparse):
@@ -54,8 +56,11 @@ class GoldenSize(Shape):
 
 
 class VariantView(Shape):
-    """A variant with its figures; accuracy is measured on the untouched test split, and null means not measured.
+    """A variant with its figures; `score` is measured on the untouched test split, and null means not measured.
 
+    Scores are by `measure`, and `headline` is what `headlined` names: the figure that people know the task by, over all
+    of a split. `accuracy` is the score where the measure is accuracy, and null otherwise. Choices are made by
+    `score_val`, or without one by `agreement_val`.
     `steps` says what each step did, with the digest of its output; `lineage` says what the variant was made from, and
     is null if it was built before this was recorded. A device whose agent lacks a feature in `needs` is deferred,
     unless there is a manifest in a form that it knows. `golden` is the size of the golden set; null if it was built
@@ -69,6 +74,13 @@ class VariantView(Shape):
     recipe: str
     title: str
     instruction_sets: list[str]
+    measure: MeasureView = ACCURACY
+    score: float | None = Field(default=None, validation_alias=AliasChoices("score", "accuracy"))
+    score_ci: tuple[float, float] | None = Field(default=None, validation_alias=AliasChoices("score_ci", "accuracy_ci"))
+    score_val: float | None = Field(default=None, validation_alias=AliasChoices("score_val", "accuracy_val"))
+    headlined: MeasureView | None = None
+    headline: Interval | None = None
+    headline_val: Interval | None = None
     accuracy: float | None
     accuracy_ci: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     accuracy_val: float | None

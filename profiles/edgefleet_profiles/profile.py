@@ -28,25 +28,28 @@ class DeviceProfile(BaseModel):
         return device_class(hw.arch, hw.isa, hw.providers, hw.ram_mb)
 
 
-Preference = Literal["accuracy", "agreement", "p95_ms", "delivery_bytes", "mj_per_inference", "usd_per_month"]
+Preference = Literal["accuracy", "score", "agreement", "p95_ms", "delivery_bytes", "mj_per_inference", "usd_per_month"]
 
 
 class Constraints(BaseModel):
     """What a variant must meet on the profiles that `profile` matches, and what to prefer among those that do.
 
-    `profile` is a pattern over `region/hardware/link` with `*`; `max_drop` is the accuracy lost against the source
-    model (0.01 is one point). `transfer_s`, `transfer_j` and `delivery_bytes` are per delivery; `usd_per_month` is the
-    cost of the data of `transfers_per_month` deliveries. What `inferences_per_month` draw is priced at the region's
-    `usd_per_kwh`, and what they emit at `usd_per_tonne_co2`: `running_usd_per_month` bounds both together, and
-    `g_co2_per_month` the emission. `prefer = "usd_per_month"` picks the least of data and running. None means no
-    constraint.
+    `profile` is a pattern over `region/hardware/link` with `*`. `min_score` is by the task's measure, and
+    `min_accuracy` is its older name; `max_drop` is how much of it may be lost against the source model (0.01 is one
+    point), and `max_disagreement` how far answers may differ from the source model's. `transfer_s`, `transfer_j` and
+    `delivery_bytes` are per delivery; `usd_per_month` is the cost of the data of `transfers_per_month` deliveries. What
+    `inferences_per_month` draw is priced at the region's `usd_per_kwh`, and what they emit at `usd_per_tonne_co2`:
+    `running_usd_per_month` bounds both together, and `g_co2_per_month` the emission. `prefer = "usd_per_month"` picks
+    the least of data and running, and "accuracy" or "score" the best by the task's measure. None means no constraint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     profile: Annotated[str, Field(pattern=r"^[a-z0-9_*-]+/[a-z0-9_*-]+/[a-z0-9_*-]+$")] = "*/*/*"
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_score: Annotated[float, Field(ge=0, le=1)] | None = None
     max_drop: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_disagreement: Annotated[float, Field(ge=0, le=1)] | None = None
     p95_ms: Positive | None = None
     transfer_s: Positive | None = None
     transfer_j: Positive | None = None
@@ -72,6 +75,22 @@ class Constraints(BaseModel):
             named = " and ".join(name for name, is_given in given.items() if is_given)
             raise ValueError(f"{named} cannot be judged without inferences_per_month: say how many a device answers")
         return self
+
+    @model_validator(mode="after")
+    def _has_one_least_score(self) -> "Constraints":
+        if self.min_score is not None and self.min_accuracy is not None:
+            raise ValueError("min_accuracy and min_score are one limit: give one of them")
+        return self
+
+    @property
+    def least_score(self) -> float | None:
+        """The least score asked, by either name."""
+        return self.min_accuracy if self.min_score is None else self.min_score
+
+    @property
+    def least_score_is(self) -> Literal["min_accuracy", "min_score"]:
+        """The name by which a least score is asked."""
+        return "min_accuracy" if self.min_score is None else "min_score"
 
     def matches(self, profile: str) -> bool:
         """Whether these constraints apply to `profile`, written `region/hardware/link`."""

@@ -30,7 +30,7 @@ def script(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> str:
 def candidate(
     peer: str, encoding_bytes: int = 1000, test: float = 0.92, made_for: str | None = VNNI, name: str = "default"
 ) -> PeerCandidate:
-    metrics = Metrics(encoding_bytes=encoding_bytes, accuracy_test=test)
+    metrics = Metrics(encoding_bytes=encoding_bytes, score_test=test)
     return PeerCandidate(peer, name, made_for, path=Path(f"{peer}.onnx"), metrics=metrics)
 
 

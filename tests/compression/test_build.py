@@ -106,10 +106,10 @@ def test_a_file_takes_the_time_of_itself_and_a_quicker_one_less(built: Outcomes)
 def test_every_variant_is_measured(built: Outcomes) -> None:
     for outcome in built.values():
         metrics = outcome.metrics
-        assert metrics.model_fields_set > {"accuracy_val", "accuracy_test", "agreement", "p50_ms", "peak_rss_mb"}
+        assert metrics.model_fields_set > {"score_val", "score_test", "agreement", "p50_ms", "peak_rss_mb"}
         assert [name for name, value in metrics if value is None] == ["mj_per_inference"]
-        assert metrics.accuracy_test is not None and metrics.accuracy_test_ci is not None
-        assert metrics.accuracy_test_ci[0] <= metrics.accuracy_test <= metrics.accuracy_test_ci[1]
+        assert metrics.score_test is not None and metrics.score_test_ci is not None
+        assert metrics.score_test_ci[0] <= metrics.score_test <= metrics.score_test_ci[1]
         assert metrics.file_bytes == outcome.onnx_path.stat().st_size
 
 
@@ -191,7 +191,7 @@ def test_progress_ends_at_one(built: Outcomes, folder: Path) -> None:
 def test_the_source_model_has_figures_of_its_own(tiny_files: dict[str, Path], folder: Path, built: Outcomes) -> None:
     metrics = source_metrics(SourceRequest(tiny_files, folder / "cache"))
     assert isinstance(metrics, Metrics)
-    for figure in ("accuracy_val", "accuracy_test", "accuracy_test_ci", "parameters"):
+    for figure in ("score_val", "score_test", "score_test_ci", "parameters"):
         assert getattr(metrics, figure) == getattr(built["fp32"].metrics, figure)
     assert metrics.p50_ms is None
 

@@ -21,7 +21,7 @@ SOURCE = 0.92
 
 
 def candidate(name: str, accuracy: float | None = 0.9, size: int = 1000, **metrics: Any) -> Candidate:
-    return Candidate(f"id-{name}", name, Metrics(accuracy_val=accuracy, **metrics), size)
+    return Candidate(f"id-{name}", name, Metrics(score_val=accuracy, **metrics), size)
 
 
 def profile(link: str = "lte", **changed: float) -> DeviceProfile:

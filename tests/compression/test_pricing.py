@@ -26,11 +26,11 @@ def profile_on(**link: float | bool) -> DeviceProfile:
 
 
 def candidate(name: str, accuracy: float | None = 0.9, size: int = 1000, **metrics: Any) -> Candidate:
-    return Candidate(f"id-{name}", name, Metrics(accuracy_val=accuracy, **metrics), size)
+    return Candidate(f"id-{name}", name, Metrics(score_val=accuracy, **metrics), size)
 
 
-def chosen(candidates: list[Candidate], source_accuracy: float | None = 0.92, **constraints: Any) -> str | None:
-    choice = choose(profile_on(), Constraints(**constraints), source_accuracy, candidates)
+def chosen(candidates: list[Candidate], source_score: float | None = 0.92, **constraints: Any) -> str | None:
+    choice = choose(profile_on(), Constraints(**constraints), source_score, candidates)
     assert choice.reasons.keys() == {c.variant for c in candidates}
     return choice.chosen.recipe if choice.chosen else None
 
@@ -166,8 +166,8 @@ def test_an_accuracy_that_was_not_measured_meets_no_demand_on_it(constraints: di
 
 
 def test_no_drop_can_be_shown_against_a_source_that_was_not_measured() -> None:
-    assert chosen([candidate("int8")], source_accuracy=None, max_drop=0.5) is None
-    assert chosen([candidate("int8")], source_accuracy=None, min_accuracy=0.5) == "int8"
+    assert chosen([candidate("int8")], source_score=None, max_drop=0.5) is None
+    assert chosen([candidate("int8")], source_score=None, min_accuracy=0.5) == "int8"
 
 
 def test_without_a_demand_an_unmeasured_accuracy_is_accepted_and_comes_last() -> None:

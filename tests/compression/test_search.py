@@ -42,7 +42,7 @@ def recipe(name: str, *steps: str) -> Recipe:
 
 
 def point(name: str, accuracy: float, latency: float, size: int, rejected: str | None = None) -> Point:
-    metrics = Metrics(accuracy_val=accuracy, latency_ratio=latency, encoding_bytes=size)
+    metrics = Metrics(score_val=accuracy, latency_ratio=latency, encoding_bytes=size)
     return Point(recipe(name), "x86-vnni", metrics, rejected)
 
 
@@ -77,7 +77,7 @@ def test_the_smallest_are_told_by_answers_and_bytes_in_whatever_order_they_came_
 
 
 def test_a_file_made_for_other_processors_is_not_rejected_by_what_it_takes_on_this_one() -> None:
-    slow = Metrics(accuracy_val=0.9, latency_ratio=1.7, encoding_bytes=900, instruction_set="x86-avx2")
+    slow = Metrics(score_val=0.9, latency_ratio=1.7, encoding_bytes=900, instruction_set="x86-avx2")
     int8 = Recipe(name="int8", title="", steps=(EXPORT, use("static_int8")))
     elsewhere = Point(int8, "arm-dotprod", slow)
     better = replace(point("w8", 0.92, 1.0, 800), instruction_set="arm-dotprod")

@@ -18,7 +18,7 @@ from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.searches import SearchReport
 
 RECIPES = shipped_recipes()
-FIGURES = Metrics(accuracy_val=0.9, drop_val=0.01, drop_val_ci=(0.0, 0.02), encoding_bytes=900, latency_ratio=0.5)
+FIGURES = Metrics(score_val=0.9, drop_val=0.01, drop_val_ci=(0.0, 0.02), encoding_bytes=900, latency_ratio=0.5)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_the_result_of_an_operation_is_told_by_what_it_holds() -> None:
 
 def test_what_was_not_given_is_left_out_where_null_would_say_that_it_was_looked_for() -> None:
     assert json.loads(operation(BUILT).model_dump_json())["result"] == BUILT
-    rejected, measured = {"rejected": "no scheme"}, {"rejected": None, "accuracy_val": None}
+    rejected, measured = {"rejected": "no scheme"}, {"rejected": None, "score_val": None}
     assert [Figures.model_validate(one).model_dump() for one in (rejected, measured)] == [rejected, measured]
 
 

@@ -1,12 +1,15 @@
 """Variants that answer as well as somebody who guesses are said to."""
 
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.variants import VariantView
 from edgefleet_operator.cli.guessing import guessing
 
 
-def variant(accuracy: float | None, low: float, high: float, recipe: str = "fp32") -> VariantView:
-    ci = None if accuracy is None else [low, high]
-    return VariantView.model_construct(recipe=recipe, accuracy=accuracy, accuracy_ci=ci, test_samples=200)
+def variant(
+    score: float | None, low: float, high: float, recipe: str = "fp32", measure: MeasureView = ACCURACY
+) -> VariantView:
+    ci = None if score is None else (low, high)
+    return VariantView.model_construct(recipe=recipe, measure=measure, score=score, score_ci=ci, test_samples=200)
 
 
 def test_shuffled_labels_are_noticed_by_the_best_variant() -> None:
@@ -22,3 +25,4 @@ def test_what_is_better_or_cannot_be_known_is_not_remarked() -> None:
     assert guessing([variant(None, 0, 0)], 10) is None
     assert guessing([], 10) is None
     assert guessing([variant(1.0, 0.98, 1.0)], 1) is None
+    assert guessing([variant(0.09, 0.06, 0.14, measure=MeasureView(name="F1 of boxes"))], 10) is None

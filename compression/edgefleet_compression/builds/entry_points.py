@@ -82,7 +82,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
 
 @refusing
 def source_metrics(request: SourceRequest) -> Metrics:
-    """Measure the source model's accuracy."""
+    """Measure how well the source model answers."""
     one_thread()
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.judging import mean_of
@@ -90,12 +90,16 @@ def source_metrics(request: SourceRequest) -> Metrics:
 
     source = open_source(request.files, Cache(request.cache_dir))
     val, test = source.data.split("val"), source.data.split("test")
-    on_val = mean_of(source.judge.scores(source.reduced("val"), val.y))
-    on_test = mean_of(source.judge.scores(source.reduced("test"), test.y))
+    judge, answers_val, answers_test = source.judge, source.reduced("val"), source.reduced("test")
+    on_val, on_test = mean_of(judge.scores(answers_val, val.y)), mean_of(judge.scores(answers_test, test.y))
     return Metrics(
-        accuracy_val=on_val.value if on_val else None,
-        accuracy_test=on_test.value if on_test else None,
-        accuracy_test_ci=on_test.bounds if on_test else None,
+        measure=judge.measure,
+        score_val=on_val.value if on_val else None,
+        score_test=on_test.value if on_test else None,
+        score_test_ci=on_test.bounds if on_test else None,
+        headlined=judge.headlined,
+        headline_val=judge.headline(answers_val, val.y),
+        headline_test=judge.headline(answers_test, test.y),
         test_samples=len(test.x),
         agreement_val=1.0,
         agreement=1.0,

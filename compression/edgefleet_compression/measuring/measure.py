@@ -1,4 +1,4 @@
-"""Measures a variant: accuracy, latency, memory and size."""
+"""Measures a variant: how well it answers, latency, memory and size."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from edgefleet_protocol.encoding import compress
 RUNS = 300
 PROBE_SILENT_S = 600
 FIGURES = "metrics.json"
-REVISION = 2
+REVISION = 3
 """Raise it when the same file gets other figures."""
 
 
@@ -114,12 +114,16 @@ def _measure(
     val_scores, test_scores = judge.scores(on_val, val.y), judge.scores(on_test, test.y)
     val_drop = drop(judge.scores(source_val, val.y), val_scores)
     test_drop = drop(judge.scores(source_test, test.y), test_scores)
-    right_val, right_test, own = mean_of(val_scores), mean_of(test_scores), host()
+    score_val, score_test, own = mean_of(val_scores), mean_of(test_scores), host()
     probed = _probed(path, source, runtime, reference)
     return Metrics(
-        accuracy_val=right_val.value if right_val else None,
-        accuracy_test=right_test.value if right_test else None,
-        accuracy_test_ci=right_test.bounds if right_test else None,
+        measure=judge.measure,
+        score_val=score_val.value if score_val else None,
+        score_test=score_test.value if score_test else None,
+        score_test_ci=score_test.bounds if score_test else None,
+        headlined=judge.headlined,
+        headline_val=judge.headline(on_val, val.y),
+        headline_test=judge.headline(on_test, test.y),
         test_samples=len(test.x),
         drop_val=val_drop.value if val_drop else None,
         drop_val_ci=val_drop.bounds if val_drop else None,

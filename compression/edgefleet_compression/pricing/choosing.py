@@ -4,16 +4,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edgefleet_compression.pricing.prices import Candidate, Price, price
-from edgefleet_compression.pricing.verdicts import ROUNDING, Verdict, judge, percent, small
-from edgefleet_profiles.profile import Constraints, DeviceProfile
+from edgefleet_compression.pricing.verdicts import ROUNDING, Verdict, judge, small
+from edgefleet_compression.pricing.words import AGREEMENT, highest, kind, not_scored, percent, quality, scored
+from edgefleet_contract.measures import ACCURACY, MeasureView
+from edgefleet_profiles.profile import Constraints, DeviceProfile, Preference
 
 __all__ = ["Candidate", "Choice", "Price", "best_of", "choose", "nearest_of", "preferring_what_is_known", "price"]
 
 TIE = 0.002
-"""Accuracies, or agreements, that differ by no more than this share count as level."""
+"""Scores, or agreements, that differ by no more than this share count as level."""
 NEAREST = "nearest of all: "
 """Begins the reason against the candidate that misses least, where none meets everything."""
-SHARES = {"accuracy": "", "agreement": " agreement"}
+SCORES: tuple[Preference, Preference] = ("accuracy", "score")
+"""The preferences for the best score, the first for the share of right answers."""
+SHARES = (*SCORES, "agreement")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Choice:
     """The candidate that a profile gets; None if none meets its constraints.
 
     `reasons` has one sentence for each candidate, by variant. If none meets everything, `nearest` is the one whose
-    worst miss is the smallest share of its bound (for accuracy, of the wrong answers allowed).
+    worst miss is the smallest share of its bound (for a score, of what may be wrong).
     """
 
     chosen: Candidate | None
@@ -32,7 +36,7 @@ class Choice:
 def choose(
     profile: DeviceProfile,
     constraints: Constraints,
-    source_accuracy: float | None,
+    source_score: float | None,
     candidates: Sequence[Candidate],
     *,
     measured_here: Collection[str] = (),
@@ -42,12 +46,12 @@ def choose(
     Args:
         profile: where the variant will run.
         constraints: that it must meet there, with what to prefer among those that do.
-        source_accuracy: the source model's share of right answers (0 to 1) on the validation split.
+        source_score: the source model's score (0 to 1) on the validation split.
         candidates: the variants to choose from.
         measured_here: the variants whose latency and energy were measured on this profile's device class.
     """
     constraints = preferring_what_is_known(constraints, candidates)
-    verdicts = judge(profile, constraints, source_accuracy, candidates, measured_here)
+    verdicts = judge(profile, constraints, source_score, candidates, measured_here)
     feasible = [v for v in verdicts if not v.broken]
     best = best_of(verdicts, constraints)
     if best is None:
@@ -76,10 +80,21 @@ def _none_fits(verdicts: list[Verdict]) -> Choice:
 
 
 def preferring_what_is_known(constraints: Constraints, candidates: Sequence[Candidate]) -> Constraints:
-    """Prefer agreement over accuracy if no candidate has an accuracy, as without labels."""
-    if constraints.prefer != "accuracy" or any(c.metrics.accuracy_val is not None for c in candidates):
+    """Prefer agreement over a score that no candidate has; a score goes by its measure's name, whichever was asked."""
+    if constraints.prefer not in SCORES:
         return constraints
-    return constraints.model_copy(update={"prefer": "agreement"})
+    known = any(c.metrics.score_val is not None for c in candidates)
+    return constraints.model_copy(update={"prefer": called(measure_of(candidates)) if known else "agreement"})
+
+
+def called(measure: MeasureView) -> Preference:
+    """What a preference for the best by this measure is called."""
+    return SCORES[0] if measure.is_accuracy else SCORES[1]
+
+
+def measure_of(candidates: Sequence[Candidate]) -> MeasureView:
+    """The measure of a model's variants."""
+    return candidates[0].metrics.measure if candidates else ACCURACY
 
 
 def best_of(verdicts: Sequence[Verdict], constraints: Constraints) -> Verdict | None:
@@ -96,13 +111,13 @@ def best_of(verdicts: Sequence[Verdict], constraints: Constraints) -> Verdict | 
 
 def _tie_break(verdict: Verdict) -> tuple[float, int, str]:
     candidate = verdict.candidate
-    return -(candidate.metrics.accuracy_val or 0.0), candidate.delivery_bytes, candidate.variant
+    return -(quality(candidate.metrics) or 0.0), candidate.delivery_bytes, candidate.variant
 
 
 def _share(candidate: Candidate, constraints: Constraints) -> float | None:
     """The share that the preference maximizes."""
     metrics = candidate.metrics
-    return metrics.accuracy_val if constraints.prefer == "accuracy" else metrics.agreement_val
+    return metrics.score_val if constraints.prefer in SCORES else metrics.agreement_val
 
 
 def _figure(verdict: Verdict, constraints: Constraints) -> float:
@@ -118,9 +133,9 @@ def _figure(verdict: Verdict, constraints: Constraints) -> float:
 
 def _why_chosen(verdict: Verdict, constraints: Constraints, feasible: int, link: str) -> str:
     candidate, cost = verdict.candidate, verdict.price
-    accuracy, agreement = candidate.metrics.accuracy_val, candidate.metrics.agreement_val
+    score, agreement, measure = candidate.metrics.score_val, candidate.metrics.agreement_val, candidate.metrics.measure
     best = {
-        "accuracy": f"most accurate, to {TIE * 100:.1f} points, and smallest of those",
+        called(measure): f"{highest(measure)}, to {TIE * 100:.1f} points, and smallest of those",
         "agreement": f"answers most as the source model does, to {TIE * 100:.1f} points, and smallest of those",
         "delivery_bytes": "smallest delivery",
         "p95_ms": "lowest p95",
@@ -129,8 +144,8 @@ def _why_chosen(verdict: Verdict, constraints: Constraints, feasible: int, link:
     }[constraints.prefer]
     among = f"of the {feasible} that meet everything" if feasible > 1 else "the only one that meets everything"
     figures = [
-        *([] if accuracy is None else [f"{percent(accuracy)} right"]),
-        *([f"{percent(agreement)} agreement"] if accuracy is None and agreement is not None else []),
+        *([] if score is None else [scored(score, measure)]),
+        *([percent(agreement) + AGREEMENT] if score is None and agreement is not None else []),
         f"{candidate.delivery_bytes:,} bytes in {cost.transfer_s:.1f} s on {link}",
         _p95(cost),
         *([_month(cost)] if cost.runs or constraints.prefer == "usd_per_month" else []),
@@ -141,14 +156,16 @@ def _why_chosen(verdict: Verdict, constraints: Constraints, feasible: int, link:
 
 def _why_not(verdict: Verdict, best: Verdict, constraints: Constraints) -> str:
     mine, theirs, name = verdict.candidate, best.candidate, best.candidate.recipe
+    measure = mine.metrics.measure
     bytes_against = f"{mine.delivery_bytes:,} bytes against {theirs.delivery_bytes:,} of {name}"
     if constraints.prefer in SHARES:
         share, better = _share(mine, constraints), _share(theirs, constraints)
         if share is None:
-            return f"{constraints.prefer} not measured; {bytes_against}"
+            missing = "agreement not measured" if constraints.prefer == "agreement" else not_scored(measure)
+            return f"{missing}; {bytes_against}"
         if better is None:
             return bytes_against
-        what = SHARES[constraints.prefer]
+        what = AGREEMENT if constraints.prefer == "agreement" else kind(measure)
         if share < better - TIE - ROUNDING:
             return f"{percent(share)}{what} is less than {percent(better)} of {name}"
         return f"{percent(share)}{what} is level with {percent(better)} of {name}, and {bytes_against}"

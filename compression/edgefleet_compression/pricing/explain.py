@@ -12,11 +12,21 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import get_args
 
-from edgefleet_compression.pricing.choosing import best_of, choose, nearest_of, preferring_what_is_known
+from edgefleet_compression.pricing.choosing import (
+    SCORES,
+    best_of,
+    called,
+    choose,
+    measure_of,
+    nearest_of,
+    preferring_what_is_known,
+)
 from edgefleet_compression.pricing.prices import Candidate
-from edgefleet_compression.pricing.quantities import QUANTITIES, Quantity
-from edgefleet_compression.pricing.verdicts import Verdict, judge, percent
+from edgefleet_compression.pricing.quantities import Quantity, quantities_of
+from edgefleet_compression.pricing.verdicts import Verdict, judge
+from edgefleet_compression.pricing.words import told_quality
 from edgefleet_contract.choices import Direction
+from edgefleet_contract.measures import MeasureView
 from edgefleet_profiles.parts import THIN_LINK_KBPS, Link
 from edgefleet_profiles.profile import Constraints, DeviceProfile, Preference
 
@@ -33,22 +43,31 @@ class Situation:
 
     profile: DeviceProfile
     constraints: Constraints
-    source_accuracy: float | None
+    source_score: float | None
     offered: Callable[[Link], Sequence[Candidate]]
     measured_here: frozenset[str] = frozenset()
 
     def asked(self) -> Constraints:
-        """The constraints, preferring agreement if no accuracy is known."""
+        """The constraints, preferring agreement if no score is known."""
         return preferring_what_is_known(self.constraints, self.offered(self.profile.link))
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on each candidate."""
         offered = self.offered(self.profile.link)
-        return judge(self.profile, self.asked(), self.source_accuracy, offered, self.measured_here)
+        return judge(self.profile, self.asked(), self.source_score, offered, self.measured_here)
 
     def winner(self) -> Verdict | None:
         """The candidate that the profile gets."""
         return best_of(self.verdicts(), self.asked())
+
+    @property
+    def measure(self) -> MeasureView:
+        """The measure of the model's task."""
+        return measure_of(self.offered(self.profile.link))
+
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What the choice may depend on."""
+        return quantities_of(self.constraints, self.measure)
 
     def having(self, quantity: Quantity, value: float) -> "Situation":
         """The situation with another value of one quantity."""
@@ -58,7 +77,7 @@ class Situation:
         else:
             part = getattr(profile, quantity.part).model_copy(update={quantity.name: value})
             profile = profile.model_copy(update={quantity.part: part})
-        return Situation(profile, constraints, self.source_accuracy, self.offered, self.measured_here)
+        return Situation(profile, constraints, self.source_score, self.offered, self.measured_here)
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ def explain(situation: Situation) -> Explanation:
     choice = choose(
         situation.profile,
         situation.constraints,
-        situation.source_accuracy,
+        situation.source_score,
         situation.offered(situation.profile.link),
         measured_here=situation.measured_here,
     )
@@ -112,7 +131,7 @@ def explain(situation: Situation) -> Explanation:
         runner_up=(best_of(rest, asked) or nearest_of(rest)) if rest else None,
         rejected=tuple(v for v in verdicts if v.broken),
         reasons=choice.reasons,
-        flips=tuple(flip for quantity in QUANTITIES for flip in flips(situation, quantity)),
+        flips=tuple(flip for quantity in situation.quantities() for flip in flips(situation, quantity)),
         preferences=_by_preference(situation),
     )
 
@@ -155,7 +174,7 @@ def _edges(situation: Situation, quantity: Quantity) -> list[float]:
     found = [float(THIN_LINK_KBPS)] if quantity.name == "down_kbps" else []
     for candidate in {*situation.offered(thin), *situation.offered(thick)}:
         here = candidate.variant in situation.measured_here
-        edge = quantity.edge(situation.profile, situation.constraints, situation.source_accuracy, candidate, here)
+        edge = quantity.edge(situation.profile, situation.constraints, situation.source_score, candidate, here)
         if edge is not None and quantity.least < edge < quantity.most:
             found.append(edge)
     found += [edge for edge in _crossings(situation, quantity) if quantity.least < edge < quantity.most]
@@ -200,19 +219,18 @@ def _sentence(direction: str, quantity: Quantity, at: float, winner: Candidate |
 
 def named(candidate: Candidate) -> str:
     """`the 91.8 % variant student-w5`."""
-    metrics = candidate.metrics
-    share = metrics.accuracy_val if metrics.accuracy_val is not None else metrics.agreement_val
-    kind = "" if metrics.accuracy_val is not None else " agreement"
-    return f"the {percent(share)}{kind} variant {candidate.recipe}" if share is not None else candidate.recipe
+    told = told_quality(candidate.metrics)
+    return f"the {told} variant {candidate.recipe}" if told else candidate.recipe
 
 
 def _by_preference(situation: Situation) -> dict[Preference, Candidate | None]:
     found = {}
+    score = called(situation.measure)
     for prefer in get_args(Preference):
-        if prefer != situation.asked().prefer:
+        if prefer != situation.asked().prefer and (prefer not in SCORES or prefer == score):
             constraints = situation.constraints.model_copy(update={"prefer": prefer})
             other = Situation(
-                situation.profile, constraints, situation.source_accuracy, situation.offered, situation.measured_here
+                situation.profile, constraints, situation.source_score, situation.offered, situation.measured_here
             )
             found[prefer] = _candidate(other.winner())
     return found

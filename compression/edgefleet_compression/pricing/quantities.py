@@ -5,11 +5,12 @@ Each knows the value at which a candidate starts or stops meeting the constraint
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgefleet_compression.pricing.prices import Candidate, Price, price
 from edgefleet_compression.pricing.running import G_PER_TONNE
+from edgefleet_contract.measures import MeasureView
 from edgefleet_profiles.profile import Constraints, DeviceProfile
 
 
@@ -19,7 +20,7 @@ class Case:
 
     profile: DeviceProfile
     constraints: Constraints
-    source_accuracy: float | None
+    source_score: float | None
     candidate: Candidate
     price: Price
     measured_here: bool
@@ -59,13 +60,13 @@ class Quantity:
         self,
         profile: DeviceProfile,
         constraints: Constraints,
-        source_accuracy: float | None,
+        source_score: float | None,
         candidate: Candidate,
         measured_here: bool,
     ) -> float | None:
         """The value at which `candidate` starts or stops meeting the constraint; None if there is none."""
         cost = price(candidate, profile, measured_here=measured_here, constraints=constraints)
-        found = self.edge_of(Case(profile, constraints, source_accuracy, candidate, cost, measured_here))
+        found = self.edge_of(Case(profile, constraints, source_score, candidate, cost, measured_here))
         return None if found is None or math.isnan(found) else found
 
     def shown(self, value: float, *, up: bool) -> str:
@@ -162,8 +163,8 @@ def _is_measured(case: Case) -> bool:
 
 
 def _drop(case: Case) -> float | None:
-    accuracy, source = case.candidate.metrics.accuracy_val, case.source_accuracy
-    return None if accuracy is None or source is None else source - accuracy
+    score, source = case.candidate.metrics.score_val, case.source_score
+    return None if score is None or source is None else source - score
 
 
 def _bits(case: Case) -> int:
@@ -174,8 +175,13 @@ def _ratio(limit: float | None, one: float) -> float | None:
     return None if limit is None or not one else limit / one
 
 
-def _accuracy(case: Case) -> float | None:
-    return case.candidate.metrics.accuracy_val
+def _score(case: Case) -> float | None:
+    return case.candidate.metrics.score_val
+
+
+def _disagreement(case: Case) -> float | None:
+    agreement = case.candidate.metrics.agreement_val
+    return None if agreement is None else 1 - agreement
 
 
 def _size(case: Case) -> float:
@@ -191,6 +197,8 @@ def _memory(case: Case) -> float | None:
 
 
 NO_LIMIT = math.inf
+LEAST, DROP = "min_accuracy", "max_drop"
+"""What is asked of a score."""
 
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("down_kbps", "link", "kbit/s of the link", _speed),
@@ -202,8 +210,11 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("transfers_per_month", "constraints", "transfers a month", _transfers, paid=True),
     Quantity("usd_per_kwh", "region", "USD per kWh", _usd_per_kwh, paid=True),
     Quantity("g_co2_per_kwh", "region", "g CO2 per kWh", _g_co2_per_kwh, paid=True),
-    Quantity("min_accuracy", "constraints", "% right asked", _accuracy, most=1.0, off=0.0, scale=100, digits=4),
-    Quantity("max_drop", "constraints", "points of drop allowed", _drop, most=1.0, off=1.0, scale=100),
+    Quantity(LEAST, "constraints", "% right asked", _score, most=1.0, off=0.0, scale=100, digits=4),
+    Quantity(
+        "max_disagreement", "constraints", "% of disagreement allowed", _disagreement, most=1.0, off=1.0, scale=100
+    ),
+    Quantity(DROP, "constraints", "points of drop allowed", _drop, most=1.0, off=1.0, scale=100),
     Quantity("transfer_s", "constraints", "s allowed for a transfer", lambda case: case.price.transfer_s, off=NO_LIMIT),
     Quantity("delivery_bytes", "constraints", "bytes allowed", _size, off=NO_LIMIT, digits=12),
     Quantity("transfer_j", "constraints", "J allowed for a transfer", lambda case: case.price.transfer_j, off=NO_LIMIT),
@@ -216,3 +227,17 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
     Quantity("g_co2_per_month", "constraints", "g CO2 allowed a month", _g_co2, off=NO_LIMIT),
 )
+
+
+def quantities_of(constraints: Constraints, measure: MeasureView) -> tuple[Quantity, ...]:
+    """What a choice may depend on, where variants are judged by this measure.
+
+    A least score goes by the name that it is asked by, or else by the measure's.
+    """
+    if not measure.scored:
+        return tuple(one for one in QUANTITIES if one.name not in (LEAST, DROP))
+    if measure.is_accuracy and constraints.min_score is None:
+        return QUANTITIES
+    name = LEAST if constraints.min_accuracy is not None else "min_score"
+    unit = "% right asked" if measure.is_accuracy else f"% {measure.name} asked"
+    return tuple(replace(one, name=name, unit=unit) if one.name == LEAST else one for one in QUANTITIES)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from edgefleet_compression.pricing.prices import Candidate, Price, price
+from edgefleet_compression.pricing.words import not_scored, percent, scored
 from edgefleet_profiles.profile import Constraints, DeviceProfile
 
 # Subtracting decimal fractions is off by less than this.
@@ -50,7 +51,7 @@ class Verdict:
 def judge(
     profile: DeviceProfile,
     constraints: Constraints,
-    source_accuracy: float | None,
+    source_score: float | None,
     candidates: Sequence[Candidate],
     measured_here: Collection[str] = (),
 ) -> list[Verdict]:
@@ -59,7 +60,7 @@ def judge(
     Args:
         profile: where the variant will run.
         constraints: that it must meet there.
-        source_accuracy: the source model's share of right answers (0 to 1) on the validation split.
+        source_score: the source model's score (0 to 1) on the validation split.
         candidates: the variants.
         measured_here: those whose latency and energy were measured on this profile's device class.
     """
@@ -68,41 +69,55 @@ def judge(
         here = candidate.variant in measured_here
         cost = price(candidate, profile, measured_here=here, constraints=constraints)
         verdict = Verdict(candidate, cost)
-        _judge_accuracy(verdict, constraints, source_accuracy)
+        _judge_score(verdict, constraints, source_score)
+        _judge_agreement(verdict, constraints)
         _judge_delivery(verdict, constraints, profile)
         _judge_running(verdict, constraints, here)
         verdicts.append(verdict)
     return verdicts
 
 
-def _judge_accuracy(verdict: Verdict, constraints: Constraints, source_accuracy: float | None) -> None:
-    accuracy = verdict.candidate.metrics.accuracy_val
-    least, drop = constraints.min_accuracy, constraints.max_drop
+def _judge_score(verdict: Verdict, constraints: Constraints, source_score: float | None) -> None:
+    metrics = verdict.candidate.metrics
+    score, measure = metrics.score_val, metrics.measure
+    least, drop, called = constraints.least_score, constraints.max_drop, measure.name if measure.scored else "score"
     if least is None and drop is None:
-        if accuracy is None:
-            verdict.notes.append("accuracy not measured")
+        if score is None and measure.scored:
+            verdict.notes.append(not_scored(measure))
         return
-    if accuracy is None:
-        asked = "max_drop" if least is None else "min_accuracy"
-        verdict.breaks(asked, "accuracy not measured, and a least accuracy is asked", float("inf"))
+    if score is None:
+        asked = "max_drop" if least is None else constraints.least_score_is
+        verdict.breaks(asked, f"{not_scored(measure)}, and a least {called} is asked", float("inf"))
         return
-    if least is not None and accuracy < least - ROUNDING:
-        # Misses of accuracy count in wrong answers, like the excess of other figures.
-        miss = (1 - accuracy) / max(1 - least, 0.001) - 1
-        verdict.breaks("min_accuracy", f"{percent(accuracy)} right, at least {percent(least)} asked", miss)
+    if least is not None and score < least - ROUNDING:
+        # Misses of a score count in what is wrong, like the excess of other figures.
+        miss = (1 - score) / max(1 - least, 0.001) - 1
+        sentence = f"{scored(score, measure)}, at least {percent(least)} asked"
+        verdict.breaks(constraints.least_score_is, sentence, miss)
     if drop is None:
         return
-    if source_accuracy is None:
-        sentence = "the source model's accuracy is not measured, and a largest drop is asked"
+    if source_score is None:
+        sentence = f"the source model's {called} is not measured, and a largest drop is asked"
         verdict.breaks("max_drop", sentence, float("inf"))
-    elif source_accuracy - accuracy > drop + ROUNDING:
-        lost = source_accuracy - accuracy
-        miss = (1 - accuracy) / max(1 - source_accuracy + drop, 0.001) - 1
+    elif source_score - score > drop + ROUNDING:
+        miss = (1 - score) / max(1 - source_score + drop, 0.001) - 1
         sentence = (
-            f"{percent(accuracy)} right, {lost * 100:.2f} points below the source model, "
+            f"{scored(score, measure)}, {(source_score - score) * 100:.2f} points below the source model, "
             f"at most {drop * 100:.2f} allowed"
         )
         verdict.breaks("max_drop", sentence, miss)
+
+
+def _judge_agreement(verdict: Verdict, constraints: Constraints) -> None:
+    agreement, most = verdict.candidate.metrics.agreement_val, constraints.max_disagreement
+    if most is None:
+        return
+    if agreement is None:
+        sentence = "agreement with the source model not measured, and a largest disagreement is asked"
+        verdict.breaks("max_disagreement", sentence, float("inf"))
+    elif 1 - agreement > most + ROUNDING:
+        sentence = f"{percent(agreement)} agreement with the source model, at least {percent(1 - most)} asked"
+        verdict.breaks("max_disagreement", sentence, (1 - agreement) / max(most, 0.001) - 1)
 
 
 def _judge_delivery(verdict: Verdict, constraints: Constraints, profile: DeviceProfile) -> None:
@@ -156,8 +171,3 @@ def _judge_running(verdict: Verdict, constraints: Constraints, measured_here: bo
 def small(value: float) -> str:
     """A figure with one decimal, or three digits below one."""
     return f"{value:.1f}" if value >= 1 else f"{value:.3g}"
-
-
-def percent(share: float) -> str:
-    """A share in per cent with one decimal, or two if the second is not zero."""
-    return f"{share * 100:.2f}".removesuffix("0") + " %"

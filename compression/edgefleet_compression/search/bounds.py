@@ -17,7 +17,7 @@ NOT_MEASURED = math.inf
 class Bounds:
     """Upper bounds; None means no bound.
 
-    `max_drop` is the share of right answers lost against the source model (of agreement with it, without labels).
+    `max_drop` is how much of the score is lost against the source model (of agreement with it, without labels).
     `latency_ratio` is against the source's fp32 file.
     """
 

@@ -8,7 +8,7 @@ from edgefleet_contract.metrics import Metrics
 Cost = Callable[[Metrics], float | None]
 
 OBJECTIVES: dict[str, Cost] = {
-    "accuracy": lambda m: None if m.accuracy_val is None else 1 - m.accuracy_val,
+    "score": lambda m: None if m.score_val is None else 1 - m.score_val,
     "agreement": lambda m: None if m.agreement_val is None else 1 - m.agreement_val,
     "latency": lambda m: m.latency_ratio if m.latency_ratio is not None else m.p50_ms,
     "encoding_bytes": lambda m: m.encoding_bytes,
@@ -22,7 +22,7 @@ NOISE: Mapping[str, float] = {"latency": 0.10, "memory": 0.05, "energy": 0.10}
 
 
 def costs(point: Point) -> dict[str, float]:
-    """The measured objectives of a point; agreement stands in for accuracy where that is unknown.
+    """The measured objectives of a point; agreement stands in for the score where that is unknown.
 
     A file made for another instruction set than this host's has no latency: its time here says nothing about the
     processors it was made for.
@@ -31,7 +31,7 @@ def costs(point: Point) -> dict[str, float]:
     if metrics is None:
         return {}
     found = {name: value for name, cost in OBJECTIVES.items() if (value := cost(metrics)) is not None}
-    if "accuracy" in found:
+    if "score" in found:
         found.pop("agreement", None)
     if "scheme" in point.recipe.needs and metrics.instruction_set not in (None, point.instruction_set):
         for name in ("latency", "energy"):
@@ -48,7 +48,7 @@ def dominates(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The measured points of one class that no other dominates, best accuracy first; without rejected ones."""
+    """The measured points of one class that no other dominates, best score first; without rejected ones."""
     measured = [(p, costs(p)) for p in points if p.metrics is not None and p.rejected is None]
     kept = [(p, c) for p, c in measured if not any(dominates(other, c) for q, other in measured if q is not p)]
     return [p for p, _ in sorted(kept, key=lambda pair: (*pair[1].values(), pair[0].recipe.name))]

@@ -1,4 +1,4 @@
-"""Draws the front of each class: accuracy over bytes, coloured by latency. For a worker: matplotlib is slow.
+"""Draws the front of each class: score over bytes, coloured by latency. For a worker: matplotlib is slow.
 
 python -m edgefleet_compression.search.plots search.json FOLDER
 """
@@ -46,7 +46,7 @@ def picture(report: SearchReport, name: InstructionSet) -> bytes:
     from matplotlib.figure import Figure as Drawing
 
     tried = [recipe.classes[name] for recipe in report.points if name in recipe.classes]
-    labelled = any(figures.accuracy_val is not None for figures in tried)
+    labelled = any(figures.score_val is not None for figures in tried)
     with mpl.rc_context({"svg.hashsalt": "edgefleet", "svg.fonttype": "none"}):
         drawing = Drawing(figsize=(9, 5.5), layout="constrained")
         FigureCanvasSVG(drawing)
@@ -59,7 +59,7 @@ def picture(report: SearchReport, name: InstructionSet) -> bytes:
         front = sorted(report.fronts[name], key=_bytes)
         if front:
             _draw_front(drawing, axes, front, labelled)
-        quality = "accuracy" if labelled else "agreement"
+        quality = report.measure.name if labelled and report.measure else "agreement"
         axes.set(xscale="log", xlabel="encoding, bytes", ylabel=f"{quality} on val, %", title=name)
         axes.grid(visible=True, alpha=0.3)
         axes.legend(loc="lower right")
@@ -81,7 +81,7 @@ def _draw_front(drawing: "Drawing", axes: "Axes", front: list[FrontPoint], label
 
 
 def _quality(figures: Figures, labelled: bool) -> float | None:
-    return figures.accuracy_val if labelled else figures.agreement_val
+    return figures.score_val if labelled else figures.agreement_val
 
 
 def _bytes(figures: Figures) -> float:

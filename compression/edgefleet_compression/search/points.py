@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from edgefleet_compression.builds.messages import BuildOutcome
+from edgefleet_compression.pricing.words import quality
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry
 from edgefleet_contract.metrics import Metrics
@@ -37,11 +38,8 @@ class Point:
 
     @property
     def quality(self) -> float | None:
-        """The share of val answered right, or without labels, as the source does."""
-        if self.metrics is None:
-            return None
-        known = self.metrics.accuracy_val
-        return self.metrics.agreement_val if known is None else known
+        """The score on val, or without one, the agreement with the source."""
+        return None if self.metrics is None else quality(self.metrics)
 
     @property
     def order(self) -> str:

@@ -15,11 +15,14 @@ Targets = dict[InstructionSet, SearchTarget]
 def report(found: Found) -> SearchReport:
     """Report a search: its settings, the front of each class, the table of orders, and every recipe."""
     targets = {target.instruction_set: target for target in found.ask.targets}
+    measured = [p.metrics for p in found.points if p.metrics is not None]
     return SearchReport(
+        measure=measured[0].measure if measured else None,
+        headlined=measured[0].headlined if measured else None,
         budget_s=found.ask.budget_s,
         seed=found.ask.seed,
         seconds=round(found.seconds, 1),
-        measured=sum(p.metrics is not None for p in found.points),
+        measured=len(measured),
         executions=found.executions,
         trainings=found.trainings,
         steps=StepCounts(run=sum(found.executions.values()), cached=found.steps_cached),
@@ -69,6 +72,11 @@ def _figures(point: Point, target: SearchTarget) -> Figures:
     energy_mj, energy_is = target.energy_mj(m)
     return Figures(
         rejected=point.rejected,
+        score_val=m.score_val,
+        score_test=m.score_test,
+        score_test_ci=m.score_test_ci,
+        headline_val=m.headline_val,
+        headline_test=m.headline_test,
         accuracy_val=m.accuracy_val,
         accuracy_test=m.accuracy_test,
         accuracy_test_ci=m.accuracy_test_ci,

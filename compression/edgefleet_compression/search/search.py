@@ -95,7 +95,7 @@ class Found:
         return max(0, self.steps - sum(self.executions.values()))
 
     def orders(self) -> dict[str, dict[InstructionSet, Point]]:
-        """The most accurate point of each class, by order of techniques."""
+        """The best point of each class, by order of techniques."""
         table: dict[str, dict[InstructionSet, Point]] = {}
         for point in self.points:
             row = table.setdefault(point.order, {})

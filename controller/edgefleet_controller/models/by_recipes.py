@@ -85,7 +85,7 @@ def compress(
         for need, outcome in made
     ]
     compared = shop.compared(model, files)
-    shop.choose(model, profiles, variants, shop.source_accuracy(files))
+    shop.choose(model, profiles, variants, shop.source_score(files))
     cached = sum(step.cached for _, outcome in made for step in outcome.steps)
     return BuildResult(
         variants=[v.id for v in variants],

@@ -58,7 +58,7 @@ def compress_by_search(
         raise NotBuilt(f"no variant could be built: {why}")
     said, compared = report(found), shop.compared(model, files)
     _keep(shop, operation.id, said)
-    shop.choose(model, profiles, variants, shop.source_accuracy(files))
+    shop.choose(model, profiles, variants, shop.source_score(files))
     return BuildResult(
         variants=[v.id for v in variants],
         failed={p.recipe.name: p.rejected for p in found.points if p.metrics is None and p.rejected},

@@ -37,7 +37,7 @@ def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile
         return [candidate(v, link) for v in running]
 
     table = model.card.constraints
-    situation = Situation(profile, constraints_for(str(profile), table), source_accuracy(variants), offered)
+    situation = Situation(profile, constraints_for(str(profile), table), source_score(variants), offered)
     others = {
         v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}"
         for v in variants
@@ -46,9 +46,9 @@ def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile
     return Explained(explain(situation), others)
 
 
-def source_accuracy(variants: Sequence[VariantRecord]) -> float | None:
-    """The source model's accuracy on val: that of a variant plus its drop."""
+def source_score(variants: Sequence[VariantRecord]) -> float | None:
+    """The source model's score on val: that of a variant plus its drop."""
     for v in variants:
-        if v.metrics.accuracy_val is not None and v.metrics.drop_val is not None:
-            return v.metrics.accuracy_val + v.metrics.drop_val
+        if v.metrics.score_val is not None and v.metrics.drop_val is not None:
+            return v.metrics.score_val + v.metrics.drop_val
     return None

@@ -66,7 +66,7 @@ def needs_of(
 def choose_for(
     profile: DeviceProfile,
     table: list[Constraints],
-    source_accuracy: float | None,
+    source_score: float | None,
     variants: Sequence[VariantRecord],
 ) -> ChoiceRecord:
     """Choose the variant for one profile, with a reason for or against each variant of the model."""
@@ -74,7 +74,7 @@ def choose_for(
     candidates = [candidate(v, profile.link) for v in variants if v.runs_on(instruction_set)]
     constraints = constraints_for(str(profile), table)
     # Devices with the same instruction set can differ in speed: until they report, latency is predicted.
-    choice = choose(profile, constraints, source_accuracy, candidates, measured_here=())
+    choice = choose(profile, constraints, source_score, candidates, measured_here=())
     reasons = {v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}" for v in variants}
     return ChoiceRecord(
         model=variants[0].model,

@@ -1,6 +1,5 @@
 """Builds a variant again from its lineage, with an empty cache, and compares the result."""
 
-from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,16 +31,6 @@ from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import verify
 
 POLL_S = 0.3
-FIGURES: Mapping[str, Callable[[Metrics], Value]] = {
-    "accuracy_val": lambda m: m.accuracy_val,
-    "accuracy_test": lambda m: m.accuracy_test,
-    "agreement": lambda m: m.agreement,
-    "p50_ms": lambda m: m.p50_ms,
-    "file_bytes": lambda m: m.file_bytes,
-    "encoding_bytes": lambda m: m.encoding_bytes,
-    "peak_rss_mb": lambda m: m.peak_rss_mb,
-}
-"""Figures to compare."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,7 @@ def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison
     onnx, encoding = digest_of_file(outcome.onnx_path), digest_of_file(outcome.encoding_path)
     then, now = original.made, BuiltFile(outcome.steps, onnx, encoding)
     found = compare(original.lineage, then, outcome.lineage, now, answers)
-    before, after = original.variant.metrics, outcome.metrics
+    before, after = _figures(original.variant.metrics), _figures(outcome.metrics)
     return RebuildResult(
         variant=original.variant.id,
         verdict=found.verdict,
@@ -132,5 +121,19 @@ def _result(original: Original, outcome: BuildOutcome, answers: AnswerComparison
         answers=found.answers,
         onnx=Change(then=then.onnx, now=now.onnx),
         encoding=Change(then=then.encoding, now=now.encoding),
-        figures={name: Change(then=figure(before), now=figure(after)) for name, figure in FIGURES.items()},
+        figures={name: Change(then=before.get(name), now=figure) for name, figure in after.items()},
     )
+
+
+def _figures(metrics: Metrics) -> dict[str, Value]:
+    """The figures to compare, by name."""
+    score = "accuracy" if metrics.measure.is_accuracy else "score"
+    return {
+        f"{score}_val": metrics.score_val,
+        f"{score}_test": metrics.score_test,
+        "agreement": metrics.agreement,
+        "p50_ms": metrics.p50_ms,
+        "file_bytes": metrics.file_bytes,
+        "encoding_bytes": metrics.encoding_bytes,
+        "peak_rss_mb": metrics.peak_rss_mb,
+    }

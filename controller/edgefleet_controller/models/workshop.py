@@ -57,10 +57,10 @@ class Workshop:
         """The paths of the model's files, by name."""
         return {name: self._blobs.path(sha256) for name, sha256 in model.files.items()}
 
-    def source_accuracy(self, files: ModelFiles) -> float | None:
-        """Measure the source model's accuracy on val; None if unknown."""
+    def source_score(self, files: ModelFiles) -> float | None:
+        """Measure the source model's score on val; None if unknown."""
         metrics = self.workers.submit(source_metrics, SourceRequest(files, self.folders.cache)).result()
-        return None if isinstance(metrics, WorkRefused) else metrics.accuracy_val
+        return None if isinstance(metrics, WorkRefused) else metrics.score_val
 
     def compared(self, model: ModelRecord, files: ModelFiles) -> VersionComparison | None:
         """Compare a version with the one before it; None if it is the first."""
@@ -81,7 +81,7 @@ class Workshop:
         model: ModelRecord,
         profiles: Sequence[DeviceProfile],
         variants: Sequence[VariantRecord],
-        source_accuracy: float | None,
+        source_score: float | None,
     ) -> None:
         """Choose among variants built now and before, and publish variants and choices together.
 
@@ -93,7 +93,7 @@ class Workshop:
         self.workers.refuse_if_called_off()
         table = model.card.constraints
         known = {v.id: v for v in [*self._fleet.registry.variants(model.name, model.version), *variants]}
-        choices = [choose_for(profile, table, source_accuracy, list(known.values())) for profile in profiles]
+        choices = [choose_for(profile, table, source_score, list(known.values())) for profile in profiles]
         self._fleet.registry.put_variants(list(variants), choices)
         reach("variants_published")
 

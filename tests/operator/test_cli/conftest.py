@@ -80,7 +80,7 @@ def published(service: Service) -> str:
         **{"delivery_bytes": {49152: 123_456, 4096: 130_000}, "runtime": {}, "created_ms": 1},
     }
     figures = {"p95_ms": 0.4321, "latency_ratio": 0.48, "measured_on": "a test"}
-    metrics = {"accuracy_val": 0.905, "accuracy_test": 0.912, "accuracy_test_ci": (0.9, 0.92), **figures}
+    metrics = {"score_val": 0.905, "score_test": 0.912, "score_test_ci": (0.9, 0.92), **figures}
     step = {"step": "export", "config": {"opset": 18}, "cached": True, "seconds": 0.0, "log": {}}
     golden = {"samples": 12, "wanted": 32, "held": 2000, "size_bytes": 16_000, "budget_bytes": 16_384}
     variants = [

@@ -22,7 +22,7 @@ HOST = "a host"
 
 def variant(name: str, right: float, size: int) -> VariantRecord:
     metrics = {
-        **{"accuracy_val": right, "accuracy_test": right - 0.01, "drop_val": 0.92 - right, "latency_ratio": 0.48},
+        **{"score_val": right, "score_test": right - 0.01, "drop_val": 0.92 - right, "latency_ratio": 0.48},
         **{"p50_ms": 0.4, "p95_ms": 0.5, "peak_rss_mb": 4.0, "measured_on": HOST},
     }
     common = {"model": "fashion", "version": 1, "instruction_sets": (), "manifest": "a" * 64, "manifest_bytes": 9}

@@ -13,7 +13,7 @@ def front(service, published: str) -> str:
     whole = service.store.fleet.registry.variants("fashion", 1)[0]
 
     def variant(name: str, right: float, size: int, **fields) -> VariantRecord:
-        metrics = {"accuracy_val": right, "drop_val": 0.92 - right, "p50_ms": 0.4, "p95_ms": 0.5, "peak_rss_mb": 4.0}
+        metrics = {"score_val": right, "drop_val": 0.92 - right, "p50_ms": 0.4, "p95_ms": 0.5, "peak_rss_mb": 4.0}
         sizes = {49152: size, 4096: size}
         changes = {"id": name[0] * 64, "recipe": name, "delivery_bytes": sizes, **fields}
         return VariantRecord.model_validate({**whole.model_dump(), **changes, "metrics": metrics})
