@@ -142,7 +142,7 @@ def test_a_thin_links_smaller_chunks_are_part_of_what_a_slower_link_means() -> N
 
 
 def drawn(seed: int) -> Situation:
-    dice = random.Random(seed)
+    dice, also = random.Random(seed), random.Random(-seed)
     sizes = [dice.randrange(2_000, 2_000_000) for _ in range(dice.randrange(1, 9))]
     candidates = [
         candidate(
@@ -151,6 +151,7 @@ def drawn(seed: int) -> Situation:
             p95_ms=dice.uniform(5, 9),
             peak_rss_mb=dice.uniform(2, 60),
             mj_per_inference=dice.choice([None, dice.uniform(1, 9)]),
+            agreement_val=also.choice([None, *[round(also.uniform(0.8, 1.0), 4)] * 9]),
         )
         for n, size in enumerate(sizes)
     ]
@@ -167,6 +168,10 @@ def drawn(seed: int) -> Situation:
         "mj_per_inference": dice.uniform(1, 9),
     }
     asked = {name: value for name, value in asked.items() if dice.random() < 0.4}
+    if "min_accuracy" in asked and also.random() < 0.5:
+        asked["min_score"] = asked.pop("min_accuracy")
+    if also.random() < 0.4:
+        asked["max_disagreement"] = round(also.uniform(0.0, 0.2), 3)
     asked |= {"transfers_per_month": dice.choice([1, 4, 30])}
     asked |= {"prefer": dice.choice(["accuracy", "p95_ms", "usd_per_month", "usd_per_month"])}
     if dice.random() < 0.6:
@@ -195,11 +200,11 @@ def test_at_every_stated_flip_the_choice_does_flip_and_just_before_it_does_not()
     counted = 0
     for seed in SEEDS:
         here = drawn(seed)
-        for quantity in QUANTITIES:
+        for quantity in here.quantities():
             last: dict[str, str | None] = {}
             for flip in flips(here, quantity):
                 sign = 1 if flip.direction == "above" else -1
-                beyond = flip.at * (1 + sign * 1e-5) if math.isfinite(flip.at) else 1e12
+                beyond = (flip.at * (1 + sign * 1e-5) or 1e-9) if math.isfinite(flip.at) else 1e12
                 assert picked(here.having(quantity, beyond)) == variant(flip), (seed, flip.sentence)
                 before = last.get(flip.direction, picked(here))
                 assert before != variant(flip)
@@ -217,10 +222,11 @@ def test_between_the_stated_flips_nothing_changes_the_choice(seeds: range) -> No
     dice = random.Random(7)
     for seed in seeds:
         here = drawn(seed)
-        for quantity in QUANTITIES:
+        for quantity in here.quantities():
             if quantity.value(here.profile, here.constraints) is None and quantity.off is None:
                 continue
-            scales = {"loss": 0.5, "min_accuracy": 1, "max_drop": 0.3, "down_kbps": 9_000, "delivery_bytes": 2_000_000}
+            scales = {"loss": 0.5, "min_accuracy": 1, "min_score": 1, "max_drop": 0.3, "max_disagreement": 0.3}
+            scales |= {"down_kbps": 9_000, "delivery_bytes": 2_000_000}
             for _ in range(8):
                 value = dice.uniform(0, scales.get(quantity.name, 70)) or 0.1
                 assert picked(here.having(quantity, value)) == predicted(here, quantity, value), (seed, quantity.name)
