@@ -11,12 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.data import SPLITS
+from edgefleet_compression.onnx_graphs.sent import Colour, Fit
 from edgefleet_compression.packing.listing import listed, names_in
 from edgefleet_compression.packing.origins import Packer
 from edgefleet_compression.packing.pack import SUFFIX, check_place, pack
 from edgefleet_compression.packing.splitting import SplitPlan, usual_shares
 from edgefleet_compression.packing.summary import print_summary
-from edgefleet_compression.packing.words import Colour, Fit, PictureAxes, read_shares, read_size, read_types
+from edgefleet_compression.packing.words import PictureAxes, SoundType, read_shares, read_size, read_types
 from edgefleet_compression.printing import print_json
 
 EXTRA = {"PIL": "pictures", "soundfile": "sounds", "soxr": "sounds of another rate"}
@@ -48,20 +49,23 @@ _Classes = Annotated[
 _Skip = Annotated[bool, typer.Option("--skip", help="leave out what cannot be read, and say so")]
 _Force = Annotated[bool, typer.Option("--force", help="replace a file that is there already")]
 _AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else, to stdout")]
+_Size = Annotated[
+    str | None, typer.Option(metavar="PIXELS|HEIGHTxWIDTH", help="the size to bring them to; default: their own")
+]
+_Colour = Annotated[Colour, typer.Option(help="the order of colours, or one grey")]
+_PictureAxes = Annotated[
+    PictureAxes, typer.Option(help="the order of axes: nhwc as cameras give them, nchw as most networks take them")
+]
 DATA = Path(f"data{SUFFIX}")
 
 
 @app.command()
 def images(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="the pictures, in a folder for each class or flat")],
-    size: Annotated[
-        str | None, typer.Option(metavar="PIXELS|HEIGHTxWIDTH", help="the size to bring them to; default: their own")
-    ] = None,
+    size: _Size = None,
     fit: Annotated[Fit, typer.Option(help="what happens to what has other proportions")] = "crop",
-    colour: Annotated[Colour, typer.Option(help="the order of colours, or one grey")] = "rgb",
-    axes: Annotated[
-        PictureAxes, typer.Option(help="the order of axes: nhwc as cameras give them, nchw as most networks take them")
-    ] = "nhwc",
+    colour: _Colour = "rgb",
+    axes: _PictureAxes = "nhwc",
     labels: _Labels = None,
     classes: _Classes = None,
     input_name: _Input = None,
@@ -149,6 +153,112 @@ def table(
         raise typer.BadParameter("--each calls inputs by their columns: leave out --input")
     if len(delimiter.replace("\\t", "\t")) != 1:
         raise typer.BadParameter(f"--delimiter '{delimiter}' is not one character")
+    _pack(packer, out, shares, seed, skip, force, as_json)
+
+
+@app.command()
+def wav(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the recordings, in a folder for each class or flat")],
+    rate: Annotated[
+        int | None, typer.Option(min=1, metavar="HZ", help="numbers a second; default: the recordings' own")
+    ] = None,
+    length: Annotated[
+        float | None, typer.Option(min=1e-6, metavar="SECONDS", help="cut or lengthen every recording to this")
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(min=1e-6, metavar="SECONDS", help="cut every recording into samples of this length")
+    ] = None,
+    hop: Annotated[
+        float | None, typer.Option(min=1e-6, metavar="SECONDS", help="how far windows are apart; default: their length")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBERS", help="make sequences of steps, for a model with state")
+    ] = None,
+    number_type: Annotated[SoundType, typer.Option("--type", help="-1 to 1 as float32, or int16")] = "float32",
+    channel: Annotated[bool, typer.Option("--channel", help="give samples an axis for their one channel")] = False,
+    labels: _Labels = None,
+    classes: _Classes = None,
+    input_name: _Input = None,
+    out: _Out = DATA,
+    shares: _Shares = None,
+    seed: _Seed = 0,
+    skip: _Skip = False,
+    force: _Force = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Pack recordings (WAV, FLAC, OGG, MP3) as the mean of their channels.
+
+    Windows of one recording never get into two splits.
+    """
+    if length is not None and window is not None:
+        raise typer.BadParameter("--length makes one sample of a recording, --window several: give one of them")
+    if hop is not None and window is None:
+        raise typer.BadParameter("--hop says how far windows are apart: give --window, too")
+
+    def packer() -> Packer:
+        from edgefleet_compression.packing.sounds import SoundForm, SoundPacker
+
+        form = SoundForm(rate, length, window, hop, step, number_type, channel)
+        return SoundPacker(listed(folder, labels, names_in(classes)), form, input_name)
+
+    _pack(packer, out, shares, seed, skip, force, as_json)
+
+
+@app.command()
+def coco(
+    file: Annotated[Path, typer.Argument(metavar="FILE.json", help="boxes of pictures, as COCO writes them")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="the folder that its file names are from")],
+    size: _Size = None,
+    fit: Annotated[Fit, typer.Option(help="what happens to what has other proportions")] = "letterbox",
+    colour: _Colour = "rgb",
+    axes: _PictureAxes = "nhwc",
+    classes: _Classes = None,
+    input_name: _Input = None,
+    out: _Out = DATA,
+    shares: _Shares = None,
+    seed: _Seed = 0,
+    skip: _Skip = False,
+    force: _Force = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Pack pictures with boxes: labels are [class, x1, y1, x2, y2] in the pixels of what is packed.
+
+    Classes are numbered by the ids of categories. Boxes of crowds are left out.
+    """
+
+    def packer() -> Packer:
+        from edgefleet_compression.packing.coco import CocoPacker, read_coco
+        from edgefleet_compression.packing.framing import Framing
+
+        framing = Framing(read_size(size), fit, colour, axes)
+        return CocoPacker(read_coco(file), folder, framing, input_name, names_in(classes))
+
+    _pack(packer, out, shares, seed, skip, force, as_json)
+
+
+@app.command()
+def npz(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="npz files, one a sample, in folders of splits or not")],
+    labels: _Labels = None,
+    classes: _Classes = None,
+    input_name: _Input = None,
+    out: _Out = DATA,
+    shares: _Shares = None,
+    seed: _Seed = 0,
+    skip: _Skip = False,
+    force: _Force = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Pack npz files that hold a sample each: `x`, or an array for each input, and perhaps its label `y`.
+
+    Samples may have unequal shapes.
+    """
+
+    def packer() -> Packer:
+        from edgefleet_compression.packing.single_samples import SingleSamplePacker
+
+        return SingleSamplePacker(listed(folder, labels, names_in(classes)), input_name)
+
     _pack(packer, out, shares, seed, skip, force, as_json)
 
 

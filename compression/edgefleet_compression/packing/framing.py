@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgefleet_compression.packing.words import Colour, Fit, PictureAxes
+from edgefleet_compression.onnx_graphs.sent import Colour, Fit
+from edgefleet_compression.packing.words import PictureAxes
 
 PAD = 114
 """The grey around a letterboxed picture, as detectors are usually trained with."""

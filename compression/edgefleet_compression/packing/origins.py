@@ -27,10 +27,14 @@ class SampleOrigin:
 
 @dataclass(frozen=True, slots=True)
 class PackedSample:
-    """One sample: an array for each input, in their order, and its label, if there are labels."""
+    """One sample: an array for each input, in their order, and its label, if there are labels.
+
+    `shows` names the classes that are in it, where the origin has no single one.
+    """
 
     inputs: tuple[NDArray[Any], ...]
     label: NDArray[Any] | None = None
+    shows: tuple[str, ...] = ()
 
 
 class Packer(Protocol):

@@ -179,6 +179,7 @@ def _add(
         column.add(value, origin.name)
     if isinstance(origin.label, int | str):
         part.classes[str(origin.label)] += 1
+    part.classes.update(sample.shows)
 
 
 def _check_labels(parts: Mapping[SplitName, _Part]) -> None:

@@ -130,7 +130,7 @@ def _completed(origins: Sequence[SampleOrigin], units: Sequence[Sequence[int]], 
             )
         assert split is not None  # all have one
         parts[split].append(unit)
-    largest = max(parts, key=lambda name: sum(map(len, parts[name])))
+    largest = max(parts, key=lambda name: (sum(map(len, parts[name])), name == "train"))
     missing = [name for name in JUDGED if name not in parts]
     places: dict[SplitName, Sequence[int]] = {}
     for name, found in parts.items():

@@ -10,9 +10,8 @@ from edgefleet_compression.models.data import SPLITS, SplitName
 from edgefleet_compression.packing.splitting import JUDGED, usual_shares
 from edgefleet_profiles.spelling import nearest
 
-Fit = Literal["crop", "stretch", "letterbox"]
-Colour = Literal["rgb", "bgr", "grey"]
 PictureAxes = Literal["nhwc", "nchw"]
+SoundType = Literal["float32", "int16"]
 MOST_PIXELS = 16_384
 """Of a side, as of a model's input."""
 
