@@ -4,7 +4,8 @@ from pathlib import Path
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.first_card import first_card
-from edgefleet_compression.models.onnx_card import card_for_onnx
+from edgefleet_compression.models.one_file import in_one_file
+from edgefleet_compression.models.onnx_card import card_for_onnx, refuse_unfit
 from edgefleet_compression.recipes.recipe_file import read_recipe
 from edgefleet_contract.errors import ContractError, FileRefused
 from edgefleet_contract.first_card import FirstCard
@@ -19,6 +20,19 @@ def onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float
     """
     try:
         return card_for_onnx(onnx, data, name=name, version=version, scale=scale)
+    except (CompressionError, ContractError) as error:
+        raise FileRefused(str(error)) from None
+
+
+def whole(onnx: Path, folder: Path) -> Path:
+    """A model as one file of tensors, as `in_one_file` makes it.
+
+    Raises:
+        FileRefused: the file cannot be taken; one line says why.
+    """
+    try:
+        refuse_unfit(onnx, None)
+        return in_one_file(onnx, folder)
     except (CompressionError, ContractError) as error:
         raise FileRefused(str(error)) from None
 

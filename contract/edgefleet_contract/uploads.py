@@ -18,8 +18,8 @@ BEGINNING_BYTES = 4096
 GRAPH = 7
 """The number of the field of an ONNX file that holds everything large."""
 TOO_LARGE = (
-    "the ONNX file has {size:,} bytes: at most 2,147,483,647 are possible in one file, and weights in files of their "
-    "own are not taken: make the model smaller, for example by exporting it in fp16"
+    "the model has {size:,} bytes: at most 2,147,483,647 are possible in one file with all of its weights: make it "
+    "smaller, for example by exporting it in fp16"
 )
 NO_ONNX = "this is not an ONNX file: export the model as ONNX"
 

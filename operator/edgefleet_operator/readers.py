@@ -34,6 +34,21 @@ class OnnxReader(Protocol):
         """
 
 
+class WholeReader(Protocol):
+    """The reader named `whole`."""
+
+    def __call__(self, onnx: Path, folder: Path) -> Path:
+        """Return the model as one file of tensors: the file itself if it is one, else a new one in `folder`.
+
+        Args:
+            onnx: the ONNX file; weights of it may lie in other files of its folder.
+            folder: where a new file may be written.
+
+        Raises:
+            FileRefused: the file, or one with its weights, cannot be used; the message is one line.
+        """
+
+
 class CardReader(Protocol):
     """The reader named `card`."""
 
@@ -68,6 +83,16 @@ def onnx_reader() -> OnnxReader:
         ReaderMissing: none is installed.
     """
     found: OnnxReader = _reader("onnx")
+    return found
+
+
+def whole_reader() -> WholeReader:
+    """Load the reader that makes one file of a model.
+
+    Raises:
+        ReaderMissing: none is installed.
+    """
+    found: WholeReader = _reader("whole")
     return found
 
 

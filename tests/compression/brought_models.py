@@ -1,5 +1,6 @@
 """ONNX files as others make them: a hand-written classifier of the tiny pictures, and ways to spoil it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 """Networks of the ONNX Model Zoo, with their structure whole and each weight a constant; they come with onnx."""
+Spoil = Callable[[Path, onnx.ModelProto], None]
 
 
 def classifier(
@@ -87,3 +89,19 @@ def data_file(folder: Path, **arrays: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "data.npz", **arrays)
     return folder / "data.npz"
+
+
+def outside(folder: Path, spoil: Spoil | None = None) -> Path:
+    """The classifier with its weight in `weights/w.bin`, from byte 4096 on."""
+    model = classifier()
+    weight = model.graph.initializer[0]
+    (folder / "weights").mkdir(parents=True)
+    (folder / "weights" / "w.bin").write_bytes(b"\0" * 4096 + weight.raw_data)
+    told = {"location": "weights/w.bin", "offset": "4096", "length": str(len(weight.raw_data))}
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in told.items():
+        weight.external_data.add(key=key, value=value)
+    if spoil:
+        spoil(folder, model)
+    return written(model, folder)

@@ -85,7 +85,7 @@ def shaped(op: str, output: list[int | str], **attributes: int) -> onnx.ModelPro
 
 
 BAD: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
-    "external data": (external, "the weight 'w' lies in another file: save the model as one file"),
+    "external data": (external, "the weight 'w' lies in another file: register it by"),
     "custom operators": (custom, "operators that onnxruntime does not have (com.acme.Detect)"),
     "an unknown operator of a known domain": (lambda: custom("ai.onnx.ml"), "(ai.onnx.ml.Detect)"),
     "custom operators in a branch": (lambda: custom(inner=True), "(com.acme.Detect)"),

@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.compression.brought_models import LIGHT, classifier, data_file, trees, written
+from tests.compression.brought_models import LIGHT, classifier, data_file, outside, trees, written
 from tests.compression.conftest import pictures
 from tests.compression.odd_graphs import Odd, odd_graph
 from tests.plain import PlainClient
@@ -58,6 +59,13 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
     chosen = client.get(f"/variants/{choice['variant']}")
     assert (chosen["accuracy"], chosen["accuracy_val"], chosen["agreement"]) == (None, None, 1.0)
     assert all("accuracy not measured" in reason for reason in choice["reasons"].values())
+
+
+def test_weights_in_another_file_are_sent_within_the_model(client: PlainClient, tmp_path: Path) -> None:
+    data = data_file(tmp_path, x=pictures(60, 3)[0])
+    added = client.add_onnx(outside(tmp_path / "theirs"), data, "packed", 1)
+    whole = sha256(classifier().SerializeToString()).hexdigest()
+    assert (added["model"], added["files"]["model.onnx"]) == ("packed@1", whole)
 
 
 def test_what_cannot_be_compressed_is_delivered_and_the_result_says_why_nothing_else_was_made(
@@ -117,8 +125,6 @@ def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service
 
 def card_for(good: Path, data: Path, bad: Path, folder: Path) -> Path:
     """A folder whose card says of a bad file what is true of a good one."""
-    from hashlib import sha256
-
     from edgefleet_compression.models.onnx_card import card_for_onnx
 
     folder.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.compression.brought_models import classifier, data_file, written
+from tests.compression.brought_models import classifier, data_file, outside, written
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
 
@@ -74,6 +74,16 @@ def test_with_samples_the_card_is_whole_and_the_model_is_registered(net: Path, t
     with running_service(tmp_path / "state") as service, api_of(service) as address:
         added = json.loads(types("model", "add", tmp_path / "model", "--json", EDGEFLEET_API=address).stdout)
     assert added["model"] == "my-net-2@1"
+
+
+def test_a_model_in_several_files_is_one_in_its_folder(tmp_path: Path) -> None:
+    net = outside(tmp_path / "download")
+    alone = types("model", "init", net, code=1)
+    assert "the model takes a file of its own: name its folder" in alone.output
+    for _ in range(2):
+        types("model", "init", net, tmp_path / "model")
+    assert (tmp_path / "model" / net.name).read_bytes() == classifier().SerializeToString()
+    assert sorted(path.name for path in net.parent.iterdir()) == [net.name, "weights"]
 
 
 def test_in_its_own_folder_a_file_stays_where_it_is(net: Path) -> None:

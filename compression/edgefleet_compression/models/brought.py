@@ -192,7 +192,8 @@ def _is_whole(found: Iterable[TensorProto]) -> None:
     for tensor in found:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise GraphError(
-                f"the weight '{tensor.name}' lies in another file: save the model as one file, without external data"
+                f"the weight '{tensor.name}' lies in another file: register it by `edgefleet model add FILE.onnx`, "
+                "which packs all into one, or save it as one file"
             )
 
 

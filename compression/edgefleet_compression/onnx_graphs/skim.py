@@ -89,7 +89,7 @@ def with_ir_version(source: Path, target: Path, most: int) -> None:
 
 def is_skipped(tensor: TensorProto) -> bool:
     """Whether `skim` has put a placeholder in the place of a tensor's bytes."""
-    return bool(tensor.raw_data == PLACEHOLDER) and _needed_bytes(tensor) > len(PLACEHOLDER)
+    return bool(tensor.raw_data == PLACEHOLDER) and needed_bytes(tensor) > len(PLACEHOLDER)
 
 
 def _skimmed(file: BinaryIO, kind: str, begin: int, end: int, depth: int) -> bytes:
@@ -162,12 +162,13 @@ def _check_size(data: bytes, held_bytes: int) -> None:
         tensor = TensorProto.FromString(data)
     except Exception:  # protobuf's own type
         raise GraphError(NO_ONNX) from None
-    if (needed := _needed_bytes(tensor)) != held_bytes:
+    if (needed := needed_bytes(tensor)) != held_bytes:
         told = f"it holds {held_bytes:,} bytes, and its shape needs {needed:,}"
         raise GraphError(f"the weight '{tensor.name}' cannot be read ({told}): export it again")
 
 
-def _needed_bytes(tensor: TensorProto) -> int:
+def needed_bytes(tensor: TensorProto) -> int:
+    """How many bytes a tensor's numbers take, by its shape and type; 0 for a type that has no size of its own."""
     try:
         whole = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     except (KeyError, TypeError):

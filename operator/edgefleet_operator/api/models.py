@@ -13,7 +13,7 @@ from edgefleet_contract.uploads import BEGINNING_BYTES, FileKind, UploadVerdict,
 from edgefleet_operator.api.uploads import OnUpload, patience_s, reading, sha256_of, upload
 from edgefleet_operator.errors import ApiError, Invalid
 from edgefleet_operator.http import BASE, Http, at, at_profile, refusing
-from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader
+from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader, whole_reader
 
 REGISTER_S = 3600.0
 """The controller inspects an ONNX file before it registers it, which may take minutes."""
@@ -66,7 +66,7 @@ class Models:
         """Make a card for an ONNX file and its samples, then upload and register all three.
 
         Args:
-            onnx: the ONNX file.
+            onnx: the ONNX file; weights of it that lie in other files of its folder are packed into what is sent.
             data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`.
             name: the model's name; None means the file's.
             version: the model's version.
@@ -79,10 +79,11 @@ class Models:
             ApiError: the controller refused the request or didn't answer.
         """
         onnx, data = Path(onnx), Path(data)
-        with reading():
-            text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
-            made = parse_card(text)
         with tempfile.TemporaryDirectory(prefix="edgefleet-") as folder:
+            with reading():
+                onnx = whole_reader()(onnx, Path(folder))
+                text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
+                made = parse_card(text)
             card = Path(folder) / CARD_FILE
             card.write_text(text, encoding="utf-8")
             files = {CARD_FILE: sha256_of(card), **made.files}

@@ -1,12 +1,13 @@
 """`edgefleet model`: registered models."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edgefleet_contract.card import CARD_FILE
-from edgefleet_contract.errors import ContractError
+from edgefleet_contract.errors import ContractError, FileRefused
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
@@ -15,7 +16,7 @@ from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.figures import count, when
 from edgefleet_operator.first_cards import init_model
 from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
-from edgefleet_operator.readers import card_reader
+from edgefleet_operator.readers import card_reader, whole_reader
 
 ALL_OR_NOTHING = "the model is registered only if all of it had arrived: see `edgefleet model list`"
 
@@ -74,7 +75,11 @@ def init(
     Samples in the folder, data.npz or the only npz, are filled in too: put them there and run it again.
     """
     try:
-        where, card = init_model(onnx, folder, card_reader(), name=name, force=force)
+        with tempfile.TemporaryDirectory(prefix="edgefleet-") as spare:
+            whole = whole_reader()(onnx, Path(spare)) if onnx.is_file() else onnx
+            if whole != onnx and folder is None:
+                raise FileRefused(f"the model takes a file of its own: name its folder, `model init {onnx} DIR`")
+            where, card = init_model(whole, folder, card_reader(), name=name, force=force)
     except (ContractError, OperatorError, OSError) as error:
         refuse(error)
     if as_json:
