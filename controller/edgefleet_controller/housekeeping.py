@@ -185,8 +185,9 @@ class Housekeeping:
 
     def _named(self) -> set[str] | None:
         """The blobs that must stay; None if a manifest cannot be read, so that they cannot be known."""
-        ours, reported = self._store.fleet.references.manifests(), self._store.fleet.references.reported_manifests()
-        named = self._store.fleet.references.model_files() | ours | reported
+        references = self._store.fleet.references
+        ours, reported = references.manifests(), references.reported_manifests()
+        named = references.model_files() | references.answers() | ours | reported
         for name in ours | reported:
             inside = self._named_in(name)
             # A device may report any manifest; only a damaged one of our own is a reason not to collect.

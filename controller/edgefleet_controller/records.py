@@ -99,6 +99,21 @@ class VariantRecord(Record):
         return not self.instruction_sets or instruction_set in self.instruction_sets
 
 
+class AnswersRecord(Record):
+    """Where the answers of a variant to all of some version's val are kept, for the controller alone.
+
+    `variant` is empty for the source model of the version. `asked` is the version whose val it was, and `data` the
+    sha256 of its samples and labels.
+    """
+
+    model: Name
+    version: int
+    variant: str
+    data: str
+    asked: int
+    blob: str
+
+
 class ChoiceRecord(Record):
     """The variant chosen for one profile, and the reason for or against each candidate."""
 

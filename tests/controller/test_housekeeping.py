@@ -24,7 +24,7 @@ from edgefleet_controller.housekeeping import (
     unnamed,
 )
 from edgefleet_controller.models.removal import remove_model
-from edgefleet_controller.records import ChoiceRecord, DesiredRecord, ModelRecord, VariantRecord
+from edgefleet_controller.records import AnswersRecord, ChoiceRecord, DesiredRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.rollups import HOUR_MS
 from edgefleet_controller.store.contract.windows import StoredWindow
@@ -160,6 +160,18 @@ def test_nothing_goes_while_something_is_built(house: House) -> None:
     assert house.keeping.collect() == []
     house.store.fleet.operations.put(operation.model_copy(update={"state": "failed"}))
     assert house.keeping.collect() == [orphan]
+
+
+def test_kept_answers_stay_with_their_model_and_are_never_delivered(house: House) -> None:
+    house.add_model()
+    kept = house.put(b"answers", deliverable=False).sha256
+    row = AnswersRecord(model="fashion", version=1, variant="", data="d" * 64, asked=1, blob=kept)
+    house.store.fleet.registry.put_answers([row])
+    house.now += 2 * HOUR_MS
+    assert house.keeping.collect() == []
+    assert house.store.fleet.registry.deliverable_bytes(kept) is None
+    remove_model(house.store.fleet, "fashion", 1)
+    assert kept in house.keeping.collect()
 
 
 def test_what_a_device_should_run_stays_with_all_that_its_manifest_names(house: House) -> None:

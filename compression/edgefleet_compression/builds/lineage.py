@@ -39,7 +39,7 @@ def record(source: "Source", recipe: Recipe, seed: int, instruction_set: Instruc
     return Lineage(
         source=source.digest,
         files=source.card.files,
-        splits=_split_digests(source),
+        splits=split_digests(source),
         recipe=RecipeTable(name=recipe.name, title=recipe.title, steps=recipe.whole_steps()),
         seed=seed,
         instruction_set=instruction_set,
@@ -61,7 +61,7 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def _split_digests(source: "Source") -> dict[str, str]:
+def split_digests(source: "Source") -> dict[str, str]:
     """The digest of every split in the data file, computed once a file."""
     import json
 

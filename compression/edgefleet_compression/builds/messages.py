@@ -13,6 +13,7 @@ from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.schemes import Scheme
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.operations import VersionComparison
 from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_protocol.spec import Spec
@@ -90,8 +91,16 @@ class RecordedAnswers:
 
 
 @dataclass(frozen=True)
+class KeptAnswers:
+    """A file of answers to all of a version's val; `data` is the sha256 of its samples and labels."""
+
+    path: Path
+    data: str
+
+
+@dataclass(frozen=True)
 class BuildOutcome:
-    """A built and measured variant.
+    """A built and measured variant, with its answers to `val`.
 
     `encoding_path` is the file as it goes over the wire; `runtime` holds session options that a device must use,
     `unfolded_bytes` is the size of the weights in memory, `min_onnxruntime` the oldest that reads the file. `scheme` is
@@ -103,6 +112,7 @@ class BuildOutcome:
     runtime: dict[str, str]
     metrics: Metrics
     recorded: RecordedAnswers
+    val: KeptAnswers
     unfolded_bytes: int
     steps: tuple[StepReport, ...]
     scheme: Scheme | None
@@ -111,12 +121,38 @@ class BuildOutcome:
 
 
 @dataclass(frozen=True)
+class OlderVariant:
+    """A variant of an older version: its ONNX file, and the session options that devices use."""
+
+    id: str
+    path: Path
+    runtime: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class VersionsRequest:
-    """Asks how a model's source answers its val samples, beside the source of the version `before`."""
+    """Asks the version `before`, its source and some variants, the val samples of a model, beside the model's source.
+
+    Answers are written into `work_dir`.
+    """
 
     files: ModelFiles
     before: ModelFiles
+    variants: tuple[OlderVariant, ...]
     cache_dir: Path
+    work_dir: Path
+
+
+@dataclass(frozen=True)
+class VersionsOutcome:
+    """How both sources answer, and what is kept of the older version's answers, by variant; its source has no id.
+
+    `not_asked` says why a variant could not be asked.
+    """
+
+    compared: VersionComparison
+    kept: Mapping[str, KeptAnswers]
+    not_asked: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import MeasureError
@@ -22,9 +23,16 @@ from edgefleet_protocol.encoding import compress
 
 RUNS = 300
 PROBE_SILENT_S = 600
-FIGURES = "metrics.json"
-REVISION = 3
+FIGURES, ANSWERS = "metrics.json", "val.answers"
+REVISION = 4
 """Raise it when the same file gets other figures."""
+
+
+class Measured(NamedTuple):
+    """The figures of a file, and its reduced answers to val."""
+
+    metrics: Metrics
+    val: tuple[bytes, ...]
 
 
 def encoded_bytes(path: Path) -> int:
@@ -62,7 +70,7 @@ def measured(
     build_s: float | None,
     reference: Path | None = None,
     encoding_bytes: int | None = None,
-) -> Metrics:
+) -> Measured:
     """Take every figure of an ONNX file that this host can measure; figures it took before come from the cache.
 
     Args:
@@ -88,12 +96,14 @@ def measured(
     )
 
     def fill(folder: Path) -> None:
-        metrics = _measure(path, source, runtime, reference, encoding_bytes)
-        (folder / FIGURES).write_text(metrics.model_dump_json(), encoding="utf-8")
+        found = _measure(path, source, runtime, reference, encoding_bytes)
+        (folder / FIGURES).write_text(found.metrics.model_dump_json(), encoding="utf-8")
+        (folder / ANSWERS).write_bytes(pack_all(found.val))
 
     folder, _ = source.cache.get_or_put(key, fill)
     found = Metrics.model_validate_json((folder / FIGURES).read_bytes())
-    return found.model_copy(update={"parameters": parameters, "build_s": build_s})
+    told = found.model_copy(update={"parameters": parameters, "build_s": build_s})
+    return Measured(told, unpack_all((folder / ANSWERS).read_bytes()))
 
 
 def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> ProbeFigures:
@@ -105,7 +115,7 @@ def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: P
 
 def _measure(
     path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
-) -> Metrics:
+) -> Measured:
     session, judge = GraphSession(path, runtime), source.judge
     val, test = source.data.read("val"), source.data.read("test")
     on_val = judge.reduced(session.answered(source.asked("val")))
@@ -116,7 +126,7 @@ def _measure(
     test_drop = drop(judge.scores(source_test, test.y), test_scores)
     score_val, score_test, own = mean_of(val_scores), mean_of(test_scores), host()
     probed = _probed(path, source, runtime, reference)
-    return Metrics(
+    metrics = Metrics(
         measure=judge.measure,
         score_val=score_val.value if score_val else None,
         score_test=score_test.value if score_test else None,
@@ -141,3 +151,4 @@ def _measure(
         file_bytes=path.stat().st_size,
         encoding_bytes=encoded_bytes(path) if encoding_bytes is None else encoding_bytes,
     )
+    return Measured(metrics, tuple(on_val))

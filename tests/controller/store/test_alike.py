@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.controller.asking import aggregated, evidence
 from tests.controller.store.contract.alerts import alert
-from tests.controller.store.contract.registry import choice, desired, operation
+from tests.controller.store.contract.registry import answers, choice, desired, operation
 from tests.controller.store.making import T0, facts, latency, window
 
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
@@ -69,6 +69,7 @@ class Histories:
         )
         written = Annotation(labels=pick([{}, {"tier": "shop"}, {"row": "1"}]), note=pick_of(number))
         raised = alert(f"k:{rollout.id}:{device}:p", last_ms=now, ended_ms=now if spoken else None)
+        kept = answers(number % 3, pick("12") * 64, number % 2)
         wanted = desired(device, pick(["e" * 64, None]), pick(MODELS), number)
         return pick(
             [
@@ -90,6 +91,7 @@ class Histories:
                 lambda s: s.fleet.alerts.forget(now - 10),
                 lambda s: s.fleet.desired.put(wanted),
                 lambda s: s.fleet.registry.put_variants(variants, [choice("eu/rpi4/lte", version=number)]),
+                lambda s: s.fleet.registry.put_answers([kept]),
                 lambda s: s.fleet.references.remove_model(pick_of(now) or "fashion", 1),
                 lambda s: s.fleet.operations.put(operation(str(number), state="running" if spoken else "failed")),
                 lambda s: s.fleet.audit.note(now, "what", device),
@@ -232,6 +234,7 @@ def told_of_the_fleet(store: Store) -> dict[str, Any]:
         "desired": fleet.desired.of_each(DEVICES),
         "variants": fleet.registry.variants(),
         "choices": fleet.registry.choices("fashion", 1),
+        "answers": (fleet.registry.answers("fashion"), fleet.references.answers()),
         "forms": fleet.registry.forms([letter * 64 for letter in "ef0"]),
         "manifests": (fleet.references.manifests(), fleet.references.reported_manifests()),
         "named": [(fleet.references.rollout_of(m, 1), fleet.references.devices_of(m, 1)) for m in MODELS],

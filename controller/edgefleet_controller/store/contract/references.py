@@ -19,6 +19,9 @@ class References(Protocol):
     def reported_manifests(self) -> set[str]:
         """Every manifest that a device holds, runs or last tried, by its report: it may have to repair its copy."""
 
+    def answers(self) -> set[str]:
+        """Every blob of kept answers."""
+
     def blobs(self) -> set[str]:
         """Every blob in the store."""
 
@@ -35,4 +38,4 @@ class References(Protocol):
         """The devices that should run this model version; MUST be ordered by id."""
 
     def remove_model(self, model: str, version: int) -> None:
-        """Remove a model version, its variants and choices."""
+        """Remove a model version, its variants and choices, and the answers that these gave or were asked for it."""

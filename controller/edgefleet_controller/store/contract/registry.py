@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from edgefleet_controller.records import ChoiceRecord, ManifestForm, ModelRecord, VariantRecord
+from edgefleet_controller.records import AnswersRecord, ChoiceRecord, ManifestForm, ModelRecord, VariantRecord
 
 
 class ModelRegistry(Protocol):
@@ -42,6 +42,12 @@ class ModelRegistry(Protocol):
 
     def forms(self, manifests: Iterable[str | None]) -> dict[str, tuple[ManifestForm, ...]]:
         """Of each of these manifests that is a variant's, in any form: all forms, the newest first."""
+
+    def put_answers(self, answers: Iterable[AnswersRecord]) -> None:
+        """Note where answers are kept, replacing those of the same variant to the same samples."""
+
+    def answers(self, model: str) -> list[AnswersRecord]:
+        """All kept answers of a model's versions; MUST be ordered by version, variant and data."""
 
     def choices(self, model: str, version: int) -> list[ChoiceRecord]:
         """The choice for each profile; MUST be ordered by profile."""

@@ -9,6 +9,7 @@ from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.records import (
     Annotation,
+    AnswersRecord,
     ChoiceRecord,
     DesiredRecord,
     ModelRecord,
@@ -53,6 +54,7 @@ class FleetTables:
         self.blobs: Table[str, Blob] = Table(changes)
         self.models: Table[tuple[str, int], ModelRecord] = Table(changes)
         self.variants: Table[tuple[str, int, str], tuple[int, VariantRecord]] = Table(changes)
+        self.answers: Table[tuple[str, int, str, str], AnswersRecord] = Table(changes)
         self.choices: Table[tuple[str, int, str], ChoiceRecord] = Table(changes)
         self.operations: Table[str, OperationRecord] = Table(changes)
         self.devices: Table[str, Report] = Table(changes)

@@ -41,6 +41,10 @@ class MemoryReferences(References):
                     found.update(one.manifest for one in named if one and one.manifest)
         return found
 
+    def answers(self) -> set[str]:
+        with self._tables.changes.turn:
+            return {one.blob for one in self._tables.answers.values()}
+
     def blobs(self) -> set[str]:
         with self._tables.changes.turn:
             return {name for name, _ in self._tables.blobs.items()}
@@ -84,6 +88,10 @@ class MemoryReferences(References):
         tables = self._tables
         with tables.changes.transaction():
             tables.models.pop((model, version))
+            of_it = (model, version)
+            rows = [(key, one) for key, one in tables.answers.items() if of_it in (key[:2], (one.model, one.asked))]
+            for answers, _ in rows:
+                tables.answers.pop(answers)
             for variant in [key for key, _ in tables.variants.items() if key[:2] == (model, version)]:
                 tables.variants.pop(variant)
             for choice in [key for key, _ in tables.choices.items() if key[:2] == (model, version)]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from operator import itemgetter
 
-from edgefleet_controller.records import ChoiceRecord, ManifestForm, ModelRecord, VariantRecord
+from edgefleet_controller.records import AnswersRecord, ChoiceRecord, ManifestForm, ModelRecord, VariantRecord
 from edgefleet_controller.store.contract.not_found import no_model
 from edgefleet_controller.store.contract.registry import ModelRegistry
 from edgefleet_controller.store.memory.fleet_tables import Blob, FleetTables
@@ -54,6 +54,15 @@ class MemoryRegistry(ModelRegistry):
                 tables.variants.put((variant.model, variant.version, variant.id), (tables.puts.next(), variant))
             for choice in choices:
                 tables.choices.put((choice.model, choice.version, choice.profile), choice)
+
+    def put_answers(self, answers: Iterable[AnswersRecord]) -> None:
+        with self._tables.changes.transaction():
+            for one in answers:
+                self._tables.answers.put((one.model, one.version, one.variant, one.data), one)
+
+    def answers(self, model: str) -> list[AnswersRecord]:
+        with self._tables.changes.turn:
+            return [one for one in self._tables.answers.by_key() if one.model == model]
 
     def variants(self, model: str | None = None, version: int | None = None) -> list[VariantRecord]:
         with self._tables.changes.turn:

@@ -170,6 +170,12 @@ _FLEET_016 = ("ALTER TABLE executions ADD COLUMN transfer_total_bytes INTEGER",)
 
 _FLEET_017 = ("ALTER TABLE executions ADD COLUMN simulated INTEGER NOT NULL DEFAULT 0",)
 
+_FLEET_018 = (
+    # An empty variant is the source model of the version.
+    """CREATE TABLE answers (model TEXT, version INTEGER, variant TEXT, data TEXT, asked INTEGER NOT NULL,
+       blob TEXT NOT NULL, PRIMARY KEY (model, version, variant, data)) WITHOUT ROWID""",
+)
+
 
 @FLEET()
 def m001_registry_devices_and_rollouts(db: Database) -> None:
@@ -287,4 +293,11 @@ def m016_transfer_totals(db: Database) -> None:
 def m017_simulated(db: Database) -> None:
     """Which removed devices stood in for their hardware."""
     for statement in _FLEET_017:
+        db.execute(statement)
+
+
+@FLEET()
+def m018_answers(db: Database) -> None:
+    """What variants answer to val, and so did those of versions before."""
+    for statement in _FLEET_018:
         db.execute(statement)

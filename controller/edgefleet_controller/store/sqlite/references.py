@@ -40,6 +40,9 @@ class SqliteReferences(References):
             found.update(slot.get("manifest") for slot in slots if slot)
         return {name for name in found if name}
 
+    def answers(self) -> set[str]:
+        return {row["blob"] for row in self._db.rows("SELECT blob FROM answers")}
+
     def blobs(self) -> set[str]:
         return {row["sha256"] for row in self._db.rows("SELECT sha256 FROM blobs")}
 
@@ -70,6 +73,7 @@ class SqliteReferences(References):
 
     def remove_model(self, model: str, version: int) -> None:
         with self._db.transaction():
+            self._db.execute("DELETE FROM answers WHERE model = ?1 AND (version = ?2 OR asked = ?2)", [model, version])
             self._db.execute("DELETE FROM choices WHERE model = ? AND version = ?", [model, version])
             self._db.execute("DELETE FROM variants WHERE model = ? AND version = ?", [model, version])
             self._db.execute("DELETE FROM models WHERE name = ? AND version = ?", [model, version])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.records import ChoiceRecord, ManifestForm, ModelRecord, VariantRecord, forms_of
+from edgefleet_controller.records import AnswersRecord, ChoiceRecord, ManifestForm, ModelRecord, VariantRecord, forms_of
 from edgefleet_controller.store.contract.not_found import no_model
 from edgefleet_controller.store.contract.registry import ModelRegistry
 from edgefleet_controller.store.sqlite.database import Database, unfolded
@@ -67,6 +67,15 @@ class SqliteRegistry(ModelRegistry):
                 self._db.put("variants", variant.model_dump(mode="json"))
             for choice in choices:
                 self._db.put("choices", choice.model_dump(mode="json"))
+
+    def put_answers(self, answers: Iterable[AnswersRecord]) -> None:
+        with self._db.transaction():
+            for one in answers:
+                self._db.put("answers", one.model_dump(mode="json"))
+
+    def answers(self, model: str) -> list[AnswersRecord]:
+        rows = self._db.rows("SELECT * FROM answers WHERE model = ? ORDER BY version, variant, data", [model])
+        return [AnswersRecord.model_validate(dict(row)) for row in rows]
 
     def variants(self, model: str | None = None, version: int | None = None) -> list[VariantRecord]:
         rows = self._db.rows(

@@ -10,6 +10,7 @@ from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import (
+    AnswersRecord,
     ChoiceRecord,
     DesiredRecord,
     ManifestForm,
@@ -29,6 +30,11 @@ def model(name: str = "fashion", version: int = 1, **files: str) -> ModelRecord:
 
 def choice(profile: str, variant: str | None = "b" * 64, version: int = 1) -> ChoiceRecord:
     return ChoiceRecord(model="fashion", version=version, profile=profile, variant=variant, reasons={"b": "small"})
+
+
+def answers(version: int, variant: str = "b" * 64, asked: int = 2, data: str = "d" * 64) -> AnswersRecord:
+    blob = f"{version}{asked}{variant[:1]}{data[:1]}"
+    return AnswersRecord(model="fashion", version=version, variant=variant, data=data, asked=asked, blob=blob)
 
 
 def desired(device: str, manifest: str | None = MANIFEST, model: str = "fashion", generation: int = 1) -> DesiredRecord:
@@ -196,6 +202,26 @@ class RegistryContract:
         for over in ("02", "03"):
             fleet.rollouts.put(bringing.model_copy(update={"id": over, "state": "rollback_incomplete"}))
         assert fleet.references.rollout_of("fashion", 1) is None
+
+    def test_kept_answers_are_those_to_each_split_in_order_and_name_their_blobs(self, fleet: FleetStore) -> None:
+        own, source, other = answers(2), answers(1, variant=""), answers(1, data="c" * 64, asked=1)
+        fleet.registry.put_answers([own, source, other, answers(1, "a" * 64)])
+        again = answers(2).model_copy(update={"blob": "again"})
+        fleet.registry.put_answers([again])
+        assert fleet.registry.answers("fashion") == [source, answers(1, "a" * 64), other, again]
+        assert fleet.registry.answers("another") == []
+        assert fleet.references.answers() == {"12d", "12ad", "11bc", "again"}
+
+    def test_answers_go_with_the_version_that_gave_them_and_with_the_one_they_were_asked_for(
+        self, fleet: FleetStore
+    ) -> None:
+        own, old, new = answers(1, data="c" * 64, asked=1), answers(1, asked=2), answers(2, asked=2)
+        later = answers(3, asked=3)
+        fleet.registry.put_answers([own, old, new, later])
+        fleet.references.remove_model("fashion", 2)
+        assert fleet.registry.answers("fashion") == [own, later]
+        fleet.references.remove_model("fashion", 1)
+        assert fleet.references.answers() == {later.blob}
 
     def test_a_model_is_removed_with_its_variants_and_choices(
         self, fleet: FleetStore, variant: Callable[..., VariantRecord]
