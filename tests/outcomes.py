@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgefleet_compression.builds.messages import BuildOutcome, RecordedAnswers
+from edgefleet_compression.builds.messages import BuildOutcome, KeptAnswers, RecordedAnswers
 from edgefleet_contract.lineage import Environment, Lineage
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.recipes import RecipeTable, StepTable
@@ -52,6 +52,7 @@ def outcome(**changed: Any) -> BuildOutcome:
         runtime={},
         metrics=Metrics(score_val=0.9),
         recorded=recorded(),
+        val=KeptAnswers(Path("val.answers"), "d" * 64),
         unfolded_bytes=100,
         steps=(step(took_s=0.5),),
         scheme=None,

@@ -36,7 +36,7 @@ def figures(request: FiguresRequest) -> Metrics | WorkRefused:
 
         one_thread()
         source = open_source(request.files, Cache(request.cache_dir))
-        return measured(request.path, source, {}, None, None)
+        return measured(request.path, source, {}, None, None).metrics
     except Exception as error:  # a peer's file can be anything
         sentence = " ".join(f"{type(error).__name__}: {error}".split())
         return WorkRefused("not_measured", sentence[:MOST_CHARACTERS])

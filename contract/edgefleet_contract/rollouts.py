@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.base import MAX_COUNT, YEAR_S, Request, Shape
 from edgefleet_contract.energy import EnergyCostView
+from edgefleet_contract.pairs import PairView
 from edgefleet_contract.windows import RegionWindowView, WaitView
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.phases import Phase
@@ -62,6 +63,10 @@ class Gate(Request):
     Each check needs evidence from `min_devices` devices of the profile, if there are as many, and no device counts for
     much more than the others. What could not be judged is said; if it is one of the checks in `require`, the
     wave is inconclusive.
+
+    Before any device is told anything, the answers to val of what devices have and of what they would get are
+    compared: a version that surely disagrees by more than `max_disagreement` (a share), or whose labelled accuracy is
+    surely lower by more than `max_accuracy_drop`, is refused.
     """
 
     success_threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -70,6 +75,7 @@ class Gate(Request):
     soak_s: Annotated[float, Field(ge=0, le=7 * 86400)] = 1800
     min_labels: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 50
     max_accuracy_drop: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    max_disagreement: Annotated[float, Field(ge=0, le=1)] = 0.1
     min_requests: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 50
     max_error_share: Annotated[float, Field(ge=0, lt=1)] = 0.01
     max_p95_ratio: Annotated[float, Field(ge=1, le=1000)] = 1.2
@@ -96,6 +102,9 @@ class RolloutSpec(Request):
 
     `waves` are the shares of the devices reached after each wave; they rise, and end with 1. The devices of a wave
     switch once `start_share` of those under way have staged; the others follow as they stage.
+
+    `accept_drop` lets a version through that answers worse on val, or otherwise, than the gate allows;
+    `accept_signature` one that takes or gives something else than applications know.
     """
 
     model: Name
@@ -109,6 +118,8 @@ class RolloutSpec(Request):
     start_share: Annotated[float, Field(gt=0, le=1)] = 0.9
     concurrency: Annotated[int, Field(ge=1, le=MAX_COUNT)] = 10
     on_failure: Literal["pause", "roll_back"] = "roll_back"
+    accept_drop: bool = False
+    accept_signature: bool = False
 
 
 def fault_of(asked: RolloutSpec) -> str | None:
@@ -340,6 +351,8 @@ class PlanView(Shape):
     that were rejected on profiles that would get them, or have them.
     `slow_links` are devices that have something to install over links that were found slower than the catalogue says.
     `energy_costs` are what inferences cost and emit on each profile with the variant that it gets.
+    `pairs` are what devices have and what they would get, compared by their answers to val; `first_installs` are
+    devices that have nothing yet to compare with.
     """
 
     model: str
@@ -350,3 +363,5 @@ class PlanView(Shape):
     energy_costs: tuple[EnergyCostView, ...] = ()
     rejected: tuple[RejectedView, ...] = ()
     slow_links: tuple[SlowLinkView, ...] = ()
+    pairs: tuple[PairView, ...] = ()
+    first_installs: int = 0

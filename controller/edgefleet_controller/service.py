@@ -19,6 +19,7 @@ from edgefleet_controller.models.operations import OperationQueue
 from edgefleet_controller.models.workshop import Folders
 from edgefleet_controller.rollouts.conductor import Conductor
 from edgefleet_controller.rollouts.joiners import LateJoiners
+from edgefleet_controller.rollouts.kept_pairs import KeptPairs
 from edgefleet_controller.rollouts.undeliverable import UndeliverableHold
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.sqlite import open_store
@@ -62,10 +63,11 @@ class Service:
             conflict_s=settings.conflict_s,
         )
         self._presence = PresenceSweep(self.store.fleet.devices, self.desired.hello, self.bus, settings.hello_jitter_s)
+        self.pairs = KeptPairs(self.store.fleet, self.blobs)
         self.conductor = Conductor(
             self.store,
             self.desired.desire,
-            LateJoiners(self.store.fleet, self.catalogue),
+            LateJoiners(self.store.fleet, self.catalogue, self.pairs.refused),
             tick_s=settings.tick_s,
             connected=lambda: self.bus.connected,
             windows=self.windows,

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +50,7 @@ class AnswerSet:
             "data": self.data,
             "samples": len(self.answers),
         }
-        starts = range(0, len(self.answers), MAX_ANSWERS)
-        blocks = (pack_answers(self.answers[start : start + MAX_ANSWERS]) for start in starts)
-        return b"".join(_LENGTH.pack(len(part)) + part for part in (json.dumps(head).encode(), *blocks))
+        return _packed(json.dumps(head).encode()) + pack_all(self.answers)
 
     @classmethod
     def unpack(cls, data: bytes) -> "AnswerSet":
@@ -62,13 +61,38 @@ class AnswerSet:
         """
         head, at = _part(data, 0)
         task, spec, signature, split, samples = _head(head)
-        answers: list[bytes] = []
-        while at < len(data):
-            block, at = _part(data, at)
-            answers += unpack_answers(block)
+        answers = unpack_all(data[at:])
         if len(answers) != samples:
             raise MalformedMessage(f"a set of {samples} answers holds {len(answers)}")
-        return cls(task, spec, signature, split, tuple(answers))
+        return cls(task, spec, signature, split, answers)
+
+
+def pack_all(answers: Sequence[bytes]) -> bytes:
+    """Any number of answers as bytes, in blocks.
+
+    Raises:
+        ValueError: an answer is too long.
+    """
+    starts = range(0, len(answers), MAX_ANSWERS)
+    return b"".join(_packed(pack_answers(answers[start : start + MAX_ANSWERS])) for start in starts)
+
+
+def unpack_all(data: bytes) -> tuple[bytes, ...]:
+    """The answers of what `pack_all` gave.
+
+    Raises:
+        MalformedMessage: the bytes are no such blocks.
+    """
+    answers: list[bytes] = []
+    at = 0
+    while at < len(data):
+        block, at = _part(data, at)
+        answers += unpack_answers(block)
+    return tuple(answers)
+
+
+def _packed(part: bytes) -> bytes:
+    return _LENGTH.pack(len(part)) + part
 
 
 def _part(data: bytes, at: int) -> tuple[bytes, int]:

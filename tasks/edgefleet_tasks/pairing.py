@@ -43,16 +43,21 @@ class PairOnVal:
     not_scored: str | None = None
 
 
-def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None) -> PairOnVal | str:
+def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None, at_most: int = 0) -> PairOnVal | str:
     """Compare two versions; or why that cannot be done, in words.
 
     Args:
         old: the answers of the version that devices have.
         new: those of the version that they would get.
         labels: what the samples really are, as the data has them; None if that is not known.
+        at_most: how many samples to compare, which lie evenly among all; 0 for all.
     """
     if (reason := _why_no_pair(old, new)) is not None:
         return reason
+    places = _evenly(len(old.answers), at_most)
+    if labels is not None and len(labels) == len(old.answers):
+        labels = [labels[place] for place in places]
+    old, new = _those_at(places, old), _those_at(places, new)
     spec = old.spec
     try:
         task = task_named(old.task)
@@ -69,6 +74,15 @@ def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None) -> Pair
         disagreement=mean_score([1 - share for share in agreed]),
     )
     return _scored(found, task, old, new, labels)
+
+
+def _evenly(count: int, at_most: int) -> Sequence[int]:
+    """At most so many places that lie evenly among all; all of them for 0."""
+    return range(count) if not at_most or count <= at_most else [n * count // at_most for n in range(at_most)]
+
+
+def _those_at(places: Sequence[int], found: AnswerSet) -> AnswerSet:
+    return replace(found, answers=tuple(found.answers[place] for place in places))
 
 
 def _why_no_pair(old: AnswerSet, new: AnswerSet) -> str | None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +16,16 @@ from tests.plain import PlainClient
 from tests.service import api_of, running_service
 from typer.testing import CliRunner
 
-from edgefleet_compression.builds.messages import ModelFiles, VersionsRequest, WorkRefused
-from edgefleet_compression.builds.versions import compare_versions, why_not_alike
+from edgefleet_compression.builds.messages import ModelFiles, VersionsOutcome, VersionsRequest
+from edgefleet_compression.builds.versions import compare_versions, why_not_asked
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.models.source import open_source
-from edgefleet_contract.card import ModelCard
+from edgefleet_compression.samples import Column, Samples
 from edgefleet_contract.operations import VersionComparison
+from edgefleet_controller.service import Service
 from edgefleet_operator.cli import app
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_tasks.answer_set import AnswerSet
 
 PROFILE = "eu/rpi4/lte"
 RightOrNot = NDArray[np.bool_]
@@ -41,12 +45,26 @@ def damaged(folder: Path, into: Path) -> Path:
     return made
 
 
+def with_less_val(folder: Path) -> Path:
+    """The same model with the first 20 samples of val alone."""
+    with np.load(folder / "data.npz") as data:
+        arrays = dict(data)
+    arrays |= {"x_val": arrays["x_val"][:20], "y_val": arrays["y_val"][:20]}
+    card, old = (folder / "model.toml").read_text(), (folder / "data.npz").read_bytes()
+    np.savez(folder / "data.npz", **arrays)
+    sums = [hashlib.sha256(data).hexdigest() for data in (old, (folder / "data.npz").read_bytes())]
+    (folder / "model.toml").write_text(card.replace(*sums))
+    return folder
+
+
 def files_of(folder: Path) -> ModelFiles:
     return {path.name: path for path in folder.iterdir()}
 
 
-def asked(folder: Path, before: Path, cache: Path) -> VersionComparison | WorkRefused:
-    return compare_versions(VersionsRequest(files_of(folder), files_of(before), cache))
+def asked(folder: Path, before: Path, cache: Path) -> VersionComparison:
+    outcome = compare_versions(VersionsRequest(files_of(folder), files_of(before), (), cache, cache / "answers"))
+    assert isinstance(outcome, VersionsOutcome)
+    return outcome.compared
 
 
 @pytest.fixture(scope="module")
@@ -62,65 +80,86 @@ def test_a_damaged_version_is_under_the_one_before_by_the_share_that_it_has_wron
 ) -> None:
     worse, (before, now) = damaged(tiny_folder, tmp_path), right
     found = asked(worse, tiny_folder, tmp_path / "cache")
-    assert isinstance(found, VersionComparison)
     assert (found.before, found.samples, found.asked) == ("tiny@1", 64, "source models")
     assert (found.score, found.score_before) == (now.mean(), before.mean())
     assert found.gain == pytest.approx(now.mean() - before.mean()) and found.gain != 0
     assert found.gain_ci is not None and found.gain_ci[0] < found.gain < found.gain_ci[1]
     assert found.disagreement is not None and found.disagreement >= abs(found.gain)
     back = asked(tiny_folder, worse, tmp_path / "cache")
-    assert isinstance(back, VersionComparison) and back.gain == pytest.approx(-found.gain)
+    assert back.gain == pytest.approx(-found.gain)
 
 
 def test_both_are_asked_the_samples_of_the_newer_version(
     tiny_folder: Path, tmp_path: Path, right: tuple[RightOrNot, RightOrNot]
 ) -> None:
-    worse, (before, now) = damaged(tiny_folder, tmp_path), right
-    with np.load(tiny_folder / "data.npz") as data:
-        arrays = dict(data)
-    arrays |= {"x_val": arrays["x_val"][:20], "y_val": arrays["y_val"][:20]}
-    card, old = (worse / "model.toml").read_text(), (worse / "data.npz").read_bytes()
-    np.savez(worse / "data.npz", **arrays)
-    sums = [hashlib.sha256(data).hexdigest() for data in (old, (worse / "data.npz").read_bytes())]
-    (worse / "model.toml").write_text(card.replace(*sums))
+    worse, (before, now) = with_less_val(damaged(tiny_folder, tmp_path)), right
     found = asked(worse, tiny_folder, tmp_path / "cache")
-    assert isinstance(found, VersionComparison)
     assert (found.samples, found.score, found.score_before) == (20, now[:20].mean(), before[:20].mean())
 
 
+def test_versions_with_other_classes_are_not_compared(tiny_folder: Path, tmp_path: Path) -> None:
+    worse = damaged(tiny_folder, tmp_path)
+    card = (worse / "model.toml").read_text()
+    (worse / "model.toml").write_text(card.replace('"left", "middle", "right"', '"right", "middle", "left"'))
+    told = "its classes have other names, or come in another order"
+    assert asked(worse, tiny_folder, tmp_path / "cache").not_compared == told
+
+
+BYTES, FLOATS = np.zeros((4, 1, 8, 8), np.uint8), np.zeros((4, 1, 8, 8), np.float32)
+
+
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("columns", "scaled", "said"),
     [
-        ({"input": {"shape": [1, 9, 9]}}, "tiny@1 have the shape [1, 8, 8], here it is [1, 9, 9]"),
-        ({"labels": ["right", "middle", "left"]}, "tiny@1 has other classes, or has them in another order"),
-        ({}, None),
+        ({"x": BYTES}, True, None),
+        ({"pixels": FLOATS}, False, None),
+        ({"x": BYTES[..., :7]}, True, "samples of tiny@1 have the shape [1, 8, 8], here it is [1, 8, 7]"),
+        ({"x": BYTES[:, 0]}, True, "samples of tiny@1 have the shape [1, 8, 8], here it is [8, 8]"),
+        ({"x": FLOATS}, True, "samples of tiny@1 are whole numbers that it multiplies, and these are float32"),
+        ({"x": FLOATS.astype(np.str_)}, False, "tiny@1 takes FP32, and the samples are <U32"),
+        ({"x": FLOATS, "state": FLOATS}, False, "tiny@1 takes x, and the samples are of x, state"),
     ],
 )
-def test_versions_that_take_or_give_something_else_are_not_compared(
-    tiny_card: ModelCard, change: dict[str, object], said: str | None
+def test_samples_that_a_version_does_not_take_are_told(
+    columns: dict[str, NDArray[Any]], scaled: bool, said: str | None
 ) -> None:
-    other = ModelCard.model_validate({**tiny_card.model_dump(), "version": 2, **change})
-    assert said in (why_not_alike(other, tiny_card) or "") if said else why_not_alike(other, tiny_card) is None
+    before = Signature((Tensor("x", "FP32", (None, 1, 8, 8)),), ())
+    samples = Samples({name: Column(values) for name, values in columns.items()})
+    assert why_not_asked(samples, before, "tiny@1", scaled=scaled) == said
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[str]:
-    with running_service(tmp_path_factory.mktemp("service") / "state") as service, api_of(service) as address:
-        with closing(PlainClient(address)) as client:
-            client.add_model(tiny_folder)
-            client.add_model(damaged(tiny_folder, tmp_path_factory.mktemp("worse")))
-        yield address
+class Lab:
+    """A controller with three versions of a model: the second is damaged, the third has less of val."""
 
+    def __init__(self, service: Service, url: str) -> None:
+        self.service, self.url = service, url
 
-def test_compressing_says_by_how_much_a_version_is_worse_than_the_one_before_it(
-    url: str, right: tuple[RightOrNot, RightOrNot]
-) -> None:
-    def typed(*words: str) -> str:
-        done = CliRunner().invoke(app, words, env={"EDGEFLEET_API": url})
+    def typed(self, *words: str) -> str:
+        done = CliRunner().invoke(app, words, env={"EDGEFLEET_API": self.url})
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    words = ("--profile", PROFILE, "--recipe", "fp32")
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator[Lab]:
+    with running_service(tmp_path_factory.mktemp("service") / "state") as service, api_of(service) as address:
+        second = damaged(tiny_folder, tmp_path_factory.mktemp("worse"))
+        third = with_less_val(Path(shutil.copytree(second, tmp_path_factory.mktemp("third") / "model")))
+        card = (third / "model.toml").read_text()
+        (third / "model.toml").write_text(card.replace("version = 2", "version = 3"))
+        with closing(PlainClient(address)) as client:
+            for folder in (tiny_folder, second, third):
+                client.add_model(folder)
+        yield Lab(service, address)
+
+
+WORDS = ("--profile", PROFILE, "--recipe", "fp32")
+
+
+def test_compressing_says_by_how_much_a_version_is_worse_than_the_one_before_it(
+    lab: Lab, right: tuple[RightOrNot, RightOrNot]
+) -> None:
+    typed, words = lab.typed, WORDS
     first = json.loads(typed("compress", "tiny@1", *words, "--json"))["operation"]
     assert first["result"].get("compared") is None
     second = json.loads(typed("compress", "tiny@2", *words, "--json"))["operation"]
@@ -130,3 +169,24 @@ def test_compressing_says_by_how_much_a_version_is_worse_than_the_one_before_it(
     assert compared["before"] == "tiny@1" and compared["gain"] == pytest.approx(gain)
     assert line in " ".join(typed("compress", "tiny@2", *words).split())
     assert line in " ".join(typed("operation", "show", second["id"]).split())
+
+
+def test_each_build_keeps_its_answers_to_val_and_asks_what_devices_may_have_of_older_versions(lab: Lab) -> None:
+    fleet = lab.service.store.fleet
+    for version in (1, 2, 3):
+        lab.typed("compress", f"tiny@{version}", *WORDS)
+    built = {(v.version, v.id) for v in fleet.registry.variants("tiny")}
+    found = {(one.version, one.variant, one.asked): one for one in fleet.registry.answers("tiny")}
+    own = {(version, variant, version) for version, variant in built}
+    # The first two share their val: what the first answered to its own is not asked for again.
+    chosen_of_second = {(2, variant, 3) for version, variant in built if version == 2}
+    assert found.keys() == own | {(1, "", 2), (2, "", 3)} | chosen_of_second
+    for one in found.values():
+        assert fleet.registry.deliverable_bytes(one.blob) is None and fleet.registry.knows_blob(one.blob)
+        kept = AnswerSet.unpack(lab.service.blobs.read(one.blob))
+        assert (kept.data, len(kept.answers)) == (one.data, 20 if one.asked == 3 else 64)
+        assert kept.spec.names == ("left", "middle", "right")
+        assert kept.signature.inputs[0].sample_shape == (1, 8, 8)
+    [variant] = [variant for version, variant in built if version == 2]
+    sets = [AnswerSet.unpack(lab.service.blobs.read(found[2, variant, asked].blob)) for asked in (2, 3)]
+    assert sets[1].answers == sets[0].answers[:20]

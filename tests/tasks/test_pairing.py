@@ -70,6 +70,17 @@ def test_few_samples_say_little() -> None:
     assert pair_of(old, set_of(CLASSES, few), None).disagreement.low < 0.1
 
 
+def test_of_many_samples_some_that_lie_evenly_are_compared() -> None:
+    [logits] = CLASSES.outputs
+    wrong = logits.copy()
+    wrong[::4] = np.roll(wrong[::4], 1, axis=1)
+    found = paired(set_of(CLASSES), set_of(CLASSES, [wrong]), CLASSES.labels, at_most=6)
+    assert isinstance(found, PairOnVal)
+    assert (found.samples, found.disagreement.value, found.score_before, found.score) == (6, 1, 1, 0)
+    found = paired(set_of(CLASSES), set_of(CLASSES, [wrong]), CLASSES.labels, at_most=SAMPLES + 1)
+    assert isinstance(found, PairOnVal) and (found.samples, found.disagreement.value) == (SAMPLES, 0.25)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 VARIANT = "variant.onnx"
 ENCODING = "encoding"
+ANSWERS = "val.answers"
 TRAINING_WEIGHT = 2.0
 
 
@@ -41,6 +42,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     progress.at(0, recipe.steps[0].step, 0.0, "starting")
     one_thread()
     from edgefleet_compression.builds.golden import record as record_answers
+    from edgefleet_compression.builds.kept_answers import answer_set, kept_in
     from edgefleet_compression.builds.lineage import record
     from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.cache import Cache
@@ -63,15 +65,16 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     runtime: dict[str, str] = {}
     encoding = request.work_dir / ENCODING
     size_bytes = compress_file(path, encoding, beat)
-    metrics = measured(path, source, runtime, _parameters(reports), build_s, _source_file(bench), size_bytes)
-    recorded = record_answers(path, source, runtime, metrics.encoding_bytes or 0)
+    found = measured(path, source, runtime, _parameters(reports), build_s, _source_file(bench), size_bytes)
+    recorded = record_answers(path, source, runtime, found.metrics.encoding_bytes or 0)
     progress.at(last, "measure", 1.0, "done")
     return BuildOutcome(
         onnx_path=path,
         encoding_path=encoding,
         runtime=runtime,
-        metrics=metrics,
+        metrics=found.metrics,
         recorded=recorded,
+        val=kept_in(request.work_dir / ANSWERS, answer_set(source, found.val)),
         unfolded_bytes=unfolded_bytes(path),
         steps=tuple(reports),
         scheme=scheme if "scheme" in recipe.needs else None,

@@ -1,46 +1,114 @@
-"""The worker function that asks two versions of a model the same samples."""
+"""The worker function that asks a version of a model, and what was made of it, the samples of a later one."""
 
-from edgefleet_compression.builds.messages import VersionsRequest
+from typing import TYPE_CHECKING
+
+from edgefleet_compression.builds.messages import KeptAnswers, OlderVariant, VersionsOutcome, VersionsRequest
 from edgefleet_compression.builds.refusals import refusing
 from edgefleet_compression.builds.worker_main import one_thread
 from edgefleet_compression.errors import NotApplicable
-from edgefleet_contract.card import ModelCard
 from edgefleet_contract.operations import VersionComparison
+from edgefleet_protocol.signature import Signature, Tensor
+
+if TYPE_CHECKING:
+    from edgefleet_compression.models.data import SplitName
+    from edgefleet_compression.models.source import Source
+    from edgefleet_compression.samples import Column, Samples
+    from edgefleet_tasks.answer_set import AnswerSet
+
+SPLIT: "SplitName" = "val"
+SOURCE = ""
+"""The source of a version, in place of a variant's id."""
 
 
 @refusing
-def compare_versions(request: VersionsRequest) -> VersionComparison:
-    """Ask the source models of both versions the val samples of the newer one, and compare what they answer."""
+def compare_versions(request: VersionsRequest) -> VersionsOutcome:
+    """Ask both source models the val samples of the newer version, compare them, and ask the older one's variants."""
     one_thread()
+    from edgefleet_compression.builds.kept_answers import answer_set, kept_in
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.judging import drop, mean_of
     from edgefleet_compression.models.source import open_source
 
     cache = Cache(request.cache_dir)
     source, before = open_source(request.files, cache), open_source(request.before, cache)
-    if (reason := why_not_alike(source.card, before.card)) is not None:
+    if source.card.task != before.card.task:
+        raise NotApplicable(f"{before.card.ref} is of the task {before.card.task}, {source.card.ref} is not")
+    asked, scaled = source.data.read(SPLIT).x, before.card.preprocessing.scale != 1
+    if (reason := why_not_asked(asked, before.signature, before.card.ref, scaled=scaled)) is not None:
         raise NotApplicable(reason)
-    # A pair is judged by what is known of the older version's answers.
-    y, judge = source.data.split("val").y, before.judge
-    then = judge.task.reduce([before.with_data_of(source).logits("val")], judge.spec)
-    now = judge.task.reduce([source.logits("val")], judge.spec)
-    scores_then, scores_now = judge.scores(then, y), judge.scores(now, y)
-    lost, mean_then, mean_now = drop(scores_then, scores_now), mean_of(scores_then), mean_of(scores_now)
+    request.work_dir.mkdir(parents=True, exist_ok=True)
+    old = before.with_data_of(source)
+    # Reduced by what is known of its own answers: `old` would find it anew, from these.
+    then = answer_set(before, before.judge.reduced(old.answered(SPLIT)), asked=source)
+    kept: dict[str, KeptAnswers] = {SOURCE: kept_in(request.work_dir / "source.answers", then)}
+    not_asked: dict[str, str] = {}
+    for variant in request.variants:
+        found = _asked(variant, before, old)
+        if isinstance(found, str):
+            not_asked[variant.id] = found
+        else:
+            path = request.work_dir / f"{variant.id}.answers"
+            kept[variant.id] = kept_in(path, answer_set(before, found, asked=source))
+    now = answer_set(source, source.reduced(SPLIT))
+    return VersionsOutcome(_compared(before.card.ref, then, now, source), kept, not_asked)
+
+
+def _asked(variant: OlderVariant, before: "Source", old: "Source") -> "list[bytes] | str":
+    """A variant's answers, reduced; or why it could not be asked."""
+    from edgefleet_compression.onnx_graphs.session import GraphSession
+
+    try:
+        return before.judge.reduced(GraphSession(variant.path, variant.runtime).answered(old.asked(SPLIT)))
+    except Exception as error:  # a file of another time, and a binding's own types: the others are asked all the same
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _compared(before: str, then: "AnswerSet", now: "AnswerSet", source: "Source") -> VersionComparison:
+    from edgefleet_tasks.pairing import paired
+
+    found = paired(then, now, source.data.read(SPLIT).y)
+    if isinstance(found, str):
+        return VersionComparison(before=before, not_compared=found)
     return VersionComparison(
-        before=before.card.ref,
-        samples=len(now),
-        disagreement=1 - judge.agreement(then, now),
-        score=mean_now.value if mean_now else None,
-        score_before=mean_then.value if mean_then else None,
-        gain=-lost.value if lost else None,
-        gain_ci=(-lost.high, -lost.low) if lost else None,
+        before=before,
+        samples=found.samples,
+        disagreement=found.disagreement.value,
+        score=found.score,
+        score_before=found.score_before,
+        gain=-found.drop.value if found.drop else None,
+        gain_ci=(-found.drop.high, -found.drop.low) if found.drop else None,
     )
 
 
-def why_not_alike(card: ModelCard, before: ModelCard) -> str | None:
-    """Why two versions cannot be asked the same, None if they can; pure."""
-    if card.input.shape != before.input.shape:
-        return f"samples of {before.ref} have the shape {list(before.input.shape)}, here it is {list(card.input.shape)}"
-    if card.labels and before.labels and card.labels != before.labels:
-        return f"{before.ref} has other classes, or has them in another order"
+def why_not_asked(samples: "Samples", before: Signature, ref: str, *, scaled: bool) -> str | None:
+    """Why a version cannot be asked these samples, None if it can; pure.
+
+    Args:
+        samples: of the newer version.
+        before: what the older one takes.
+        ref: the older version, for the message.
+        scaled: whether it multiplies samples, which are whole numbers then.
+    """
+    tensors = {tensor.name: tensor for tensor in before.inputs}
+    if len(samples.columns) == len(tensors) == 1:  # there is only one way, whatever it is called
+        tensors = dict(zip(samples.columns, tensors.values(), strict=True))
+    if samples.columns.keys() - tensors.keys():
+        return f"{ref} takes {', '.join(tensors)[:400]}, and the samples are of {', '.join(samples.columns)[:400]}"
+    refused = (_refused(column, tensors[name], ref, scaled=scaled) for name, column in samples.columns.items())
+    return next((reason for reason in refused if reason), None)
+
+
+def _refused(column: "Column", tensor: Tensor, ref: str, *, scaled: bool) -> str | None:
+    import numpy as np
+
+    from edgefleet_protocol.datatypes import BY_NAME
+
+    wanted, given = np.dtype(BY_NAME[tensor.datatype].numpy), column.values.dtype
+    if scaled and given.kind == "f":
+        return f"samples of {ref} are whole numbers that it multiplies, and these are {given}"
+    if not np.can_cast(given, wanted, "same_kind") and wanted.kind != "O":
+        return f"{ref} takes {tensor.datatype}, and the samples are {given}"
+    shape, taken = column.row(0).shape if len(column) else (), tensor.sample_shape
+    own = shape[len(shape) - len(taken) :] if len(shape) in (len(taken), len(taken) + 1) else None  # or its steps
+    if own is None or any(isinstance(axis, int) and axis != size for axis, size in zip(taken, own, strict=True)):
+        return f"samples of {ref} have the shape {list(taken)}, here it is {list(shape)}"
     return None

@@ -20,6 +20,7 @@ from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
+from edgefleet_tasks.answer_set import pack_all, unpack_all
 
 RUNS = 300
 PROBE_SILENT_S = 600
@@ -28,7 +29,7 @@ REVISION = 4
 """Raise it when the same file gets other figures."""
 
 
-class Measured(NamedTuple):
+class MeasuredFile(NamedTuple):
     """The figures of a file, and its reduced answers to val."""
 
     metrics: Metrics
@@ -70,7 +71,7 @@ def measured(
     build_s: float | None,
     reference: Path | None = None,
     encoding_bytes: int | None = None,
-) -> Measured:
+) -> MeasuredFile:
     """Take every figure of an ONNX file that this host can measure; figures it took before come from the cache.
 
     Args:
@@ -103,7 +104,7 @@ def measured(
     folder, _ = source.cache.get_or_put(key, fill)
     found = Metrics.model_validate_json((folder / FIGURES).read_bytes())
     told = found.model_copy(update={"parameters": parameters, "build_s": build_s})
-    return Measured(told, unpack_all((folder / ANSWERS).read_bytes()))
+    return MeasuredFile(told, unpack_all((folder / ANSWERS).read_bytes()))
 
 
 def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> ProbeFigures:
@@ -115,7 +116,7 @@ def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: P
 
 def _measure(
     path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
-) -> Measured:
+) -> MeasuredFile:
     session, judge = GraphSession(path, runtime), source.judge
     val, test = source.data.read("val"), source.data.read("test")
     on_val = judge.reduced(session.answered(source.asked("val")))
@@ -151,4 +152,4 @@ def _measure(
         file_bytes=path.stat().st_size,
         encoding_bytes=encoded_bytes(path) if encoding_bytes is None else encoding_bytes,
     )
-    return Measured(metrics, tuple(on_val))
+    return MeasuredFile(metrics, tuple(on_val))

@@ -14,7 +14,7 @@ from edgefleet_compression.models.column_checks import WantedInput, check_classe
 from edgefleet_compression.models.npz_file import Npz, opened
 from edgefleet_compression.models.parts import PartReader, check_to_split, count_of
 from edgefleet_compression.models.places import columns_in, input_columns, place_of
-from edgefleet_compression.samples import ArraySplit, Split
+from edgefleet_compression.samples import ArraySplit, RawLabels, Split
 from edgefleet_contract.card import ModelCard
 from edgefleet_profiles.spelling import nearest
 
@@ -98,6 +98,17 @@ class Data(SplitFile):
             DataError: it is missing, or its arrays have another type, shape or range.
         """
         return self.read(name).arrays
+
+
+def labels_in(path: Path, name: SplitName) -> RawLabels | None:
+    """The labels of a split, whatever the task; no sample is read. None if there are none.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    with opened(path) as npz:
+        x, y = _parts(npz, name)
+        return PartReader(()).read_labels(npz, y, SHARES[name] if x == "x" else None)
 
 
 def check_golden(val: ArraySplit | Split) -> None:

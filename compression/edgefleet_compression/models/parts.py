@@ -69,6 +69,18 @@ class PartReader:
         samples = Samples(columns)
         return Split(samples, self._labels(npz, y, len(samples), keep))
 
+    def read_labels(self, npz: Npz, y: str, share: tuple[float, float] | None = None) -> RawLabels | None:
+        """The labels of a part alone, as `read` gives them with the samples; None if there are none.
+
+        Raises:
+            DataError: they are of another type, shape or range.
+        """
+        if (place := place_of((y,), npz.names)) is None:
+            return None
+        count = count_of(npz, place)
+        keep = None if share is None else shares_of(count, *share)
+        return self._labels(npz, y, count if keep is None else int(keep.sum()), keep)
+
     def _places(self, npz: Npz, x: str, y: str) -> dict[str, ColumnPlace]:
         names = [wanted.name for wanted in self.inputs]
         found = input_places(x, names, npz.names)

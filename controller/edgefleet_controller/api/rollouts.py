@@ -60,6 +60,7 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     """What starting this rollout would do."""
     _check(spec)
     spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
+    pairs = service.pairs.checked(spec, planned.changes)
     windows = window_views(service.windows, {e.profile for e in planned.executions}, now_ms())
     end = planned.end and f"{planned.end.state}: {planned.end.reason}"
     variants = {v.id: v for v in service.store.fleet.registry.variants(spec.model, spec.version)}
@@ -76,6 +77,8 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
         windows=windows,
         ends_at_once=end,
         waves=[[e for e in executions if e.wave == wave.number] for wave in planned.waves],
+        pairs=pairs,
+        first_installs=planned.first,
         energy_costs=energy_costs(service.catalogue, variants, ((e.profile, e.variant) for e in planned.executions)),
         slow_links=slow_links(service.catalogue, executions, service.store.fleet.devices.measured_kbps()),
         rejected=tuple(
@@ -90,7 +93,10 @@ def start(service: TheService, spec: RolloutSpec) -> RolloutView:
     """Start a rollout."""
     _check(spec)
     service.delivery.check(spec.model, spec.version)
-    return _view(service, start_rollout(service.store.fleet, service.catalogue, spec))
+    # Compared here and looked up there, as comparing takes longer than the store may be held.
+    planned_spec, planned = plan_rollout(service.store.fleet, service.catalogue, spec)
+    service.pairs.checked(planned_spec, planned.changes)
+    return _view(service, start_rollout(service.store.fleet, service.catalogue, spec, service.pairs.checked))
 
 
 def _ordered(service: TheService, verb: Verb, rollout: str) -> RolloutView:

@@ -84,15 +84,16 @@ def compress(
         )
         for need, outcome in made
     ]
-    compared = shop.compared(model, files)
-    shop.choose(model, profiles, variants, shop.source_score(files))
+    kept = [shop.publisher.keep(model, v.id, o.val, model.version) for v, (_, o) in zip(variants, made, strict=True)]
+    beside = shop.beside(operation, model, files)
+    shop.choose(model, profiles, variants, [*kept, *beside.answers], shop.source_score(files))
     cached = sum(step.cached for _, outcome in made for step in outcome.steps)
     return BuildResult(
         variants=[v.id for v in variants],
         failed=failed,
         steps=StepCounts(run=len(cache.ledger()) - before, cached=cached),
         not_applicable=left_out,
-        compared=compared,
+        compared=beside.compared,
     )
 
 

@@ -18,7 +18,7 @@ from edgefleet_contract.operations import BuildProgress, BuildResult, OperationR
 from edgefleet_contract.searches import SearchReport
 from edgefleet_controller.errors import NotBuilt
 from edgefleet_controller.models.workshop import Workshop
-from edgefleet_controller.records import ModelRecord, VariantRecord
+from edgefleet_controller.records import AnswersRecord, ModelRecord, VariantRecord
 from edgefleet_profiles.profile import DeviceProfile
 
 REPORT = "search.json"
@@ -52,19 +52,20 @@ def compress_by_search(
     place = SearchFolders(shop.folders.cache, shop.folders.work / operation.id)
     found = search(ask, place, shop.workers, _Shown(shop, operation, quest.budget_s))
     shop.workers.refuse_if_called_off()
-    variants = _published(shop, model, found)
-    if not variants:
+    published = _published(shop, model, found)
+    if not published:
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
         raise NotBuilt(f"no variant could be built: {why}")
-    said, compared = report(found), shop.compared(model, files)
+    said, beside = report(found), shop.beside(operation, model, files)
     _keep(shop, operation.id, said)
-    shop.choose(model, profiles, variants, shop.source_score(files))
+    variants, kept = zip(*published, strict=True)
+    shop.choose(model, profiles, variants, [*kept, *beside.answers], shop.source_score(files))
     return BuildResult(
         variants=[v.id for v in variants],
         failed={p.recipe.name: p.rejected for p in found.points if p.metrics is None and p.rejected},
         steps=said.steps,
         not_applicable=found.left_out,
-        compared=compared,
+        compared=beside.compared,
         constraints={one: bounds.sentence for one, bounds in said.constraints.items()},
     )
 
@@ -85,18 +86,15 @@ def read_picture(searches: Path, operation_id: str, name: str) -> bytes | None:
         return None
 
 
-def _published(shop: Workshop, model: ModelRecord, found: Found) -> list[VariantRecord]:
-    """Publish every build on a front once, for the classes it was made for."""
+def _published(shop: Workshop, model: ModelRecord, found: Found) -> list[tuple[VariantRecord, AnswersRecord]]:
+    """Publish every build on a front once, for the classes it was made for, and keep its answers."""
     builds = {id(p.built): (p, p.built) for points in found.fronts.values() for p in points if p.built is not None}
-    return [
-        shop.publisher.publish(
-            model,
-            point.recipe,
-            outcome,
-            instruction_sets=(point.instruction_set,) if "scheme" in point.recipe.needs else (),
-        )
-        for point, outcome in builds.values()
-    ]
+    made = []
+    for point, outcome in builds.values():
+        classes = (point.instruction_set,) if "scheme" in point.recipe.needs else ()
+        variant = shop.publisher.publish(model, point.recipe, outcome, instruction_sets=classes)
+        made.append((variant, shop.publisher.keep(model, variant.id, outcome.val, model.version)))
+    return made
 
 
 def _keep(shop: Workshop, operation_id: str, said: SearchReport) -> None:

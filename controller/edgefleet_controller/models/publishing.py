@@ -3,13 +3,13 @@
 import math
 from pathlib import Path
 
-from edgefleet_compression.builds.messages import BuildOutcome, RecordedAnswers
+from edgefleet_compression.builds.messages import BuildOutcome, KeptAnswers, RecordedAnswers
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_contract.metrics import Metrics
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.failpoints import reach
-from edgefleet_controller.records import ModelRecord, VariantRecord, needs_of_older
+from edgefleet_controller.records import AnswersRecord, ModelRecord, VariantRecord, needs_of_older
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.parts import CHUNK_BYTES, THIN_CHUNK_BYTES
 from edgefleet_protocol.chunks import hash_list_of
@@ -55,6 +55,21 @@ class Publisher:
         ref = self._blobs.put_file(path)
         self._fleet.registry.put_blob(ref.sha256, ref.size_bytes, deliverable=True)
         return ref
+
+    def keep(self, model: ModelRecord, variant: str, found: KeptAnswers, asked: int) -> AnswersRecord:
+        """Store answers as a blob that no device may fetch.
+
+        Args:
+            model: the version that was asked.
+            variant: the id of its variant that answered; empty for the source model.
+            found: the answers.
+            asked: the version whose val it was.
+        """
+        ref = self._blobs.put_file(found.path)
+        self._fleet.registry.put_blob(ref.sha256, ref.size_bytes, deliverable=False)
+        return AnswersRecord(
+            model=model.name, version=model.version, variant=variant, data=found.data, asked=asked, blob=ref.sha256
+        )
 
     def publish(
         self, model: ModelRecord, recipe: Recipe, outcome: BuildOutcome, *, instruction_sets: tuple[str, ...]

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgefleet_compression.builds.entry_points import source_metrics
-from edgefleet_compression.builds.messages import ModelFiles, SourceRequest, VersionsRequest, WorkRefused
-from edgefleet_compression.builds.refusals import settled
-from edgefleet_compression.builds.versions import compare_versions
+from edgefleet_compression.builds.messages import ModelFiles, SourceRequest, WorkRefused
 from edgefleet_compression.builds.worker_team import WorkerTeam
-from edgefleet_contract.operations import BuildProgress, OperationRecord, VersionComparison
+from edgefleet_contract.operations import BuildProgress, OperationRecord
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.models.needs import choose_for
+from edgefleet_controller.models.older_versions import Beside, OlderVersions, to_keep
 from edgefleet_controller.models.publishing import Publisher
-from edgefleet_controller.records import ModelRecord, VariantRecord
+from edgefleet_controller.records import AnswersRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store import FleetStore
 from edgefleet_profiles.profile import DeviceProfile
 
@@ -62,28 +61,20 @@ class Workshop:
         metrics = self.workers.submit(source_metrics, SourceRequest(files, self.folders.cache)).result()
         return None if isinstance(metrics, WorkRefused) else metrics.score_val
 
-    def compared(self, model: ModelRecord, files: ModelFiles) -> VersionComparison | None:
-        """Compare a version with the one before it; None if it is the first."""
-        older = [m for m in self._fleet.registry.models() if m.name == model.name and m.version < model.version]
-        if not older:
-            return None
-        before = max(older, key=lambda m: m.version)
-        request = VersionsRequest(files, self.files(before), self.folders.cache)
-        found = settled(self.workers.submit(compare_versions, request))
-        return (
-            VersionComparison(before=before.ref, not_compared=found.sentence)
-            if isinstance(found, WorkRefused)
-            else found
-        )
+    def beside(self, operation: OperationRecord, model: ModelRecord, files: ModelFiles) -> Beside:
+        """Ask older versions what this one is measured by, and compare it with the one before."""
+        older = OlderVersions(self._fleet, self._blobs, self.publisher, self.workers)
+        return older.ask(model, files, self.folders.cache, self.folders.work / operation.id)
 
     def choose(
         self,
         model: ModelRecord,
         profiles: Sequence[DeviceProfile],
         variants: Sequence[VariantRecord],
+        answers: Sequence[AnswersRecord],
         source_score: float | None,
     ) -> None:
-        """Choose among variants built now and before, and publish variants and choices together.
+        """Choose among variants built now and before, and publish variants, choices and answers together.
 
         An operation does this last: one that was called off must not have published anything.
 
@@ -94,7 +85,9 @@ class Workshop:
         table = model.card.constraints
         known = {v.id: v for v in [*self._fleet.registry.variants(model.name, model.version), *variants]}
         choices = [choose_for(profile, table, source_score, list(known.values())) for profile in profiles]
-        self._fleet.registry.put_variants(list(variants), choices)
+        with self._fleet.transaction():
+            self._fleet.registry.put_variants(list(variants), choices)
+            self._fleet.registry.put_answers(to_keep(answers, self._fleet.registry.answers(model.name)))
         reach("variants_published")
 
     def show(self, operation: OperationRecord, progress: list[BuildProgress]) -> None:

@@ -1,27 +1,30 @@
 """Late joiners: devices that match a rollout only after its start, found among those that have changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import offers, target
 from edgefleet_controller.rollouts.likeness import added_otherwise
 from edgefleet_controller.rollouts.matching import Matcher
-from edgefleet_controller.rollouts.plan import join
+from edgefleet_controller.rollouts.plan import VariantChange, change_of, join
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
+
+Refusals = Callable[[RolloutSpec, Iterable[VariantChange]], Mapping[VariantChange, str]]
 
 
 class LateJoiners:
     """Looks at the whole fleet once per rollout, and then only at devices that have changed.
 
+    `refused` says which changes a plan would not make, and why: a device that would make one is left as it is.
     A device in another rollout, in conflict, or unlike what it was added as is checked at every look until it is free.
     """
 
-    def __init__(self, fleet: FleetStore, catalogue: Catalogue) -> None:
-        self._fleet, self._catalogue = fleet, catalogue
+    def __init__(self, fleet: FleetStore, catalogue: Catalogue, refused: Refusals = lambda spec, changes: {}) -> None:
+        self._fleet, self._catalogue, self._refused = fleet, catalogue, refused
         self._matchers: dict[str, Matcher] = {}
         self._revisions: dict[str, int] = {}
         self._waiting: dict[str, frozenset[str]] = {}
@@ -38,7 +41,10 @@ class LateJoiners:
         taken = self._taken(spec.model, found)
         self._waiting[rollout.id] = frozenset(device.id for device in found if device.id in taken)
         offered, now = offers(self._fleet, spec), now_ms()
-        return [join(rollout, target(device), offered, now) for device in found if device.id not in taken]
+        targets = [target(device) for device in found if device.id not in taken]
+        changes = [change_of(one, offered.get(one.profile)) for one in targets]
+        refused = self._refused(spec, {change for change in changes if change})
+        return [join(rollout, one, offered, now, refused) for one in targets]
 
     def drop(self, rollout: str) -> None:
         """Look at the whole fleet next time."""

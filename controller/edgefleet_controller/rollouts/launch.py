@@ -1,6 +1,6 @@
 """Planning and starting rollouts: from a spec and the stored fleet to waves of executions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import RolloutSpec
@@ -12,10 +12,13 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.likeness import added_otherwise
 from edgefleet_controller.rollouts.matching import Matcher
 from edgefleet_controller.rollouts.offers import Offer, offer
-from edgefleet_controller.rollouts.plan import Plan, PlannedDevice, plan
+from edgefleet_controller.rollouts.plan import Plan, PlannedDevice, VariantChange, plan
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
+
+ChangeCheck = Callable[[RolloutSpec, Mapping[VariantChange, int]], object]
+"""Raises Refused if devices must not go from one variant to another; the numbers are how many would."""
 
 
 def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> tuple[RolloutSpec, Plan]:
@@ -48,13 +51,16 @@ def _selector_of(fleet: FleetStore, segment: str) -> str:
     return selector
 
 
-def start_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> RolloutRecord:
+def start_rollout(
+    fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec, check: ChangeCheck = lambda spec, changes: None
+) -> RolloutRecord:
     """Plan a rollout and start it; it ends at once if no device has anything to install.
 
-    Raises what `plan_rollout` raises.
+    Raises what `plan_rollout` and `check` raise.
     """
     with fleet.transaction():
         spec, planned = plan_rollout(fleet, catalogue, spec)
+        check(spec, planned.changes)
         now = now_ms()
         end = planned.end
         rollout = RolloutRecord(

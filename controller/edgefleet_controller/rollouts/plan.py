@@ -2,9 +2,11 @@
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import NamedTuple
 
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec, WaveRecord
@@ -33,12 +35,24 @@ class PlannedDevice(NamedTuple):
     unlike: str | None = None
 
 
+class VariantChange(NamedTuple):
+    """From which variant to which one a device goes."""
+
+    before: str
+    after: str
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Waves, numbered from 1, and their executions; `end` is given if no device has anything to install."""
+    """Waves, numbered from 1, and their executions; `end` is given if no device has anything to install.
+
+    `changes` counts the devices that go from one variant to another, `first` those that answer nothing yet.
+    """
 
     waves: tuple[WaveRecord, ...]
     executions: tuple[ExecutionRecord, ...]
+    changes: Mapping[VariantChange, int]
+    first: int = 0
     end: passed_over.EarlyEnd | None = None
 
 
@@ -48,6 +62,11 @@ class _Fate(NamedTuple):
     offered: Assigned | None
     phase: Phase
     detail: str | None = None
+
+    @property
+    def installs(self) -> bool:
+        """Whether it has something to install."""
+        return self.phase == "assigned"
 
 
 def plan(
@@ -61,7 +80,7 @@ def plan(
     """
     ordered = _ordered(spec, targets)
     fates = [_fate(spec, target, offers) for target in ordered]
-    numbers = list(_numbers(spec, [fate.phase == "assigned" for fate in fates]))
+    numbers = list(_numbers(spec, [fate.installs for fate in fates]))
     executions = tuple(
         _execution(rollout, number, target, fate, now_ms)
         for number, target, fate in zip(numbers, ordered, fates, strict=True)
@@ -69,9 +88,20 @@ def plan(
     end = passed_over.end_at_once(executions)
     if end:
         skipped = WaveRecord(number=1, state="skipped", since_ms=now_ms, started_ms=now_ms, reason=end.reason)
-        return Plan((skipped,), executions, end)
+        return Plan((skipped,), executions, {}, end=end)
     waves = tuple(WaveRecord(number=n, since_ms=now_ms) for n in range(1, max(numbers) + 1))
-    return Plan(waves, executions)
+    found = Counter(
+        change_of(target, fate.offered) for target, fate in zip(ordered, fates, strict=True) if fate.installs
+    )
+    first = found.pop(None, 0)
+    return Plan(waves, executions, {change: n for change, n in found.items() if change}, first)
+
+
+def change_of(target: PlannedDevice, offered: Offer | None) -> VariantChange | None:
+    """Which change an offer is to a device that answers already."""
+    if target.answering is None or not isinstance(offered, Assigned):
+        return None
+    return VariantChange(target.answering, offered.variant)
 
 
 def _numbers(spec: RolloutSpec, install: Sequence[bool]) -> Iterator[int]:
@@ -84,10 +114,16 @@ def _numbers(spec: RolloutSpec, install: Sequence[bool]) -> Iterator[int]:
         before += installs
 
 
-def join(rollout: RolloutRecord, target: PlannedDevice, offers: Mapping[str, Offer], now_ms: int) -> ExecutionRecord:
+def join(
+    rollout: RolloutRecord,
+    target: PlannedDevice,
+    offers: Mapping[str, Offer],
+    now_ms: int,
+    refused: Mapping[VariantChange, str] = MappingProxyType({}),
+) -> ExecutionRecord:
     """The execution of a device that appeared after the start, placed by its hash but never in a wave that has passed.
 
-    So a gate still counts it, and it never runs ahead of its wave.
+    So a gate still counts it, and it never runs ahead of its wave. `refused` says why a plan would not make a change.
     """
     spec = rollout.spec
     place = int.from_bytes(_hash(spec, target)[:8], "big") / 2**64
@@ -95,7 +131,11 @@ def join(rollout: RolloutRecord, target: PlannedDevice, offers: Mapping[str, Off
     fitting = next((n for n, share in enumerate(shares, start=1) if place < share), len(shares))
     still_open = next((w.number for w in rollout.waves if not w.is_over), rollout.waves[-1].number)
     wave = min(max(fitting, still_open), rollout.waves[-1].number)
-    return _execution(rollout.id, wave, target, _fate(spec, target, offers), now_ms)
+    fate = _fate(spec, target, offers)
+    change = change_of(target, fate.offered)
+    if change and fate.installs and (why := refused.get(change)):
+        fate = _Fate(fate.offered, "deferred", why)
+    return _execution(rollout.id, wave, target, fate, now_ms)
 
 
 def _hash(spec: RolloutSpec, target: PlannedDevice) -> bytes:

@@ -32,6 +32,8 @@ def plan(
     start_share: options.StartShare = None,
     concurrency: options.Concurrency = None,
     on_failure: options.OnFailure = None,
+    accept_drop: options.AcceptDrop = False,
+    accept_signature: options.AcceptSignature = False,
     gate: options.GateOption = None,
     timer: options.TimerOption = None,
     api: Api = None,
@@ -40,7 +42,12 @@ def plan(
     """Print exactly what `start` would do with the same options; change nothing."""
     to = (segment, selector, everyone)
     asked = options.make_spec(
-        *(model, to, waves, gate, timer), start_share=start_share, concurrency=concurrency, on_failure=on_failure
+        *(model, to, waves, gate, timer),
+        start_share=start_share,
+        concurrency=concurrency,
+        on_failure=on_failure,
+        accept_drop=accept_drop,
+        accept_signature=accept_signature,
     )
     with calling(api) as client:
         planned = client.rollouts.plan(asked)
@@ -60,6 +67,8 @@ def start(
     start_share: options.StartShare = None,
     concurrency: options.Concurrency = None,
     on_failure: options.OnFailure = None,
+    accept_drop: options.AcceptDrop = False,
+    accept_signature: options.AcceptSignature = False,
     gate: options.GateOption = None,
     timer: options.TimerOption = None,
     follow: Watch = False,
@@ -70,7 +79,12 @@ def start(
     """Start a rollout; with --watch, or if it ends at once, the exit code says how it ended."""
     to = (segment, selector, everyone)
     asked = options.make_spec(
-        *(model, to, waves, gate, timer), start_share=start_share, concurrency=concurrency, on_failure=on_failure
+        *(model, to, waves, gate, timer),
+        start_share=start_share,
+        concurrency=concurrency,
+        on_failure=on_failure,
+        accept_drop=accept_drop,
+        accept_signature=accept_signature,
     )
     status = OK
     with calling(api) as client:

@@ -7,6 +7,7 @@ from edgefleet_contract.counted import counted
 from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.energy import print_energy
 from edgefleet_operator.cli.slow_links import slow_link_lines
+from edgefleet_operator.cli.version_pairs import pair_lines
 from edgefleet_operator.cli.watch import header, way_back, ways_back
 from edgefleet_operator.cli.waves import DeviceTally, fetch_lines
 from edgefleet_operator.cli.windows import wait_lines, window_facts
@@ -46,6 +47,8 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     for one in planned.rejected:
         recipe = variants[one.variant].recipe if one.variant in variants else short(one.variant)
         console().print(f"{recipe} was rejected on {one.profile} in rollout {one.rollout}, {when(one.at_ms)}")
+    for line in pair_lines(planned, _recipes(client, planned)):
+        console().print(line)
     for line in slow_link_lines(planned.slow_links, asked.timers.wave_s):
         console().print(line)
     print_energy(planned.energy_costs, {v.id: v.recipe for v in variants.values()})
@@ -54,6 +57,12 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     share, at_once = f"{100 * asked.start_share:g}%", number(asked.concurrency)
     others = [("start_share", share), ("concurrency", at_once), ("on_failure", asked.on_failure)]
     print_facts([("gate", gate), ("timers", timers), *others, *window_facts(planned.windows)])
+
+
+def _recipes(client: Client, planned: PlanView) -> dict[str, str]:
+    """The recipes of what devices would get and of what they have, by variant."""
+    models = {model for pair in planned.pairs for model in (pair.before_model, pair.after_model) if model}
+    return {v.id: v.recipe for model in sorted(models) for v in client.variants.all(model)}
 
 
 def print_rollout(rollout: RolloutView) -> None:

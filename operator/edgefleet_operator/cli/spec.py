@@ -27,6 +27,12 @@ Concurrency = Annotated[
 ]
 AfterFailure = Literal["pause", "roll_back"]
 OnFailure = Annotated[AfterFailure | None, typer.Option("--on-failure", help="what to do when a wave fails")]
+AcceptDrop = Annotated[
+    bool, typer.Option("--accept-drop", help="let a version through that answers val worse or otherwise than allowed")
+]
+AcceptSignature = Annotated[
+    bool, typer.Option("--accept-signature", help="applications know what the version takes and gives otherwise")
+]
 GateOption = Annotated[
     list[str] | None,
     typer.Option("--gate", metavar="KEY=VALUE", help=f"repeat for more: {', '.join(Gate.model_fields)}"),
@@ -50,6 +56,8 @@ class _Given(TypedDict, total=False):
     timers: Timers
     concurrency: int
     on_failure: AfterFailure
+    accept_drop: bool
+    accept_signature: bool
 
 
 def make_spec(
@@ -62,6 +70,8 @@ def make_spec(
     start_share: str | None = None,
     concurrency: int | None = None,
     on_failure: AfterFailure | None = None,
+    accept_drop: bool = False,
+    accept_signature: bool = False,
 ) -> RolloutSpec:
     """Make a rollout's spec from the options; the controller's defaults fill in what is not given.
 
@@ -74,6 +84,8 @@ def make_spec(
         start_share: share of a wave that must have staged before the first switch, for example `80%` or `0.8`.
         concurrency: how many devices switch at once at first.
         on_failure: what to do when a wave fails.
+        accept_drop: let a version through that answers worse or otherwise.
+        accept_signature: let one through that takes or gives something else.
 
     Raises:
         typer.BadParameter: an option is wrong.
@@ -105,6 +117,10 @@ def make_spec(
         given["concurrency"] = concurrency
     if on_failure is not None:
         given["on_failure"] = on_failure
+    if accept_drop:
+        given["accept_drop"] = True
+    if accept_signature:
+        given["accept_signature"] = True
     try:
         asked = RolloutSpec(model=name, version=int(version), **given)
     except ValidationError as error:

@@ -29,7 +29,7 @@ from edgefleet_operator.demo.report import (
     print_variants,
 )
 from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
-from edgefleet_operator.errors import OperatorError
+from edgefleet_operator.errors import ApiError, OperatorError
 from edgefleet_operator.live import LiveBars
 from edgefleet_operator.short_ids import with_short_ids
 from edgefleet_process.children import run_file, run_module
@@ -97,7 +97,8 @@ class Demo:
         self._say("4. Roll out fashion@2, which is damaged: it passes its self-test but confuses classes")
         self._watch_build(damaged_build)
         before = self._answering()
-        self._roll_out(damaged, "rolled_back", soak_s=self._enough_soak_s())
+        self._see_refused(damaged)
+        self._roll_out(damaged, "rolled_back", soak_s=self._enough_soak_s(), accept_drop=True)
         self._unchanged_since(before)
         self._say("5. Roll out fashion@3, finetuned, to everyone")
         self._watch_build(finetuned_build)
@@ -192,7 +193,27 @@ class Demo:
         data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
         self._processes.start("workload", run_file(examples / "workload.py", *data, *endpoints))
 
-    def _roll_out(self, model: str, wanted: str, *, segment: str | None = None, soak_s: float | None = None) -> None:
+    def _see_refused(self, model: str) -> None:
+        """See a plan refused, since val shows the damage before any device does."""
+        name, version = model.split("@")
+        try:
+            self._api.rollouts.plan(RolloutSpec(model=name, version=int(version), everyone=True))
+        except ApiError as refused:
+            if "--accept-drop" not in str(refused):
+                raise
+            self._console.print(f"  {refused}\n  started all the same, to see what live labels say", highlight=False)
+        else:
+            self._faults.append(f"the plan of {model} was not refused")
+
+    def _roll_out(
+        self,
+        model: str,
+        wanted: str,
+        *,
+        segment: str | None = None,
+        soak_s: float | None = None,
+        accept_drop: bool = False,
+    ) -> None:
         name, version = model.split("@")
         spec = RolloutSpec(
             model=name,
@@ -202,6 +223,7 @@ class Demo:
             waves=fleet.WAVES,
             gate=fleet.GATE.model_copy(update={"soak_s": soak_s} if soak_s else {}),
             timers=fleet.TIMERS,
+            accept_drop=accept_drop,
         )
         rollout = self._api.rollouts.start(spec)
         self._wanted[rollout.id] = wanted

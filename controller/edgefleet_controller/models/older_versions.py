@@ -1,0 +1,97 @@
+"""Asks older versions of a model the samples of a new one, so that they can be compared before any device is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefleet_compression.builds.messages import ModelFiles, OlderVariant, VersionsRequest, WorkRefused
+from edgefleet_compression.builds.refusals import settled
+from edgefleet_compression.builds.versions import compare_versions
+from edgefleet_compression.builds.worker_team import WorkerTeam
+from edgefleet_contract.operations import VersionComparison
+from edgefleet_controller.delivery.blobs import BlobFolder
+from edgefleet_controller.errors import NotFound
+from edgefleet_controller.models.publishing import Publisher
+from edgefleet_controller.records import AnswersRecord, ModelRecord, VariantRecord
+from edgefleet_controller.store import FleetStore
+from edgefleet_protocol.errors import ProtocolError
+from edgefleet_protocol.manifest import verify
+
+
+@dataclass(frozen=True)
+class Beside:
+    """How a version answers beside the one before it, None if it is the first; and what older ones answered."""
+
+    compared: VersionComparison | None
+    answers: tuple[AnswersRecord, ...]
+
+
+class OlderVersions:
+    """Finds what devices may have, and asks it.
+
+    Args:
+        fleet: the fleet's store.
+        blobs: the files of models and variants.
+        publisher: keeps the answers.
+        workers: ask.
+    """
+
+    def __init__(self, fleet: FleetStore, blobs: BlobFolder, publisher: Publisher, workers: WorkerTeam) -> None:
+        self._fleet, self._blobs = fleet, blobs
+        self._publisher, self._workers = publisher, workers
+
+    def ask(self, model: ModelRecord, files: ModelFiles, cache: Path, work: Path) -> Beside:
+        """Ask the version before, and any older one that still answers somewhere, all of this one's val.
+
+        Args:
+            model: the new version.
+            files: its files.
+            cache: the folder that workers share.
+            work: a folder for the answers.
+        """
+        older = [one for one in self._fleet.registry.models() if one.name == model.name and one.version < model.version]
+        before = max(older, key=lambda one: one.version, default=None)
+        compared, answers = None, []
+        for version in older:
+            variants = list(self._to_ask(version, version is before))
+            if not variants and version is not before:
+                continue
+            request = VersionsRequest(
+                files, _paths(self._blobs, version), tuple(variants), cache, work / f"version-{version.version}"
+            )
+            found = settled(self._workers.submit(compare_versions, request))
+            if isinstance(found, WorkRefused):
+                said = VersionComparison(before=version.ref, not_compared=found.sentence)
+            else:
+                said = found.compared
+                answers += [self._publisher.keep(version, v, kept, model.version) for v, kept in found.kept.items()]
+            compared = said if version is before else compared
+        return Beside(compared, tuple(answers))
+
+    def _to_ask(self, version: ModelRecord, is_before: bool) -> Iterator[OlderVariant]:
+        """What devices have of a version, and of the one before also what was chosen for them."""
+        wanted = {member.variant for member in self._fleet.members.all(version.name)}
+        if is_before:
+            wanted |= {choice.variant for choice in self._fleet.registry.choices(version.name, version.version)}
+        for variant in self._fleet.registry.variants(version.name, version.version):
+            path = self._file_of(variant) if variant.id in wanted else None
+            if path is not None:
+                yield OlderVariant(variant.id, path, variant.runtime)
+
+    def _file_of(self, variant: VariantRecord) -> Path | None:
+        """A variant's ONNX file; None if it is gone or damaged, as its source can stand for it."""
+        try:
+            onnx = verify(self._blobs.read(variant.manifest), variant.manifest).core.onnx.sha256
+        except (NotFound, ProtocolError, OSError):
+            return None
+        return self._blobs.path(onnx) if self._blobs.is_whole(onnx) else None
+
+
+def _paths(blobs: BlobFolder, model: ModelRecord) -> ModelFiles:
+    return {name: blobs.path(sha256) for name, sha256 in model.files.items()}
+
+
+def to_keep(found: Sequence[AnswersRecord], known: Iterable[AnswersRecord]) -> list[AnswersRecord]:
+    """Of what was answered, all but what a variant answered before, when the same samples were those of its own."""
+    own = {(one.version, one.variant, one.data) for one in (*known, *found) if one.asked == one.version}
+    return [one for one in found if one.asked == one.version or (one.version, one.variant, one.data) not in own]
