@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.data import SPLITS
 from edgefleet_compression.onnx_graphs.sent import Colour, Fit
 from edgefleet_compression.packing.listing import listed, names_in
 from edgefleet_compression.packing.origins import Packer
-from edgefleet_compression.packing.pack import SUFFIX, check_place, pack
+from edgefleet_compression.packing.pack import SUFFIX, PackStage, check_place, pack
 from edgefleet_compression.packing.splitting import SplitPlan, usual_shares
 from edgefleet_compression.packing.summary import print_summary
 from edgefleet_compression.packing.words import PictureAxes, SoundType, read_shares, read_size, read_types
@@ -269,17 +269,19 @@ def _pack(
     plan = SplitPlan(read_shares(shares), seed)
     with _told_on_one_line():
         check_place(out, force)
-        columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         console = Console(stderr=True)
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("packing", total=None)
+            bars: dict[PackStage, TaskID] = {
+                stage: progress.add_task(stage, total=None) for stage in get_args(PackStage)
+            }
             found = pack(
                 packer(),
                 out,
                 plan,
                 skip=skip,
                 force=force,
-                on_packed=lambda done, total: progress.update(bar, completed=done, total=total),
+                on_packed=lambda stage, done, total: progress.update(bars[stage], completed=done, total=total),
             )
     if as_json:
         print_json(found.plain())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.models.data import SplitName
@@ -19,8 +19,9 @@ from edgefleet_contract.uploads import MAX_FILE_BYTES
 from edgefleet_process.durable import sync
 from edgefleet_process.reading import digest_of_file
 
-OnPacked = Callable[[int, int], None]
-"""Takes how many origins are done, and how many there are."""
+PackStage = Literal["reading", "writing"]
+OnPacked = Callable[[PackStage, int, int], None]
+"""Takes the stage, how much of it is done, and how much there is: files or rows, and then bytes."""
 SUFFIX = ".npz"
 
 
@@ -82,7 +83,7 @@ def pack(
     *,
     skip: bool = False,
     force: bool = False,
-    on_packed: OnPacked = lambda done, total: None,
+    on_packed: OnPacked = lambda stage, done, total: None,
 ) -> PackSummary:
     """Pack all samples; the file is there whole, or not at all.
 
@@ -92,7 +93,7 @@ def pack(
         plan: which split gets how much.
         skip: leave out what is broken, instead of refusing it.
         force: replace a file that is there.
-        on_packed: called after each origin.
+        on_packed: called after each origin, and each block that is written.
 
     Raises:
         DataError: one line that says what is wrong with the samples or the file's place.
@@ -111,11 +112,11 @@ def pack(
                 for sample in _read(packer, place, left_out if skip else None):
                     _add(parts[name], sample, packer, name, origins[place], stack, out.parent)
                 done += 1
-                on_packed(done, len(origins))
+                on_packed("reading", done, len(origins))
             if not parts[name].columns:
                 raise DataError(f"{name} has no sample that can be read: {_reasons(left_out)}")
         _check_labels(parts)
-        _write(out, [column for part in parts.values() for column in part.columns])
+        _write(out, [column for part in parts.values() for column in part.columns], on_packed)
         told = {
             name: PackedSplit(
                 samples=len(part.columns[0]),
@@ -202,11 +203,18 @@ def _reasons(left_out: Sequence[LeftOut]) -> str:
     return f"{left_out[0].reason}{more}" if left_out else "give samples"
 
 
-def _write(out: Path, columns: Sequence[ColumnSpool]) -> None:
+def _write(out: Path, columns: Sequence[ColumnSpool], on_packed: OnPacked) -> None:
+    total, written = sum(column.size_bytes for column in columns), 0
+
+    def on_written(size_bytes: int) -> None:
+        nonlocal written
+        written += size_bytes
+        on_packed("writing", min(written, total), total)
+
     with _new_file(out) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for column in columns:
-                column.write(archive)
+                column.write(archive, on_written)
         if (size := temporary.stat().st_size) > MAX_FILE_BYTES:
             raise DataError(
                 f"the file would have {size:,} bytes, and a controller takes {MAX_FILE_BYTES:,}: "

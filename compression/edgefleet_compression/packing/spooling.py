@@ -3,7 +3,8 @@
 import tempfile
 import zipfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,6 +39,7 @@ class ColumnSpool:
         self._shapes = array("q")
         self._count = 0
         self._width = 1
+        self._size_bytes = 0
 
     def __len__(self) -> int:
         return self._count
@@ -72,6 +74,7 @@ class ColumnSpool:
         self._shapes.extend(values.shape)
         self._file.write(np.ascontiguousarray(values).data if values.size else b"")
         self._count += 1
+        self._size_bytes += values.nbytes
 
     @property
     def sample_shape(self) -> tuple[int | None, ...]:
@@ -85,23 +88,34 @@ class ColumnSpool:
         assert self._dtype is not None
         return "text" if self._dtype.kind == "U" else self._dtype.name
 
-    def write(self, archive: zipfile.ZipFile) -> None:
-        """Write it: as one array, or as values with lengths, or with shapes, where samples are unequal."""
+    def write(self, archive: zipfile.ZipFile, on_written: Callable[[int], None] = lambda size_bytes: None) -> None:
+        """Write it: as one array, or as values with lengths, or with shapes, where samples are unequal.
+
+        Args:
+            archive: the npz.
+            on_written: called with the bytes of each block, before they are compressed.
+        """
+        writer = _MemberWriter(archive, on_written)
         assert self._dtype is not None  # no split is empty
         sizes, shape = self._sizes, self.sample_shape
         self._file.seek(0)
         if self._dtype.kind == "U":
-            self._member(archive, self.name, np.dtype(f"U{self._width}"), (self._count, *shape), self._texts())
+            writer.write(self.name, np.dtype(f"U{self._width}"), (self._count, *shape), self._texts())
         elif None not in shape:
-            self._member(archive, self.name, self._dtype, (self._count, *shape), self._blocks())
+            writer.write(self.name, self._dtype, (self._count, *shape), self._blocks())
         else:
             by_length = None not in shape[1:]
             total = int(sizes[:, 0].sum()) if by_length else int(sizes.prod(axis=1).sum())
             whole = (total, *shape[1:]) if by_length else (total,)
-            self._member(archive, f"{self.name}/{VALUES}", self._dtype, whole, self._blocks())
+            writer.write(f"{self.name}/{VALUES}", self._dtype, whole, self._blocks())
             piece, told = (LENGTHS, sizes[:, 0]) if by_length else (SHAPES, sizes)
             told = np.ascontiguousarray(told)
-            self._member(archive, f"{self.name}/{piece}", told.dtype, told.shape, iter([told.tobytes()]))
+            writer.write(f"{self.name}/{piece}", told.dtype, told.shape, [told.tobytes()])
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all samples as they are kept."""
+        return self._size_bytes
 
     def close(self) -> None:
         """Give up the file."""
@@ -123,21 +137,23 @@ class ColumnSpool:
             each = int(np.prod(shape, dtype=np.int64))
             yield np.frombuffer(self._file.read(4 * width * each), f"U{width}").astype(f"U{self._width}").tobytes()
 
-    @staticmethod
-    def _member(
-        archive: zipfile.ZipFile,
-        name: str,
-        dtype: np.dtype[Any],
-        shape: tuple[int | None, ...],
-        blocks: Iterator[bytes],
-    ) -> None:
+
+@dataclass(frozen=True)
+class _MemberWriter:
+    """Writes arrays into an npz, block by block."""
+
+    archive: zipfile.ZipFile
+    on_written: Callable[[int], None]
+
+    def write(self, name: str, dtype: np.dtype[Any], shape: tuple[int | None, ...], blocks: Iterable[bytes]) -> None:
         entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
         entry.compress_type = zipfile.ZIP_DEFLATED
         header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        with archive.open(entry, "w", force_zip64=True) as member:
+        with self.archive.open(entry, "w", force_zip64=True) as member:
             npy.write_array_header_1_0(cast(Any, member), header)
             for block in blocks:
                 member.write(block)
+                self.on_written(len(block))
 
 
 def _axes(sizes: NDArray[np.int64]) -> range:
