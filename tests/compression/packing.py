@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from typer.testing import CliRunner
 
-from edgefleet_operator.cli import app
+from edgefleet_compression import data_commands
+from edgefleet_operator.cli.ending import OneLine
+
+# As the command line, which would look for every package's commands each time.
+APP = typer.Typer(cls=OneLine)
+APP.add_typer(data_commands.app, name="data")
 
 
 class Packing:
@@ -19,7 +25,7 @@ class Packing:
 
     def types(self, *words: str | Path, code: int = 0) -> str:
         """What the command says."""
-        done = CliRunner().invoke(app, ["data", *map(str, words), "--out", str(self.out)])
+        done = CliRunner().invoke(APP, ["data", *map(str, words), "--out", str(self.out)])
         said = done.stdout + done.stderr
         assert done.exit_code == code, said
         if code:
