@@ -105,10 +105,10 @@ class StandIn:
         self._thread.start()
         assert subscribed.wait(30)
 
-    def desire(self, desired: DesiredModel, *variants: Variant) -> None:
+    def desire(self, desired: DesiredModel, *variants: Variant, model: str = "pets") -> None:
         for variant in variants:
             self.blobs |= variant.blobs
-        self.say(topics.desired(self.device), encode(DesiredState(models={"pets": desired})), retain=True)
+        self.say(topics.desired(self.device), encode(DesiredState(models={model: desired})), retain=True)
 
     def say(self, topic: str, data: bytes, retain: bool = False) -> None:
         self._client.publish(topic, data, 1, retain)
