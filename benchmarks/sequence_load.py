@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 BUSY_S = 0.05
 """Before a request that could not be answered now is sent again: it has changed nothing."""
-Floats = NDArray[np.float32]
-NextStep = Callable[[Floats | None, Floats], tuple[Floats, Floats]]
+StepArray = NDArray[np.float32]
+NextStep = Callable[[StepArray | None, StepArray], tuple[StepArray, StepArray]]
 """Takes a state, None for the first, and an input; gives the next state and the answer. By onnxruntime alone."""
 
 
@@ -23,9 +23,9 @@ NextStep = Callable[[Floats | None, Floats], tuple[Floats, Floats]]
 class GivenAnswer:
     """An answer, to which input, and by which variant."""
 
-    x: Floats
+    x: StepArray
     variant: str
-    y: Floats
+    y: StepArray
 
 
 @dataclass
@@ -61,7 +61,7 @@ class SequenceLoad:
     """
 
     def __init__(
-        self, address: str, model: str, input_name: str, sequences: int, inputs: Floats, connections: int
+        self, address: str, model: str, input_name: str, sequences: int, inputs: StepArray, connections: int
     ) -> None:
         self._address, self._path, self._input = address, f"/v2/models/{model}/infer", input_name
         self._inputs = inputs
@@ -146,8 +146,8 @@ def checked(sequences: Sequence[OneSequence], steps: Mapping[str, NextStep]) -> 
     """
     count, worst, missed = 0, 0.0, [np.inf]
     for life in (life for one in sequences for life in (*one.before, one.answers)):
-        state: Floats | None = None
-        before: Floats | None = None
+        state: StepArray | None = None
+        before: StepArray | None = None
         for place, given in enumerate(life):
             following, y = steps[given.variant](state, given.x)
             worst = max(worst, float(np.abs(y - given.y).max()))
@@ -167,7 +167,7 @@ def stepping(session: Any, x: str, given: str, gives: str, shape: Sequence[int])
     """How a session of onnxruntime is stepped: one input, one answer, and one pair of state."""
     [answer] = [one.name for one in session.get_outputs() if one.name != gives]
 
-    def step(state: Floats | None, sample: Floats) -> tuple[Floats, Floats]:
+    def step(state: StepArray | None, sample: StepArray) -> tuple[StepArray, StepArray]:
         state = np.zeros(shape, np.float32) if state is None else state
         following, y = session.run([gives, answer], {x: sample[None], given: state})
         return following, y.reshape(-1)
