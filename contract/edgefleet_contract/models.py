@@ -1,6 +1,7 @@
 """Registered model versions."""
 
 from edgefleet_contract.base import Request, Shape
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_protocol.fields import Digest
 
 
@@ -24,7 +25,7 @@ class UnjudgedView(Shape):
 
 
 class ModelView(Shape):
-    """A registered model version.
+    """A registered model version; `measure` is what its answers are scored by.
 
     `not_checked` and `remarks` are part of the answer to its registration: why its files were not looked at, null if
     they were; and what its data can be used with, but tells little by.
@@ -35,6 +36,7 @@ class ModelView(Shape):
     name: str
     version: int
     task: str
+    measure: MeasureView = ACCURACY
     labels: list[str]
     files: dict[str, str]
     created_ms: int

@@ -1,8 +1,11 @@
-"""Telemetry: latency percentiles, accuracy and counts."""
+"""Telemetry: latency percentiles, scores and counts."""
 
 from typing import Literal
 
+from pydantic import AliasChoices, Field
+
 from edgefleet_contract.base import Shape, Sparse
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.pages import Page
 
 GroupBy = Literal["device", "model", "variant", "model_version", "hardware", "region", "link", "segment"]
@@ -25,9 +28,13 @@ class TelemetryGroup(Sparse):
 class TelemetryView(Shape):
     """Telemetry of one group, merged from histograms and counts; null means that nothing was measured.
 
+    `score` is the mean of labelled answers' scores, by `measure`; both are null where models of several measures are in
+    one group. `accuracy` is the score if the measure is accuracy. `correct` is the number of right answers that comes
+    nearest to the score.
+
     Of the labels that count as `labelled`, `unchecked_labels` came through agents up to 0.2, which don't compare them
-    with the model's classes. `refused_labels` were none of the classes, and count nowhere else. `predicted` counts the
-    1,000 commonest classes by name, and the rest as `(others)`.
+    with the model's classes. `refused_labels` were none that the model's task takes, and count nowhere else.
+    `predicted` counts the 1,000 commonest categories of answers by name, such as classes, and the rest as `(others)`.
     """
 
     group: TelemetryGroup
@@ -41,6 +48,8 @@ class TelemetryView(Shape):
     p99_ms: float | None
     labelled: int
     correct: int
+    measure: MeasureView | None = ACCURACY
+    score: float | None = Field(default=None, validation_alias=AliasChoices("score", "accuracy"))
     accuracy: float | None
     unchecked_labels: int = 0
     refused_labels: int = 0

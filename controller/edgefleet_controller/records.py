@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_contract.lineage import Lineage
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
 from edgefleet_contract.variants import GoldenSize, StepReport
@@ -208,10 +209,13 @@ class Evidence:
 
     `new` is the rollout's variant on devices that have committed to it; `before` is how right the answers were of what
     the rollout's devices ran until then, as far back as windows are kept; `control` is what those that have not
-    switched yet have run since the rollout began. Nothing of a device outside the rollout is in it.
+    switched yet have run since the rollout began. Nothing of a device outside the rollout is in it. Scores are by
+    `measure`, and those of what ran before by `measure_before`, if that is another.
     """
 
     profile: str
     new: Mapping[str, Counters]
     before: Mapping[str, Moments]
     control: Mapping[str, Counters]
+    measure: MeasureView = ACCURACY
+    measure_before: MeasureView | None = None

@@ -1,16 +1,13 @@
 """Formats figures for people: with their unit, and a dash for what was not measured."""
 
 import time
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Literal
 
-from edgefleet_contract.variants import VariantView
+from edgefleet_contract.measures import MeasureView
 
 NONE = "–"
 SHOWN_WHOLE = 9999.5
 """Four digits tell enough of a figure; from here on, fewer digits than there are before the point would."""
-Quality = Literal["accuracy", "agreement"]
 
 
 def now_ms() -> int:
@@ -21,6 +18,11 @@ def now_ms() -> int:
 def share(value: float | None) -> str:
     """Format a share, 0 to 1, as a percentage."""
     return NONE if value is None else f"{value:.1%}".replace("%", " %")
+
+
+def measured(value: float | None, measure: MeasureView) -> str:
+    """Format a figure as its measure is counted."""
+    return share(value) if measure.unit == "share" else number(value, "" if measure.unit == "number" else measure.unit)
 
 
 def ms(value: float | None) -> str:
@@ -99,20 +101,3 @@ def short(variant: str | None) -> str:
 def marked(name: str, simulated: bool) -> str:
     """Mark a name as simulated, if it is."""
     return f"{name} (sim)" if simulated else name
-
-
-def quality(variants: Iterable[VariantView]) -> Quality:
-    """Decide how to compare variants: by accuracy, or without labels by agreement with the source model."""
-    known = list(variants)
-    unlabelled = all(v.accuracy is None for v in known) and any(v.agreement is not None for v in known)
-    return "agreement" if unlabelled else "accuracy"
-
-
-def on_test(variant: VariantView, good: Quality) -> float | None:
-    """The variant's accuracy or agreement on test, which is only reported: a share, None if not measured."""
-    return variant.accuracy if good == "accuracy" else variant.agreement
-
-
-def on_val(variant: VariantView, good: Quality) -> float | None:
-    """The variant's accuracy or agreement on val, which choices are made by: a share, None if not measured."""
-    return variant.accuracy_val if good == "accuracy" else variant.agreement_val

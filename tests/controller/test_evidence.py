@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.cards import card
 from tests.controller.speaking import GIVEN, NEW, OLD, OTHER, WAVE, Fleet
 
 from edgefleet_contract.rollouts import ExecutionRecord, Gate
 from edgefleet_controller.clock import now_ms
-from edgefleet_controller.records import RolloutRecord
+from edgefleet_controller.records import ModelRecord, RolloutRecord
 from edgefleet_controller.store import Store
 from edgefleet_protocol.messages import ReportedState
 
@@ -21,6 +22,8 @@ def fleet(
 ) -> Iterator[Fleet]:
     """Five devices of a wave that have switched, after 100 labels each of what they ran before: 90 % right."""
     soaking = rollout("soaking", gate=Gate(soak_s=1e5))
+    name, version = soaking.spec.model, soaking.spec.version
+    store.fleet.registry.put_model(ModelRecord(name=name, version=version, files={}, card=card(), created_ms=1))
     now = now_ms()
     waves = tuple(wave.model_copy(update={"since_ms": now, "started_ms": now}) for wave in soaking.waves)
     store.fleet.rollouts.put(soaking.model_copy(update={"waves": waves}))

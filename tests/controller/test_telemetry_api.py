@@ -6,11 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.cards import card
 from tests.service import MARKED, api_of
 
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.segments import SegmentRecord
 from edgefleet_controller.api.app import create_app
+from edgefleet_controller.records import ModelRecord
 from edgefleet_controller.service import Service
 from edgefleet_controller.settings import ControllerSettings
 from edgefleet_controller.store.contract.rollups import HOUR_MS
@@ -73,6 +75,9 @@ def fleet(service: Service, reported) -> None:
                 correct=number % 2,
             )
             service.store.telemetry.windows.put([StoredWindow(device, told, facts, T0 + hour * HOUR_MS + 5)])
+    for version in (1, 2):
+        model = ModelRecord(name="fashion", version=version, files={}, card=card(), created_ms=1)
+        service.store.fleet.registry.put_model(model)
     for name, selector in (("europe", "region=eu"), ("metered", "metered"), ("all", "")):
         service.store.fleet.segments.put(SegmentRecord(name=name, selector=selector))
 

@@ -145,7 +145,7 @@ def test_answers_of_another_variant_do_not_count_for_the_one_that_was_chosen() -
 def test_its_tables_show_figures_with_their_units_and_a_dash_for_what_was_not_measured(
     report: DemoReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = {"accuracy": 0.9, "accuracy_ci": [0.88, 0.92], "agreement": None, "measured_on": "a host"}
+    figures = {"score": 0.9, "score_ci": (0.88, 0.92), "agreement": None, "measured_on": "a host"}
     figures |= {"file_bytes": 12_345, "encoding_bytes": 2_345, "p50_ms": 0.1234, "p95_ms": None}
     measured = report.model_copy(update={"variants": [VARIANTS[0].model_copy(update=figures)]})
     out = Console(width=160)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
+from edgefleet_compression.measures import measure_named
 from edgefleet_compression.pricing.explain import Flip
 from edgefleet_compression.pricing.unjudged import unjudged
 from edgefleet_compression.pricing.verdicts import Verdict
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, FlipView, OfferView
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
+from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.models import ModelView
 from edgefleet_contract.rollouts import ReturnView, RolloutView, WaveRecord, WaveView
 from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
@@ -30,6 +32,7 @@ def model_view(record: ModelRecord) -> ModelView:
         name=record.name,
         version=record.version,
         task=record.card.task,
+        measure=measure_named(record.card.task),
         labels=list(record.card.labels),
         files=record.files,
         created_ms=record.created_ms,
@@ -253,8 +256,8 @@ def explanation_view(model: str, explained: Explained) -> ExplanationView:
     )
 
 
-def telemetry_view(merged: Aggregate) -> TelemetryView:
-    """Show merged telemetry."""
+def telemetry_view(merged: Aggregate, measure: MeasureView | None) -> TelemetryView:
+    """Show merged telemetry; `measure` is what its scores are by, None if they cannot be told together."""
     serving, scored, unchecked = merged.counters.serving, merged.counters.scored, merged.counters.unchecked
     return TelemetryView(
         group=TelemetryGroup.model_validate(merged.group),
@@ -266,7 +269,9 @@ def telemetry_view(merged: Aggregate) -> TelemetryView:
         p99_ms=serving.latency.percentile_ms(99),
         labelled=scored.n,
         correct=scored.hits,
-        accuracy=scored.mean,
+        measure=measure,
+        score=scored.mean if measure else None,
+        accuracy=scored.mean if measure and measure.is_accuracy else None,
         unchecked_labels=unchecked.n,
         predicted=merged.counters.categories,
     )

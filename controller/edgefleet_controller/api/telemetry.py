@@ -1,4 +1,4 @@
-"""Telemetry: latency percentiles, accuracy and counts."""
+"""Telemetry: latency percentiles, scores and counts."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from edgefleet_contract.base import SelectorText
-from edgefleet_contract.telemetry import Bucket, GroupBy, TelemetryPage
+from edgefleet_contract.telemetry import Bucket, GroupBy, TelemetryPage, TelemetryView
 from edgefleet_controller.api.dependencies import TheService, model_ref
 from edgefleet_controller.api.pages import Cursor, PageLimit, page
 from edgefleet_controller.api.showing import telemetry_view
@@ -18,6 +18,7 @@ from edgefleet_controller.fleet.selection import select
 from edgefleet_controller.service import Service
 from edgefleet_controller.store.contract.aggregates import FOREVER_MS, Aggregate, Origin, Question
 from edgefleet_controller.store.contract.rollups import DAY_MS, floor
+from edgefleet_controller.store.measures import KnownMeasures
 from edgefleet_profiles.errors import ProfileError, SelectorError
 from edgefleet_profiles.names import NAME_PATTERN
 from edgefleet_profiles.selector import PROFILE_LABELS, Selector, compile_selector, labels_of
@@ -66,7 +67,12 @@ def telemetry(
         segments=scope.segments() if "segment" in columns else lambda _: (),
         by_device=scope.by_device,
     )
-    found = page(_answer(service, question, limit, cursor), lambda m: m.key, telemetry_view, limit, cursor)
+    measures = KnownMeasures(service.store.fleet.registry)
+
+    def view(merged: Aggregate) -> TelemetryView:
+        return telemetry_view(merged, measures.of_all(merged.labels))
+
+    found = page(_answer(service, question, limit, cursor), lambda m: m.key, view, limit, cursor)
     return TelemetryPage(
         items=found.items,
         next=found.next,

@@ -7,6 +7,7 @@ from statistics import NormalDist, median
 from typing import Literal
 
 from edgefleet_contract.counted import agreeing, counted
+from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.rollouts import Gate, GateCheck, Judgement
 from edgefleet_controller.records import Evidence
 from edgefleet_controller.rollouts.weighing import MANY, Crowd, Weighed, clip_at, mean, variance_of_mean, weigh
@@ -48,15 +49,19 @@ _Outcome = tuple[Literal["passed", "failed", "inconclusive"], str, tuple[str, ..
 
 def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
     """Tests all labels and, if they speak against the variant, those alone that can be relied on."""
-    new = evidence.new
+    new, measure = evidence.new, evidence.measure
+    if not measure.scored:
+        raise _NotJudged("single answers have no score")
     scored = {device: counters.scored for device, counters in new.items()}
     refused = sum(counters.serving.refused_labels for counters in new.values())
     if refused and not any(moments.n for moments in scored.values()):
-        raise _NotJudged(f"no labels yet: {_refused(refused, 'label')}")
+        raise _NotJudged(f"no labels yet: {_refused(refused, 'label', measure)}")
+    if (before := evidence.measure_before) is not None and before != measure:
+        raise _NotJudged(f"answers are scored by {measure.name}, those of what ran before by {before.name}")
     outcome, words, outliers = _drop(gate, evidence, scored, crowd)
     if refused:
-        words += f"; {_refused(refused, 'more label')}"
-    if outcome != "failed" or not (doubts := _doubts(new, refused)):
+        words += f"; {_refused(refused, 'more label', measure)}"
+    if outcome != "failed" or not (doubts := _doubts(new, refused, measure)):
         return outcome, words, outliers
     with suppress(_NotJudged):
         again = _drop(gate, evidence, _relied_on(gate, evidence), crowd)
@@ -81,12 +86,13 @@ def _relied_on(gate: Gate, evidence: Evidence) -> Told:
     }
 
 
-def _refused(number: int, what: str) -> str:
+def _refused(number: int, what: str, measure: MeasureView) -> str:
     were, they = agreeing(number, "was", "were"), agreeing(number, "it is", "they are")
-    return f"{counted(number, what)} {were} refused, as {they} none of the model's classes"
+    why = "none of the model's classes" if measure.is_accuracy else "none that the model's task takes"
+    return f"{counted(number, what)} {were} refused, as {they} {why}"
 
 
-def _doubts(new: Mapping[str, Counters], refused: int) -> str:
+def _doubts(new: Mapping[str, Counters], refused: int, measure: MeasureView) -> str:
     """Why labels that speak against a variant may be wrong themselves; empty if there is no reason to think so."""
     found = []
     if unchecked := sum(counters.unchecked.n for counters in new.values()):
@@ -94,12 +100,13 @@ def _doubts(new: Mapping[str, Counters], refused: int) -> str:
             f"{counted(unchecked, 'label')} came through agents up to 0.2, and may be none of the model's classes"
         )
     if refused:
-        found.append("whoever sends impossible labels may number the others wrongly, too")
+        wrong = "number the others wrongly, too" if measure.is_accuracy else "send others that are wrong, too"
+        found.append(f"whoever sends impossible labels may {wrong}")
     return "; ".join(found)
 
 
 def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:
-    """One-sided test of two proportions, with the tolerated drop as the margin."""
+    """One-sided test of two mean scores, with the tolerated drop as the margin."""
     labelled = _some(scored)
     _must_be_of_several(gate, labelled, crowd, "label")
     usual = median(mean(scored) for scored in evidence.before.values()) if evidence.before else 0.0
@@ -109,7 +116,8 @@ def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcom
     spread = math.sqrt(variance_of_mean(new.moments) + variance_of_mean(before.moments))
     p = 1 - _NORMAL.cdf((tolerated - mean(new.moments)) / spread)
     labels = f"{counted(new.moments.n, 'label')}{_of(new)}"
-    shown = f"{labels}, {mean(new.moments):.1%} against {mean(before.moments):.1%}, {_p(p)}"
+    named = "" if evidence.measure.is_accuracy else f"{evidence.measure.name} "
+    shown = f"{labels}, {named}{mean(new.moments):.1%} against {mean(before.moments):.1%}, {_p(p)}"
     return _outcome(p < gate.significance), shown, _named(new, before)
 
 

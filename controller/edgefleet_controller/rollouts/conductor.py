@@ -33,6 +33,7 @@ from edgefleet_controller.rollouts.verdicts import verdicts
 from edgefleet_controller.rollouts.watch import CompletedWatch
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
+from edgefleet_controller.store.measures import measure_of
 from edgefleet_controller.trouble import log_failure
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
 
@@ -181,7 +182,8 @@ class Conductor:
             rollout = self._store.fleet.rollouts.get(rollout_id)
             executions = self._store.fleet.rollouts.live.of(rollout_id)
             executions += self._joined(rollout)
-            every = advance(rollout, executions, now, judgements, self._listening_since_ms, self._windows)
+            measure = measure_of(self._store.fleet.registry, rollout.spec.model, rollout.spec.version)
+            every = advance(rollout, executions, now, judgements, self._listening_since_ms, self._windows, measure)
             decisions = every[:at_most]
             if decisions:
                 reach("decided")

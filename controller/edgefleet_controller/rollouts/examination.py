@@ -10,6 +10,7 @@ from edgefleet_controller.rollouts.behaviour import examine
 from edgefleet_controller.rollouts.weighing import Crowd
 from edgefleet_controller.store import Store
 from edgefleet_controller.store.contract.evidence import Compared, Gathering, Switched
+from edgefleet_controller.store.measures import ModelMeasures, measures_in
 from edgefleet_protocol.phases import ENDED, ENDED_OTHERWISE
 
 CHEAP_S = 0.05
@@ -22,6 +23,7 @@ class _Look:
     """What the last look found, and when the next one is due."""
 
     gathering: Gathering
+    measures: ModelMeasures
     judgements: Sequence[Judgement] = ()
     committed: int = 0
     due_s: float = 0.0
@@ -65,13 +67,15 @@ class Examinations:
             return ()
         if (look := self._looks.get(rollout.id)) is None:
             since_ms = min(e.directed_ms or rollout.created_ms for e in exposed)
-            look = _Look(self._store.telemetry.evidence.gather(rollout.spec.model, since_ms))
+            gathering = self._store.telemetry.evidence.gather(rollout.spec.model, since_ms)
+            look = _Look(gathering, measures_in(self._store.fleet.registry, rollout.spec.model, rollout.spec.version))
             self._looks[rollout.id] = look
         began_s, committed = self._monotonic_s(), sum(e.phase == "committed" for e in exposed)
         if began_s >= look.due_s or committed != look.committed:
             standings = self._store.fleet.devices.standings(e.device for e in executions)
             incarnations = {device: known.incarnation for device, known in standings.items()}
-            evidence = look.gathering.of(compared(executions, incarnations))
+            pairs = compared(executions, incarnations)
+            evidence = [look.measures.of(one, pairs[one.profile].before) for one in look.gathering.of(pairs)]
             in_conflict = frozenset(device for device, known in standings.items() if known.in_conflict)
             crowds = reached(executions, through_wave, in_conflict)
             gate = rollout.spec.gate

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgefleet_contract.counted import counted
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.rollouts import ExecutionRecord, Gate, Judgement
 from edgefleet_controller.rollouts import judged, passed_over
 from edgefleet_controller.rollouts.by_phase import Group
@@ -40,6 +41,7 @@ def judge(
     wave: Collection[ExecutionRecord],
     earlier: Collection[ExecutionRecord],
     judgements: Sequence[Judgement] = (),
+    measure: MeasureView = ACCURACY,
     *,
     soaked_s: float | None,
     past_deadline: bool,
@@ -51,6 +53,7 @@ def judge(
         wave: the executions of this wave.
         earlier: the executions of earlier waves, which the sequential test counts too.
         judgements: how the new variant behaves on devices that answer with it.
+        measure: what labelled answers are scored by.
         soaked_s: seconds since the wave began to soak; None before that.
         past_deadline: whether the wave's time is up.
     """
@@ -78,7 +81,7 @@ def judge(
         return WaveVerdict("wait", so_far)
     if soaked_s < gate.soak_s:
         return WaveVerdict("wait", f"soaking, {gate.soak_s - soaked_s:.0f} s to go; {so_far}")
-    return _coverage(gate, wave, decided, len(failed), judgements)
+    return _coverage(gate, wave, decided, len(failed), judgements, measure)
 
 
 def _countable(wave: Group) -> int:
@@ -97,7 +100,9 @@ def _too_many_failures(
     return None
 
 
-def _coverage(gate: Gate, wave: Group, decided: int, failed: int, judgements: Sequence[Judgement]) -> WaveVerdict:
+def _coverage(
+    gate: Gate, wave: Group, decided: int, failed: int, judgements: Sequence[Judgement], measure: MeasureView
+) -> WaveVerdict:
     if decided < min(gate.min_decided, _countable(wave)):
         return WaveVerdict("inconclusive", f"only {counted(decided, 'device')} decided, {gate.min_decided} needed")
     gone = sum(e.removed_ms is not None for e in wave.inside(*DECIDED))
@@ -107,10 +112,10 @@ def _coverage(gate: Gate, wave: Group, decided: int, failed: int, judgements: Se
     if share < gate.success_threshold:
         committed = f"{share:.0%} of the decided devices committed"
         return WaveVerdict("failed", f"{committed}, {gate.success_threshold:.0%} needed")
-    if lacking := judged.missing(gate.require, judgements):
+    if lacking := judged.missing(gate.require, judgements, measure):
         return WaveVerdict("inconclusive", lacking)
     committed = f"{decided - failed} of {counted(decided, 'decided device')} committed"
     since = f"{gone:,} of these removed since" if gone else ""
     others = passed_over.words(wave)
-    told = (committed, since, f"not counted: {others}" if others else "", judged.not_judged(judgements))
+    told = (committed, since, f"not counted: {others}" if others else "", judged.not_judged(judgements, measure))
     return WaveVerdict("passed", "; ".join(filter(None, told)))

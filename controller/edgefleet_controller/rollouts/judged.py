@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.rollouts import GATE_CHECKS, GateCheck, Judgement, WaveRecord
 
 _NAMED = 3
@@ -22,24 +23,29 @@ def evidence(judgements: Iterable[Judgement]) -> tuple[str, ...]:
     return tuple(judgement.words for judgement in judgements if judgement.outcome != "not_judged")
 
 
-def missing(required: Iterable[GateCheck], judgements: Collection[Judgement]) -> str:
+def called(check: GateCheck, measure: MeasureView) -> str:
+    """What people call a check: that of labelled answers by their measure."""
+    return measure.name if check == "accuracy" else check
+
+
+def missing(required: Iterable[GateCheck], judgements: Collection[Judgement], measure: MeasureView) -> str:
     """Why a wave lacks evidence that its gate requires; empty if it doesn't."""
     for check in required:
         of_check = [judgement for judgement in judgements if judgement.check == check]
         unjudged = [judgement for judgement in of_check if judgement.outcome == "not_judged"]
         if unjudged or not of_check:
             why = _reasons(unjudged, of_check) if unjudged else "no device has committed"
-            return f"{check} is required, and could not be judged: {why}"
+            return f"{called(check, measure)} is required, and could not be judged: {why}"
     return ""
 
 
-def not_judged(judgements: Collection[Judgement]) -> str:
+def not_judged(judgements: Collection[Judgement], measure: MeasureView) -> str:
     """`not judged: accuracy (no labels yet)`; empty if everything was judged."""
     parts = []
     for check in GATE_CHECKS:
         of_check = [judgement for judgement in judgements if judgement.check == check]
         if unjudged := [judgement for judgement in of_check if judgement.outcome == "not_judged"]:
-            parts.append(f"{check} ({_reasons(unjudged, of_check)})")
+            parts.append(f"{called(check, measure)} ({_reasons(unjudged, of_check)})")
     return f"not judged: {', '.join(parts)}" if parts else ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgefleet_contract.counted import counted
+from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.rollouts import ExecutionRecord, Judgement, RolloutPhase, WavePhase, WaveRecord
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts import judged, passed_over
@@ -84,6 +85,7 @@ def advance(
     judgements: Sequence[Judgement] = (),
     listening_since_ms: int | None = 0,
     windows: RegionWindows = NO_WINDOWS,
+    measure: MeasureView = ACCURACY,
 ) -> list[Decision]:
     """The decisions of one tick for a rollout.
 
@@ -91,6 +93,7 @@ def advance(
     are; one that rolls back waits for every device that must return. No device is given up for silence while we were
     disconnected: `listening_since_ms` is since when we have been connected, None if we aren't. Outside its window, no
     device is told to fetch or to switch, and a wave's time does not run while one of its devices waits for that.
+    `measure` is what the model's labelled answers are scored by.
     """
     if rollout.state == "paused":
         return [Hold(e) for e in executions if e.directive == "activate" and e.phase == "staged"]
@@ -100,7 +103,7 @@ def advance(
         return []
     wave = next((w for w in rollout.waves if not w.is_over), None)
     if wave is None:
-        return [_at_the_end(rollout.waves, executions)]
+        return [_at_the_end(rollout.waves, executions, measure)]
     members, earlier = by_wave(executions, wave.number)
     hours = Hours(now_ms, windows)
     if wave.state == "pending":
@@ -109,7 +112,7 @@ def advance(
         reason = f"wave {wave.number} is {wave.state}: {wave.reason}"
         returns = wave.state == "failed" and rollout.spec.on_failure == "roll_back"
         return [MoveRollout("rolling_back" if returns else "paused", reason)]
-    verdict = _judge(rollout, wave, members, earlier, judgements, hours)
+    verdict = _judge(rollout, wave, members, earlier, judgements, hours, measure)
     if any(isinstance(d, MoveWave) and d.state in ("failed", "inconclusive", "skipped") for d in verdict):
         return verdict  # no more devices switch after this verdict
     expired = [*_expire(rollout, earlier, now_ms, listening_since_ms)]
@@ -122,13 +125,15 @@ def advance(
     return [*expired, *told, *_steer(rollout, wave, members, earlier, hours), *verdict]
 
 
-def _at_the_end(waves: Sequence[WaveRecord], executions: Sequence[ExecutionRecord]) -> MoveRollout:
+def _at_the_end(
+    waves: Sequence[WaveRecord], executions: Sequence[ExecutionRecord], measure: MeasureView
+) -> MoveRollout:
     if all(wave.state == "skipped" for wave in waves) and (end := passed_over.end_at_once(executions)):
         return MoveRollout(*end)
     skipped = ", ".join(str(wave.number) for wave in waves if wave.state == "skipped")
     every = f"every wave passed but {skipped}, which had nothing to install" if skipped else "every wave passed"
     others = passed_over.words(executions)
-    told = (every, f"not counted: {others}" if others else "", judged.not_judged(judged.in_all(waves)))
+    told = (every, f"not counted: {others}" if others else "", judged.not_judged(judged.in_all(waves), measure))
     return MoveRollout("completed", "; ".join(filter(None, told)))
 
 
@@ -266,13 +271,15 @@ def _judge(
     earlier: Group,
     judgements: Sequence[Judgement],
     hours: Hours,
+    measure: MeasureView,
 ) -> list[Decision]:
     started_ms = wave.started_ms if wave.started_ms is not None else wave.since_ms
     past_deadline = hours.running_s(members, started_ms) > rollout.spec.timers.wave_s
     soaked_s = (hours.now_ms - wave.since_ms) / 1000 if wave.state == "soaking" else None
     if past_deadline and soaked_s is None and members.count(*DECIDED):
         return [MoveWave(wave.number, "soaking", "its time is up; the rest follow later")]
-    verdict = judge(rollout.spec.gate, members, earlier, judgements, soaked_s=soaked_s, past_deadline=past_deadline)
+    gate = rollout.spec.gate
+    verdict = judge(gate, members, earlier, judgements, measure, soaked_s=soaked_s, past_deadline=past_deadline)
     if verdict.outcome == "wait":
         return []
     return [MoveWave(wave.number, verdict.outcome, verdict.reason, tuple(judgements))]

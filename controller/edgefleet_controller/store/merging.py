@@ -58,7 +58,10 @@ class Merger:
         if measured.origin not in self._selected:
             self._selected[measured.origin] = self._segments_of(measured.origin)
         for segment in self._selected[measured.origin]:
-            self._into(measured, segment).add(measured.windows, measured.counters())
+            aggregate, counters = self._into(measured, segment), measured.counters()
+            aggregate.add(measured.windows, counters)
+            of = measured.model, measured.model_version
+            aggregate.labels[of] = aggregate.labels.get(of, 0) + counters.scored.n
 
     def _segments_of(self, source: Origin) -> tuple[str | None, ...]:
         """The segments in which an origin counts; (None,) if segments are not asked for."""

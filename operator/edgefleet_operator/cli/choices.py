@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.variants import VariantView
 from edgefleet_operator.cli.choice_reasons import named, reason_lines
-from edgefleet_operator.figures import NONE, ms, number, on_test, on_val, quality, share, short, size
+from edgefleet_operator.figures import NONE, ms, number, short, size
+from edgefleet_operator.measures import Quality
 from edgefleet_operator.printing import console, print_table
 
 NOTE = (
@@ -17,18 +18,18 @@ NOTE = (
 def print_choices(choices: Sequence[ChoiceView], variants: Sequence[VariantView]) -> None:
     """Print each profile's variant with its figures, the reasons for and against, and which choices are out of date."""
     known = {v.id: v for v in variants}
-    good = quality(variants)
+    compared = Quality(variants).columns
     rows = []
     for choice in choices:
         chosen = known.get(choice.variant or "")
         if chosen is None:
-            rows.append((choice.profile, "nothing", *[NONE] * 6))
+            rows.append((choice.profile, "nothing", *[NONE] * (4 + len(compared))))
             continue
         figures = (number(chosen.latency_ratio, "x"), ms(chosen.p95_ms), size(chosen.delivery_bytes))
-        shares = share(on_val(chosen, good)), share(on_test(chosen, good))
-        rows.append((choice.profile, chosen.label, short(chosen.id), *shares, *figures))
+        shown = (show(chosen) for _, show in compared)
+        rows.append((choice.profile, chosen.label, short(chosen.id), *shown, *figures))
     host = next((v.measured_on for v in variants if v.measured_on), None)
-    columns = ("profile", "gets", "variant", f">{good} val", ">test", ">CPU", ">p95", ">delivery")
+    columns = ("profile", "gets", "variant", *(title for title, _ in compared), ">CPU", ">p95", ">delivery")
     print_table(columns, rows, title="What each profile gets", caption=NOTE.format(host=host) if host else "")
     out = console()
     for line in reason_lines(choices, variants):

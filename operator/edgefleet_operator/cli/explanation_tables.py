@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from edgefleet_contract.choices import ExplanationView, FlipView, OfferView
+from edgefleet_contract.measures import MeasureView
 from edgefleet_operator.client import Client
-from edgefleet_operator.figures import NONE, ms, number, share, short, size, span
+from edgefleet_operator.figures import NONE, measured, ms, number, share, short, size, span
 from edgefleet_operator.printing import console, print_json, print_table
 from edgefleet_profiles.profile import Constraints
 
@@ -30,10 +31,10 @@ def print_explanation(found: ExplanationView) -> None:
     out = console()
     winner, second = found.winner, found.runner_up
     asked = ", ".join(f"{k} {v:g}" for k, v in found.constraints if _is_asked(k, v))
-    out.print(f"{found.model} on {found.profile}: prefers {found.constraints.prefer}; {asked or 'no limits'}")
+    out.print(f"{found.model} on {found.profile}: prefers {_prefers(found)}; {asked or 'no limits'}")
     if winner is None:
         out.print("no variant meets every constraint")
-    _print_sides(winner, second)
+    _print_sides(winner, second, found.measure)
     for offer in (winner, second):
         if offer:
             out.print(f"{offer.recipe}: {offer.reason}")
@@ -45,13 +46,23 @@ def _is_asked(name: str, value: object) -> bool:
     return isinstance(value, int | float) and value != Constraints.model_fields[name].default
 
 
-def _print_sides(winner: OfferView | None, second: OfferView | None) -> None:
+def _preference(prefer: str, measure: MeasureView) -> str:
+    return measure.name if prefer == "score" else prefer
+
+
+def _prefers(found: ExplanationView) -> str:
+    said = _preference(found.constraints.prefer, found.measure)
+    alone = said == "agreement" and not found.measure.scored
+    return f"{said} with the source model, as single answers have no score" if alone else said
+
+
+def _print_sides(winner: OfferView | None, second: OfferView | None, measure: MeasureView) -> None:
     sides = [(title, o) for title, o in (("winner", winner), ("runner-up", second)) if o]
     if not sides:
         return
     rows: list[tuple[str, Callable[[OfferView], str]]] = [
         ("variant", lambda o: f"{o.recipe} {short(o.variant)}"),
-        ("accuracy (val)", lambda o: share(o.accuracy_val)),
+        *([(f"{measure.name} (val)", lambda o: measured(o.score_val, measure))] if measure.scored else []),
         ("agreement (val)", lambda o: share(o.agreement_val)),
         ("delivery", lambda o: size(o.delivery_bytes)),
         ("transfer", lambda o: span(o.transfer_s)),
@@ -85,7 +96,9 @@ def _print_flips(found: ExplanationView) -> None:
     current = found.winner and found.winner.variant
     other = {p: v for p, v in found.preferences.items() if v != current}
     for prefer, variant in other.items():
-        out.print(f"with a preference for {prefer}, {names.get(variant or '', 'nothing')} wins")
+        out.print(
+            f"with a preference for {_preference(prefer, found.measure)}, {names.get(variant or '', 'nothing')} wins"
+        )
 
 
 def _now(flip: FlipView) -> str:

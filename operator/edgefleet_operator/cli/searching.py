@@ -6,7 +6,8 @@ from pathlib import Path
 from edgefleet_contract.counted import counted
 from edgefleet_contract.searches import BestOfOrder, FrontPoint, SearchReport, TriedRecipe
 from edgefleet_operator.client import Client
-from edgefleet_operator.figures import NONE, ms, number, share, size
+from edgefleet_operator.figures import NONE, measured, ms, number, share, size
+from edgefleet_operator.measures import AGREEMENT, value_of
 from edgefleet_operator.printing import console, print_table
 
 REPORT = "search.json"
@@ -25,7 +26,7 @@ def write_search(client: Client, operation: str, found: SearchReport, folder: Pa
 def print_search(found: SearchReport) -> None:
     """Print a whole report."""
     for name, front in found.fronts.items():
-        _print_front(name, front)
+        _print_front(name, front, found)
     _print_orders(found)
     _print_rejected(found.points)
     out = console()
@@ -35,14 +36,18 @@ def print_search(found: SearchReport) -> None:
     out.print(f"{points} measured in {found.seconds / 60:.1f} min, {steps} run")
 
 
-def _print_front(name: str, front: Sequence[FrontPoint]) -> None:
-    labelled = any(row.accuracy_val is not None for row in front)
-    good = "accuracy" if labelled else "agreement"
+def _print_front(name: str, front: Sequence[FrontPoint], found: SearchReport) -> None:
+    labelled = any(row.score_val is not None for row in front)
+    good = found.measure if labelled and found.measure else AGREEMENT
+    headlined = found.headlined if any(row.headline_test for row in front) else None
+    if headlined and found.measure and headlined.name == found.measure.name:
+        headlined = None
     rows = [
         (
             row.recipe,
-            share(row.accuracy_val if labelled else row.agreement_val),
-            share(row.accuracy_test if labelled else row.agreement),
+            measured(row.score_val if labelled else row.agreement_val, good),
+            measured(row.score_test if labelled else row.agreement, good),
+            *([measured(value_of(row.headline_test), headlined)] if headlined else []),
             _drop(row),
             number(row.latency_ratio, "x"),
             ms(row.latency_ms) + (PREDICTED if row.latency_is == "predicted" else ""),
@@ -55,8 +60,9 @@ def _print_front(name: str, front: Sequence[FrontPoint]) -> None:
     hosts = sorted({str(row.measured_on) for row in front if row.measured_on})
     columns = (
         "recipe",
-        f">{good} val",
+        f">{good.name} val",
         ">test",
+        *([f">{headlined.name}"] if headlined else []),
         ">drop test (95 %)",
         ">CPU",
         ">p50",

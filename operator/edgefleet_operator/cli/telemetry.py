@@ -13,7 +13,8 @@ from edgefleet_contract.telemetry import GroupBy, TelemetryGroup, TelemetryView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, calling
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import NotFound
-from edgefleet_operator.figures import NONE, count, ms, now_ms, share, short, when
+from edgefleet_operator.figures import NONE, count, ms, now_ms, short, when
+from edgefleet_operator.measures import telemetry_figures
 from edgefleet_operator.printing import print_json, print_table
 
 By = StrEnum("By", ["variant", "device", "hardware", "region", "link", "segment", "model", "model_version"])
@@ -44,7 +45,7 @@ def telemetry(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show counts, latency percentiles (from merged histograms) and accuracy (from labels)."""
+    """Show counts, latency percentiles (from merged histograms) and scores (from labels), such as accuracy."""
     columns: tuple[GroupBy, ...] = tuple(dict.fromkeys(GROUPS[one.value] for one in by or (By["variant"],)))
     since_ms = None if since is None else now_ms() - 1000 * _seconds(since)
     with calling(api) as client:
@@ -86,32 +87,36 @@ def _print(
     found: Sequence[TelemetryView], by: Sequence[GroupBy], devices: Sequence[DeviceView], recipes: dict[str, str]
 ) -> None:
     over_time = any(entry.bucket_ms is not None for entry in found)
+    scores = telemetry_figures(found)
     rows = []
     for entry in found:
         at = (when(entry.bucket_ms).removesuffix(":00Z"),) if over_time else ()
         names = (recipes.get(str(name), str(name)) for name in (getattr(entry.group, one) for one in by))
         latencies = (ms(entry.p50_ms), ms(entry.p95_ms), ms(entry.p99_ms))
         counts = (count(entry.requests), count(entry.errors + entry.not_finite))
-        accuracy = (share(entry.accuracy), count(entry.labelled))
-        rows.append((*at, *names, simulated(entry.group, devices), *counts, *latencies, *accuracy))
+        score = NONE if entry.measure is None else scores.show(entry.score, entry.measure)
+        labels = (score, count(entry.labelled))
+        rows.append((*at, *names, simulated(entry.group, devices), *counts, *latencies, *labels))
     keys = [f"{one}..." for one in by]
-    figures = (">requests", ">failed", ">p50", ">p95", ">p99", ">accuracy", ">labels")
+    figures = (">requests", ">failed", ">p50", ">p95", ">p99", f">{scores.title}", ">labels")
     caption = "sim: measured on the machine that simulates these devices; failed: errors, and answers with NaN or inf"
     columns = (*(("from (UTC)",) if over_time else ()), *keys, "sim", *figures)
     print_table(columns, rows, caption="\n".join((caption, *_labels_apart(found))), nothing="no telemetry yet")
 
 
 def _labels_apart(found: Sequence[TelemetryView]) -> list[str]:
-    """What there is to say of labels besides how many were right."""
+    """What there is to say of labels besides the score."""
     refused, unchecked = (sum(getattr(one, name) for one in found) for name in ("refused_labels", "unchecked_labels"))
     said = []
     if refused:
-        said.append(
-            f"refused: {counted(refused, 'label')}, none of the model's classes; no figure counts refused labels"
-        )
+        classes = all(one.measure and one.measure.is_accuracy for one in found if one.refused_labels)
+        why = "none of the model's classes" if classes else "none that their models' tasks take"
+        said.append(f"refused: {counted(refused, 'label')}, {why}; no figure counts refused labels")
     if unchecked:
         why = "came through agents up to 0.2, which don't check that they are classes of the model"
         said.append(f"not checked: {count(unchecked)} of the labels {why}")
+    if any(one.measure is None for one in found):
+        said.append("no score: models of several measures are in one group; keep them apart with --by model")
     return said
 
 

@@ -13,7 +13,8 @@ from edgefleet_operator.cli.energy import print_energy
 from edgefleet_operator.cli.lineage import print_lineage, print_rebuilt, print_steps
 from edgefleet_operator.cli.progress import follow
 from edgefleet_operator.errors import OperatorError
-from edgefleet_operator.figures import NONE, count, ms, number, on_test, on_val, quality, share, short, size
+from edgefleet_operator.figures import NONE, count, measured, ms, number, share, short, size
+from edgefleet_operator.measures import Quality
 from edgefleet_operator.printing import console, print_facts, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Show the variants of models, with their measured figures.")
@@ -29,7 +30,7 @@ def list_variants(
     api: Api = None,
     as_json: AsJson = False,
 ) -> None:
-    """List variants with accuracy on val and test, latency and bytes."""
+    """List variants with their scores on val and test, latency and bytes."""
     with calling(api) as client:
         keep = None if recipe is None else lambda v: v.recipe == recipe
         found = chosen(partial(client.variants.all, model), limit, keep)
@@ -38,17 +39,19 @@ def list_variants(
     if as_json:
         print_json(found)
         return
-    good = quality(found)
+    compared = Quality(found).columns
     rows = [
         (
             *(short(v.id), v.model, v.recipe, ", ".join(v.instruction_sets) or "any"),
-            *(share(on_val(v, good)), share(on_test(v, good)), number(v.latency_ratio, "x"), ms(v.p95_ms)),
+            *(show(v) for _, show in compared),
+            *(number(v.latency_ratio, "x"), ms(v.p95_ms)),
             *(size(v.file_bytes), size(v.delivery_bytes)),
         )
         for v in found
     ]
     hosts = sorted({v.measured_on for v in found if v.measured_on})
-    columns = ("variant", "model", "recipe", "made for", f">{good} val", ">test", ">CPU", ">p95", ">file", ">delivery")
+    titles = tuple(title for title, _ in compared)
+    columns = ("variant", "model", "recipe", "made for", *titles, ">CPU", ">p95", ">file", ">delivery")
     caption = f"CPU (to the source in fp32) and p95 measured on {'; '.join(hosts)}" if hosts else ""
     print_table(columns, rows, caption=caption, nothing="no variants yet: `edgefleet compress MODEL@VERSION`")
 
@@ -107,19 +110,43 @@ def _golden(found: GoldenSize | None) -> str:
     return found.unlike_asked or f"{found.samples} samples, {size(found.size_bytes)} with their answers"
 
 
+def _scores(v: VariantView) -> list[tuple[str, str]]:
+    if not v.measure.scored:
+        return []
+    low, high = (measured(bound, v.measure) for bound in v.score_ci or (None, None))
+    sure = f"(95 % from {low} to {high}, {count(v.test_samples)} samples)"
+    return [
+        (f"{v.measure.name} (test)", f"{measured(v.score, v.measure)} {sure}"),
+        (f"{v.measure.name} (val)", measured(v.score_val, v.measure)),
+    ]
+
+
+def _headlines(v: VariantView) -> list[tuple[str, str]]:
+    """The figures that people know the task by, unless they are the scores."""
+    if v.headlined is None or v.headlined.name == v.measure.name:
+        return []
+    shown = []
+    for split, figure in (("test", v.headline), ("val", v.headline_val)):
+        value, low, high = (None, None, None) if figure is None else (figure.value, figure.low, figure.high)
+        low_high = f" (95 % from {measured(low, v.headlined)} to {measured(high, v.headlined)})" if figure else ""
+        shown.append((f"{v.headlined.name} ({split})", measured(value, v.headlined) + low_high))
+    return shown
+
+
+def _agreement(v: VariantView) -> str:
+    said = f"{share(v.agreement)} with the source model on test, {share(v.agreement_val)} on val"
+    return said if v.measure.scored else f"{said}, which choices are made by: single answers have no score"
+
+
 def _facts(v: VariantView) -> list[tuple[str, str]]:
-    low, high = v.accuracy_ci or (None, None)
     return [
         ("variant", v.id),
         ("model", v.model),
         ("recipe", f"{v.recipe}: {v.title}"),
         ("made for", ", ".join(v.instruction_sets) or "any processor"),
-        (
-            "accuracy (test)",
-            f"{share(v.accuracy)} (95 % from {share(low)} to {share(high)}, {count(v.test_samples)} samples)",
-        ),
-        ("accuracy (val)", share(v.accuracy_val)),
-        ("agreement", f"{share(v.agreement)} with the source model on test, {share(v.agreement_val)} on val"),
+        *_scores(v),
+        *_headlines(v),
+        ("agreement", _agreement(v)),
         ("latency", f"p50 {ms(v.p50_ms)}, p95 {ms(v.p95_ms)}, measured on {v.measured_on or NONE}"),
         ("CPU time", f"{number(v.latency_ratio, 'x')} that of the source model's fp32 file"),
         ("parameters", count(v.parameters)),

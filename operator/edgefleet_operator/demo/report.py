@@ -7,10 +7,12 @@ from rich.console import Console
 from edgefleet_contract.base import Shape
 from edgefleet_contract.choices import ChoiceView
 from edgefleet_contract.devices import DeviceView
+from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.rollouts import ExecutionRecord, RolloutView
 from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_contract.variants import VariantView
-from edgefleet_operator.figures import NONE, count, marked, ms, share, short, span
+from edgefleet_operator.figures import NONE, count, marked, measured, ms, share, short, span
+from edgefleet_operator.measures import Quality, TitledFigures
 from edgefleet_operator.printing import print_table
 
 
@@ -31,6 +33,8 @@ class DemoDevice(Shape):
     transfer_s: float | None
     p50_ms: float | None
     p95_ms: float | None
+    measure: MeasureView | None
+    score: float | None
     accuracy: float | None
     samples: int
     requests: int
@@ -128,6 +132,8 @@ def _device(
         transfer_s=execution.transfer_s if execution else None,
         p50_ms=window.p50_ms if window else None,
         p95_ms=window.p95_ms if window else None,
+        measure=window.measure if window else None,
+        score=window.score if window else None,
         accuracy=window.accuracy if window else None,
         samples=window.labelled if window else 0,
         requests=window.requests if window else 0,
@@ -173,7 +179,7 @@ def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
             found.append(f"{device.id} is {device.phase}, not committed")
         if device.chosen is None or device.variant != device.chosen:
             found.append(f"{device.id} runs {device.recipe}, which is not the variant chosen for its profile")
-        if not device.samples:
+        if not device.samples and (device.measure is None or device.measure.scored):
             found.append(f"{device.id} reported no labelled answer from its variant")
     used = {device.variant for device in report.devices}
     if len(used) < 3:
@@ -185,19 +191,25 @@ def print_variants(report: DemoReport, out: Console) -> None:
     """Print the variants, as measured on this machine."""
     host = next((v.measured_on for v in report.variants if v.measured_on), "this machine")
     texts = ("model", "recipe", "made for")
-    figures = (">accuracy", ">95 % from", ">to", ">agreement", ">file bytes", ">zstd bytes", ">p50", ">p95")
+    scored = [v.measure for v in report.variants if v.measure.scored]
+    scores, headlines = TitledFigures.of(scored), Quality(report.variants).headlines
+    of_scores = (f">{scores.title}", ">95 % from", ">to") if scored else ()
+    named = (*of_scores, *(title for title, _ in headlines), ">agreement")
     rows = []
     for v in report.variants:
-        low, high = v.accuracy_ci or (None, None)
+        low, high = v.score_ci or (None, None)
         rows.append(
             (
                 *(v.model, v.recipe, ", ".join(v.instruction_sets) or "any"),
-                *(share(v.accuracy), share(low), share(high), share(v.agreement)),
+                *(scores.show(v.score, v.measure), measured(low, v.measure), measured(high, v.measure))[
+                    : len(of_scores)
+                ],
+                *(*(show(v) for _, show in headlines), share(v.agreement)),
                 *(count(v.file_bytes), count(v.encoding_bytes), ms(v.p50_ms), ms(v.p95_ms)),
             )
         )
-    title = f"Variants, measured on {host}; accuracy on the test split"
-    print_table((*texts, *figures), rows, title=title, out=out)
+    title = f"Variants, measured on {host}; {scores.title if scored else 'agreement'} on the test split"
+    print_table((*texts, *named, ">file bytes", ">zstd bytes", ">p50", ">p95"), rows, title=title, out=out)
 
 
 def print_devices(report: DemoReport, out: Console) -> None:
@@ -205,7 +217,8 @@ def print_devices(report: DemoReport, out: Console) -> None:
     everywhere = all(d.simulated for d in report.devices)
     sim = " (sim)" if everywhere else ""
     texts = ("device", "region", f"hardware{sim}", f"link{sim}", "recipe, variant...")
-    figures = (">bytes", ">in", ">p50", ">p95", ">accuracy", ">labels")
+    scores = TitledFigures.of(d.measure for d in report.devices if d.measure and d.measure.scored)
+    figures = (">bytes", ">in", ">p50", ">p95", f">{scores.title}", ">labels")
     rows = []
     for d in report.devices:
         simulated = d.simulated and not everywhere
@@ -214,7 +227,8 @@ def print_devices(report: DemoReport, out: Console) -> None:
                 *(d.id, d.region, marked(d.hardware, simulated), marked(d.link, simulated)),
                 f"{d.recipe} {short(d.variant)}" if d.variant else NONE,
                 *(count(d.delivery_bytes), span(d.transfer_s), ms(d.p50_ms), ms(d.p95_ms)),
-                *(share(d.accuracy), count(d.samples), d.phase or NONE),
+                scores.show(d.score, d.measure) if d.measure else NONE,
+                *(count(d.samples), d.phase or NONE),
             )
         )
     title = "The fleet, from the REST API (sim: simulated on this machine)"

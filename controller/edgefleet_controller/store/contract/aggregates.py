@@ -25,13 +25,15 @@ class Origin(NamedTuple):
 class Aggregate:
     """Merged windows: counts are summed, histograms added, and percentiles read from the sum.
 
-    `bucket_ms` is the start of the hour or day (UTC) that it covers; None without buckets.
+    `bucket_ms` is the start of the hour or day (UTC) that it covers; None without buckets. `labels` says how many
+    labelled answers there are of each model version.
     """
 
     group: dict[GroupBy, str | int | None]
     bucket_ms: int | None = None
     windows: int = 0
     counters: Counters = field(default_factory=Counters)
+    labels: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
