@@ -84,11 +84,16 @@ class StepChange(Shape):
 
 
 class AnswerComparison(Shape):
-    """How far two files of a variant agree on all test samples; `largest_difference` is in logits."""
+    """How far two files of a variant agree on all test samples, by the task's measure; null if an older one said it.
+
+    `same_top1` is how many have the same class on top, null for any other task. `largest_difference` is that of any
+    number of any output, by the largest of its output above 1; null if anything else differs, such as a shape.
+    """
 
     samples: int
-    same_top1: int
-    largest_difference: float
+    agreement: float | None = None
+    same_top1: int | None
+    largest_difference: float | None
 
 
 class RebuildResult(Shape):

@@ -93,7 +93,7 @@ def test_another_seed_trains_another_network_and_the_first_step_that_differs_is_
 def test_a_file_answers_as_its_copy_does(first: BuildOutcome, tiny_files: dict[str, Path], tmp_path: Path) -> None:
     copy = shutil.copyfile(first.onnx_path, tmp_path / "copy")
     found = compare_answers(CompareRequest(tiny_files, tmp_path, first.onnx_path, copy, {}))
-    assert (found.same_top1, found.largest_difference, are_equal(found)) == (64, 0.0, True)
+    assert (found.agreement, found.same_top1, found.largest_difference, are_equal(found)) == (1, 64, 0.0, True)
 
 
 # The rule, by hand.
@@ -117,7 +117,23 @@ def three(*digests: str, onnx: str, encoding: str = "e", revision: int = 1) -> B
 
 
 BEFORE = three("a", "b", "c", onnx="c")
-SAME = AnswerComparison(samples=64, same_top1=64, largest_difference=1e-6)
+SAME = AnswerComparison(samples=64, agreement=1, same_top1=64, largest_difference=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "equal"),
+    [
+        ({}, True),
+        ({"same_top1": None}, True),
+        ({"agreement": 1 - 1e-9}, True),
+        ({"agreement": 0.9995}, False),
+        ({"agreement": None}, False),
+        ({"largest_difference": 0.002}, False),
+        ({"largest_difference": None}, False),
+    ],
+)
+def test_answers_are_equal_by_every_sample_and_every_number(changes: dict[str, Any], equal: bool) -> None:
+    assert are_equal(SAME.model_copy(update=changes)) == equal
 
 
 def test_training_on_another_number_of_threads_is_said_to_be_why(first: BuildOutcome) -> None:
@@ -127,7 +143,7 @@ def test_training_on_another_number_of_threads_is_said_to_be_why(first: BuildOut
         BEFORE,
         now,
         three("x", "y", "z", onnx="z"),
-        AnswerComparison(samples=64, same_top1=63, largest_difference=0.1),
+        AnswerComparison(samples=64, agreement=63 / 64, same_top1=63, largest_difference=0.1),
     )
     assert found.verdict == "different" and found.changed == {"threads": Change(then=1, now=2)}
     assert found.reasons == [

@@ -92,7 +92,7 @@ def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: Plai
     assert isinstance(result, RebuildResult) and result.variant == variant.id
     assert result.verdict == "equal" and result.changed == {} and result.reasons == []
     assert result.encoding.then == result.encoding.now
-    assert result.answers == AnswerComparison(samples=64, same_top1=64, largest_difference=0.0)
+    assert result.answers == AnswerComparison(samples=64, agreement=1, same_top1=64, largest_difference=0.0)
     assert len(service.store.fleet.registry.variants()) == before, "nothing that came out was published"
 
 

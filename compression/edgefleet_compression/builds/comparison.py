@@ -1,24 +1,28 @@
 """The worker function that compares the answers of two files of a variant."""
 
+import math
+
 from edgefleet_compression.builds.messages import CompareRequest
 from edgefleet_compression.builds.worker_main import one_thread
 from edgefleet_contract.operations import AnswerComparison
+from edgefleet_protocol.features import FIRST_TASK
 
 
 def compare_answers(request: CompareRequest) -> AnswerComparison:
-    """Run both files on all test samples and compare what they answer."""
+    """Run both files on all test samples, and compare all their outputs, and what the task makes of them."""
     one_thread()
-    import numpy as np
-
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.onnx_graphs.answers import largest_difference
     from edgefleet_compression.onnx_graphs.session import GraphSession
 
     source = open_source(request.files, Cache(request.cache_dir))
-    x, scale = source.data.split("test").x, source.card.preprocessing.scale
-    a, b = (GraphSession(path, request.runtime).answers(x, scale) for path in (request.one, request.other))
+    asked, judge = source.asked("test"), source.judge
+    one, other = (GraphSession(path, request.runtime).answered(asked) for path in (request.one, request.other))
+    agreements, difference = judge.agreements(judge.reduced(one), judge.reduced(other)), largest_difference(one, other)
     return AnswerComparison(
-        samples=len(x),
-        same_top1=int((a.argmax(1) == b.argmax(1)).sum()),
-        largest_difference=float(np.abs(a - b).max()),
+        samples=len(asked),
+        agreement=float(agreements.mean()),
+        same_top1=round(agreements.sum()) if source.card.task == FIRST_TASK else None,
+        largest_difference=difference if math.isfinite(difference) else None,
     )

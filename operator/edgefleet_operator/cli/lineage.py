@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgefleet_contract.lineage import Lineage
-from edgefleet_contract.operations import Change, RebuildResult, StepChange
+from edgefleet_contract.operations import AnswerComparison, Change, RebuildResult, StepChange
 from edgefleet_contract.variants import StepReport
-from edgefleet_operator.figures import number, short, span
+from edgefleet_operator.figures import number, share, short, span
 from edgefleet_operator.printing import console, print_facts, print_table
 
 VERDICTS = {
@@ -54,18 +54,24 @@ def print_rebuilt(result: RebuildResult) -> None:
     out.print(VERDICTS[result.verdict], style="bold")
     for reason in result.reasons:
         out.print(reason)
-    answers = result.answers
-    out.print(
-        "answers not compared: the original file is gone"
-        if answers is None
-        else f"{answers.same_top1:,} of {answers.samples:,} test samples have the same top-1, "
-        f"the largest logit difference is {answers.largest_difference:.3g}"
-    )
+    out.print(answers_line(result.answers))
     rows = [(f"{n}. {s.step}", *_both(s, short)) for n, s in enumerate(result.steps, start=1)]
     rows += [(name, *_both(pair, short)) for name, pair in (("onnx", result.onnx), ("encoding", result.encoding))]
     rows += [(name, *_both(pair, number)) for name, pair in result.figures.items()]
     rows += [(name, *_both(pair, str)) for name, pair in result.changed.items()]
     print_table(("", "then", "now", ""), rows)
+
+
+def answers_line(found: AnswerComparison | None) -> str:
+    """How far the answers of both files agree."""
+    if found is None:
+        return "answers not compared: the original file is gone"
+    told = f"answers to {found.samples:,} test samples agree by {share(found.agreement)}"
+    if found.same_top1 is not None:
+        told = f"{found.same_top1:,} of {found.samples:,} test samples have the same top-1"
+    if found.largest_difference is None:
+        return f"{told}, and outputs differ in more than their numbers"
+    return f"{told}, the largest difference of a number is {found.largest_difference:.3g}"
 
 
 def _both(pair: Change | StepChange, show: Callable[[Any], str]) -> tuple[str, str, str]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from edgefleet_contract.operations import VersionComparison
+from edgefleet_contract.operations import AnswerComparison, VersionComparison
+from edgefleet_operator.cli.lineage import answers_line
 from edgefleet_operator.cli.version_comparison import comparison_line
 
 WORSE = VersionComparison(
@@ -38,3 +39,25 @@ WORSE = VersionComparison(
 )
 def test_it_says_how_far_both_are_apart_on_which_split_and_who_was_asked(found: VersionComparison, said: str) -> None:
     assert said in comparison_line("fashion@2", found)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (None, "answers not compared: the original file is gone"),
+        (
+            AnswerComparison(samples=2000, agreement=0.9995, same_top1=1999, largest_difference=0.0123),
+            "1,999 of 2,000 test samples have the same top-1, the largest difference of a number is 0.0123",
+        ),
+        (
+            AnswerComparison(samples=20, agreement=0.971, same_top1=None, largest_difference=0.5),
+            "answers to 20 test samples agree by 97.1 %, the largest difference of a number is 0.5",
+        ),
+        (
+            AnswerComparison(samples=20, agreement=0, same_top1=None, largest_difference=None),
+            "answers to 20 test samples agree by 0.0 %, and outputs differ in more than their numbers",
+        ),
+    ],
+)
+def test_a_rebuild_says_how_far_both_files_agree(found: AnswerComparison | None, said: str) -> None:
+    assert answers_line(found) == said
