@@ -22,6 +22,7 @@ def demo(
     ),
     keep: Annotated[bool, typer.Option("--keep", help="leave everything running and print the URLs")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="stop what --keep left running")] = False,
+    example: Annotated[str, typer.Option(metavar="NAME", help="the example to show")] = "fashion",
     examples: Annotated[Path, typer.Option(help="the examples folder of a clone")] = REPOSITORY / "examples",
 ) -> None:
     """Show the whole loop: compress for six profiles, roll out in waves, measure on the devices."""
@@ -32,7 +33,7 @@ def demo(
         if stop:
             raise typer.Exit(stop_demo(state, console))
         with waiting_for(f"what the demo had started is stopped; its files are in {state}"):
-            status = run_demo(DemoSettings(state=state, examples=examples, keep=keep), console)
+            status = run_demo(DemoSettings(state=state, examples=examples, example=example, keep=keep), console)
     except (OperatorError, ContractError) as error:
         refuse(error)
     raise typer.Exit(status)

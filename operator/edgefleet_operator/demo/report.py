@@ -156,12 +156,13 @@ def _rollout(rollout: RolloutView, executions: Sequence[ExecutionRecord]) -> Dem
     )
 
 
-def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
+def faults(report: DemoReport, wanted: Mapping[str, str], different_variants: int = 3) -> list[str]:
     """List what is not as it should be, one line each; an empty list means that the loop closed.
 
     Args:
         report: the report.
         wanted: the state in which each rollout should have ended, by its id.
+        different_variants: how many should be in use.
     """
     found = [
         f"rollout {r.id} of {r.model} is {r.state}, not {wanted[r.id]}: {r.reason}"
@@ -182,7 +183,7 @@ def faults(report: DemoReport, wanted: Mapping[str, str]) -> list[str]:
         if not device.samples and (device.measure is None or device.measure.scored):
             found.append(f"{device.id} reported no labelled answer from its variant")
     used = {device.variant for device in report.devices}
-    if len(used) < 3:
+    if len(used) < different_variants:
         found.append(f"only {len(used)} different variants are in use")
     return found
 

@@ -17,6 +17,7 @@ from edgefleet_contract.operations import BuildResult, OperationRecord
 from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_operator.client import Client
 from edgefleet_operator.demo import fleet
+from edgefleet_operator.demo.examples import DemoExample, find_example
 from edgefleet_operator.demo.patience import POLL_S, wait_for
 from edgefleet_operator.demo.processes import DemoProcesses, end_kept, kept
 from edgefleet_operator.demo.report import (
@@ -28,7 +29,8 @@ from edgefleet_operator.demo.report import (
     print_devices,
     print_variants,
 )
-from edgefleet_operator.demo.versions import FINETUNED, damage, make_version
+from edgefleet_operator.demo.versions import damaged as damaged_file
+from edgefleet_operator.demo.versions import make_version
 from edgefleet_operator.errors import ApiError, OperatorError
 from edgefleet_operator.live import LiveBars
 from edgefleet_operator.short_ids import with_short_ids
@@ -43,24 +45,26 @@ ANSWER_S = 600
 """For an answer of the controller: a busy machine is no reason to give up while its process runs."""
 OK, ROLLOUT_FAILED = 0, 3
 MISSED = ("fell silent", "no answer", "wrong status", "label refused")
-WEIGHTS, HEAD = "weights.safetensors", "head"
-QUICK = ["fp32", "int8", "w8"]
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Where the demo keeps its state and finds its examples; `keep` leaves everything running."""
+    """Where the demo keeps its state and finds its examples, and which it shows; `keep` leaves everything running."""
 
     state: Path
     examples: Path
+    example: str
     keep: bool
 
 
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, settings: DemoSettings, processes: DemoProcesses, console: Console) -> None:
+    def __init__(
+        self, settings: DemoSettings, example: DemoExample, processes: DemoProcesses, console: Console
+    ) -> None:
         self._settings = settings
+        self._example = example
         self._processes = processes
         self._console = console
         self._controller = settings.state / "controller"
@@ -82,25 +86,26 @@ class Demo:
         self._start_controller()
         self._start_agents()
         self._say("2. Register the model, and compress it for every profile in the fleet")
-        first = self._api.models.add(self._example).model
+        first = self._api.models.add(self._example.folder).model
         self._watch_build(self._build(first))
         self._tell_choices(first)
-        damaged, damaged_build = self._next_version(2, damage((self._example / WEIGHTS).read_bytes(), HEAD), QUICK)
-        finetuned, finetuned_build = self._next_version(3, (self._example / FINETUNED).read_bytes())
-        self._console.print("  fashion@2 and fashion@3 are being built in the meantime")
-        self._say("3. Start an application that asks every agent, and roll out fashion@1 to two segments, in waves")
+        versions = self._example.versions
+        damaged, damaged_build = self._next_version(2, damaged_file(self._example), versions.damaged_recipes)
+        finetuned, finetuned_build = self._next_version(3, (self._example.folder / versions.finetuned).read_bytes())
+        self._console.print(f"  {damaged} and {finetuned} are being built in the meantime")
+        self._say(f"3. Start an application that asks every agent, and roll out {first} to two segments, in waves")
         self._start_workload()
         for name, selector in fleet.SEGMENTS:
             self._api.segments.save(name, selector)
             self._roll_out(first, "completed", segment=name)
         self._wait_for_labels()
-        self._say("4. Roll out fashion@2, which is damaged: it passes its self-test but confuses classes")
+        self._say(f"4. Roll out {damaged}, which is damaged: it passes its self-test but confuses classes")
         self._watch_build(damaged_build)
         before = self._answering()
         self._see_refused(damaged)
         self._roll_out(damaged, "rolled_back", soak_s=self._enough_soak_s(), accept_drop=True)
         self._unchanged_since(before)
-        self._say("5. Roll out fashion@3, finetuned, to everyone")
+        self._say(f"5. Roll out {finetuned}, finetuned, to everyone")
         self._watch_build(finetuned_build)
         self._roll_out(finetuned, "completed")
         self._wait_for_labels()
@@ -109,10 +114,6 @@ class Demo:
         print_variants(report, self._console)
         print_devices(report, self._console)
         return self._conclude(report, time.monotonic() - started)
-
-    @property
-    def _example(self) -> Path:
-        return self._settings.examples / "fashion"
 
     @property
     def _api(self) -> Client:
@@ -189,9 +190,9 @@ class Demo:
 
     def _start_workload(self) -> None:
         endpoints = [f"--endpoint={d.id}={d.endpoint}" for d in self._devices()]
-        examples = self._settings.examples
-        data = ("--data", str(examples / "fashion" / "data.npz"), "--model", "fashion")
-        self._processes.start("workload", run_file(examples / "workload.py", *data, *endpoints))
+        example = self._example
+        data = ("--data", str(example.folder / example.card.data.file), "--model", example.name)
+        self._processes.start("workload", run_file(self._settings.examples / "workload.py", *data, *endpoints))
 
     def _see_refused(self, model: str) -> None:
         """See a plan refused, since val shows the damage before any device does."""
@@ -254,7 +255,7 @@ class Demo:
         now = self._answering()
         for device, variant in before.items():
             if now.get(device) != variant:
-                self._faults.append(f"{device} did not return to the variant it ran before fashion@2")
+                self._faults.append(f"{device} did not return to the variant it ran before {self._example.name}@2")
         self._console.print(
             "    every device answers as before" if now == before else "    [red]not every device is back[/red]"
         )
@@ -309,7 +310,7 @@ class Demo:
         return [f"the application missed answers: {what} ({n})" for what, n in missed.items()]
 
     def _conclude(self, report: DemoReport, seconds: float) -> int:
-        found = [*self._faults, *faults(report, self._wanted)]
+        found = [*self._faults, *faults(report, self._wanted, self._example.versions.different_variants)]
         for fault in found:
             self._console.print(f"[red]  {fault}[/red]")
         self._console.print(
@@ -318,7 +319,7 @@ class Demo:
         if self._settings.keep:
             self._console.print(f"Everything is left running: API {self._api.url}/docs, broker {self._broker}")
             for device in self._devices():
-                self._console.print(f"  {device.id:<12} {device.endpoint}/v2/models/fashion")
+                self._console.print(f"  {device.id:<12} {device.endpoint}/v2/models/{self._example.name}")
         return ROLLOUT_FAILED if found else OK
 
     def _wait(self, what: str, seconds: float, condition: Callable[[], T | None], progress: Callable[[], object]) -> T:
@@ -344,11 +345,10 @@ def run_demo(settings: DemoSettings, console: Console) -> int:
     Raises:
         OperatorError: a part did not start or did not answer in time.
     """
-    if not (settings.examples / "fashion" / "model.toml").exists():
-        raise OperatorError(f"no example at {settings.examples}/fashion: run this in a clone, or give --examples DIR")
+    example = find_example(settings.examples, settings.example)
     _begin_anew(settings.state)
     with DemoProcesses(settings.state) as processes:
-        status = Demo(settings, processes, console).run()
+        status = Demo(settings, example, processes, console).run()
         if settings.keep:
             processes.leave()
     return status
