@@ -52,7 +52,7 @@ class Judge:
             if label is not None:
                 yield answer, self.task.label(label, self.spec)
 
-    def reduced(self, answers: Sequence[Outputs]) -> list[bytes]:
+    def reduced(self, answers: Iterable[Outputs]) -> list[bytes]:
         """Answers, sample by sample, reduced.
 
         Raises:

@@ -8,18 +8,18 @@ from edgefleet_compression.models.one_file import in_one_file
 from edgefleet_compression.models.onnx_card import card_for_onnx, refuse_unfit
 from edgefleet_compression.recipes.recipe_file import read_recipe
 from edgefleet_contract.errors import ContractError, FileRefused
-from edgefleet_contract.first_card import FirstCard
+from edgefleet_contract.first_card import CardHints, FirstCard
 from edgefleet_contract.recipes import RecipeTable
 
 
-def onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None) -> str:
+def onnx(onnx: Path, data: Path, *, name: str | None, version: int, hints: CardHints) -> str:
     """The text of a model.toml for an ONNX file and its samples, as `card_for_onnx` makes it.
 
     Raises:
         FileRefused: the file or the data cannot be taken; one line says why.
     """
     try:
-        return card_for_onnx(onnx, data, name=name, version=version, scale=scale)
+        return card_for_onnx(onnx, data, name=name, version=version, told=hints)
     except (CompressionError, ContractError) as error:
         raise FileRefused(str(error)) from None
 

@@ -68,7 +68,7 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
         DataError: there is too little to learn from, or to judge by: no second sample, no second class, or neither
             labels nor a teacher.
     """
-    split = source.data.split("train").first(settings.samples)
+    split = source.data.read("train").arrays.first(settings.samples)
     if len(split.x) < 2:
         raise DataError("train has only one sample: give two or more")
     soft = mirrored = None
@@ -80,13 +80,13 @@ def corpus(source: Source, settings: TrainConfig) -> Corpus:
         raise DataError("train has no labels: add y_train, or set alpha above 0 to learn from the source's answers")
     y = soft.argmax(1) if split.y is None and soft is not None else split.labels()
     has_two_classes("train", y)
-    if (val := source.data.split("val").y) is not None:
+    if (val := source.data.read("val").arrays.y) is not None:
         has_two_classes("val", val)
     mirrors = soft is None or mirrored is None or _right(mirrored, y) >= _right(soft, y) - LOST
     if soft is not None and mirrored is not None and mirrors:
         soft = np.mean([soft, mirrored], axis=0, dtype=np.float32)
     learned = None if soft is None else torch.from_numpy(soft)
-    return Corpus(torch.from_numpy(split.x), torch.from_numpy(y), learned, mirrors, source.card.preprocessing.scale)
+    return Corpus(torch.from_numpy(split.x), torch.from_numpy(y), learned, mirrors, source.scale)
 
 
 def _right(logits: Logits, y: Classes) -> float:
@@ -241,7 +241,7 @@ def _view(
 def score(module: nn.Module, source: Source) -> float:
     """The share of val that a module gets right, or without labels its agreement with the source."""
     module.eval()
-    split, scale = source.data.split("val"), source.card.preprocessing.scale
+    split, scale = source.data.read("val").arrays, source.scale
     wanted = source.logits("val").argmax(1) if split.y is None else split.y
     size = answered_at_once(module, torch.from_numpy(split.x[:1]).float(), SCORED_AT_ONCE)
     hits = 0

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, to_json
 
+from edgefleet_contract.card_answers import CardAnswers
+from edgefleet_contract.card_part import CardPart
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_profiles.description import DescriptionOnly
@@ -23,7 +25,9 @@ from edgefleet_profiles.plain_text import shows
 from edgefleet_profiles.profile import Constraints
 from edgefleet_profiles.spelling import nearest_field
 from edgefleet_profiles.toml import parse_toml
-from edgefleet_protocol.fields import Digest
+from edgefleet_protocol.features import FIRST_TASK
+from edgefleet_protocol.fields import Digest, Word
+from edgefleet_protocol.signature import MAX_RANK, MAX_TENSORS
 
 CARD_FILE = "model.toml"
 MAX_LABEL = 200
@@ -31,12 +35,6 @@ MAX_LABEL = 200
 SAFE = {"weights": ".safetensors", "onnx": ".onnx", "data": ".npz"}
 DOORS: dict[str, tuple[str, ...]] = {"architecture": ("architecture", "weights"), "onnx": ("onnx",)}
 SOURCES: dict[str, Literal["torch", "brought"]] = {"architecture": "torch", "onnx": "brought"}
-
-
-class CardPart(BaseModel):
-    """A part of the card; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FileRef(CardPart):
@@ -66,16 +64,19 @@ class ArchitectureRef(CardPart):
 
 
 class Input(CardPart):
-    """The model's input: its name in the graph and the shape of one sample, without the batch."""
+    """An input: its name in the graph, and the shape of one sample; without a shape, samples say it."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./:-]{0,127}$")] = "input"
-    shape: Annotated[tuple[Annotated[int, Field(gt=0, le=16384)], ...], Field(min_length=1, max_length=4)]
+    name: Annotated[str, Field(min_length=1, max_length=1024)] = "input"
+    shape: Annotated[tuple[Annotated[int, Field(gt=0, lt=2**31)], ...], Field(max_length=MAX_RANK)] | None = None
 
 
 class CardPreprocessing(CardPart):
-    """How a sample becomes the model's input: input = sample * scale; float32 samples are used as they are."""
+    """How a sample becomes the model's input: input = sample * scale; float32 samples are used as they are.
 
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
+    Without a scale it is 1/255 for uint8 samples of a single float input, and else 1.
+    """
+
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class Golden(CardPart):
@@ -88,19 +89,23 @@ class ModelCard(CardPart):
     """A model as its author describes it; `pins` holds figures for the author's own tests.
 
     `door` says what the model is: a built-in architecture with weights, or an ONNX file. Only the latter may leave out
-    `labels`; its classes are then numbered.
+    `labels`, its classes are then numbered; and the task and inputs, which its file and samples tell. `batch` is "none"
+    if the model takes each sample whole, whatever its first axis looks like.
     """
 
     name: Name
     version: Annotated[int, Field(ge=1, le=999_999_999)] = 1
-    task: Literal["classification"] = "classification"
+    task: Word | None = None
     labels: tuple[str, ...] = ()
     door: Literal["architecture", "onnx"] = "architecture"
     architecture: ArchitectureRef | None = None
     weights: FileRef | None = None
     onnx: FileRef | None = None
     data: FileRef
-    input: Input
+    input: Input | None = None
+    inputs: Annotated[tuple[Input, ...], Field(max_length=MAX_TENSORS)] = ()
+    batch: Literal["guess", "none"] = "guess"
+    answers: CardAnswers = CardAnswers()
     preprocessing: CardPreprocessing = CardPreprocessing()
     golden: Golden = Golden()
     constraints: list[Constraints] = Field(default_factory=list)
@@ -119,9 +124,34 @@ class ModelCard(CardPart):
             for part in parts:
                 if (getattr(self, part) is not None) != (door == self.door):
                     raise ValueError(f"door '{self.door}' {'needs' if door == self.door else 'takes no'} [{part}]")
-        if len(self.labels) < 2 and (self.labels or self.door == "architecture"):
-            raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
+        if self.door == "architecture":
+            self._is_a_classifier()
+        if self.input is not None and self.inputs:
+            raise ValueError("[input] and [[inputs]] say the same: keep [[inputs]]")
         return self
+
+    def _is_a_classifier(self) -> None:
+        if len(self.labels) < 2:
+            raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
+        if self.task not in (None, FIRST_TASK):
+            raise ValueError(f'a built-in architecture is for {FIRST_TASK}: bring other models as ONNX, door = "onnx"')
+        if self.inputs or self.batch != "guess" or self.answers != CardAnswers():
+            raise ValueError(
+                "inputs, batch and answers are for door 'onnx': a built-in architecture takes none of them"
+            )
+        if self.input is None or not self.input.shape:
+            raise ValueError("a built-in architecture needs input.shape: the shape of one sample, without the batch")
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample of a built-in architecture."""
+        assert self.input is not None and self.input.shape is not None  # by the card's own check
+        return self.input.shape
+
+    @property
+    def described(self) -> tuple[Input, ...]:
+        """The inputs that the card describes."""
+        return self.inputs or (() if self.input is None else (self.input,))
 
     @property
     def ref(self) -> str:

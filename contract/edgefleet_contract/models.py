@@ -2,6 +2,7 @@
 
 from edgefleet_contract.base import Request, Shape
 from edgefleet_contract.measures import ACCURACY, MeasureView
+from edgefleet_contract.readings import TensorView
 from edgefleet_protocol.fields import Digest
 
 
@@ -27,6 +28,8 @@ class UnjudgedView(Shape):
 class ModelView(Shape):
     """A registered model version; `measure` is what its answers are scored by.
 
+    `inputs` and `outputs` are what it takes and gives; none if it was registered before they were looked at.
+    `guesses` are what was decided without being told.
     `not_checked` and `remarks` are part of the answer to its registration: why its files were not looked at, null if
     they were; and what its data can be used with, but tells little by.
     `unjudged` are its card's constraints that no build can judge.
@@ -40,6 +43,9 @@ class ModelView(Shape):
     labels: list[str]
     files: dict[str, str]
     created_ms: int
+    inputs: tuple[TensorView, ...] = ()
+    outputs: tuple[TensorView, ...] = ()
+    guesses: tuple[str, ...] = ()
     not_checked: str | None = None
     remarks: tuple[str, ...] = ()
     unjudged: tuple[UnjudgedView, ...] = ()

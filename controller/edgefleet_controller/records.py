@@ -11,11 +11,12 @@ from edgefleet_contract.devices import DeviceStatus
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.measures import ACCURACY, MeasureView
 from edgefleet_contract.metrics import Metrics
+from edgefleet_contract.readings import ModelReading
 from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
 from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.counters import Counters
-from edgefleet_protocol.features import REDUCED_ANSWERS
+from edgefleet_protocol.features import FIRST_TASK, REDUCED_ANSWERS
 from edgefleet_protocol.messages import Facts, ReportedState
 from edgefleet_protocol.moments import Moments
 
@@ -27,13 +28,19 @@ class Record(BaseModel):
 
 
 class ModelRecord(Record):
-    """A model version: its card, and the digests of its source files."""
+    """A model version: its card, and the digests of its source files; `reading` is None if nobody looked at it."""
 
     name: Name
     version: int
     files: dict[str, str]
     card: ModelCard
     created_ms: int
+    reading: ModelReading | None = None
+
+    @property
+    def task(self) -> str:
+        """What it does: as it was read, else by its card, else what all did before there were tasks."""
+        return self.reading.task if self.reading else self.card.task or FIRST_TASK
 
     @property
     def ref(self) -> str:

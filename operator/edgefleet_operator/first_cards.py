@@ -85,3 +85,18 @@ def _by_hand(before: bytes, data: Path | None) -> str:
     if data is None or b"\n[data]" in before:
         return ""
     return f', or add the lines [data], file = "{data.name}" and sha256 = "{sha256_of(data)}" to it'
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The names of classes in a file of text, one a line; blank lines at the end are none.
+
+    Raises:
+        FileRefused: there is no such file, or it is no text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").rstrip().splitlines()
+    except OSError as error:
+        raise FileRefused(f"{path} cannot be read ({error.strerror}): give a file with a class's name a line") from None
+    except UnicodeDecodeError:
+        raise FileRefused(f"{path} is not UTF-8: save it as UTF-8 text, a class's name a line") from None
+    return tuple(line.strip() for line in lines)

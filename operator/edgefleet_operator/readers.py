@@ -6,7 +6,7 @@ Reading them needs code from compression, which the operator's side never import
 from pathlib import Path
 from typing import Protocol
 
-from edgefleet_contract.first_card import FirstCard
+from edgefleet_contract.first_card import CardHints, FirstCard
 from edgefleet_contract.recipes import RecipeTable
 from edgefleet_operator.errors import ReaderMissing
 from edgefleet_process.installed import brought, is_ours
@@ -19,7 +19,7 @@ ONNX_FILE, DATA_FILE = "model.onnx", "data.npz"
 class OnnxReader(Protocol):
     """The reader named `onnx`."""
 
-    def __call__(self, onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None) -> str:
+    def __call__(self, onnx: Path, data: Path, *, name: str | None, version: int, hints: CardHints) -> str:
         """Write the text of a model.toml for an ONNX file and its samples.
 
         Args:
@@ -27,7 +27,7 @@ class OnnxReader(Protocol):
             data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`.
             name: the model's name; None means the file's.
             version: the model's version.
-            scale: factor for the samples; None means 1/255 for uint8 samples of a float32 input, else 1.
+            hints: what else the card is to say.
 
         Raises:
             FileRefused: the file or the data cannot be used; the message is one line.

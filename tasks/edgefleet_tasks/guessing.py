@@ -14,7 +14,7 @@ from edgefleet_tasks.registry import own_names, task_named
 from edgefleet_tasks.task import UNDECLARED, Outputs
 from edgefleet_tasks.tasks.classification import are_probabilities
 
-ASK = "name one with --task"
+ASK = "name one with --task, or as `task` in the card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ def _of_multi_hot(values: NDArray[Any], fitting: Sequence[str], answers: Outputs
     one_hot = bool((values.sum(1) == 1).all())
     shares = answers is not None and any(one.ndim == 2 and _are_shares(one) for one in answers)
     if one_hot and (shares or answers is None) and values.shape[1] > 1:
-        told = "each label has a single 1: give the class's number for classification, or name multilabel with --task"
+        told = (
+            "each label has a single 1: give the class's number for classification, or say that the task is multilabel"
+        )
         return TaskGuess(None, told)
     if "multilabel" in fitting:
         return TaskGuess("multilabel", f"its labels are 0 and 1 for each of {values.shape[1]} classes")

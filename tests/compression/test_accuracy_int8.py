@@ -51,7 +51,7 @@ def lopsided(file: OnnxState, tmp_path: Path) -> OnnxState:
 
 
 def share(path: Path, context: Context) -> float:
-    val = context.source.data.split("val")
+    val = context.source.data.read("val").arrays
     return float((GraphSession(path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean())
 
 

@@ -156,7 +156,7 @@ def test_a_file_that_takes_one_sample_at_a_time_is_taken_by_every_step(
         .named(step)
         .run(OnnxState(tmp_path / "one.onnx"), registry().named(step).step.config(**config), context)
     )
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     assert GraphSession(result.state.path).logits(x).shape == (len(x), 3)
 
 

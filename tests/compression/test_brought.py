@@ -12,37 +12,50 @@ from onnx import TensorProto, helper
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 
 from edgefleet_compression.errors import CompressionError, GraphError
-from edgefleet_compression.models.brought import answered_classes, check_graph
-from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_compression.models.brought import check_graph, open_graph
+from edgefleet_compression.models.inspection import Findings, inspect_model
+from edgefleet_compression.models.onnx_card import file_lines, head_lines
 from edgefleet_compression.onnx_graphs.runtime import newest_opset
+from edgefleet_contract.card import parse_card
+from edgefleet_contract.first_card import CardHints
 from edgefleet_contract.uploads import MAX_ONNX_BYTES
+from edgefleet_protocol.signature import Tensor
 
 X = np.zeros((12, 1, 8, 8), np.uint8)
+Y = np.arange(12) % 3
+UNSAID = CardHints()
 
 
-def refusal(model: onnx.ModelProto, folder: Path) -> str:
-    path = written(model, folder)
-    with pytest.raises(GraphError) as caught:
-        answered_classes(path, check_graph(path), (1, 8, 8))
+def looked_at(model: Path, data: Path, told: CardHints = UNSAID) -> Findings:
+    parts = head_lines("m", 1, told), file_lines("onnx", "m.onnx", model), file_lines("data", "d.npz", data)
+    return inspect_model(model, data, parse_card("\n".join(parts)))
+
+
+def answered(path: Path) -> int:
+    """How many numbers a checked file answers to a sample."""
+    check_graph(path)
+    return open_graph(path).run({"input.1": X[:1].astype(np.float32)})[0].shape[1]
+
+
+def refusal(model: onnx.ModelProto, folder: Path, told: CardHints = UNSAID) -> str:
+    with pytest.raises(CompressionError) as caught:
+        looked_at(written(model, folder), data_file(folder, x=X, y=Y), told)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_a_file_says_what_it_takes_and_gives(tmp_path: Path) -> None:
     path = written(classifier(), tmp_path)
-    graph = check_graph(path)
-    assert (graph.input_name, graph.input_type, graph.batch, graph.sample) == ("input.1", "float32", None, (1, 8, 8))
-    assert (graph.opset, graph.parameters, answered_classes(path, graph, (1, 8, 8))) == (11, 192, 3)
+    graph, signature = check_graph(path), open_graph(path).signature
+    assert signature.inputs == (Tensor("input.1", "FP32", ("n", 1, 8, 8)),)
+    assert (graph.opset, graph.parameters, signature.outputs[0].shape[1]) == (11, 192, 3)
 
 
 @pytest.mark.parametrize("name", ["shufflenet", "resnet50", "densenet121", "squeezenet"])
-def test_networks_of_the_model_zoo_are_taken_as_far_as_they_answer_classes(name: str) -> None:
+def test_networks_of_the_model_zoo_are_taken(name: str) -> None:
     path = LIGHT / f"light_{name}.onnx"
-    if name in ("shufflenet", "resnet50"):
-        assert check_graph(path).sample == (3, 224, 224)
-    else:
-        with pytest.raises(GraphError, match=r"is \[1, 1000, 1, 1\]: a classifier gives \[N, classes\]"):
-            check_graph(path)
+    check_graph(path)
+    assert open_graph(path).signature.inputs[0].sample_shape == (3, 224, 224)
 
 
 def external() -> onnx.ModelProto:
@@ -89,17 +102,13 @@ BAD: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "custom operators": (custom, "operators that onnxruntime does not have (com.acme.Detect)"),
     "an unknown operator of a known domain": (lambda: custom("ai.onnx.ml"), "(ai.onnx.ml.Detect)"),
     "custom operators in a branch": (lambda: custom(inner=True), "(com.acme.Detect)"),
-    "two inputs": (lambda: more("inputs"), "takes 2 inputs (input.1, mask): only one"),
-    "two outputs": (lambda: more("outputs"), "gives 2 outputs (probs, x): keep only [N, classes]"),
+    "two inputs": (lambda: more("inputs"), "the data file's 'x' would be ignored: use one of x/input.1, x/mask, y"),
     "a weight cut short": (
         short_weight,
         "(TensorProto (tensor name: w) raw_data size (8 bytes) is too small",
     ),
-    "integer input": (lambda: classifier(elem=TensorProto.INT64), "is int64: only float32 and uint8"),
+    "integer input": (lambda: classifier(elem=TensorProto.INT64), "x is uint8 [12, 1, 8, 8]: give int64 [N, 1, 8, 8]"),
     "batches of four": (lambda: classifier(batch=4), "takes 4 samples at once"),
-    "pictures as output": (lambda: shaped("Relu", ["n", 1, 8, 8]), "is [N, 1, 8, 8]: a classifier gives"),
-    "one class": (lambda: shaped("ReduceMax", ["n", "c"], axes=[2, 3], keepdims=0), "answers [2, 1] to 2 samples"),
-    "samples mixed up": (lambda: shaped("Flatten", ["n", "c"], axis=0), "answers [1, 128] to 2 samples"),
     "a newer opset": (lambda: classifier(opset=99), "needs opset 99, and onnxruntime"),
     "operators of one kind of processor": (lambda: custom("com.microsoft.nchwc", op="Conv"), "give the file as it was"),
     "an unknown operator": (lambda: shaped("Nonsense", ["n", 3]), "onnx.checker refuses the file"),
@@ -128,23 +137,23 @@ def with_node(op: str, domain: str, inputs: list[str], **attributes: Any) -> onn
 def test_operators_that_onnxruntime_has_itself_are_taken(tmp_path: Path) -> None:
     linear = {"coefficients": [0.1] * 192, "intercepts": [0.0] * 3, "post_transform": "SOFTMAX"}
     classic = written(with_node("LinearRegressor", "ai.onnx.ml", ["flat"], targets=3, **linear), tmp_path)
-    assert answered_classes(classic, check_graph(classic), (1, 8, 8)) == 3
+    assert answered(classic) == 3
     fused = written(with_node("FusedMatMul", "com.microsoft", ["flat", "w"], alpha=0.5), tmp_path)
-    assert answered_classes(fused, check_graph(fused), (1, 8, 8)) == 3
+    assert answered(fused) == 3
 
 
 def test_a_domain_that_no_node_is_of_means_nothing(tmp_path: Path) -> None:
     model = classifier()
     model.opset_import.append(helper.make_opsetid("Paddle", 0))
     path = written(model, tmp_path)
-    assert answered_classes(path, check_graph(path), (1, 8, 8)) == 3
+    assert answered(path) == 3
 
 
 @pytest.mark.parametrize("opset", [7, newest_opset()])
 def test_every_opset_that_the_runtime_reads_is_taken(opset: int, tmp_path: Path) -> None:
     nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["probs"])]
     path = written(classifier(opset=opset, nodes=nodes), tmp_path)
-    assert answered_classes(path, check_graph(path), (1, 8, 8)) == 3
+    assert answered(path) == 3
 
 
 @pytest.mark.parametrize("content", [pickle.dumps({"weights": [1, 2]}), b"", b"PK\x03\x04", b"<html>not found</html>"])
@@ -171,23 +180,22 @@ def test_functions_of_its_own_are_put_in_place(tmp_path: Path) -> None:
     ]
     model.functions.append(helper.make_function("own", "Bars", ["a", "b"], ["c"], body, [helper.make_opsetid("", 18)]))
     path = written(model, tmp_path)
-    assert answered_classes(path, check_graph(path), (1, 8, 8)) == 3
+    check_graph(path)
+    assert looked_at(path, data_file(tmp_path, x=X, y=Y)).classes == 3
 
 
 def test_a_look_from_outside_says_what_file_and_data_are(tmp_path: Path) -> None:
-    found = inspect_model(written(classifier(batch=1), tmp_path), data_file(tmp_path, x=X))
-    assert (found.classes, found.shape, found.data_type, found.samples, found.labelled) == (
-        3,
-        (1, 8, 8),
-        "uint8",
-        5,
-        False,
+    found = looked_at(written(classifier(batch=1), tmp_path), data_file(tmp_path, x=X))
+    assert (found.classes, found.shapes, found.scale) == (3, {"input.1": (1, 8, 8)}, 1 / 255)
+    assert (found.samples, found.labelled, found.reading.task) == (5, False, "classification")
+    assert found.reading.guesses == (
+        "the task is taken to be classification: its answers are probabilities that sum to 1",
     )
 
 
 def test_samples_may_be_called_by_the_input(tmp_path: Path) -> None:
     named = data_file(tmp_path, **{"x_val/input.1": X, "x_test/input.1": X, "x_calib": X})
-    assert inspect_model(written(classifier(), tmp_path), named).samples == 12
+    assert looked_at(written(classifier(), tmp_path), named).samples == 12
 
 
 def test_a_model_that_would_eat_the_hosts_memory_ends_as_a_refusal(tmp_path: Path) -> None:
@@ -199,31 +207,34 @@ def test_a_model_that_would_eat_the_hosts_memory_ends_as_a_refusal(tmp_path: Pat
     ]
     path = written(classifier(nodes=nodes, output=["n", "c"]), tmp_path)
     with pytest.raises(CompressionError, match=r"cannot run the file|need more than|took more than"):
-        inspect_model(path, data_file(tmp_path, x=X))
+        looked_at(path, data_file(tmp_path, x=X))
 
 
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
-        ({"x": X[:, 0]}, r"the samples are \[8, 8\], the graph takes \[1, 8, 8\]"),
+        ({"x": X[:, 0]}, "has 2 axes and the model takes .*: give 3, without"),
         ({"x": X[:9]}, "give 10 samples or more to split"),
         ({"x_val": X}, "has no x_test: add the split"),
-        ({"x": X, "y": np.full(12, 3)}, "one label from 0 to 2"),
+        ({"x": X, "y": np.full(12, 3)}, "label 0 of y_val: a class is a whole number from 0 to 2; not 3"),
         ({"x": X, "y": np.zeros(11, int)}, "one label for each of the 12 samples"),
         ({"x": np.full((12, 1, 8, 8), np.nan, np.float32)}, "x holds values that are not finite"),
         ({"x": X.astype(np.float64)}, "x is float64"),
         ({"y": np.zeros(12, int)}, "has no x_val"),
         ({"x_val": X, "x_test": X, "x_train": X[:, 0]}, r"x_train is uint8 \[12, 8, 8\]"),
-        ({"x_val": X, "x_test": X, "x_calib": X, "y_calib": np.full(12, 9)}, "y_calib must hold one label from 0 to 2"),
+        (
+            {"x_val": X, "x_test": X, "x_calib": X, "y_calib": np.full(12, 9)},
+            "label 0 of y_calib: a class is .* 0 to 2; not 9",
+        ),
         ({"x_val": X, "x_test": X, "x_vall": X}, "'x_vall' would be ignored: did you mean 'x_val'"),
         ({"x_val": X, "x_test": X, "x": X}, "'x' would be ignored: use one of x_calib, "),
         ({"x": X, "ids": np.zeros(12)}, "'ids' would be ignored: use one of x, y"),
-        ({"x_val/input.1": X, "x_test/other": X}, "has no x_test: add the split"),
-        ({"x_val/values": X, "x_val/lengths": np.ones(12, int)}, "has x_val: give x_val, one array"),
+        ({"x_val/input.1": X, "x_test/other": X}, "'x_test/other' would be ignored: "),
+        ({"x_val/values": X, "x_val/lengths": np.ones(12, int)}, "has no x_test: add the split"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_with_the_reason(
     arrays: dict[str, np.ndarray], reason: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CompressionError, match=reason):
-        inspect_model(written(classifier(), tmp_path), data_file(tmp_path, **arrays))
+        looked_at(written(classifier(), tmp_path), data_file(tmp_path, **arrays), CardHints(task="classification"))

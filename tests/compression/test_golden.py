@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgefleet_compression.models.data import check_golden
 from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.models.source import Source, open_source
 from edgefleet_compression.samples import ArraySplit
+from edgefleet_contract.first_card import CardHints
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import unpack_answers
 from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
@@ -25,6 +27,7 @@ from edgefleet_tasks.tasks.classification import read
 
 SAMPLE_BYTES = 64
 KB16 = 16 * 1024
+CLASSIFIER = CardHints(task="classification")
 Open = Callable[..., Source]
 
 
@@ -38,7 +41,7 @@ def opened(tmp_path: Path) -> Open:
         onnx.save(model, tmp_path / "model.onnx")
         x = np.random.default_rng(0).integers(0, 256, (val + 8, 1, 8, 8), np.uint8)
         data = data_file(tmp_path, x_calib=x[:4], x_val=x[8:], x_test=x[:8])
-        text = card_for_onnx(tmp_path / "model.onnx", data, name="bars", version=1)
+        text = card_for_onnx(tmp_path / "model.onnx", data, name="bars", version=1, told=CLASSIFIER)
         (tmp_path / "model.toml").write_text(text.replace(f"samples = {min(val, 32)}", f"samples = {asked}"))
         files = {"model.toml": tmp_path / "model.toml", "model.onnx": tmp_path / "model.onnx", "data.npz": data}
         return open_source(files, Cache(tmp_path / "cache"))
@@ -79,7 +82,7 @@ def test_the_set_is_the_first_of_val_and_there_is_an_answer_to_each(opened: Open
     source = opened()
     found = recorded(source)
     inputs = np.load(io.BytesIO(found.golden))["inputs"]
-    np.testing.assert_array_equal(inputs, source.data.split("val").x[:32])
+    np.testing.assert_array_equal(inputs, source.data.read("val").arrays.x[:32])
     answers = unpack_answers(found.answers)
     assert [read(answer).top for answer in answers] == source.logits("val")[:32].argmax(1).tolist()
     assert (found.size.samples, found.size.unlike_asked) == (32, None)
@@ -100,7 +103,7 @@ def test_what_a_card_asks_for_and_cannot_have_is_said(
 ) -> None:
     source = opened(val)
     card = source.card.model_copy(update={"golden": source.card.golden.model_copy(update={"samples": asked})})
-    size = recorded(Source(card, source.data, source.state, source.digest, source.cache, source.classes)).size
+    size = recorded(replace(source, card=card)).size
     assert (size.samples, size.unlike_asked) == (samples, said)
 
 

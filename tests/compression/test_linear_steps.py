@@ -32,7 +32,7 @@ def operators(result: StepResult) -> Counter[str]:
 
 
 def samples(context: Context, split: Any = "test") -> Any:
-    return inputs(context.source.data.split(split).x, 1 / 255)
+    return inputs(context.source.data.read(split).arrays.x, 1 / 255)
 
 
 @pytest.mark.parametrize("gemm", [{}, {"transB": 1}, {"alpha": 0.5, "beta": 2.0}])

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.compression.asking import zeros
 from tests.compression.test_batches import wide_model
 
 from edgefleet_compression.errors import MeasureError, RecipeError
@@ -28,12 +29,14 @@ def test_the_host_has_a_name_and_an_instruction_set() -> None:
 def test_a_file_that_does_not_run_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(MeasureError, match="the variant doesn't run in onnxruntime"):
-        probe(tmp_path / "broken.onnx", (1, 8, 8), {})
+        probe(tmp_path / "broken.onnx", zeros("x", 1, 8, 8), {})
 
 
 def test_what_a_measuring_process_is_asked_and_answers_is_the_same_on_both_sides(tmp_path: Path) -> None:
     for reference in (None, tmp_path / "fp32.onnx"):
-        request = ProbeRequest(tmp_path / "net.onnx", (1, 8, 8), 300, {"session.option": "1"}, reference)
+        request = ProbeRequest(
+            tmp_path / "net.onnx", ("x", "{}"), tmp_path / "x.npz", 300, {"session.option": "1"}, reference
+        )
         assert request_in(request.as_json()) == request
     for ratio in (None, 0.25):
         figures = ProbeFigures(0.5, 0.75, 1.5, ratio)
@@ -53,10 +56,10 @@ def test_session_entries_that_no_device_takes_are_refused_at_the_build(tmp_path:
 
 def test_what_else_the_host_does_makes_no_variant_slow(tmp_path: Path) -> None:
     model = wide_model(tmp_path / "wide.onnx", 24)
-    quiet = probe(model, (3, 24, 24), {})
+    quiet = probe(model, zeros("x", 3, 24, 24), {})
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))]
     try:
-        busy = probe(model, (3, 24, 24), {})
+        busy = probe(model, zeros("x", 3, 24, 24), {})
     finally:
         for other in others:
             other.kill()

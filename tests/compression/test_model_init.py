@@ -54,7 +54,7 @@ def test_what_a_file_tells_is_filled_in_and_comments_say_the_rest(net: Path, tmp
     assert said[1] == "missing: samples: put data.npz beside the card, then run this command again"
     copied = tmp_path / "model" / "My Net 2.onnx"
     assert tomllib.loads(card.read_text()) == {
-        **{"name": "my-net-2", "version": 1, "task": "classification", "door": "onnx"},
+        **{"name": "my-net-2", "version": 1, "door": "onnx"},
         "onnx": {"file": "My Net 2.onnx", "sha256": sha256(net)},
         "input": {"name": tomllib.loads(card.read_text())["input"]["name"], "shape": [1, 8, 8]},
     }

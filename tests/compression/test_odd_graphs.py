@@ -54,7 +54,7 @@ def judged(source: Source, step: str, config: dict[str, Any], folder: Path) -> s
     """`right`, or why the step refused; fails where answers are wrong or nobody foresaw the error."""
     steps = [{"step": "export"}, {"step": step, "config": config}]
     recipe = recipe_from({"name": "odd", "title": "odd", "steps": steps})
-    val = source.data.split("val")
+    val = source.data.read("val").arrays
     try:
         path, _ = run_recipe(recipe, Workbench(source, Scheme("u8"), 0, source.cache, folder), lambda *_: None)
     except Exception as error:
@@ -72,7 +72,7 @@ def judged(source: Source, step: str, config: dict[str, Any], folder: Path) -> s
 @pytest.mark.parametrize("how", each_choice(), ids=str)
 def test_each_odd_choice_is_compressed_rightly_or_refused_in_our_words(how: Odd, tmp_path: Path) -> None:
     source = brought(how, tmp_path)
-    assert (source.logits("val").argmax(1) == source.data.split("val").y).mean() > LEAST_AGREEMENT
+    assert (source.logits("val").argmax(1) == source.data.read("val").arrays.y).mean() > LEAST_AGREEMENT
     said = {step: judged(source, step, MILD.get(step, {}), tmp_path) for step in TAKE_FILES}
     refused = {step: sentence for step, sentence in said.items() if sentence != "right"}
     assert refused.keys() <= {"pack"}, refused  # nothing but packing may find that it doesn't pay

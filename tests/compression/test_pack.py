@@ -69,7 +69,7 @@ def left_when_it_runs(path: Path, target: Path) -> set[str]:
 
 
 def answers(state: OnnxState, context: Context) -> Any:
-    return GraphSession(state.path).logits(inputs(context.source.data.split("test").x, 1 / 255))
+    return GraphSession(state.path).logits(inputs(context.source.data.read("test").arrays.x, 1 / 255))
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -74,7 +74,7 @@ def test_half_floats_take_half_the_bytes_and_unfold_at_load(
 ) -> None:
     half: OnnxState = fp16.run(exported, Fp16Config(), own(context, tmp_path)).state
     assert half.path.stat().st_size < 0.55 * exported.path.stat().st_size
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     np.testing.assert_allclose(GraphSession(exported.path).logits(x), GraphSession(half.path).logits(x), atol=0.05)
     with pytest.raises(NothingChanged, match="found no fp32 weight"):
         fp16.run(half, Fp16Config(), own(context, tmp_path))

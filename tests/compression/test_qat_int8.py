@@ -89,7 +89,7 @@ def test_the_file_answers_as_the_network_did_while_it_learned(context: Context, 
     result = qat_int8.run(source, QatInt8Config(**FAST), own(context, tmp_path / "a"))
     file = export.run(result.state, ExportConfig(), own(context, tmp_path / "b")).state
     small = static_int8.run(file, StaticInt8Config(), own(context, tmp_path / "c")).state
-    val = context.source.data.split("val")
+    val = context.source.data.read("val").arrays
     right = (GraphSession(small.path).logits(inputs(val.x, 1 / 255)).argmax(1) == val.labels()).mean()
     assert right == pytest.approx(result.log["val"], abs=0.02)
     assert result.log["val"] >= result.log["val_before"] - 0.05

@@ -44,7 +44,7 @@ def test_the_weights_that_training_left_on_the_grid_are_the_ones_that_are_stored
 ) -> None:
     trained = qat_weights.run(context.source.state, QatWeightsConfig(dense=3, pointwise=4, **FAST), context)
     file, small = stored(trained, context, tmp_path)
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     exact, unfolded = GraphSession(file.path).logits(x), GraphSession(small.path).logits(x)
     assert np.abs(exact - unfolded).max() < 0.01 * np.abs(exact).max()
     assert max(np.abs(i).max() for i in integers(small) if i.shape[1:] == (32, 3, 3)) == 3

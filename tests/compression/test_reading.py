@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.reading import as_sampled, settled
+from edgefleet_compression.models.reading import Reading, as_sampled, settled
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
@@ -40,9 +40,10 @@ def samples(**columns: Any) -> Samples:
     return Samples({name: Column(np.asarray(values)) for name, values in columns.items()})
 
 
-def session_of(path: Path, x: Samples) -> ModelSession:
+def read(path: Path, x: Samples) -> Reading:
     plain = ModelSession(path)
-    return ModelSession(path, as_sampled(plain.signature, x))
+    signature = as_sampled(plain.signature, {name: column.row(0).ndim for name, column in x.columns.items()})
+    return settled(plain.knowing(signature), Asked(x, signature, False))
 
 
 def answers(path: Path, x: Samples, signature: Signature, *, batches: bool = False) -> Answered:
@@ -53,8 +54,7 @@ def test_a_batch_that_answers_as_samples_do_is_one(made: Made) -> None:
     w = numpy_helper.from_array(RNG.normal(size=(4, 3)).astype(np.float32), "w")
     path = made([helper.make_node("MatMul", ["x", "w"], ["y"])], [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 3])], w)
     x = samples(x=RNG.random((5, 4), np.float32))
-    session = session_of(path, x)
-    reading = settled(session, x)
+    reading = read(path, x)
     assert reading.batches and not reading.guesses
     alone, together = (answers(path, x, reading.signature, batches=batches) for batches in (False, True))
     assert [[one.shape for one in outputs] for outputs in together] == [[(1, 3)]] * 5
@@ -69,10 +69,10 @@ def test_a_leading_axis_that_is_time_is_no_batch(made: Made) -> None:
         numpy_helper.from_array(np.array(0), "axis"),
     )
     x = samples(x=RNG.random((5, 4), np.float32) + 1)
-    reading = settled(session_of(path, x), x)
+    reading = read(path, x)
     assert not reading.batches and "answers otherwise" in reading.guesses[0]
     whole = samples(x=RNG.random((5, 7, 4), np.float32))
-    reading = settled(session_of(path, whole), whole)
+    reading = read(path, whole)
     assert not reading.batches and not reading.signature.inputs[0].batched and not reading.signature.outputs[0].batched
 
 
@@ -80,7 +80,7 @@ def test_an_output_may_have_the_batch_elsewhere(made: Made) -> None:
     nodes = [helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0, 2])]
     path = made(nodes, [("x", FLOAT, ["n", 6, 2])], [("y", FLOAT, [6, "n", 2])])
     x = samples(x=RNG.random((3, 6, 2), np.float32))
-    reading = settled(session_of(path, x), x)
+    reading = read(path, x)
     assert reading.batches and (reading.signature.outputs[0].batched, reading.signature.outputs[0].batch_axis) == (
         True,
         1,
@@ -93,7 +93,7 @@ def test_a_batch_of_one_is_asked_one_at_a_time(made: Made) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("ReduceSum", ["x"], ["z"], keepdims=0)]
     path = made(nodes, [("x", FLOAT, [1, 4])], [("y", FLOAT, [1, 4]), ("z", FLOAT, [])])
     x = samples(x=RNG.random((3, 4), np.float32))
-    reading = settled(session_of(path, x), x)
+    reading = read(path, x)
     assert not reading.batches and [tensor.batched for tensor in reading.signature.outputs] == [True, False]
     found = answers(path, x, reading.signature)
     assert [[one.shape for one in outputs] for outputs in found] == [[(1, 4), (1,)]] * 3
@@ -111,7 +111,7 @@ def test_several_inputs_scalars_and_texts_are_asked(made: Made) -> None:
     inputs = [("ids", INT64, ["n", "time"]), ("rate", INT64, []), ("word", STRING, ["n"])]
     path = made(nodes, inputs, [("y", FLOAT, ["n", 3]), ("word back", STRING, ["n"])], table)
     x = samples(ids=RNG.integers(0, 10, (3, 5)), rate=[1, 2, 3], word=np.array(["a", "bb", ""], object))
-    reading = settled(session_of(path, x), x)
+    reading = read(path, x)
     assert not reading.batches, "the rate has no batch"
     found = answers(path, x, reading.signature)
     assert [outputs[1].tolist() for outputs in found] == [["a"], ["bb"], [""]]
@@ -123,7 +123,7 @@ def test_several_inputs_scalars_and_texts_are_asked(made: Made) -> None:
 def test_samples_of_several_lengths_are_asked_one_at_a_time(made: Made) -> None:
     path = made([helper.make_node("Relu", ["x"], ["y"])], [("x", FLOAT, ["n", "t"])], [("y", FLOAT, ["n", "t"])])
     x = Samples({"x": Column(np.arange(6, dtype=np.float32), lengths=np.array([1, 2, 3]))})
-    reading = settled(session_of(path, x), x)
+    reading = read(path, x)
     assert not reading.batches
     assert [outputs[0].shape for outputs in answers(path, x, reading.signature)] == [
         (1, 1),
@@ -140,7 +140,7 @@ def test_a_batch_that_the_model_cannot_run_is_said(made: Made) -> None:
         numpy_helper.from_array(np.array([1, 2, 2]), "shape"),
     )
     x = samples(x=RNG.random((3, 4), np.float32))
-    reading = settled(session_of(path, x), x)
+    reading = read(path, x)
     assert not reading.batches and "asked two at once, the model fails" in reading.guesses[0]
 
 
@@ -148,12 +148,12 @@ def test_a_batch_that_the_model_cannot_run_is_said(made: Made) -> None:
 def test_samples_of_another_rank_are_refused(made: Made, shape: tuple[int, ...], says: str) -> None:
     path = made([helper.make_node("Relu", ["x"], ["y"])], [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])])
     with pytest.raises(GraphError, match=says):
-        session_of(path, samples(x=np.zeros(shape, np.float32)))
+        read(path, samples(x=np.zeros(shape, np.float32)))
 
 
 def test_a_model_that_does_not_run_is_refused_in_one_line(made: Made) -> None:
     path = made([helper.make_node("Relu", ["x"], ["y"])], [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])])
     x = samples(x=np.zeros((2, 5), np.float32))
     with pytest.raises(GraphError, match="onnxruntime cannot run the file") as refused:
-        settled(session_of(path, x), x)
+        read(path, x)
     assert "\n" not in str(refused.value)

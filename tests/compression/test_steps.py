@@ -64,7 +64,7 @@ def torch_state(result: StepResult) -> TorchState:
 
 
 def test_an_exported_file_answers_as_the_module_for_any_batch(exported: StepResult, context: Context) -> None:
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     with torch.inference_mode():
         expected = context.source.state.module(torch.from_numpy(x)).numpy()
     session = GraphSession(onnx_state(exported).path)
@@ -202,7 +202,7 @@ def test_stored_weights_of_eight_bits_answer_nearly_as_before_in_a_quarter_of_th
 ) -> None:
     eight = StorageQuantConfig(stem=8, dense=8, pointwise=8, linear=8)
     state = onnx_state(storage_quant.run(exported.state, eight, context))
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     before, after = GraphSession(onnx_state(exported).path).logits(x), GraphSession(state.path).logits(x)
     assert np.abs(before - after).max() < 0.1
     assert state.path.stat().st_size < 0.3 * onnx_state(exported).path.stat().st_size
@@ -244,7 +244,7 @@ def test_norm_tuning_leaves_weights_on_the_grid_that_storage_finds_again(context
     file = export.run(tuned.state, ExportConfig(), context)
     own = Context(context.source, None, 0, tmp_path, context.progress)
     stored = storage_quant.run(file.state, StorageQuantConfig(**bits), own)
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     exact, unfolded = GraphSession(onnx_state(file).path).logits(x), GraphSession(onnx_state(stored).path).logits(x)
     assert np.abs(exact - unfolded).max() < 0.01 * np.abs(exact).max()
 

@@ -44,7 +44,7 @@ def mean_bits(path: Path, bits: list[int]) -> float:
 
 
 def unlike(state: OnnxState, stored: OnnxState, context: Context) -> float:
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     return float(np.abs(GraphSession(state.path).logits(x) - GraphSession(stored.path).logits(x)).mean())
 
 

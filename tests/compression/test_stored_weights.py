@@ -159,7 +159,7 @@ def test_bits_go_by_sensitivity_to_recurrent_weights_too(context: Context, tmp_p
     path = linear_models.recurrent(tmp_path / "net.onnx", "GRU")
     result = storage_quant.run(OnnxState(path), StorageQuantConfig(mean_bits=4), replace(context, folder=tmp_path))
     assert result.log["layers"] == {"recurrent": 2, "linear": 1} and min(result.log["bits"]) < 6
-    x = inputs(context.source.data.split("test").x, 1 / 255)
+    x = inputs(context.source.data.read("test").arrays.x, 1 / 255)
     assert np.isfinite(GraphSession(result.state.path).logits(x)).all()
 
 

@@ -110,7 +110,7 @@ def test_reestimated_norms_answer_for_the_data_and_no_weight_changes(context: Co
 def test_reestimated_norms_are_the_mean_and_variance_of_the_samples(context: Context) -> None:
     config = ReestimateNormsConfig(samples=192)
     module = reestimate_norms.run(context.source.state, config, context).state.module
-    x = torch.from_numpy(context.source.data.split("train").x).float() / 255
+    x = torch.from_numpy(context.source.data.read("train").arrays.x).float() / 255
     with torch.inference_mode():
         y = module.stem(x)
     torch.testing.assert_close(module.norm.running_mean, y.mean((0, 2, 3)), rtol=1e-3, atol=1e-5)
@@ -175,7 +175,7 @@ def test_a_teacher_that_came_as_onnx_teaches_a_student_its_answers_without_label
     bench = Workbench(brought, None, 0, brought.cache, tmp_path)
     path, reports = run_recipe(recipe_from({"name": "r", "title": "t", "steps": steps}), bench, lambda *_: None)
     assert reports[0].log["val"] > 0.8
-    x = inputs(brought.data.split("test").x, brought.card.preprocessing.scale)
+    x = inputs(brought.data.read("test").arrays.x, brought.scale)
     top1 = GraphSession(path).logits(x).argmax(1)
     assert (top1 == brought.logits("test").argmax(1)).mean() > 0.8
 
@@ -206,7 +206,7 @@ def test_a_student_of_a_teacher_that_gives_probabilities_gives_probabilities_too
     ]
     bench = Workbench(brought, None, 0, brought.cache, tmp_path)
     path, _ = run_recipe(recipe_from({"name": "r", "title": "t", "steps": steps}), bench, lambda *_: None)
-    answers = GraphSession(path).logits(inputs(brought.data.split("test").x, brought.card.preprocessing.scale))
+    answers = GraphSession(path).logits(inputs(brought.data.read("test").arrays.x, brought.scale))
     assert brought.spec == TASK.spec(Signature((), ()), [[answers]])
 
 

@@ -36,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_card_is_read_with_its_defaults(folder: Path) -> None:
     card = load_card(folder)
-    assert (card.name, card.version, card.task, card.door) == ("m", 1, "classification", "architecture")
-    assert card.preprocessing.scale == pytest.approx(1 / 255)
+    assert (card.name, card.version, card.task, card.door) == ("m", 1, None, "architecture")
+    assert card.preprocessing.scale is None
     assert set(card.files) == {"weights.safetensors", "data.npz"}
 
 

@@ -55,7 +55,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     request.work_dir.mkdir(parents=True, exist_ok=True)
     cache = Cache(request.cache_dir)
     source = open_source(request.files, cache)
-    check_golden(source.data.split("val"))
+    check_golden(source.data.read("val"))
     bench = Workbench(source, scheme, request.seed, cache, request.work_dir)
     made, reports = run_recipe(recipe, bench, progress.at)
     path = Path(shutil.copyfile(made, request.work_dir / VARIANT))
@@ -80,6 +80,9 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
         scheme=scheme if "scheme" in recipe.needs else None,
         lineage=record(source, recipe, request.seed, request.instruction_set),
         min_onnxruntime=needed_onnxruntime(path),
+        task=source.task,
+        scale=source.scale,
+        signature=source.told_signature,
     )
 
 
@@ -92,7 +95,7 @@ def source_metrics(request: SourceRequest) -> Metrics:
     from edgefleet_compression.models.source import open_source
 
     source = open_source(request.files, Cache(request.cache_dir))
-    val, test = source.data.split("val"), source.data.split("test")
+    val, test = source.data.read("val"), source.data.read("test")
     judge, answers_val, answers_test = source.judge, source.reduced("val"), source.reduced("test")
     on_val, on_test = mean_of(judge.scores(answers_val, val.y)), mean_of(judge.scores(answers_test, test.y))
     return Metrics(

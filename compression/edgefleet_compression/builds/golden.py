@@ -64,7 +64,7 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     return RecordedAnswers(
         golden=golden,
         answers=packed,
-        spec=source.spec,
+        spec=replace(source.spec, names=()),  # the manifest has them as labels
         size=GoldenSize(
             samples=count,
             wanted=wanted,
@@ -127,7 +127,7 @@ def _labels(first: Split) -> dict[str, NDArray[Any]]:
 
 def _expected(answered: Answered, source: Source) -> Rows | None:
     """A classifier's answers as version 0.1.0 compares them, the softmax of whatever it gives; None of another task."""
-    if source.card.task != FIRST_TASK:
+    if source.task != FIRST_TASK:
         return None
     logits = np.concatenate([outputs[source.spec.read_from] for outputs in answered]).astype(np.float64)
     powers = np.exp(logits - logits.max(1, keepdims=True))

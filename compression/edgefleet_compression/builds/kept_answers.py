@@ -26,7 +26,7 @@ def answer_set(source: Source, answers: Sequence[bytes], asked: Source | None = 
         asked: the model whose val it was; None if its own.
     """
     data = split_digests(asked or source)[SPLIT]
-    return AnswerSet(source.card.task, _named(source), source.signature, data, tuple(answers))
+    return AnswerSet(source.task, _named(source), source.signature, data, tuple(answers))
 
 
 def kept_in(path: Path, found: AnswerSet) -> KeptAnswers:

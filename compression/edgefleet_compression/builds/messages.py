@@ -16,6 +16,7 @@ from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.operations import VersionComparison
 from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 
 ModelFiles = Mapping[str, Path]
@@ -104,7 +105,8 @@ class BuildOutcome:
 
     `encoding_path` is the file as it goes over the wire; `runtime` holds session options that a device must use,
     `unfolded_bytes` is the size of the weights in memory, `min_onnxruntime` the oldest that reads the file. `scheme` is
-    None if the recipe uses none.
+    None if the recipe uses none. `task`, `scale` and `signature` are the source's, the last None if a session says the
+    same.
     """
 
     onnx_path: Path
@@ -118,6 +120,9 @@ class BuildOutcome:
     scheme: Scheme | None
     lineage: Lineage
     min_onnxruntime: str
+    task: str
+    scale: float
+    signature: Signature | None
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
 
     cache = Cache(request.cache_dir)
     source, before = open_source(request.files, cache), open_source(request.before, cache)
-    if source.card.task != before.card.task:
-        raise NotApplicable(f"{before.card.ref} is of the task {before.card.task}, {source.card.ref} is not")
-    asked, scaled = source.data.read(SPLIT).x, before.card.preprocessing.scale != 1
+    if source.task != before.task:
+        raise NotApplicable(f"{before.card.ref} is of the task {before.task}, {source.card.ref} is not")
+    asked, scaled = source.data.read(SPLIT).x, before.scale != 1
     if (reason := why_not_asked(asked, before.signature, before.card.ref, scaled=scaled)) is not None:
         raise NotApplicable(reason)
     request.work_dir.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,14 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import MeasureError
@@ -15,6 +19,7 @@ from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeReq
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.programs import ProgramHangs, output_of
+from edgefleet_compression.samples import Feed
 from edgefleet_contract.metrics import Metrics
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
@@ -41,15 +46,24 @@ def encoded_bytes(path: Path) -> int:
     return len(compress(path.read_bytes()))
 
 
-def probe(
-    path: Path, shape: tuple[int, ...], runtime: Mapping[str, str], reference: Path | None = None
-) -> ProbeFigures:
+def probe(path: Path, sample: Feed, runtime: Mapping[str, str], reference: Path | None = None) -> ProbeFigures:
     """Measure a file's latency and memory, and its latency against `reference`, in a process of its own.
 
     Raises:
         MeasureError: the process failed or hung.
     """
-    request = ProbeRequest(path, shape, RUNS, runtime, reference)
+    with tempfile.TemporaryDirectory(prefix="edgefleet-probe-") as folder:
+        file = Path(folder) / "sample.npz"
+        np.savez(file, **{str(place): _plain(x) for place, x in enumerate(sample.values())})
+        return _asked(ProbeRequest(path, tuple(sample), file, RUNS, runtime, reference))
+
+
+def _plain(x: NDArray[Any]) -> Any:
+    """Texts of a fixed width: objects would be pickled."""
+    return x.astype(str) if x.dtype.kind == "O" else x
+
+
+def _asked(request: ProbeRequest) -> ProbeFigures:
     command = run_module("edgefleet_compression.measuring.probe", request.as_json())
     try:
         said = output_of(command, PROBE_SILENT_S, os.environ | WORKER_ENVIRONMENT)
@@ -108,10 +122,10 @@ def measured(
 
 
 def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> ProbeFigures:
-    shape = source.card.input.shape
+    sample = source.asked("val", 1).one()
     if reference is None or runtime or digest_of_file(path) != digest_of_file(reference):
-        return probe(path, shape, runtime, reference)
-    return replace(probe(path, shape, runtime), latency_ratio=1.0)  # it is the reference
+        return probe(path, sample, runtime, reference)
+    return replace(probe(path, sample, runtime), latency_ratio=1.0)  # it is the reference
 
 
 def _measure(
@@ -119,8 +133,8 @@ def _measure(
 ) -> MeasuredFile:
     session, judge = GraphSession(path, runtime), source.judge
     val, test = source.data.read("val"), source.data.read("test")
-    on_val = judge.reduced(session.answered(source.asked("val")))
-    on_test = judge.reduced(session.answered(source.asked("test")))
+    on_val = judge.reduced(session.answering(source.asked("val")))
+    on_test = judge.reduced(session.answering(source.asked("test")))
     source_val, source_test = source.reduced("val"), source.reduced("test")
     val_scores, test_scores = judge.scores(on_val, val.y), judge.scores(on_test, test.y)
     val_drop = drop(judge.scores(source_val, val.y), val_scores)

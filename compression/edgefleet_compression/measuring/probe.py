@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, request_in
-from edgefleet_compression.onnx_graphs.session import GraphSession
+from edgefleet_compression.onnx_graphs.model_session import ModelSession
+from edgefleet_compression.samples import Feed
 
 WARM_UP = 30
 # All runs of a tiny network fit into one hiccup of a busy host: run on until they average out.
@@ -38,12 +38,10 @@ def measured_here(request: ProbeRequest) -> ProbeFigures:
 
 
 def _probed(request: ProbeRequest) -> ProbeFigures:
-    x = np.random.default_rng(0).random((1, *request.shape), dtype=np.float32)
+    x = sample_in(request)
     process = psutil.Process()
     before = process.memory_info().rss, _status_bytes("VmSize")
-    session = GraphSession(request.path, request.runtime)
-    if session.dtype == np.uint8:
-        x *= 255
+    session = ModelSession(request.path, runtime=request.runtime)
     began_s = time.perf_counter()
     for _ in range(WARM_UP):
         session.run(x)
@@ -67,6 +65,14 @@ def _probed(request: ProbeRequest) -> ProbeFigures:
     )
 
 
+def sample_in(request: ProbeRequest) -> Feed:
+    """The sample as a session takes it."""
+    with np.load(request.sample) as npz:
+        arrays = [npz[str(place)] for place in range(len(request.inputs))]
+    texts = [x.astype(object) if x.dtype.kind == "U" else x for x in arrays]
+    return dict(zip(request.inputs, texts, strict=True))
+
+
 def _status_bytes(name: str) -> int | None:
     """A line of /proc/self/status, in bytes; None where there is no such file."""
     path = Path("/proc/self/status")
@@ -81,23 +87,23 @@ def ratio(request: ProbeRequest, reference: Path) -> float:
     A round takes the tenth percentile of each side's calls, which leaves out what a busy host does to the others.
     onnxruntime runs in the calling thread, whose CPU time counts.
     """
-    sessions: list[tuple[GraphSession, list[float]]] = [
-        (GraphSession(request.path, request.runtime), []),
-        (GraphSession(reference), []),
+    sessions: list[tuple[ModelSession, list[float]]] = [
+        (ModelSession(request.path, runtime=request.runtime), []),
+        (ModelSession(reference), []),
     ]
-    x = np.random.default_rng(0).random((1, *request.shape), dtype=np.float32)
+    x = sample_in(request)
     ratios: list[float] = []
     began_s = time.perf_counter()
     for _ in range(ROUNDS):
         for session, tenths in sessions:
-            tenths.append(_tenth(session, x * 255 if session.dtype == np.uint8 else x))
+            tenths.append(_tenth(session, x))
         ratios.append(sessions[0][1][-1] / sessions[1][1][-1])
         if len(ratios) >= LEAST_ROUNDS and time.perf_counter() - began_s > MOST_S:
             break
     return round(float(np.median(ratios)), 4)
 
 
-def _tenth(session: GraphSession, x: NDArray[np.float32]) -> float:
+def _tenth(session: ModelSession, x: Feed) -> float:
     times_ns = []
     for call in range(ROUND_CALLS + ROUND_WARM_UP):
         started = time.thread_time_ns()

@@ -13,19 +13,21 @@ from pathlib import Path
 class ProbeRequest:
     """Asks to load, run and time an ONNX file.
 
-    `shape` is that of one input, without the batch; `runs` is the least number of inferences, of batch 1; `runtime`
-    holds session options. With a `reference`, a file with the same input, both are timed in turn.
+    `inputs` are the names of its inputs, and `sample` is an npz of what one sample gives each, called by their places:
+    names may hold what a file's may not. `runs` is the least number of inferences of it; `runtime` holds session
+    options. With a `reference`, a file with the same inputs, both are timed in turn.
     """
 
     path: Path
-    shape: tuple[int, ...]
+    inputs: tuple[str, ...]
+    sample: Path
     runs: int
     runtime: Mapping[str, str] = field(default_factory=dict)
     reference: Path | None = None
 
     def as_json(self) -> str:
         """The request as an argument of the process."""
-        return json.dumps({**asdict(self), "path": str(self.path), "reference": self.reference and str(self.reference)})
+        return json.dumps(asdict(self), default=str)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def request_in(text: str) -> ProbeRequest:
     reference = given["reference"]
     return ProbeRequest(
         path=Path(given["path"]),
-        shape=tuple(given["shape"]),
+        inputs=tuple(given["inputs"]),
+        sample=Path(given["sample"]),
         runs=given["runs"],
         runtime=given["runtime"],
         reference=reference and Path(reference),

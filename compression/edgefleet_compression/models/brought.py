@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, inliner, numpy_helper
@@ -17,27 +16,19 @@ from edgefleet_compression.errors import GraphError
 from edgefleet_compression.models.faults import Faults
 from edgefleet_compression.onnx_graphs.domains import foreign_nodes, operator_of, opset_of
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
+from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.runtime import OWN_LAYOUTS, is_built_in, newest_opset
-from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.onnx_graphs.skim import is_skipped, parsed, skim
-from edgefleet_compression.samples import SampleArray
 from edgefleet_contract.uploads import MAX_ONNX_BYTES, TOO_LARGE
 
 MAX_NODES = 20_000
-MAX_RANK = 5
 MAX_NAMED = 3
-TYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8"}
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What a checked file takes and gives; a dimension is None if any size will do."""
+    """What a checked file is."""
 
-    input_name: str
-    input_type: str
-    batch: int | None
-    sample: tuple[int | None, ...]
-    classes: int | None
     opset: int
     parameters: int
 
@@ -88,57 +79,22 @@ def check_graph(path: Path) -> Graph:
     if not faults:  # it would say the same in other words
         faults.check(_is_sound, model)
     faults.check(_is_readable, graph)
-    given = faults.check(_input, graph)
-    classes = faults.check(_classes, graph)
     faults.refuse()
-    assert given is not None  # or there was a fault
-    name, kind, (batch, *sample) = given
-    return Graph(name, kind, batch, tuple(sample), classes, opset_of(model), parameters(graph))
+    return Graph(opset_of(model), parameters(graph))
 
 
-def answered_classes(path: Path, graph: Graph, shape: tuple[int, ...]) -> int:
-    """Run the file once; how many classes it answers with.
-
-    Args:
-        path: a file that `check_graph` has passed.
-        graph: what that said of it.
-        shape: one sample.
+def open_graph(path: Path) -> ModelSession:
+    """Load a file that `check_graph` has passed.
 
     Raises:
-        GraphError: it doesn't run, or answers with anything but [N, classes].
+        GraphError: onnxruntime cannot load it, or an input or output is of a type that nothing can send.
     """
-    samples = 1 if graph.batch == 1 else 2
     try:
-        answer = GraphSession(path).run(np.zeros((samples, *shape), np.float32))
+        return ModelSession(path)
+    except GraphError:
+        raise
     except Exception as error:  # a binding's own types
         raise GraphError(f"onnxruntime cannot run the file ({_first_line(error)}): export it again") from None
-    if answer.ndim != 2 or len(answer) != samples or answer.shape[1] < 2:
-        raise GraphError(
-            f"the model answers {list(answer.shape)} to {samples} sample{'s' * (samples > 1)}: "
-            f"a classifier answers [{samples}, classes], with two classes or more"
-        )
-    return int(answer.shape[1])
-
-
-def check_answers(path: Path, x: SampleArray, scale: float) -> list[int]:
-    """Judge what the file answers to samples: constants may be infinite, as masks are, and answers may not.
-
-    Returns the classes that it answers.
-
-    Args:
-        path: a file that `check_graph` has passed.
-        x: uint8 or float32 [N, ...], as the data file holds them.
-        scale: what they are multiplied by.
-
-    Raises:
-        GraphError: an answer is not finite.
-    """
-    answers = GraphSession(path).answers(x, scale, batch=1)  # to find how many fit takes the file several times
-    if bad := int((~np.isfinite(answers).all(1)).sum()):
-        raise GraphError(
-            f"the model's answer to {bad} of the first {len(answers)} samples of val is not finite: repair the training"
-        )
-    return [int(label) for label in answers.argmax(1)]
 
 
 def _is_small(model: onnx.ModelProto) -> None:
@@ -209,58 +165,8 @@ def _is_readable(graph: onnx.GraphProto) -> None:
             ) from None
 
 
-def _input(graph: onnx.GraphProto) -> tuple[str, str, list[int | None]]:
-    """The name, the type and the dimensions of the one input."""
-    weights = {tensor.name for tensor in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
-    given = [value for value in graph.input if value.name not in weights]
-    if len(given) != 1:
-        raise GraphError(f"the model takes {len(given)} inputs ({_names(given)}): only one is supported")
-    name, (kind, dims) = given[0].name, _typed(given[0])
-    if dims[0] not in (None, 1):
-        raise GraphError(f"the input '{name}' takes {dims[0]} samples at once: export it with batch 1, or any batch")
-    return name, kind, dims
-
-
-def _typed(value: onnx.ValueInfoProto) -> tuple[str, list[int | None]]:
-    kind = value.type.tensor_type
-    if kind.elem_type not in TYPES:
-        name = TensorProto.DataType.Name(kind.elem_type).lower()
-        raise GraphError(f"the input '{value.name}' is {name}: only float32 and uint8 are supported")
-    dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
-    if not 2 <= len(dims) <= MAX_RANK:
-        raise GraphError(
-            f"the input '{value.name}' has {len(dims)} dimensions: 2 to {MAX_RANK} are supported, the batch first"
-        )
-    return TYPES[kind.elem_type], dims
-
-
-def _classes(graph: onnx.GraphProto) -> int | None:
-    if len(graph.output) != 1:
-        raise GraphError(
-            f"the model gives {len(graph.output)} outputs ({_names(graph.output)}): keep only [N, classes]"
-        )
-    output = graph.output[0]
-    kind = output.type.tensor_type
-    if kind.elem_type != TensorProto.FLOAT:
-        raise GraphError(
-            f"the output '{output.name}' is not a float32 tensor: give the classes' logits or probabilities"
-        )
-    if not kind.HasField("shape"):
-        return None
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
-    if len(dims) != 2:
-        raise GraphError(
-            f"the output '{output.name}' is [{', '.join(str(d or 'N') for d in dims)}]: a classifier gives [N, classes]"
-        )
-    return dims[1]
-
-
 def _first(operators: Sequence[str]) -> str:
     return ", ".join([*operators[:MAX_NAMED], *(["..."] if len(operators) > MAX_NAMED else [])])
-
-
-def _names(values: Iterable[onnx.ValueInfoProto]) -> str:
-    return ", ".join(value.name for value in values)
 
 
 def _first_line(error: Exception) -> str:

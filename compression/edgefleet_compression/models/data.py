@@ -5,15 +5,18 @@ A model of several inputs has `x_*/INPUT` for each, or `x/INPUT`; see `places` f
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.models.column_checks import WantedInput, check_classes
 from edgefleet_compression.models.npz_file import Npz, opened
 from edgefleet_compression.models.parts import PartReader, check_to_split, count_of
-from edgefleet_compression.models.places import columns_in, input_columns, place_of
+from edgefleet_compression.models.places import ColumnPlace, columns_in, input_columns, input_places, place_of
 from edgefleet_compression.samples import ArraySplit, RawLabels, Split
 from edgefleet_contract.card import ModelCard
 from edgefleet_profiles.spelling import nearest
@@ -158,11 +161,20 @@ def check_beside(data: SplitFile) -> None:
             data.forget(name)  # training data may be large
 
 
-def open_data(path: Path, card: ModelCard, classes: int | None = None) -> Data:
-    """The data file of a card; only a model with a built-in architecture must have labels, to train with."""
-    known = len(card.labels) or classes
-    labelled, scale = card.door == "architecture", card.preprocessing.scale
-    return Data(path, card.input.shape, known, name=card.input.name, scale=scale, labelled=labelled)
+def open_data(path: Path, card: ModelCard, scale: float) -> Data:
+    """The data file of a built-in architecture, which needs labels to train with."""
+    assert card.input is not None  # by the card's own check
+    return Data(path, card.sample_shape, len(card.labels), name=card.input.name, scale=scale)
+
+
+def architecture_scale(card: ModelCard, path: Path) -> float:
+    """What samples of a built-in architecture are multiplied by; without a word of the card, by what they are.
+
+    Raises:
+        DataError: there is no val, or no one array of it.
+    """
+    given = card.preprocessing.scale
+    return (1 / 255 if first_look(path)[1] == "uint8" else 1.0) if given is None else given
 
 
 def samples_in(path: Path, name: SplitName) -> int:
@@ -176,6 +188,33 @@ def samples_in(path: Path, name: SplitName) -> int:
             return round(end * count) - round(begin * count)
     except DataError:
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleHeader:
+    """What one sample of an input is, by headers alone."""
+
+    rank: int
+    dtype: np.dtype[Any]
+
+
+def sample_headers(path: Path, inputs: Sequence[str]) -> dict[str, SampleHeader]:
+    """What the samples of val are, by input; an input without any is left out.
+
+    Raises:
+        DataError: the file cannot be read, or a column is not whole.
+    """
+    with opened(path) as npz:
+        x, _ = _parts(npz, "val")
+        found = input_places(x, inputs, npz.names)
+        return {name: _sample_header(npz, place) for name, place in found.items() if place is not None}
+
+
+def _sample_header(npz: Npz, place: ColumnPlace) -> SampleHeader:
+    header = npz.header(place.values)
+    shape = npz.header(place.shapes).shape if place.shapes else ()
+    rank = (shape[1] if len(shape) == 2 else 0) if place.shapes else len(header.shape) - (place.lengths is None)
+    return SampleHeader(rank, header.dtype)
 
 
 def first_look(path: Path) -> tuple[tuple[int, ...], str]:

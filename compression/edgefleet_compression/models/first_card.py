@@ -4,20 +4,24 @@ import json
 import re
 from pathlib import Path
 
-from edgefleet_compression.models.inspection import (
-    Findings,
-    GraphFindings,
-    check_card,
-    inspect_graph,
-    inspect_model,
-    shown_sample,
+from edgefleet_compression.models.inspection import Findings, GraphFindings, inspect_graph, inspect_model
+from edgefleet_compression.models.onnx_card import (
+    DATA_FILE,
+    GOLDEN_SAMPLES,
+    file_lines,
+    head_lines,
+    input_lines,
+    refuse_unfit,
+    scale_lines,
+    slug,
 )
-from edgefleet_compression.models.onnx_card import DATA_FILE, GOLDEN_SAMPLES, refuse_unfit, slug, usual_scale
+from edgefleet_compression.models.shown import numpy_name, shown_sample
 from edgefleet_contract.card import parse_card
 from edgefleet_contract.errors import CardError
-from edgefleet_contract.first_card import FirstCard
-from edgefleet_process.reading import digest_of_file
+from edgefleet_contract.first_card import CardHints, FirstCard
 from edgefleet_profiles.names import NAME_PATTERN
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_tasks.registry import task_names
 
 _HEAD = """\
 # The card of a model: what it is, the files it comes with, and what its variants must meet.
@@ -50,36 +54,57 @@ def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     refuse_unfit(onnx, data)
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise CardError(f"'{name}' is not a name: use lower-case letters, digits, '-' and '_', at most 64")
-    found = inspect_graph(onnx) if data is None else inspect_model(onnx, data)
+    found: Findings | GraphFindings = inspect_graph(onnx)
     given = slug(onnx.stem) if name is None else name
-    shape = found.shape if isinstance(found, Findings) else known_shape(found.sample)
-    parts = [
-        f'name = {json.dumps(given)}\nversion = 1\ntask = "classification"\ndoor = "onnx"\n',
-        _labels(found.classes),
-        f'[onnx]\nfile = {json.dumps(onnx.name)}\nsha256 = "{digest_of_file(onnx)}"\n',
-        _data(data),
-        _input(found, shape),
-        _preprocessing(found),
-        _golden(found),
-        _CONSTRAINTS,
-    ]
-    text = _HEAD + "\n".join(parts)
-    missing: tuple[str, ...] = ()
-    if data is None:
-        missing += (f"samples: put {DATA_FILE} beside the card, then run this command again",)
-    else:
-        check_card(parse_card(text), found.input_name, found.input_type, found.sample, found.classes)
-    if shape is None:
-        missing += (f"input.shape: the file takes {shown_sample(found.sample)}; samples tell it, or write it",)
-    takes = shown_sample(found.sample if shape is None else shape)
-    classes = "" if found.classes is None else f", answers {found.classes} classes"
-    return FirstCard(text=text, model=f"{given}@1", known=f"takes {found.input_type} {takes}{classes}", missing=missing)
+    head = head_lines(given, 1, CardHints())
+    files = file_lines("onnx", onnx.name, onnx), _data(data)
+    if data is not None:
+        found = inspect_model(onnx, data, parse_card("\n".join((head, *files))))
+    text = _HEAD + "\n".join(
+        (head + _task(found), _labels(_classes(found)), *files, *_inputs(found), _preprocessing(found), _golden(found))
+    )
+    text += f"\n{_CONSTRAINTS}"
+    missing = () if data else (f"samples: put {DATA_FILE} beside the card, then run this command again",)
+    if data is not None:
+        parse_card(text)
+    return FirstCard(text=text, model=f"{given}@1", known=_known(found), missing=missing)
 
 
-def known_shape(sample: tuple[int | None, ...]) -> tuple[int, ...] | None:
-    """The shape of one sample, if the graph leaves none of its sizes open."""
-    sizes = tuple(size for size in sample if size is not None)
-    return sizes if len(sizes) == len(sample) else None
+def _signature(found: Findings | GraphFindings) -> Signature:
+    return found.reading.signature if isinstance(found, Findings) else found.signature
+
+
+def _classes(found: Findings | GraphFindings) -> int | None:
+    """How many numbers an answer is, if it is one row of them."""
+    if isinstance(found, Findings):
+        return found.classes
+    outputs = found.signature.outputs
+    size = outputs[0].shape[-1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
+    return size if isinstance(size, int) else None
+
+
+def _known(found: Findings | GraphFindings) -> str:
+    signature, classes = _signature(found), _classes(found)
+    several = len(signature.inputs) > 1
+    takes = [f"'{one.name[:60]}' {_shown(one, found)}" if several else _shown(one, found) for one in signature.inputs]
+    answers = [f"'{one.name[:60]}' {numpy_name(one)} {one.shown}" for one in signature.outputs]
+    gives = f"{classes} classes" if classes else " and ".join(answers)
+    return f"takes {' and '.join(takes)}, answers {gives}"
+
+
+def _shown(tensor: Tensor, found: Findings | GraphFindings) -> str:
+    shape = found.shapes.get(tensor.name) if isinstance(found, Findings) else None
+    return f"{numpy_name(tensor)} {shown_sample(tensor) if shape is None else list(shape)}"
+
+
+def _task(found: Findings | GraphFindings) -> str:
+    if isinstance(found, GraphFindings):
+        return (
+            f'# What it does: {", ".join(task_names())}. Left out, it follows from samples and labels.\n# task = ""\n'
+        )
+    told = [guess for guess in found.reading.guesses if guess.startswith("the task")]
+    comments = "".join(f"# {guess}\n" for guess in told)
+    return f"{comments}task = {json.dumps(found.reading.task)}\n"
 
 
 def _labels(classes: int | None) -> str:
@@ -92,7 +117,7 @@ def _labels(classes: int | None) -> str:
 
 def _data(data: Path | None) -> str:
     if data is not None:
-        return f'[data]\nfile = {json.dumps(data.name)}\nsha256 = "{digest_of_file(data)}"\n'
+        return file_lines("data", data.name, data)
     return f"""\
 # Samples: an npz of x_calib, x_val and x_test, and x_train to train, each with its y_*; or of x and y, which are split.
 # Put it here as {DATA_FILE} and run `edgefleet model init` again, or write these lines (sha256sum gives the digest).
@@ -102,19 +127,26 @@ def _data(data: Path | None) -> str:
 """
 
 
-def _input(found: Findings | GraphFindings, shape: tuple[int, ...] | None) -> str:
-    named = f"[input]\nname = {json.dumps(found.input_name)} # it takes {found.input_type}\n"
-    if shape is not None:
-        return f"{named}shape = {list(shape)} # of one sample, without the batch\n"
-    return (
-        f"{named}# shape = {shown_sample(found.sample)} # of one sample, without the batch: a number for each 'any'\n"
-    )
+def _inputs(found: Findings | GraphFindings) -> list[str]:
+    if isinstance(found, Findings):
+        return input_lines(found)
+    inputs = found.signature.inputs
+    table = "[input]" if len(inputs) == 1 else "[[inputs]]"
+    lines = []
+    for tensor in inputs:
+        sizes = [axis for axis in tensor.sample_shape if isinstance(axis, int)]
+        shape = f"shape = {sizes} # of one sample, without the batch\n"
+        if len(sizes) < len(tensor.sample_shape):
+            shape = f"# shape: {shown_sample(tensor)}, as samples have it\n"
+        lines.append(f"{table}\nname = {json.dumps(tensor.name)} # it takes {numpy_name(tensor)}\n{shape}")
+    return lines
 
 
 def _preprocessing(found: Findings | GraphFindings) -> str:
-    scale = usual_scale(found.input_type, found.data_type if isinstance(found, Findings) else None)
-    if scale is not None:
-        return f"{_SCALE}[preprocessing]\nscale = {scale!r}\n"
+    if isinstance(found, Findings):
+        return scale_lines(found.scale) and f"{_SCALE}{scale_lines(found.scale)}"
+    if [tensor.datatype for tensor in found.signature.inputs] != ["FP32"]:
+        return ""
     return f"{_SCALE}# 1/255 makes 0 to 1 of pixels from 0 to 255; 1.0 leaves them. Default: 1/255.\n" + (
         f"# [preprocessing]\n# scale = {1 / 255!r}\n"
     )

@@ -13,19 +13,19 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
-from edgefleet_compression.errors import CompressionError, DataError, GraphError
+from edgefleet_compression.errors import CompressionError, GraphError
 from edgefleet_compression.models.faults import Faults
 from edgefleet_compression.programs import ProgramHangs, output_of
-from edgefleet_contract.card import CARD_FILE, ModelCard
-from edgefleet_contract.errors import CardError, ContractError
+from edgefleet_contract.card import ModelCard
+from edgefleet_contract.errors import ContractError
+from edgefleet_contract.readings import ModelReading
 from edgefleet_process.children import run_module
-
-if TYPE_CHECKING:
-    from edgefleet_compression.models.brought import Graph
+from edgefleet_protocol.features import FIRST_TASK
+from edgefleet_protocol.signature import Signature
 
 SILENT_S = 120
 CPU_S = 90
@@ -38,30 +38,37 @@ ANSWERED = 16
 
 
 class Findings(BaseModel):
-    """What a file and its data are; `classes` is how many the graph answered with, `samples` counts those of val."""
+    """What a model and its data are; `samples` counts those of val.
+
+    `shapes` are those of one sample, by input, where all have one; `classes` is how many an answer has a number for,
+    None if it has none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    input_name: str
-    input_type: str
-    sample: tuple[int | None, ...]
-    shape: tuple[int, ...]
-    classes: int
-    data_type: str
+    reading: ModelReading
+    shapes: dict[str, tuple[int, ...]]
+    classes: int | None
     samples: int
     labelled: bool
     remarks: tuple[str, ...] = ()
 
+    @property
+    def scale(self) -> float | None:
+        """What samples are multiplied by; None where a card cannot say it."""
+        return self.reading.scale if [one.datatype for one in self.reading.signature.inputs] == ["FP32"] else None
+
 
 class GraphFindings(BaseModel):
-    """What a file is, without samples; `classes` is None if that depends on the shape of a sample."""
+    """What a file takes and gives, without samples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input_name: str
-    input_type: str
-    sample: tuple[int | None, ...]
-    classes: int | None
+    signature: Signature
+
+    @field_serializer("signature")
+    def _as_told(self, signature: Signature) -> dict[str, Any]:
+        return signature.told()
 
 
 class InspectionRefused(BaseModel):
@@ -73,10 +80,7 @@ class InspectionRefused(BaseModel):
 
 
 class InspectionRequest(BaseModel):
-    """A model and its data are to be looked at; `card` says what they must be, None asks only what an ONNX file is.
-
-    Without data, an ONNX file is looked at alone.
-    """
+    """A model and its data are to be looked at, as its card says it; without them, an ONNX file alone."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -93,13 +97,13 @@ class InspectionAnswer(BaseModel):
     answer: Findings | GraphFindings | InspectionRefused
 
 
-def inspect_model(model: Path, data: Path, card: ModelCard | None = None) -> Findings:
+def inspect_model(model: Path, data: Path, card: ModelCard) -> Findings:
     """Check a model and its data without loading either into this process.
 
     Args:
         model: an ONNX file, or the weights of the card's architecture.
         data: the npz.
-        card: what they must be; None asks only what an ONNX file and its data are.
+        card: what they must be.
 
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
@@ -137,136 +141,101 @@ def _asked(request: InspectionRequest) -> Findings | GraphFindings:
     return answer
 
 
-def check_card(
-    card: ModelCard, input_name: str, input_type: str, sample: tuple[int | None, ...], classes: int | None
-) -> None:
-    """Check that a card describes an ONNX file as it is; `classes` is None if that is not known.
-
-    Raises:
-        CardError: it doesn't.
-    """
-    shape = card.input.shape
-    if card.input.name != input_name:
-        raise CardError(
-            f"{CARD_FILE} names the input '{card.input.name}', the graph '{input_name}': correct input.name"
-        )
-    if not fits(shape, sample):
-        raise CardError(
-            f"{CARD_FILE} gives samples {list(shape)}, the graph takes {shown_sample(sample)}: correct input.shape"
-        )
-    if card.labels and classes is not None and len(card.labels) != classes:
-        raise CardError(
-            f"{CARD_FILE} names {len(card.labels)} labels, the model answers {classes} classes: correct labels"
-        )
-    if input_type == "uint8" and card.preprocessing.scale != 1:
-        raise CardError("the graph takes uint8 as it is: set preprocessing.scale to 1")
-
-
-def fits(shape: tuple[int, ...], sample: tuple[int | None, ...]) -> bool:
-    """Whether samples of a shape fit a graph's input, whose open dimensions are None."""
-    return len(shape) == len(sample) and all(b in (None, a) for a, b in zip(shape, sample, strict=True))
-
-
-def shown_sample(sample: tuple[int | None, ...]) -> str:
-    """A sample's shape in words; open sizes are `any`."""
-    return f"[{', '.join('any' if size is None else str(size) for size in sample)}]"
-
-
 def _look_at_graph(onnx: Path) -> GraphFindings:
-    """In the process that is under limits: check, and run once if the shape of a sample is known."""
-    from edgefleet_compression.models.brought import answered_classes, check_graph
+    """In the process that is under limits: check and load."""
+    from edgefleet_compression.models.brought import check_graph, open_graph
 
-    graph = check_graph(onnx)
-    sizes = [size for size in graph.sample if size is not None]
-    classes = graph.classes
-    if len(sizes) == len(graph.sample):
-        classes = answered_classes(onnx, graph, tuple(sizes))
-    return GraphFindings(input_name=graph.input_name, input_type=graph.input_type, sample=graph.sample, classes=classes)
+    check_graph(onnx)
+    return GraphFindings(signature=open_graph(onnx).signature)
 
 
-def _look(onnx: Path, data: Path, card: ModelCard | None) -> Findings:
-    """In the process that is under limits: check, run once, read the splits."""
-    from edgefleet_compression.models.brought import answered_classes, check_answers, check_graph
-    from edgefleet_compression.models.data import Data, check_arrays, check_beside, check_golden, first_look
+def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
+    """In the process that is under limits: check, read the splits, run some samples."""
+    from edgefleet_compression.models.brought import check_graph, open_graph
+    from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
     from edgefleet_compression.models.remarks import remarks_on
+    from edgefleet_compression.models.taking import check_labels, open_samples, take
 
     faults = Faults()
-    graph, samples = faults.check(check_graph, onnx), faults.check(first_look, data)
-    classes: int | None = None
-    scale = card.preprocessing.scale if card else 1.0
-    if graph and samples:
-        faults.check(_fit_each_other, graph, *samples)
-        if fits(samples[0], graph.sample):
-            classes = faults.check(answered_classes, onnx, graph, samples[0])
-    if graph and card:
-        faults.check(check_card, card, graph.input_name, graph.input_type, graph.sample, classes)
-    shape = card.input.shape if card else samples[0] if samples else ()
-    called = graph.input_name if graph else "x"
-    splits = Data(data, shape, classes, name=called, scale=scale, labelled=False)
-    val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
+    faults.check(check_graph, onnx)
+    faults.refuse()  # what is not sound is not loaded
+    session = open_graph(onnx)
+    names = [tensor.name for tensor in session.signature.inputs]
+    opened = faults.check(open_samples, session, card, data)
+    faults.check(check_arrays, data, names)
+    faults.refuse()
+    assert opened is not None  # or there was a fault
+    signature, scale, splits = opened
+    val, test = (faults.check(splits.read, name) for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
-    faults.check(check_arrays, data, (called,))
-    if samples:
         faults.check(check_beside, splits)
     faults.refuse()
-    assert graph and samples and classes and val and test  # or there was a fault
-    shown = 1 / 255 if card is None and (samples[1], graph.input_type) == ("uint8", "float32") else scale
-    answered = check_answers(onnx, val.x[:ANSWERED], shown)
+    assert val and test  # or there was a fault
+    taken = take(session, card, signature, scale, val)
+    for name in SPLITS:
+        if splits.has(name):
+            faults.check(check_labels, taken, f"y_{name}", splits.read(name).y)
+    faults.refuse()
     return Findings(
-        input_name=graph.input_name,
-        input_type=graph.input_type,
-        sample=graph.sample,
-        shape=shape,
-        classes=classes,
-        data_type=samples[1],
-        samples=len(val.x),
+        reading=ModelReading(
+            task=taken.task,
+            signature=taken.signature,
+            batches=taken.batches,
+            scale=scale,
+            guesses=taken.guesses,
+        ),
+        shapes={name: column.row(0).shape for name, column in val.x.columns.items() if column.is_dense},
+        classes=taken.classes,
+        samples=len(val),
         labelled=val.y is not None and test.y is not None,
-        remarks=remarks_on(val, answered),
+        remarks=remarks_on(val, taken.task, taken.top_classes),
     )
 
 
 def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: build the architecture, run it, read the splits."""
-    from edgefleet_compression.models.data import check_arrays, check_beside, check_golden, first_look, open_data
-    from edgefleet_compression.models.module_check import check_module, check_module_answers, check_shape
+    from edgefleet_compression.models.data import (
+        architecture_scale,
+        check_arrays,
+        check_beside,
+        check_golden,
+        first_look,
+        open_data,
+    )
+    from edgefleet_compression.models.module_check import (
+        architecture_signature,
+        check_module,
+        check_module_answers,
+        check_shape,
+    )
     from edgefleet_compression.models.remarks import remarks_on
 
     faults = Faults()
     state, samples = faults.check(check_module, card, weights), faults.check(first_look, data)
-    if samples and samples[0] != card.input.shape:
+    if samples and samples[0] != card.sample_shape:
         faults.check(check_shape, card, samples[0])  # each split would say the same
         samples = None
-    splits = open_data(data, card)
+    scale = architecture_scale(card, data) if samples else 1.0
+    splits = open_data(data, card, scale)
     val, test = (faults.check(splits.split, name) if samples else None for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
-    faults.check(check_arrays, data, (card.input.name,))
+    given = architecture_signature(card)
+    faults.check(check_arrays, data, (given.inputs[0].name,))
     if samples:
         faults.check(check_beside, splits)
     faults.refuse()
     assert state and samples and val and test  # or there was a fault
-    answered = check_module_answers(state, val.x[:ANSWERED], card.preprocessing.scale)
+    answered = check_module_answers(state, val.x[:ANSWERED], scale)
     return Findings(
-        input_name=card.input.name,
-        input_type="float32",
-        sample=card.input.shape,
-        shape=card.input.shape,
+        reading=ModelReading(task=FIRST_TASK, signature=given, batches=True, scale=scale),
+        shapes={given.inputs[0].name: card.sample_shape},
         classes=len(card.labels),
-        data_type=samples[1],
         samples=len(val.x),
         labelled=True,
-        remarks=remarks_on(val, answered),
+        remarks=remarks_on(splits.read("val"), FIRST_TASK, answered),
     )
-
-
-def _fit_each_other(graph: "Graph", shape: tuple[int, ...], data_type: str) -> None:
-    if not fits(shape, graph.sample):
-        raise DataError(
-            f"the samples are {list(shape)}, the graph takes {shown_sample(graph.sample)}: correct one of them"
-        )
-    if graph.input_type == "uint8" and data_type != "uint8":
-        raise DataError(f"the graph takes uint8 and the samples are {data_type}: give them as uint8")
 
 
 def _limit(file_bytes: int) -> None:
@@ -289,8 +258,9 @@ def _looked(request: InspectionRequest) -> Findings | GraphFindings | Inspection
     try:
         if request.data is None:
             return _look_at_graph(request.model)
-        if request.card is not None and request.card.door == "architecture":
+        if request.card and request.card.door == "architecture":
             return _look_at_module(request.model, request.data, request.card)
+        assert request.card is not None  # comes with the data
         return _look(request.model, request.data, request.card)
     except (CompressionError, ContractError) as error:
         sentence = " ".join(str(error).split())

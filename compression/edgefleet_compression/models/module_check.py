@@ -7,10 +7,18 @@ import numpy as np
 
 from edgefleet_compression.errors import ArchitectureError, DataError
 from edgefleet_compression.models.states import TorchState, torch_state
+from edgefleet_protocol.signature import Signature, Tensor
 
 if TYPE_CHECKING:
     from edgefleet_compression.samples import SampleArray
     from edgefleet_contract.card import ModelCard
+
+
+def architecture_signature(card: "ModelCard") -> Signature:
+    """What a built-in architecture takes and gives."""
+    assert card.input is not None  # by the card's own check
+    inputs = (Tensor(card.input.name, "FP32", (None, *card.sample_shape)),)
+    return Signature(inputs, (Tensor("logits", "FP32", (None, len(card.labels))),))
 
 
 def check_module(card: "ModelCard", weights: Path) -> TorchState:
@@ -23,14 +31,15 @@ def check_module(card: "ModelCard", weights: Path) -> TorchState:
 
     assert card.architecture is not None  # by the card's own check
     name, args, classes = card.architecture.name, card.architecture.args, len(card.labels)
-    state = torch_state(name, args, card.input.shape, classes, weights)
+    state = torch_state(name, args, card.sample_shape, classes, weights)
     try:
         with torch.inference_mode():
-            state.module(torch.zeros(1, *card.input.shape))
+            state.module(torch.zeros(1, *card.sample_shape))
     except RuntimeError as error:
         first = str(error).strip().splitlines()[0]
         raise ArchitectureError(
-            f"'{name}' with these weights does not take samples {list(card.input.shape)} ({first}): correct one of them"
+            f"'{name}' with these weights does not take samples {list(card.sample_shape)} ({first}): "
+            "correct one of them"
         ) from None
     return state
 
@@ -59,5 +68,5 @@ def check_shape(card: "ModelCard", shape: tuple[int, ...]) -> None:
     Raises:
         DataError: it doesn't.
     """
-    if shape != card.input.shape:
-        raise DataError(f"the samples are {list(shape)}, the card says {list(card.input.shape)}: correct one of them")
+    if shape != card.sample_shape:
+        raise DataError(f"the samples are {list(shape)}, the card says {list(card.sample_shape)}: correct one of them")

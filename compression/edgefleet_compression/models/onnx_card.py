@@ -4,9 +4,10 @@ import json
 import re
 from pathlib import Path
 
-from edgefleet_compression.models.inspection import check_card, inspect_model
+from edgefleet_compression.models.inspection import Findings, inspect_model
 from edgefleet_contract.card import SAFE, parse_card
 from edgefleet_contract.errors import CardError
+from edgefleet_contract.first_card import CardHints
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name, refuse_unwritable_name
 from edgefleet_process.reading import digest_of_file
 
@@ -16,7 +17,10 @@ GOLDEN_SAMPLES = 32
 """How many a new card asks for; each variant has as many of them as its size allows."""
 
 
-def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, scale: float | None = None) -> str:
+NOTHING = CardHints()
+
+
+def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, told: CardHints = NOTHING) -> str:
     """The text of a model.toml for an ONNX file and its data, which it calls ONNX_FILE and DATA_FILE.
 
     Args:
@@ -24,29 +28,50 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, sca
         data: the npz: `x`, or `x_val`, `x_test` and `x_calib`, each perhaps with its `y`.
         name: of the model; None takes the file's.
         version: of the model.
-        scale: what samples are multiplied by; None is 1/255 for uint8 samples of a float32 input, else 1.
+        told: what else its card is to say.
 
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
     """
     refuse_unfit(onnx, data)
-    found = inspect_model(onnx, data)
-    if scale is None:
-        scale = usual_scale(found.input_type, found.data_type)
-    text = _CARD.format(
-        name=json.dumps(slug(onnx.stem) if name is None else name),
-        version=version,
-        onnx_file=ONNX_FILE,
-        onnx=digest_of_file(onnx),
-        data_file=DATA_FILE,
-        data=digest_of_file(data),
-        input=json.dumps(found.input_name),
-        shape=list(found.shape),
-        scale=repr(float(1.0 if scale is None else scale)),
-        golden=min(GOLDEN_SAMPLES, found.samples),
-    )
-    check_card(parse_card(text), found.input_name, found.input_type, found.sample, found.classes)
+    head = head_lines(slug(onnx.stem) if name is None else name, version, told)
+    files = file_lines("onnx", ONNX_FILE, onnx), file_lines("data", DATA_FILE, data)
+    found = inspect_model(onnx, data, parse_card("\n".join((head, *files, scale_lines(told.scale)))))
+    golden = f"[golden]\nsamples = {min(GOLDEN_SAMPLES, found.samples)}\n"
+    text = "\n".join((head, *files, *input_lines(found), scale_lines(found.scale), golden))
+    parse_card(text)
     return text
+
+
+def head_lines(name: str, version: int, told: CardHints) -> str:
+    """The lines of a card before its first table."""
+    lines = [f"name = {json.dumps(name)}", f"version = {version}", 'door = "onnx"']
+    lines += [] if told.task is None else [f"task = {json.dumps(told.task)}"]
+    lines += ['batch = "none"'] if told.batch == "none" else []
+    lines += [f"labels = {json.dumps(told.labels)}"] if told.labels else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def file_lines(part: str, name: str, path: Path) -> str:
+    """The table of a file."""
+    return f'[{part}]\nfile = {json.dumps(name)}\nsha256 = "{digest_of_file(path)}"\n'
+
+
+def scale_lines(scale: float | None) -> str:
+    """The table of preprocessing; nothing where samples are taken as they are by what is no single float input."""
+    return "" if scale is None else f"[preprocessing]\nscale = {float(scale)!r}\n"
+
+
+def input_lines(found: Findings) -> list[str]:
+    """The tables of the inputs, each with the shape of its samples, if that is one."""
+    inputs = found.reading.signature.inputs
+    table = "[input]" if len(inputs) == 1 else "[[inputs]]"
+    tables = []
+    for tensor in inputs:
+        shape = found.shapes.get(tensor.name)
+        lines = [table, f"name = {json.dumps(tensor.name)}", *([] if shape is None else [f"shape = {list(shape)}"])]
+        tables.append("".join(f"{line}\n" for line in lines))
+    return tables
 
 
 def refuse_unfit(onnx: Path, data: Path | None) -> None:
@@ -65,44 +90,6 @@ def refuse_unfit(onnx: Path, data: Path | None) -> None:
         if not path.is_file():
             raise CardError(f"{path} does not exist: give the path of a file")
         refuse_pickles(path.name, path)
-
-
-def usual_scale(input_type: str, data_type: str | None) -> float | None:
-    """What samples are usually multiplied by; None if that is not known without them.
-
-    Args:
-        input_type: what the graph takes.
-        data_type: what the samples are; None if there are none yet.
-    """
-    if input_type == "uint8" or data_type == "float32":
-        return 1.0
-    return None if data_type is None else 1 / 255
-
-
-_CARD = """\
-name = {name}
-version = {version}
-task = "classification"
-door = "onnx"
-
-[onnx]
-file = "{onnx_file}"
-sha256 = "{onnx}"
-
-[data]
-file = "{data_file}"
-sha256 = "{data}"
-
-[input]
-name = {input}
-shape = {shape}
-
-[preprocessing]
-scale = {scale}
-
-[golden]
-samples = {golden}
-"""
 
 
 def slug(stem: str) -> str:

@@ -4,7 +4,7 @@ A leading axis of any size is not always the batch: it may be time, and an outpu
 sample and another are asked alone and together, and only what answers alike counts as a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import GraphError
+from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
-from edgefleet_compression.samples import Column, Samples
 from edgefleet_protocol.signature import Signature, Tensor
 
 NEAR = 1e-3
@@ -35,55 +35,74 @@ class Reading:
     guesses: tuple[str, ...] = ()
 
 
-def as_sampled(signature: Signature, samples: Samples) -> Signature:
+def as_sampled(signature: Signature, ranks: Mapping[str, int]) -> Signature:
     """The signature with a batch axis where samples come without their model's first axis, and none where they don't.
+
+    Args:
+        signature: as the file says it.
+        ranks: how many axes a sample of each input has, by its name; an input without is left as it is.
 
     Raises:
         GraphError: samples have neither the model's number of axes nor one less.
     """
-    inputs = tuple(_as_sampled(tensor, samples.columns.get(tensor.name)) for tensor in signature.inputs)
+    inputs = tuple(_as_sampled(tensor, ranks.get(tensor.name)) for tensor in signature.inputs)
     return Signature(inputs, signature.outputs)
 
 
-def settled(session: ModelSession, samples: Samples) -> Reading:
+def settled(session: ModelSession, asked: Asked) -> Reading:
     """Find the batch axes by running the model on two samples alone and together.
 
+    A model that may not be asked several at once has a batch of 1 in its signature, so that nobody does.
+
     Args:
-        session: with a signature whose inputs are as samples come.
-        samples: two or more, or one, with which nothing can be found.
+        session: the model.
+        asked: two samples or more, or one, with which nothing can be found; with a signature whose inputs are as
+            samples come.
 
     Raises:
         GraphError: it does not run.
     """
-    signature = session.signature
+    signature = asked.signature
     batched = [tensor for tensor in signature.inputs if tensor.batched]
     open_ended = all(not isinstance(tensor.shape[tensor.batch_axis], int) for tensor in batched)
-    alike = len(samples) > 1 and all(column.is_dense for column in samples.columns.values())
-    first = _run(session, samples.feed(0, signature))
+    first = _run(session, asked.one(0))
     if not batched:
         return Reading(signature, False)
-    if not (open_ended and alike and len(batched) == len(signature.inputs)):
-        return Reading(_outputs(signature, [_single(output) for output in first]), False)
-    second = _run(session, samples.feed(1, signature))
+    alone = Reading(_one_at_a_time(_outputs(signature, [_single(output) for output in first])), False)
+    if len(asked) < 2 or not (open_ended and asked.samples.is_dense and len(batched) == len(signature.inputs)):
+        return alone
+    second = _run(session, asked.one(1))
     try:
-        both = session.run(samples.batch(0, 2, signature))
+        both = session.run(next(replace(asked, batches=True).feeds(2))[0])
     except Exception:  # a binding's own types
         both = None
     axes = None if both is None else [_axis(*three) for three in zip(first, second, both, strict=True)]
     if axes is None or None in axes:
         why = "fails" if both is None else "answers otherwise"
         guess = f"samples are asked one at a time: asked two at once, the model {why}"
-        return Reading(_outputs(signature, [_single(output) for output in first]), False, (guess,))
+        return replace(alone, guesses=(guess,))
     return Reading(_outputs(signature, axes), True)
 
 
-def _as_sampled(tensor: Tensor, column: Column | None) -> Tensor:
-    if column is None:
+def _one_at_a_time(signature: Signature) -> Signature:
+    def whole(tensor: Tensor) -> Tensor:
+        at = tensor.batch_axis
+        return replace(tensor, shape=(*tensor.shape[:at], 1, *tensor.shape[at + 1 :])) if tensor.batched else tensor
+
+    return Signature(tuple(map(whole, signature.inputs)), tuple(map(whole, signature.outputs)))
+
+
+def _as_sampled(tensor: Tensor, rank: int | None) -> Tensor:
+    if rank is None:
         return tensor
-    rank = column.row(0).ndim
     if rank == len(tensor.shape):
         return replace(tensor, batched=False, batch_axis=0)
     if rank == len(tensor.shape) - 1:
+        at_once = tensor.shape[0]
+        if isinstance(at_once, int) and at_once != 1:
+            raise GraphError(
+                f"the input '{tensor.name[:60]}' takes {at_once} samples at once: export it with batch 1, or any batch"
+            )
         return replace(tensor, batched=True, batch_axis=0)
     raise GraphError(
         f"a sample of '{tensor.name[:60]}' has {rank} axes and the model takes {tensor.shown}: give "

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgefleet_compression.samples import ArraySplit
+from edgefleet_compression.samples import Split
 from edgefleet_contract.counted import counted
+from edgefleet_protocol.features import FIRST_TASK
+from edgefleet_tasks.registry import task_named
 
 UNUSUAL = 0.05
 """What happens by chance less often than this is not put down to chance."""
@@ -15,39 +17,51 @@ UNSURE_POINTS = 10.0
 """Choices are made on val: known to fewer points than this, its accuracy tells variants apart."""
 
 
-def remarks_on(val: ArraySplit, answered: Sequence[int] = ()) -> tuple[str, ...]:
+def remarks_on(val: Split, task: str, answered: Sequence[int] = ()) -> tuple[str, ...]:
     """What is remarkable about the split that variants are chosen by.
 
     Args:
         val: the split.
-        answered: the classes that the model answered for its first samples.
+        task: what the model does.
+        answered: the classes that a classifier answers to its first samples.
     """
-    return tuple(said for said in (_few(len(val.x)), _one_class(val), _by_chance(val, answered)) if said)
+    measure = task_named(task).measure.name
+    classes = _classes(val) if task == FIRST_TASK else None
+    found = (_few(len(val), measure), _alike(val), classes and _by_chance(classes, answered))
+    return tuple(said for said in found if said)
 
 
-def _few(samples: int) -> str | None:
+def _classes(val: Split) -> list[int] | None:
+    """The labels, if all are numbers of classes."""
+    labels = [] if val.y is None else list(val.y)
+    return labels if labels and all(isinstance(label, int) for label in labels) else None
+
+
+def _few(samples: int, measure: str) -> str | None:
     # The half width of a 95 % interval for a share, at its widest.
     points = 100 * 1.96 * 0.5 / math.sqrt(samples)
     if points <= UNSURE_POINTS:
         return None
     enough = math.ceil((100 * 1.96 * 0.5 / UNSURE_POINTS) ** 2)
     return (
-        f"val has {counted(samples, 'sample')}, by which accuracy is known to within {points:.0f} points at best: "
+        f"val has {counted(samples, 'sample')}, by which {measure} is known to within {points:.0f} points at best: "
         f"variants are chosen by chance with fewer than {enough}"
     )
 
 
-def _one_class(val: ArraySplit) -> str | None:
-    if val.y is None or len(val.y) < 2 or len(np.unique(val.y)) > 1:
+def _alike(val: Split) -> str | None:
+    if val.y is None or len(val.y) < 2:
         return None
-    return f"every sample of val is of class {val.y[0]}: a variant that always answers it looks perfect; add others"
+    first, *others = (np.asarray(label) for label in val.y)
+    if not all(np.array_equal(first, other) for other in others):
+        return None
+    what = f"of class {first}" if not first.ndim and first.dtype.kind in "iuUS" else "labelled alike"
+    return f"every sample of val is {what}: a variant that always answers it looks perfect; add others"
 
 
-def _by_chance(val: ArraySplit, answered: Sequence[int]) -> str | None:
+def _by_chance(classes: Sequence[int], answered: Sequence[int]) -> str | None:
     """Answers that are nearly always wrong: right no more often than if labels were shuffled among these samples."""
-    if val.y is None:
-        return None
-    asked, labels = len(answered), [int(label) for label in val.y[: len(answered)]]
+    asked, labels = len(answered), classes[: len(answered)]
     right = sum(answer == label for answer, label in zip(answered, labels, strict=True))
     has = Counter(labels)
     chance = sum(has[answer] for answer in answered) / max(1, asked) ** 2

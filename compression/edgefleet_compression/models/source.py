@@ -1,10 +1,11 @@
 """The source model of a build: its card, its data, its graph or module, and what it answers (the teacher's labels)."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -14,39 +15,65 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.judging import Judge
-from edgefleet_compression.models.brought import answered_classes, check_graph, skim_brought
-from edgefleet_compression.models.data import Data, SplitName, open_data
-from edgefleet_compression.models.inspection import check_card
+from edgefleet_compression.models.brought import check_graph, open_graph, skim_brought
+from edgefleet_compression.models.data import SplitFile, SplitName, architecture_scale, open_data
+from edgefleet_compression.models.module_check import architecture_signature
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
+from edgefleet_compression.models.taking import TakenModel, open_samples, take
 from edgefleet_compression.models.ways import ANY_WAY, Ways, ways_of
 from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.contents import contents_of
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
-from edgefleet_compression.samples import SampleArray, Samples
+from edgefleet_compression.samples import Column, Samples
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
-from edgefleet_protocol.canonical import digest_of
-from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.canonical import canonical_json, digest_of
+from edgefleet_protocol.features import FIRST_TASK
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.registry import task_named
+from edgefleet_tasks.task import UNDECLARED, Outputs
 
 BATCH = 250
+PLAIN_INPUTS = ("FP32", "UINT8")
+"""What agents of 0.1.0 can be sent."""
+TASKS_REVISION = 1
+"""Raise it when a task reduces the same answers to other bytes."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A registered model; `digest` names its weights, architecture or graph, and preprocessing."""
+    """A registered model; `digest` names its weights, architecture or graph, and how it is asked and judged.
+
+    `signature` is what it takes and gives, `batches` whether several samples may be asked at once, `scale` what
+    samples are multiplied by, and `declared` what its card says of its answers.
+    """
 
     card: ModelCard
-    data: Data
+    data: SplitFile
     state: SourceState
     digest: str
     cache: Cache
-    classes: int
+    task: str
+    signature: Signature
+    batches: bool
+    scale: float
+    declared: Spec = UNDECLARED
+
+    @property
+    def answers_rows(self) -> bool:
+        """Whether an answer is one row of numbers: small enough to keep as it is."""
+        outputs = self.signature.outputs
+        return len(outputs) == 1 and outputs[0].datatype == "FP32" and len(outputs[0].sample_shape) == 1
 
     def logits(self, split: SplitName, mirrored: bool = False) -> Logits:
-        """What the source model answers to a split, float32 [N, classes], as it is or mirrored left to right.
+        """What a model that answers rows of numbers answers to a split, float32 [N, numbers].
+
+        Args:
+            split: the split.
+            mirrored: whether samples are mirrored left to right, as students of a classifier of pictures see them.
 
         Raises:
             GraphError: an answer is not finite.
@@ -62,7 +89,7 @@ class Source:
         )
 
         def fill(folder: Path) -> None:
-            answers = self._answers(self.data.split(split).x, mirrored)
+            answers = self._answers(self.data.read(split).x, mirrored)
             if bad := int((~np.isfinite(answers).all(1)).sum()):
                 raise GraphError(f"the model's answer to {bad} of {len(answers)} samples of {split} is not finite")
             save_file({"logits": answers}, folder / "logits.safetensors")
@@ -77,12 +104,21 @@ class Source:
     @cached_property
     def spec(self) -> Spec:
         """How the model's answers are meant, found once: by its own to all of val."""
-        return task_named(self.card.task).spec(self.signature, [[self.logits("val")]])
+        task = task_named(self.task)
+        if self.answers_rows:
+            return task.spec(self.signature, [[self.logits("val")]], self.declared)
+
+        def fill(folder: Path) -> None:
+            found = self._refusing("val", lambda: task.spec(self.signature, self._streamed("val"), self.declared))
+            (folder / "spec.json").write_bytes(canonical_json(found.told()))
+
+        folder, _ = self.cache.get_or_put(self._key("spec", "val"), fill)
+        return Spec.of(json.loads((folder / "spec.json").read_bytes()))
 
     @cached_property
     def judge(self) -> Judge:
         """How the model's answers, and those of its variants, are scored and compared."""
-        return Judge(task_named(self.card.task), self.spec)
+        return Judge(task_named(self.task), self.spec)
 
     @cached_property
     def ways(self) -> Ways:
@@ -90,22 +126,39 @@ class Source:
         if isinstance(self.state, TorchState):
             return ANY_WAY
         contents = contents_of(skim_brought(self.state.path).graph)
-        return ways_of(contents, self.card.task, len(self.signature.inputs))
+        return ways_of(contents, self.task, len(self.signature.inputs))
 
     @property
-    def signature(self) -> Signature:
-        """What the model takes and gives."""
-        # A file that takes one sample at a time has its batch all the same.
-        given = "UINT8" if isinstance(self.state, BroughtState) and self.state.graph.input_type == "uint8" else "FP32"
-        inputs = (Tensor(self._input_name, given, (None, *self.card.input.shape)),)
-        return Signature(inputs, (Tensor("answers", "FP32", (None, self.classes)),))
+    def classes(self) -> int:
+        """How many numbers an answer has, a class each."""
+        return self.spec.classes or self.logits("val").shape[1]
+
+    @property
+    def told_signature(self) -> Signature | None:
+        """The signature as a manifest has it: None where devices take the same from their session's own words."""
+        inputs, outputs = self.signature.inputs, self.signature.outputs
+        given = len(inputs) == 1 and inputs[0].datatype in PLAIN_INPUTS and len(inputs[0].shape) > 1
+        plain = given and self.answers_rows and all(one.batched and not one.batch_axis for one in (*inputs, *outputs))
+        return None if plain and (self.batches or self._takes_one) else self.signature
+
+    @property
+    def _takes_one(self) -> bool:
+        """Whether the file itself says that it takes one sample at a time."""
+        return isinstance(self.state, BroughtState) and self.state.takes_one
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample, as a model with a single input takes it."""
+        [column] = self.data.read("val").x.columns.values()
+        return column.row(0).shape
 
     def asked(self, split: SplitName, count: int = 0) -> Asked:
         """The first `count` samples of a split, or all, as the model and all that is made of it take them."""
-        name, found = self._input_name, self.data.read(split).first(count)
-        [column] = found.x.columns.values()
-        batches = not isinstance(self.state, BroughtState) or self.state.graph.batch is None
-        return Asked(Samples({name: column}), self.signature, batches, self.card.preprocessing.scale)
+        samples = self.data.read(split).first(count).x
+        names = [tensor.name for tensor in self.signature.inputs]
+        if len(names) == len(samples.columns) == 1:  # those of another version may be called otherwise
+            samples = Samples(dict(zip(names, samples.columns.values(), strict=True)))
+        return Asked(samples, self.signature, self.batches, self.scale)
 
     def answered(self, split: SplitName, count: int = 0) -> Answered:
         """What the source model answers to the first `count` samples of a split, or all.
@@ -120,17 +173,43 @@ class Source:
             raise GraphError(f"the model's answer to {bad} of {len(found)} samples of {split} is not finite")
         return found
 
-    @property
-    def _input_name(self) -> str:
-        return self.state.graph.input_name if isinstance(self.state, BroughtState) else self.card.input.name
-
-    def reduced(self, split: SplitName) -> list[bytes]:
+    def reduced(self, split: SplitName, judge: Judge | None = None) -> list[bytes]:
         """What the source model answers to a split, reduced by its task.
 
+        Args:
+            split: the split.
+            judge: by what it is reduced; None means the model's own.
+
         Raises:
-            GraphError: an answer is not finite.
+            GraphError: an answer is not finite, or not of the task.
         """
-        return self.judge.task.reduce([self.logits(split)], self.spec)
+        by = judge or self.judge
+        if self.answers_rows:
+            return by.task.reduce([self.logits(split)], by.spec)
+
+        def fill(folder: Path) -> None:
+            found = self._refusing(split, lambda: by.reduced(self._streamed(split)))
+            lengths = np.array([len(answer) for answer in found], np.int64)
+            np.savez(folder / "answers.npz", lengths=lengths, data=np.frombuffer(b"".join(found), np.uint8))
+
+        folder, _ = self.cache.get_or_put(self._key("reduced", split, spec=by.spec.told()), fill)
+        with np.load(folder / "answers.npz") as npz:
+            ends, data = np.cumsum(npz["lengths"]).tolist(), npz["data"].tobytes()
+        return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _streamed(self, split: SplitName) -> Iterator[Outputs]:
+        assert isinstance(self.state, BroughtState)  # a module answers rows
+        return GraphSession(self.state.path).answering(self.asked(split))
+
+    def _refusing(self, split: SplitName, find: Callable[[], T]) -> T:
+        try:
+            return find()
+        except ValueError as error:
+            raise GraphError(f"the model's answers to {split}: {error}") from None
+
+    def _key(self, what: str, split: SplitName, **more: Any) -> str:
+        asked = {what: split, "source": self.digest, "data": self.card.data.sha256, "names": self.card.labels}
+        return digest_of({**asked, "task": self.task, "revision": TASKS_REVISION, **more, **self._runtime()})
 
     def _runtime(self) -> dict[str, Any]:
         if isinstance(self.state, TorchState):
@@ -139,22 +218,28 @@ class Source:
             return {"torch": torch.__version__}
         return {"onnxruntime": onnxruntime.__version__}
 
-    def _answers(self, x: SampleArray, mirrored: bool) -> Logits:
-        scale = self.card.preprocessing.scale
+    def _answers(self, samples: Samples, mirrored: bool) -> Logits:
         if not isinstance(self.state, TorchState):
-            return GraphSession(self.state.path).answers(x[..., ::-1] if mirrored else x, scale)
+            given = _mirrored(samples) if mirrored else samples
+            answered = GraphSession(self.state.path).answering(Asked(given, self.signature, self.batches, self.scale))
+            return np.concatenate([outputs[0] for outputs in answered])
         import torch  # models brought as files do without
 
         from edgefleet_compression.networks.batches import answered_at_once
 
-        answers = []
+        [column] = samples.columns.values()
+        x, answers = column.values, []
         size = answered_at_once(self.state.module, torch.from_numpy(x[:1]).float(), BATCH)
         with torch.inference_mode():
             for start in range(0, len(x), size):
-                batch = torch.from_numpy(x[start : start + size]).float() * scale
+                batch = torch.from_numpy(x[start : start + size]).float() * self.scale
                 beat()
                 answers.append(self.state.module(batch.flip(-1) if mirrored else batch).numpy())
         return np.concatenate(answers)
+
+
+def _mirrored(samples: Samples) -> Samples:
+    return Samples({name: Column(column.values[..., ::-1]) for name, column in samples.columns.items()})
 
 
 def open_source(files: Mapping[str, Path], cache: Cache) -> Source:
@@ -172,21 +257,51 @@ def open_source(files: Mapping[str, Path], cache: Cache) -> Source:
         raise CardError(f"{CARD_FILE} is missing: register the model's folder again")
     card = parse_card(files[CARD_FILE].read_text(encoding="utf-8"))
     check_files(card, files)
-    state, classes = _brought(card, files) if card.door == "onnx" else _module(card, files)
-    digest = digest_of({"state": state.digest(), "scale": card.preprocessing.scale})
-    return Source(card, open_data(files[card.data.file], card, classes), state, digest, cache, classes)
+    return _brought(card, files, cache) if card.door == "onnx" else _module(card, files, cache)
 
 
-def _module(card: ModelCard, files: Mapping[str, Path]) -> tuple[SourceState, int]:
+def _module(card: ModelCard, files: Mapping[str, Path], cache: Cache) -> Source:
     assert card.architecture is not None and card.weights is not None  # by the card's own check
-    classes, weights = len(card.labels), files[card.weights.file]
-    return torch_state(card.architecture.name, card.architecture.args, card.input.shape, classes, weights), classes
+    classes, weights, data = len(card.labels), files[card.weights.file], files[card.data.file]
+    state = torch_state(card.architecture.name, card.architecture.args, card.sample_shape, classes, weights)
+    scale = architecture_scale(card, data)
+    return Source(
+        card=card,
+        data=open_data(data, card, scale),
+        state=state,
+        digest=digest_of({"state": state.digest(), "scale": scale}),
+        cache=cache,
+        task=FIRST_TASK,
+        signature=architecture_signature(card),
+        batches=True,
+        scale=scale,
+    )
 
 
-def _brought(card: ModelCard, files: Mapping[str, Path]) -> tuple[SourceState, int]:
+def _brought(card: ModelCard, files: Mapping[str, Path], cache: Cache) -> Source:
     assert card.onnx is not None  # by the card's own check
     path = files[card.onnx.file]
-    graph = check_graph(path)
-    classes = answered_classes(path, graph, card.input.shape)
-    check_card(card, graph.input_name, graph.input_type, graph.sample, classes)
-    return BroughtState(path, graph), classes
+    graph, session = check_graph(path), open_graph(path)
+    signature, scale, data = open_samples(session, card, files[card.data.file])
+    taken = take(session, card, signature, scale, data.read("val"))
+    fixed = isinstance(session.signature.inputs[0].shape[0], int) if session.signature.inputs[0].shape else False
+    state = BroughtState(path, graph, takes_one=fixed)
+    return Source(
+        card=card,
+        data=data,
+        state=state,
+        digest=digest_of({"state": state.digest(), "scale": scale, **_unusual(card, taken)}),
+        cache=cache,
+        task=taken.task,
+        signature=taken.signature,
+        batches=taken.batches,
+        scale=scale,
+        declared=taken.declared,
+    )
+
+
+def _unusual(card: ModelCard, taken: TakenModel) -> dict[str, Any]:
+    """What else decides how a model is asked and judged; nothing of a classifier's names, which are only shown."""
+    told = {"task": taken.task, "batch": card.batch, "declared": replace(taken.declared, names=()).told()}
+    usual = {"task": FIRST_TASK, "batch": "guess", "declared": UNDECLARED.told()}
+    return {name: value for name, value in told.items() if value != usual[name]}

@@ -94,10 +94,14 @@ class OnnxState:
 
 @dataclass(frozen=True)
 class BroughtState:
-    """An ONNX file as its author gave it, checked (see brought.py); only `export` takes it."""
+    """An ONNX file as its author gave it, checked (see brought.py); only `export` takes it.
+
+    `takes_one` says that by its own words it takes one sample at a time.
+    """
 
     path: Path
     graph: "Graph"
+    takes_one: bool = False
 
     def digest(self) -> str:
         """The sha256 of the file."""

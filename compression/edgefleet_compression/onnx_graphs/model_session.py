@@ -1,6 +1,7 @@
 """An onnxruntime session that tells what it takes and gives, on one thread, as a device runs it."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ class ModelSession:
         found = Signature(_tensors(self._session.get_inputs()), _tensors(self._session.get_outputs()))
         self.signature = signature or found
         self._names = [tensor.name for tensor in found.outputs]
+
+    def knowing(self, signature: Signature) -> "ModelSession":
+        """The same session, of which more is known."""
+        other = copy(self)
+        other.signature = signature
+        return other
 
     def run(self, feed: Feed) -> list[NDArray[Any]]:
         """The outputs as the file gives them, in its order."""

@@ -1,6 +1,6 @@
 """An onnxruntime session on one thread, as a device runs it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +89,18 @@ class GraphSession:
 
     def answered(self, asked: Asked) -> Answered:
         """All outputs to each sample, or to each step of a sample that is a sequence, without the state."""
-        found: list[Outputs] = []
+        return list(self.answering(asked))
+
+    def answering(self, asked: Asked) -> Iterator[Outputs]:
+        """As `answered`, one after the other."""
         at_once = self._batch or (self._fitting(asked.one, len(asked)) if asked.batches else 1)
         names, visible = [tensor.name for tensor in asked.signature.outputs], asked.visible
         shown = [names.index(tensor.name) for tensor in visible.outputs]
         for _, count, values in asked.asks(lambda feed: list(self._session.run(None, dict(feed))), names, at_once):
             outputs = by_sample([values[place] for place in shown], visible, count)
-            rows = [[one[row : row + 1] for one in outputs] for row in range(count)] if count > 1 else [outputs]
-            found += rows
+            for row in range(count):
+                yield [one[row : row + 1] for one in outputs]
             beat()
-        return found
 
     def _fitting(self, one: Callable[[], Feed], samples: int) -> int:
         """How many samples fit, found once."""

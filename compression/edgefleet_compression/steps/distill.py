@@ -72,7 +72,7 @@ def run(state: SourceState, config: DistillConfig, context: Context) -> StepResu
     from edgefleet_compression.networks.architectures import build
 
     source = context.source
-    shape, classes = source.card.input.shape, source.classes
+    shape, classes = source.sample_shape, source.classes
     module = build(config.architecture, config.args, shape, classes, context.seed)
     student = TorchState(config.architecture, config.args, shape, classes, module)
     if student.parameters() >= state.parameters():

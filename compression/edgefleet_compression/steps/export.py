@@ -69,7 +69,7 @@ def run(state: SourceState, config: ExportConfig, context: Context) -> StepResul
     if isinstance(state, BroughtState):
         return clean(state, config.opset, config.tolerance, context)
     path = context.folder / "exported.onnx"
-    name = context.source.card.input.name
+    name = context.source.signature.inputs[0].name
     context.progress(0.1, "tracing")
     model = _traced(_answering(state, context), state.input_shape, name, config.opset)
     strip(model)
@@ -150,7 +150,7 @@ def check_parity(state: TorchState, path: Path, context: Context, tolerance: flo
     from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 
     source = context.source
-    x = inputs(source.data.split("val").x[:PARITY_SAMPLES], source.card.preprocessing.scale)
+    x = inputs(source.data.read("val").arrays.x[:PARITY_SAMPLES], source.scale)
     expected = answers_of(_answering(state, context, marks=False), torch.from_numpy(x)).numpy()
     difference = float(np.abs(GraphSession(path).logits(x) - expected).max())
     if not difference <= tolerance:

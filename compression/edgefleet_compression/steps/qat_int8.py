@@ -99,8 +99,8 @@ def _look(graph: "torch.nn.Module", points: "dict[str, Watched]", context: Conte
     from edgefleet_compression.networks.batches import answers_of
     from edgefleet_compression.onnx_graphs.session import inputs
 
-    x = context.source.data.split("calib").first(LOOKED_AT).x
+    x = context.source.data.read("calib").arrays.first(LOOKED_AT).x
     graph.eval()
-    answers_of(graph, torch.from_numpy(inputs(x, context.source.card.preprocessing.scale)))
+    answers_of(graph, torch.from_numpy(inputs(x, context.source.scale)))
     for point in points.values():
         point.looking = False

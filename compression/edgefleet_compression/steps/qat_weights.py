@@ -112,8 +112,8 @@ def sensitivity(module: "nn.Module", context: Context) -> dict[str, dict[int, fl
     from edgefleet_compression.networks.layers import on_grid, weighted
     from edgefleet_compression.onnx_graphs.session import inputs
 
-    split = context.source.data.split("calib").first(SENSITIVITY_SAMPLES)
-    x = torch.from_numpy(inputs(split.x, context.source.card.preprocessing.scale))
+    split = context.source.data.read("calib").arrays.first(SENSITIVITY_SAMPLES)
+    x = torch.from_numpy(inputs(split.x, context.source.scale))
     probe = copy.deepcopy(module).eval()
     found: dict[str, dict[int, float]] = {}
     with torch.inference_mode():

@@ -49,13 +49,13 @@ def run(state: TorchState, config: ReestimateNormsConfig, context: Context) -> S
     from edgefleet_compression.networks.norms import reestimate
 
     source, fresh = context.source, copied(state)
-    x = source.data.split("train").x
+    x = source.data.read("train").arrays.x
     if len(x) < 2:
         raise DataError("train has only one sample: a norm's variance needs two or more")
     # Samples of one class may lie together: each batch must be a fair draw.
     rows = np.random.default_rng(context.seed).permutation(len(x))[: config.samples]
     before = training.score(fresh.module, source)
-    norms = reestimate(fresh.module, torch.from_numpy(x[rows]).float() * source.card.preprocessing.scale)
+    norms = reestimate(fresh.module, torch.from_numpy(x[rows]).float() * source.scale)
     if not norms:
         raise NothingChanged("reestimate_norms found no batch norm in the network: drop the step")
     log = {"norms": norms, "samples": len(rows), "val_before": before, "val": training.score(fresh.module, source)}

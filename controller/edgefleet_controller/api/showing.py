@@ -11,6 +11,7 @@ from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.models import ModelView
+from edgefleet_contract.readings import TensorView
 from edgefleet_contract.rollouts import ReturnView, RolloutView, WaveRecord, WaveView
 from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
@@ -27,15 +28,19 @@ from edgefleet_protocol.counters import COUNTS
 
 def model_view(record: ModelRecord) -> ModelView:
     """Show a record."""
+    reading = record.reading
     return ModelView(
         model=record.ref,
         name=record.name,
         version=record.version,
-        task=record.card.task,
-        measure=measure_named(record.card.task),
+        task=record.task,
+        measure=measure_named(record.task),
         labels=list(record.card.labels),
         files=record.files,
         created_ms=record.created_ms,
+        inputs=tuple(map(TensorView.of, reading.signature.inputs)) if reading else (),
+        outputs=tuple(map(TensorView.of, reading.signature.outputs)) if reading else (),
+        guesses=reading.guesses if reading else (),
         unjudged=unjudged(record.card.constraints),
     )
 

@@ -1,5 +1,6 @@
 """Publishes a built ONNX file as blobs that devices can fetch."""
 
+import json
 import math
 from pathlib import Path
 
@@ -34,6 +35,8 @@ MAX_DIFFERENCE = 0.25
 MAX_SCALING = 1.25
 """By how much the outputs of a device may be larger or smaller. Of what is within MAX_DIFFERENCE elsewhere, they are by
 1.5 %: an int8 file for VNNI run without it, where sums saturate. See ADR 19."""
+MOST_LABEL_BYTES = 64 * 1024
+"""More than half of a manifest: devices then name classes by their numbers."""
 MB = 2**20
 
 
@@ -113,11 +116,12 @@ class Publisher:
         core = Core(
             onnx=self._blobs.put_file(outcome.onnx_path),
             runtime=outcome.runtime,
-            preprocessing=Preprocessing(scale=model.card.preprocessing.scale),
-            task=model.card.task,
-            labels=model.card.labels,
+            preprocessing=Preprocessing(scale=outcome.scale),
+            task=outcome.task,
+            labels=_labels(model.card.labels),
             golden=self.deliver(recorded.golden),
             spec=None if recorded.spec == Spec() else recorded.spec,
+            signature=outcome.signature,
         )
         return Manifest(
             model=model.name,
@@ -155,6 +159,10 @@ class Publisher:
                 hashes = self.deliver(hash_list_of(file, size))
             made.append(Encoding(kind="zstd", blob=blob, chunk_bytes=size, chunk_hashes=hashes))
         return tuple(made)
+
+
+def _labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    return labels if len(json.dumps(labels)) <= MOST_LABEL_BYTES else ()
 
 
 def _memory(metrics: Metrics) -> Memory | None:

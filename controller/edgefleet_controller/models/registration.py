@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_compression.models.inspection import Findings, inspect_model
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import ContractError
 from edgefleet_controller.clock import now_ms
@@ -78,14 +78,15 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
         model_file = card.onnx or card.weights
         assert model_file is not None  # by the card's own check
         not_checked = NO_TORCH if card.door == "architecture" and find_spec("torch") is None else None
-        remarks: tuple[str, ...] = ()
+        found: Findings | None = None
         if not_checked is not None:
             log.warning("%s is not checked: %s", card.ref, not_checked)
         else:
-            remarks = inspect_model(paths[model_file.file], paths[card.data.file], card).remarks
+            found = inspect_model(paths[model_file.file], paths[card.data.file], card)
     except (CompressionError, ContractError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
     reach("model_checked")
+    remarks = found.remarks if found else ()
     wanted = {CARD_FILE: files[CARD_FILE], **card.files}
     known = fleet.registry.find_model(card.name, card.version)
     if known:
@@ -98,6 +99,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
         files=wanted,
         card=card,
         created_ms=now_ms(),
+        reading=found.reading if found else None,
     )
     fleet.registry.put_model(model)
     reach("model_registered")

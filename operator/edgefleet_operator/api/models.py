@@ -4,9 +4,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from os import fstat
 from pathlib import Path
+from typing import Literal
 
 from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_contract.choices import ChoiceView, ExplanationView
+from edgefleet_contract.first_card import CardHints
 from edgefleet_contract.models import ModelView, NewModel
 from edgefleet_contract.pages import Page
 from edgefleet_contract.uploads import BEGINNING_BYTES, FileKind, UploadVerdict, offer
@@ -60,6 +62,9 @@ class Models:
         name: str | None = None,
         version: int = 1,
         *,
+        task: str | None = None,
+        batch: Literal["guess", "none"] = "guess",
+        labels: Sequence[str] = (),
         scale: float | None = None,
         on_progress: OnUpload | None = None,
     ) -> ModelView:
@@ -70,7 +75,10 @@ class Models:
             data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`.
             name: the model's name; None means the file's.
             version: the model's version.
-            scale: factor for the samples; None means 1/255 for uint8 samples of a float32 input, else 1.
+            task: what the model does; None means what its file and samples tell.
+            batch: "none" if the model takes each sample whole, whatever its first axis looks like.
+            labels: the names of its classes, in the order of its answers.
+            scale: factor for the samples; None means 1/255 for uint8 samples of a single float32 input, else 1.
             on_progress: called after each block of a file.
 
         Raises:
@@ -79,10 +87,11 @@ class Models:
             ApiError: the controller refused the request or didn't answer.
         """
         onnx, data = Path(onnx), Path(data)
+        hints = CardHints(task=task, batch=batch, labels=tuple(labels), scale=scale)
         with tempfile.TemporaryDirectory(prefix="edgefleet-") as folder:
             with reading():
                 onnx = whole_reader()(onnx, Path(folder))
-                text = onnx_reader()(onnx, data, name=name, version=version, scale=scale)
+                text = onnx_reader()(onnx, data, name=name, version=version, hints=hints)
                 made = parse_card(text)
             card = Path(folder) / CARD_FILE
             card.write_text(text, encoding="utf-8")

@@ -1,6 +1,7 @@
 """`edgefleet model`: registered models."""
 
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,19 +9,28 @@ import typer
 
 from edgefleet_contract.card import CARD_FILE
 from edgefleet_contract.errors import ContractError, FileRefused
+from edgefleet_contract.readings import TensorView
 from edgefleet_operator.cli.calling import Api, AsJson, Limit, ModelArgument, calling, chosen
 from edgefleet_operator.cli.choices import print_choices
 from edgefleet_operator.cli.ending import refuse
 from edgefleet_operator.cli.interrupting import waiting_for
 from edgefleet_operator.errors import OperatorError
 from edgefleet_operator.figures import count, when
-from edgefleet_operator.first_cards import init_model
+from edgefleet_operator.first_cards import init_model, read_labels
 from edgefleet_operator.printing import console, plain, print_facts, print_json, print_table
 from edgefleet_operator.readers import card_reader, whole_reader
 
+FOR_A_FILE = "--data, --name, --version, --task, --batch, --labels and --scale"
 ALL_OR_NOTHING = "the model is registered only if all of it had arrived: see `edgefleet model list`"
 
 app = typer.Typer(no_args_is_help=True, help="Write cards for models, register, show and remove them.")
+
+
+class BatchWord(StrEnum):
+    """Whether a model's first axis is looked at."""
+
+    guess = "guess"
+    none = "none"
 
 
 @app.command()
@@ -33,6 +43,15 @@ def add(
     version: Annotated[
         int | None, typer.Option(min=1, help="the model's version, for an ONNX file; default: 1")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="what an ONNX file does, such as detection; default: what its samples tell")
+    ] = None,
+    batch: Annotated[
+        BatchWord, typer.Option(help="none: an ONNX file takes each sample whole, whatever its first axis looks like")
+    ] = BatchWord.guess,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE.txt", help="the names of an ONNX file's classes, one a line")
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="factor for the samples of an ONNX file")] = None,
     api: Api = None,
     as_json: AsJson = False,
@@ -43,11 +62,14 @@ def add(
         raise typer.BadParameter(f"{source} does not exist: name a model's folder or an ONNX file")
     if is_file and data is None:
         raise typer.BadParameter("an ONNX file needs samples: add --data FILE.npz")
-    if not is_file and {data, name, version, scale} != {None}:
-        raise typer.BadParameter("--data, --name, --version and --scale are for an ONNX file: a folder's card has them")
+    if not is_file and ({data, name, version, task, labels, scale} != {None} or batch is not BatchWord.guess):
+        raise typer.BadParameter(f"{FOR_A_FILE} are for an ONNX file: a folder's card has them")
     with calling(api) as client, waiting_for(ALL_OR_NOTHING):
         if is_file and data is not None:
-            model = client.models.add_onnx(source, data, name, version or 1, scale=scale)
+            names = () if labels is None else read_labels(labels)
+            model = client.models.add_onnx(
+                source, data, name, version or 1, task=task, batch=batch.value, labels=names, scale=scale
+            )
         else:
             model = client.models.add(source)
     if as_json:
@@ -55,7 +77,7 @@ def add(
     else:
         if model.not_checked is not None:
             console().print(f"{model.model} was not checked: {model.not_checked}")
-        for one in (*model.remarks, *model.unjudged):
+        for one in (*model.guesses, *model.remarks, *model.unjudged):
             console().print(str(one))
         console().print(f"{model.model} is registered: compress it with `edgefleet compress {model.model}`")
 
@@ -135,6 +157,8 @@ def show(model: ModelArgument, api: Api = None, as_json: AsJson = False) -> None
             ("model", found.model),
             ("task", found.task),
             ("labels", ", ".join(found.labels)),
+            *((f"takes {one.name}", f"{one.datatype} {shown_shape(one)}") for one in found.inputs),
+            *((f"answers {one.name}", f"{one.datatype} {shown_shape(one)}") for one in found.outputs),
             ("registered", when(found.created_ms)),
             ("variants", count(len(variants))),
             *files,
@@ -142,3 +166,8 @@ def show(model: ModelArgument, api: Api = None, as_json: AsJson = False) -> None
     )
     if choices:
         print_choices(choices, variants)
+
+
+def shown_shape(tensor: TensorView) -> str:
+    """A shape as people read it, its batch first of all."""
+    return f"[{', '.join('any' if size is None else str(size) for size in tensor.shape)}]"

@@ -15,7 +15,8 @@ NO_NAMES = {
     *("api", "as_json", "limit", "timeout", "follow", "watch", "detach", "clear", "everyone", "everything"),
     *("devices", "online", "offline"),
     *("waves", "start_share", "concurrency", "on_failure", "gate", "timer"),  # test_habits: what cannot be meant so
-    *("source", "data", "version", "scale"),
+    *("source", "data", "version", "scale", "batch", "labels"),
+    "task",  # test_door: what it may be, the door knows
     *("onnx", "folder", "force"),  # test_registry and test_refusals beside this folder
     *("profiles",),  # a folder
     *("explain", "budget", "seed", "device_class", "constraint", "out", "file"),  # test_compress_in_service

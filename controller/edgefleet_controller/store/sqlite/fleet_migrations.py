@@ -176,6 +176,8 @@ _FLEET_018 = (
        blob TEXT NOT NULL, PRIMARY KEY (model, version, variant, data)) WITHOUT ROWID""",
 )
 
+_FLEET_019 = ("ALTER TABLE models ADD COLUMN reading TEXT",)
+
 
 @FLEET()
 def m001_registry_devices_and_rollouts(db: Database) -> None:
@@ -300,4 +302,11 @@ def m017_simulated(db: Database) -> None:
 def m018_answers(db: Database) -> None:
     """What variants answer to val, and so did those of versions before."""
     for statement in _FLEET_018:
+        db.execute(statement)
+
+
+@FLEET()
+def m019_readings(db: Database) -> None:
+    """What models were found to do, take and give."""
+    for statement in _FLEET_019:
         db.execute(statement)

@@ -12,6 +12,7 @@ from edgefleet_controller.store.sqlite.database import Database, unfolded
 _JSON = (
     "files",
     "card",
+    "reading",
     "instruction_sets",
     "delivery_bytes",
     "metrics",

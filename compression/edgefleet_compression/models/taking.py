@@ -1,0 +1,250 @@
+"""A brought model as it will be asked: what its file says, what the samples say, and what running it shows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgefleet_compression.errors import DataError, GraphError
+from edgefleet_compression.models.column_checks import WantedInput, check_each_label, check_plain_labels
+from edgefleet_compression.models.data import SplitFile, sample_headers
+from edgefleet_compression.models.parts import PartReader
+from edgefleet_compression.models.reading import as_sampled, settled
+from edgefleet_compression.models.shown import shown_sample
+from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.model_session import ModelSession
+from edgefleet_compression.samples import Column, RawLabels, Split
+from edgefleet_contract.card import CARD_FILE, Input, ModelCard
+from edgefleet_contract.errors import CardError
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.spec import Spec
+from edgefleet_tasks.arrays import by_sample
+from edgefleet_tasks.errors import TaskError
+from edgefleet_tasks.guessing import infer
+from edgefleet_tasks.registry import own_names, task_named
+from edgefleet_tasks.task import UNDECLARED, Outputs
+
+ASKED = 16
+"""How many samples of val a model is asked before it is known what it does."""
+PIXEL = 1 / 255
+FLOAT = "FP32"
+BYTE = "UINT8"
+
+
+@dataclass(frozen=True)
+class TakenModel:
+    """What is known of a brought model once it has answered some of its samples.
+
+    Attributes:
+        task: what it does.
+        signature: what it takes and gives, with the batch axes that were found.
+        batches: whether several samples may be asked at once.
+        scale: what samples are multiplied by.
+        declared: what the card says of its answers.
+        spec: what a task makes of the answers to the first samples; all of val say it better.
+        answers: to those samples, each output with the samples along its first axis.
+        guesses: what was decided without being told, a sentence each.
+    """
+
+    task: str
+    signature: Signature
+    batches: bool
+    scale: float
+    declared: Spec
+    spec: Spec
+    answers: Outputs
+    guesses: tuple[str, ...]
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes an answer has a number for; None if it has none."""
+        return label_spec(self).classes or None
+
+    @property
+    def top_classes(self) -> list[int]:
+        """The class with the largest number in each of the answers; none if they are no rows of numbers."""
+        rows = self.answers[self.spec.read_from] if self.answers else np.empty(0)
+        return [int(top) for top in rows.argmax(1)] if rows.ndim == 2 and rows.dtype.kind == "f" else []
+
+
+def open_samples(session: ModelSession, card: ModelCard, path: Path) -> tuple[Signature, float, SplitFile]:
+    """What a model takes by its file, its card and the headers of its samples; nothing large is read yet.
+
+    Args:
+        session: the model.
+        card: what its author says of it.
+        path: the data file.
+
+    Raises:
+        CardError, DataError, GraphError: they contradict one another; one line says how.
+    """
+    signature = session.signature
+    _check_names(card, signature)
+    if card.batch == "none":
+        signature = signature.without_batch()
+    headers = sample_headers(path, [tensor.name for tensor in signature.inputs])
+    if card.batch != "none":
+        signature = as_sampled(signature, {name: header.rank for name, header in headers.items()})
+    _check_shapes(card, signature)
+    types = {name: header.dtype for name, header in headers.items()}
+    scale = scale_of(card, signature, types)
+    wanted = tuple(_wanted(tensor, signature, scale) for tensor in signature.inputs)
+    return signature, scale, SplitFile(path, PartReader(wanted, check_labels=check_plain_labels))
+
+
+def take(session: ModelSession, card: ModelCard, signature: Signature, scale: float, val: Split) -> TakenModel:
+    """Ask a model some samples: find its batch axes, and what it does.
+
+    Raises:
+        CardError, GraphError: it does not run, does not do what its card says, or nothing says what it does.
+    """
+    known = session.knowing(signature)
+    some = val.first(ASKED)
+    reading = settled(known, Asked(some.x, signature, False, scale))
+    asked = Asked(some.x, reading.signature, reading.batches, scale)
+    alone = [by_sample(known.run(feed), reading.signature, count) for feed, count in asked.feeds(1)]
+    answers = _together(alone)
+    declared = card.answers.declared(card.labels, reading.signature)
+    task, why = _task(card, reading.signature, some.y, declared, answers)
+    spec = _spec(card, task, reading.signature, declared, alone)
+    guesses = (*reading.guesses, *(() if why is None else (why,)))
+    return TakenModel(task, reading.signature, reading.batches, scale, declared, spec, answers, guesses)
+
+
+def check_labels(taken: TakenModel, name: str, labels: RawLabels | None) -> None:
+    """Check each label as the model's task reads it.
+
+    Raises:
+        DataError: the first that is none.
+    """
+    if labels is None:
+        return
+    spec, task = label_spec(taken), task_named(taken.task)
+    check_each_label(name, labels, lambda raw: task.label(raw, spec))
+
+
+def label_spec(taken: TakenModel) -> Spec:
+    """The spec by which labels are read: with the number of classes, where an answer has a number for each."""
+    values = taken.answers[taken.spec.read_from] if taken.answers else np.empty(0)
+    counts = not taken.spec.classes and values.ndim == 2 and values.dtype.kind == "f"
+    return replace(taken.spec, width=values.shape[1]) if counts else taken.spec
+
+
+def scale_of(card: ModelCard, signature: Signature, types: Mapping[str, np.dtype[Any]]) -> float:
+    """What samples are multiplied by.
+
+    Raises:
+        CardError: the card scales what is taken as it is.
+    """
+    given = card.preprocessing.scale
+    pixels = len(signature.inputs) == 1 and signature.inputs[0].datatype == FLOAT
+    if pixels:
+        usual = PIXEL if types.get(signature.inputs[0].name) == np.uint8 else 1.0
+        return usual if given is None else given
+    if given not in (None, 1.0):
+        if len(signature.inputs) == 1 and signature.inputs[0].datatype == BYTE:
+            raise CardError("the graph takes uint8 as it is: set preprocessing.scale to 1")
+        raise CardError("preprocessing.scale is for a single input of float32: samples are taken as they are")
+    return 1.0
+
+
+def _wanted(tensor: Tensor, signature: Signature, scale: float) -> WantedInput:
+    if len(signature.inputs) > 1 or tensor.datatype != FLOAT:
+        return WantedInput.of(tensor)
+    datatypes = (BYTE, FLOAT) if scale == 1 else (BYTE,)
+    return WantedInput(tensor.name, datatypes, tensor.sample_shape, also=", or float32 with a scale of 1")
+
+
+def _check_names(card: ModelCard, signature: Signature) -> None:
+    names = [tensor.name for tensor in signature.inputs]
+    for one in card.described:
+        if one.name not in names:
+            what = "the graph" if len(names) == 1 else "the graph's are"
+            shown = ", ".join(f"'{name[:60]}'" for name in names) or "none"
+            raise CardError(f"{CARD_FILE} names the input '{one.name[:60]}', {what} {shown}: correct input.name")
+
+
+def _check_shapes(card: ModelCard, signature: Signature) -> None:
+    tensors = {tensor.name: tensor for tensor in signature.inputs}
+    for one in card.described:
+        if one.shape is not None and not _fits(one, tensors[one.name]):
+            takes = shown_sample(tensors[one.name])
+            raise CardError(
+                f"{CARD_FILE} gives samples {list(one.shape)}, the graph takes {takes}: correct input.shape"
+            )
+
+
+def _fits(one: Input, tensor: Tensor) -> bool:
+    sizes = tensor.sample_shape
+    assert one.shape is not None  # by the caller
+    return len(one.shape) == len(sizes) and all(
+        size == axis for size, axis in zip(one.shape, sizes, strict=True) if isinstance(axis, int)
+    )
+
+
+def _together(alone: Sequence[Outputs]) -> Outputs:
+    """Answers to several samples as one answer; only to the first where their shapes differ."""
+    alike = all([one.shape for one in outputs] == [one.shape for one in alone[0]] for outputs in alone)
+    return [np.concatenate(each) for each in zip(*alone, strict=True)] if alike else alone[0]
+
+
+def _task(
+    card: ModelCard, signature: Signature, labels: RawLabels | None, declared: Spec, answers: Outputs
+) -> tuple[str, str | None]:
+    """The task, and if it was guessed what spoke for it."""
+    if card.task is not None:
+        return card.task, None
+    column = Column(np.empty(0)) if labels is None else labels.column
+    ragged = None if labels is None else _lengths(column)
+    guess = infer(signature, None if labels is None else column.values, ragged, declared, answers)
+    if guess.task is None:
+        raise GraphError(_contradiction(signature, declared) or guess.why)
+    return guess.task, f"the task is taken to be {guess.task}: {guess.why}"
+
+
+def _contradiction(signature: Signature, declared: Spec) -> str | None:
+    """What a task that the model would fit says against the card."""
+    found = [task_named(name) for name in own_names()]
+    fitting = [task for task in found if task.fits(signature, UNDECLARED) is None]
+    refusals = [refusal.sentence for task in fitting if (refusal := task.fits(signature, declared)) is not None]
+    return refusals[0] if refusals else None
+
+
+def _lengths(column: Column) -> Any:
+    if column.shapes is not None:
+        raise DataError("labels of several shapes tell no task: name it with --task, or as `task` in the card")
+    return column.lengths
+
+
+def _spec(card: ModelCard, task: str, signature: Signature, declared: Spec, alone: Sequence[Outputs]) -> Spec:
+    try:
+        found = task_named(task)
+        if (refusal := found.fits(signature, declared)) is not None:
+            raise GraphError(refusal.sentence)
+        spec = found.spec(signature, alone, declared)
+        _reduce_all(partial(found.reduce, spec=spec), alone)
+    except (TaskError, ValueError) as error:
+        raise GraphError(str(error)) from None
+    if card.answers.read_from is not None and spec.read_from != declared.read_from:
+        read = signature.outputs[spec.read_from].name
+        raise CardError(
+            f"{CARD_FILE}, answers.read_from: {task} cannot read '{card.answers.read_from[:60]}', but '{read[:60]}'"
+        )
+    return spec
+
+
+def _reduce_all(reduce: Callable[[Outputs], list[bytes]], alone: Sequence[Outputs]) -> None:
+    bad = []
+    for row, outputs in enumerate(alone):
+        try:
+            reduce(outputs)
+        except ValueError as error:
+            bad.append((row, error))
+    if bad:
+        raise GraphError(
+            f"{len(bad)} of the model's answers to the first {len(alone)} samples of val cannot be read, "
+            f"the first to sample {bad[0][0]}: {bad[0][1]}"
+        )
