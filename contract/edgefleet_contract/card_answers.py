@@ -10,7 +10,7 @@ from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import BoxReading, OutputColumns, Spec, TokenReading
 
 OutputName = Annotated[str, Field(min_length=1, max_length=1024)]
-Place = Annotated[int, Field(ge=0, lt=2**31)]
+ColumnNumber = Annotated[int, Field(ge=0, lt=2**31)]
 Token = Annotated[int, Field(ge=-1, lt=2**31)]
 CardNumbers = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=1024)]
 
@@ -19,8 +19,8 @@ class CardColumns(CardPart):
     """`count` columns of an output's last axis from `first` on; all that follow if `count` is 0."""
 
     output: OutputName
-    first: Place = 0
-    count: Place = 0
+    first: ColumnNumber = 0
+    count: ColumnNumber = 0
 
     def read(self, signature: Signature) -> OutputColumns:
         """The columns by the output's place; raises ValueError."""
@@ -38,7 +38,7 @@ class CardBoxes(CardPart):
     scale_x: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     scale_y: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     boxes_last: bool = False
-    first_class: Place = 0
+    first_class: ColumnNumber = 0
     overlap: Annotated[float, Field(ge=0, le=1)] = 1.0
     counts: OutputName | None = None
 
