@@ -23,6 +23,6 @@ def compare_answers(request: CompareRequest) -> AnswerComparison:
     return AnswerComparison(
         samples=len(asked),
         agreement=float(agreements.mean()),
-        same_top1=round(agreements.sum()) if source.card.task == FIRST_TASK else None,
+        same_top1=round(agreements.sum()) if source.task == FIRST_TASK else None,
         largest_difference=difference if math.isfinite(difference) else None,
     )

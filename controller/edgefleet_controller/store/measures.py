@@ -12,7 +12,7 @@ from edgefleet_controller.store.contract.registry import ModelRegistry
 def measure_of(registry: ModelRegistry, name: str, version: int) -> MeasureView:
     """The measure of a model version; `UNKNOWN` if it is no longer registered."""
     model = registry.find_model(name, version)
-    return UNKNOWN if model is None else measure_named(model.card.task)
+    return UNKNOWN if model is None else measure_named(model.task)
 
 
 class KnownMeasures:
@@ -54,7 +54,7 @@ class ModelMeasures:
 def measures_in(registry: ModelRegistry, name: str, version: int) -> ModelMeasures:
     """The measures of a model, seen from one of its versions."""
     ours = measure_of(registry, name, version)
-    every = {model.version: measure_named(model.card.task) for model in registry.models() if model.name == name}
+    every = {model.version: measure_named(model.task) for model in registry.models() if model.name == name}
     unlike = {number: measure for number, measure in every.items() if measure != ours}
     variants = registry.variants(name) if unlike else ()
     return ModelMeasures(ours, {one.id: unlike[one.version] for one in variants if one.version in unlike})
