@@ -65,6 +65,18 @@ def test_the_token_error_rate_is_all_changes_for_all_tokens() -> None:
     assert task.headline(answers, labels, spec).value == pytest.approx((1 + 1 + 1) / 5)
 
 
+def test_retrieval_looks_at_all_other_samples_however_many_there_are() -> None:
+    task, dice = task_named("embedding"), np.random.default_rng(1)
+    who = dice.integers(0, 150, 600)
+    units = dice.normal(size=(150, 8))[who] + 0.3 * dice.normal(size=(600, 8))
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    angles = units @ units.T - 2 * np.eye(600)
+    several = np.array([(who == one).sum() > 1 for one in who])
+    wanted = (who[angles.argmax(1)] == who)[several].mean()
+    answers = task.reduce([units.astype(np.float32)], Spec())
+    assert task.headline(answers, who.tolist(), Spec()).value == pytest.approx(wanted, abs=0.005)
+
+
 def test_ctc_ends_and_padding_are_read_as_the_card_says() -> None:
     task = task_named("sequence")
 

@@ -27,6 +27,8 @@ from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunCompa
 
 VERSION = 1
 KEPT = 2000
+AT_ONCE = 256
+"""Of so many samples, the nearest others are sought at a time."""
 _HEAD = struct.Struct("<BIf")
 
 
@@ -112,13 +114,11 @@ class Embedding:
     def headline(self, answers: Sequence[bytes], labels: Sequence[int], spec: Spec) -> Interval:
         """How often the nearest other sample is of the same identity, for samples that have such; Wilson's interval."""
         who = np.asarray(labels, np.int64)
-        units = np.stack([_read(answer).unit for answer in answers]) if answers else np.empty((0, 2))
         alone = np.array([int((who == one).sum()) < 2 for one in who], bool)
         if alone.all():
             raise NotScored("retrieval needs two samples or more of one identity: give labels that repeat")
-        near = units @ units.T
-        np.fill_diagonal(near, -np.inf)
-        hits = (who[near.argmax(1)] == who)[~alone]
+        units = np.stack([_read(answer).unit.astype(np.float32) for answer in answers])
+        hits = (who[_nearest(units)] == who)[~alone]
         return wilson(int(hits.sum()), len(hits))
 
     def compare(self, found: Sequence[bytes], recorded: Sequence[bytes], spec: Spec) -> RunComparison:
@@ -177,6 +177,17 @@ def _read(answer: bytes) -> UnitVector:
         raise MalformedMessage("a reduced answer of embedding is not finite")
     norm = math.sqrt(unit @ unit)
     return UnitVector(total, length, unit / norm if norm else unit)
+
+
+def _nearest(units: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The place of the nearest other vector of each, some at a time: all angles of a large split fill the memory."""
+    found = np.empty(len(units), np.int64)
+    for start in range(0, len(units), AT_ONCE):
+        near = units[start : start + AT_ONCE] @ units.T
+        rows = np.arange(len(near))
+        near[rows, start + rows] = -np.inf
+        found[start : start + AT_ONCE] = near.argmax(1)
+    return found
 
 
 def _agree(one: UnitVector, other: UnitVector) -> float:
