@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.errors import CompressionError, Unreadable
 from edgefleet_compression.models.data import SPLITS
 from edgefleet_compression.onnx_graphs.sent import Colour, Fit
 from edgefleet_compression.packing.listing import listed, names_in
@@ -294,7 +294,8 @@ def _told_on_one_line() -> Iterator[None]:
     try:
         yield
     except CompressionError as error:
-        raise typer.TyperException(" ".join(str(error).split())) from None
+        skip = "; --skip leaves out what cannot be read" if isinstance(error, Unreadable) else ""
+        raise typer.TyperException(" ".join(f"{error}{skip}".split())) from None
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise

@@ -5,6 +5,7 @@ CompressionError
 │   └── SeveralFaults   for more than one reason
 ├── ArchitectureError   no such architecture, or arguments or weights that don't fit it
 ├── DataError           the data file lacks what a step needs
+│   └── Unreadable      a file or a row that was to be packed cannot be read
 ├── RecipeError         the recipe cannot run: unknown step, wrong order, wrong settings
 │   └── NotApplicable   the recipe is right, but not for this model or these processors
 ├── DeclarationError    a step's file does not declare what it must
@@ -47,6 +48,10 @@ class ArchitectureError(CompressionError):
 
 class DataError(CompressionError):
     """The data file lacks what a step needs."""
+
+
+class Unreadable(DataError):  # noqa: N818 - reads as the statement it makes
+    """A file or a row that was to be packed cannot be read."""
 
 
 class RecipeError(CompressionError):

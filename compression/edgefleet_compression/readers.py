@@ -6,6 +6,10 @@ from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.first_card import first_card
 from edgefleet_compression.models.one_file import in_one_file
 from edgefleet_compression.models.onnx_card import card_for_onnx, refuse_unfit
+from edgefleet_compression.packing.listing import listed
+from edgefleet_compression.packing.pack import pack
+from edgefleet_compression.packing.single_samples import SingleSamplePacker
+from edgefleet_compression.packing.splitting import SplitPlan
 from edgefleet_compression.recipes.recipe_file import read_recipe
 from edgefleet_contract.errors import ContractError, FileRefused
 from edgefleet_contract.first_card import CardHints, FirstCard
@@ -46,6 +50,18 @@ def card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     try:
         return first_card(onnx, data, name=name)
     except (CompressionError, ContractError) as error:
+        raise FileRefused(str(error)) from None
+
+
+def samples(folder: Path, out: Path) -> None:
+    """Pack a folder of npz files, one a sample, as `edgefleet data npz` does.
+
+    Raises:
+        FileRefused: one cannot be read, or they are unlike each other; one line names it.
+    """
+    try:
+        pack(SingleSamplePacker(listed(folder)), out, SplitPlan())
+    except CompressionError as error:
         raise FileRefused(str(error)) from None
 
 

@@ -76,6 +76,17 @@ class RecipeReader(Protocol):
         """
 
 
+class SamplesReader(Protocol):
+    """The reader named `samples`."""
+
+    def __call__(self, folder: Path, out: Path) -> None:
+        """Pack a folder of npz files, one a sample, into one.
+
+        Raises:
+            FileRefused: one cannot be read, or they are unlike each other; the message is one line.
+        """
+
+
 def onnx_reader() -> OnnxReader:
     """Load the reader of ONNX files.
 
@@ -103,6 +114,16 @@ def card_reader() -> CardReader:
         ReaderMissing: none is installed.
     """
     found: CardReader = _reader("card")
+    return found
+
+
+def samples_reader() -> SamplesReader:
+    """Load the reader of single samples.
+
+    Raises:
+        ReaderMissing: none is installed.
+    """
+    found: SamplesReader = _reader("samples")
     return found
 
 

@@ -9,6 +9,8 @@ from tests.compression.packing import Packing
 from edgefleet_compression.models.column_checks import WantedInput
 from edgefleet_compression.models.data import SplitFile
 from edgefleet_compression.models.parts import PartReader
+from edgefleet_contract.errors import FileRefused
+from edgefleet_operator.readers import samples_reader
 
 
 @pytest.fixture
@@ -68,3 +70,15 @@ def test_a_file_that_is_unlike_the_others_is_named(packing: Packing, odd: dict |
         np.savez(path, **odd, allow_pickle=True)
     said = packing.types("npz", packing.folder / "samples", code=1)
     assert "odd.npz" in said and told in said
+
+
+def test_the_reader_for_models_packs_a_folder_and_tells_what_it_cannot_read(tmp_path: Path) -> None:
+    for n in range(10):
+        np.savez(tmp_path / f"{n}.npz", x=np.full((n + 1, 2), n, np.float32))
+    out = tmp_path.parent / f"{tmp_path.name}.npz"
+    samples_reader()(tmp_path, out)
+    with np.load(out, allow_pickle=False) as npz:
+        assert sorted(npz["x_val/lengths"]) == sorted({int(n) + 1 for n in npz["x_val/values"][:, 0]})
+    (tmp_path / "odd.npz").write_text("no npz")
+    with pytest.raises(FileRefused, match=r"^odd\.npz: the data file is not an npz of plain arrays"):
+        samples_reader()(tmp_path, tmp_path.parent / f"{tmp_path.name}-again.npz")

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefleet_compression.errors import DataError
+from edgefleet_compression.errors import DataError, Unreadable
 from edgefleet_compression.models.data import SplitName
 from edgefleet_compression.packing.origins import PackedSample, Packer, SampleOrigin
 from edgefleet_compression.packing.splitting import SplitPlan, assigned
@@ -96,7 +96,7 @@ def pack(
         on_packed: called after each origin, and each block that is written.
 
     Raises:
-        DataError: one line that says what is wrong with the samples or the file's place.
+        DataError: one line that says what is wrong with the samples or the file's place; Unreadable for a single one.
         OSError: there is no room, or the place cannot be written.
     """
     check_place(out, force)
@@ -150,7 +150,7 @@ def _read(packer: Packer, place: int, left_out: list[LeftOut] | None) -> Iterato
         samples = list(packer.read(place))
     except DataError as error:
         if left_out is None:
-            raise DataError(f"{error}; --skip leaves out what cannot be read") from None
+            raise Unreadable(str(error)) from None
         left_out.append(LeftOut(packer.origins[place].name, str(error)))
         return
     yield from samples
