@@ -85,7 +85,7 @@ def page(random: np.random.Generator, size: tuple[int, int], ground: Image.Image
 
 def cover(ground: Image.Image, random: np.random.Generator) -> DrawnText:
     """A picture with a white field in it, as books have on their back: a bar code under their ISBN."""
-    picture, wide = ground.copy(), int(random.integers(180, 320))
+    picture, wide = ground.copy(), int(ground.width * random.uniform(0.45, 0.8))
     high = int(wide * random.uniform(0.45, 0.6))
     left, top = int(random.integers(0, picture.width - wide)), int(random.integers(0, picture.height - high))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(max(12, wide // 15))

@@ -58,8 +58,9 @@ def card_text(model: PublicModel, made: ModelFolder) -> str:
 
 
 def _version() -> str:
-    """Of the list and the makers."""
-    found = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    """Of the lists and what makes samples."""
+    found, here = hashlib.sha256(), Path(__file__).parent
+    names = ("photographs", "drawings", "sounds", "sources", "public_model", "samples_file")
+    for path in (*sorted(here.glob("public_*.py")), *(here / f"{name}.py" for name in names)):
         found.update(path.read_bytes())
     return found.hexdigest()

@@ -16,7 +16,8 @@ MadeSplit = Literal["calib", "val", "test"]
 SplitCounts = Mapping[MadeSplit, int]
 COUNTS: SplitCounts = {"calib": 64, "val": 120, "test": 120}
 FEW: SplitCounts = {"calib": 24, "val": 48, "test": 48}
-"""Of models that take long for one sample."""
+FEWEST: SplitCounts = {"calib": 12, "val": 24, "test": 24}
+"""Of models whose samples are large, or that take long for one."""
 MadeSample = NDArray[Any]
 
 

@@ -18,7 +18,7 @@ from benchmarks.models.photographs import (
     pictures,
     planes,
 )
-from benchmarks.models.public_model import FEW, MadeSamples, MadeSplit, PublicModel, SampleMaker
+from benchmarks.models.public_model import FEW, FEWEST, MadeSamples, MadeSplit, PublicModel, SampleMaker
 from benchmarks.models.sources import DDDDOCR
 
 FIELD = 2
@@ -73,7 +73,7 @@ def _people(shelf: Shelf, split: MadeSplit, count: int, random: np.random.Genera
 def _covers(shelf: Shelf, split: MadeSplit, count: int, random: np.random.Generator) -> MadeSamples:
     made, found = MadeSamples(), pictures(shelf, SCENES, split)
     for number in range(count):
-        ground = fitted(cropped(found[number % len(found)], random, 0.4), (640, 640))
+        ground = fitted(cropped(found[number % len(found)], random, 0.4), (320, 320))
         cover = drawings.cover(ground, random)
         label = np.array([[FIELD, *box] for _, box in cover.texts], np.float64)
         made.add(label, images=planes(cover.picture))
@@ -185,6 +185,7 @@ MODELS = (
         "real",
         "pages and photographs, turned",
         _turned(320, letterbox=True),
+        counts=FEW,
     ),
     PublicModel(
         "ppocr-cls",
@@ -236,7 +237,7 @@ MODELS = (
         "drawn captchas",
         _captchas_whole,
         card='task = "outputs"\n',
-        counts=FEW,
+        counts=FEWEST,
     ),
     PublicModel(
         "ppocr4-det",
@@ -247,7 +248,7 @@ MODELS = (
         "print and handwriting",
         _print,
         card='task = "segmentation"\n',
-        counts=FEW,
+        counts=FEWEST,
     ),
     PublicModel(
         "ppocr5-det",
@@ -258,7 +259,7 @@ MODELS = (
         "drawn pages, with masks",
         _pages_with_masks,
         card='task = "segmentation"\n',
-        counts=FEW,
+        counts=FEWEST,
     ),
     PublicModel(
         "ppocr4-rec",
@@ -291,6 +292,6 @@ MODELS = (
         "print and handwriting",
         _layouts,
         card='task = "outputs"\n',
-        counts={"calib": 12, "val": 24, "test": 24},
+        counts={"calib": 6, "val": 12, "test": 12},
     ),
 )

@@ -8,7 +8,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from benchmarks.models.packages import Pinned, Shelf
-from benchmarks.models.public_model import FEW, MadeSamples, MadeSplit, PublicModel, SampleMaker, SplitCounts
+from benchmarks.models.public_model import FEW, FEWEST, MadeSamples, MadeSplit, PublicModel, SampleMaker
 from benchmarks.models.sounds import DIGITS, RATE, Sound, dialled, excerpt, mel_spectrum, noisy, resampled, spectrum
 from benchmarks.models.sounds import speech as read_aloud
 from benchmarks.models.sources import OPENWAKEWORD, PIPECAT
@@ -177,7 +177,6 @@ def _degraded(shelf: Shelf, split: MadeSplit, count: int, random: np.random.Gene
 
 FASTER_WHISPER = Pinned("faster-whisper", "1.2.1", "79a66ad50688c0b794dd501dc340a736992a6342f7f95e5811be60b5224a26a7")
 SILERO = Pinned("silero-vad", "6.2.3", "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8")
-SEQUENCES: SplitCounts = {"calib": 12, "val": 24, "test": 24}
 
 MODELS = (
     PublicModel(
@@ -189,7 +188,7 @@ MODELS = (
         "speech in noise",
         _speech_in_noise,
         'task = "regression"\n',
-        {"calib": 8, "val": 24, "test": 24},
+        FEWEST,
     ),
     PublicModel(
         "aecmos",
@@ -306,7 +305,7 @@ MODELS = (
         "speech in noise, mel bands",
         _masked,
         'task = "outputs"\n\n[[state]]\ninput = "h0"\noutput = "hN"\n\n[[state]]\ninput = "c0"\noutput = "cN"\n',
-        SEQUENCES,
+        FEWEST,
     ),
     PublicModel(
         "silero-vad",
@@ -317,7 +316,7 @@ MODELS = (
         "speech, sequences of 24 steps",
         _chunks("input", rate=True, whole=False),
         'task = "multilabel"\n\n[[state]]\ninput = "state"\noutput = "stateN"\n',
-        SEQUENCES,
+        FEWEST,
     ),
     PublicModel(
         "silero-vad-v6",
@@ -329,6 +328,6 @@ MODELS = (
         _chunks("input", rate=False, whole=True),
         'task = "outputs"\nbatch = "none"\n\n'
         '[[state]]\ninput = "h"\noutput = "hn"\n\n[[state]]\ninput = "c"\noutput = "cn"\n',
-        SEQUENCES,
+        FEWEST,
     ),
 )

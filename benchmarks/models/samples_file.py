@@ -22,7 +22,7 @@ def write_samples(model: PublicModel, shelf: Shelf, path: Path) -> None:
     made: dict[MadeSplit, MadeSamples] = {}
     for number, (split, count) in enumerate(model.counts.items()):
         made[split] = model.make(shelf, split, count, np.random.default_rng((SEED, number)))
-    np.savez_compressed(path, allow_pickle=False, **arrays_of(made))
+    np.savez(path, allow_pickle=False, **arrays_of(made))  # floats hardly compress, and it takes minutes
 
 
 def arrays_of(made: Mapping[MadeSplit, MadeSamples]) -> dict[str, NDArray[Any]]:
