@@ -64,9 +64,11 @@ class Source:
 
     @property
     def answers_rows(self) -> bool:
-        """Whether an answer is one row of numbers: small enough to keep as it is."""
+        """Whether every answer is one row of as many numbers: small enough to keep as it is."""
         outputs = self.signature.outputs
-        return len(outputs) == 1 and outputs[0].datatype == "FP32" and len(outputs[0].sample_shape) == 1
+        if len(outputs) != 1 or outputs[0].datatype != "FP32" or len(outputs[0].sample_shape) != 1:
+            return False
+        return outputs[0].sample_size is not None or self.task == FIRST_TASK  # there are as many classes for each
 
     def logits(self, split: SplitName, mirrored: bool = False) -> Logits:
         """What a model that answers rows of numbers answers to a split, float32 [N, numbers].
