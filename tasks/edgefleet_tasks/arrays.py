@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_protocol.errors import MalformedMessage
-from edgefleet_protocol.signature import FLOATS, Signature, Tensor
+from edgefleet_protocol.signature import FLOATS, Axis, Signature, Tensor
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.errors import AnswerNotFinite
 from edgefleet_tasks.task import Outputs
@@ -50,6 +50,31 @@ def by_sample(outputs: Outputs, signature: Signature, samples: int) -> list[NDAr
             )
         arranged.append(values)
     return arranged
+
+
+def row_axis(tensor: Tensor) -> Axis:
+    """How many numbers each sample is a row of, without axes of size 1; 0 if it is more than a row."""
+    axes = [axis for axis in tensor.sample_shape if axis != 1]
+    return 1 if not axes else axes[0] if len(axes) == 1 else 0
+
+
+def has_rows(tensor: Tensor) -> bool:
+    """Whether each sample is a row of two numbers or more, as far as is known."""
+    axis = row_axis(tensor)
+    return not isinstance(axis, int) or axis > 1
+
+
+def rows_in(values: NDArray[Any], least: int = 2) -> NDArray[Any] | None:
+    """An output [samples, ...] as [samples, numbers], without axes of size 1.
+
+    None if a sample is more than a row, or one of fewer than `least` numbers.
+    """
+    if values.ndim != 2:
+        axes = [size for size in values.shape[1:] if size != 1]
+        if len(axes) > 1 or not values.ndim:
+            return None
+        values = values.reshape(len(values), axes[0] if axes else 1)
+    return values if values.shape[1] >= least else None
 
 
 def is_finite(values: NDArray[Any]) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgefleet_protocol.signature import FLOATS, Signature
 from edgefleet_protocol.spec import Spec
+from edgefleet_tasks.arrays import row_axis
 from edgefleet_tasks.intervals import wilson
 from edgefleet_tasks.registry import own_names, task_named
 from edgefleet_tasks.task import UNDECLARED, Outputs
@@ -163,7 +164,7 @@ def _width(signature: Signature, task: str) -> int | None:
     for tensor in sorted(signature.outputs, key=lambda tensor: tensor.datatype not in FLOATS):
         alone = Signature((), (tensor,))
         if task_named(task).fits(alone, UNDECLARED) is None:
-            size = tensor.shape[1]
+            size = row_axis(tensor)
             return size if isinstance(size, int) else None
     return None
 

@@ -1,26 +1,41 @@
 """Data that can be used and tells little is remarked when a model is added."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from edgefleet_compression.models.remarks import remarks_on
-from edgefleet_compression.samples import ArraySplit
+from edgefleet_compression.samples import Column, RawLabels, Samples, Split
 
 
-def split(samples: int, y: list[int] | None = None) -> ArraySplit:
-    return ArraySplit(np.zeros((samples, 2), np.uint8), None if y is None else np.array(y))
+def split(samples: int, y: list[Any] | None = None) -> Split:
+    labels = None if y is None else RawLabels(Column(np.array(y)))
+    return Split(Samples({"x": Column(np.zeros((samples, 2), np.uint8))}), labels)
 
 
-@pytest.mark.parametrize(("samples", "points"), [(4, 49), (12, 28), (96, 10)])
-def test_few_samples_are_said_to_tell_little_with_how_little(samples: int, points: int) -> None:
-    (said,) = remarks_on(split(samples))
-    assert said.startswith(f"val has {samples} samples, by which accuracy is known to within {points} points at best")
-    assert said.endswith("with fewer than 97")
+@pytest.mark.parametrize(
+    ("task", "y", "points", "judged", "enough"),
+    [
+        ("classification", [0, 1] * 2, 49, "accuracy", 97),
+        ("classification", [0, 1] * 6, 28, "accuracy", 97),
+        ("classification", [0, 1] * 48, 10, "accuracy", 97),
+        ("classification", None, 25, "agreement", 30),
+        ("regression", [0.5, 1] * 6, 25, "closeness", 30),
+        ("embedding", [0, 1] * 6, 25, "agreement", 30),
+    ],
+)
+def test_few_samples_are_said_to_tell_little_with_how_little(
+    task: str, y: list[Any] | None, points: int, judged: str, enough: int
+) -> None:
+    (said,) = remarks_on(split(12, y) if y is None else split(len(y), y), task)
+    assert f" samples, by which {judged} is known to within {points} points at best" in said
+    assert said.endswith(f"with fewer than {enough}")
 
 
 def test_enough_samples_of_several_classes_are_not_remarked() -> None:
-    assert remarks_on(split(97)) == ()
-    assert remarks_on(split(100, [0, 1] * 50)) == ()
+    assert remarks_on(split(30), "classification") == ()
+    assert remarks_on(split(100, [0, 1] * 50), "classification") == ()
 
 
 PICTURES = [n % 10 for n in range(100)]
@@ -38,7 +53,7 @@ PICTURES = [n % 10 for n in range(100)]
 def test_labels_that_the_model_answers_no_more_than_by_guessing_are_remarked(
     labels: list[int], answered: list[int], right: int
 ) -> None:
-    (said,) = remarks_on(split(100, labels), answered)
+    (said,) = remarks_on(split(100, labels), "classification", answered)
     assert said.startswith(
         f"the model answers {right} of the first 16 samples of val as they are labelled, no more than"
     )
@@ -59,9 +74,9 @@ def test_labels_that_the_model_answers_no_more_than_by_guessing_are_remarked(
 def test_a_model_that_knows_more_than_nothing_or_cannot_be_judged_is_not_remarked(
     labels: list[int], answered: list[int]
 ) -> None:
-    assert remarks_on(split(100, labels), answered) == ()
+    assert remarks_on(split(100, labels), "classification", answered) == ()
 
 
 def test_samples_of_one_class_are_remarked() -> None:
-    (said,) = remarks_on(split(100, [3] * 100))
+    (said,) = remarks_on(split(100, [3] * 100), "classification")
     assert said == "every sample of val is of class 3: a variant that always answers it looks perfect; add others"

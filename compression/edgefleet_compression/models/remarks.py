@@ -25,9 +25,10 @@ def remarks_on(val: Split, task: str, answered: Sequence[int] = ()) -> tuple[str
         task: what the model does.
         answered: the classes that a classifier answers to its first samples.
     """
-    measure = task_named(task).measure.name
     classes = _classes(val) if task == FIRST_TASK else None
-    found = (_few(len(val), measure), _alike(val), classes and _by_chance(classes, answered))
+    judged = task_named(task).measure.name if val.y is not None and task_named(task).scores_alone else "agreement"
+    few = _few_hits(len(val), judged) if classes else _few(len(val), judged)
+    found = (few, _alike(val), classes and _by_chance(classes, answered))
     return tuple(said for said in found if said)
 
 
@@ -37,12 +38,20 @@ def _classes(val: Split) -> list[int] | None:
     return labels if labels and all(isinstance(label, int) for label in labels) else None
 
 
-def _few(samples: int, measure: str) -> str | None:
+def _few_hits(samples: int, measure: str) -> str | None:
     # The half width of a 95 % interval for a share, at its widest.
     points = 100 * 1.96 * 0.5 / math.sqrt(samples)
+    return _told(samples, measure, points, math.ceil((100 * 1.96 * 0.5 / UNSURE_POINTS) ** 2))
+
+
+def _few(samples: int, measure: str) -> str | None:
+    # The rule of three: where all samples are as they should be, so many may still not be.
+    return _told(samples, measure, 100 * 3 / samples, math.ceil(100 * 3 / UNSURE_POINTS))
+
+
+def _told(samples: int, measure: str, points: float, enough: int) -> str | None:
     if points <= UNSURE_POINTS:
         return None
-    enough = math.ceil((100 * 1.96 * 0.5 / UNSURE_POINTS) ** 2)
     return (
         f"val has {counted(samples, 'sample')}, by which {measure} is known to within {points:.0f} points at best: "
         f"variants are chosen by chance with fewer than {enough}"

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.intervals import Interval
-from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import CATEGORIES, LOGITS, PROBABILITIES, STRATA, Spec
-from edgefleet_tasks.arrays import class_of, floats_first, is_finite, output_at
+from edgefleet_tasks.arrays import class_of, floats_first, has_rows, is_finite, output_at, row_axis, rows_in
 from edgefleet_tasks.comparing import check_pairs, scaling
 from edgefleet_tasks.counting import category_of, class_name, commonest
 from edgefleet_tasks.errors import AnswerNotFinite
@@ -67,7 +67,7 @@ class Classification:
         if (place := _place(signature, spec)) is None:
             answers = ", ".join(tensor.shown for tensor in signature.outputs) or "nothing"
             return Refusal(f"the model answers {answers}: a classifier answers [samples, classes], two classes or more")
-        found = signature.outputs[place].shape[1]
+        found = row_axis(signature.outputs[place])
         if spec.names and isinstance(found, int) and found != len(spec.names):
             return Refusal(f"{len(spec.names)} labels are named, but the model answers {found} classes: correct labels")
         return None
@@ -155,26 +155,20 @@ def _place(signature: Signature, spec: Spec) -> int | None:
     places = floats_first(signature)
     if spec.read_from:
         places = [place for place in places if place[0] == spec.read_from]
-    return next((n for n, tensor in places if _has_classes(tensor)), None)
-
-
-def _has_classes(tensor: Tensor) -> bool:
-    shape = tensor.shape
-    return len(shape) >= 2 and not (isinstance(shape[1], int) and shape[1] < 2) and all(one == 1 for one in shape[2:])
+    return next((n for n, tensor in places if has_rows(tensor)), None)
 
 
 def _rows(outputs: Outputs, place: int) -> NDArray[Any]:
-    """The output as [samples, classes], without trailing axes of size 1.
+    """The output as [samples, classes], without axes of size 1.
 
     Raises:
         ValueError: it has another shape.
     """
     values = output_at(outputs, place) if len(outputs) else np.empty(0)
-    if values.ndim > 2 and math.prod(values.shape[2:]) == 1:
-        values = values.reshape(values.shape[:2])
-    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiub":
+    rows = rows_in(values)
+    if rows is None or rows.dtype.kind not in "fiub":
         raise ValueError(f"a classifier answers [samples, classes], not {list(values.shape)}")
-    return values
+    return rows
 
 
 def _top(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,9 +16,20 @@ from numpy.typing import NDArray
 
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.intervals import Interval
-from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import CATEGORIES, Spec
-from edgefleet_tasks.arrays import Numbers, class_of, clipped, finite, floats_first, head, is_finite, output_at
+from edgefleet_tasks.arrays import (
+    Numbers,
+    class_of,
+    clipped,
+    finite,
+    floats_first,
+    has_rows,
+    head,
+    is_finite,
+    output_at,
+    rows_in,
+)
 from edgefleet_tasks.comparing import check_pairs, compared
 from edgefleet_tasks.counting import strata_edges, stratum_of
 from edgefleet_tasks.errors import NotScored
@@ -76,11 +87,9 @@ class Embedding:
 
     def reduce(self, outputs: Outputs, spec: Spec) -> list[bytes]:
         """Length and direction of each row."""
-        values = output_at(outputs, spec.read_from)
-        if values.ndim > 2 and math.prod(values.shape[2:]) == 1:
-            values = values.reshape(values.shape[:2])
-        if values.ndim != 2 or values.shape[1] < 2:
-            raise ValueError(f"an embedding is [samples, numbers], not {list(values.shape)}")
+        given = output_at(outputs, spec.read_from)
+        if (values := rows_in(given)) is None:
+            raise ValueError(f"an embedding is [samples, numbers], not {list(given.shape)}")
         rows = _folded(finite(values).astype(np.float64))
         largest = np.abs(rows).max(1, keepdims=True, initial=0)
         rows = rows / np.where(largest > 0, largest, 1)  # so that no square is too large
@@ -140,12 +149,7 @@ def _place(signature: Signature, spec: Spec) -> int | None:
     places = floats_first(signature)
     if spec.read_from:
         places = [place for place in places if place[0] == spec.read_from]
-    return next((n for n, tensor in places if _is_vector(tensor)), None)
-
-
-def _is_vector(tensor: Tensor) -> bool:
-    shape = tensor.shape
-    return len(shape) >= 2 and not (isinstance(shape[1], int) and shape[1] < 2) and all(one == 1 for one in shape[2:])
+    return next((n for n, tensor in places if has_rows(tensor)), None)
 
 
 def _folded(rows: Numbers) -> Numbers:

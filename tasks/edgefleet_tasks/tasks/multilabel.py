@@ -25,6 +25,8 @@ from edgefleet_tasks.arrays import (
     floats_first,
     head,
     output_at,
+    row_axis,
+    rows_in,
     shown,
     whole_numbers_in,
 )
@@ -192,19 +194,16 @@ def _place(signature: Signature, spec: Spec) -> int | None:
 
 
 def _has_classes(tensor: Tensor) -> bool:
-    shape = tensor.shape
-    if len(shape) < 2 or any(one != 1 for one in shape[2:]):
-        return False
-    return not isinstance(shape[1], int) or 1 <= shape[1] <= MAX_CLASSES
+    axis = row_axis(tensor)
+    return not isinstance(axis, int) or 1 <= axis <= MAX_CLASSES
 
 
 def _rows(outputs: Outputs, place: int) -> NDArray[np.float64]:
     values = output_at(outputs, place)
-    if values.ndim > 2 and math.prod(values.shape[2:]) == 1:
-        values = values.reshape(values.shape[:2])
-    if values.ndim != 2 or not 1 <= values.shape[1] <= MAX_CLASSES or values.dtype.kind not in "fiub":
+    rows = rows_in(values, least=1)
+    if rows is None or rows.shape[1] > MAX_CLASSES or rows.dtype.kind not in "fiub":
         raise ValueError(f"a multilabel model answers [samples, classes], not {list(values.shape)}")
-    return values.astype(np.float64)
+    return rows.astype(np.float64)
 
 
 def _probabilities(values: NDArray[np.float64], spec: Spec) -> NDArray[np.float64]:

@@ -137,7 +137,7 @@ def _place(signature: Signature, spec: Spec) -> int | None:
     places = floats_first(signature)
     if spec.read_from:
         places = [place for place in places if place[0] == spec.read_from]
-    return next((n for n, tensor in places if len(tensor.shape) >= 1 and tensor.sample_size != 0), None)
+    return next((n for n, tensor in places if tensor.sample_size != 0), None)
 
 
 def _rows(outputs: Outputs, place: int) -> list[NDArray[Any]]:
