@@ -116,6 +116,12 @@ FRONT = [
 ]
 
 
+@pytest.mark.parametrize(("bounds", "recipe"), [((-0.08, 0.04), "small"), ((-0.03, -0.01), "lucky")])
+def test_a_score_above_the_sources_counts_as_far_as_it_is_no_chance(bounds: tuple[float, float], recipe: str) -> None:
+    lucky = candidate("lucky", 0.94, 2000, drop_val=-0.02, drop_val_ci=bounds)
+    assert chosen([lucky, candidate("small", 0.92, 1000, drop_val=0.0, drop_val_ci=(0.0, 0.0))]) == recipe
+
+
 @pytest.mark.parametrize(
     ("constraints", "recipe"),
     [

@@ -7,6 +7,7 @@ from edgefleet_compression.pricing.prices import Candidate, Price, price
 from edgefleet_compression.pricing.verdicts import ROUNDING, Verdict, judge, small
 from edgefleet_compression.pricing.words import AGREEMENT, highest, kind, not_scored, percent, quality, scored
 from edgefleet_contract.measures import ACCURACY, MeasureView
+from edgefleet_contract.metrics import Metrics
 from edgefleet_profiles.profile import Constraints, DeviceProfile, Preference
 
 __all__ = ["Candidate", "Choice", "Price", "best_of", "choose", "nearest_of", "preferring_what_is_known", "price"]
@@ -117,7 +118,15 @@ def _tie_break(verdict: Verdict) -> tuple[float, int, str]:
 def _share(candidate: Candidate, constraints: Constraints) -> float | None:
     """The share that the preference maximizes."""
     metrics = candidate.metrics
-    return metrics.score_val if constraints.prefer in SCORES else metrics.agreement_val
+    return beyond_chance(metrics) if constraints.prefer in SCORES else metrics.agreement_val
+
+
+def beyond_chance(metrics: Metrics) -> float | None:
+    """The score on val; where it is above the source's by no more than chance allows, the source's."""
+    score, lost, bounds = metrics.score_val, metrics.drop_val, metrics.drop_val_ci
+    if score is None or lost is None or bounds is None or lost >= 0 or bounds[1] < 0:
+        return score
+    return score + lost
 
 
 def _figure(verdict: Verdict, constraints: Constraints) -> float:
