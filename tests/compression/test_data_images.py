@@ -47,6 +47,7 @@ def test_a_folder_for_each_class_becomes_labels_that_are_spread_over_all_splits(
         "test": {"cat": 4, "dog": 4},
     }
     assert (arrays["x_val"].shape, arrays["x_val"].dtype) == ((8, 24, 24, 3), np.dtype(np.uint8))
+    assert packing.out.with_suffix(".txt").read_text() == "cat\ndog\n"
     red = arrays["x_val"][:, 12, 12, 0] > 150
     assert np.array_equal(red, arrays["y_val"] == 0)
     assert len(set(arrays["y_val"][:4])) == 2, "a golden set takes the first: they must not be of one class"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 from tests.compression.brought_models import LIGHT, classifier, data_file, outside, trees, written
 from tests.compression.conftest import pictures
 from tests.compression.odd_graphs import Odd, odd_graph
@@ -59,6 +60,28 @@ def test_a_file_of_the_model_zoo_is_compressed_and_chosen_for_a_profile(client: 
     chosen = client.get(f"/variants/{choice['variant']}")
     assert (chosen["accuracy"], chosen["accuracy_val"], chosen["agreement"]) == (None, None, 1.0)
     assert all("accuracy not measured" in reason for reason in choice["reasons"].values())
+
+
+def test_samples_of_unequal_shapes_are_given_as_a_folder_of_files(client: PlainClient, tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    for n in range(12):
+        shape = (1, 8 + n % 3, 8 + n % 2)
+        np.savez(tmp_path / "samples" / f"{n}.npz", x=np.full(shape, n, np.float32), y=np.array(n % 3))
+    sizes = ["n", 1, "height", "width"]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("Mul", ["flat", "w"], ["logits"]),
+    ]
+    tensors = [helper.make_tensor_value_info(*one) for one in (("x", 1, sizes), ("logits", 1, ["n", 3]))]
+    weights = numpy_helper.from_array(np.float32([[-1, 0.1, 1]]), "w")
+    graph = helper.make_graph(nodes, "loose", tensors[:1], tensors[1:], [weights])
+    loose = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    added = client.add_onnx(written(loose, tmp_path, "net.onnx"), tmp_path / "samples", "loose", 1)
+    assert (added["model"], added["task"]) == ("loose@1", "classification")
+    np.savez(tmp_path / "samples" / "odd.npz", z=np.zeros(3))
+    with pytest.raises(UnusableFile, match=r"^odd\.npz has z: give x, y, as the first file"):
+        client.add_onnx(tmp_path / "net.onnx", tmp_path / "samples", "odd", 1)
 
 
 def test_weights_in_another_file_are_sent_within_the_model(client: PlainClient, tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from edgefleet_compression.packing.origins import PackedSample, Packer, SampleOr
 from edgefleet_compression.packing.splitting import SplitPlan, assigned
 from edgefleet_compression.packing.spooling import ColumnSpool
 from edgefleet_contract.uploads import MAX_FILE_BYTES
-from edgefleet_process.durable import sync
+from edgefleet_process.durable import replace_file, sync
 from edgefleet_process.reading import digest_of_file
 
 PackStage = Literal["reading", "writing"]
 OnPacked = Callable[[PackStage, int, int], None]
 """Takes the stage, how much of it is done, and how much there is: files or rows, and then bytes."""
-SUFFIX = ".npz"
+SUFFIX, CLASSES_SUFFIX = ".npz", ".txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class PackSummary:
     """What was packed."""
 
     file: str
+    classes_file: str | None
     size_bytes: int
     sha256: str
     classes: tuple[str, ...]
@@ -126,12 +127,21 @@ def pack(
             )
             for name, part in parts.items()
         }
-    size_bytes = out.stat().st_size
-    return PackSummary(str(out), size_bytes, digest_of_file(out), tuple(packer.classes), told, tuple(left_out))
+    if packer.classes:
+        replace_file(classes_file(out), "".join(f"{name}\n" for name in packer.classes).encode())
+    return PackSummary(
+        file=str(out),
+        classes_file=str(classes_file(out)) if packer.classes else None,
+        size_bytes=out.stat().st_size,
+        sha256=digest_of_file(out),
+        classes=tuple(packer.classes),
+        splits=told,
+        left_out=tuple(left_out),
+    )
 
 
 def check_place(out: Path, force: bool) -> None:
-    """Check that a file may be written where it is to be.
+    """Check that the file may be written where it is to be, and the names of its classes beside it.
 
     Raises:
         DataError: it may not.
@@ -140,8 +150,14 @@ def check_place(out: Path, force: bool) -> None:
         raise DataError(f"'{out.name}' must end in {SUFFIX}: give another name with --out")
     if not out.parent.is_dir():
         raise DataError(f"the folder {out.parent} does not exist: make it, or give another place with --out")
-    if out.exists() and not force:
-        raise DataError(f"{out} is there already: --force replaces it, --out names another file")
+    for path in (out, classes_file(out)):
+        if path.exists() and not force:
+            raise DataError(f"{path} is there already: --force replaces it, --out names another file")
+
+
+def classes_file(out: Path) -> Path:
+    """Where the names of classes are written, one a line, as `model add --labels` takes them."""
+    return out.with_suffix(CLASSES_SUFFIX)
 
 
 def _read(packer: Packer, place: int, left_out: list[LeftOut] | None) -> Iterator[PackedSample]:

@@ -25,10 +25,12 @@ def print_summary(found: PackSummary) -> None:
         else:
             out.print(f"{len(names):,} different labels")
     if found.classes:
-        out.print(f"for the card: labels = {json.dumps(list(found.classes), ensure_ascii=False)}")
+        in_card = json.dumps(list(found.classes), ensure_ascii=False)
+        out.print(f"{found.classes_file} has the names of the classes; in a card: labels = {in_card}")
     for line in _left_out(found.left_out):
         out.print(line)
-    out.print(f"register a model with it: `edgefleet model add FILE.onnx --data {found.file}`")
+    labels = f" --labels {found.classes_file}" if found.classes_file else ""
+    out.print(f"register a model with it: `edgefleet model add FILE.onnx --data {found.file}{labels}`")
 
 
 def _source(split: PackedSplit) -> str:

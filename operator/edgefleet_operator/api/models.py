@@ -15,7 +15,7 @@ from edgefleet_contract.uploads import BEGINNING_BYTES, FileKind, UploadVerdict,
 from edgefleet_operator.api.uploads import OnUpload, patience_s, reading, sha256_of, upload
 from edgefleet_operator.errors import ApiError, Invalid
 from edgefleet_operator.http import BASE, Http, at, at_profile, refusing
-from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader, whole_reader
+from edgefleet_operator.readers import DATA_FILE, ONNX_FILE, onnx_reader, samples_reader, whole_reader
 
 REGISTER_S = 3600.0
 """The controller inspects an ONNX file before it registers it, which may take minutes."""
@@ -72,7 +72,8 @@ class Models:
 
         Args:
             onnx: the ONNX file; weights of it that lie in other files of its folder are packed into what is sent.
-            data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`.
+            data: the npz file: `x`, or `x_val`, `x_test` and `x_calib`, each optionally with its `y`; or a folder of
+                npz files that hold a sample each.
             name: the model's name; None means the file's.
             version: the model's version.
             task: what the model does; None means what its file and samples tell.
@@ -91,6 +92,7 @@ class Models:
         with tempfile.TemporaryDirectory(prefix="edgefleet-") as folder:
             with reading():
                 onnx = whole_reader()(onnx, Path(folder))
+                data = _in_one_file(data, Path(folder))
                 text = onnx_reader()(onnx, data, name=name, version=version, hints=hints)
                 made = parse_card(text)
             card = Path(folder) / CARD_FILE
@@ -170,6 +172,15 @@ class Models:
     def explain(self, ref: str, profile: str) -> ExplanationView:
         """Explain which variant a profile gets and why, and what would flip the choice."""
         return self._http.shape(ExplanationView, "GET", at_profile(f"{at('/models', ref)}/choices", profile))
+
+
+def _in_one_file(data: Path, folder: Path) -> Path:
+    """The data file; samples that lie in a file each are packed into one."""
+    if not data.is_dir():
+        return data
+    packed = folder / DATA_FILE
+    samples_reader()(data, packed)
+    return packed
 
 
 def kinds(card: ModelCard) -> dict[str, FileKind]:

@@ -38,7 +38,9 @@ def add(
     source: Annotated[
         Path, typer.Argument(metavar="DIR|FILE.onnx", help="a folder with a model.toml, or an ONNX file")
     ],
-    data: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="samples for an ONNX file")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz|DIR", help="samples for an ONNX file; in a folder an npz each")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="the model's name, for an ONNX file; default: the file's")] = None,
     version: Annotated[
         int | None, typer.Option(min=1, help="the model's version, for an ONNX file; default: 1")
