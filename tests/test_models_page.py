@@ -18,6 +18,7 @@ from edgefleet_contract.card import (
     ModelCard,
     parse_card,
 )
+from edgefleet_contract.card_states import CardStatePair, CardStates
 from edgefleet_profiles.profile import Constraints
 
 PAGE = (DOCS / "models.md").read_text()
@@ -27,6 +28,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "### `[input]`": Input,
     "### `[preprocessing]`": CardPreprocessing,
     "### `[golden]`": Golden,
+    "### `[[state]]`": CardStatePair,
+    "### `[states]`": CardStates,
     "### `[architecture]`": ArchitectureRef,
     "### `[[constraints]]`": Constraints,
 }

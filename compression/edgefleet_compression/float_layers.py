@@ -35,7 +35,7 @@ class FileLoss:
 
     def __init__(self, path: Path, context: Context) -> None:
         self._asked, self._judge = context.source.asked("val"), context.source.judge
-        self._labels = context.source.data.read("val").y
+        self._labels = context.source.labels("val")
         self._before = self._answers(path)
         self._right = self._judge.scores(self._before, self._labels)
 

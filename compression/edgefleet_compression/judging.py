@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.measures import headlined_by, measure_of
-from edgefleet_compression.step_labels import StepLabels
 from edgefleet_contract.measures import MeasureView
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.intervals import Z_95, mean_score
+from edgefleet_tasks.step_labels import StepLabels
 from edgefleet_tasks.task import Outputs, Task
 
 Answers = Sequence[bytes]

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails, to_json
 
 from edgefleet_contract.card_answers import CardAnswers
 from edgefleet_contract.card_part import CardPart
+from edgefleet_contract.card_states import CardStatePair, CardStates, sequence_state
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
 from edgefleet_profiles.description import DescriptionOnly
@@ -28,6 +29,7 @@ from edgefleet_profiles.toml import parse_toml
 from edgefleet_protocol.features import FIRST_TASK
 from edgefleet_protocol.fields import Digest, Word
 from edgefleet_protocol.signature import MAX_RANK, MAX_TENSORS
+from edgefleet_protocol.state import SequenceState
 
 CARD_FILE = "model.toml"
 MAX_LABEL = 200
@@ -106,6 +108,8 @@ class ModelCard(CardPart):
     inputs: Annotated[tuple[Input, ...], Field(max_length=MAX_TENSORS)] = ()
     batch: Literal["guess", "none"] = "guess"
     answers: CardAnswers = CardAnswers()
+    state: Annotated[tuple[CardStatePair, ...], Field(max_length=MAX_TENSORS)] = ()
+    states: CardStates = CardStates()
     preprocessing: CardPreprocessing = CardPreprocessing()
     golden: Golden = Golden()
     constraints: list[Constraints] = Field(default_factory=list)
@@ -128,6 +132,7 @@ class ModelCard(CardPart):
             self._is_a_classifier()
         if self.input is not None and self.inputs:
             raise ValueError("[input] and [[inputs]] say the same: keep [[inputs]]")
+        sequence_state(self.state, self.states)
         return self
 
     def _is_a_classifier(self) -> None:
@@ -135,9 +140,9 @@ class ModelCard(CardPart):
             raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
         if self.task not in (None, FIRST_TASK):
             raise ValueError(f'a built-in architecture is for {FIRST_TASK}: bring other models as ONNX, door = "onnx"')
-        if self.inputs or self.batch != "guess" or self.answers != CardAnswers():
+        if self.inputs or self.state or self.batch != "guess" or self.answers != CardAnswers():
             raise ValueError(
-                "inputs, batch and answers are for door 'onnx': a built-in architecture takes none of them"
+                "inputs, batch, answers and state are for door 'onnx': a built-in architecture takes none of them"
             )
         if self.input is None or not self.input.shape:
             raise ValueError("a built-in architecture needs input.shape: the shape of one sample, without the batch")
@@ -147,6 +152,11 @@ class ModelCard(CardPart):
         """The shape of one sample of a built-in architecture."""
         assert self.input is not None and self.input.shape is not None  # by the card's own check
         return self.input.shape
+
+    @property
+    def sequences(self) -> SequenceState | None:
+        """What the model keeps from one step of a sequence to the next."""
+        return sequence_state(self.state, self.states)
 
     @property
     def described(self) -> tuple[Input, ...]:
@@ -183,6 +193,8 @@ def parse_card(text: str) -> ModelCard:
     except ValidationError as error:
         raise CardError(f"{CARD_FILE}{'; '.join(map(_fault, error.errors()))}") from None
     _check_labels(card.labels)
+    if "states" in card.model_fields_set and not card.state:
+        raise CardError(f"{CARD_FILE}: [states] is about the pairs of [[state]]: name these, or leave it out")
     return card
 
 

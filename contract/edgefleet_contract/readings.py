@@ -7,11 +7,13 @@ from pydantic import field_serializer
 from edgefleet_contract.base import Shape
 from edgefleet_protocol.fields import Word
 from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.state import SequenceState
 
 
 class ModelReading(Shape):
     """A model as it was read: its task and signature, and whether several samples may be asked at once.
 
+    `state` is what it keeps from one step of a sequence to the next; `signature` is what applications send and get.
     `scale` is what samples are multiplied by. `guesses` are what was decided without being told, a sentence each.
     """
 
@@ -20,6 +22,11 @@ class ModelReading(Shape):
     batches: bool
     scale: float
     guesses: tuple[str, ...] = ()
+    state: SequenceState | None = None
+
+    @field_serializer("state")
+    def _state_as_told(self, state: SequenceState | None) -> dict[str, Any] | None:
+        return state.told() if state else None
 
     @field_serializer("signature")
     def _as_told(self, signature: Signature) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class AnswerSet:
         spec: how the answers of the model version are meant, with the names of its classes.
         signature: what the file takes and gives.
         data: the sha256 of the split's samples and labels.
-        answers: one a sample.
+        answers: one a sample, or one to each step of it.
+        steps: how many of them each sample has that is a sequence; empty for one a sample.
     """
 
     task: str
@@ -35,6 +36,7 @@ class AnswerSet:
     signature: Signature
     data: str
     answers: tuple[bytes, ...]
+    steps: tuple[int, ...] = ()
 
     def pack(self) -> bytes:
         """As bytes: a head of JSON, then the answers in blocks, each part with its length before it.
@@ -49,7 +51,7 @@ class AnswerSet:
             "signature": self.signature.told(),
             "data": self.data,
             "samples": len(self.answers),
-        }
+        } | ({"steps": self.steps} if self.steps else {})
         return _packed(json.dumps(head).encode()) + pack_all(self.answers)
 
     @classmethod
@@ -60,11 +62,13 @@ class AnswerSet:
             MalformedMessage: the bytes are no such set.
         """
         head, at = _part(data, 0)
-        task, spec, signature, split, samples = _head(head)
+        task, spec, signature, split, samples, steps = _head(head)
         answers = unpack_all(data[at:])
         if len(answers) != samples:
             raise MalformedMessage(f"a set of {samples} answers holds {len(answers)}")
-        return cls(task, spec, signature, split, answers)
+        if steps and sum(steps) != samples:
+            raise MalformedMessage(f"a set of {samples} answers is of sequences with {sum(steps)} steps")
+        return cls(task, spec, signature, split, answers, steps)
 
 
 def pack_all(answers: Sequence[bytes]) -> bytes:
@@ -106,7 +110,7 @@ def _part(data: bytes, at: int) -> tuple[bytes, int]:
     return data[begin:end], end
 
 
-def _head(data: bytes) -> tuple[str, Spec, Signature, str, int]:
+def _head(data: bytes) -> tuple[str, Spec, Signature, str, int, tuple[int, ...]]:
     if len(data) > MAX_HEAD_BYTES:
         raise MalformedMessage(f"the head of a set of answers has {len(data)} bytes: at most {MAX_HEAD_BYTES}")
     try:
@@ -115,10 +119,13 @@ def _head(data: bytes) -> tuple[str, Spec, Signature, str, int]:
             raise MalformedMessage(f"version {version!r:.20} of a set of answers is unknown: this side knows {VERSION}")
         task, split, samples, spec = (told[key] for key in ("task", "data", "samples", "spec"))
         signature = Signature.of(told["signature"])
+        steps = tuple(told.get("steps", ()))
+        if not all(type(count) is int and count > 0 for count in steps):
+            raise MalformedMessage("the head of a set of answers has sequences without steps")
         right = isinstance(task, str) and isinstance(split, str) and len(split) == _DIGEST_CHARACTERS
         if not (right and type(samples) is int and isinstance(spec, dict)):
             raise MalformedMessage("the head of a set of answers is not one")
-        return task, Spec.of(spec), signature, split, samples
+        return task, Spec.of(spec), signature, split, samples, steps
     except MalformedMessage:
         raise
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:

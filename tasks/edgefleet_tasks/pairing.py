@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.moments import Moments
@@ -13,6 +13,7 @@ from edgefleet_protocol.spec import STRATA, Spec
 from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.intervals import mean_score
 from edgefleet_tasks.registry import task_named
+from edgefleet_tasks.step_labels import StepLabels, means_of
 from edgefleet_tasks.task import Task
 
 NO_LABELS = "there are no labels"
@@ -23,7 +24,7 @@ class PairOnVal:
     """How far the answers of a new version are from those of an old one, by the old one's spec.
 
     Attributes:
-        samples: how many both answered.
+        samples: how many both answered, each with all its steps.
         agree: by how sure the old answers were, the agreement of both.
         gain: (1 + new score - old score) / 2; empty without scores.
         disagreement: 1 - the mean agreement.
@@ -54,10 +55,12 @@ def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None, at_most
     """
     if (reason := _why_no_pair(old, new)) is not None:
         return reason
-    places = _evenly(len(old.answers), at_most)
+    if labels is not None and old.steps and len(labels) == len(old.steps):
+        labels = StepLabels(labels, old.steps)
+    places, steps = _chosen(old, at_most)
     if labels is not None and len(labels) == len(old.answers):
         labels = [labels[place] for place in places]
-    old, new = _those_at(places, old), _those_at(places, new)
+    old, new = (replace(_those_at(places, one), steps=steps) for one in (old, new))
     spec = old.spec
     try:
         task = task_named(old.task)
@@ -68,12 +71,28 @@ def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None, at_most
     except ValueError as error:
         return f"the answers cannot be compared: {error}"
     found = PairOnVal(
-        samples=len(agreed),
+        samples=len(old.steps or agreed),
         agree=tuple(Moments.of(*shares) for shares in strata),
         gain=Moments(),
-        disagreement=mean_score([1 - share for share in agreed]),
+        disagreement=mean_score(_by_sample([1 - share for share in agreed], old.steps)),
     )
     return _scored(found, task, old, new, labels)
+
+
+def _chosen(found: AnswerSet, at_most: int) -> tuple[Sequence[int], tuple[int, ...]]:
+    """The answers to compare, and how many of them each sequence has: whole ones, and at least one."""
+    if not found.steps:
+        return _evenly(len(found.answers), at_most), ()
+    longest = max(found.steps)
+    rows = _evenly(len(found.steps), max(at_most // longest, 1) if at_most else 0)
+    ends = np.cumsum(found.steps).tolist()
+    places = [place for row in rows for place in range(ends[row] - found.steps[row], ends[row])]
+    return places, tuple(found.steps[row] for row in rows)
+
+
+def _by_sample(values: ArrayLike, steps: Sequence[int]) -> NDArray[np.float64]:
+    """One value a sample: the steps of a sequence are alike, and no more than one."""
+    return means_of(values, steps) if steps else np.asarray(values, np.float64)
 
 
 def _evenly(count: int, at_most: int) -> Sequence[int]:
@@ -107,13 +126,16 @@ def _scored(
         return replace(found, not_scored=NO_LABELS)
     if not task.scores_alone:
         return replace(found, not_scored=f"a single answer of {task.name} has no score")
-    if len(labels) != found.samples:
-        return replace(found, not_scored=f"there are {len(labels)} labels for {found.samples} answers")
+    if len(labels) != len(old.answers):
+        return replace(found, not_scored=f"there are {len(labels)} labels for {len(old.answers)} answers")
+    said = [place for place, label in enumerate(labels) if label is not None]
+    steps = old.steps if len(said) == len(labels) else ()
     try:
-        read = [task.label(label, old.spec) for label in labels]
-        before, after = _scores(task, old.answers, read, old.spec), _scores(task, new.answers, read, old.spec)
+        read = [task.label(labels[place], old.spec) for place in said]
+        scored = [_scores(task, _those_at(said, one).answers, read, old.spec) for one in (old, new)]
     except ValueError as error:
         return replace(found, not_scored=f"the labels cannot be used: {error}")
+    before, after = (_by_sample(scores, steps) for scores in scored)
     gains = (1 + after - before) / 2
     mean = mean_score(gains)
     return replace(

@@ -18,12 +18,12 @@ from edgefleet_compression.onnx_graphs.weighted_nodes import weighted_nodes
 from edgefleet_compression.samples import Column, RawLabels, Samples
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.sensitivity import sensitivity
-from edgefleet_compression.step_labels import StepLabels
 from edgefleet_compression.step_settings import Int8Config
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import Spec
 from edgefleet_protocol.state import SequenceState, StatePair
 from edgefleet_tasks.registry import task_named
+from edgefleet_tasks.step_labels import StepLabels
 
 HIDDEN, WIDTH = 16, 8
 STATE = SequenceState((StatePair("h", "hn"),))
@@ -138,14 +138,14 @@ def labels(*rows: Any) -> RawLabels:
 
 
 def test_a_label_of_as_many_rows_as_steps_is_one_for_each() -> None:
-    found = StepLabels(labels([0, 1], [2, 2, 1]), np.array([2, 3]))
+    found = StepLabels(labels([0, 1], [2, 2, 1]), (2, 3))
     assert found.by_step and list(found) == [0, 1, 2, 2, 1]
     assert found.means([1, 0, 1, 1, 0]).tolist() == [0.5, pytest.approx(2 / 3)]
 
 
 @pytest.mark.parametrize("given", [RawLabels(Column(np.array([4, 7]))), labels([4, 4], [7, 7])])
 def test_another_label_is_of_the_last_step(given: RawLabels) -> None:
-    found = StepLabels(given, np.array([1, 3]))
+    found = StepLabels(given, (1, 3))
     assert not found.by_step and len(found) == 4
     assert [one is not None for one in found] == [True, False, False, True]
     assert found.means([1.0, 0.0]).tolist() == [1.0, 0.0]

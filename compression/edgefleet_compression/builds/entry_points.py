@@ -83,6 +83,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
         task=source.task,
         scale=source.scale,
         signature=source.told_signature,
+        state=source.sequences,
     )
 
 
@@ -95,18 +96,18 @@ def source_metrics(request: SourceRequest) -> Metrics:
     from edgefleet_compression.models.source import open_source
 
     source = open_source(request.files, Cache(request.cache_dir))
-    val, test = source.data.read("val"), source.data.read("test")
+    val, test = source.labels("val"), source.labels("test")
     judge, answers_val, answers_test = source.judge, source.reduced("val"), source.reduced("test")
-    on_val, on_test = mean_of(judge.scores(answers_val, val.y)), mean_of(judge.scores(answers_test, test.y))
+    on_val, on_test = mean_of(judge.scores(answers_val, val)), mean_of(judge.scores(answers_test, test))
     return Metrics(
         measure=judge.measure,
         score_val=on_val.value if on_val else None,
         score_test=on_test.value if on_test else None,
         score_test_ci=on_test.bounds if on_test else None,
         headlined=judge.headlined,
-        headline_val=judge.headline(answers_val, val.y),
-        headline_test=judge.headline(answers_test, test.y),
-        test_samples=len(test.x),
+        headline_val=judge.headline(answers_val, val),
+        headline_test=judge.headline(answers_test, test),
+        test_samples=len(source.data.read("test")),
         agreement_val=1.0,
         agreement=1.0,
         parameters=source.state.parameters(),

@@ -33,7 +33,7 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_bytes: int) -> RecordedAnswers:
-    """Record a variant's answers to as many golden samples as its size allows, and never to fewer than four.
+    """Record a variant's answers to as many golden samples as its size allows, and never with fewer than four answers.
 
     Samples that are sequences are taken whole, and no more than have 1,024 steps together, unless the first has.
 
@@ -79,7 +79,7 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
 
 
 def _largest(samples: Split, answers: list[bytes], ends: NDArray[np.int64], budget_bytes: int) -> int:
-    """How many samples fit with their answers, the least that there must be if fewer do.
+    """How many samples fit with their answers, as many as have the least answers that there must be if fewer do.
 
     Args:
         samples: those that are wanted.
@@ -88,7 +88,7 @@ def _largest(samples: Split, answers: list[bytes], ends: NDArray[np.int64], budg
         budget_bytes: what the set may take.
     """
     most = max(1, int((ends <= MOST_ANSWERS).sum()))
-    least = min(GOLDEN_LEAST, most)
+    least = min(int(np.searchsorted(ends, GOLDEN_LEAST)) + 1, most)  # one sequence may have answers enough
     while least < most:
         middle = (least + most + 1) // 2
         if len(_set(samples, middle)) + len(pack_answers(answers[: ends[middle - 1]])) <= budget_bytes:

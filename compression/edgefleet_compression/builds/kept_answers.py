@@ -22,11 +22,12 @@ def answer_set(source: Source, answers: Sequence[bytes], asked: Source | None = 
 
     Args:
         source: the model.
-        answers: one a sample, reduced by its task and spec.
+        answers: one a sample, or a step of one that is a sequence, reduced by its task and spec.
         asked: the model whose val it was; None if its own.
     """
     data = split_digests(asked or source)[SPLIT]
-    return AnswerSet(source.task, _named(source), source.signature, data, tuple(answers))
+    steps = tuple((asked or source).asked(SPLIT).steps.tolist()) if source.sequences else ()
+    return AnswerSet(source.task, _named(source), source.visible, data, tuple(answers), steps)
 
 
 def kept_in(path: Path, found: AnswerSet) -> KeptAnswers:

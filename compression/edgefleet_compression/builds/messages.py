@@ -18,6 +18,7 @@ from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
+from edgefleet_protocol.state import SequenceState
 
 ModelFiles = Mapping[str, Path]
 """The path of each file of a model, model.toml included, by its name in the model's folder."""
@@ -105,8 +106,8 @@ class BuildOutcome:
 
     `encoding_path` is the file as it goes over the wire; `runtime` holds session options that a device must use,
     `unfolded_bytes` is the size of the weights in memory, `min_onnxruntime` the oldest that reads the file. `scheme` is
-    None if the recipe uses none. `task`, `scale` and `signature` are the source's, the last None if a session says the
-    same.
+    None if the recipe uses none. `task`, `scale`, `signature` and `state` are the source's, the signature None if a
+    session says the same.
     """
 
     onnx_path: Path
@@ -123,6 +124,7 @@ class BuildOutcome:
     task: str
     scale: float
     signature: Signature | None
+    state: SequenceState | None = None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
     if source.task != before.task:
         raise NotApplicable(f"{before.card.ref} is of the task {before.task}, {source.card.ref} is not")
     asked, scaled = source.data.read(SPLIT).x, before.scale != 1
-    if (reason := why_not_asked(asked, before.signature, before.card.ref, scaled=scaled)) is not None:
+    if (reason := why_not_asked(asked, before.visible, before.card.ref, scaled=scaled)) is not None:
         raise NotApplicable(reason)
     request.work_dir.mkdir(parents=True, exist_ok=True)
     old = before.with_data_of(source)

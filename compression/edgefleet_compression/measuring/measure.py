@@ -132,13 +132,13 @@ def _measure(
     path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
 ) -> MeasuredFile:
     session, judge = GraphSession(path, runtime), source.judge
-    val, test = source.data.read("val"), source.data.read("test")
+    labels_val, labels_test = source.labels("val"), source.labels("test")
     on_val = judge.reduced(session.answering(source.asked("val")))
     on_test = judge.reduced(session.answering(source.asked("test")))
     source_val, source_test = source.reduced("val"), source.reduced("test")
-    val_scores, test_scores = judge.scores(on_val, val.y), judge.scores(on_test, test.y)
-    val_drop = drop(judge.scores(source_val, val.y), val_scores)
-    test_drop = drop(judge.scores(source_test, test.y), test_scores)
+    val_scores, test_scores = judge.scores(on_val, labels_val), judge.scores(on_test, labels_test)
+    val_drop = drop(judge.scores(source_val, labels_val), val_scores)
+    test_drop = drop(judge.scores(source_test, labels_test), test_scores)
     score_val, score_test, own = mean_of(val_scores), mean_of(test_scores), host()
     probed = _probed(path, source, runtime, reference)
     metrics = Metrics(
@@ -147,9 +147,9 @@ def _measure(
         score_test=score_test.value if score_test else None,
         score_test_ci=score_test.bounds if score_test else None,
         headlined=judge.headlined,
-        headline_val=judge.headline(on_val, val.y),
-        headline_test=judge.headline(on_test, test.y),
-        test_samples=len(test.x),
+        headline_val=judge.headline(on_val, labels_val),
+        headline_test=judge.headline(on_test, labels_test),
+        test_samples=len(source.data.read("test")),
         drop_val=val_drop.value if val_drop else None,
         drop_val_ci=val_drop.bounds if val_drop else None,
         drop_test=test_drop.value if test_drop else None,

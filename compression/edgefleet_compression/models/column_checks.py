@@ -1,8 +1,8 @@
 """Whether the columns of a data file are what a model takes; a refusal is a line that says what was expected. Pure."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgefleet_compression.errors import DataError
 from edgefleet_compression.models.npz_file import BLOCK_BYTES, ArrayHeader
 from edgefleet_compression.models.places import ColumnPlace
-from edgefleet_compression.samples import Column, RawLabels
+from edgefleet_compression.samples import Column
 from edgefleet_protocol.datatypes import BY_NAME, BYTES
 from edgefleet_protocol.signature import Axis, Tensor
 
@@ -37,6 +37,10 @@ class WantedInput:
     def of(cls, tensor: Tensor) -> "WantedInput":
         """What a model's input takes as it is."""
         return cls(tensor.name, (tensor.datatype,), tensor.sample_shape)
+
+    def by_step(self) -> "WantedInput":
+        """The same for samples that are sequences: such a one at each step, along their first axis."""
+        return replace(self, shape=("steps", *self.shape))
 
     def takes(self, dtype: np.dtype[Any]) -> bool:
         """Whether samples may be of this type."""
@@ -157,12 +161,12 @@ def check_classes(name: str, labels: Column, count: int, classes: int | None) ->
         raise DataError(f"{name} must hold one label from 0 to {top} for each of {count} samples")
 
 
-def check_each_label(name: str, labels: RawLabels, label: Callable[[Any], object]) -> None:
+def check_each_label(name: str, labels: Iterable[Any], label: Callable[[Any], object]) -> None:
     """Check every label as a task reads it.
 
     Args:
         name: what the labels are called.
-        labels: of all samples.
+        labels: of all samples, or all steps; None where there is none.
         label: reads one; raises ValueError.
 
     Raises:
@@ -170,7 +174,8 @@ def check_each_label(name: str, labels: RawLabels, label: Callable[[Any], object
     """
     for row, raw in enumerate(labels):
         try:
-            label(raw)
+            if raw is not None:
+                label(raw)
         except ValueError as error:
             raise DataError(f"label {row} of {name}: {error}") from None
 

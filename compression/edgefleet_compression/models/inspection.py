@@ -160,7 +160,8 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     faults.check(check_graph, onnx)
     faults.refuse()  # what is not sound is not loaded
     session = open_graph(onnx)
-    names = [tensor.name for tensor in session.signature.inputs]
+    kept = {pair.input for pair in card.state}
+    names = [tensor.name for tensor in session.signature.inputs if tensor.name not in kept]
     opened = faults.check(open_samples, session, card, data)
     faults.check(check_arrays, data, names)
     faults.refuse()
@@ -175,21 +176,22 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     taken = take(session, card, signature, scale, val)
     for name in SPLITS:
         if splits.has(name):
-            faults.check(check_labels, taken, f"y_{name}", splits.read(name).y)
+            faults.check(check_labels, taken, f"y_{name}", splits.read(name))
     faults.refuse()
     return Findings(
         reading=ModelReading(
             task=taken.task,
-            signature=taken.signature,
+            signature=taken.visible,
             batches=taken.batches,
             scale=scale,
             guesses=taken.guesses,
+            state=taken.state,
         ),
         shapes={name: column.row(0).shape for name, column in val.x.columns.items() if column.is_dense},
         classes=taken.classes,
         samples=len(val),
         labelled=val.y is not None and test.y is not None,
-        remarks=remarks_on(val, taken.task, taken.top_classes),
+        remarks=remarks_on(val, taken.task, () if taken.state else taken.top_classes),
     )
 
 

@@ -15,7 +15,10 @@ from edgefleet_compression.errors import GraphError
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.state import SequenceState
 
+MOST_STATE_SIZES = 3
+"""How often a model is asked for the sizes of its state: with 1 for open ones, with those that it gives, and again."""
 NEAR = 1e-3
 """How far numbers may be from each other, of the largest: kernels for one sample and for several round differently."""
 
@@ -47,6 +50,49 @@ def as_sampled(signature: Signature, ranks: Mapping[str, int]) -> Signature:
     """
     inputs = tuple(_as_sampled(tensor, ranks.get(tensor.name)) for tensor in signature.inputs)
     return Signature(inputs, signature.outputs)
+
+
+def as_stepped(
+    signature: Signature, state: SequenceState, ranks: Mapping[str, int], whole: bool
+) -> tuple[Signature, frozenset[str]]:
+    """The signature of a model that is asked step by step, and which inputs have steps, along their samples.
+
+    An input has if a sample has an axis more than a step, with or without the batch; else it is the same at each step.
+
+    Args:
+        signature: as the file says it.
+        state: which tensors are no samples.
+        ranks: how many axes a sample of each input has, by its name.
+        whole: whether no input has a batch, whatever its first axis looks like.
+
+    Raises:
+        GraphError: a sample has more or fewer axes than that, or none has steps.
+    """
+    kept = {pair.given for pair in state.pairs}
+    inputs, stepped = [], set()
+    for tensor in signature.inputs:
+        if tensor.name in kept or (rank := ranks.get(tensor.name)) is None:
+            inputs.append(replace(tensor, batched=False, batch_axis=0))
+            continue
+        found, has_steps = _as_stepped(tensor, rank, whole)
+        inputs.append(found)
+        stepped |= {tensor.name} if has_steps else set()
+    if ranks and not stepped:
+        raise GraphError("no input has steps: a sample of a model with state is a sequence, [steps, ...]")
+    return Signature(tuple(inputs), signature.outputs), frozenset(stepped)
+
+
+def _as_stepped(tensor: Tensor, rank: int, whole: bool) -> tuple[Tensor, bool]:
+    axes, first = len(tensor.shape), tensor.shape[0] if tensor.shape else None
+    batch = axes > 0 and not whole and (first == 1 or not isinstance(first, int))
+    if rank == axes + 1 or (rank == axes and not batch):
+        return replace(tensor, batched=False, batch_axis=0), rank == axes + 1
+    if batch and rank in (axes, axes - 1):
+        return replace(tensor, batched=True, batch_axis=0), rank == axes
+    raise GraphError(
+        f"a sample of '{tensor.name[:60]}' has {rank} axes and a step of the model takes {tensor.shown}: give a "
+        f"sequence, [steps, ...], or what is the same at every step"
+    )
 
 
 def settled(session: ModelSession, asked: Asked) -> Reading:
@@ -82,6 +128,50 @@ def settled(session: ModelSession, asked: Asked) -> Reading:
         guess = f"samples are asked one at a time: asked two at once, the model {why}"
         return replace(alone, guesses=(guess,))
     return Reading(_outputs(signature, axes), True)
+
+
+def settled_steps(session: ModelSession, asked: Asked) -> Reading:
+    """Find the sizes of a model's state by running it on the first step of a sequence, and the batch axes with them.
+
+    Args:
+        session: the model.
+        asked: one sequence or more, with the state, of which sizes may be open.
+
+    Raises:
+        GraphError: it does not run, or its next state has other sizes.
+    """
+    state = asked.state
+    assert state is not None  # by the caller
+    names = [tensor.name for tensor in session.signature.outputs]
+    for _ in range(MOST_STATE_SIZES):
+        outputs = dict(zip(names, _run(session, asked.one()), strict=True))
+        found = {pair.given: outputs[pair.gives].shape for pair in state.pairs}
+        known = all(asked.one()[name].shape == shape for name, shape in found.items())
+        asked = replace(asked, signature=state.sized(asked.signature, found))
+        _check_state_sizes(session, state, asked)
+        if known:
+            break
+    try:
+        state.check(asked.signature)
+    except ValueError as error:
+        raise GraphError(f"{error}: correct [[state]], or export the model with a state of one size") from None
+    if not known:
+        raise GraphError(f"the state '{state.pairs[0].given[:60]}' grows with each step: export it with one size")
+    gives = {pair.gives for pair in state.pairs}
+    axes = [None if name in gives else _single(outputs[name]) for name in names]
+    return Reading(_one_at_a_time(_outputs(asked.signature, axes)), False)
+
+
+def _check_state_sizes(session: ModelSession, state: SequenceState, asked: Asked) -> None:
+    """Check that what was found is what the file declares."""
+    declared = {tensor.name: tensor for tensor in (*session.signature.inputs, *session.signature.outputs)}
+    for tensor in state.tensors(asked.signature):
+        told = declared[tensor.name]
+        sizes = zip(told.shape, tensor.shape, strict=False)
+        if len(told.shape) != len(tensor.shape) or any(isinstance(a, int) and a != b for a, b in sizes):
+            raise GraphError(
+                f"the state '{tensor.name[:60]}' is {told.shown} and its next value {tensor.shown}: correct [[state]]"
+            )
 
 
 def _one_at_a_time(signature: Signature) -> Signature:

@@ -25,14 +25,16 @@ from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.contents import contents_of
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
-from edgefleet_compression.samples import Column, Samples
+from edgefleet_compression.samples import Column, RawLabels, Samples
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.canonical import canonical_json, digest_of
 from edgefleet_protocol.features import FIRST_TASK
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
+from edgefleet_protocol.state import SequenceState
 from edgefleet_tasks.registry import task_named
+from edgefleet_tasks.step_labels import StepLabels
 from edgefleet_tasks.task import UNDECLARED, Outputs
 
 BATCH = 250
@@ -48,7 +50,8 @@ class Source:
     """A registered model; `digest` names its weights, architecture or graph, and how it is asked and judged.
 
     `signature` is what it takes and gives, `batches` whether several samples may be asked at once, `scale` what
-    samples are multiplied by, and `declared` what its card says of its answers.
+    samples are multiplied by, and `declared` what its card says of its answers. `sequences` is what it keeps from one
+    step to the next; its samples are then sequences, with an answer to each step.
     """
 
     card: ModelCard
@@ -61,12 +64,22 @@ class Source:
     batches: bool
     scale: float
     declared: Spec = UNDECLARED
+    sequences: SequenceState | None = None
+
+    @property
+    def visible(self) -> Signature:
+        """What applications send and get: all but the state."""
+        return self.sequences.visible(self.signature) if self.sequences else self.signature
+
+    def labels(self, split: SplitName) -> RawLabels | StepLabels | None:
+        """The labels of a split, as there are answers to it."""
+        return self.asked(split).labels(self.data.read(split).y)
 
     @property
     def answers_rows(self) -> bool:
         """Whether every answer is one row of as many numbers: small enough to keep as it is."""
         outputs = self.signature.outputs
-        if len(outputs) != 1 or outputs[0].datatype != "FP32" or len(outputs[0].sample_shape) != 1:
+        if self.sequences or len(outputs) != 1 or outputs[0].datatype != "FP32" or len(outputs[0].sample_shape) != 1:
             return False
         return outputs[0].sample_size is not None or self.task == FIRST_TASK  # there are as many classes for each
 
@@ -111,7 +124,7 @@ class Source:
             return task.spec(self.signature, [[self.logits("val")]], self.declared)
 
         def fill(folder: Path) -> None:
-            found = self._refusing("val", lambda: task.spec(self.signature, self._streamed("val"), self.declared))
+            found = self._refusing("val", lambda: task.spec(self.visible, self._streamed("val"), self.declared))
             (folder / "spec.json").write_bytes(canonical_json(found.told()))
 
         folder, _ = self.cache.get_or_put(self._key("spec", "val"), fill)
@@ -157,10 +170,10 @@ class Source:
     def asked(self, split: SplitName, count: int = 0) -> Asked:
         """The first `count` samples of a split, or all, as the model and all that is made of it take them."""
         samples = self.data.read(split).first(count).x
-        names = [tensor.name for tensor in self.signature.inputs]
+        names = [tensor.name for tensor in self.visible.inputs]
         if len(names) == len(samples.columns) == 1:  # those of another version may be called otherwise
             samples = Samples(dict(zip(names, samples.columns.values(), strict=True)))
-        return Asked(samples, self.signature, self.batches, self.scale)
+        return Asked(samples, self.signature, self.batches, self.scale, self.sequences)
 
     def answered(self, split: SplitName, count: int = 0) -> Answered:
         """What the source model answers to the first `count` samples of a split, or all.
@@ -299,6 +312,7 @@ def _brought(card: ModelCard, files: Mapping[str, Path], cache: Cache) -> Source
         batches=taken.batches,
         scale=scale,
         declared=taken.declared,
+        sequences=taken.state,
     )
 
 
@@ -306,4 +320,5 @@ def _unusual(card: ModelCard, taken: TakenModel) -> dict[str, Any]:
     """What else decides how a model is asked and judged; nothing of a classifier's names, which are only shown."""
     told = {"task": taken.task, "batch": card.batch, "declared": replace(taken.declared, names=()).told()}
     usual = {"task": FIRST_TASK, "batch": "guess", "declared": UNDECLARED.told()}
-    return {name: value for name, value in told.items() if value != usual[name]}
+    state = {"state": taken.state.told()["pairs"]} if taken.state else {}
+    return {name: value for name, value in told.items() if value != usual[name]} | state

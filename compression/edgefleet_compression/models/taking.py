@@ -1,6 +1,6 @@
 """A brought model as it will be asked: what its file says, what the samples say, and what running it shows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from edgefleet_compression.errors import DataError, GraphError
 from edgefleet_compression.models.column_checks import WantedInput, check_each_label, check_plain_labels
 from edgefleet_compression.models.data import SplitFile, sample_headers
 from edgefleet_compression.models.parts import PartReader
-from edgefleet_compression.models.reading import as_sampled, settled
+from edgefleet_compression.models.reading import as_sampled, as_stepped, settled, settled_steps
 from edgefleet_compression.models.shown import shown_sample
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
@@ -21,10 +21,12 @@ from edgefleet_contract.card import CARD_FILE, Input, ModelCard
 from edgefleet_contract.errors import CardError
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import Spec
+from edgefleet_protocol.state import SequenceState
 from edgefleet_tasks.arrays import by_sample
 from edgefleet_tasks.errors import TaskError
 from edgefleet_tasks.guessing import infer
 from edgefleet_tasks.registry import own_names, task_named
+from edgefleet_tasks.step_labels import StepLabels
 from edgefleet_tasks.task import UNDECLARED, Outputs
 
 ASKED = 16
@@ -40,7 +42,8 @@ class TakenModel:
 
     Attributes:
         task: what it does.
-        signature: what it takes and gives, with the batch axes that were found.
+        signature: what it takes and gives, with the batch axes that were found and the sizes of its state.
+        state: what it keeps from one step to the next; None for a model without.
         batches: whether several samples may be asked at once.
         scale: what samples are multiplied by.
         declared: what the card says of its answers.
@@ -57,6 +60,12 @@ class TakenModel:
     spec: Spec
     answers: Outputs
     guesses: tuple[str, ...]
+    state: SequenceState | None = None
+
+    @property
+    def visible(self) -> Signature:
+        """What applications send and get."""
+        return self.state.visible(self.signature) if self.state else self.signature
 
     @property
     def classes(self) -> int | None:
@@ -81,18 +90,39 @@ def open_samples(session: ModelSession, card: ModelCard, path: Path) -> tuple[Si
     Raises:
         CardError, DataError, GraphError: they contradict one another; one line says how.
     """
-    signature = session.signature
-    _check_names(card, signature)
+    signature, state = session.signature, _state(card, session.signature)
+    _check_names(card, _sampled(signature, state))
     if card.batch == "none":
         signature = signature.without_batch()
-    headers = sample_headers(path, [tensor.name for tensor in signature.inputs])
-    if card.batch != "none":
-        signature = as_sampled(signature, {name: header.rank for name, header in headers.items()})
-    _check_shapes(card, signature)
-    types = {name: header.dtype for name, header in headers.items()}
-    scale = scale_of(card, signature, types)
-    wanted = tuple(_wanted(tensor, signature, scale) for tensor in signature.inputs)
-    return signature, scale, SplitFile(path, PartReader(wanted, check_labels=check_plain_labels))
+    headers = sample_headers(path, [tensor.name for tensor in _sampled(signature, state).inputs])
+    ranks = {name: header.rank for name, header in headers.items()}
+    stepped: frozenset[str] = frozenset()
+    if state:
+        signature, stepped = as_stepped(signature, state, ranks, card.batch == "none")
+    elif card.batch != "none":
+        signature = as_sampled(signature, ranks)
+    sampled = _sampled(signature, state)
+    _check_shapes(card, sampled)
+    scale = scale_of(card, sampled, {name: header.dtype for name, header in headers.items()})
+    wanted = [_wanted(tensor, sampled, scale) for tensor in sampled.inputs]
+    reader = PartReader([one.by_step() if one.name in stepped else one for one in wanted], False, check_plain_labels)
+    return signature, scale, SplitFile(path, reader)
+
+
+def _state(card: ModelCard, signature: Signature) -> SequenceState | None:
+    state = card.sequences
+    try:
+        if state:
+            state.tensors(signature)
+    except ValueError as error:
+        raise CardError(f"{CARD_FILE}, state: {error}") from None
+    return state
+
+
+def _sampled(signature: Signature, state: SequenceState | None) -> Signature:
+    """What samples are of: all but the state."""
+    given = {pair.given for pair in state.pairs} if state else set()
+    return Signature(tuple(one for one in signature.inputs if one.name not in given), signature.outputs)
 
 
 def take(session: ModelSession, card: ModelCard, signature: Signature, scale: float, val: Split) -> TakenModel:
@@ -101,25 +131,42 @@ def take(session: ModelSession, card: ModelCard, signature: Signature, scale: fl
     Raises:
         CardError, GraphError: it does not run, does not do what its card says, or nothing says what it does.
     """
-    known = session.knowing(signature)
+    known, state = session.knowing(signature), card.sequences
     some = val.first(ASKED)
-    reading = settled(known, Asked(some.x, signature, False, scale))
-    asked = Asked(some.x, reading.signature, reading.batches, scale)
-    alone = [by_sample(known.run(feed), reading.signature, count) for feed, count in asked.feeds(1)]
+    asked = Asked(some.x, signature, False, scale, state)
+    reading = settled_steps(known, asked) if state else settled(known, asked)
+    asked = replace(asked, signature=reading.signature, batches=reading.batches)
+    seen, alone = asked.visible, list(_answers(known, asked))
     answers = _together(alone)
-    declared = card.answers.declared(card.labels, reading.signature)
-    task, why = _task(card, reading.signature, some.y, declared, answers)
-    spec = _spec(card, task, reading.signature, declared, alone)
+    declared = card.answers.declared(card.labels, seen)
+    try:
+        labels = asked.labels(some.y)
+    except ValueError as error:
+        raise DataError(f"x_val: {error}") from None
+    task, why = _task(card, seen, labels, declared, answers)
+    spec = _spec(card, task, seen, declared, alone)
     guesses = (*reading.guesses, *(() if why is None else (why,)))
-    return TakenModel(task, reading.signature, reading.batches, scale, declared, spec, answers, guesses)
+    return TakenModel(task, reading.signature, reading.batches, scale, declared, spec, answers, guesses, state)
 
 
-def check_labels(taken: TakenModel, name: str, labels: RawLabels | None) -> None:
+def _answers(session: ModelSession, asked: Asked) -> Iterator[Outputs]:
+    """To one sample or step after the other."""
+    names, seen = [tensor.name for tensor in asked.signature.outputs], asked.visible
+    places = [names.index(tensor.name) for tensor in seen.outputs]
+    for _, count, outputs in asked.asks(session.run, names, 1):
+        yield by_sample([outputs[place] for place in places], seen, count)
+
+
+def check_labels(taken: TakenModel, name: str, split: Split) -> None:
     """Check each label as the model's task reads it.
 
     Raises:
         DataError: the first that is none.
     """
+    try:
+        labels = Asked(split.x, taken.signature, taken.batches, state=taken.state).labels(split.y)
+    except ValueError as error:  # sequences without steps
+        raise DataError(f"{name.replace('y_', 'x_', 1)}: {error}") from None
     if labels is None:
         return
     spec, task = label_spec(taken), task_named(taken.task)
@@ -192,17 +239,27 @@ def _together(alone: Sequence[Outputs]) -> Outputs:
 
 
 def _task(
-    card: ModelCard, signature: Signature, labels: RawLabels | None, declared: Spec, answers: Outputs
+    card: ModelCard, signature: Signature, labels: RawLabels | StepLabels | None, declared: Spec, answers: Outputs
 ) -> tuple[str, str | None]:
     """The task, and if it was guessed what spoke for it."""
     if card.task is not None:
         return card.task, None
-    column = Column(np.empty(0)) if labels is None else labels.column
+    column = Column(np.empty(0)) if labels is None else _column(labels)
     ragged = None if labels is None else _lengths(column)
     guess = infer(signature, None if labels is None else column.values, ragged, declared, answers)
     if guess.task is None:
         raise GraphError(_contradiction(signature, declared) or guess.why)
     return guess.task, f"the task is taken to be {guess.task}: {guess.why}"
+
+
+def _column(labels: RawLabels | StepLabels) -> Column:
+    """One label for each answer that has one."""
+    if isinstance(labels, RawLabels):
+        return labels.column
+    assert isinstance(labels.labels, RawLabels)  # as the data has them
+    if not labels.by_step:
+        return labels.labels.column
+    return Column(np.stack([np.asarray(label) for label in labels]))
 
 
 def _contradiction(signature: Signature, declared: Spec) -> str | None:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.samples import Feed, RawLabels, Samples
-from edgefleet_compression.step_labels import StepLabels, labels_of
 from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
+from edgefleet_tasks.step_labels import StepLabels
 
 FeedRunner = Callable[[Feed], Sequence[Any]]
 """Asks a session, and gives its values in an order that is known."""
@@ -56,7 +56,10 @@ class Asked:
 
     def labels(self, labels: RawLabels | None) -> RawLabels | StepLabels | None:
         """The labels of these samples, one for each answer."""
-        return labels_of(labels, self.steps if self.state else None)
+        if self.state is None:
+            return labels
+        steps = self.steps.tolist()  # also without labels: each sample must have some
+        return None if labels is None else StepLabels(labels, steps)
 
     def one(self, row: int = 0) -> Feed:
         """One sample by itself; of a sequence, the first step."""

@@ -122,6 +122,7 @@ class Publisher:
             golden=self.deliver(recorded.golden),
             spec=None if recorded.spec == Spec() else recorded.spec,
             signature=outcome.signature,
+            state=outcome.state,
         )
         return Manifest(
             model=model.name,
