@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tests.plain import PlainClient
+from tests.reports import report_with
 from tests.service import api_of, running_service
 from typer.testing import CliRunner
 
@@ -21,9 +22,11 @@ from edgefleet_compression.builds.versions import compare_versions, why_not_aske
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.models.source import open_source
 from edgefleet_compression.samples import Column, Samples
+from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.operations import VersionComparison
 from edgefleet_controller.service import Service
 from edgefleet_operator.cli import app
+from edgefleet_protocol.messages import Facts, ReportedModel, Slot
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_tasks.answer_set import AnswerSet
 
@@ -128,16 +131,42 @@ def test_samples_that_a_version_does_not_take_are_told(
     assert why_not_asked(samples, before, "tiny@1", scaled=scaled) == said
 
 
+WORDS = ("--profile", PROFILE, "--recipe", "fp32")
+VERSIONS = (1, 2, 3)
+
+
 class Lab:
     """A controller with three versions of a model: the second is damaged, the third has less of val."""
 
     def __init__(self, service: Service, url: str) -> None:
         self.service, self.url = service, url
+        self._built: dict[int, Any] = {}
 
-    def typed(self, *words: str) -> str:
-        done = CliRunner().invoke(app, words, env={"EDGEFLEET_API": self.url})
-        assert done.exit_code == 0, done.output
-        return done.stdout
+    def built(self, version: int) -> Any:
+        """The operation that compressed a version, after those before it."""
+        for n in range(1, version + 1):
+            if n not in self._built:
+                self._built[n] = json.loads(self.typed("compress", f"tiny@{n}", *WORDS, "--json"))["operation"]
+        return self._built[version]
+
+    def typed(self, *words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, words, env={"EDGEFLEET_API": self.url, "COLUMNS": "200"})
+        assert done.exit_code == code, done.output
+        return " ".join((done.output if code else done.stdout).split())
+
+    def variant_of(self, version: int) -> str:
+        self.built(version)
+        [variant] = self.service.store.fleet.registry.variants("tiny", version)
+        return variant.id
+
+    def device_runs(self, device: str, version: int) -> None:
+        """Let a device of the profile join that answers with a version."""
+        facts = Facts(hardware="rpi4", region="eu", link="lte", arch="aarch64", cores=4, ram_mb=4096, simulated=True)
+        slot = Slot(variant=self.variant_of(version), manifest="c" * 64, model_version=version, generation=1)
+        models = {"tiny": ReportedModel(generation=1, answering=slot, slots=(slot,))}
+        devices = self.service.store.fleet.devices
+        devices.admit(AdmissionRecord(device=device, accepted_ms=1))
+        devices.put_report(device, report_with(facts=facts, models=models), 1)
 
 
 @pytest.fixture(scope="module")
@@ -153,40 +182,46 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Iterator
         yield Lab(service, address)
 
 
-WORDS = ("--profile", PROFILE, "--recipe", "fp32")
-
-
 def test_compressing_says_by_how_much_a_version_is_worse_than_the_one_before_it(
     lab: Lab, right: tuple[RightOrNot, RightOrNot]
 ) -> None:
-    typed, words = lab.typed, WORDS
-    first = json.loads(typed("compress", "tiny@1", *words, "--json"))["operation"]
+    first, second = lab.built(1), lab.built(2)
     assert first["result"].get("compared") is None
-    second = json.loads(typed("compress", "tiny@2", *words, "--json"))["operation"]
     compared = second["result"]["compared"]
     gain = right[1].mean() - right[0].mean()
     line = f"tiny@2 is {abs(gain) * 100:.1f} points {'under' if gain < 0 else 'over'} tiny@1 on val: "
     assert compared["before"] == "tiny@1" and compared["gain"] == pytest.approx(gain)
-    assert line in " ".join(typed("compress", "tiny@2", *words).split())
-    assert line in " ".join(typed("operation", "show", second["id"]).split())
+    assert line in lab.typed("operation", "show", second["id"])
 
 
 def test_each_build_keeps_its_answers_to_val_and_asks_what_devices_may_have_of_older_versions(lab: Lab) -> None:
     fleet = lab.service.store.fleet
-    for version in (1, 2, 3):
-        lab.typed("compress", f"tiny@{version}", *WORDS)
-    built = {(v.version, v.id) for v in fleet.registry.variants("tiny")}
+    lab.built(3)
+    variants = {version: lab.variant_of(version) for version in VERSIONS}
     found = {(one.version, one.variant, one.asked): one for one in fleet.registry.answers("tiny")}
-    own = {(version, variant, version) for version, variant in built}
+    own = {(version, variant, version) for version, variant in variants.items()}
     # The first two share their val: what the first answered to its own is not asked for again.
-    chosen_of_second = {(2, variant, 3) for version, variant in built if version == 2}
-    assert found.keys() == own | {(1, "", 2), (2, "", 3)} | chosen_of_second
+    assert found.keys() == own | {(1, "", 2), (2, "", 3), (2, variants[2], 3)}
     for one in found.values():
         assert fleet.registry.deliverable_bytes(one.blob) is None and fleet.registry.knows_blob(one.blob)
         kept = AnswerSet.unpack(lab.service.blobs.read(one.blob))
         assert (kept.data, len(kept.answers)) == (one.data, 20 if one.asked == 3 else 64)
         assert kept.spec.names == ("left", "middle", "right")
         assert kept.signature.inputs[0].sample_shape == (1, 8, 8)
-    [variant] = [variant for version, variant in built if version == 2]
-    sets = [AnswerSet.unpack(lab.service.blobs.read(found[2, variant, asked].blob)) for asked in (2, 3)]
+    sets = [AnswerSet.unpack(lab.service.blobs.read(found[2, variants[2], asked].blob)) for asked in (2, 3)]
     assert sets[1].answers == sets[0].answers[:20]
+
+
+def test_a_rollout_of_the_damaged_version_is_refused_unless_it_is_taken_as_it_is(
+    lab: Lab, right: tuple[RightOrNot, RightOrNot]
+) -> None:
+    lab.device_runs("cam-1", 1)
+    share = 100 * np.mean(right[0] != right[1])
+    lab.built(2)
+    for word in ("plan", "start"):
+        said = lab.typed("rollout", word, "tiny@2", "--all", code=1)
+        assert "tiny@2 is refused: beside tiny@1 it disagrees by " in said and "on 64 samples of val" in said
+        assert "take it as it is with --accept-drop" in said
+    assert float(said.split("disagrees by ")[1].split()[0]) >= share - 0.1
+    planned = lab.typed("rollout", "plan", "tiny@2", "--all", "--accept-drop")
+    assert "fp32 beside fp32 of tiny@1, on 1 device: disagrees by" in planned

@@ -30,15 +30,13 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
 
     cache = Cache(request.cache_dir)
     source, before = open_source(request.files, cache), open_source(request.before, cache)
-    if source.task != before.task:
-        raise NotApplicable(f"{before.card.ref} is of the task {before.task}, {source.card.ref} is not")
     asked, scaled = source.data.read(SPLIT).x, before.scale != 1
     if (reason := why_not_asked(asked, before.visible, before.card.ref, scaled=scaled)) is not None:
         raise NotApplicable(reason)
     request.work_dir.mkdir(parents=True, exist_ok=True)
     old = before.with_data_of(source)
     # Reduced by what is known of its own answers: `old` would find it anew, from these.
-    then = answer_set(before, before.judge.reduced(old.answered(SPLIT)), asked=source)
+    then = answer_set(before, old.reduced(SPLIT, before.judge), asked=source)
     kept: dict[str, KeptAnswers] = {SOURCE: kept_in(request.work_dir / "source.answers", then)}
     not_asked: dict[str, str] = {}
     for variant in request.variants:
@@ -57,7 +55,7 @@ def _asked(variant: OlderVariant, before: "Source", old: "Source") -> "list[byte
     from edgefleet_compression.onnx_graphs.session import GraphSession
 
     try:
-        return before.judge.reduced(GraphSession(variant.path, variant.runtime).answered(old.asked(SPLIT)))
+        return before.judge.reduced(GraphSession(variant.path, variant.runtime).answering(old.asked(SPLIT)))
     except Exception as error:  # a file of another time, and a binding's own types: the others are asked all the same
         return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 

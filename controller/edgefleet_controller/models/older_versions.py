@@ -1,10 +1,17 @@
 """Asks older versions of a model the samples of a new one, so that they can be compared before any device is."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefleet_compression.builds.messages import ModelFiles, OlderVariant, VersionsRequest, WorkRefused
+from edgefleet_compression.builds.messages import (
+    ModelFiles,
+    OlderVariant,
+    VersionsOutcome,
+    VersionsRequest,
+    WorkRefused,
+)
 from edgefleet_compression.builds.refusals import settled
 from edgefleet_compression.builds.versions import compare_versions
 from edgefleet_compression.builds.worker_team import WorkerTeam
@@ -16,6 +23,8 @@ from edgefleet_controller.records import AnswersRecord, ModelRecord, VariantReco
 from edgefleet_controller.store import FleetStore
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import verify
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,20 +62,22 @@ class OlderVersions:
         before = max(older, key=lambda one: one.version, default=None)
         compared, answers = None, []
         for version in older:
-            variants = list(self._to_ask(version, version is before))
+            variants = tuple(self._to_ask(version, version is before))
             if not variants and version is not before:
                 continue
-            request = VersionsRequest(
-                files, _paths(self._blobs, version), tuple(variants), cache, work / f"version-{version.version}"
-            )
-            found = settled(self._workers.submit(compare_versions, request))
-            if isinstance(found, WorkRefused):
-                said = VersionComparison(before=version.ref, not_compared=found.sentence)
-            else:
-                said = found.compared
-                answers += [self._publisher.keep(version, v, kept, model.version) for v, kept in found.kept.items()]
-            compared = said if version is before else compared
+            place = work / f"version-{version.version}"
+            found = self._asked(version, VersionsRequest(files, _paths(self._blobs, version), variants, cache, place))
+            answers += [self._publisher.keep(version, v, kept, model.version) for v, kept in found.kept.items()]
+            compared = found.compared if version is before else compared
         return Beside(compared, tuple(answers))
+
+    def _asked(self, version: ModelRecord, request: VersionsRequest) -> VersionsOutcome:
+        found = settled(self._workers.submit(compare_versions, request))
+        if isinstance(found, WorkRefused):
+            return VersionsOutcome(VersionComparison(before=version.ref, not_compared=found.sentence), {}, {})
+        for variant, why in found.not_asked.items():
+            log.warning("variant %s of %s was not asked the val of a later version: %s", variant, version.ref, why)
+        return found
 
     def _to_ask(self, version: ModelRecord, is_before: bool) -> Iterator[OlderVariant]:
         """What devices have of a version, and of the one before also what was chosen for them."""

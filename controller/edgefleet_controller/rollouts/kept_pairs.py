@@ -13,7 +13,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import NotFound, Refused
 from edgefleet_controller.records import AnswersRecord, VariantRecord
 from edgefleet_controller.rollouts.plan import VariantChange
-from edgefleet_controller.rollouts.versions_alike import refusal, signature_change, why_refused
+from edgefleet_controller.rollouts.versions_alike import change_for_applications, refusal, why_refused
 from edgefleet_controller.store import FleetStore
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.errors import ProtocolError
@@ -110,12 +110,13 @@ class KeptPairs:
         theirs |= {row.data: Kept(row, "variant") for row in rows if _is_of(row, before, before.id)}
         # What both were asked: its own val rather than another version's.
         common = sorted((row for row in mine if row.data in theirs), key=lambda row: row.asked != row.version)
-        if not common and not theirs:
-            why = f"what {told.before_model} answers to val was not kept: compress {told.after_model} again"
-            return told.model_copy(update={"not_compared": why})
-        after = common[0] if common else mine[0]
-        kept = theirs[after.data] if common else next(iter(theirs.values()))
-        return _filled(told, kept, self._looked(kept.row, after), spec)
+        if common:
+            kept = theirs[common[0].data]
+            return _filled(told, kept, self._looked(kept.row, common[0]), spec)
+        asks = f"compress {told.after_model} again, which asks it or says why not"
+        why = f"{told.before_model} was not asked the val of {told.after_model}: {asks}"
+        other = self._looked(next(iter(theirs.values())).row, mine[0]).signature_change if theirs else None
+        return told.model_copy(update={"not_compared": why, "signature_change": other})
 
     def _looked(self, before: AnswersRecord, after: AnswersRecord) -> _Look:
         key = (before.blob, after.blob)
@@ -132,7 +133,7 @@ class KeptPairs:
         except (NotFound, ProtocolError, TaskError, OSError) as error:
             return _Look(f"kept answers cannot be read ({error}): compress both versions again", None, None)
         labels = self._labels(before, after) if before.data == after.data else None
-        return _Look(paired(old, new, labels, MOST_COMPARED), signature_change(old.signature, new.signature), measure)
+        return _Look(paired(old, new, labels, MOST_COMPARED), change_for_applications(old, new), measure)
 
     def _read(self, blob: str) -> bytes:
         data = self._blobs.read(blob)

@@ -10,6 +10,7 @@ from edgefleet_contract.counted import counted
 from edgefleet_contract.pairs import PairView
 from edgefleet_contract.rollouts import Gate, RolloutSpec
 from edgefleet_protocol.signature import Axis, Signature, Tensor
+from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.pairing import PairOnVal
 
 ROUNDING = 1e-9
@@ -33,6 +34,12 @@ def refusal(pair: PairOnVal, gate: Gate, measure: str) -> str | None:
         fell = f"has a lower {measure}, by {_points(pair.drop.value)} {on} (surely by {_points(pair.drop.low)})"
         told.append(f"{fell}, max_accuracy_drop is {_points(gate.max_accuracy_drop)}")
     return "; ".join(told) or None
+
+
+def change_for_applications(old: AnswerSet, new: AnswerSet) -> str | None:
+    """What applications must do otherwise, in words; None if what they send, read and label now is right for both."""
+    task = f"read answers of {new.task} where they are of {old.task} now" if old.task != new.task else None
+    return "; ".join(filter(None, (task, signature_change(old.signature, new.signature)))) or None
 
 
 def signature_change(before: Signature, after: Signature) -> str | None:

@@ -52,7 +52,9 @@ class Versions:
     ) -> AnswersRecord:
         spec = TASK.spec(signature, [[logits]])
         data = fields.pop("data", "d" * 64)
-        kept = AnswerSet("classification", spec, signature, data, tuple(TASK.reduce([logits], spec)))
+        kept = AnswerSet(
+            fields.pop("task", "classification"), spec, signature, data, tuple(TASK.reduce([logits], spec))
+        )
         variant = {1: OLD, 2: NEW}[version] if variant is None else variant
         blob = self.service.blobs.put(kept.pack())
         told = {"model": "fashion", "version": version, "variant": variant, "data": data, "asked": 2, "blob": blob}
@@ -128,10 +130,10 @@ def test_by_chance_alone_nothing_is_refused(operator, versions: Versions) -> Non
             lambda v: None,
             "int8 was not compared with fp32 of fashion@1, on 2 devices: what it answers to val was not",
         ),
-        (lambda v: v.answer(2, RIGHT), "what fashion@1 answers to val was not kept: compress fashion@2 again"),
+        (lambda v: v.answer(2, RIGHT), "fashion@1 was not asked the val of fashion@2: compress fashion@2 again"),
         (
             lambda v: (v.answer(2, RIGHT), v.answer(1, RIGHT, data="f" * 64, asked=1)),
-            "no samples of val were asked of both",
+            "fashion@1 was not asked the val of fashion@2: compress fashion@2 again, which asks it or says why not",
         ),
         (
             lambda v: (v.answer(2, RIGHT), v.answer(1, RIGHT[:300])),
@@ -183,6 +185,15 @@ def test_a_version_that_takes_something_else_wants_that_accepted(operator, versi
     shown = one_line(operator.types(*PLAN, "--accept-signature").stdout)
     assert "applications must send 'x' as UINT8 [any, 28, 28] where" in shown
     operator.types(*START, "--accept-signature")
+
+
+def test_a_version_of_another_task_is_not_compared_and_wants_that_accepted(operator, versions: Versions) -> None:
+    versions.answer(1, RIGHT)
+    versions.answer(2, RIGHT, task="multilabel")
+    said = one_line(operator.types(*START, code=1).stderr)
+    assert "they must read answers of multilabel where they are of classification now: then say --accept-sign" in said
+    shown = one_line(operator.types(*PLAN, "--accept-signature").stdout)
+    assert "the task was classification, and is multilabel" in shown
 
 
 def test_the_way_back_to_a_worse_version_is_never_refused(operator, versions: Versions) -> None:
