@@ -32,7 +32,9 @@ class TitledFigures:
     def show(self, value: float | None, measure: MeasureView) -> str:
         """Format a figure."""
         text = measured(value, measure)
-        return f"{text} {measure.name}" if self.several and value is not None else text
+        if not self.several or value is None:
+            return text
+        return f"{text} {measure.name}" if measure.unit == "share" else f"{measure.name} {text}"
 
 
 class Quality:

@@ -25,7 +25,9 @@ def evidence(judgements: Iterable[Judgement]) -> tuple[str, ...]:
 
 def called(check: GateCheck, measure: MeasureView) -> str:
     """What people call a check: that of labelled answers by their measure."""
-    return measure.name if check == "accuracy" else check
+    if check != "accuracy":
+        return check
+    return measure.name if measure.scored else "score"
 
 
 def missing(required: Iterable[GateCheck], judgements: Collection[Judgement], measure: MeasureView) -> str:
