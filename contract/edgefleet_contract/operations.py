@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from edgefleet_contract.base import Shape, Sparse
+from edgefleet_contract.measures import ACCURACY, MeasureView
 
 Value = str | int | float | None
 """A version, a property of a host, a digest or a figure; null if it was not recorded."""
@@ -37,13 +38,14 @@ class StepCounts(Shape):
 class VersionComparison(Sparse):
     """How this version answers its own val samples, beside the version before it: the source models of both.
 
-    Scores are shares of right answers, and `gain` is by how much this version's is higher, with the 95 % interval of
-    the paired difference; null without labels. `disagreement` is the share of samples that both answer differently.
+    Scores are by `measure`, and `gain` is by how much this version's is higher, with the 95 % interval of the paired
+    difference; null without labels. `disagreement` is how far both differ: of classes, on which share of samples.
     `not_compared` says why they could not be asked the same; there are no figures then.
     """
 
     before: str
     asked: Literal["source models"] = "source models"
+    measure: MeasureView = ACCURACY
     samples: int | None = None
     disagreement: float | None = None
     score: float | None = None

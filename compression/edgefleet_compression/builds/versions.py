@@ -68,6 +68,7 @@ def _compared(before: str, then: "AnswerSet", now: "AnswerSet", source: "Source"
         return VersionComparison(before=before, not_compared=found)
     return VersionComparison(
         before=before,
+        measure=source.judge.measure,
         samples=found.samples,
         disagreement=found.disagreement.value,
         score=found.score,

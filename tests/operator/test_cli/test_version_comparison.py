@@ -2,10 +2,12 @@
 
 import pytest
 
+from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.operations import AnswerComparison, VersionComparison
 from edgefleet_operator.cli.lineage import answers_line
 from edgefleet_operator.cli.version_comparison import comparison_line
 
+SIMILARITY = MeasureView(name="similarity", scored=False)
 WORSE = VersionComparison(
     before="fashion@1",
     samples=2000,
@@ -30,6 +32,15 @@ WORSE = VersionComparison(
         (
             VersionComparison(before="fashion@1", samples=40, disagreement=0.05, gain=None),
             "fashion@2 answers 5.0 % of 40 samples of val differently than fashion@1; without labels, neither",
+        ),
+        (
+            WORSE.model_copy(update={"measure": MeasureView(name="F1 of boxes")}),
+            "under fashion@1 on val: F1 of boxes 58.3 % against 92.3 %, 95 % from -36.1 to -31.9; it disagrees by "
+            "38.1 % on 2,000 samples of val (source models of both)",
+        ),
+        (
+            VersionComparison(before="fashion@1", samples=40, disagreement=0.05, measure=SIMILARITY),
+            "fashion@2 disagrees by 5.0 % on 40 samples of val with fashion@1; single answers have no score (source",
         ),
         (
             VersionComparison(before="fashion@1", not_compared="fashion@1 has other classes"),
