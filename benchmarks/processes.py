@@ -129,11 +129,12 @@ class Controller(Child):
             raise RuntimeError(f"{recipe} of {model} was not built: {done}")
         return model
 
-    def roll_out(self, version: int, device: str, model: str = "fashion") -> None:
+    def roll_out(self, version: int, device: str, model: str = "fashion", accept_drop: bool = False) -> None:
         """Roll a version of a model out to everyone, and wait until `device` has committed it."""
         gate = Gate(soak_s=0.2, failure_threshold=0.0, success_threshold=1.0)
         timers = Timers(trial_s=0.5)
         spec = RolloutSpec(model=model, version=version, everyone=True, waves=(1.0,), gate=gate, timers=timers)
+        spec = spec.model_copy(update={"accept_drop": accept_drop})
         done = self.api.rollouts.wait(self.api.rollouts.start(spec).id, timeout_s=90)
         if done.state != "completed":
             raise RuntimeError(f"{model}@{version} on {device}: {done}")

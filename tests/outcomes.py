@@ -58,5 +58,8 @@ def outcome(**changed: Any) -> BuildOutcome:
         scheme=None,
         lineage=LINEAGE,
         min_onnxruntime=OLDEST,
+        task="classification",
+        scale=1 / 255,
+        signature=None,
     )
     return replace(made, **changed)

@@ -1,8 +1,9 @@
 """A thousand sequences of a model with state over two switches of a real agent, under load: each answer checked.
 
 A real controller compresses three versions of a small GRU and rolls them out to one real agent, while every sequence is
-asked step by step. The second version takes the state of the first, and the third has another one. Afterwards each
-sequence is stepped alone in onnxruntime, with the files from the agent's own disk.
+asked step by step. They answer quite differently, so that a state of the wrong one shows. The second version takes the
+state of the first, and the third has another one. Afterwards each sequence is stepped alone in onnxruntime, with the
+files from the agent's own disk.
 """
 
 import argparse
@@ -108,7 +109,7 @@ def _go_on(load: SequenceLoad, steps: int) -> None:
 
 def _switched(controller: Controller, agent: Agent, version: int) -> SwitchedTo:
     """Roll a version out; gives what answers then, with its file from the agent's disk."""
-    controller.roll_out(version, agent.id, model=MODEL)
+    controller.roll_out(version, agent.id, model=MODEL, accept_drop=True)
     variant = str(httpx.get(f"{agent.endpoint}/v2/models/{MODEL}").json()["parameters"]["variant"])
     onnx, options = (agent.state / "slots" / variant / "model.onnx").read_bytes(), onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -18,14 +18,19 @@ from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.brought import open_graph
 from edgefleet_compression.models.data import check_arrays
 from edgefleet_compression.models.inspection import inspect_model
+from edgefleet_compression.models.likely_state import likely_pairs, with_likely_state
+from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.models.taking import check_labels, open_samples, take
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.card import ModelCard, parse_card
 from edgefleet_contract.errors import ContractError
+from edgefleet_contract.first_card import CardHints
 from edgefleet_protocol.canonical import digest
+from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.state import SequenceState, StatePair
 
 PAIRS = '[[state]]\ninput = "h"\noutput = "hn"\n'
+OLD = {"pairs": PAIRS, "states": "[states]", "carries": "carries = true"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Folder:
         """Put other words into the card."""
         text = (self.path / "model.toml").read_text()
         for old, new in changes.items():
-            text = text.replace({"pairs": PAIRS, "task": 'task = "classification"', "states": "[states]"}[old], new)
+            text = text.replace(OLD[old], new)
         (self.path / "model.toml").write_text(text)
         return self
 
@@ -53,10 +58,11 @@ class Folder:
     def look(self) -> None:
         """What the process that inspects a model does, here."""
         session, data = open_graph(self.path / "model.onnx"), self.path / "data.npz"
-        signature, scale, splits = open_samples(session, self.card, data)
+        card, _ = with_likely_state(self.card, session.signature, data)
+        signature, scale, splits = open_samples(session, card, data)
         check_arrays(data, ["x"])
         val = splits.read("val")
-        check_labels(take(session, self.card, signature, scale, val), "y_val", val)
+        check_labels(take(session, card, signature, scale, val), "y_val", val)
 
 
 def folder(path: Path, **arrays: Any) -> Folder:
@@ -90,6 +96,33 @@ def test_the_state_is_found_with_its_sizes_and_hidden(tmp_path: Path) -> None:
     assert [(one.name, one.shape) for one in found.signature.outputs] == [("y", (1, CLASSES))]
     assert found.state == SequenceState((StatePair("h", "hn"),), carries=True)
     assert (found.task, found.batches) == ("classification", False)
+
+
+def test_a_state_that_nobody_named_is_found_and_said(tmp_path: Path) -> None:
+    made = folder(tmp_path).with_card(pairs="", states="[golden]", carries="")
+    found = inspect_model(made.files["model.onnx"], made.files["data.npz"], made.card).reading
+    assert found.state == SequenceState((StatePair("h", "hn"),))
+    assert found.guesses[0] == "samples are taken to be sequences: 'h' takes what 'hn' gave the step before"
+    files, told = made.files, CardHints(task="classification")
+    text = card_for_onnx(files["model.onnx"], files["data.npz"], name="steps", version=1, told=told)
+    assert PAIRS in text and parse_card(text).sequences == found.state
+
+
+@pytest.mark.parametrize(
+    ("outputs", "pairs"),
+    [
+        ((Tensor("hn", "FP32", (1, None, 4)),), [("h", "hn")]),
+        ((Tensor("new_h", "FP32", (None, None, None)),), [("h", "new_h")]),
+        ((Tensor("hn", "FP16", (1, 1, 4)),), []),
+        ((Tensor("hn", "FP32", (1, 1, 8)),), []),
+        ((Tensor("hn", "FP32", (1, 4)),), []),
+        ((Tensor("hn", "FP32", (1, 1, 4)), Tensor("h2", "FP32", (1, 1, 4))), []),
+        ((Tensor("probability", "FP32", (1, 1, 4)),), []),
+    ],
+)
+def test_an_output_goes_on_with_an_input_of_its_name_and_sizes(outputs: Any, pairs: Any) -> None:
+    signature = Signature((Tensor("x", "FP32", (None, 16)), Tensor("h", "FP32", (1, 1, 4))), outputs)
+    assert [(pair.input, pair.output) for pair in likely_pairs(signature)] == pairs
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """A built variant becomes blobs and manifests: one for each form that agents know, of the same variant."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cards import card
@@ -16,7 +18,9 @@ from edgefleet_controller.store import Store
 from edgefleet_controller.store.memory import new_store
 from edgefleet_protocol.encoding import compress_file
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, Manifest, verify
+from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import PROBABILITIES, Spec
+from edgefleet_protocol.state import SequenceState, StatePair
 
 Publish = Callable[..., VariantRecord]
 
@@ -39,7 +43,7 @@ def publish(store: Store, blobs: BlobFolder, tmp_path: Path) -> Publish:
     compress_file(path, encoding)
     model = ModelRecord(name="fashion", version=1, files={}, card=card(), created_ms=0)
 
-    def make(answers: RecordedAnswers, **changed: str) -> VariantRecord:
+    def make(answers: RecordedAnswers, **changed: Any) -> VariantRecord:
         made = outcome(onnx_path=path, encoding_path=encoding, recorded=answers, **changed)
         return Publisher(store.fleet, blobs).publish(model, shipped_recipes()["fp32"], made, instruction_sets=())
 
@@ -111,3 +115,15 @@ def test_how_answers_are_meant_is_part_of_what_a_variant_is(publish: Publish, bl
     assert logits.id != probabilities.id
     assert [m.core.spec for m in manifests(logits, blobs)] == [None, None], "as version 0.1.0 wrote it"
     assert [m.core.spec for m in manifests(probabilities, blobs)] == [Spec(PROBABILITIES)] * 2
+
+
+def test_a_model_with_state_has_it_in_the_core_and_no_form_for_agents_of_old(
+    publish: Publish, blobs: BlobFolder
+) -> None:
+    h = Tensor("h", "FP32", (1, 1, 64), batched=False)
+    signature = Signature((Tensor("x", "FP32", (1, 16)), h), (replace(h, name="hn"), Tensor("y", "FP32", (1, 3))))
+    state = SequenceState((StatePair("h", "hn"),), carries=True, idle_s=5.0)
+    variant = publish(recorded(probabilities=None), signature=signature, state=state)
+    (only,) = manifests(variant, blobs)
+    assert (only.core.state, only.core.signature, only.core.wrong_state) == (state, signature, None)
+    assert set(variant.needs) >= {"state", "tensors"}

@@ -14,6 +14,7 @@ from edgefleet_compression.models.onnx_card import (
     refuse_unfit,
     scale_lines,
     slug,
+    state_lines,
 )
 from edgefleet_compression.models.shown import numpy_name, shown_sample
 from edgefleet_contract.card import parse_card
@@ -129,7 +130,7 @@ def _data(data: Path | None) -> str:
 
 def _inputs(found: Findings | GraphFindings) -> list[str]:
     if isinstance(found, Findings):
-        return input_lines(found)
+        return [*input_lines(found), *state_lines(found)]
     inputs = found.signature.inputs
     table = "[input]" if len(inputs) == 1 else "[[inputs]]"
     lines = []

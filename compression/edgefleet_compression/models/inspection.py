@@ -153,6 +153,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: check, read the splits, run some samples."""
     from edgefleet_compression.models.brought import check_graph, open_graph
     from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
+    from edgefleet_compression.models.likely_state import with_likely_state
     from edgefleet_compression.models.remarks import remarks_on
     from edgefleet_compression.models.taking import check_labels, open_samples, take
 
@@ -160,6 +161,10 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     faults.check(check_graph, onnx)
     faults.refuse()  # what is not sound is not loaded
     session = open_graph(onnx)
+    guessed = faults.check(with_likely_state, card, session.signature, data)
+    faults.refuse()
+    assert guessed is not None  # or there was a fault
+    card, guess = guessed
     kept = {pair.input for pair in card.state}
     names = [tensor.name for tensor in session.signature.inputs if tensor.name not in kept]
     opened = faults.check(open_samples, session, card, data)
@@ -184,7 +189,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
             signature=taken.visible,
             batches=taken.batches,
             scale=scale,
-            guesses=taken.guesses,
+            guesses=(*([guess] if guess else []), *taken.guesses),
             state=taken.state,
         ),
         shapes={name: column.row(0).shape for name, column in val.x.columns.items() if column.is_dense},

@@ -38,7 +38,7 @@ def card_for_onnx(onnx: Path, data: Path, *, name: str | None, version: int, tol
     files = file_lines("onnx", ONNX_FILE, onnx), file_lines("data", DATA_FILE, data)
     found = inspect_model(onnx, data, parse_card("\n".join((head, *files, scale_lines(told.scale)))))
     golden = f"[golden]\nsamples = {min(GOLDEN_SAMPLES, found.samples)}\n"
-    text = "\n".join((head, *files, *input_lines(found), scale_lines(found.scale), golden))
+    text = "\n".join((head, *files, *input_lines(found), *state_lines(found), scale_lines(found.scale), golden))
     parse_card(text)
     return text
 
@@ -72,6 +72,12 @@ def input_lines(found: Findings) -> list[str]:
         lines = [table, f"name = {json.dumps(tensor.name)}", *([] if shape is None else [f"shape = {list(shape)}"])]
         tables.append("".join(f"{line}\n" for line in lines))
     return tables
+
+
+def state_lines(found: Findings) -> list[str]:
+    """The tables of a state that was found."""
+    pairs = found.reading.state.pairs if found.reading.state else ()
+    return [f"[[state]]\ninput = {json.dumps(one.given)}\noutput = {json.dumps(one.gives)}\n" for one in pairs]
 
 
 def refuse_unfit(onnx: Path, data: Path | None) -> None:

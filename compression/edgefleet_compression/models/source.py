@@ -17,6 +17,7 @@ from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.judging import Judge
 from edgefleet_compression.models.brought import check_graph, open_graph, skim_brought
 from edgefleet_compression.models.data import SplitFile, SplitName, architecture_scale, open_data
+from edgefleet_compression.models.likely_state import with_likely_state
 from edgefleet_compression.models.module_check import architecture_signature
 from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
 from edgefleet_compression.models.taking import TakenModel, open_samples, take
@@ -297,6 +298,7 @@ def _brought(card: ModelCard, files: Mapping[str, Path], cache: Cache) -> Source
     assert card.onnx is not None  # by the card's own check
     path = files[card.onnx.file]
     graph, session = check_graph(path), open_graph(path)
+    card, _ = with_likely_state(card, session.signature, files[card.data.file])
     signature, scale, data = open_samples(session, card, files[card.data.file])
     taken = take(session, card, signature, scale, data.read("val"))
     fixed = isinstance(session.signature.inputs[0].shape[0], int) if session.signature.inputs[0].shape else False
