@@ -85,7 +85,7 @@ def compress(
         for need, outcome in made
     ]
     kept = [shop.publisher.keep(model, v.id, o.val, model.version) for v, (_, o) in zip(variants, made, strict=True)]
-    beside = shop.beside(operation, model, files)
+    beside = shop.beside(operation, model, files, kept[0].data)
     shop.choose(model, profiles, variants, [*kept, *beside.answers], shop.source_score(files))
     cached = sum(step.cached for _, outcome in made for step in outcome.steps)
     return BuildResult(

@@ -56,9 +56,9 @@ def compress_by_search(
     if not published:
         why = "; ".join(dict.fromkeys(f"{p.recipe.name}: {p.rejected}" for p in found.points if p.rejected))
         raise NotBuilt(f"no variant could be built: {why}")
-    said, beside = report(found), shop.beside(operation, model, files)
-    _keep(shop, operation.id, said)
     variants, kept = zip(*published, strict=True)
+    said, beside = report(found), shop.beside(operation, model, files, kept[0].data)
+    _keep(shop, operation.id, said)
     shop.choose(model, profiles, variants, [*kept, *beside.answers], shop.source_score(files))
     return BuildResult(
         variants=[v.id for v in variants],

@@ -1,7 +1,7 @@
 """Asks older versions of a model the samples of a new one, so that they can be compared before any device is."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,20 +49,26 @@ class OlderVersions:
         self._fleet, self._blobs = fleet, blobs
         self._publisher, self._workers = publisher, workers
 
-    def ask(self, model: ModelRecord, files: ModelFiles, cache: Path, work: Path) -> Beside:
+    def ask(self, model: ModelRecord, files: ModelFiles, data: str, cache: Path, work: Path) -> Beside:
         """Ask the version before, and any older one that still answers somewhere, all of this one's val.
+
+        What a variant answered to the same samples before, as those of its own val, is not asked for again.
 
         Args:
             model: the new version.
             files: its files.
+            data: the sha256 of its val.
             cache: the folder that workers share.
             work: a folder for the answers.
         """
         older = [one for one in self._fleet.registry.models() if one.name == model.name and one.version < model.version]
         before = max(older, key=lambda one: one.version, default=None)
+        answering = {member.variant for member in self._fleet.members.all(model.name)} if older else set()
+        known = {(one.version, one.variant) for one in self._fleet.registry.answers(model.name) if one.data == data}
         compared, answers = None, []
         for version in older:
-            variants = tuple(self._to_ask(version, version is before))
+            wanted = answering | (self._chosen(version) if version is before else set())
+            variants = tuple(self._to_ask(version, wanted - {v for number, v in known if number == version.version}))
             if not variants and version is not before:
                 continue
             place = work / f"version-{version.version}"
@@ -79,11 +85,10 @@ class OlderVersions:
             log.warning("variant %s of %s was not asked the val of a later version: %s", variant, version.ref, why)
         return found
 
-    def _to_ask(self, version: ModelRecord, is_before: bool) -> Iterator[OlderVariant]:
-        """What devices have of a version, and of the one before also what was chosen for them."""
-        wanted = {member.variant for member in self._fleet.members.all(version.name)}
-        if is_before:
-            wanted |= {choice.variant for choice in self._fleet.registry.choices(version.name, version.version)}
+    def _chosen(self, version: ModelRecord) -> set[str | None]:
+        return {choice.variant for choice in self._fleet.registry.choices(version.name, version.version)}
+
+    def _to_ask(self, version: ModelRecord, wanted: Set[str | None]) -> Iterator[OlderVariant]:
         for variant in self._fleet.registry.variants(version.name, version.version):
             path = self._file_of(variant) if variant.id in wanted else None
             if path is not None:
@@ -100,9 +105,3 @@ class OlderVersions:
 
 def _paths(blobs: BlobFolder, model: ModelRecord) -> ModelFiles:
     return {name: blobs.path(sha256) for name, sha256 in model.files.items()}
-
-
-def to_keep(found: Sequence[AnswersRecord], known: Iterable[AnswersRecord]) -> list[AnswersRecord]:
-    """Of what was answered, all but what a variant answered before, when the same samples were those of its own."""
-    own = {(one.version, one.variant, one.data) for one in (*known, *found) if one.asked == one.version}
-    return [one for one in found if one.asked == one.version or (one.version, one.variant, one.data) not in own]

@@ -15,7 +15,7 @@ from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.errors import StoreError
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.models.needs import choose_for
-from edgefleet_controller.models.older_versions import Beside, OlderVersions, to_keep
+from edgefleet_controller.models.older_versions import Beside, OlderVersions
 from edgefleet_controller.models.publishing import Publisher
 from edgefleet_controller.records import AnswersRecord, ModelRecord, VariantRecord
 from edgefleet_controller.store import FleetStore
@@ -61,10 +61,10 @@ class Workshop:
         metrics = self.workers.submit(source_metrics, SourceRequest(files, self.folders.cache)).result()
         return None if isinstance(metrics, WorkRefused) else metrics.score_val
 
-    def beside(self, operation: OperationRecord, model: ModelRecord, files: ModelFiles) -> Beside:
-        """Ask older versions what this one is measured by, and compare it with the one before."""
+    def beside(self, operation: OperationRecord, model: ModelRecord, files: ModelFiles, data: str) -> Beside:
+        """Ask older versions what this one is measured by, its val, and compare it with the one before."""
         older = OlderVersions(self._fleet, self._blobs, self.publisher, self.workers)
-        return older.ask(model, files, self.folders.cache, self.folders.work / operation.id)
+        return older.ask(model, files, data, self.folders.cache, self.folders.work / operation.id)
 
     def choose(
         self,
@@ -87,7 +87,7 @@ class Workshop:
         choices = [choose_for(profile, table, source_score, list(known.values())) for profile in profiles]
         with self._fleet.transaction():
             self._fleet.registry.put_variants(list(variants), choices)
-            self._fleet.registry.put_answers(to_keep(answers, self._fleet.registry.answers(model.name)))
+            self._fleet.registry.put_answers(answers)
         reach("variants_published")
 
     def show(self, operation: OperationRecord, progress: list[BuildProgress]) -> None:
