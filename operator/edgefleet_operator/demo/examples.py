@@ -1,4 +1,4 @@
-"""The examples that the demo can show: a model's folder, with a demo.toml that tells of its further versions."""
+"""The examples that the demo can show: a model's folder, with a note on how its further versions are made."""
 
 from dataclasses import dataclass
 from pathlib import Path
