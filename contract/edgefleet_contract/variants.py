@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, JsonValue
 
 from edgefleet_contract.base import Shape, Sparse
+from edgefleet_contract.counted import counted
 from edgefleet_contract.energy import EnergyCostView
 from edgefleet_contract.lineage import Lineage
 from edgefleet_contract.measures import ACCURACY, MeasureView
@@ -30,7 +31,8 @@ class StepReport(Sparse):
 class GoldenSize(Shape):
     """A variant's golden set: the samples it has, of those that the card asks for and val holds, and its bytes.
 
-    `size_bytes` counts the set with its answers. It should be within `budget_bytes`, but has at least four samples.
+    `size_bytes` counts the set with its answers. It should be within `budget_bytes`, but has four samples
+    if these take no more than 256 KB, and one whatever that takes.
     """
 
     samples: int
@@ -43,8 +45,8 @@ class GoldenSize(Shape):
     def unlike_asked(self) -> str | None:
         """What is otherwise than the card asks, or larger than it should be, in one line; None if nothing is."""
         if self.size_bytes > self.budget_bytes:
-            size = f"{self.samples} golden samples take {self.size_bytes:,} bytes with their answers"
-            return f"{size}, more than the {self.budget_bytes:,} meant for them: fewer would test too little"
+            size = f"a golden set of {counted(self.samples, 'sample')} takes {self.size_bytes:,} bytes with its answers"
+            return f"{size}, more than the {self.budget_bytes:,} meant for it: fewer would test too little"
         if self.samples > self.wanted:
             return f"{self.samples} golden samples are used, not {self.wanted}: a self-test takes no fewer"
         if self.samples < min(self.wanted, self.held):

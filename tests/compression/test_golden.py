@@ -110,7 +110,7 @@ def test_what_a_card_asks_for_and_cannot_have_is_said(
 def test_four_samples_are_never_too_many_and_their_size_is_said() -> None:
     size = GoldenSize(samples=4, wanted=32, held=40, size_bytes=100_000, budget_bytes=KB16)
     assert size.unlike_asked == (
-        "4 golden samples take 100,000 bytes with their answers, more than the 16,384 meant for them: "
+        "a golden set of 4 samples takes 100,000 bytes with its answers, more than the 16,384 meant for it: "
         "fewer would test too little"
     )
 

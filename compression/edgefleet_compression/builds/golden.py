@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES
 
 SMALL_BYTES = 16 * 1024
 SHARE_OF_ENCODING = 10
+LEAST_BYTES = 256 * 1024
+"""What four samples may take, however small the variant is; of larger ones there are fewer."""
 MOST_ANSWERS = 1024
 """As many as a card may ask for."""
 MAX_GOLDEN_BYTES_0_1 = 2**20
@@ -33,8 +35,9 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_bytes: int) -> RecordedAnswers:
-    """Record a variant's answers to as many golden samples as its size allows, and never with fewer than four answers.
+    """Record a variant's answers to as many golden samples as its size allows.
 
+    There are four answers at least, unless four samples take more than `LEAST_BYTES`, and one sample whatever it takes.
     Samples that are sequences are taken whole, and no more than have 1,024 steps together, unless the first has.
 
     Args:
@@ -79,7 +82,7 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
 
 
 def _largest(samples: Split, answers: list[bytes], ends: NDArray[np.int64], budget_bytes: int) -> int:
-    """How many samples fit with their answers, as many as have the least answers that there must be if fewer do.
+    """How many samples fit with their answers, as many as have the least answers that there should be if fewer do.
 
     Args:
         samples: those that are wanted.
@@ -89,13 +92,24 @@ def _largest(samples: Split, answers: list[bytes], ends: NDArray[np.int64], budg
     """
     most = max(1, int((ends <= MOST_ANSWERS).sum()))
     least = min(int(np.searchsorted(ends, GOLDEN_LEAST)) + 1, most)  # one sequence may have answers enough
+
+    def fits(count: int, budget: int) -> bool:
+        return len(_set(samples, count)) + len(pack_answers(answers[: ends[count - 1]])) <= budget
+
+    if not fits(least, max(budget_bytes, LEAST_BYTES)):
+        return _most(1, least - 1, lambda count: fits(count, LEAST_BYTES))
+    return _most(least, most, lambda count: fits(count, budget_bytes))
+
+
+def _most(least: int, most: int, fits: Callable[[int], bool]) -> int:
+    """The largest that fits, `least` if none does; what is smaller than one that fits does, too."""
     while least < most:
         middle = (least + most + 1) // 2
-        if len(_set(samples, middle)) + len(pack_answers(answers[: ends[middle - 1]])) <= budget_bytes:
+        if fits(middle):
             least = middle
         else:
             most = middle - 1
-    return least
+    return max(least, 1)
 
 
 def _set(samples: Split, count: int) -> bytes:
