@@ -14,10 +14,11 @@ from edgefleet_compression.models.data import SPLITS
 from edgefleet_compression.onnx_graphs.sent import Colour, Fit
 from edgefleet_compression.packing.listing import listed, names_in
 from edgefleet_compression.packing.origins import Packer
-from edgefleet_compression.packing.pack import SUFFIX, PackStage, check_place, pack
+from edgefleet_compression.packing.pack import PackStage, pack
 from edgefleet_compression.packing.splitting import SplitPlan, usual_shares
 from edgefleet_compression.packing.summary import print_summary
 from edgefleet_compression.packing.words import PictureAxes, SoundType, read_shares, read_size, read_types
+from edgefleet_compression.packing.writing import SUFFIX, check_place
 from edgefleet_compression.printing import print_json
 
 EXTRA = {"PIL": "pictures", "soundfile": "sounds", "soxr": "sounds of another rate"}

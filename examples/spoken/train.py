@@ -11,6 +11,7 @@ import argparse
 import copy
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -108,19 +109,7 @@ def train(
 
 def write(model: Spotter, out: Path) -> None:
     """Write the spotter as ONNX for one step: features [batch, 40] and state [batch, 96] in, scores and state out."""
-    own = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    weights = {
-        "mean": own["mean"],
-        "scale": own["scale"],
-        "first_weight": own["first.weight"].T,
-        "first_bias": own["first.bias"],
-        "last_weight": own["last.weight"].T,
-        "last_bias": own["last.bias"],
-        "input_weights": _gates(own["gru.weight_ih_l0"])[None],
-        "state_weights": _gates(own["gru.weight_hh_l0"])[None],
-        "gate_biases": np.concatenate([_gates(own["gru.bias_ih_l0"]), _gates(own["gru.bias_hh_l0"])])[None],
-        "axis": np.array([0], np.int64),
-    }
+    weights = _weights({name: tensor.numpy() for name, tensor in model.state_dict().items()})
     nodes = [
         helper.make_node("Sub", ["features", "mean"], ["centred"]),
         helper.make_node("Mul", ["centred", "scale"], ["normal"]),
@@ -148,6 +137,22 @@ def write(model: Spotter, out: Path) -> None:
     made = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)])
     onnx.checker.check_model(made, full_check=True)
     onnx.save(made, out)
+
+
+def _weights(own: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """The weights as ONNX has them, by the names of the graph."""
+    return {
+        "mean": own["mean"],
+        "scale": own["scale"],
+        "first_weight": own["first.weight"].T,
+        "first_bias": own["first.bias"],
+        "last_weight": own["last.weight"].T,
+        "last_bias": own["last.bias"],
+        "input_weights": _gates(own["gru.weight_ih_l0"])[None],
+        "state_weights": _gates(own["gru.weight_hh_l0"])[None],
+        "gate_biases": np.concatenate([_gates(own["gru.bias_ih_l0"]), _gates(own["gru.bias_hh_l0"])])[None],
+        "axis": np.array([0], np.int64),
+    }
 
 
 def _gates(array: NDArray[np.float32]) -> NDArray[np.float32]:

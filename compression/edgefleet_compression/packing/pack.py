@@ -1,11 +1,8 @@
-"""Packs samples into an npz, split by split, without ever holding more than one of them in memory."""
+"""Packs samples into an npz, split by split; only those of one file are ever in memory."""
 
-import os
-import tempfile
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,16 +10,14 @@ from typing import Any, Literal
 from edgefleet_compression.errors import DataError, Unreadable
 from edgefleet_compression.models.data import SplitName
 from edgefleet_compression.packing.origins import PackedSample, Packer, SampleOrigin
-from edgefleet_compression.packing.splitting import SplitPlan, assigned
+from edgefleet_compression.packing.splitting import AssignedOrigins, SplitPlan, assigned
 from edgefleet_compression.packing.spooling import ColumnSpool
-from edgefleet_contract.uploads import MAX_FILE_BYTES
-from edgefleet_process.durable import replace_file, sync
+from edgefleet_compression.packing.writing import check_place, write_classes, write_columns
 from edgefleet_process.reading import digest_of_file
 
 PackStage = Literal["reading", "writing"]
 OnPacked = Callable[[PackStage, int, int], None]
 """Takes the stage, how much of it is done, and how much there is: files or rows, and then bytes."""
-SUFFIX, CLASSES_SUFFIX = ".npz", ".txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,110 +96,93 @@ def pack(
         OSError: there is no room, or the place cannot be written.
     """
     check_place(out, force)
-    origins = packer.origins
-    split = assigned(origins, plan)
-    left_out: list[LeftOut] = []
+    split = assigned(packer.origins, plan)
     with ExitStack() as stack:
-        parts: dict[SplitName, _Part] = {}
-        done = 0
-        for name, places in split.places.items():
-            parts[name] = _Part([])
-            for place in places:
-                for sample in _read(packer, place, left_out if skip else None):
-                    _add(parts[name], sample, packer, name, origins[place], stack, out.parent)
-                done += 1
-                on_packed("reading", done, len(origins))
-            if not parts[name].columns:
-                raise DataError(f"{name} has no sample that can be read: {_reasons(left_out)}")
-        _check_labels(parts)
-        _write(out, [column for part in parts.values() for column in part.columns], on_packed)
-        told = {
-            name: PackedSplit(
-                samples=len(part.columns[0]),
-                classes=_in_order(part.classes, packer.classes),
-                drawn_from=(split.drawn[name] or "all") if name in split.drawn else None,
-                columns=tuple(PackedInput(one.name, one.type_name, one.sample_shape) for one in part.columns),
-            )
-            for name, part in parts.items()
-        }
-    if packer.classes:
-        replace_file(classes_file(out), "".join(f"{name}\n" for name in packer.classes).encode())
+        reading = _Reading(packer, stack, out.parent, skip, on_packed)
+        parts = reading.parts(split)
+        columns = [column for part in parts.values() for column in part.columns]
+        write_columns(out, columns, lambda done, total: on_packed("writing", done, total))
+        told = {name: _told(part, packer.classes, split.source(name)) for name, part in parts.items()}
+    names = write_classes(out, packer.classes)
     return PackSummary(
         file=str(out),
-        classes_file=str(classes_file(out)) if packer.classes else None,
+        classes_file=None if names is None else str(names),
         size_bytes=out.stat().st_size,
         sha256=digest_of_file(out),
         classes=tuple(packer.classes),
         splits=told,
-        left_out=tuple(left_out),
+        left_out=tuple(reading.left_out),
     )
 
 
-def check_place(out: Path, force: bool) -> None:
-    """Check that the file may be written where it is to be, and the names of its classes beside it.
+class _Reading:
+    """Reads samples split by split; they wait on disk until they are written."""
 
-    Raises:
-        DataError: it may not.
-    """
-    if out.suffix.lower() != SUFFIX:
-        raise DataError(f"'{out.name}' must end in {SUFFIX}: give another name with --out")
-    if not out.parent.is_dir():
-        raise DataError(f"the folder {out.parent} does not exist: make it, or give another place with --out")
-    for path in (out, classes_file(out)):
-        if path.exists() and not force:
-            raise DataError(f"{path} is there already: --force replaces it, --out names another file")
+    def __init__(self, packer: Packer, stack: ExitStack, folder: Path, skip: bool, on_packed: OnPacked) -> None:
+        self._packer, self._stack, self._folder = packer, stack, folder
+        self._skip, self._on_packed = skip, on_packed
+        self._done = 0
+        self.left_out: list[LeftOut] = []
+
+    def parts(self, split: AssignedOrigins) -> dict[SplitName, _Part]:
+        """Read all.
+
+        Raises:
+            DataError: something cannot be read, or samples are unlike each other.
+        """
+        found = {name: self._part(name, places) for name, places in split.places.items()}
+        counts = {name: len(part.columns) for name, part in found.items()}
+        if len(set(counts.values())) > 1:
+            few = min(counts, key=lambda name: counts[name])
+            raise DataError(f"{few} has no labels, and other splits have: give all samples one, or none")
+        return found
+
+    def _part(self, name: SplitName, places: Sequence[int]) -> _Part:
+        part = _Part([])
+        for place in places:
+            for sample in self._samples(place):
+                self._add(part, sample, name, self._packer.origins[place])
+            self._done += 1
+            self._on_packed("reading", self._done, len(self._packer.origins))
+        if not part.columns:
+            raise DataError(f"{name} has no sample that can be read: {_reasons(self.left_out)}")
+        return part
+
+    def _samples(self, place: int) -> list[PackedSample]:
+        """All samples of an origin, or none of them."""
+        try:
+            return list(self._packer.read(place))
+        except DataError as error:
+            if not self._skip:
+                raise Unreadable(str(error)) from None
+            self.left_out.append(LeftOut(self._packer.origins[place].name, str(error)))
+            return []
+
+    def _add(self, part: _Part, sample: PackedSample, split: SplitName, origin: SampleOrigin) -> None:
+        values = [*sample.inputs, *(() if sample.label is None else (sample.label,))]
+        if not part.columns:
+            names = [f"x_{split}" if name is None else f"x_{split}/{name}" for name in self._packer.inputs]
+            names += [] if sample.label is None else [f"y_{split}"]
+            for name in names:
+                part.columns.append(ColumnSpool(name, self._folder))
+                self._stack.callback(part.columns[-1].close)
+        if len(values) != len(part.columns):
+            has = "no" if sample.label is None else "a"
+            raise DataError(f"{origin.name} has {has} label: give all samples one, or none")
+        for column, value in zip(part.columns, values, strict=True):
+            column.add(value, origin.name)
+        if isinstance(origin.label, int | str):
+            part.classes[str(origin.label)] += 1
+        part.classes.update(sample.shows)
 
 
-def classes_file(out: Path) -> Path:
-    """Where the names of classes are written, one a line, as `model add --labels` takes them."""
-    return out.with_suffix(CLASSES_SUFFIX)
-
-
-def _read(packer: Packer, place: int, left_out: list[LeftOut] | None) -> Iterator[PackedSample]:
-    """All samples of an origin, or none of them."""
-    try:
-        samples = list(packer.read(place))
-    except DataError as error:
-        if left_out is None:
-            raise Unreadable(str(error)) from None
-        left_out.append(LeftOut(packer.origins[place].name, str(error)))
-        return
-    yield from samples
-
-
-def _add(
-    part: _Part,
-    sample: PackedSample,
-    packer: Packer,
-    split: SplitName,
-    origin: SampleOrigin,
-    stack: ExitStack,
-    folder: Path,
-) -> None:
-    values = [*sample.inputs, *(() if sample.label is None else (sample.label,))]
-    if not part.columns:
-        names = [f"x_{split}" if name is None else f"x_{split}/{name}" for name in packer.inputs]
-        names += [] if sample.label is None else [f"y_{split}"]
-        for name in names:
-            part.columns.append(ColumnSpool(name, folder))
-            stack.callback(part.columns[-1].close)
-    if len(values) != len(part.columns):
-        raise DataError(
-            f"{origin.name} has {'no' if sample.label is None else 'a'} label: give all samples one, or none"
-        )
-    for column, value in zip(part.columns, values, strict=True):
-        column.add(value, origin.name)
-    if isinstance(origin.label, int | str):
-        part.classes[str(origin.label)] += 1
-    part.classes.update(sample.shows)
-
-
-def _check_labels(parts: Mapping[SplitName, _Part]) -> None:
-    """See that all splits have labels, or none."""
-    counts = {name: len(part.columns) for name, part in parts.items()}
-    if len(set(counts.values())) > 1:
-        few = min(counts, key=lambda name: counts[name])
-        raise DataError(f"{few} has no labels, and other splits have: give all samples one, or none")
+def _told(part: _Part, classes: Sequence[str], drawn_from: str | None) -> PackedSplit:
+    return PackedSplit(
+        samples=len(part.columns[0]),
+        classes=_in_order(part.classes, classes),
+        drawn_from=drawn_from,
+        columns=tuple(PackedInput(one.name, one.type_name, one.sample_shape) for one in part.columns),
+    )
 
 
 def _in_order(found: Mapping[str, int], classes: Sequence[str]) -> dict[str, int]:
@@ -217,45 +195,3 @@ def _in_order(found: Mapping[str, int], classes: Sequence[str]) -> dict[str, int
 def _reasons(left_out: Sequence[LeftOut]) -> str:
     more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
     return f"{left_out[0].reason}{more}" if left_out else "give samples"
-
-
-def _write(out: Path, columns: Sequence[ColumnSpool], on_packed: OnPacked) -> None:
-    total, written = sum(column.size_bytes for column in columns), 0
-
-    def on_written(size_bytes: int) -> None:
-        nonlocal written
-        written += size_bytes
-        on_packed("writing", min(written, total), total)
-
-    with _new_file(out) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for column in columns:
-                column.write(archive, on_written)
-        if (size := temporary.stat().st_size) > MAX_FILE_BYTES:
-            raise DataError(
-                f"the file would have {size:,} bytes, and a controller takes {MAX_FILE_BYTES:,}: "
-                "give fewer or smaller samples"
-            )
-
-
-@contextmanager
-def _new_file(out: Path) -> Iterator[Path]:
-    """A file that takes its name once it is whole and on disk, and leaves nothing behind otherwise."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-    temporary = Path(name)
-    try:
-        os.fchmod(descriptor, 0o666 & ~_umask())
-        os.close(descriptor)
-        yield temporary
-        sync(temporary)
-        temporary.replace(out)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(out.parent)
-
-
-def _umask() -> int:
-    now = os.umask(0)
-    os.umask(now)
-    return now

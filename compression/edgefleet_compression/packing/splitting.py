@@ -39,6 +39,10 @@ class AssignedOrigins:
     places: Mapping[SplitName, Sequence[int]]
     drawn: Mapping[SplitName, SplitName | None]
 
+    def source(self, name: SplitName) -> str | None:
+        """What a split was drawn from, "all" or another split; None if it was told."""
+        return (self.drawn[name] or "all") if name in self.drawn else None
+
 
 def assigned(origins: Sequence[SampleOrigin], plan: SplitPlan) -> AssignedOrigins:
     """Give each origin a split.
