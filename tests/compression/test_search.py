@@ -272,7 +272,7 @@ def test_a_cheap_look_keeps_what_nothing_beats_and_says_why_the_others_are_out()
     kept, reasons = promising(trials)
     assert kept == trials[:2]
     assert "another of 750 bytes or fewer is nearer" in reasons[2]
-    assert "stopped early: 70% of 64 samples as in fp32, 5.0 dB" in reasons[3]
+    assert "stopped early: 70% agreement with fp32 on 64 samples, 5.0 dB" in reasons[3]
 
 
 def test_of_many_promising_settings_a_spread_is_measured() -> None:

@@ -100,7 +100,7 @@ def promising(trials: Sequence[Trial], most: int = PROMISING) -> tuple[list[Tria
     reasons: dict[int, str] = {}
     front: list[int] = []
     for index, trial in enumerate(trials):
-        seen = f"{trial.agreement:.0%} of {SAMPLES} samples as in fp32, {trial.sqnr_db:.1f} dB"
+        seen = f"{trial.agreement:.0%} agreement with fp32 on {SAMPLES} samples, {trial.sqnr_db:.1f} dB"
         if trial.agreement < LEAST_AGREEMENT:
             reasons[index] = f"stopped early: {seen}"
         elif any(_beats(other, trial) for other in trials if other.agreement >= LEAST_AGREEMENT):

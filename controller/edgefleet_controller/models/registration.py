@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.measures import measure_named
 from edgefleet_compression.models.inspection import Findings, inspect_model
+from edgefleet_compression.pricing.unscored import unscored
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import ContractError
 from edgefleet_controller.clock import now_ms
@@ -83,6 +85,7 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
             log.warning("%s is not checked: %s", card.ref, not_checked)
         else:
             found = inspect_model(paths[model_file.file], paths[card.data.file], card)
+            _check_scores(card, found)
     except (CompressionError, ContractError, UnicodeDecodeError) as error:
         raise Invalid(str(error)) from None
     reach("model_checked")
@@ -104,6 +107,13 @@ def register_model(fleet: FleetStore, blobs: BlobFolder, catalogue: Catalogue, f
     fleet.registry.put_model(model)
     reach("model_registered")
     return Registered(model, not_checked, remarks)
+
+
+def _check_scores(card: ModelCard, found: Findings) -> None:
+    """Refuse constraints on a score that no variant will have."""
+    measure = measure_named(found.reading.task)
+    if why := unscored(card.constraints, measure, labelled=found.labelled):
+        raise Invalid(f"{CARD_FILE}: {why}")
 
 
 def _check_constraints(card: ModelCard, catalogue: Catalogue) -> None:
