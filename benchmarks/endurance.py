@@ -78,8 +78,8 @@ def _application(agent: Agent) -> Iterator[bool]:
         with closing(HTTPConnection(agent.endpoint.removeprefix("http://"), timeout=30)) as connection:
             for _ in range(REQUESTS_A_CONNECTION):
                 rows = rng.randint(2, LARGEST_BATCH) if rng.random() < BATCHED else 1
-                values = [round(rng.random(), 3)] * (28 * 28 * rows)
-                tensor = {"name": "image", "datatype": "FP32", "shape": [rows, *SHAPE], "data": values}
+                values = [rng.randrange(256)] * (28 * 28 * rows)
+                tensor = {"name": "image", "datatype": "UINT8", "shape": [rows, *SHAPE], "data": values}
                 answer = _ask(connection, "/v2/models/fashion/infer", {"inputs": [tensor]})
                 labelled = rng.random() < LABELLED
                 if labelled:

@@ -16,8 +16,12 @@ HOW = "install Debian's package dataset-fashion-mnist"
 CALIB = 256
 
 
-def whole(folder: Path) -> Path:
+def whole(folder: Path, floats: bool = False) -> Path:
     """A model folder with the pinned teacher, which never saw val or test: 55,000 train, 5,000 val, 10,000 test.
+
+    Args:
+        folder: where to write it.
+        floats: whether samples are scaled already, so that its files take what the network does.
 
     Raises:
         SystemExit: the data set is not installed.
@@ -30,9 +34,14 @@ def whole(folder: Path) -> Path:
     splits: dict[str, Any] = runpy.run_path(str(EXAMPLE / "make_data.py"))["full_splits"](SOURCE)
     splits["calib"] = tuple(part[:CALIB] for part in splits["train"])
     arrays = {f"{axis}_{name}": part for name, pair in splits.items() for axis, part in zip("xy", pair, strict=True)}
+    text = (EXAMPLE / "model.toml").read_text()
+    if floats:
+        scale = tomllib.loads(text)["preprocessing"]["scale"]
+        arrays = {n: x.astype(np.float32) * np.float32(scale) if n[0] == "x" else x for n, x in arrays.items()}
+        text = text.replace(f"scale = {scale!r}", "scale = 1.0")
     np.savez(folder / "data.npz", **arrays)
     digest = hashlib.sha256((folder / "data.npz").read_bytes()).hexdigest()
-    card = (EXAMPLE / "model.toml").read_text().replace(_data_digest(), digest)
+    card = text.replace(_data_digest(), digest)
     (folder / "model.toml").write_text(card)
     return folder
 

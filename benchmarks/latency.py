@@ -39,4 +39,6 @@ def _asked(path: Path, x: Sample) -> Callable[[], object]:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return partial(session.run, None, {session.get_inputs()[0].name: x})
+    given = session.get_inputs()[0]
+    sent = (x * 255).astype(np.uint8) if given.type == "tensor(uint8)" else x
+    return partial(session.run, None, {given.name: sent})

@@ -59,7 +59,6 @@ def outcome(**changed: Any) -> BuildOutcome:
         lineage=LINEAGE,
         min_onnxruntime=OLDEST,
         task="classification",
-        scale=1 / 255,
         signature=None,
     )
     return replace(made, **changed)

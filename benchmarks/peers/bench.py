@@ -81,11 +81,11 @@ class Bench:
 
 def opened(folder: Path, workers: WorkerPool) -> Bench:
     """The example's model with the whole of Fashion-MNIST in `folder`, and what peers calibrate with."""
-    model = whole(folder / "model")
+    model = whole(folder / "model", floats=True)
     card = tomllib.loads((model / "model.toml").read_text())
     samples = folder / "calib.npy"
     with np.load(model / "data.npz") as data:
-        np.save(samples, data["x_calib"].astype(np.float32) * np.float32(card["preprocessing"]["scale"]))
+        np.save(samples, data["x_calib"])
     files = {path.name: path for path in model.iterdir()}
     return Bench(folder, files, samples, card["input"]["name"], workers)
 

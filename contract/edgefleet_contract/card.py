@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails, to_json
 
 from edgefleet_contract.card_answers import CardAnswers
 from edgefleet_contract.card_part import CardPart
+from edgefleet_contract.card_pictures import CardPostprocessing, CardPreprocessing
 from edgefleet_contract.card_states import CardStatePair, CardStates, sequence_state
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.formats import refuse_pickles, refuse_pickles_by_name
@@ -72,15 +73,6 @@ class Input(CardPart):
     shape: Annotated[tuple[Annotated[int, Field(gt=0, lt=2**31)], ...], Field(max_length=MAX_RANK)] | None = None
 
 
-class CardPreprocessing(CardPart):
-    """How a sample becomes the model's input: input = sample * scale; float32 samples are used as they are.
-
-    Without a scale it is 1/255 for uint8 samples of a single float input, and else 1.
-    """
-
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
 class Golden(CardPart):
     """How many samples of the val split the self-test on the device uses."""
 
@@ -111,6 +103,7 @@ class ModelCard(CardPart):
     state: Annotated[tuple[CardStatePair, ...], Field(max_length=MAX_TENSORS)] = ()
     states: CardStates = CardStates()
     preprocessing: CardPreprocessing = CardPreprocessing()
+    postprocessing: CardPostprocessing = CardPostprocessing()
     golden: Golden = Golden()
     constraints: list[Constraints] = Field(default_factory=list)
     pins: Annotated[dict[str, Any], DescriptionOnly("figures for the author's own tests")] = Field(default_factory=dict)
@@ -133,6 +126,8 @@ class ModelCard(CardPart):
         if self.input is not None and self.inputs:
             raise ValueError("[input] and [[inputs]] say the same: keep [[inputs]]")
         sequence_state(self.state, self.states)
+        if self.postprocessing.most is not None and self.answers.boxes is None:
+            raise ValueError("postprocessing.most is of boxes: say at answers.boxes which outputs hold them")
         return self
 
     def _is_a_classifier(self) -> None:
@@ -140,10 +135,13 @@ class ModelCard(CardPart):
             raise ValueError("labels must be two or more: name the classes in the order of the model's answers")
         if self.task not in (None, FIRST_TASK):
             raise ValueError(f'a built-in architecture is for {FIRST_TASK}: bring other models as ONNX, door = "onnx"')
-        if self.inputs or self.state or self.batch != "guess" or self.answers != CardAnswers():
+        others = self.inputs or self.state or self.batch != "guess" or self.answers != CardAnswers()
+        if others or self.postprocessing != CardPostprocessing():
             raise ValueError(
-                "inputs, batch, answers and state are for door 'onnx': a built-in architecture takes none of them"
+                "inputs, batch, answers, postprocessing and state are for door 'onnx': an architecture takes none"
             )
+        if not self.preprocessing.is_scale_alone:
+            raise ValueError("a built-in architecture takes a scale alone in preprocessing: bring others as ONNX")
         if self.input is None or not self.input.shape:
             raise ValueError("a built-in architecture needs input.shape: the shape of one sample, without the batch")
 
@@ -195,6 +193,9 @@ def parse_card(text: str) -> ModelCard:
     _check_labels(card.labels)
     if "states" in card.model_fields_set and not card.state:
         raise CardError(f"{CARD_FILE}: [states] is about the pairs of [[state]]: name these, or leave it out")
+    for table in ("preprocessing", "postprocessing"):
+        if (why := getattr(card, table).idle_key) is not None:
+            raise CardError(f"{CARD_FILE}, {table}: {why}")
     return card
 
 

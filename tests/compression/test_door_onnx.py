@@ -70,14 +70,14 @@ def golden_set(outcome: BuildOutcome) -> Any:
     return np.load(io.BytesIO(outcome.recorded.golden))
 
 
-def self_test(outcome: BuildOutcome, scale: float) -> None:
+def self_test(outcome: BuildOutcome) -> None:
     """What a device of 0.1.0 does: one sample at a time, softmax, against what was recorded."""
     golden = golden_set(outcome)
     session = onnxruntime.InferenceSession(outcome.onnx_path, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0]
     dtype = np.uint8 if given.type == "tensor(uint8)" else np.float32
     for sample, expected in zip(golden["inputs"], outcome.recorded.probabilities, strict=True):
-        x = (sample.astype(np.float32) * np.float32(scale)).astype(dtype)[None]
+        x = sample.astype(dtype)[None]
         logits = session.run(None, {given.name: x})[0].astype(np.float64)
         powers = np.exp(logits - logits.max())
         np.testing.assert_allclose((powers / powers.sum())[0], expected, atol=0.02)
@@ -111,11 +111,14 @@ def test_every_recipe_that_needs_no_module_builds_and_is_measured_as_ever(bars: 
         assert metrics.parameters == 192
 
 
-def test_a_file_is_delivered_byte_for_byte_whatever_else_is_made_of_it(bars: Brought) -> None:
-    outcome = bars.built("as-brought")
-    assert outcome.onnx_path.read_bytes() == bars.files["model.onnx"].read_bytes()
-    assert (outcome.min_onnxruntime, outcome.metrics.file_bytes) == ("1.20", bars.files["model.onnx"].stat().st_size)
-    self_test(outcome, 1 / 255)
+def test_a_file_that_is_sent_what_it_takes_is_delivered_byte_for_byte(tmp_path: Path) -> None:
+    x, y = pictures(90, 4)
+    floats = data_file(tmp_path, x=x.astype(np.float32) / 255, y=y)
+    network = written(classifier(), tmp_path)
+    outcome = Brought(tmp_path, network, floats).built("as-brought")
+    assert outcome.onnx_path.read_bytes() == network.read_bytes()
+    assert (outcome.min_onnxruntime, outcome.metrics.file_bytes) == ("1.20", network.stat().st_size)
+    self_test(outcome)
 
 
 def test_the_others_say_that_they_need_the_module_or_samples_to_train_on(bars: Brought) -> None:
@@ -133,10 +136,10 @@ def test_the_cleaned_file_is_as_our_own_exports_are_and_answers_as_the_brought_o
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 21)]
     assert outcome.steps[0].log["cleaned"] == "folded, opset raised"
     assert float(str(outcome.steps[0].log["largest_difference"])) < 1e-5
-    x = pictures(16, 9)[0].astype(np.float32) / 255
+    x = pictures(16, 9)[0]
     answers = [
-        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input.1": x})[0]
-        for path in (bars.files["model.onnx"], outcome.onnx_path)
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"input.1": sent})[0]
+        for path, sent in ((bars.files["model.onnx"], x.astype(np.float32) / 255), (outcome.onnx_path, x))
     ]
     np.testing.assert_allclose(*answers, atol=1e-6)
 
@@ -157,7 +160,7 @@ def test_weights_may_take_four_bits_although_the_file_came_in_an_old_opset(bars:
 def test_a_device_gets_the_answers_that_were_recorded(bars: Brought) -> None:
     for recipe in OF_A_FILE:
         assert golden_set(bars.built(recipe))["labels"].shape == (32,)
-        self_test(bars.built(recipe), 1 / 255)
+        self_test(bars.built(recipe))
 
 
 def test_a_second_build_does_no_step(bars: Brought) -> None:
@@ -187,7 +190,7 @@ def test_float32_samples_are_taken_as_they_are(tmp_path: Path) -> None:
     outcome = model.built("int8")
     assert outcome.metrics.accuracy_test == 1.0
     assert golden_set(outcome)["inputs"].dtype == np.float32
-    self_test(outcome, 1.0)
+    self_test(outcome)
 
 
 def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_a_graph_that_takes_uint8_is_given_uint8(tmp_path: Path) -> None:
     for recipe in OF_A_FILE:
         outcome = model.built(recipe)
         assert outcome.metrics.accuracy_test == 1.0
-        self_test(outcome, 1.0)
+        self_test(outcome)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +222,7 @@ def test_a_network_that_this_project_did_not_make_goes_the_whole_way(zoo: Brough
     nodes = {node.op_type for node in onnx.load(outcome.onnx_path).graph.node}
     assert nodes.isdisjoint({"BatchNormalization", "ConstantOfShape"})
     assert ("QuantizeLinear" in nodes) == (recipe == "int8")
-    self_test(outcome, zoo.card.preprocessing.scale)
+    self_test(outcome)
 
 
 def test_a_golden_set_of_large_pictures_has_one_and_what_it_takes_is_said(zoo: Brought) -> None:

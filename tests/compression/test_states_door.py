@@ -59,10 +59,10 @@ class Folder:
         """What the process that inspects a model does, here."""
         session, data = open_graph(self.path / "model.onnx"), self.path / "data.npz"
         card, _ = with_likely_state(self.card, session.signature, data)
-        signature, scale, splits = open_samples(session, card, data)
+        opened = open_samples(session, card, data)
         check_arrays(data, ["x"])
-        val = splits.read("val")
-        check_labels(take(session, card, signature, scale, val), "y_val", val)
+        val = opened.data.read("val")
+        check_labels(take(session, card, opened, val), "y_val", val)
 
 
 def folder(path: Path, **arrays: Any) -> Folder:
@@ -157,7 +157,7 @@ def test_a_device_steps_through_the_golden_sequences_to_the_same_answers(built: 
         assert golden["inputs/0/lengths"].sum() == 32
     worker = Worker(WorkerSpec(built.onnx_path, {}, signature=built.signature, state=built.state))
     try:
-        header = {"task": built.task, "labels": ["a", "b", "c"], "scale": built.scale, "form": "reduced"}
+        header = {"task": built.task, "labels": ["a", "b", "c"], "scale": 1.0, "form": "reduced"}
         header |= {"golden": str(tmp_path / "golden.npz"), "spec": built.recorded.spec.told()}
         reply = worker.self_test(GoldenOrder(header, built.recorded.answers))
     finally:

@@ -112,23 +112,23 @@ BYTES, FLOATS = np.zeros((4, 1, 8, 8), np.uint8), np.zeros((4, 1, 8, 8), np.floa
 
 
 @pytest.mark.parametrize(
-    ("columns", "scaled", "said"),
+    ("columns", "sent", "said"),
     [
-        ({"x": BYTES}, True, None),
-        ({"pixels": FLOATS}, False, None),
-        ({"x": BYTES[..., :7]}, True, "samples of tiny@1 have the shape [1, 8, 8], here it is [1, 8, 7]"),
-        ({"x": BYTES[:, 0]}, True, "samples of tiny@1 have the shape [1, 8, 8], here it is [8, 8]"),
-        ({"x": FLOATS}, True, "samples of tiny@1 are whole numbers that it multiplies, and these are float32"),
-        ({"x": FLOATS.astype(np.str_)}, False, "tiny@1 takes FP32, and the samples are <U32"),
-        ({"x": FLOATS, "state": FLOATS}, False, "tiny@1 takes x, and the samples are of x, state"),
+        ({"x": BYTES}, "UINT8", None),
+        ({"pixels": FLOATS}, "FP32", None),
+        ({"x": BYTES[..., :7]}, "UINT8", "samples of tiny@1 have the shape [1, 8, 8], here it is [1, 8, 7]"),
+        ({"x": BYTES[:, 0]}, "UINT8", "samples of tiny@1 have the shape [1, 8, 8], here it is [8, 8]"),
+        ({"x": FLOATS}, "UINT8", "tiny@1 takes UINT8, and the samples are float32"),
+        ({"x": FLOATS.astype(np.str_)}, "FP32", "tiny@1 takes FP32, and the samples are <U32"),
+        ({"x": FLOATS, "state": FLOATS}, "FP32", "tiny@1 takes x, and the samples are of x, state"),
     ],
 )
 def test_samples_that_a_version_does_not_take_are_told(
-    columns: dict[str, NDArray[Any]], scaled: bool, said: str | None
+    columns: dict[str, NDArray[Any]], sent: str, said: str | None
 ) -> None:
-    before = Signature((Tensor("x", "FP32", (None, 1, 8, 8)),), ())
+    before = Signature((Tensor("x", sent, (None, 1, 8, 8)),), ())
     samples = Samples({name: Column(values) for name, values in columns.items()})
-    assert why_not_asked(samples, before, "tiny@1", scaled=scaled) == said
+    assert why_not_asked(samples, before, "tiny@1") == said
 
 
 WORDS = ("--profile", PROFILE, "--recipe", "fp32")

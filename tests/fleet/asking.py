@@ -13,7 +13,12 @@ PROFILE = "eu/x86-avx2/ethernet"
 def ask(endpoint: str, image: np.ndarray, request_id: str = "r") -> tuple[int, dict]:
     parts = urlsplit(endpoint)
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
-    tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": (image / 255).ravel().tolist()}
+    tensor = {
+        "name": "image",
+        "shape": [1, 1, 28, 28],
+        "datatype": "UINT8",
+        "data": image.astype(np.uint8).ravel().tolist(),
+    }
     with closing(connection):
         connection.request("POST", "/v2/models/fashion/infer", json.dumps({"id": request_id, "inputs": [tensor]}))
         answer = connection.getresponse()

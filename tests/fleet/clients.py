@@ -19,7 +19,12 @@ class Client:
         self.answers: list[tuple[int, str | None]] = []
         parts = urlsplit(endpoint)
         self._host, self._port = parts.hostname or "", parts.port
-        tensor = {"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": (image / 255).ravel().tolist()}
+        tensor = {
+            "name": "image",
+            "shape": [1, 1, 28, 28],
+            "datatype": "UINT8",
+            "data": image.astype(np.uint8).ravel().tolist(),
+        }
         self._body = json.dumps({"inputs": [tensor]})
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -105,7 +105,7 @@ def on_black(harm: Harm) -> Callable[[], bytes]:
 
 def _harmful(harm: Harm, compare: str) -> bytes:
     when = [
-        helper.make_node("ReduceSum", ["image"], ["light"], keepdims=0),
+        helper.make_node("ReduceSum", ["seen"], ["light"], keepdims=0),
         _constant("dark", 0, np.float32),
         helper.make_node(compare, ["light", "dark"], ["met"]),
         helper.make_node("Cast", ["met"], ["when"], to=TensorProto.INT64),

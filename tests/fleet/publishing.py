@@ -31,18 +31,32 @@ Node = Any
 
 
 def model_of(
-    nodes: Sequence[Node] = (), functions: Sequence[Any] = (), domains: Sequence[str] = (), padding_bytes: int = 0
+    nodes: Sequence[Node] = (),
+    functions: Sequence[Any] = (),
+    domains: Sequence[str] = (),
+    padding_bytes: int = 0,
+    takes: int = TensorProto.UINT8,
 ) -> bytes:
-    """image [N,1,28,28] -> logits [N,10]; `nodes` make the logits of `plain`, padding makes the file larger."""
-    start = [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["plain"])]
+    """image [N,1,28,28] -> logits [N,10]; `nodes` make the logits of `plain`, padding makes the file larger.
+
+    They may read `seen`, the picture as real numbers; bytes are made 0 to 1.
+    """
+    start = [
+        helper.make_node("Cast", ["image"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["cast", "scale"], ["seen"]),
+        helper.make_node("Flatten", ["seen"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["plain"]),
+    ]
+    scale = numpy_helper.from_array(np.array(1 / 255 if takes == TensorProto.UINT8 else 1, np.float32), "scale")
     rest = list(nodes) or [helper.make_node("Identity", ["plain"], ["logits"])]
     padding = np.random.default_rng(padding_bytes).integers(0, 256, padding_bytes, np.uint8)
+    padded = [numpy_helper.from_array(padding, "pad")] if padding_bytes else []
     graph = helper.make_graph(
         [*start, *rest],
         "of a test",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])],
+        [helper.make_tensor_value_info("image", takes, ["batch", 1, 28, 28])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
-        [numpy_helper.from_array(WEIGHTS, "w"), *([numpy_helper.from_array(padding, "pad")] if padding_bytes else [])],
+        [numpy_helper.from_array(WEIGHTS, "w"), scale, *padded],
     )
     opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in domains)]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=list(functions))
@@ -59,7 +73,7 @@ class Press:
         core = verify(blobs.read(self._base.manifest), self._base.manifest).core
         assert core.golden
         with np.load(io.BytesIO(blobs.read(core.golden.sha256))) as archive:
-            images = archive["inputs"].astype(np.float32) * np.float32(core.scale)
+            images = archive["inputs"].astype(np.float32) / 255
         self._golden = blobs.read(core.golden.sha256)
         self._logits = images.reshape(len(images), -1) @ WEIGHTS
 

@@ -27,7 +27,7 @@ VERSION = 30
 def looks_up() -> bytes:
     """A model that looks up the sum of its input if that is negative, which no image's is."""
     nodes = [
-        helper.make_node("ReduceSum", ["image"], ["light"], keepdims=0),
+        helper.make_node("ReduceSum", ["seen"], ["light"], keepdims=0),
         helper.make_node("Constant", [], ["none"], value=numpy_helper.from_array(np.array(0, np.float32))),
         helper.make_node("Min", ["light", "none"], ["below"]),
         helper.make_node("Cast", ["below"], ["index"], to=TensorProto.INT64),
@@ -35,7 +35,7 @@ def looks_up() -> bytes:
         helper.make_node("Gather", ["table", "index"], ["nothing"], name="look up"),
         helper.make_node("Add", ["plain", "nothing"], ["logits"]),
     ]
-    return model_of(nodes)
+    return model_of(nodes, takes=TensorProto.FLOAT)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def compare_answers(request: CompareRequest) -> AnswerComparison:
     from edgefleet_compression.onnx_graphs.answers import largest_difference
     from edgefleet_compression.onnx_graphs.session import GraphSession
 
-    source = open_source(request.files, Cache(request.cache_dir))
+    source = open_source(request.files, Cache(request.cache_dir)).sent
     asked, judge = source.asked("test"), source.judge
     one, other = (GraphSession(path, request.runtime).answered(asked) for path in (request.one, request.other))
     agreements, difference = judge.agreements(judge.reduced(one), judge.reduced(other)), largest_difference(one, other)

@@ -26,8 +26,10 @@ from edgefleet_protocol.encoding import compress_file
 
 if TYPE_CHECKING:
     from edgefleet_compression.builds.recipe_runner import Workbench
+    from edgefleet_compression.models.source import Source
 
 VARIANT = "variant.onnx"
+REFERENCE = "reference.onnx"
 ENCODING = "encoding"
 ANSWERS = "val.answers"
 TRAINING_WEIGHT = 2.0
@@ -55,18 +57,19 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     request.work_dir.mkdir(parents=True, exist_ok=True)
     cache = Cache(request.cache_dir)
     source = open_source(request.files, cache)
-    check_golden(source.data.read("val"))
+    check_golden(source.sent.data.read("val"))
     bench = Workbench(source, scheme, request.seed, cache, request.work_dir)
     made, reports = run_recipe(recipe, bench, progress.at)
-    path = Path(shutil.copyfile(made, request.work_dir / VARIANT))
+    path = _composed(made, source, request.work_dir / VARIANT)
     build_s = round(time.monotonic() - started, 2)
     last = len(recipe.steps)
     progress.at(last, "measure", 0.0, "measuring")
     runtime: dict[str, str] = {}
     encoding = request.work_dir / ENCODING
     size_bytes = compress_file(path, encoding, beat)
-    found = measured(path, source, runtime, _parameters(reports), build_s, _source_file(bench), size_bytes)
-    recorded = record_answers(path, source, runtime, found.metrics.encoding_bytes or 0)
+    reference = _source_file(bench, request.work_dir / REFERENCE)
+    found = measured(path, source.sent, runtime, _parameters(reports), build_s, reference, size_bytes)
+    recorded = record_answers(path, source.sent, runtime, found.metrics.encoding_bytes or 0)
     progress.at(last, "measure", 1.0, "done")
     return BuildOutcome(
         onnx_path=path,
@@ -74,15 +77,14 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
         runtime=runtime,
         metrics=found.metrics,
         recorded=recorded,
-        val=kept_in(request.work_dir / ANSWERS, answer_set(source, found.val)),
+        val=kept_in(request.work_dir / ANSWERS, answer_set(source.sent, found.val)),
         unfolded_bytes=unfolded_bytes(path),
         steps=tuple(reports),
         scheme=scheme if "scheme" in recipe.needs else None,
         lineage=record(source, recipe, request.seed, request.instruction_set),
         min_onnxruntime=needed_onnxruntime(path),
         task=source.task,
-        scale=source.scale,
-        signature=source.told_signature,
+        signature=source.sent.told_signature,
         state=source.sequences,
     )
 
@@ -95,7 +97,7 @@ def source_metrics(request: SourceRequest) -> Metrics:
     from edgefleet_compression.judging import mean_of
     from edgefleet_compression.models.source import open_source
 
-    source = open_source(request.files, Cache(request.cache_dir))
+    source = open_source(request.files, Cache(request.cache_dir)).sent
     val, test = source.labels("val"), source.labels("test")
     judge, answers_val, answers_test = source.judge, source.reduced("val"), source.reduced("test")
     on_val, on_test = mean_of(judge.scores(answers_val, val)), mean_of(judge.scores(answers_test, test))
@@ -134,16 +136,30 @@ def weights_of(recipe: Recipe) -> list[float]:
     return [*(1.0 + TRAINING_WEIGHT * getattr(registry().settings(spec), "epochs", 0) for spec in recipe.steps), 1.0]
 
 
-def _source_file(bench: "Workbench") -> Path | None:
+def _composed(made: Path, source: "Source", path: Path) -> Path:
+    """What steps made, as devices get it; the very file where nothing is put around it."""
+    if not source.made.is_needed:
+        return Path(shutil.copyfile(made, path))
+    import onnx
+
+    from edgefleet_compression.models.composed_file import compose_file
+
+    return compose_file(onnx.load(made), source.signature, source.made, path)
+
+
+def _source_file(bench: "Workbench", path: Path) -> Path | None:
     """The source's file, to time a variant against: exported if that can be done; None if there is none at all."""
     from edgefleet_compression.builds.recipe_runner import run_recipe
     from edgefleet_compression.models.states import BroughtState
 
+    state = bench.source.state
     try:
-        return run_recipe(Recipe(name="fp32", title="the source", steps=(EXPORT,)), bench, lambda *_: beat())[0]
+        made = run_recipe(Recipe(name="fp32", title="the source", steps=(EXPORT,)), bench, lambda *_: beat())[0]
     except CompressionError:
-        state = bench.source.state
-        return state.path if isinstance(state, BroughtState) else None
+        if not isinstance(state, BroughtState):
+            return None
+        made = state.path
+    return _composed(made, bench.source, path)
 
 
 def _scheme(request: BuildRequest) -> Scheme | None:

@@ -73,7 +73,7 @@ def split_digests(source: "Source") -> dict[str, str]:
         found = {}
         for name in SPLITS:
             try:
-                found[name] = _digest(source.data.read(name))
+                found[name] = _digest(source.sent.data.read(name))
             except DataError:
                 continue  # missing: a step that needs it has failed before
         (folder / DIGESTS).write_bytes(canonical_json(found))

@@ -106,8 +106,8 @@ class BuildOutcome:
 
     `encoding_path` is the file as it goes over the wire; `runtime` holds session options that a device must use,
     `unfolded_bytes` is the size of the weights in memory, `min_onnxruntime` the oldest that reads the file. `scheme` is
-    None if the recipe uses none. `task`, `scale`, `signature` and `state` are the source's, the signature None if a
-    session says the same.
+    None if the recipe uses none. `task`, `signature` and `state` are the source's, the signature None if a session says
+    the same.
     """
 
     onnx_path: Path
@@ -122,7 +122,6 @@ class BuildOutcome:
     lineage: Lineage
     min_onnxruntime: str
     task: str
-    scale: float
     signature: Signature | None
     state: SequenceState | None = None
 

@@ -10,6 +10,7 @@ from edgefleet_contract.operations import VersionComparison
 from edgefleet_protocol.signature import Signature, Tensor
 
 if TYPE_CHECKING:
+    from edgefleet_compression.judging import Judge
     from edgefleet_compression.models.data import SplitName
     from edgefleet_compression.models.source import Source
     from edgefleet_compression.samples import Column, Samples
@@ -29,33 +30,37 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
     from edgefleet_compression.models.source import open_source
 
     cache = Cache(request.cache_dir)
-    source, before = open_source(request.files, cache), open_source(request.before, cache)
-    asked, scaled = source.data.read(SPLIT).x, before.scale != 1
-    if (reason := why_not_asked(asked, before.visible, before.card.ref, scaled=scaled)) is not None:
+    source, before = open_source(request.files, cache).sent, open_source(request.before, cache)
+    if (reason := why_not_asked(source.data.read(SPLIT).x, before.sent.visible, before.card.ref)) is not None:
         raise NotApplicable(reason)
     request.work_dir.mkdir(parents=True, exist_ok=True)
-    old = before.with_data_of(source)
+    old, judge = before.with_data_of(source), before.sent.judge
     # Reduced by what is known of its own answers: `old` would find it anew, from these.
-    then = answer_set(before, old.reduced(SPLIT, before.judge), asked=source)
+    then = answer_set(before.sent, old.sent.reduced(SPLIT, judge), asked=source)
     kept: dict[str, KeptAnswers] = {SOURCE: kept_in(request.work_dir / "source.answers", then)}
     not_asked: dict[str, str] = {}
     for variant in request.variants:
-        found = _asked(variant, before, old)
+        found = _asked(variant, judge, old)
         if isinstance(found, str):
             not_asked[variant.id] = found
         else:
             path = request.work_dir / f"{variant.id}.answers"
-            kept[variant.id] = kept_in(path, answer_set(before, found, asked=source))
+            kept[variant.id] = kept_in(path, answer_set(before.sent, found, asked=source))
     now = answer_set(source, source.reduced(SPLIT))
     return VersionsOutcome(_compared(before.card.ref, then, now, source), kept, not_asked)
 
 
-def _asked(variant: OlderVariant, before: "Source", old: "Source") -> "list[bytes] | str":
+def _asked(variant: OlderVariant, judge: "Judge", old: "Source") -> "list[bytes] | str":
     """A variant's answers, reduced; or why it could not be asked."""
+    from edgefleet_compression.onnx_graphs.model_session import ModelSession
     from edgefleet_compression.onnx_graphs.session import GraphSession
 
     try:
-        return before.judge.reduced(GraphSession(variant.path, variant.runtime).answering(old.asked(SPLIT)))
+        taken, sent = (one.signature.inputs for one in (ModelSession(variant.path), old.sent))
+        # What controllers of 0.1 published takes what the network does: applications scale samples themselves.
+        as_sent = [one.datatype for one in taken] == [one.datatype for one in sent]
+        asked = (old.sent if as_sent else old).asked(SPLIT)
+        return judge.reduced(GraphSession(variant.path, variant.runtime).answering(asked))
     except Exception as error:  # a file of another time, and a binding's own types: the others are asked all the same
         return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
@@ -78,32 +83,29 @@ def _compared(before: str, then: "AnswerSet", now: "AnswerSet", source: "Source"
     )
 
 
-def why_not_asked(samples: "Samples", before: Signature, ref: str, *, scaled: bool) -> str | None:
+def why_not_asked(samples: "Samples", before: Signature, ref: str) -> str | None:
     """Why a version cannot be asked these samples, None if it can; pure.
 
     Args:
         samples: of the newer version.
-        before: what the older one takes.
+        before: what the older one is sent.
         ref: the older version, for the message.
-        scaled: whether it multiplies samples, which are whole numbers then.
     """
     tensors = {tensor.name: tensor for tensor in before.inputs}
     if len(samples.columns) == len(tensors) == 1:  # there is only one way, whatever it is called
         tensors = dict(zip(samples.columns, tensors.values(), strict=True))
     if samples.columns.keys() - tensors.keys():
         return f"{ref} takes {', '.join(tensors)[:400]}, and the samples are of {', '.join(samples.columns)[:400]}"
-    refused = (_refused(column, tensors[name], ref, scaled=scaled) for name, column in samples.columns.items())
+    refused = (_refused(column, tensors[name], ref) for name, column in samples.columns.items())
     return next((reason for reason in refused if reason), None)
 
 
-def _refused(column: "Column", tensor: Tensor, ref: str, *, scaled: bool) -> str | None:
+def _refused(column: "Column", tensor: Tensor, ref: str) -> str | None:
     import numpy as np
 
     from edgefleet_protocol.datatypes import BY_NAME
 
     wanted, given = np.dtype(BY_NAME[tensor.datatype].numpy), column.values.dtype
-    if scaled and given.kind == "f":
-        return f"samples of {ref} are whole numbers that it multiplies, and these are {given}"
     if not np.can_cast(given, wanted, "same_kind") and wanted.kind != "O":
         return f"{ref} takes {tensor.datatype}, and the samples are {given}"
     shape, taken = column.row(0).shape if len(column) else (), tensor.sample_shape

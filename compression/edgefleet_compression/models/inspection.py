@@ -55,8 +55,9 @@ class Findings(BaseModel):
 
     @property
     def scale(self) -> float | None:
-        """What samples are multiplied by; None where a card cannot say it."""
-        return self.reading.scale if [one.datatype for one in self.reading.signature.inputs] == ["FP32"] else None
+        """What samples are multiplied by; None where a card does not say it."""
+        inputs = [one.datatype for one in self.reading.signature.inputs]
+        return self.reading.scale if inputs == ["FP32"] or self.reading.scale != 1 else None
 
 
 class GraphFindings(BaseModel):
@@ -152,6 +153,7 @@ def _look_at_graph(onnx: Path) -> GraphFindings:
 def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: check, read the splits, run some samples."""
     from edgefleet_compression.models.brought import check_graph, open_graph
+    from edgefleet_compression.models.composed_check import check_composed
     from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
     from edgefleet_compression.models.likely_state import with_likely_state
     from edgefleet_compression.models.remarks import remarks_on
@@ -171,14 +173,15 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     faults.check(check_arrays, data, names)
     faults.refuse()
     assert opened is not None  # or there was a fault
-    signature, scale, splits = opened
+    splits = opened.data
     val, test = (faults.check(splits.read, name) for name in ("val", "test"))
     if val:
         faults.check(check_golden, val)
         faults.check(check_beside, splits)
     faults.refuse()
     assert val and test  # or there was a fault
-    taken = take(session, card, signature, scale, val)
+    taken = take(session, card, opened, val)
+    faults.check(check_composed, onnx, card, taken, opened.made, val)
     for name in SPLITS:
         if splits.has(name):
             faults.check(check_labels, taken, f"y_{name}", splits.read(name))
@@ -186,9 +189,9 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     return Findings(
         reading=ModelReading(
             task=taken.task,
-            signature=taken.visible,
+            signature=opened.made.signature(taken.visible),
             batches=taken.batches,
-            scale=scale,
+            scale=opened.made.scale,
             guesses=(*([guess] if guess else []), *taken.guesses),
             state=taken.state,
         ),

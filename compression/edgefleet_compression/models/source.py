@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,16 +15,21 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.judging import Judge
-from edgefleet_compression.models.brought import check_graph, open_graph, skim_brought
+from edgefleet_compression.models.brought import check_graph, load_brought, open_graph, skim_brought
+from edgefleet_compression.models.composed_file import REVISION, compose_file
 from edgefleet_compression.models.data import SplitFile, SplitName, architecture_scale, open_data
 from edgefleet_compression.models.likely_state import with_likely_state
 from edgefleet_compression.models.module_check import architecture_signature
-from edgefleet_compression.models.states import BroughtState, SourceState, TorchState, torch_state
+from edgefleet_compression.models.network_samples import seen_by_network
+from edgefleet_compression.models.pictures import BARE, BYTE, Composition, declared_of
+from edgefleet_compression.models.states import GRAPH, BroughtState, SourceState, TorchState, torch_state
 from edgefleet_compression.models.taking import TakenModel, open_samples, take
 from edgefleet_compression.models.ways import ANY_WAY, Ways, ways_of
 from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
 from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.composed import AS_IT_IS
 from edgefleet_compression.onnx_graphs.contents import contents_of
+from edgefleet_compression.onnx_graphs.sent import SentInput
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.samples import Column, RawLabels, Samples
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
@@ -51,8 +56,11 @@ class Source:
     """A registered model; `digest` names its weights, architecture or graph, and how it is asked and judged.
 
     `signature` is what it takes and gives, `batches` whether several samples may be asked at once, `scale` what
-    samples are multiplied by, and `declared` what its card says of its answers. `sequences` is what it keeps from one
-    step to the next; its samples are then sequences, with an answer to each step.
+    samples are multiplied by where the network takes real numbers, and `declared` what its card says of its answers.
+    `sequences` is what it keeps from one step to the next; its samples are then sequences, with an answer to each step.
+
+    This is the network alone, which steps see: `data` are samples as it takes them. What devices get is `sent`, with
+    all of `made` around it; there, samples are what applications send.
     """
 
     card: ModelCard
@@ -66,6 +74,9 @@ class Source:
     scale: float
     declared: Spec = UNDECLARED
     sequences: SequenceState | None = None
+    made: Composition = BARE
+    sends: SplitFile | None = None
+    asks: "Source | None" = None
 
     @property
     def visible(self) -> Signature:
@@ -75,6 +86,25 @@ class Source:
     def labels(self, split: SplitName) -> RawLabels | StepLabels | None:
         """The labels of a split, as there are answers to it."""
         return self.asked(split).labels(self.data.read(split).y)
+
+    @cached_property
+    def sent(self) -> "Source":
+        """The model as applications see it: with what is composed around it, and the samples that they send."""
+        if not self.made.is_needed or self.sends is None:
+            return self
+        around = replace(self, signature=self.made.signature(self.signature), data=self.sends, made=BARE)
+        if self.made.given == AS_IT_IS:  # then it answers the same
+            return replace(around, asks=self)
+        assert isinstance(self.state, BroughtState)  # an architecture's answers are given as they are
+        key = digest_of({"composed": REVISION, "source": self.digest})
+        folder, _ = self.cache.get_or_put(key, self._compose)
+        state = BroughtState(folder / GRAPH, self.state.graph, self.state.takes_one)
+        declared = declared_of(self.card, self.made, self.signature)
+        return replace(around, state=state, scale=1.0, declared=declared, digest=digest_of({"sent": self.digest}))
+
+    def _compose(self, folder: Path) -> None:
+        assert isinstance(self.state, BroughtState)  # by the caller
+        compose_file(load_brought(self.state.path), self.signature, self.made, folder / GRAPH)
 
     @property
     def answers_rows(self) -> bool:
@@ -94,6 +124,8 @@ class Source:
         Raises:
             GraphError: an answer is not finite.
         """
+        if self.asks is not None:
+            return self.asks.logits(split, mirrored)
         key = digest_of(
             {
                 "logits": split,
@@ -114,12 +146,17 @@ class Source:
         return np.asarray(load_file(folder / "logits.safetensors")["logits"], np.float32)
 
     def with_data_of(self, other: "Source") -> "Source":
-        """This model with the samples of another one that takes the same."""
-        return replace(self, data=other.data, card=self.card.model_copy(update={"data": other.card.data}))
+        """This model with the samples of another one that is sent the same."""
+        card = self.card.model_copy(update={"data": other.card.data})
+        sends = other.sends or other.data
+        data = seen_by_network(sends, self.visible, self.made, self.cache, f"{self.digest} {card.data.sha256}")
+        return replace(self, data=data, sends=sends, card=card)
 
     @cached_property
     def spec(self) -> Spec:
         """How the model's answers are meant, found once: by its own to all of val."""
+        if self.asks is not None:
+            return self.asks.spec
         task = task_named(self.task)
         if self.answers_rows:
             return task.spec(self.signature, [[self.logits("val")]], self.declared)
@@ -174,7 +211,7 @@ class Source:
         names = [tensor.name for tensor in self.visible.inputs]
         if len(names) == len(samples.columns) == 1:  # those of another version may be called otherwise
             samples = Samples(dict(zip(names, samples.columns.values(), strict=True)))
-        return Asked(samples, self.signature, self.batches, self.scale, self.sequences)
+        return Asked(samples, self.signature, self.batches and samples.is_dense, self.scale, self.sequences)
 
     def answered(self, split: SplitName, count: int = 0) -> Answered:
         """What the source model answers to the first `count` samples of a split, or all.
@@ -182,6 +219,8 @@ class Source:
         Raises:
             GraphError: an answer is not finite.
         """
+        if self.asks is not None:
+            return self.asks.answered(split, count)
         if isinstance(self.state, TorchState):
             return [[row[np.newaxis]] for row in self.logits(split)[: count or None]]
         found = GraphSession(self.state.path).answered(self.asked(split, count))
@@ -199,6 +238,8 @@ class Source:
         Raises:
             GraphError: an answer is not finite, or not of the task.
         """
+        if self.asks is not None:
+            return self.asks.reduced(split, judge)
         by = judge or self.judge
         if self.answers_rows:
             return by.task.reduce([self.logits(split)], by.spec)
@@ -280,17 +321,21 @@ def _module(card: ModelCard, files: Mapping[str, Path], cache: Cache) -> Source:
     assert card.architecture is not None and card.weights is not None  # by the card's own check
     classes, weights, data = len(card.labels), files[card.weights.file], files[card.data.file]
     state = torch_state(card.architecture.name, card.architecture.args, card.sample_shape, classes, weights)
-    scale = architecture_scale(card, data)
+    scale, signature = architecture_scale(card, data), architecture_signature(card)
+    samples = open_data(data, card, scale)
+    sent = None if scale == 1 else SentInput(signature.inputs[0].name, BYTE, scale=scale)
     return Source(
         card=card,
-        data=open_data(data, card, scale),
+        data=samples,
         state=state,
         digest=digest_of({"state": state.digest(), "scale": scale}),
         cache=cache,
         task=FIRST_TASK,
-        signature=architecture_signature(card),
+        signature=signature,
         batches=True,
         scale=scale,
+        made=Composition(sent),
+        sends=samples,
     )
 
 
@@ -299,28 +344,37 @@ def _brought(card: ModelCard, files: Mapping[str, Path], cache: Cache) -> Source
     path = files[card.onnx.file]
     graph, session = check_graph(path), open_graph(path)
     card, _ = with_likely_state(card, session.signature, files[card.data.file])
-    signature, scale, data = open_samples(session, card, files[card.data.file])
-    taken = take(session, card, signature, scale, data.read("val"))
+    opened = open_samples(session, card, files[card.data.file])
+    taken = take(session, card, opened, opened.data.read("val"))
     fixed = isinstance(session.signature.inputs[0].shape[0], int) if session.signature.inputs[0].shape else False
-    state = BroughtState(path, graph, takes_one=fixed)
+    state, made = BroughtState(path, graph, takes_one=fixed), opened.made
+    digest = digest_of({"state": state.digest(), "scale": made.scale, **_unusual(card, taken, made)})
+    seen = seen_by_network(opened.data, taken.visible, made, cache, f"{digest} {card.data.sha256}")
     return Source(
         card=card,
-        data=data,
+        data=seen,
         state=state,
-        digest=digest_of({"state": state.digest(), "scale": scale, **_unusual(card, taken)}),
+        digest=digest,
         cache=cache,
         task=taken.task,
         signature=taken.signature,
         batches=taken.batches,
-        scale=scale,
+        scale=taken.scale,
         declared=taken.declared,
         sequences=taken.state,
+        made=made,
+        sends=opened.data,
     )
 
 
-def _unusual(card: ModelCard, taken: TakenModel) -> dict[str, Any]:
+def _unusual(card: ModelCard, taken: TakenModel, made: Composition) -> dict[str, Any]:
     """What else decides how a model is asked and judged; nothing of a classifier's names, which are only shown."""
-    told = {"task": taken.task, "batch": card.batch, "declared": replace(taken.declared, names=()).told()}
-    usual = {"task": FIRST_TASK, "batch": "guess", "declared": UNDECLARED.told()}
+    told: dict[str, Any] = {
+        "task": taken.task,
+        "batch": card.batch,
+        "declared": replace(taken.declared, names=()).told(),
+    }
+    told["around"] = asdict(replace(made, sent=None) if made.plain_scale(taken.visible) is not None else made)
+    usual = {"task": FIRST_TASK, "batch": "guess", "declared": UNDECLARED.told(), "around": asdict(BARE)}
     state = {"state": taken.state.told()["pairs"]} if taken.state else {}
     return {name: value for name, value in told.items() if value != usual[name]} | state

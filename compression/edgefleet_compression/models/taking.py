@@ -1,6 +1,6 @@
 """A brought model as it will be asked: what its file says, what the samples say, and what running it shows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,15 @@ import numpy as np
 from edgefleet_compression.errors import DataError, GraphError
 from edgefleet_compression.models.column_checks import WantedInput, check_each_label, check_plain_labels
 from edgefleet_compression.models.data import SplitFile, sample_headers
+from edgefleet_compression.models.network_samples import Preprocessed
 from edgefleet_compression.models.parts import PartReader
+from edgefleet_compression.models.pictures import BYTE, FLOAT, Composition, composition_of, datatype_of
 from edgefleet_compression.models.reading import as_sampled, as_stepped, settled, settled_steps
 from edgefleet_compression.models.shown import shown_sample
 from edgefleet_compression.onnx_graphs.asked import Asked
+from edgefleet_compression.onnx_graphs.composed import AS_IT_IS
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
+from edgefleet_compression.onnx_graphs.sent import SentInput
 from edgefleet_compression.samples import Column, RawLabels, Split
 from edgefleet_contract.card import CARD_FILE, Input, ModelCard
 from edgefleet_contract.errors import CardError
@@ -31,9 +35,6 @@ from edgefleet_tasks.task import UNDECLARED, Outputs
 
 ASKED = 16
 """How many samples of val a model is asked before it is known what it does."""
-PIXEL = 1 / 255
-FLOAT = "FP32"
-BYTE = "UINT8"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,22 @@ class TakenModel:
         return [int(top) for top in rows.argmax(1)] if rows.ndim == 2 and rows.dtype.kind == "f" else []
 
 
-def open_samples(session: ModelSession, card: ModelCard, path: Path) -> tuple[Signature, float, SplitFile]:
+@dataclass(frozen=True)
+class OpenedSamples:
+    """A model and its samples before anything is run.
+
+    Attributes:
+        signature: what the network takes and gives, as far as its file and the samples' headers say.
+        made: what its card wants put around it.
+        data: the samples as applications send them.
+    """
+
+    signature: Signature
+    made: Composition
+    data: SplitFile
+
+
+def open_samples(session: ModelSession, card: ModelCard, path: Path) -> OpenedSamples:
     """What a model takes by its file, its card and the headers of its samples; nothing large is read yet.
 
     Args:
@@ -102,11 +118,15 @@ def open_samples(session: ModelSession, card: ModelCard, path: Path) -> tuple[Si
     elif card.batch != "none":
         signature = as_sampled(signature, ranks)
     sampled = _sampled(signature, state)
-    _check_shapes(card, sampled)
-    scale = scale_of(card, sampled, {name: header.dtype for name, header in headers.items()})
-    wanted = [_wanted(tensor, sampled, scale) for tensor in sampled.inputs]
+    types = [datatype_of(headers[tensor.name].dtype) for tensor in sampled.inputs if tensor.name in headers]
+    made = composition_of(card, sampled, types[0] if types else None)
+    if state and (made.plain_scale(sampled) is None or made.given != AS_IT_IS):
+        raise CardError(f"{CARD_FILE}: a model with state takes a scale alone: leave out other pre- and postprocessing")
+    told = made.signature(sampled)
+    _check_shapes(card, told)
+    wanted = [_wanted(tensor, told, made) for tensor in told.inputs]
     reader = PartReader([one.by_step() if one.name in stepped else one for one in wanted], False, check_plain_labels)
-    return signature, scale, SplitFile(path, reader)
+    return OpenedSamples(signature, made, SplitFile(path, reader))
 
 
 def _state(card: ModelCard, signature: Signature) -> SequenceState | None:
@@ -125,15 +145,19 @@ def _sampled(signature: Signature, state: SequenceState | None) -> Signature:
     return Signature(tuple(one for one in signature.inputs if one.name not in given), signature.outputs)
 
 
-def take(session: ModelSession, card: ModelCard, signature: Signature, scale: float, val: Split) -> TakenModel:
+def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Split) -> TakenModel:
     """Ask a model some samples: find its batch axes, and what it does.
 
     Raises:
         CardError, GraphError: it does not run, does not do what its card says, or nothing says what it does.
     """
-    known, state = session.knowing(signature), card.sequences
+    known, state, made = session.knowing(opened.signature), card.sequences, opened.made
     some = val.first(ASKED)
-    asked = Asked(some.x, signature, False, scale, state)
+    x, scale = some.x, made.plain_scale(_sampled(opened.signature, state))
+    if scale is None:
+        assert made.sent is not None  # what else is done to samples
+        x, scale = Preprocessed(opened.signature, made.sent).of(x), 1.0
+    asked = Asked(x, opened.signature, False, scale, state)
     reading = settled_steps(known, asked) if state else settled(known, asked)
     asked = replace(asked, signature=reading.signature, batches=reading.batches)
     seen, alone = asked.visible, list(_answers(known, asked))
@@ -180,29 +204,14 @@ def label_spec(taken: TakenModel) -> Spec:
     return replace(taken.spec, width=values.shape[1]) if counts else taken.spec
 
 
-def scale_of(card: ModelCard, signature: Signature, types: Mapping[str, np.dtype[Any]]) -> float:
-    """What samples are multiplied by.
-
-    Raises:
-        CardError: the card scales what is taken as it is.
-    """
-    given = card.preprocessing.scale
-    pixels = len(signature.inputs) == 1 and signature.inputs[0].datatype == FLOAT
-    if pixels:
-        usual = PIXEL if types.get(signature.inputs[0].name) == np.uint8 else 1.0
-        return usual if given is None else given
-    if given not in (None, 1.0):
-        if len(signature.inputs) == 1 and signature.inputs[0].datatype == BYTE:
-            raise CardError("the graph takes uint8 as it is: set preprocessing.scale to 1")
-        raise CardError("preprocessing.scale is for a single input of float32: samples are taken as they are")
-    return 1.0
-
-
-def _wanted(tensor: Tensor, signature: Signature, scale: float) -> WantedInput:
-    if len(signature.inputs) > 1 or tensor.datatype != FLOAT:
+def _wanted(tensor: Tensor, told: Signature, made: Composition) -> WantedInput:
+    if len(told.inputs) > 1 or made.sent not in (None, SentInput(tensor.name, BYTE, scale=made.scale)):
         return WantedInput.of(tensor)
-    datatypes = (BYTE, FLOAT) if scale == 1 else (BYTE,)
-    return WantedInput(tensor.name, datatypes, tensor.sample_shape, also=", or float32 with a scale of 1")
+    also = ", or float32 with a scale of 1"
+    if made.sent is not None:
+        return replace(WantedInput.of(tensor), also=also)
+    datatypes = (BYTE, FLOAT) if tensor.datatype == FLOAT else (tensor.datatype,)
+    return WantedInput(tensor.name, datatypes, tensor.sample_shape, also=also if tensor.datatype == FLOAT else "")
 
 
 def _check_names(card: ModelCard, signature: Signature) -> None:

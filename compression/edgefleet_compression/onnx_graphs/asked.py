@@ -112,6 +112,6 @@ class Asked:
         return {name: self._as_input(x, types[name]) for name, x in feed.items()}
 
     def _as_input(self, x: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        if self.scale != 1.0:  # only a batch is ever in float
+        if self.scale != 1.0 and dtype.kind == "f":  # only a batch is ever in float
             x = x.astype(np.float32) * np.float32(self.scale)
         return x.astype(dtype, copy=False)

@@ -23,7 +23,6 @@ from edgefleet_protocol.manifest import (
     Expected,
     Manifest,
     Memory,
-    Preprocessing,
     ReducedAnswers,
 )
 from edgefleet_protocol.runtime_versions import needed_of_device
@@ -116,7 +115,6 @@ class Publisher:
         core = Core(
             onnx=self._blobs.put_file(outcome.onnx_path),
             runtime=outcome.runtime,
-            preprocessing=Preprocessing(scale=outcome.scale),
             task=outcome.task,
             labels=_labels(model.card.labels),
             golden=self.deliver(recorded.golden),
