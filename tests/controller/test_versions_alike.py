@@ -88,8 +88,8 @@ def test_a_refusal_says_what_is_wrong_on_how_many_devices_and_what_to_do() -> No
     worse, other = view(refused="disagrees by 40 %"), view(signature_change="send 'x' as UINT8 [any]")
     said = why_refused(spec, [worse, view(), other])
     assert said == (
-        "m@2 is refused: beside m@1 it disagrees by 40 % (3 devices): correct it, or take it as it is with "
-        "--accept-drop. m@2 is not what applications know: they must send 'x' as UINT8 [any]: then say "
+        "m@2 is refused: beside m@1 its variant cccccccccccc disagrees by 40 % (3 devices): correct it, or take it "
+        "as it is with --accept-drop. m@2 is not what applications know: they must send 'x' as UINT8 [any]: then say "
         "--accept-signature"
     )
     accepting = spec.model_copy(update={"accept_drop": True})

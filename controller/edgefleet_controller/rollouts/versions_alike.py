@@ -97,7 +97,8 @@ def why_refused(spec: RolloutSpec, pairs: Iterable[PairView]) -> str | None:
     worse = Counter[str]()
     for pair in pairs if not spec.accept_drop else ():
         if pair.refused:
-            worse[f"beside {pair.before_model or pair.before[:12]} it {pair.refused}"] += pair.devices
+            beside = pair.before_model or pair.before[:12]
+            worse[f"beside {beside} its variant {pair.after[:12]} {pair.refused}"] += pair.devices
     if worse:
         found = _most([f"{said} ({counted(n, 'device')})" for said, n in worse.most_common()])
         told.append(f"{model} is refused: {found}: correct it, or take it as it is with --accept-drop")
