@@ -15,6 +15,7 @@ from edgefleet_controller.rollouts.offers import Offer, offer
 from edgefleet_controller.rollouts.plan import Plan, PlannedDevice, VariantChange, plan
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
+from edgefleet_controller.store.measures import measure_of
 from edgefleet_profiles.catalogue import Catalogue
 
 ChangeCheck = Callable[[RolloutSpec, Mapping[VariantChange, int]], object]
@@ -26,9 +27,15 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
 
     Raises:
         NotFound: the model or the segment doesn't exist.
-        Refused: no device matches, nothing was built for the model, or a device is part of another rollout.
+        Refused: no device matches, nothing was built for the model, a device is part of another rollout, or the gate
+            requires what can never be judged.
     """
     fleet.registry.model(spec.model, spec.version)
+    if "accuracy" in spec.gate.require and not measure_of(fleet.registry, spec.model, spec.version).scored:
+        ref = f"{spec.model}@{spec.version}"
+        raise Refused(
+            f"the gate's require=accuracy can never be met: single answers of {ref} have no score; leave it out"
+        )
     selector = _selector_of(fleet, spec.segment) if spec.segment else spec.selector
     matcher = Matcher(catalogue, selector)
     # In canonical form, so that waves don't depend on how the selector is written.
