@@ -2,7 +2,7 @@
 
 from edgefleet_contract.base import Request, Shape
 from edgefleet_contract.measures import ACCURACY, MeasureView
-from edgefleet_contract.readings import TensorView
+from edgefleet_contract.readings import KeptStateView, TensorView
 from edgefleet_protocol.fields import Digest
 
 
@@ -28,7 +28,8 @@ class UnjudgedView(Shape):
 class ModelView(Shape):
     """A registered model version; `measure` is what its answers are scored by.
 
-    `inputs` and `outputs` are what it takes and gives; none if it was registered before they were looked at.
+    `inputs` and `outputs` are what it takes and gives; none if it was registered before they were looked at. `state` is
+    what it keeps from one step of a sequence to the next, beside these.
     `guesses` are what was decided without being told.
     `not_checked` and `remarks` are part of the answer to its registration: why its files were not looked at, null if
     they were; and what its data can be used with, but tells little by.
@@ -45,6 +46,7 @@ class ModelView(Shape):
     created_ms: int
     inputs: tuple[TensorView, ...] = ()
     outputs: tuple[TensorView, ...] = ()
+    state: tuple[KeptStateView, ...] = ()
     guesses: tuple[str, ...] = ()
     not_checked: str | None = None
     remarks: tuple[str, ...] = ()

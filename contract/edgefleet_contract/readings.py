@@ -33,6 +33,13 @@ class ModelReading(Shape):
         return signature.told()
 
 
+class KeptStateView(Shape):
+    """A part of a model's state: an input that takes what an output gave at the step before."""
+
+    input: str
+    output: str
+
+
 class TensorView(Shape):
     """An input or output by its Open Inference Protocol datatype; a size is a number, a name, or null for any.
 

@@ -11,7 +11,7 @@ from edgefleet_contract.choices import BrokenView, ChoiceView, ExplanationView, 
 from edgefleet_contract.devices import ConflictRecord, DeviceModelView, DeviceView
 from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.models import ModelView
-from edgefleet_contract.readings import TensorView
+from edgefleet_contract.readings import KeptStateView, ModelReading, TensorView
 from edgefleet_contract.rollouts import ReturnView, RolloutView, WaveRecord, WaveView
 from edgefleet_contract.telemetry import TelemetryGroup, TelemetryView
 from edgefleet_contract.variants import VariantView
@@ -40,9 +40,15 @@ def model_view(record: ModelRecord) -> ModelView:
         created_ms=record.created_ms,
         inputs=tuple(map(TensorView.of, reading.signature.inputs)) if reading else (),
         outputs=tuple(map(TensorView.of, reading.signature.outputs)) if reading else (),
+        state=_state(reading) if reading else (),
         guesses=reading.guesses if reading else (),
         unjudged=unjudged(record.card.constraints),
     )
+
+
+def _state(reading: ModelReading) -> tuple[KeptStateView, ...]:
+    pairs = reading.state.pairs if reading.state else ()
+    return tuple(KeptStateView(input=pair.given, output=pair.gives) for pair in pairs)
 
 
 def variant_view(record: VariantRecord) -> VariantView:

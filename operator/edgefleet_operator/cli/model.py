@@ -160,6 +160,7 @@ def show(model: ModelArgument, api: Api = None, as_json: AsJson = False) -> None
             ("task", found.task),
             ("labels", ", ".join(found.labels)),
             *((f"takes {one.name}", f"{one.datatype} {shown_shape(one)}") for one in found.inputs),
+            *((f"keeps {one.input}", f"what {one.output} gave at the step before") for one in found.state),
             *((f"answers {one.name}", f"{one.datatype} {shown_shape(one)}") for one in found.outputs),
             ("registered", when(found.created_ms)),
             ("variants", count(len(variants))),

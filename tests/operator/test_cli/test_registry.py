@@ -6,10 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.cards import card
 
 from edgefleet_contract.operations import OperationRecord
+from edgefleet_contract.readings import ModelReading
+from edgefleet_controller.records import ModelRecord
+from edgefleet_controller.service import Service
 from edgefleet_operator import Client
 from edgefleet_operator.cli.golden_sets import golden_sentences
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.state import SequenceState, StatePair
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fashion"
 
@@ -67,6 +73,17 @@ def test_a_model_shows_what_each_profile_gets_and_why_not_the_others(operator, p
     assert "fp32 on eu/rpi4/lte: the most accurate" in shown
     assert "not ternary: not measured" in shown
     assert operator.reads("model", "show", published)["choices"][0]["variant"] == "b" * 64
+
+
+def test_a_model_shows_what_it_keeps_from_step_to_step(operator, service: Service) -> None:
+    x, y = Tensor("x", "FP32", (1, 16)), Tensor("y", "FP32", (1, 3))
+    state = SequenceState((StatePair("h", "hn"),))
+    reading = ModelReading(task="classification", signature=Signature((x,), (y,)), batches=False, scale=1, state=state)
+    record = ModelRecord(name="steps", version=1, files={}, card=card(name="steps"), created_ms=0, reading=reading)
+    service.store.fleet.registry.put_model(record)
+    shown = " ".join(operator.types("model", "show", "steps@1").stdout.split())
+    assert "takes x FP32 [1, 16] keeps h what hn gave at the step before answers y FP32 [1, 3]" in shown
+    assert operator.reads("model", "show", "steps@1")["state"] == [{"input": "h", "output": "hn"}]
 
 
 def test_variants_are_listed_with_units_and_a_dash_where_nothing_was_measured(operator, published: str) -> None:
