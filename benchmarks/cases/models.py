@@ -40,6 +40,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be repeated")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this model; may be repeated")
     parser.add_argument("--build-seconds", type=float, default=BUILD_S, help="of a build in the loop, at most")
+    parser.add_argument(
+        "--recipe", metavar="NAME", action="append", help="only this recipe in the loop; may be repeated"
+    )
     parser.add_argument("--budget", type=float, default=SEARCH_S, metavar="SECONDS", help="of a search for sizes")
     parser.add_argument("--state", type=Path, default=STATE, help="where packages and samples are kept")
     parser.add_argument("--keep", type=Path, help="a folder for state and logs of controller and agent that stays")
@@ -90,7 +93,7 @@ def _loop(
             agent = Agent(folder, DEVICE, profile, controller.broker_url)
             agent.start()
             try:
-                place = LoopPlace(controller, agent, profile, shelf, folders, options.build_seconds)
+                place = LoopPlace(controller, agent, profile, shelf, folders, options.build_seconds, options.recipe)
                 rows = through(models, place, console)
             finally:
                 agent.stop()

@@ -39,7 +39,10 @@ TIMERS = Timers(trial_s=0.5)
 
 @dataclass(frozen=True)
 class LoopPlace:
-    """Where the loop runs: the processes, the profile of the one device, and where folders of models are kept."""
+    """Where the loop runs: the processes, the profile of the one device, and where folders of models are kept.
+
+    `recipes` None means all that are shipped.
+    """
 
     controller: Controller
     agent: Agent
@@ -47,6 +50,7 @@ class LoopPlace:
     shelf: Shelf
     folders: Path
     build_s: float
+    recipes: Sequence[str] | None = None
 
     @property
     def api(self) -> Client:
@@ -107,7 +111,7 @@ class _OneLoop:
         self._row.notes["registered"] = added.model_dump(mode="json")
 
     def _compress(self) -> None:
-        operation = self._api.builds.start(self._ref, profiles=[self._place.profile])
+        operation = self._api.builds.start(self._ref, profiles=[self._place.profile], recipes=self._place.recipes)
         try:
             done = self._api.operations.wait(operation.id, timeout_s=self._place.build_s)
         except WaitTimeout:
