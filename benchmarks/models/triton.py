@@ -50,7 +50,7 @@ class Triton:
         given = []
         for name, values in one.inputs.items():
             tensor = http.InferInput(name, list(values.shape), datatypes.get(name, "FP32"))
-            tensor.set_data_from_numpy(np.ascontiguousarray(values), binary_data=True)
+            tensor.set_data_from_numpy(np.array(values, order="C"), binary_data=True)
             given.append(tensor)
         wanted = [http.InferRequestedOutput(name, binary_data=True) for name in names]
         more: dict[str, Any] = {}
