@@ -75,7 +75,7 @@ class GoldenSamples:
         dtype = np.dtype(BY_NAME[tensor.datatype].numpy)
         if dtype.kind == "f":
             sample = np.multiply(sample, self._scale, dtype=max(dtype, np.dtype(np.float32)))
-        given = sample.astype(dtype)
+        given = np.asarray(sample, dtype)  # a product of single numbers is no array
         return np.expand_dims(given, tensor.batch_axis) if tensor.batched else given
 
 

@@ -47,6 +47,14 @@ def test_each_input_is_given_in_its_own_type_and_shape(tmp_path: Path) -> None:
     assert all(feeds[0][tensor.name].dtype == dtype for tensor, dtype in zip(SIGNATURE.inputs, DTYPES, strict=True))
 
 
+def test_a_single_real_number_is_an_array_as_a_session_takes_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "golden.npz", **{"inputs/0": np.ones((2, 3), np.float32), "inputs/1": np.array([0.5, 2.0])})
+    signature = Signature((Tensor("sound", "FP32", (1, 3)), Tensor("lowest", "FP32", ())), (Tensor("y", "FP32", (1,)),))
+    found = [feed["lowest"] for feed in GoldenSamples(tmp_path / "golden.npz", signature, 1.0)]
+    assert all(isinstance(one, np.ndarray) and one.dtype == np.float32 and one.shape == () for one in found)
+    assert [float(one) for one in found] == [0.5, 2.0]
+
+
 def test_samples_of_any_shape_lie_flat(tmp_path: Path) -> None:
     shapes = np.array([[1, 2], [2, 2], [3, 1]])
     golden = samples(tmp_path, **{"inputs/1": np.arange(9.0), "inputs/1/shapes": shapes})
