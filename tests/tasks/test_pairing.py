@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.tasks.worlds import SAMPLES, WORLDS, World, classification
 
+from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.moments import Moments
 from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.pairing import PairOnVal, paired
@@ -79,6 +80,33 @@ def test_of_many_samples_some_that_lie_evenly_are_compared() -> None:
     assert (found.samples, found.disagreement.value, found.score_before, found.score) == (6, 1, 1, 0)
     found = paired(set_of(CLASSES), set_of(CLASSES, [wrong]), CLASSES.labels, at_most=SAMPLES + 1)
     assert isinstance(found, PairOnVal) and (found.samples, found.disagreement.value) == (SAMPLES, 0.25)
+
+
+STEPS = (10, 2, 12)
+"""Sequences whose answers are those of the samples, in order."""
+
+
+def test_a_sequence_is_one_sample_with_the_mean_of_its_steps() -> None:
+    [logits] = CLASSES.outputs
+    wrong = logits.copy()
+    wrong[10:12] = np.roll(wrong[10:12], 1, axis=1)  # the whole of the short one
+    old, new = (replace(set_of(CLASSES, [one]), steps=STEPS) for one in (logits, wrong))
+    by_step = np.split(np.asarray(CLASSES.labels), [10, 12])
+    found = pair_of(old, new, by_step)
+    assert (found.samples, found.disagreement.value) == (3, pytest.approx(1 / 3))
+    assert (found.score_before, found.score, found.gain.n) == (1, pytest.approx(2 / 3), 3)
+    last = pair_of(old, new, [CLASSES.labels[place] for place in (9, 11, 23)])
+    assert (last.score_before, last.score) == (1, pytest.approx(2 / 3))
+    first = paired(old, new, by_step, at_most=12)  # whole ones, and at least one
+    assert isinstance(first, PairOnVal) and (first.samples, first.disagreement.value) == (1, 0)
+
+
+def test_steps_come_back_with_a_set_and_add_up() -> None:
+    kept = replace(set_of(CLASSES), steps=STEPS)
+    assert AnswerSet.unpack(kept.pack()) == kept
+    for steps, told in (((10, 2), "sequences with 12 steps"), ((0, 24), "sequences without steps")):
+        with pytest.raises(MalformedMessage, match=told):
+            AnswerSet.unpack(replace(kept, steps=steps).pack())
 
 
 @pytest.mark.parametrize(
