@@ -14,6 +14,7 @@ from edgefleet_compression.onnx_graphs.losses import loss_between
 from edgefleet_compression.onnx_graphs.qdq import in_float
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.step import Context
+from edgefleet_tasks.intervals import Z_95
 
 SENSITIVITY_SAMPLES = 64
 
@@ -31,7 +32,9 @@ class Loss:
 
 
 class FileLoss:
-    """What a file loses on val against the float file: its score, or agreement where there is none."""
+    """What a file loses on val against the float file: its score; without labels the headline figure with the float
+    file's answers as the truth, where the task has one, else agreement.
+    """
 
     def __init__(self, path: Path, context: Context) -> None:
         self._asked, self._judge = context.source.asked("val"), context.source.judge
@@ -40,8 +43,10 @@ class FileLoss:
         self._right = self._judge.scores(self._before, self._labels)
 
     def loss(self, path: Path) -> Loss:
-        """The mean of the differences by sample, with its error."""
+        """The loss, with its error."""
         answers = self._answers(path)
+        if self._right is None and (found := self._judge.headline_by(self._before, answers)) is not None:
+            return Loss(1 - found.value, (found.high - found.low) / (2 * Z_95))
         if self._right is None:
             lost = 1 - self._judge.agreements(self._before, answers)
         else:
@@ -61,9 +66,10 @@ def by_cost(
     path = context.folder / "isolated.onnx"
     whole, spec = GraphSession(saved(source, path)).answered(asked), context.source.spec
     costs: dict[str, float] = {}
+    every = {node.name for node in source.graph.node}  # what is rounded between layers would drown each of them
     for number, layer in enumerate(layers):
         context.progress(0.1 + 0.5 * number / len(layers), f"layer {number + 1} of {len(layers)} alone in 8 bits")
-        alone = in_float(quantized, source, set(layers) - {layer})
+        alone = in_float(quantized, source, every - {layer})
         answers = GraphSession(saved(alone, path)).answered(asked)
         costs[layer] = loss_between("scaled_error", whole, answers, spec)
     return sorted(layers, key=lambda layer: -costs[layer])

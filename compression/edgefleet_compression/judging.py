@@ -14,7 +14,7 @@ from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.intervals import Z_95, mean_score
 from edgefleet_tasks.step_labels import StepLabels
-from edgefleet_tasks.task import Outputs, Task
+from edgefleet_tasks.task import Outputs, Task, TruthByAnswers
 
 Answers = Sequence[bytes]
 SampleScores = NDArray[np.float64]
@@ -87,6 +87,16 @@ class Judge:
             found = list(self._labelled(answers, labels))
             return self.task.headline([answer for answer, _ in found], [label for _, label in found], self.spec)
         except ValueError:  # one class only, or a single sample
+            return None
+
+    def headline_by(self, truth: Answers, answers: Answers) -> Interval | None:
+        """The headline figure of answers with another file's as the truth; None where the task has none such."""
+        task = self.task
+        if not isinstance(task, TruthByAnswers):
+            return None
+        try:
+            return self.task.headline(answers, [task.truth(one, self.spec) for one in truth], self.spec)
+        except ValueError:  # nothing is true of any sample
             return None
 
 

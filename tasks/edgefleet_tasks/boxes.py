@@ -73,6 +73,16 @@ def read_boxes(outputs: Outputs, sample: int, spec: Spec, floor: float, most: in
     return _apart(Boxes(placed, best[there], np.maximum(classes - reading.first_class, 0)), reading.overlap, most)
 
 
+def columns_read(outputs: Outputs, sample: int, reading: BoxReading) -> list[NDArray[Any]]:
+    """What is read of a sample's boxes, each [boxes, columns]: their corners and scores, then classes and objectness.
+
+    Raises:
+        ValueError: the outputs are not as the card says.
+    """
+    places = (reading.boxes, reading.scores, reading.classes, reading.objectness)
+    return [_columns(outputs, place, reading, sample) for place in places if place is not None]
+
+
 def overlaps(one: Numbers, other: Numbers) -> Numbers:
     """How far boxes overlap: the IoU of each with each, [boxes, other boxes]."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])

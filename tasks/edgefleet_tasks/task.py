@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ UNDECLARED = Spec()
 """What a card says that says nothing of its answers."""
 Label = TypeVar("Label")
 """What a sample really is, as its task knows it."""
+Given = TypeVar("Given", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +118,11 @@ class Task(Protocol[Label]):
         Raises:
             ValueError: their numbers differ, or there are none.
         """
+
+
+@runtime_checkable
+class TruthByAnswers(Protocol[Given]):
+    """A task by whose headline figure one file's answers are judged with another's as the truth."""
+
+    def truth(self, answer: bytes, spec: Spec) -> Given:
+        """What a label would say if the answer were right."""

@@ -113,6 +113,17 @@ def test_answers_are_not_rounded(file: OnnxState, context: Context, tmp_path: Pa
     assert last(controlled.state.path) == "Gemm"
 
 
+def test_the_ranges_are_taken_that_lose_less(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
+    def log(folder: str, **settings: object) -> dict[str, object]:
+        config = AccuracyInt8Config(per_channel=False, max_drop=1.0, **settings)
+        return dict(accuracy_int8.run(lopsided, config, own(context, tmp_path / folder)).log)
+
+    mse, minmax = log("mse", compare_minmax=False), log("minmax", compare_minmax=False, calibration="minmax")
+    compared, better = log("both"), min(mse, minmax, key=lambda one: float(str(one["drop"])))
+    assert (mse["calibration"], minmax["calibration"]) == ("mse", "minmax")
+    assert (compared["drop"], compared["calibration"]) == (better["drop"], better["calibration"])
+
+
 def test_what_is_said_to_be_lost_is_what_the_file_loses(lopsided: OnnxState, context: Context, tmp_path: Path) -> None:
     config = AccuracyInt8Config(per_channel=False, max_drop=1.0)
     result = accuracy_int8.run(lopsided, config, own(context, tmp_path / "own"))

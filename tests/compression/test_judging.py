@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgefleet_compression.judging import Judge, drop, mean_of
-from edgefleet_protocol.spec import Spec
+from edgefleet_protocol.spec import PROBABILITIES, BoxReading, OutputColumns, Spec
 from edgefleet_tasks.intervals import mean_score, wilson
 from edgefleet_tasks.registry import task_named
 
@@ -60,3 +60,24 @@ def test_a_task_without_scores_is_compared_all_the_same() -> None:
     answers = judge.task.reduce([RNG.normal(size=(20, 64)).astype(np.float32)], judge.spec)
     assert judge.scores(answers, LABELS[:20]) is None
     assert judge.agreement(answers, answers) == pytest.approx(1)
+
+
+def test_without_labels_a_detector_is_judged_by_the_boxes_of_the_file_itself() -> None:
+    reading = BoxReading(OutputColumns(0, 0, 4), OutputColumns(0, 4, 1), OutputColumns(0, 5, 1))
+    judge = Judge(task_named("detection"), Spec(PROBABILITIES, boxes=reading, thresholds=(0.3,)))
+    rows = np.array([[0, 0, 10, 10, 0.9, 0], [40, 40, 60, 60, 0.8, 1], [5, 5, 9, 9, 0.1, 1]], np.float32)
+    moved = np.array([1, 1, 1, 1, 0, 0], np.float32)
+    exact = [np.stack([rows + n * moved for n in range(8)])]
+    before = judge.task.reduce(exact, judge.spec)
+    shifted, unsure = exact[0].copy(), exact[0].copy()
+    shifted[:, 1, :4] += 15
+    unsure[..., 4] *= 0.3  # below the threshold, and in the same order
+    found = [judge.headline_by(before, judge.task.reduce([one], judge.spec)) for one in (exact[0], shifted, unsure)]
+    assert [one.value if one else None for one in found] == [1.0, 0.5, 1.0]
+    nothing = judge.task.reduce([exact[0] * moved], judge.spec)
+    assert judge.headline_by(nothing, before) is None, "there is no box to be found"
+
+
+def test_a_classifiers_answers_are_judged_by_how_far_they_agree() -> None:
+    judge, answers = judged(0.1)
+    assert judge.headline_by(answers, answers) is None

@@ -21,6 +21,7 @@ from edgefleet_compression.onnx_graphs.batches import at_once
 from edgefleet_compression.onnx_graphs.masks import touching_masks
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.ranges import Ranges, ranges_of
+from edgefleet_compression.onnx_graphs.regions import tail
 from edgefleet_compression.samples import Feed
 from edgefleet_compression.schemes import Scheme
 from edgefleet_compression.step_settings import Int8Config
@@ -41,12 +42,6 @@ class _Calibration:
         """The batch by input name, None at the end."""
         feed = next(self._feeds, None)
         return None if feed is None else dict(feed)
-
-
-def tail(graph: onnx.GraphProto) -> list[str]:
-    """The node that turns logits into probabilities: 256 levels of them would make most classes equal."""
-    last = {value.name for value in graph.output}
-    return [n.name for n in graph.node if n.op_type in TAILS and last.intersection(n.output)]
 
 
 @contextlib.contextmanager

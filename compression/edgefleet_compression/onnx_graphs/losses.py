@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.session import Answered
 from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
+from edgefleet_tasks.boxes import columns_read
 from edgefleet_tasks.task import Outputs
 
 LEAST_PROBABILITY = 1e-12
@@ -91,7 +92,12 @@ def _cosine(exact: NDArray[Any], changed: NDArray[Any]) -> float:
 
 
 def _read(outputs: Outputs, spec: Spec) -> Outputs:
-    """The output that has the answers first, and then the others."""
+    """The output that has the answers first, and then the others; of a detector what is read of its boxes, each apart.
+
+    Scores up to one would count for nothing beside coordinates up to hundreds.
+    """
+    if spec.boxes is not None:
+        return [columns[np.newaxis] for columns in columns_read(outputs, 0, spec.boxes)]
     first = min(spec.read_from, len(outputs) - 1)
     return [outputs[first], *(output for place, output in enumerate(outputs) if place != first)]
 

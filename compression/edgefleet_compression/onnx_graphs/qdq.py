@@ -6,18 +6,18 @@ import onnx
 
 from edgefleet_compression.onnx_graphs.int8 import TAILS
 from edgefleet_compression.onnx_graphs.names import drop_unused, read_instead
-
-ACTIVATIONS = ("Relu", "Clip")
+from edgefleet_compression.onnx_graphs.regions import ACTIVATIONS, with_followers
 
 
 def in_float(quantized: onnx.ModelProto, source: onnx.ModelProto, layers: Collection[str]) -> onnx.ModelProto:
-    """The quantized graph with some layers computing in float again.
+    """The quantized graph with some layers computing in float again, and with them what follows each of them alone.
 
     Args:
         quantized: what onnxruntime made of `source`; activations that it could drop must have been kept.
         source: the float graph, with the same names of nodes and tensors.
         layers: names of nodes.
     """
+    region = with_followers(source.graph, layers)
     made = onnx.ModelProto()
     made.CopyFrom(quantized)
     graph = made.graph
@@ -29,7 +29,7 @@ def in_float(quantized: onnx.ModelProto, source: onnx.ModelProto, layers: Collec
         if node.op_type in ACTIVATIONS:
             # What a layer gives is rounded once, after its activation; before it, float would be lost for nothing.
             node.input[0] = _before(node.input[0], by_output)
-        if node.name not in layers:
+        if node.name not in region:
             continue
         for position, name in enumerate(originals[node.name].input):
             if name in weights:

@@ -1,5 +1,6 @@
 """Accuracy-controlled int8: the layers that lose most stay in float, as few as the target needs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,13 @@ class AccuracyInt8Config(Int8Config):
 
     `max_drop` is the largest loss of top-1 on val plus one standard error, or of agreement with the float file without
     labels; `most_float` the largest share of layers that may stay in float. `correct_biases` subtracts from the biases
-    what rounding the weights adds on average over calib.
+    what rounding the weights adds on average over calib. With `compare_minmax`, ranges by minmax are tried beside those
+    of `calibration`, and taken where less is lost on val: the rarest values may be those that a detector goes by.
     """
 
     calibration: Calibration = "mse"
     correct_biases: bool = True
+    compare_minmax: bool = True
     max_drop: Share = 0.005
     most_float: Share = 0.5
 
@@ -50,7 +53,7 @@ STEP = Step(
         tails=(Tail("int8-kept", "static int8, the worst layers in float", (EXPORT, step("accuracy_int8")), rank=1.1),)
     ),
     needs=frozenset({"calib", "val", "scheme"}),
-    revision=4,
+    revision=5,
 )
 
 
@@ -80,14 +83,15 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     path = context.folder / "quantized.onnx"
     context.progress(0.02, f"watching {len(calib)} samples of calib")
     with told_by("accuracy_int8", QUANTIZER, INSTEAD):
-        source, quantized, corrected = _quantized(state.path, path, calib, config, context.scheme)
-    layers = quantized_layers(quantized)
-    if not layers:
+        source, tried = _quantized(state.path, path, calib, config, context.scheme)
+    if not quantized_layers(tried[0].model):
         raise NothingChanged("accuracy_int8 found nothing to quantize in the graph: drop the step")
     target = FileLoss(state.path, context)
+    losses = [target.loss(saved(in_float(one.model, source, []), path)) for one in tried]
+    loss, best = min(zip(losses, tried, strict=True), key=lambda pair: pair[0].drop)
+    all_int8, quantized, layers = loss, best.model, quantized_layers(best.model)
     most = int(config.most_float * len(layers))
-    kept, loss, worst = 0, target.loss(saved(in_float(quantized, source, []), path)), []
-    all_int8 = loss
+    kept, worst = 0, list[str]()
     if not loss.within(config.max_drop):
         worst = by_cost(source, quantized, layers, calib.first(SENSITIVITY_SAMPLES), context)
         kept, loss = fewest(source, quantized, worst, most, config.max_drop, target, context)
@@ -95,14 +99,23 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     strip(model)
     saved(model, path)
     log = {"scheme": context.scheme.as_dict(), "layers": len(layers), "in_float": kept, "drop": round(loss.drop, 4)}
-    log |= {"drop_all_int8": round(all_int8.drop, 4), "biases_corrected": corrected}
+    log |= {"drop_all_int8": round(all_int8.drop, 4), "biases_corrected": best.biases, "calibration": best.calibration}
     return StepResult(OnnxState(path), {**log, "file_bytes": path.stat().st_size})
+
+
+@dataclass(frozen=True)
+class _Quantized:
+    """All of a graph in 8 bits with ranges of one kind, and how many of its biases were corrected."""
+
+    calibration: Calibration
+    model: "onnx.ModelProto"
+    biases: int
 
 
 def _quantized(
     given: Path, path: Path, calib: "Asked", config: AccuracyInt8Config, scheme: Scheme
-) -> "tuple[onnx.ModelProto, onnx.ModelProto, int]":
-    """The float graph, all of it in 8 bits, and how many of its biases were corrected."""
+) -> "tuple[onnx.ModelProto, list[_Quantized]]":
+    """The float graph, and all of it in 8 bits, for each kind of ranges that is tried."""
     import onnx
 
     from edgefleet_compression.onnx_graphs.activations import observe
@@ -116,8 +129,14 @@ def _quantized(
         node.name = f"n{index}"  # by which the layers of both graphs find each other: some files name none
     give_biases(source)
     biased = saved(source, path.with_name("biased.onnx"))
-    seen = observe(source, calib) if config.correct_biases or config.calibration == "mse" else {}
-    quantize(biased, path, calib, config, scheme, keep_activations=True, seen=seen)
-    quantized = onnx.load(path)
-    answers_in_float(quantized)
-    return source, quantized, correct_biases(quantized, source, seen) if config.correct_biases else 0
+    kinds = dict.fromkeys([config.calibration, *(("minmax",) if config.compare_minmax else ())])
+    seen = observe(source, calib) if config.correct_biases or {"mse", "minmax"} & kinds.keys() else {}
+    tried = []
+    for kind in kinds:
+        one = config.model_copy(update={"calibration": kind})
+        quantize(biased, path, calib, one, scheme, keep_activations=True, seen=seen)
+        quantized = onnx.load(path)
+        answers_in_float(quantized)
+        biases = correct_biases(quantized, source, seen) if config.correct_biases else 0
+        tried.append(_Quantized(kind, quantized, biases))
+    return source, tried

@@ -38,7 +38,7 @@ STEP = Step(
         )
     ),
     needs=frozenset({"calib", "scheme"}),
-    revision=3,
+    revision=4,
 )
 
 

@@ -125,6 +125,10 @@ class Detection:
         """By how far the nearest score is from the threshold."""
         return stratum_of(_margin(_read(answer), spec), spec)
 
+    def truth(self, answer: bytes, spec: Spec) -> Boxes:
+        """The boxes of an answer that count."""
+        return _counted(_read(answer), spec)
+
     def headline(self, answers: Sequence[bytes], labels: Sequence[Boxes], spec: Spec) -> Interval:
         """The mean average precision at IoU 0.5, with a bootstrapped interval."""
         judged = average_precision([(_read(a), label) for a, label in zip(answers, labels, strict=True)])
