@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from edgefleet_compression.measures import measure_named
 from edgefleet_compression.models.inspection import Findings, GraphFindings, inspect_graph, inspect_model
 from edgefleet_compression.models.onnx_card import (
     DATA_FILE,
@@ -20,6 +21,7 @@ from edgefleet_compression.models.shown import numpy_name, shown_sample
 from edgefleet_contract.card import parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.first_card import CardHints, FirstCard
+from edgefleet_contract.measures import ACCURACY
 from edgefleet_profiles.names import NAME_PATTERN
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_tasks.registry import task_names
@@ -36,8 +38,6 @@ _CONSTRAINTS = """\
 # What a variant must meet on the profiles that match, and what to prefer among those that do; the last match counts.
 # [[constraints]]
 # profile = "*/*/*"
-# max_drop = 0.02
-# prefer = "accuracy"
 """
 
 
@@ -64,11 +64,19 @@ def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     text = _HEAD + "\n".join(
         (head + _task(found), _labels(_classes(found)), *files, *_inputs(found), _preprocessing(found), _golden(found))
     )
-    text += f"\n{_CONSTRAINTS}"
+    text += f"\n{_CONSTRAINTS}{_asked(found)}"
     missing = () if data else (f"samples: put {DATA_FILE} beside the card, then run this command again",)
     if data is not None:
         parse_card(text)
     return FirstCard(text=text, model=f"{given}@1", known=_known(found), missing=missing)
+
+
+def _asked(found: Findings | GraphFindings) -> str:
+    """What to ask of variants, as comments: of the score, if there will be one, else of agreement."""
+    measure = measure_named(found.reading.task) if isinstance(found, Findings) else ACCURACY
+    if isinstance(found, Findings) and not (found.labelled and measure.scored):
+        return '# max_disagreement = 0.02\n# prefer = "agreement"\n'
+    return f'# max_drop = 0.02\n# prefer = "{"accuracy" if measure.is_accuracy else "score"}"\n'
 
 
 def _signature(found: Findings | GraphFindings) -> Signature:
