@@ -105,7 +105,9 @@ def test_a_state_that_nobody_named_is_found_and_said(tmp_path: Path) -> None:
     assert found.guesses[0] == "samples are taken to be sequences: 'h' takes what 'hn' gave the step before"
     files, told = made.files, CardHints(task="classification")
     text = card_for_onnx(files["model.onnx"], files["data.npz"], name="steps", version=1, told=told)
-    assert PAIRS in text and parse_card(text).sequences == found.state
+    card = parse_card(text)
+    assert PAIRS in text and card.sequences == found.state and card.described[0].shape == (WIDTH,)
+    assert inspect_model(files["model.onnx"], files["data.npz"], card).shapes == {"x": (WIDTH,)}
 
 
 @pytest.mark.parametrize(

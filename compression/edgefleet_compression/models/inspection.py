@@ -157,7 +157,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
     from edgefleet_compression.models.likely_state import with_likely_state
     from edgefleet_compression.models.remarks import remarks_on
-    from edgefleet_compression.models.taking import check_labels, open_samples, take
+    from edgefleet_compression.models.taking import check_labels, open_samples, shapes_of, take
 
     faults = Faults()
     faults.check(check_graph, onnx)
@@ -195,7 +195,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
             guesses=(*([guess] if guess else []), *taken.guesses),
             state=taken.state,
         ),
-        shapes={name: column.row(0).shape for name, column in val.x.columns.items() if column.is_dense},
+        shapes=shapes_of(taken, val),
         classes=taken.classes,
         samples=len(val),
         labelled=val.y is not None and test.y is not None,

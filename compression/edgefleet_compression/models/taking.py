@@ -181,6 +181,17 @@ def _answers(session: ModelSession, asked: Asked) -> Iterator[Outputs]:
         yield by_sample([outputs[place] for place in places], seen, count)
 
 
+def shapes_of(taken: TakenModel, val: Split) -> dict[str, tuple[int, ...]]:
+    """The shape of one sample of each input, or of one step, where all have one."""
+    columns = val.x.columns
+    if taken.state is None:
+        return {name: column.row(0).shape for name, column in columns.items() if column.is_dense}
+    batched = {tensor.name: tensor.batched for tensor in taken.signature.inputs}
+    first = next(val.x.steps(0, taken.signature))
+    alike = {name: column.shapes is None for name, column in columns.items()}
+    return {name: x.shape[1:] if batched[name] else x.shape for name, x in first.items() if alike[name]}
+
+
 def check_labels(taken: TakenModel, name: str, split: Split) -> None:
     """Check each label as the model's task reads it.
 
