@@ -23,6 +23,7 @@ from edgefleet_contract.errors import CardError
 from edgefleet_contract.first_card import CardHints, FirstCard
 from edgefleet_contract.measures import ACCURACY
 from edgefleet_profiles.names import NAME_PATTERN
+from edgefleet_protocol.features import FIRST_TASK
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_tasks.registry import task_names
 
@@ -93,7 +94,8 @@ def _classes(found: Findings | GraphFindings) -> int | None:
 
 
 def _known(found: Findings | GraphFindings) -> str:
-    signature, classes = _signature(found), _classes(found)
+    is_other = isinstance(found, Findings) and found.reading.task != FIRST_TASK
+    signature, classes = _signature(found), None if is_other else _classes(found)
     several = len(signature.inputs) > 1
     takes = [f"'{one.name[:60]}' {_shown(one, found)}" if several else _shown(one, found) for one in signature.inputs]
     answers = [f"'{one.name[:60]}' {numpy_name(one)} {one.shown}" for one in signature.outputs]
