@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import onnxruntime
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -99,8 +100,12 @@ def _quantize(request: QuantizeRequest) -> None:
 
 
 def _feeds(request: QuantizeRequest) -> Iterator[dict[str, Any]]:
+    """The samples of calib; of a model with state every step of them, with the state that the one before gave."""
     source = open_source(request.files, Cache(request.cache_dir))
-    for feed, _ in source.asked("calib", CALIBRATED_WITH).feeds(1):
+    session: Any = onnxruntime.InferenceSession(str(request.onnx), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    asked = source.asked("calib", CALIBRATED_WITH)
+    for feed, _, _ in asked.asks(lambda given: list(session.run(names, dict(given))), names, 1):
         yield dict(feed)
 
 
