@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
@@ -22,6 +21,7 @@ from benchmarks.processes import Agent, Controller, wait
 from edgefleet_agent.journal import Journal
 from edgefleet_contract.operations import BuildResult
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, Timers
+from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import WaitTimeout
 from edgefleet_tasks.registry import task_named
@@ -163,17 +163,14 @@ class _OneLoop:
             answer = httpx.post(url, json=body, timeout=30)
             if answer.status_code != 200 or not answer.json()["counted"]:
                 raise StageFailed(f"{answer.status_code}: {answer.text}")
-        told = wait(self._scored, f"the score of {len(labels)} labels in telemetry", TELEMETRY_S, poll_s=0.5)
-        measure = task_named(self._model.task).measure.name
-        if told.get("measure", "accuracy") != measure:
-            raise StageFailed(
-                f"telemetry speaks of {told.get('measure', 'accuracy')}, and the task's measure is {measure}"
-            )
-        self._row.notes["telemetry"] = told
+        view = wait(self._scored, f"the score of {len(labels)} labels in telemetry", TELEMETRY_S, poll_s=0.5)
+        measure, shown = task_named(self._model.task).measure.name, view.measure.name if view.measure else "nothing"
+        if shown != measure:
+            raise StageFailed(f"telemetry speaks of {shown}, and the task's measure is {measure}")
+        self._row.notes["telemetry"] = view.model_dump(mode="json")
 
-    def _scored(self) -> dict[str, Any] | None:
-        views = [view.model_dump(mode="json") for view in self._api.telemetry.all(model=self._ref)]
-        found = [one for one in views if one["labelled"] and one.get("score", one["accuracy"]) is not None]
+    def _scored(self) -> TelemetryView | None:
+        found = [view for view in self._api.telemetry.all(model=self._ref) if view.labelled and view.score is not None]
         return found[0] if found else None
 
     def _roll_back(self, rollout: RolloutView) -> None:
