@@ -72,7 +72,7 @@ def rows_of(path: Path, split: MadeSplit, inputs: Sequence[str], count: int) -> 
 def _rows(arrays: Mapping[str, NDArray[Any]], places: Sequence[str], count: int) -> list[MadeSample] | None:
     for place in places:
         if place in arrays:
-            return list(arrays[place][:count])
+            return [np.asarray(row) for row in arrays[place][:count]]  # of numbers, rows are no arrays
         if f"{place}/values" not in arrays:
             continue
         values = arrays[f"{place}/values"]

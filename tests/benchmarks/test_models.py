@@ -40,10 +40,11 @@ def test_samples_of_every_shape_come_back_as_they_were_made(tmp_path: Path) -> N
             any=np.ones((length, length)),
         )
     np.savez(tmp_path / "data.npz", allow_pickle=False, **arrays_of({"val": made}))
-    found = rows_of(tmp_path / "data.npz", "val", ["same", "long", "any"], 2)
+    found = rows_of(tmp_path / "data.npz", "val", ["same", "long", "any", "rate"], 2)
     for name, rows in found.inputs.items():
         assert len(rows) == 2
         for one, wanted in zip(rows, made.inputs[name], strict=False):
+            assert isinstance(one, np.ndarray)
             np.testing.assert_array_equal(one, wanted)
     assert found.labels is not None and [label.shape for label in found.labels] == [(3, 5), (1, 5)]
 
