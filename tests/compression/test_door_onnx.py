@@ -14,8 +14,9 @@ from onnx import TensorProto
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 from tests.compression.conftest import pictures
 
+from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant, source_metrics
-from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, SourceRequest, WorkRefused
+from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest, SourceRequest, WorkRefused
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.inspection import inspect_model
 from edgefleet_compression.models.onnx_card import card_for_onnx, slug
@@ -142,6 +143,14 @@ def test_the_cleaned_file_is_as_our_own_exports_are_and_answers_as_the_brought_o
         for path, sent in ((bars.files["model.onnx"], x.astype(np.float32) / 255), (outcome.onnx_path, x))
     ]
     np.testing.assert_allclose(*answers, atol=1e-6)
+
+
+def test_a_file_of_a_controller_of_0_1_is_compared_by_what_it_takes_itself(bars: Brought) -> None:
+    made = bars.built("fp32").onnx_path
+    request = CompareRequest(bars.files, bars.folder / "cache", bars.files["model.onnx"], made, {})
+    found = compare_answers(request)
+    assert (found.agreement, found.same_top1) == (1, found.samples)
+    assert found.largest_difference is not None and found.largest_difference < 1e-5
 
 
 def test_int8_follows_the_scheme_and_leaves_the_probabilities_alone(bars: Brought) -> None:

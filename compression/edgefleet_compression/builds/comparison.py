@@ -16,12 +16,14 @@ def compare_answers(request: CompareRequest) -> AnswerComparison:
     from edgefleet_compression.onnx_graphs.answers import largest_difference
     from edgefleet_compression.onnx_graphs.session import GraphSession
 
-    source = open_source(request.files, Cache(request.cache_dir)).sent
-    asked, judge = source.asked("test"), source.judge
-    one, other = (GraphSession(path, request.runtime).answered(asked) for path in (request.one, request.other))
+    source = open_source(request.files, Cache(request.cache_dir))
+    paths, judge = (request.one, request.other), source.sent.judge
+    one, other = (
+        GraphSession(path, request.runtime).answered(source.as_taken_by(path).asked("test")) for path in paths
+    )
     agreements, difference = judge.agreements(judge.reduced(one), judge.reduced(other)), largest_difference(one, other)
     return AnswerComparison(
-        samples=len(asked),
+        samples=len(one),
         agreement=float(agreements.mean()),
         same_top1=round(agreements.sum()) if source.task == FIRST_TASK else None,
         largest_difference=difference if math.isfinite(difference) else None,

@@ -52,14 +52,10 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
 
 def _asked(variant: OlderVariant, judge: "Judge", old: "Source") -> "list[bytes] | str":
     """A variant's answers, reduced; or why it could not be asked."""
-    from edgefleet_compression.onnx_graphs.model_session import ModelSession
     from edgefleet_compression.onnx_graphs.session import GraphSession
 
     try:
-        taken, sent = (one.signature.inputs for one in (ModelSession(variant.path), old.sent))
-        # What controllers of 0.1 published takes what the network does: applications scale samples themselves.
-        as_sent = [one.datatype for one in taken] == [one.datatype for one in sent]
-        asked = (old.sent if as_sent else old).asked(SPLIT)
+        asked = old.as_taken_by(variant.path).asked(SPLIT)
         return judge.reduced(GraphSession(variant.path, variant.runtime).answering(asked))
     except Exception as error:  # a file of another time, and a binding's own types: the others are asked all the same
         return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -29,6 +29,7 @@ from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.composed import AS_IT_IS
 from edgefleet_compression.onnx_graphs.contents import contents_of
+from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.sent import SentInput
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.samples import Column, RawLabels, Samples
@@ -101,6 +102,11 @@ class Source:
         state = BroughtState(folder / GRAPH, self.state.graph, self.state.takes_one)
         declared = declared_of(self.card, self.made, self.signature)
         return replace(around, state=state, scale=1.0, declared=declared, digest=digest_of({"sent": self.digest}))
+
+    def as_taken_by(self, path: Path) -> "Source":
+        """The model as a file takes its samples: those of controllers of 0.1 take what the network does."""
+        taken, sent = ([one.datatype for one in of.signature.inputs] for of in (ModelSession(path), self.sent))
+        return self.sent if taken == sent else self
 
     def _compose(self, folder: Path) -> None:
         assert isinstance(self.state, BroughtState)  # by the caller
