@@ -94,7 +94,7 @@ def test_weights_in_another_file_are_sent_within_the_model(client: PlainClient, 
 def test_what_cannot_be_compressed_is_delivered_and_the_result_says_why_nothing_else_was_made(
     client: PlainClient, tmp_path: Path
 ) -> None:
-    data = data_file(tmp_path, x=pictures(60, 3)[0])
+    data = data_file(tmp_path, x=pictures(60, 3)[0].astype(np.float32) / 255)
     added = client.add_onnx(written(trees(), tmp_path, "trees.onnx"), data, "trees", 1)
     result = compressed(client, "trees@1", ["eu/x86-vnni/ethernet"])
     assert result["failed"] == {}

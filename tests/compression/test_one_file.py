@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from tests.compression.brought_models import Spoil, classifier, outside, written
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.brought import answered_classes, check_graph
+from edgefleet_compression.models.brought import check_graph, open_graph
 from edgefleet_compression.models.one_file import NAMES, in_one_file
 from edgefleet_contract.uploads import MAX_ONNX_BYTES
 
@@ -22,7 +22,8 @@ def test_weights_in_another_file_are_packed_in(tmp_path: Path) -> None:
         check_graph(path)
     made = in_one_file(path, tmp_path)
     assert made == tmp_path / path.name and onnx.load(made) == classifier()
-    assert answered_classes(made, check_graph(made), (1, 8, 8)) == 3
+    check_graph(made)
+    assert open_graph(made).run({"input.1": np.zeros((2, 1, 8, 8), np.float32)})[0].shape == (2, 3)
 
 
 def test_a_model_that_is_one_file_is_that_file(tmp_path: Path) -> None:
@@ -107,6 +108,7 @@ def test_maps_become_the_tensor_that_they_are_made_of_and_their_classes_names(
         for one in (path, made)
     )
     assert [[row[one] for one in classes] for row in maps] == tensor.tolist()
-    assert answered_classes(made, check_graph(made), (1, 8, 8)) == 3
+    check_graph(made)
+    assert open_graph(made).run({"input.1": np.zeros((2, 1, 8, 8), np.float32)})[0].shape == (2, 3)
     found = {entry.key: entry.value for entry in onnx.load(made).metadata_props}
     assert (ast.literal_eval(found[NAMES]) if NAMES in found else None) == names
