@@ -131,8 +131,10 @@ def test_what_a_device_counted_is_what_the_page_shows(service: Service, api: htt
         **{"group": {"variant": "a" * 64}, "bucket_ms": None, "windows": 1},
         **{"requests": 41, "errors": 5, "not_finite": 7},
         **{f"p{percent}_ms": histogram.percentile_ms(percent) for percent in (50, 95, 99)},
-        **{"labelled": 17, "correct": 11, "accuracy": 11 / 17, "predicted": {"coat": 13, "shirt": 16}},
-        **{"unchecked_labels": 0, "refused_labels": 3},
+        **{"labelled": 17, "correct": 11, "predicted": {"coat": 13, "shirt": 16}},
+        # Nobody knows what this model does, and so what its scores are.
+        **{"measure": {"name": "score", "unit": "share", "better": "higher", "scored": True}},
+        **{"score": 11 / 17, "accuracy": None, "unchecked_labels": 0, "refused_labels": 3},
     }
     assert api.get("/telemetry").json()["items"] == [shown]
     assert service.store.telemetry.rollups.roll_up(FOREVER_MS, 10) == 1

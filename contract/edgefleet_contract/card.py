@@ -193,8 +193,9 @@ def parse_card(text: str) -> ModelCard:
     _check_labels(card.labels)
     if "states" in card.model_fields_set and not card.state:
         raise CardError(f"{CARD_FILE}: [states] is about the pairs of [[state]]: name these, or leave it out")
-    for table in ("preprocessing", "postprocessing"):
-        if (why := getattr(card, table).idle_key) is not None:
+    idle = {"preprocessing": card.preprocessing.idle_key, "postprocessing": card.postprocessing.idle_key}
+    for table, why in idle.items():
+        if why is not None:
             raise CardError(f"{CARD_FILE}, {table}: {why}")
     return card
 
