@@ -39,7 +39,7 @@ def model_of(
 ) -> bytes:
     """image [N,1,28,28] -> logits [N,10]; `nodes` make the logits of `plain`, padding makes the file larger.
 
-    They may read `seen`, the picture as real numbers; bytes are made 0 to 1.
+    They may read `cast`, the picture as real numbers, and `seen`, the same from 0 to 1.
     """
     start = [
         helper.make_node("Cast", ["image"], ["cast"], to=TensorProto.FLOAT),
@@ -47,7 +47,7 @@ def model_of(
         helper.make_node("Flatten", ["seen"], ["flat"]),
         helper.make_node("MatMul", ["flat", "w"], ["plain"]),
     ]
-    scale = numpy_helper.from_array(np.array(1 / 255 if takes == TensorProto.UINT8 else 1, np.float32), "scale")
+    scale = numpy_helper.from_array(np.array(1 / 255, np.float32), "scale")
     rest = list(nodes) or [helper.make_node("Identity", ["plain"], ["logits"])]
     padding = np.random.default_rng(padding_bytes).integers(0, 256, padding_bytes, np.uint8)
     padded = [numpy_helper.from_array(padding, "pad")] if padding_bytes else []

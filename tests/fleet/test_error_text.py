@@ -21,13 +21,13 @@ from edgefleet_operator.cli import app
 pytestmark = pytest.mark.fleet
 
 PLANTED = -4242424
-VERSION = 30
+PLAIN, VERSION = 29, 30
 
 
 def looks_up() -> bytes:
     """A model that looks up the sum of its input if that is negative, which no image's is."""
     nodes = [
-        helper.make_node("ReduceSum", ["seen"], ["light"], keepdims=0),
+        helper.make_node("ReduceSum", ["cast"], ["light"], keepdims=0),
         helper.make_node("Constant", [], ["none"], value=numpy_helper.from_array(np.array(0, np.float32))),
         helper.make_node("Min", ["light", "none"], ["below"]),
         helper.make_node("Cast", ["below"], ["index"], to=TensorProto.INT64),
@@ -43,6 +43,7 @@ def fleet(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fle
     folder = tmp_path_factory.mktemp("error-text")
     state = shutil.copytree(built, folder / "built", ignore=shutil.ignore_patterns("broker", "cache", "work"))
     with press_in(state, folder) as press:
+        press.publish(PLAIN, model_of(takes=TensorProto.FLOAT))
         press.publish(VERSION, looks_up())
     with running_fleet(state, folder) as fleet:
         yield fleet
@@ -79,8 +80,8 @@ def ask_what_is_planted(endpoint: str) -> tuple[int, bytes]:
 def test_a_value_that_the_runtime_puts_into_its_error_is_in_the_local_log_alone(fleet: Fleet) -> None:
     listener = Listener(fleet.broker)
     agent = fleet.add_agent("a", PROFILE)
-    first = fleet.roll_out()
-    fleet.wait(lambda: fleet.rollout(first)["state"] == "completed", "fashion@1", 60)
+    first = fleet.roll_out(version=PLAIN)
+    fleet.wait(lambda: fleet.rollout(first)["state"] == "completed", "a version that takes the same", 60)
     endpoint = (fleet.device("a") or {})["endpoint"]
     rollout = fleet.roll_out(version=VERSION, timers={"trial_s": 20.0, "silent_s": 60})
     fleet.wait(lambda: "trial" in agent.phases(fleet.executions(rollout)["a"]["generation"] or 0), "the trial", 60)
