@@ -18,6 +18,7 @@ NO_NAMES = {
     *("source", "data", "version", "scale", "batch", "labels"),
     "task",  # test_door: what it may be, the door knows
     *("onnx", "folder", "force"),  # test_registry and test_refusals beside this folder
+    *("accept_drop", "accept_signature"),  # test_refused_versions
     *("profiles",),  # a folder
     *("explain", "budget", "seed", "device_class", "constraint", "out", "file"),  # test_compress_in_service
 }
