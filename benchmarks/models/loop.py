@@ -19,11 +19,14 @@ from benchmarks.models.samples_file import rows_of
 from benchmarks.models.triton import Triton
 from benchmarks.processes import Agent, Controller, wait
 from edgefleet_agent.journal import Journal
+from edgefleet_contract.card import ModelCard, load_card
 from edgefleet_contract.operations import BuildResult
+from edgefleet_contract.readings import TensorView
 from edgefleet_contract.rollouts import Gate, RolloutSpec, RolloutView, Timers
 from edgefleet_contract.telemetry import TelemetryView
 from edgefleet_operator.client import Client
 from edgefleet_operator.errors import WaitTimeout
+from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_tasks.registry import task_named
 
 DEVICE = "bench-1"
@@ -97,7 +100,7 @@ class _OneLoop:
             count = SEQUENCES if reference.ranks.state else SAMPLES
             samples = rows_of(made.data, "val", list(reference.ranks.inputs), count)
             with self._row.stage("requests"):
-                self._ask(samples, reference)
+                self._ask(samples, reference, load_card(made.path))
             with self._row.stage("feedback"):
                 self._feed_back(samples)
         finally:
@@ -142,12 +145,16 @@ class _OneLoop:
         if not any((one.before, one.phase) == ("self_test", "trial") for one in told):
             raise StageFailed(f"the journal has {', '.join(f'{one.before} to {one.phase}' for one in told)}")
 
-    def _ask(self, samples: MadeSamples, reference: Reference) -> None:
+    def _ask(self, samples: MadeSamples, reference: Reference, card: ModelCard) -> None:
         requests = list(requests_of(samples, reference.ranks, self._model.name))
         client = Triton(self._place.agent.endpoint, self._model.name)
         if (gives := client.outputs()) != reference.outputs:
             raise StageFailed(f"the device gives {', '.join(gives)}, the file {', '.join(reference.outputs)}")
-        self._row.near = nearness(client.ask(requests), reference.ask(requests))
+        view = self._api.models.get(self._ref)
+        signature = Signature((), tuple(map(_tensor, (one for one in view.outputs if one.name in gives))))
+        declared = card.answers.declared(card.labels, signature)
+        found, wanted = client.ask(requests), reference.ask(requests)
+        self._row.near = nearness(found, wanted, task_named(view.task), signature, declared)
         if self._row.near < LEAST_NEAR:
             raise StageFailed(f"answers are {self._row.near:.3f} near those of the file")
 
@@ -184,3 +191,7 @@ class _OneLoop:
             raise StageFailed(f"the rollout is {done.state}")
         url = f"{self._place.agent.endpoint}/v2/models/{self._model.name}/ready"
         wait(lambda: httpx.get(url, timeout=10).status_code != 200, "the device to give the model up", READY_S)
+
+
+def _tensor(view: TensorView) -> Tensor:
+    return Tensor(view.name, view.datatype, tuple(view.shape), view.batched, view.batch_axis)

@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from benchmarks.models.public_model import PublicModel
 from benchmarks.models.requests import Ranks, SampleRequest
+from edgefleet_compression.judging import Judge
+from edgefleet_protocol.signature import Signature
+from edgefleet_protocol.spec import Spec
+from edgefleet_tasks.arrays import by_sample
+from edgefleet_tasks.task import Task
 
 FileAnswers = Sequence[NDArray[Any]]
 
@@ -44,29 +49,26 @@ class Reference:
         return found
 
 
-def nearness(found: Sequence[FileAnswers], wanted: Sequence[FileAnswers]) -> float:
-    """1 for the same answers, of the output that differs most: floats by its spread, others by the share that is equal.
+def nearness(
+    found: Sequence[FileAnswers], wanted: Sequence[FileAnswers], task: Task[Any], signature: Signature, declared: Spec
+) -> float:
+    """How far the device answers as the file does, by the task's own agreement: 1 for the same answers.
+
+    Args:
+        found: what the device answered to each sample, or step.
+        wanted: what the file answers.
+        task: the model's.
+        signature: what the file gives, without its state.
+        declared: what the card says of its answers.
 
     Raises:
-        ValueError: there are other outputs, shapes or types, or a number is not finite.
+        ValueError: there are other outputs, shapes or types, or a number that the task reads is not finite.
     """
-    worst = 1.0
-    for place in range(len(wanted[0])):
-        pairs = [(one[place], other[place]) for one, other in zip(found, wanted, strict=True)]
-        for one, other in pairs:
-            if one.shape != other.shape or one.dtype != other.dtype:
-                gives = f"and the file gives {other.dtype} {list(other.shape)}"
-                raise ValueError(f"output {place} is {one.dtype} {list(one.shape)}, {gives}")
-        worst = min(worst, _near(pairs))
-    return worst
-
-
-def _near(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float:
-    if pairs[0][1].dtype.kind != "f":
-        return float(np.mean([np.mean(one == other) for one, other in pairs]))
-    all_found = np.concatenate([one.reshape(-1).astype(np.float64) for one, _ in pairs])
-    all_wanted = np.concatenate([other.reshape(-1).astype(np.float64) for _, other in pairs])
-    if not np.isfinite(all_found).all():
-        raise ValueError("an answer is not finite")
-    spread = float(np.std(all_wanted)) or 1.0
-    return max(0.0, 1 - float(np.sqrt(np.mean(np.square(all_found - all_wanted)))) / spread)
+    for one, other in zip(found, wanted, strict=True):
+        for place, (ours, theirs) in enumerate(zip(one, other, strict=True)):
+            if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+                gives = f"and the file gives {theirs.dtype} {list(theirs.shape)}"
+                raise ValueError(f"output {place} is {ours.dtype} {list(ours.shape)}, {gives}")
+    ours_by_sample, theirs_by_sample = ([by_sample(one, signature, 1) for one in side] for side in (found, wanted))
+    judge = Judge(task, task.spec(signature, theirs_by_sample, declared))
+    return judge.agreement(judge.reduced(ours_by_sample), judge.reduced(theirs_by_sample))

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from benchmarks.models.reference import nearness
 from benchmarks.models.requests import Ranks, requests_of
 from benchmarks.models.samples_file import arrays_of, rows_of
 
+from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.spec import BoxReading, OutputColumns, Spec
 from edgefleet_tasks.registry import task_named
 
 TASKS = {model.task for model in CATALOGUE.values()}
@@ -64,15 +67,22 @@ def test_a_sample_of_a_model_with_state_is_asked_step_by_step() -> None:
     assert [one.inputs["x"].shape for one in requests_of(whole, Ranks({"x": 2}, {"h": "hn"}), "m")] == [(1, 8)] * 3
 
 
-def test_nearness_is_of_the_output_that_differs_most() -> None:
-    wanted = [[np.array([0.0, 2.0]), np.array([1, 2])], [np.array([4.0, 6.0]), np.array([3, 4])]]
-    assert nearness(wanted, wanted) == 1.0
-    off = [[one[0], one[1] + (place == 0)] for place, one in enumerate(wanted)]
-    assert nearness(off, wanted) == 0.5
-    with pytest.raises(ValueError, match=r"output 1 is int64 \[1\], and the file gives int64 \[2\]"):
-        nearness([[one[0], one[1][:1]] for one in wanted], wanted)
-    with pytest.raises(ValueError, match="an answer is not finite"):
-        nearness([[one[0] * np.nan, one[1]] for one in wanted], wanted)
+def test_nearness_is_the_agreement_of_the_task_whatever_order_boxes_come_in() -> None:
+    signature = Signature((), (Tensor("boxes", "FP32", (1, None, 4)), Tensor("scores", "FP32", (1, None, 1))))
+    declared = Spec(boxes=BoxReading(OutputColumns(0), OutputColumns(1)))
+    boxes = np.array([[[0, 0, 50, 50], [60, 60, 90, 90]]], np.float32)
+    wanted = [[boxes, np.array([[[0.9], [0.8]]], np.float32)]] * 3
+    other = [[one[:, ::-1] for one in outputs] for outputs in wanted]
+
+    def near(found: Any) -> float:
+        return nearness(found, wanted, task_named("detection"), signature, declared)
+
+    assert near(other) == pytest.approx(1.0)
+    assert near([[one[0] + 40, one[1]] for one in wanted]) < 0.5
+    with pytest.raises(ValueError, match=r"output 1 is float32 \[1, 1, 1\], and the file gives float32 \[1, 2, 1\]"):
+        near([[one[0], one[1][:, :1]] for one in wanted])
+    with pytest.raises(ValueError, match="finite"):
+        near([[one[0] * np.nan, one[1]] for one in wanted])
 
 
 def test_a_row_says_where_it_stopped_and_why() -> None:
