@@ -106,7 +106,9 @@ def _of_labels(
         return TaskGuess("segmentation", "its labels are a whole number for each pixel")
     numbers = int(np.prod(values.shape[1:]))
     if kind == "f" and "regression" in fitting and _numbers(signature) in (None, numbers):
-        return TaskGuess("regression", f"its labels are {numbers} floats a sample, as many as it answers")
+        return TaskGuess(
+            "regression", f"its labels are {numbers} float{'s' * (numbers != 1)} a sample, as many as it answers"
+        )
     return None
 
 

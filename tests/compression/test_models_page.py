@@ -17,7 +17,8 @@ from edgefleet_compression.models.brought import load_brought, open_graph
 from edgefleet_compression.models.composed_check import check_composed
 from edgefleet_compression.models.composed_file import compose_file
 from edgefleet_compression.models.onnx_card import file_lines
-from edgefleet_compression.models.taking import label_spec, open_samples, take
+from edgefleet_compression.models.opening import open_samples
+from edgefleet_compression.models.taking import label_spec, take
 from edgefleet_contract.card import parse_card
 from edgefleet_protocol.datatypes import BY_NAME, BYTES
 from edgefleet_protocol.signature import Signature, Tensor

@@ -156,8 +156,9 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     from edgefleet_compression.models.composed_check import check_composed
     from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
     from edgefleet_compression.models.likely_state import with_likely_state
+    from edgefleet_compression.models.opening import open_samples
     from edgefleet_compression.models.remarks import remarks_on
-    from edgefleet_compression.models.taking import check_labels, open_samples, shapes_of, take
+    from edgefleet_compression.models.taking import check_labels, shapes_of, take
 
     faults = Faults()
     faults.check(check_graph, onnx)

@@ -21,9 +21,10 @@ from edgefleet_compression.models.data import SplitFile, SplitName, architecture
 from edgefleet_compression.models.likely_state import with_likely_state
 from edgefleet_compression.models.module_check import architecture_signature
 from edgefleet_compression.models.network_samples import seen_by_network
+from edgefleet_compression.models.opening import open_samples
 from edgefleet_compression.models.pictures import BARE, BYTE, Composition, declared_of
 from edgefleet_compression.models.states import GRAPH, BroughtState, SourceState, TorchState, torch_state
-from edgefleet_compression.models.taking import TakenModel, open_samples, take
+from edgefleet_compression.models.taking import TakenModel, take
 from edgefleet_compression.models.ways import ANY_WAY, Ways, ways_of
 from edgefleet_compression.onnx_graphs.answers import Logits, not_finite
 from edgefleet_compression.onnx_graphs.asked import Asked

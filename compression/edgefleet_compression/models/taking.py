@@ -1,29 +1,23 @@
-"""A brought model as it will be asked: what its file says, what the samples say, and what running it shows."""
+"""A brought model as it will be asked: what running it on some of its samples shows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgefleet_compression.errors import DataError, GraphError
-from edgefleet_compression.models.column_checks import WantedInput, check_each_label, check_plain_labels
-from edgefleet_compression.models.data import SplitFile, sample_headers
+from edgefleet_compression.models.column_checks import check_each_label
 from edgefleet_compression.models.network_samples import Preprocessed
-from edgefleet_compression.models.parts import PartReader
-from edgefleet_compression.models.pictures import BYTE, FLOAT, Composition, composition_of, datatype_of
-from edgefleet_compression.models.reading import as_sampled, as_stepped, settled, settled_steps
-from edgefleet_compression.models.shown import shown_sample
+from edgefleet_compression.models.opening import OpenedSamples, sampled_part
+from edgefleet_compression.models.reading import settled, settled_steps
 from edgefleet_compression.onnx_graphs.asked import Asked
-from edgefleet_compression.onnx_graphs.composed import AS_IT_IS
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
-from edgefleet_compression.onnx_graphs.sent import SentInput
 from edgefleet_compression.samples import Column, RawLabels, Split
-from edgefleet_contract.card import CARD_FILE, Input, ModelCard
+from edgefleet_contract.card import CARD_FILE, ModelCard
 from edgefleet_contract.errors import CardError
-from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_protocol.state import SequenceState
 from edgefleet_tasks.arrays import by_sample
@@ -80,71 +74,6 @@ class TakenModel:
         return [int(top) for top in rows.argmax(1)] if rows.ndim == 2 and rows.dtype.kind == "f" else []
 
 
-@dataclass(frozen=True)
-class OpenedSamples:
-    """A model and its samples before anything is run.
-
-    Attributes:
-        signature: what the network takes and gives, as far as its file and the samples' headers say.
-        made: what its card wants put around it.
-        data: the samples as applications send them.
-    """
-
-    signature: Signature
-    made: Composition
-    data: SplitFile
-
-
-def open_samples(session: ModelSession, card: ModelCard, path: Path) -> OpenedSamples:
-    """What a model takes by its file, its card and the headers of its samples; nothing large is read yet.
-
-    Args:
-        session: the model.
-        card: what its author says of it.
-        path: the data file.
-
-    Raises:
-        CardError, DataError, GraphError: they contradict one another; one line says how.
-    """
-    signature, state = session.signature, _state(card, session.signature)
-    _check_names(card, _sampled(signature, state))
-    if card.batch == "none":
-        signature = signature.without_batch()
-    headers = sample_headers(path, [tensor.name for tensor in _sampled(signature, state).inputs])
-    ranks = {name: header.rank for name, header in headers.items()}
-    stepped: frozenset[str] = frozenset()
-    if state:
-        signature, stepped = as_stepped(signature, state, ranks, card.batch == "none")
-    elif card.batch != "none":
-        signature = as_sampled(signature, ranks)
-    sampled = _sampled(signature, state)
-    types = [datatype_of(headers[tensor.name].dtype) for tensor in sampled.inputs if tensor.name in headers]
-    made = composition_of(card, sampled, types[0] if types else None)
-    if state and (made.plain_scale(sampled) is None or made.given != AS_IT_IS):
-        raise CardError(f"{CARD_FILE}: a model with state takes a scale alone: leave out other pre- and postprocessing")
-    told = made.signature(sampled)
-    _check_shapes(card, told)
-    wanted = [_wanted(tensor, told, made) for tensor in told.inputs]
-    reader = PartReader([one.by_step() if one.name in stepped else one for one in wanted], False, check_plain_labels)
-    return OpenedSamples(signature, made, SplitFile(path, reader))
-
-
-def _state(card: ModelCard, signature: Signature) -> SequenceState | None:
-    state = card.sequences
-    try:
-        if state:
-            state.tensors(signature)
-    except ValueError as error:
-        raise CardError(f"{CARD_FILE}, state: {error}") from None
-    return state
-
-
-def _sampled(signature: Signature, state: SequenceState | None) -> Signature:
-    """What samples are of: all but the state."""
-    given = {pair.given for pair in state.pairs} if state else set()
-    return Signature(tuple(one for one in signature.inputs if one.name not in given), signature.outputs)
-
-
 def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Split) -> TakenModel:
     """Ask a model some samples: find its batch axes, and what it does.
 
@@ -153,7 +82,7 @@ def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Spl
     """
     known, state, made = session.knowing(opened.signature), card.sequences, opened.made
     some = val.first(ASKED)
-    x, scale = some.x, made.plain_scale(_sampled(opened.signature, state))
+    x, scale = some.x, made.plain_scale(sampled_part(opened.signature, state))
     if scale is None:
         assert made.sent is not None  # what else is done to samples
         x, scale = Preprocessed(opened.signature, made.sent).of(x), 1.0
@@ -213,43 +142,6 @@ def label_spec(taken: TakenModel) -> Spec:
     values = taken.answers[taken.spec.read_from] if taken.answers else np.empty(0)
     counts = not taken.spec.classes and values.ndim == 2 and values.dtype.kind == "f"
     return replace(taken.spec, width=values.shape[1]) if counts else taken.spec
-
-
-def _wanted(tensor: Tensor, told: Signature, made: Composition) -> WantedInput:
-    if len(told.inputs) > 1 or made.sent not in (None, SentInput(tensor.name, BYTE, scale=made.scale)):
-        return WantedInput.of(tensor)
-    also = ", or float32 with a scale of 1"
-    if made.sent is not None:
-        return replace(WantedInput.of(tensor), also=also)
-    datatypes = (BYTE, FLOAT) if tensor.datatype == FLOAT else (tensor.datatype,)
-    return WantedInput(tensor.name, datatypes, tensor.sample_shape, also=also if tensor.datatype == FLOAT else "")
-
-
-def _check_names(card: ModelCard, signature: Signature) -> None:
-    names = [tensor.name for tensor in signature.inputs]
-    for one in card.described:
-        if one.name not in names:
-            what = "the graph" if len(names) == 1 else "the graph's are"
-            shown = ", ".join(f"'{name[:60]}'" for name in names) or "none"
-            raise CardError(f"{CARD_FILE} names the input '{one.name[:60]}', {what} {shown}: correct input.name")
-
-
-def _check_shapes(card: ModelCard, signature: Signature) -> None:
-    tensors = {tensor.name: tensor for tensor in signature.inputs}
-    for one in card.described:
-        if one.shape is not None and not _fits(one, tensors[one.name]):
-            takes = shown_sample(tensors[one.name])
-            raise CardError(
-                f"{CARD_FILE} gives samples {list(one.shape)}, the graph takes {takes}: correct input.shape"
-            )
-
-
-def _fits(one: Input, tensor: Tensor) -> bool:
-    sizes = tensor.sample_shape
-    assert one.shape is not None  # by the caller
-    return len(one.shape) == len(sizes) and all(
-        size == axis for size, axis in zip(one.shape, sizes, strict=True) if isinstance(axis, int)
-    )
 
 
 def _together(alone: Sequence[Outputs]) -> Outputs:
