@@ -24,6 +24,8 @@ from edgefleet_protocol.signature import Signature, Tensor
 MAX_ID = 200
 MAX_LISTS = 500_000
 """Lists and objects in a request: an empty one takes three bytes on the wire and seventy in memory."""
+MAX_VALUES = 2**31
+"""More than any body may hold; what a shape multiplies to has no bound of its own."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +66,27 @@ def parse(body: bytes, header_length: int | None, signature: Signature, has_stat
     head = _object(body[:split])
     parameters = _parameters(head, "the request", ("binary_data_output", *PARAMETERS))
     step = step_of(parameters, has_state)
-    given = {tensor["name"]: tensor for tensor in _tensors(head, "inputs")}
+    listed = _tensors(head, "inputs")
+    given = {tensor["name"]: tensor for tensor in listed}
+    if len(given) < len(listed):
+        raise RequestError(400, f"an input is there twice: give each of {sorted(given)} once")
     if not given:
         raise RequestError(400, "the request has no inputs")
     expected = {tensor.name for tensor in signature.inputs}
     if given.keys() != expected:
         raise RequestError(400, f"the inputs are {sorted(given)}, expected {sorted(expected)}")
     raw = _raw_parts(_tensors(head, "inputs"), memoryview(body)[split:])
-    tensors, parts, batch = [], [], []
+    tensors, parts, batch = [], [], {}
     for tensor in signature.inputs:
         shape, data = _tensor(given[tensor.name], tensor, raw.get(tensor.name))
         tensors.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape})
         parts.append(data)
         if tensor.batched:
-            batch.append(shape[tensor.batch_axis])
-    rows = batch[0] if batch else 1
+            batch[tensor.name] = shape[tensor.batch_axis]
+    if len(set(batch.values())) > 1:
+        told = ", ".join(f"'{name[:60]}' {count}" for name, count in batch.items())
+        raise RequestError(400, f"every input must have as many samples, and there are {told[:400]}")
+    rows = next(iter(batch.values()), 1)
     wanted = _wanted(head, signature.outputs, _flag(parameters, "binary_data_output", False))
     return InferenceRequest(_id(head), tensors, b"".join(parts), rows, wanted, step)
 
@@ -198,6 +206,8 @@ def _tensor(given: dict[str, Any], declared: Tensor, raw: bytes | None) -> tuple
     if len(shape) != len(expected) or any(want not in (ANY, size) for want, size in zip(expected, shape, strict=True)):
         raise RequestError(400, f"the shape of input '{name}' is {shape}, expected {expected} ({ANY}: any)")
     count = math.prod(shape)
+    if count > MAX_VALUES:
+        raise RequestError(400, f"the shape of input '{name}' has more than {MAX_VALUES:,} values")
     data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
     try:
         size = size_of(datatype, data, count)

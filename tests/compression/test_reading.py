@@ -120,11 +120,11 @@ def test_several_inputs_scalars_and_texts_are_asked(made: Made) -> None:
     )
 
 
-def test_samples_of_several_lengths_are_asked_one_at_a_time(made: Made) -> None:
+def test_a_batch_is_found_also_by_samples_of_several_lengths(made: Made) -> None:
     path = made([helper.make_node("Relu", ["x"], ["y"])], [("x", FLOAT, ["n", "t"])], [("y", FLOAT, ["n", "t"])])
     x = Samples({"x": Column(np.arange(6, dtype=np.float32), lengths=np.array([1, 2, 3]))})
     reading = read(path, x)
-    assert not reading.batches
+    assert reading.batches and reading.signature.inputs[0].shape == ("n", "t")
     assert [outputs[0].shape for outputs in answers(path, x, reading.signature)] == [
         (1, 1),
         (1, 2),

@@ -79,8 +79,8 @@ def test_steps_in_one_line_each_are_found_too(file: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("w9", "no recipe 'w9': use one of fp32, "),
-        ("nothing-near", "no recipe 'nothing-near': use one of fp32, "),
+        ("w9", "no recipe 'w9': use one of as-brought, fp32, "),
+        ("nothing-near", "no recipe 'nothing-near': use one of as-brought, fp32, "),
         ("not-there.toml", "not-there.toml cannot be read"),
     ],
 )

@@ -14,6 +14,7 @@ from benchmarks.stateful_model import CARD, CLASSES, GIVEN, GIVES, HIDDEN, STEPS
 from edgefleet_agent.worker_handle import GoldenOrder, Worker, WorkerSpec
 from edgefleet_compression.builds.entry_points import build_variant, source_metrics
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, SourceRequest
+from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.models.brought import open_graph
 from edgefleet_compression.models.data import check_arrays
@@ -21,6 +22,7 @@ from edgefleet_compression.models.inspection import inspect_model
 from edgefleet_compression.models.likely_state import likely_pairs, with_likely_state
 from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.models.opening import open_samples
+from edgefleet_compression.models.source import open_source
 from edgefleet_compression.models.taking import check_labels, take
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.card import ModelCard, parse_card
@@ -76,6 +78,17 @@ def folder(path: Path, **arrays: Any) -> Folder:
     digests = {"onnx": digest(file.read_bytes()), "data": digest(data.read_bytes())}
     (path / "model.toml").write_text(CARD.format(name="steps", version=1, carries="true", **digests))
     return Folder(path)
+
+
+def test_another_file_is_another_source(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    cache, first = Cache(tmp_path / "cache"), onnx_bytes(1)
+    before = open_source(made.files, cache).digest
+    second = onnx_bytes(2)
+    made.files["model.onnx"].write_bytes(second)
+    card = made.files["model.toml"].read_text().replace(digest(first), digest(second))
+    made.files["model.toml"].write_text(card)
+    assert open_source(made.files, cache).digest != before
 
 
 def alone(x: Any) -> list[Any]:

@@ -9,9 +9,10 @@ from edgefleet_compression.pricing.unjudged import ONLY_PREDICTED, unjudged
 from edgefleet_compression.pricing.verdicts import judge
 from edgefleet_profiles.profile import Constraints
 
-COSTLY = candidate("costly", accuracy=0.5, size=10**7, p50_ms=900.0, p95_ms=999.0, peak_rss_mb=999.0)
+COSTLY = candidate("costly", accuracy=0.5, agreement_val=0.5, size=10**7, p50_ms=900.0, p95_ms=999.0, peak_rss_mb=999.0)
 LIMITS: dict[str, Any] = {
-    **{"min_accuracy": 0.9, "max_drop": 0.01, "p95_ms": 1, "transfer_s": 1, "transfer_j": 1, "usd_per_month": 0.001},
+    **{"min_accuracy": 0.9, "min_score": 0.9, "max_disagreement": 0.1, "max_drop": 0.01},
+    **{"p95_ms": 1, "transfer_s": 1, "transfer_j": 1, "usd_per_month": 0.001},
     **{"delivery_bytes": 1, "ram_mb": 1, "mj_per_inference": 0.001, "running_usd_per_month": 0, "g_co2_per_month": 0},
 }
 

@@ -32,7 +32,7 @@ def check_composed(path: Path, card: ModelCard, taken: TakenModel, made: Composi
     Raises:
         CardError, GraphError: it cannot be composed, does not run, or its answers are not what its task reads.
     """
-    if not made.is_needed:
+    if not made.is_needed or taken.state is not None:  # a state goes with a scale alone, which was taken already
         return
     _check_shares(taken, made)
     signature = made.signature(taken.signature)

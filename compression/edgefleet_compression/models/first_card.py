@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.measures import measure_named
 from edgefleet_compression.models.inspection import Findings, GraphFindings, inspect_graph, inspect_model
 from edgefleet_compression.models.onnx_card import (
@@ -19,7 +20,7 @@ from edgefleet_compression.models.onnx_card import (
 )
 from edgefleet_compression.models.shown import numpy_name, shown_sample
 from edgefleet_contract.card import parse_card
-from edgefleet_contract.errors import CardError
+from edgefleet_contract.errors import CardError, ContractError
 from edgefleet_contract.first_card import CardHints, FirstCard
 from edgefleet_contract.measures import ACCURACY
 from edgefleet_profiles.names import NAME_PATTERN
@@ -60,13 +61,16 @@ def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     given = slug(onnx.stem) if name is None else name
     head = head_lines(given, 1, CardHints())
     files = file_lines("onnx", onnx.name, onnx), _data(data)
+    missing = () if data else (f"samples: put {DATA_FILE} beside the card, then run this command again",)
     if data is not None:
-        found = inspect_model(onnx, data, parse_card("\n".join((head, *files))))
+        try:
+            found = inspect_model(onnx, data, parse_card("\n".join((head, *files))))
+        except (CompressionError, ContractError) as error:  # the card is where much of this is put right
+            missing = (f"what the card does not say yet: {error}",)
     text = _HEAD + "\n".join(
         (head + _task(found), _labels(_classes(found)), *files, *_inputs(found), _preprocessing(found), _golden(found))
     )
     text += f"\n{_CONSTRAINTS}{_asked(found)}"
-    missing = () if data else (f"samples: put {DATA_FILE} beside the card, then run this command again",)
     if data is not None:
         parse_card(text)
     return FirstCard(text=text, model=f"{given}@1", known=_known(found), missing=missing)

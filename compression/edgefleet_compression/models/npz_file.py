@@ -100,6 +100,8 @@ class Npz:
         shape, by_column, dtype = read(file)
         if dtype.hasobject:
             raise ValueError(f"'{name[:60]}' holds objects")
+        if any(size < 0 for size in shape):
+            raise ValueError(f"'{name[:60]}' has the shape {list(shape)}: a size is 0 or more")
         header = ArrayHeader(tuple(map(int, shape)), dtype, by_column and len(shape) > 1)
         held_bytes = self._members[name].file_size - file.tell()
         if held_bytes < header.size_bytes:

@@ -102,8 +102,8 @@ def settled(session: ModelSession, asked: Asked) -> Reading:
 
     Args:
         session: the model.
-        asked: two samples or more, or one, with which nothing can be found; with a signature whose inputs are as
-            samples come.
+        asked: samples, with a signature whose inputs are as they come. Of samples of several shapes, or of a single
+            one, the first is asked twice.
 
     Raises:
         GraphError: it does not run.
@@ -115,11 +115,13 @@ def settled(session: ModelSession, asked: Asked) -> Reading:
     if not batched:
         return Reading(signature, False)
     alone = Reading(_one_at_a_time(_outputs(signature, [_single(output) for output in first])), False)
-    if len(asked) < 2 or not (open_ended and asked.samples.is_dense and len(batched) == len(signature.inputs)):
+    if not (open_ended and len(batched) == len(signature.inputs)):
         return alone
-    second = _run(session, asked.one(1))
+    other = asked.one(1 if len(asked) > 1 and asked.samples.is_dense else 0)
+    second = _run(session, other)
+    at = {tensor.name: tensor.batch_axis for tensor in batched}
     try:
-        both = session.run(next(replace(asked, batches=True).feeds(2))[0])
+        both = session.run({name: np.concatenate([x, other[name]], at[name]) for name, x in asked.one(0).items()})
     except Exception:  # a binding's own types
         both = None
     axes = None if both is None else [_axis(*three) for three in zip(first, second, both, strict=True)]

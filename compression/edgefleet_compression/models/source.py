@@ -383,5 +383,5 @@ def _unusual(card: ModelCard, taken: TakenModel, made: Composition) -> dict[str,
     }
     told["around"] = asdict(replace(made, sent=None) if made.plain_scale(taken.visible) is not None else made)
     usual = {"task": FIRST_TASK, "batch": "guess", "declared": UNDECLARED.told(), "around": asdict(BARE)}
-    state = {"state": taken.state.told()["pairs"]} if taken.state else {}
+    state = {"sequences": taken.state.told()["pairs"]} if taken.state else {}
     return {name: value for name, value in told.items() if value != usual[name]} | state

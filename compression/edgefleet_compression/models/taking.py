@@ -71,7 +71,7 @@ class TakenModel:
     def top_classes(self) -> list[int]:
         """The class with the largest number in each of the answers; none if they are no rows of numbers."""
         rows = self.answers[self.spec.read_from] if self.answers else np.empty(0)
-        return [int(top) for top in rows.argmax(1)] if rows.ndim == 2 and rows.dtype.kind == "f" else []
+        return [int(top) for top in rows.argmax(1)] if rows.ndim == 2 and rows.size and rows.dtype.kind == "f" else []
 
 
 def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Split) -> TakenModel:
@@ -88,7 +88,7 @@ def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Spl
         x, scale = Preprocessed(opened.signature, made.sent).of(x), 1.0
     asked = Asked(x, opened.signature, False, scale, state)
     reading = settled_steps(known, asked) if state else settled(known, asked)
-    asked = replace(asked, signature=reading.signature, batches=reading.batches)
+    asked = replace(asked, signature=reading.signature, batches=reading.batches and x.is_dense)
     seen, alone = asked.visible, list(_answers(known, asked))
     answers = _together(alone)
     declared = card.answers.declared(card.labels, seen)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgefleet_contract.base import Request
 from edgefleet_contract.card import ModelCard, load_card
 from edgefleet_contract.faults import first_fault
 from edgefleet_operator.errors import OperatorError
@@ -19,14 +18,20 @@ DEMO_FILE = "demo.toml"
 Class = Annotated[int, Field(ge=0)]
 
 
-class DemoDamage(Request):
+class DemoPart(BaseModel):
+    """A part of demo.toml; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoDamage(DemoPart):
     """Which classes the damaged version swaps, and where: a layer of the weights, or an output of the ONNX file."""
 
     at: str
     swap: list[tuple[Class, Class]]
 
 
-class DemoVersions(Request):
+class DemoVersions(DemoPart):
     """What demo.toml says: the file of the last version, how the one before is damaged, and how many variants differ.
 
     `damaged_recipes` are those that the damaged version is built by, which only a few devices get.

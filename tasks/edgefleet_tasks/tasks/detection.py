@@ -14,7 +14,7 @@ import numpy as np
 from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.signature import Signature
-from edgefleet_protocol.spec import LOGITS, PROBABILITIES, BoxReading, Spec
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, BoxReading, OutputColumns, Spec
 from edgefleet_tasks.arrays import LEVELS, class_of, clipped, numbers_in, output_at, shown
 from edgefleet_tasks.boxes import Boxes, average_precision, f1, matched, read_boxes, soft_f1
 from edgefleet_tasks.comparing import check_pairs, compared
@@ -54,7 +54,7 @@ class Detection:
         texts = [one.name for n, one in enumerate(signature.outputs) if n in places and one.datatype == "BYTES"]
         if texts:
             return Refusal(f"'{texts[0]}' holds texts: boxes, scores and classes are numbers")
-        return None
+        return _miscounted(signature, spec)
 
     def spec(self, signature: Signature, val: Iterable[Outputs], declared: Spec = UNDECLARED) -> Spec:
         """Logits or probabilities: scores from 0 to 1 on all of val are the latter."""
@@ -147,6 +147,27 @@ class Detection:
 
 
 TASK = Detection()
+
+
+def _miscounted(signature: Signature, spec: Spec) -> Refusal | None:
+    """Whether there is a score for each class that has a name, as far as is known."""
+    names, reading = len(spec.names), spec.boxes
+    if reading is None or reading.classes is not None or not names:
+        return None
+    scores = _count(signature, reading.scores, reading)
+    if scores in (None, names):
+        return None
+    told = f"{scores} columns hold scores, and there are {names} labels"
+    return Refusal(f"{told}: correct `first`, `count` or `boxes_last` of the scores, or the labels")
+
+
+def _count(signature: Signature, columns: OutputColumns, reading: BoxReading) -> int | None:
+    """How many columns are read; None if that is not known."""
+    if columns.count:
+        return columns.count
+    shape, axis = signature.outputs[columns.output].shape, -2 if reading.boxes_last else -1
+    size = shape[axis] if len(shape) >= -axis else None
+    return size - columns.first if isinstance(size, int) else None
 
 
 def _range(runs: Sequence[Outputs], reading: BoxReading) -> tuple[float, float]:

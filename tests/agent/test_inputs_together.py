@@ -1,0 +1,37 @@
+"""Inputs of one request go together: what a client gets wrong is a 400, and never counts against a model."""
+
+import json
+from typing import Any
+
+import pytest
+
+from edgefleet_agent.errors import RequestError
+from edgefleet_agent.inference_protocol import parse
+from edgefleet_protocol.signature import Signature, Tensor
+
+SIGNATURE = Signature(
+    (Tensor("ids", "INT64", ("n", "t")), Tensor("mask", "INT64", ("n", "t"))), (Tensor("y", "FP32", ("n", 2)),)
+)
+
+
+def given(name: str, *shape: int) -> dict[str, Any]:
+    return {"name": name, "datatype": "INT64", "shape": list(shape), "data": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ([given("ids", 2, 1), given("mask", 1, 2)], "as many samples, and there are 'ids' 2, 'mask' 1"),
+        ([given("ids", 1, 2), given("ids", 1, 2), given("mask", 1, 2)], "an input is there twice: give each of"),
+        ([given("ids", 1, int("9" * 4000)), given("mask", 1, 2)], "has more than 2,147,483,648 values"),
+    ],
+)
+def test_inputs_that_do_not_go_together_are_refused(inputs: list[dict[str, Any]], says: str) -> None:
+    with pytest.raises(RequestError, match=says) as caught:
+        parse(json.dumps({"inputs": inputs}).encode(), None, SIGNATURE)
+    assert caught.value.status == 400
+
+
+def test_inputs_that_do_are_one_request() -> None:
+    request = parse(json.dumps({"inputs": [given("ids", 2, 1), given("mask", 2, 1)]}).encode(), None, SIGNATURE)
+    assert request.rows == 2
