@@ -207,7 +207,7 @@ def _tensor(given: dict[str, Any], declared: Tensor, raw: bytes | None) -> tuple
         raise RequestError(400, f"the shape of input '{name}' is {shape}, expected {expected} ({ANY}: any)")
     count = math.prod(shape)
     if count > MAX_VALUES:
-        raise RequestError(400, f"the shape of input '{name}' has more than {MAX_VALUES:,} values")
+        raise RequestError(400, f"input '{name}' has too few values, its shape needs more than {MAX_VALUES:,}")
     data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
     try:
         size = size_of(datatype, data, count)

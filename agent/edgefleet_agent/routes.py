@@ -12,6 +12,8 @@ from edgefleet_agent.serving import Body, Serving
 from edgefleet_agent.version import agent_version
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_FEEDBACK_BYTES = 512 * 1024
+"""Scoring so many labels takes up to 0.9 s of the measuring host (boxes), and a worker has 10 s."""
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics")
 """By the names that Triton's documents give them; of model_repository we have the index alone."""
 RAW_AFTER = "Inference-Header-Content-Length"
@@ -58,6 +60,8 @@ def post(path: str, fields: Mapping[str, str], body: bytes, serving: Serving) ->
         RequestError: 404 for what is not here, 400 for an invalid request, 5xx for what cannot be answered.
     """
     if path == "/edgefleet/v1/feedback":
+        if len(body) > MAX_FEEDBACK_BYTES:
+            raise RequestError(413, f"feedback has {len(body):,} bytes, more than the {MAX_FEEDBACK_BYTES:,} allowed")
         return json_body(serving.feedback(_parsed(body)))
     if path == "/v2/repository/index":
         return json_body(serving.index(_only_ready(body)))

@@ -54,6 +54,8 @@ def read_boxes(outputs: Outputs, sample: int, spec: Spec, floor: float, most: in
         name: None if place is None else _columns(outputs, place, reading, sample)
         for name, place in (("classes", reading.classes), ("objectness", reading.objectness))
     }
+    if reading.classes is None:
+        scores = scores[:, reading.first_class :]  # what is before the first class is none
     counts = {len(one) for one in (corners, scores, *more.values()) if one is not None}
     if corners.shape[1] != 4 or len(counts) != 1:
         raise ValueError(f"a box has 4 numbers, and each a score; found {list(corners.shape)} and {list(scores.shape)}")
@@ -63,14 +65,16 @@ def read_boxes(outputs: Outputs, sample: int, spec: Spec, floor: float, most: in
         best = _shares(best, spec) * _shares(finite(objectness[:meant, 0]), spec)
     else:
         best = _shares(best, spec)
+    if (numbers := more["classes"]) is not None:
+        best = np.where(np.rint(finite(numbers[:meant, 0])) < reading.first_class, -np.inf, best)
     (there,) = np.nonzero(best >= floor)
     there = there[np.argsort(-best[there], kind="stable")[:MOST_CANDIDATES]]
-    if (numbers := more["classes"]) is not None:
-        classes = np.rint(finite(numbers[there, 0])).astype(np.int64)
+    if numbers is not None:
+        classes = np.rint(numbers[there, 0]).astype(np.int64) - reading.first_class
     else:
-        classes = scores[there].argmax(1)
+        classes = scores[there].argmax(1) if len(there) else np.empty(0, np.int64)
     placed = _as_corners(finite(corners[there]).astype(np.float64), reading)
-    return _apart(Boxes(placed, best[there], np.maximum(classes - reading.first_class, 0)), reading.overlap, most)
+    return _apart(Boxes(placed, best[there], classes), reading.overlap, most)
 
 
 def columns_read(outputs: Outputs, sample: int, reading: BoxReading) -> list[NDArray[Any]]:

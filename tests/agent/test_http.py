@@ -17,7 +17,7 @@ from tests.agent.endpoint import INFER, Device, body, get, post
 from edgefleet_agent.answering import Answering
 from edgefleet_agent.endpoint import Endpoint
 from edgefleet_agent.recent import MAX_RECENT, Key
-from edgefleet_agent.routes import MAX_BODY_BYTES
+from edgefleet_agent.routes import MAX_BODY_BYTES, MAX_FEEDBACK_BYTES
 from edgefleet_agent.serving import Serving
 from edgefleet_agent.telemetry import Recorder
 from edgefleet_agent.worker_handle import NOT_COUNTED, AnswerCount
@@ -152,6 +152,15 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(device: Device) -
     connection.putheader("Content-Length", str(MAX_BODY_BYTES + 1))
     connection.endheaders()
     assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_label_that_takes_long_to_score_is_refused_unread(device: Device) -> None:
+    body = json.dumps({"model": "m", "id": "r", "label": [1] * MAX_FEEDBACK_BYTES}).encode()
+    connection = http.client.HTTPConnection(device.address, timeout=10)
+    connection.request("POST", "/edgefleet/v1/feedback", body)
+    answer = connection.getresponse()
+    assert (answer.status, b"more than the 524,288 allowed" in answer.read()) == (413, True)
     connection.close()
 
 

@@ -23,7 +23,7 @@ def given(name: str, *shape: int) -> dict[str, Any]:
     [
         ([given("ids", 2, 1), given("mask", 1, 2)], "as many samples, and there are 'ids' 2, 'mask' 1"),
         ([given("ids", 1, 2), given("ids", 1, 2), given("mask", 1, 2)], "an input is there twice: give each of"),
-        ([given("ids", 1, int("9" * 4000)), given("mask", 1, 2)], "has more than 2,147,483,648 values"),
+        ([given("ids", 1, int("9" * 4000)), given("mask", 1, 2)], "its shape needs more than 2,147,483,648"),
     ],
 )
 def test_inputs_that_do_not_go_together_are_refused(inputs: list[dict[str, Any]], says: str) -> None:

@@ -169,6 +169,7 @@ def test_a_phase_begins_nothing_once_its_share_of_the_time_is_over(ground: Groun
     assert len(ended) == 4
 
 
+@pytest.mark.slow  # a build's killed worker is in test_worker_pool.py
 def test_a_worker_killed_in_a_step_is_one_rejected_point_and_the_step_is_made_by_the_next(
     ground: Ground, tmp_path: Path
 ) -> None:

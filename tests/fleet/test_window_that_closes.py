@@ -31,6 +31,7 @@ def closing(closes: datetime, built: Path, tmp_path: Path) -> Iterator[Fleet]:
         yield running
 
 
+@pytest.mark.slow  # over a minute; test_windows.py sees one open
 def test_a_download_stops_when_its_window_closes_and_goes_on_in_the_next(closing: Fleet, closes: datetime) -> None:
     agent = closing.add_agent("d", PROFILE)
     rollout = closing.roll_out()

@@ -54,6 +54,8 @@ class BoxNodes:
     def _scores(self, reading: BoxReading) -> tuple[str, str]:
         """The best score of each box, and its class, both float32 [batch, boxes]."""
         w, columns = self._w, self._columns(reading.scores, reading)
+        if reading.classes is None and reading.first_class:  # what is before the first class is none
+            columns = w.node("Slice", columns, w.whole(reading.first_class), w.whole(2**31), w.whole(2))
         best = self._share(w.node("ReduceMax", columns, w.whole(2), keepdims=0), reading.scores)
         # The largest of several passes over what is no number; their sum does not.
         none = w.node("IsNaN", w.node("ReduceSum", columns, w.whole(2), keepdims=0))
@@ -65,8 +67,8 @@ class BoxNodes:
             classes = as_float(w, w.node("ArgMax", columns, axis=2, keepdims=0), "INT64")
         else:
             read = self._columns(reading.classes, reading, one=True)
-            classes = w.node("Round", w.node("Squeeze", read, w.whole(2)))
-        classes = w.node("Max", w.node("Sub", classes, w.real(reading.first_class)), w.real(0.0))
+            classes = w.node("Sub", w.node("Round", w.node("Squeeze", read, w.whole(2))), w.real(reading.first_class))
+            best = self._masked(w.node("GreaterOrEqual", classes, w.real(0.0)), best)
         return (best if reading.counts < 0 else self._meant(best, reading.counts)), classes
 
     def _share(self, scores: str, place: OutputColumns) -> str:

@@ -154,7 +154,8 @@ def _miscounted(signature: Signature, spec: Spec) -> Refusal | None:
     names, reading = len(spec.names), spec.boxes
     if reading is None or reading.classes is not None or not names:
         return None
-    scores = _count(signature, reading.scores, reading)
+    columns = _count(signature, reading.scores, reading)
+    scores = None if columns is None else columns - reading.first_class
     if scores in (None, names):
         return None
     told = f"{scores} columns hold scores, and there are {names} labels"
