@@ -105,6 +105,15 @@ def test_a_missing_value_is_refused_by_row_and_column_or_left_out(packing: Packi
     assert sum(split["samples"] for split in told["splits"].values()) == 17
 
 
+def test_a_word_among_the_numbers_of_a_target_is_a_missing_value(packing: Packing) -> None:
+    path = table(packing.folder, "x,y", *(f"{n},{'NA' if n == 7 else n / 4}" for n in range(20)))
+    assert "row 8 of table.csv has 'NA' for 'y', which is no float" in packing.types(
+        "csv", path, "--target", "y", code=1
+    )
+    told = packing.packs("csv", path, "--target", "y", "--skip")
+    assert len(told["left_out"]) == 1 and packing.arrays["y_val"].dtype.kind == "f"
+
+
 def test_cells_over_several_lines_and_marks_of_other_programs_are_read(packing: Packing) -> None:
     rows = [f'{n},"two ""lines""\n and {n}"' for n in range(12)]
     path = table(packing.folder, "x,text", *rows, encoding="utf-8-sig")

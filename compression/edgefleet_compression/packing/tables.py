@@ -242,7 +242,8 @@ def _targets(file: TableFile, form: TableForm) -> tuple[TableColumn, ...]:
     """Target columns: numbers, or one with names of classes."""
     found = []
     for name, (place, held) in zip(form.targets, _held(file, form.targets), strict=True):
-        texts = bool(held.odd or form.classes)
+        # Among numbers a word stands for none: names of which some are numbers are given with --classes.
+        texts = bool(form.classes or (held.odd and not held.numbers))
         if texts and len(form.targets) > 1:
             raise DataError(f"the target '{name[:60]}' holds texts: several targets are numbers, give one alone")
         found.append(TableColumn(place, name, None if texts else _WHOLE if held.whole else _FLOAT))
