@@ -81,6 +81,8 @@ def add(
             console().print(f"{model.model} was not checked: {model.not_checked}")
         for one in (*model.guesses, *model.remarks, *model.unjudged):
             console().print(str(one))
+        for kept in model.state:
+            console().print(f"it keeps '{kept.input}' from step to step: what '{kept.output}' gave before")
         console().print(f"{model.model} is registered: compress it with `edgefleet compress {model.model}`")
 
 

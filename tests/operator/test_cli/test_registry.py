@@ -86,6 +86,11 @@ def test_a_model_shows_what_it_keeps_from_step_to_step(operator, service: Servic
     assert operator.reads("model", "show", "steps@1")["state"] == [{"input": "h", "output": "hn"}]
 
 
+def test_a_state_is_said_when_a_model_is_added(operator) -> None:
+    said = operator.types("model", "add", str(EXAMPLE.parent / "spoken")).stdout
+    assert "it keeps 'state' from step to step: what 'next_state' gave before" in said
+
+
 def test_variants_are_listed_with_units_and_a_dash_where_nothing_was_measured(operator, published: str) -> None:
     fp32, ternary = [
         line for line in operator.types("variant", "list").stdout.splitlines() if line.startswith(("bbb", "ddd"))
