@@ -75,20 +75,28 @@ def parse(body: bytes, header_length: int | None, signature: Signature, has_stat
     expected = {tensor.name for tensor in signature.inputs}
     if given.keys() != expected:
         raise RequestError(400, f"the inputs are {sorted(given)}, expected {sorted(expected)}")
-    raw = _raw_parts(_tensors(head, "inputs"), memoryview(body)[split:])
-    tensors, parts, batch = [], [], {}
+    raw = _raw_parts(listed, memoryview(body)[split:])
+    tensors, parts = [], []
     for tensor in signature.inputs:
         shape, data = _tensor(given[tensor.name], tensor, raw.get(tensor.name))
         tensors.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape})
         parts.append(data)
-        if tensor.batched:
-            batch[tensor.name] = shape[tensor.batch_axis]
-    if len(set(batch.values())) > 1:
-        told = ", ".join(f"'{name[:60]}' {count}" for name, count in batch.items())
-        raise RequestError(400, f"every input must have as many samples, and there are {told[:400]}")
-    rows = next(iter(batch.values()), 1)
+    rows = _rows(signature, [tensor["shape"] for tensor in tensors])
     wanted = _wanted(head, signature.outputs, _flag(parameters, "binary_data_output", False))
     return InferenceRequest(_id(head), tensors, b"".join(parts), rows, wanted, step)
+
+
+def _rows(signature: Signature, shapes: Sequence[Sequence[int]]) -> int:
+    """How many samples a request has: inputs with a batch of any size have as many each."""
+    batched = [(one, shape) for one, shape in zip(signature.inputs, shapes, strict=True) if one.batched]
+    # A batch of 1 by the model's own words may be no batch, but one of its sizes.
+    counts = {
+        one.name: shape[one.batch_axis] for one, shape in batched if not isinstance(one.shape[one.batch_axis], int)
+    }
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"'{name[:60]}' {count}" for name, count in counts.items())
+        raise RequestError(400, f"every input must have as many samples, and there are {told[:400]}")
+    return next((shape[one.batch_axis] for one, shape in batched), 1)
 
 
 def reply(
