@@ -76,12 +76,13 @@ def parse(body: bytes, header_length: int | None, signature: Signature, has_stat
     if given.keys() != expected:
         raise RequestError(400, f"the inputs are {sorted(given)}, expected {sorted(expected)}")
     raw = _raw_parts(listed, memoryview(body)[split:])
-    tensors, parts = [], []
+    tensors, parts, shapes = [], [], []
     for tensor in signature.inputs:
         shape, data = _tensor(given[tensor.name], tensor, raw.get(tensor.name))
         tensors.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape})
         parts.append(data)
-    rows = _rows(signature, [tensor["shape"] for tensor in tensors])
+        shapes.append(shape)
+    rows = _rows(signature, shapes)
     wanted = _wanted(head, signature.outputs, _flag(parameters, "binary_data_output", False))
     return InferenceRequest(_id(head), tensors, b"".join(parts), rows, wanted, step)
 
