@@ -1,5 +1,6 @@
 """The data file is plain arrays of the right type and shape, or it is refused with the reason."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.data import Data, SplitName, samples_in
+from edgefleet_compression.models.data import Data, SplitName, first_look, samples_in
 
 
 def written(folder: Path, **arrays: Any) -> Data:
@@ -102,3 +103,11 @@ def test_how_many_samples_a_split_has_is_read_from_headers_alone(tmp_path: Path)
     assert [samples_in(named, name) for name in splits] == [7, 0, 0]
     assert [samples_in(whole, name) for name in splits] == [0, 8, 8]
     assert (samples_in(foreign, "train"), samples_in(tmp_path / "none.npz", "train")) == (0, 0)
+
+
+def test_a_shape_below_zero_is_no_array(tmp_path: Path) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (-1, 4)}
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive, archive.open("x_val.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, header)
+    with pytest.raises(DataError, match="a size is 0 or more"):
+        first_look(tmp_path / "data.npz")

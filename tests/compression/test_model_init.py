@@ -86,6 +86,16 @@ def test_a_model_in_several_files_is_one_in_its_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in net.parent.iterdir()) == [net.name, "weights"]
 
 
+def test_where_samples_do_not_fit_yet_the_card_is_written_with_what_it_does_not_say(net: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    types("model", "init", net, folder)
+    frames = np.zeros((120, 8, 8, 3), np.uint8)
+    data_file(folder, x=frames, y=np.arange(120) % 3)
+    said = types("model", "init", net, folder).stdout
+    assert "missing: what the card does not say yet: x is uint8 [120, 8, 8, 3]: give " in " ".join(said.split())
+    assert tomllib.loads((folder / "model.toml").read_text())["data"]["file"] == "data.npz"
+
+
 def test_in_its_own_folder_a_file_stays_where_it_is(net: Path) -> None:
     said = json.loads(types("model", "init", net, "--name", "mine", "--json").stdout)
     assert (said["card"], said["model"]) == (str(net.parent / "model.toml"), "mine@1")

@@ -80,6 +80,13 @@ def folder(path: Path, **arrays: Any) -> Folder:
     return Folder(path)
 
 
+def test_steps_of_bytes_are_scaled(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (8, STEPS, WIDTH), np.uint8)
+    made = folder(tmp_path, x_calib=x, x_val=x, x_test=x)
+    found = inspect_model(made.files["model.onnx"], made.files["data.npz"], made.card)
+    assert (found.reading.scale, found.reading.state is None) == (1 / 255, False)
+
+
 def test_another_file_is_another_source(tmp_path: Path) -> None:
     made = folder(tmp_path)
     cache, first = Cache(tmp_path / "cache"), onnx_bytes(1)

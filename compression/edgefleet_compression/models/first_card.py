@@ -57,16 +57,10 @@ def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     refuse_unfit(onnx, data)
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise CardError(f"'{name}' is not a name: use lower-case letters, digits, '-' and '_', at most 64")
-    found: Findings | GraphFindings = inspect_graph(onnx)
+    files = file_lines("onnx", onnx.name, onnx), _data(data)
+    found, missing = _looked_at(onnx, data, files)
     given = slug(onnx.stem) if name is None else name
     head = head_lines(given, 1, CardHints())
-    files = file_lines("onnx", onnx.name, onnx), _data(data)
-    missing = () if data else (f"samples: put {DATA_FILE} beside the card, then run this command again",)
-    if data is not None:
-        try:
-            found = inspect_model(onnx, data, parse_card("\n".join((head, *files))))
-        except (CompressionError, ContractError) as error:  # the card is where much of this is put right
-            missing = (f"what the card does not say yet: {error}",)
     text = _HEAD + "\n".join(
         (head + _task(found), _labels(_classes(found)), *files, *_inputs(found), _preprocessing(found), _golden(found))
     )
@@ -74,6 +68,18 @@ def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     if data is not None:
         parse_card(text)
     return FirstCard(text=text, model=f"{given}@1", known=_known(found), missing=missing)
+
+
+def _looked_at(
+    onnx: Path, data: Path | None, files: tuple[str, str]
+) -> tuple[Findings | GraphFindings, tuple[str, ...]]:
+    """What a file and its samples are, and what the card does not say yet."""
+    if data is None:
+        return inspect_graph(onnx), (f"samples: put {DATA_FILE} beside the card, then run this command again",)
+    try:
+        return inspect_model(onnx, data, parse_card("\n".join((head_lines("model", 1, CardHints()), *files)))), ()
+    except (CompressionError, ContractError) as error:  # the card is where much of this is put right
+        return inspect_graph(onnx), (f"what the card does not say yet: {error}",)
 
 
 def _asked(found: Findings | GraphFindings) -> str:
