@@ -68,12 +68,6 @@ class Broker:
         """Where clients connect."""
         return f"mqtt://{self.host}:{self.port}"
 
-    @property
-    def pid(self) -> int:
-        """The running broker's process id, for tests that suspend it."""
-        assert self._process, "the broker is not running"
-        return self._process.pid
-
     def start(self, timeout_s: float = 60.0) -> None:
         """Start the broker and wait until it answers a CONNECT."""
         assert self._process is None, "the broker is running already"
@@ -86,6 +80,18 @@ class Broker:
                 self.kill()
                 pytest.fail(f"{self._argv[0]} did not start:\n{self._log.read_text(errors='replace')}")
             time.sleep(0.01)
+
+    def suspend(self) -> None:
+        """Make the broker do nothing from here on, until `resume`: its connections stay open."""
+        assert self._process, "the broker is not running"
+        self._process.send_signal(signal.SIGSTOP)
+        # Threads stop one after the other, and meanwhile the broker answers: this returns when all have.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        """Let a suspended broker go on."""
+        assert self._process, "the broker is not running"
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self, timeout_s: float = 60.0) -> None:
         """End the broker as an operator would; it may save its store."""

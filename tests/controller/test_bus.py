@@ -1,8 +1,6 @@
 """The controller's bus, on real brokers: it always comes back, says so, and never dies of a message."""
 
-import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -248,7 +246,7 @@ def test_chunks_wait_for_acknowledgements_and_go_on_with_them(
         for _ in range(WINDOW + 10):
             results.put(bus.publish_chunk(CHUNKS, bytes(4096), threading.Event()))
 
-    os.kill(any_broker.pid, signal.SIGSTOP)
+    any_broker.suspend()
     sender = threading.Thread(target=send)
     sender.start()
     try:
@@ -256,7 +254,7 @@ def test_chunks_wait_for_acknowledgements_and_go_on_with_them(
         time.sleep(0.3)
         assert results.qsize() == WINDOW
     finally:
-        os.kill(any_broker.pid, signal.SIGCONT)
+        any_broker.resume()
     sender.join(2 * WAIT_S)
     assert [results.get_nowait() for _ in range(WINDOW + 10)] == [True] * (WINDOW + 10)
     for _ in range(WINDOW + 10):
@@ -276,7 +274,7 @@ def test_a_chunk_that_waits_is_given_up_with_the_connection_or_on_demand(
         for _ in range(WINDOW + 1):
             results.put(bus.publish_chunk(CHUNKS, bytes(4096), stop))
 
-    os.kill(any_broker.pid, signal.SIGSTOP)
+    any_broker.suspend()
     sender = threading.Thread(target=send)
     sender.start()
     try:
@@ -291,7 +289,7 @@ def test_a_chunk_that_waits_is_given_up_with_the_connection_or_on_demand(
         assert [results.get_nowait() for _ in range(WINDOW + 1)] == [True] * WINDOW + [False]
     finally:
         if end == "stop":
-            os.kill(any_broker.pid, signal.SIGCONT)
+            any_broker.resume()
 
 
 def test_without_a_connection_no_chunk_is_sent(make_bus: MakeBus) -> None:
@@ -318,11 +316,11 @@ def test_a_broker_that_fell_silent_is_left_and_found_again(
 ) -> None:
     bus = make_bus(any_broker.url, silence_s=1.0)
     wait_until(lambda: recorder.subscriptions == 1)
-    os.kill(any_broker.pid, signal.SIGSTOP)
+    any_broker.suspend()
     try:
         wait_until(lambda: not bus.connected, 6)
     finally:
-        os.kill(any_broker.pid, signal.SIGCONT)
+        any_broker.resume()
     wait_until(lambda: recorder.subscriptions == 2)
 
 
@@ -337,12 +335,12 @@ def test_a_quiet_connection_is_kept(any_broker: Any, make_bus: MakeBus, recorder
 def test_stopping_is_quick_even_when_the_broker_hangs(any_broker: Any, make_bus: MakeBus) -> None:
     bus = make_bus(any_broker.url)
     wait_until(lambda: bus.connected)
-    os.kill(any_broker.pid, signal.SIGSTOP)
+    any_broker.suspend()
     started = time.monotonic()
     try:
         bus.stop()
     finally:
-        os.kill(any_broker.pid, signal.SIGCONT)
+        any_broker.resume()
     assert time.monotonic() - started < 6
     assert not bus.connected
 
