@@ -21,6 +21,9 @@ from edgefleet_agent.worker_handle import WorkerAnswer
 from edgefleet_protocol.datatypes import BY_NAME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature, Tensor
 
+REQUEST_KEYS = frozenset({"id", "parameters", "inputs", "outputs"})
+INPUT_KEYS = frozenset({"name", "shape", "datatype", "parameters", "data"})
+OUTPUT_KEYS = frozenset({"name", "parameters"})
 MAX_ID = 200
 MAX_LISTS = 500_000
 """Lists and objects in a request: an empty one takes three bytes on the wire and seventy in memory."""
@@ -64,6 +67,7 @@ def parse(body: bytes, header_length: int | None, signature: Signature, has_stat
     if not 0 <= split <= len(body):
         raise RequestError(400, "Inference-Header-Content-Length is larger than the body")
     head = _object(body[:split])
+    _refuse_unknown(head, "the request", REQUEST_KEYS)
     parameters = _parameters(head, "the request", ("binary_data_output", *PARAMETERS))
     step = step_of(parameters, has_state)
     listed = _tensors(head, "inputs")
@@ -183,6 +187,12 @@ def _parameters(part: dict[str, Any], where: str, known: tuple[str, ...]) -> dic
     return parameters
 
 
+def _refuse_unknown(part: dict[str, Any], where: str, known: frozenset[str]) -> None:
+    if unknown := sorted(part.keys() - known):
+        told = f"'{unknown[0][:100]}' of {where} is not known here: leave it out; it has {', '.join(sorted(known))}"
+        raise RequestError(400, told)
+
+
 def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
     value = parameters.get(name, default)
     if not isinstance(value, bool):
@@ -193,11 +203,14 @@ def _flag(parameters: dict[str, Any], name: str, default: bool) -> bool:
 def _raw_parts(tensors: list[dict[str, Any]], rest: memoryview) -> dict[str, bytes]:
     parts, at = {}, 0
     for tensor in tensors:
+        _refuse_unknown(tensor, f"input '{tensor['name'][:100]}'", INPUT_KEYS)
         size = _parameters(tensor, f"input '{tensor['name'][:100]}'", ("binary_data_size",)).get("binary_data_size")
         if size is None:
             continue
         if not isinstance(size, int) or size < 0 or at + size > len(rest):
             raise RequestError(400, f"binary_data_size of '{tensor['name']}' does not fit the body")
+        if "data" in tensor:
+            raise RequestError(400, f"input '{tensor['name']}' has both 'data' and binary_data_size: give one of them")
         parts[tensor["name"]] = bytes(rest[at : at + size])
         at += size
     if at != len(rest):
@@ -294,6 +307,7 @@ def _wanted(head: dict[str, Any], declared: Sequence[Tensor], default: bool) -> 
 
 
 def _wanted_output(tensor: dict[str, Any], binary: bool) -> WantedOutput:
+    _refuse_unknown(tensor, f"output '{tensor['name'][:100]}'", OUTPUT_KEYS)
     parameters = _parameters(tensor, f"output '{tensor['name']}'", ("binary_data", "classification"))
     classes = parameters.get("classification", 0)
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:

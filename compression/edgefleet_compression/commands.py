@@ -6,11 +6,15 @@ import typer
 from rich.text import Text
 
 from edgefleet_compression.errors import CompressionError
+from edgefleet_compression.models.ways import Ways
 from edgefleet_compression.printing import console, print_facts, print_json, print_table
 from edgefleet_compression.recipes.recipe import Recipe, shipped_recipes
 from edgefleet_compression.recipes.recipe_file import find_recipe
 from edgefleet_compression.registry import registry
 from edgefleet_compression.search.points import order_of
+from edgefleet_protocol.features import FIRST_TASK
+
+NO_TRAINING = Ways(training="no student learns from it")
 
 app = typer.Typer(no_args_is_help=True, help="Look at recipes, and check your own before they run.")
 _AsJson = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else, to stdout")]
@@ -23,7 +27,8 @@ def list_recipes(as_json: _AsJson = False) -> None:
     if as_json:
         print_json([_plain(recipe) for recipe in found])
         return
-    print_table(("recipe", "order", "title"), [(recipe.name, order_of(recipe), recipe.title) for recipe in found])
+    rows = [(recipe.name, order_of(recipe), _takes(recipe), recipe.title) for recipe in found]
+    print_table(("recipe", "order", "for", "title"), rows)
 
 
 @app.command()
@@ -59,11 +64,11 @@ def _takes(recipe: Recipe) -> str:
     """What the recipe applies to."""
     if recipe.is_for_files:
         return "an ONNX file: it does not apply to a module"
-    return (
-        "a module: it does not apply to an ONNX file"
-        if recipe.refusal("brought", True)
-        else "a module, or an ONNX file"
-    )
+    if recipe.refusal("brought", True):
+        return "a module: it does not apply to an ONNX file"
+    if recipe.refusal("brought", True, NO_TRAINING):
+        return f"a module, or an ONNX file of one input for {FIRST_TASK}"
+    return "a module, or an ONNX file"
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

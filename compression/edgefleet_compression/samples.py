@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
 from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_tasks.arrays import ListedRow
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -187,6 +188,8 @@ class RawLabels(Sequence[Any]):
         if not -len(self) <= place < len(self):
             raise IndexError(place)
         row = self.column.row(place % len(self))
+        if self.column.lengths is not None and row.ndim == 1:
+            return row.view(ListedRow)
         return row if row.ndim else row.item()
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from edgefleet_compression.models.ways import ANY_WAY, Ways, training_ways
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_contract.lineage import Lineage
@@ -41,6 +42,19 @@ class ModelRecord(Record):
     def task(self) -> str:
         """What it does: as it was read, else by its card, else what all did before there were tasks."""
         return self.reading.task if self.reading else self.card.task or FIRST_TASK
+
+    @property
+    def ways(self) -> Ways:
+        """What may be made of it beside delivering it as it is, as far as that is known without its file."""
+        if self.card.source == "torch":
+            return ANY_WAY
+        kept = (
+            len(self.card.state)
+            if self.reading is None or self.reading.state is None
+            else len(self.reading.state.pairs)
+        )
+        inputs = max(1, len(self.card.described)) if self.reading is None else len(self.reading.signature.inputs)
+        return training_ways(self.task, inputs + kept)
 
     @property
     def ref(self) -> str:

@@ -110,8 +110,15 @@ def shown(raw: Any) -> str:
     """A value that a message may quote."""
     if isinstance(raw, np.ndarray):
         return f"{raw.dtype} {list(raw.shape)}"
-    text = " ".join(repr(raw).split())
+    try:
+        text = " ".join(repr(raw).split())
+    except ValueError:  # Python shows no whole number of thousands of digits
+        return "a number that is far too large"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class ListedRow(np.ndarray[Any, np.dtype[Any]]):
+    """A label of a column whose rows differ in length: a list of so many entries, and never one for each class."""
 
 
 MOST_DIGITS = 9

@@ -51,7 +51,7 @@ class StepLabels(Sequence[Any]):
         found: list[Any] = []
         for label, count in zip(self.labels, self.steps, strict=True):
             if self.by_step:
-                found += [one if one.ndim else one.item() for one in label]
+                found += [one if one.ndim else one.item() for one in np.asarray(label)]
             else:
                 found += [None] * (count - 1) + [label]
         return found

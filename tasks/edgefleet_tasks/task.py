@@ -121,6 +121,14 @@ class Task(Protocol[Label]):
 
 
 @runtime_checkable
+class GuessesLabels(Protocol):
+    """A task whose labels may mean two things where an array alone says which."""
+
+    def guessed_of(self, labels: NDArray[Any], spec: Spec) -> str | None:
+        """What labels [samples, ...] were taken for, and how to say otherwise; None if they are clear."""
+
+
+@runtime_checkable
 class TruthByAnswers(Protocol[Given]):
     """A task by whose headline figure one file's answers are judged with another's as the truth."""
 

@@ -155,6 +155,8 @@ RAGGED = {VALUES: wave, LENGTHS: parts}
         (BOTH, {**TWO, "y_val": parts[:3]}, "y_val has 3 labels for 4 samples: give one label for each"),
         (BOTH, {**TWO, "y_val": np.float32(3)}, "y_val is float32 []: give numbers, or text of a fixed width"),
         (BOTH, {**TWO, "y_val": parts * 1j}, "y_val is complex128 [4]: give numbers, or text of a fixed width"),
+        (BOTH, {**TWO, "y_val": np.uint64([0, 1, 2, 2**64 - 1])}, "y_val holds 18446744073709551615: a label of whole"),
+        (BOTH, {**TWO, "y_val": np.full((4, 2), 2**63, np.uint64)}, "y_val holds 9223372036854775808: a label of"),
         (BOTH, {**TWO, "y_val": [0, 1, np.nan, 2]}, "y_val holds values that are not finite: repair"),
         (BOTH, {**TWO, "y_val": [b"\xff", b"", b"", b""]}, "y_val holds text that is not UTF-8"),
         ((IDS,), {"x_val": ids.astype(object)}, "not an npz of plain arrays ('x_val' holds objects)"),
@@ -170,6 +172,11 @@ RAGGED = {VALUES: wave, LENGTHS: parts}
         ((WAVE,), {"x_val/values": wave, "x_val/shapes": [(6, 2)]}, "float32 [6, 2]: give all numbers in one row"),
         ((WAVE,), {"x_val/values": wave[:, 0], "x_val/shapes": [(2, 3)]}, "[all their numbers], each sample [any, 2]"),
         ((WAVE,), {"x_val/values": wave[:, 0], "x_val/shapes": [(2, 2)]}, "to 4, and x_val/values has 6 numbers"),
+        (
+            (WAVE,),
+            {"x_val/values": wave[:0, 0], "x_val/shapes": np.uint64([(0, 2**64 - 1)])},
+            "x_val/shapes holds 18446744073709551615: no array is that large",
+        ),
         ((WAVE,), {"x_val/values": wave[:, 0], "x_val/shapes": [(2**32, 2**32)]}, "adds up to 18446744073"),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from tests.compression.odd_graphs import Odd, odd_graph
 from tests.plain import PlainClient
 from tests.service import api_of, running_service
 
+from edgefleet_compression.models.ways import training_ways
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_controller.models.needs import needs_of
 from edgefleet_operator.errors import ApiError, UnusableFile
@@ -186,3 +187,16 @@ def test_a_file_that_brings_samples_to_learn_from_gets_a_student() -> None:
     needs = needs_of(profiles, list(shipped_recipes().values()), "brought", train=True)
     assert [need.label for need in needs.variants] == ["student-w5", "as-brought", "fp32", "w8"]
     assert "student-w5" not in needs.left_out
+
+
+def test_no_student_is_planned_for_a_model_of_another_task_or_of_several_inputs() -> None:
+    profiles = [load_catalogue().profile("eu/rpi4/lte")]
+    reasons = {
+        ("detection", 1): "a student learns to tell classes apart, and the model's task is detection",
+        ("classification", 2): "a student takes one input, and the model takes 2",
+    }
+    for (task, inputs), reason in reasons.items():
+        ways = training_ways(task, inputs)
+        needs = needs_of(profiles, list(shipped_recipes().values()), "brought", train=True, ways=ways)
+        assert [need.label for need in needs.variants] == ["as-brought", "fp32", "w8"]
+        assert needs.left_out["student-w5"] == reason

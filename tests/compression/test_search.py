@@ -9,6 +9,7 @@ import pytest
 from tests.outcomes import outcome, step
 
 from edgefleet_compression.errors import SearchError
+from edgefleet_compression.models.ways import training_ways
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry
 from edgefleet_compression.search import rounds, space
@@ -361,3 +362,5 @@ def test_a_search_names_the_networks_that_it_leaves_out_and_why() -> None:
     assert said["ds24x2"] == "'distill' learns from samples, but this model came without x_train"
     assert said["pruned50"] == "'prune_structured' needs a torch module, but this model came as ONNX"
     assert space.left_out(whole, "torch", train=True) == {}
+    said = space.left_out(whole, "brought", train=True, ways=training_ways("detection", 1))
+    assert said["ds24x2"] == "a student learns to tell classes apart, and the model's task is detection"

@@ -1,5 +1,6 @@
 """Labels: what each task takes, from JSON as from a data set, and one line for all else."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 from tests.tasks.worlds import BOXES
 
 from edgefleet_protocol.spec import Spec
+from edgefleet_tasks.arrays import ListedRow
 from edgefleet_tasks.registry import task_named
+from edgefleet_tasks.task import GuessesLabels
 
 NAMED = Spec(names=("cat", "dog", "cow"), boxes=BOXES)
 ONE = Spec(width=1)
+TWO = Spec(width=2)
 THREE = Spec(width=3)
 TEXT = Spec("text")
 MAP = [[0, 1], [2, 255]]
@@ -27,6 +31,13 @@ MAP = [[0, 1], [2, 255]]
         ("multilabel", NAMED, [], [0, 0, 0]),
         ("multilabel", ONE, 1, [True]),
         ("multilabel", ONE, np.int64(0), []),
+        ("multilabel", TWO, [False, True], [1]),
+        ("multilabel", TWO, np.array([0, 1]), [1]),
+        ("multilabel", TWO, ["0", "1"], [1, 1]),
+        ("multilabel", TWO, np.array([1, 0]).view(ListedRow), [True, True]),
+        ("multilabel", TWO, [0, 0], []),
+        ("multilabel", ONE, np.array([0]).view(ListedRow), ["0"]),
+        ("multilabel", ONE, np.array([0]), [False]),
         ("regression", ONE, 2.5, [2.5]),
         ("regression", THREE, [1, 2, 3], np.array([[1.0, 2, 3]])),
         ("embedding", Spec(width=128), 400, np.int32(400)),
@@ -57,6 +68,9 @@ def test_a_label_means_the_same_in_each_of_its_forms(task: str, spec: Spec, raw:
         ("classification", Spec(), None, "a whole number from 0 on; not None"),
         ("classification", Spec(), [1], r"not \[1\]"),
         ("classification", Spec(), 2**40, "from 0 on"),
+        ("multilabel", TWO, [0, 1], r"write \[false, true\] for the former, \[\"0\", \"1\"\] for the latter"),
+        ("multilabel", Spec(names=("a", "b")), [1, 0], r"write \[true, false\] .* \[\"b\", \"a\"\] for the latter"),
+        ("multilabel", ONE, [0], r"write \[false\] for the former, \[\"0\"\] for the latter"),
         ("multilabel", NAMED, [3], "from 0 to 2"),
         ("multilabel", NAMED, "cat", "a list of classes"),
         ("multilabel", NAMED, None, "a list of classes"),
@@ -102,3 +116,32 @@ def test_what_is_no_label_is_refused_in_one_line_that_says_what_was_expected(
     with pytest.raises(ValueError, match=told) as refused:
         task_named(task).label(raw, spec)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
+
+
+def test_a_number_of_thousands_of_digits_is_refused_in_one_line() -> None:
+    for task, raw in (("classification", 10**5000), ("multilabel", [10**5000]), ("sequence", [10**5000])):
+        with pytest.raises(ValueError, match="not a number that is far too large"):
+            task_named(task).label(raw, NAMED)
+
+
+@pytest.mark.parametrize(
+    ("labels", "spec", "told"),
+    [
+        (
+            [[0, 1], [1, 0]],
+            TWO,
+            r"labels such as \[0, 1\] are taken as 0 and 1 for each of 2 classes: give lists of cl",
+        ),
+        ([[0.0], [0.0]], ONE, r"labels such as \[0\] are taken as 0 and 1 for each of 1 class: give lists of classes"),
+        ([[0, 1], [1, 1]], TWO, None),
+        ([[False, True]], TWO, None),
+        ([[0, 1, 0]], THREE, None),
+    ],
+)
+def test_labels_that_may_mean_two_things_are_said_for_what_they_were_taken(
+    labels: Any, spec: Spec, told: str | None
+) -> None:
+    found = task_named("multilabel")
+    assert isinstance(found, GuessesLabels)
+    said = found.guessed_of(np.array(labels), spec)
+    assert said is None if told is None else re.match(told, said or "")

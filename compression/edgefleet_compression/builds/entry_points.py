@@ -94,26 +94,13 @@ def source_metrics(request: SourceRequest) -> Metrics:
     """Measure how well the source model answers."""
     one_thread()
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.judging import mean_of
+    from edgefleet_compression.measuring.answered import JUDGED, answered, score_figures
     from edgefleet_compression.models.source import open_source
 
     source = open_source(request.files, Cache(request.cache_dir)).sent
-    val, test = source.labels("val"), source.labels("test")
-    judge, answers_val, answers_test = source.judge, source.reduced("val"), source.reduced("test")
-    on_val, on_test = mean_of(judge.scores(answers_val, val)), mean_of(judge.scores(answers_test, test))
-    return Metrics(
-        measure=judge.measure,
-        score_val=on_val.value if on_val else None,
-        score_test=on_test.value if on_test else None,
-        score_test_ci=on_test.bounds if on_test else None,
-        headlined=judge.headlined,
-        headline_val=judge.headline(answers_val, val),
-        headline_test=judge.headline(answers_test, test),
-        test_samples=len(source.data.read("test")),
-        agreement_val=1.0,
-        agreement=1.0,
-        parameters=source.state.parameters(),
-    )
+    val, test = (answered(source, source.reduced(name), name) for name in JUDGED)
+    figures = {"agreement_val": 1.0, "agreement": 1.0, "parameters": source.state.parameters()}
+    return score_figures(source, val, test).model_copy(update=figures)
 
 
 @refusing

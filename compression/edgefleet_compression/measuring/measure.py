@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.cache import library_versions
 from edgefleet_compression.errors import MeasureError
-from edgefleet_compression.judging import drop, mean_of
+from edgefleet_compression.judging import drop
+from edgefleet_compression.measuring.answered import JUDGED, answered, score_figures
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession
-from edgefleet_compression.programs import ProgramHangs, output_of
+from edgefleet_compression.programs import ProgramHangs, end_of, output_of
 from edgefleet_compression.samples import Feed
 from edgefleet_contract.metrics import Metrics
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
@@ -69,8 +70,8 @@ def _asked(request: ProbeRequest) -> ProbeFigures:
         said = output_of(command, PROBE_SILENT_S, os.environ | WORKER_ENVIRONMENT)
         return figures_in(said.splitlines()[-1])
     except subprocess.CalledProcessError as error:
-        last = (error.stderr or "no message").strip().splitlines()[-1]
-        raise MeasureError(f"the variant doesn't run in onnxruntime ({last}): correct the recipe") from None
+        words = end_of(error).words
+        raise MeasureError(f"the variant doesn't run in onnxruntime ({words}): correct the recipe") from None
     except ProgramHangs:
         raise MeasureError(f"measuring did not end in {PROBE_SILENT_S} s of CPU time: give a smaller model") from None
     except (ValueError, IndexError):
@@ -131,39 +132,26 @@ def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: P
 def _measure(
     path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
 ) -> MeasuredFile:
-    session, judge = GraphSession(path, runtime), source.judge
-    labels_val, labels_test = source.labels("val"), source.labels("test")
-    on_val = judge.reduced(session.answering(source.asked("val")))
-    on_test = judge.reduced(session.answering(source.asked("test")))
-    source_val, source_test = source.reduced("val"), source.reduced("test")
-    val_scores, test_scores = judge.scores(on_val, labels_val), judge.scores(on_test, labels_test)
-    val_drop = drop(judge.scores(source_val, labels_val), val_scores)
-    test_drop = drop(judge.scores(source_test, labels_test), test_scores)
-    score_val, score_test, own = mean_of(val_scores), mean_of(test_scores), host()
+    session, judge, own = GraphSession(path, runtime), source.judge, host()
+    val, test = (answered(source, judge.reduced(session.answering(source.asked(name))), name) for name in JUDGED)
+    of_source_val, of_source_test = (answered(source, source.reduced(name), name) for name in JUDGED)
+    val_drop, test_drop = drop(of_source_val.scores, val.scores), drop(of_source_test.scores, test.scores)
     probed = _probed(path, source, runtime, reference)
-    metrics = Metrics(
-        measure=judge.measure,
-        score_val=score_val.value if score_val else None,
-        score_test=score_test.value if score_test else None,
-        score_test_ci=score_test.bounds if score_test else None,
-        headlined=judge.headlined,
-        headline_val=judge.headline(on_val, labels_val),
-        headline_test=judge.headline(on_test, labels_test),
-        test_samples=len(source.data.read("test")),
-        drop_val=val_drop.value if val_drop else None,
-        drop_val_ci=val_drop.bounds if val_drop else None,
-        drop_test=test_drop.value if test_drop else None,
-        drop_test_ci=test_drop.bounds if test_drop else None,
-        agreement_val=judge.agreement(on_val, source_val),
-        agreement=judge.agreement(on_test, source_test),
-        p50_ms=probed.p50_ms,
-        p95_ms=probed.p95_ms,
-        latency_ratio=probed.latency_ratio,
-        peak_rss_mb=probed.peak_rss_mb,
-        peak_address_mb=probed.peak_address_mb,
-        measured_on=f"{own.processor} ({own.instruction_set})",
-        instruction_set=own.instruction_set,
-        file_bytes=path.stat().st_size,
-        encoding_bytes=encoded_bytes(path) if encoding_bytes is None else encoding_bytes,
-    )
-    return MeasuredFile(metrics, tuple(on_val))
+    figures = {
+        "drop_val": val_drop.value if val_drop else None,
+        "drop_val_ci": val_drop.bounds if val_drop else None,
+        "drop_test": test_drop.value if test_drop else None,
+        "drop_test_ci": test_drop.bounds if test_drop else None,
+        "agreement_val": judge.agreement(val.answers, of_source_val.answers),
+        "agreement": judge.agreement(test.answers, of_source_test.answers),
+        "p50_ms": probed.p50_ms,
+        "p95_ms": probed.p95_ms,
+        "latency_ratio": probed.latency_ratio,
+        "peak_rss_mb": probed.peak_rss_mb,
+        "peak_address_mb": probed.peak_address_mb,
+        "measured_on": f"{own.processor} ({own.instruction_set})",
+        "instruction_set": own.instruction_set,
+        "file_bytes": path.stat().st_size,
+        "encoding_bytes": encoded_bytes(path) if encoding_bytes is None else encoding_bytes,
+    }
+    return MeasuredFile(score_figures(source, val, test).model_copy(update=figures), tuple(val.answers))

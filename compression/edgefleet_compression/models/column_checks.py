@@ -17,6 +17,8 @@ from edgefleet_protocol.signature import Axis, Tensor
 
 TEXT = "text of a fixed width"
 LABEL_KINDS = "biufUS"
+LARGEST = 2**63
+"""What is as large has no place among whole numbers with a sign, as which labels and sizes are read."""
 Sizes = NDArray[np.int64] | None
 """Lengths [samples] or shapes [samples, rank] of a column; None if all its samples are of one shape."""
 
@@ -102,6 +104,8 @@ def check_sizes(place: ColumnPlace, sizes: NDArray[Any], header: ArrayHeader) ->
     if sizes.ndim != axes or sizes.dtype.kind not in "iu" or (sizes.size and sizes.min() < 0):
         wanted = "[N]" if axes == 1 else "[N, axes]"
         raise DataError(f"{name} is {sizes.dtype} {list(sizes.shape)}: give int64 {wanted}, {what} each sample is")
+    if sizes.size and int(sizes.max()) >= LARGEST:
+        raise DataError(f"{name} holds {int(sizes.max())}: no array is that large; correct it")
     # In whole numbers of any size: products of large shapes would wrap around.
     told = sum(math.prod(row) for row in sizes.reshape(len(sizes), -1).tolist())
     rows = header.shape[0] if header.shape else 0
@@ -146,6 +150,8 @@ def check_plain_labels(name: str, labels: Column, count: int) -> None:
         raise DataError(f"{name} is {values.dtype} {list(values.shape)}: give numbers, or {TEXT}, one label a sample")
     if len(labels) != count:
         raise DataError(f"{name} has {len(labels)} labels for {count} samples: give one label for each")
+    if values.dtype.kind == "u" and values.size and (top := int(values.max())) >= LARGEST:
+        raise DataError(f"{name} holds {top}: a label of whole numbers is below {LARGEST:,}")
     check_finite(name, values)
 
 

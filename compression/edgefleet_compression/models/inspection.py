@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, field_serializer
 
 from edgefleet_compression.errors import CompressionError, GraphError
 from edgefleet_compression.models.faults import Faults
-from edgefleet_compression.programs import ProgramHangs, output_of
+from edgefleet_compression.programs import ProgramEnd, ProgramHangs, end_of, output_of
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.errors import ContractError
 from edgefleet_contract.readings import ModelReading
@@ -132,14 +132,30 @@ def _asked(request: InspectionRequest) -> Findings | GraphFindings:
     try:
         said = output_of(command, SILENT_S + _more_s(size_bytes))
         answer = InspectionAnswer.model_validate_json(said.splitlines()[-1]).answer
-    except (ProgramHangs, subprocess.SubprocessError, ValueError, IndexError):
-        raise GraphError(
-            f"looking at the model took more than {CPU_S + _more_s(size_bytes):.0f} s or "
-            f"{_memory(size_bytes) / 2**30:.0f} GB: give a smaller model"
-        ) from None
+    except subprocess.CalledProcessError as error:
+        raise GraphError(_why_it_ended(end_of(error), size_bytes)) from None
+    except ProgramHangs:
+        raise GraphError(_why_it_ended(ProgramEnd("time", "it did not end"), size_bytes)) from None
+    except (ValueError, IndexError):
+        raise GraphError("the process that looks at the model said nothing: try again") from None
     if isinstance(answer, InspectionRefused):
         raise GraphError(answer.sentence)
     return answer
+
+
+def _why_it_ended(end: ProgramEnd, size_bytes: int) -> str:
+    """Why the process that looks gave no answer, and what to do."""
+    match end.cause:
+        case "time":
+            most_s = CPU_S + _more_s(size_bytes)
+            return f"looking at the model took more than {most_s:.0f} s of CPU time: give a smaller model"
+        case "memory":
+            return f"the model or its data need more than {_memory(size_bytes) / 2**30:.0f} GB: give smaller ones"
+        case "killed":
+            return f"looking at the model was cut short: {end.words}; try again, with more memory free"
+        case "crash":
+            return f"looking at the model failed, {end.words}: onnxruntime cannot run it; export the model anew"
+    return f"looking at the model failed ({end.words}): try again"
 
 
 def _look_at_graph(onnx: Path) -> GraphFindings:

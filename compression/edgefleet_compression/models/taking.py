@@ -25,7 +25,7 @@ from edgefleet_tasks.errors import TaskError
 from edgefleet_tasks.guessing import infer
 from edgefleet_tasks.registry import own_names, task_named
 from edgefleet_tasks.step_labels import StepLabels
-from edgefleet_tasks.task import UNDECLARED, Outputs
+from edgefleet_tasks.task import UNDECLARED, GuessesLabels, Outputs
 
 ASKED = 16
 """How many samples of val a model is asked before it is known what it does."""
@@ -98,7 +98,8 @@ def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Spl
         raise DataError(f"x_val: {error}") from None
     task, why = _task(card, seen, labels, declared, answers)
     spec = _spec(card, task, seen, declared, alone)
-    guesses = (*reading.guesses, *(() if why is None else (why,)))
+    meant = _meant(task, labels, spec, answers)
+    guesses = (*reading.guesses, *(one for one in (why, meant) if one is not None))
     return TakenModel(task, reading.signature, reading.batches, scale, declared, spec, answers, guesses, state)
 
 
@@ -139,9 +140,14 @@ def check_labels(taken: TakenModel, name: str, split: Split) -> None:
 
 def label_spec(taken: TakenModel) -> Spec:
     """The spec by which labels are read: with the number of classes, where an answer has a number for each."""
-    values = taken.answers[taken.spec.read_from] if taken.answers else np.empty(0)
-    counts = not taken.spec.classes and values.ndim == 2 and values.dtype.kind == "f"
-    return replace(taken.spec, width=values.shape[1]) if counts else taken.spec
+    return counted_spec(taken.spec, taken.answers)
+
+
+def counted_spec(spec: Spec, answers: Outputs) -> Spec:
+    """A spec with the number of classes, where an answer has a number for each."""
+    values = answers[spec.read_from] if answers else np.empty(0)
+    counts = not spec.classes and values.ndim == 2 and values.dtype.kind == "f"
+    return replace(spec, width=values.shape[1]) if counts else spec
 
 
 def _together(alone: Sequence[Outputs]) -> Outputs:
@@ -162,6 +168,15 @@ def _task(
     if guess.task is None:
         raise GraphError(_contradiction(signature, declared) or guess.why)
     return guess.task, f"the task is taken to be {guess.task}: {guess.why}"
+
+
+def _meant(task: str, labels: RawLabels | StepLabels | None, spec: Spec, answers: Outputs) -> str | None:
+    """What labels that may mean two things were taken for."""
+    found = task_named(task)
+    if labels is None or not isinstance(found, GuessesLabels):
+        return None
+    column = _column(labels)
+    return found.guessed_of(column.values, counted_spec(spec, answers)) if column.is_dense else None
 
 
 def _column(labels: RawLabels | StepLabels) -> Column:

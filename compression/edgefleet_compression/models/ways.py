@@ -4,7 +4,7 @@ Importing this module brings no onnx: the controller judges recipes by it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgefleet_protocol.features import FIRST_TASK
@@ -41,7 +41,17 @@ def ways_of(contents: "Contents", task: str, inputs: int) -> Ways:
         task: the model's, by name.
         inputs: how many the model takes.
     """
-    return Ways(_weights(contents), _training(task, inputs))
+    return replace(training_ways(task, inputs), weights=_weights(contents))
+
+
+def training_ways(task: str, inputs: int) -> Ways:
+    """What may be made of a file as far as its task and its inputs tell, before anybody looks into its graph.
+
+    Args:
+        task: the model's, by name.
+        inputs: how many the model takes.
+    """
+    return Ways(training=_training(task, inputs))
 
 
 def _weights(contents: "Contents") -> str | None:

@@ -13,6 +13,7 @@ from edgefleet_compression.builds.worker_team import Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
 from edgefleet_compression.models.data import samples_in
+from edgefleet_compression.models.ways import ANY_WAY, Ways, training_ways
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry
 from edgefleet_compression.search import rounds, space
@@ -35,6 +36,7 @@ from edgefleet_compression.search.targets import SearchTarget
 from edgefleet_compression.search_roles import AS_BROUGHT, EXPORT, PLAIN, Tail, Trunk
 from edgefleet_contract.card import CARD_FILE, ModelCard, load_card, parse_card
 from edgefleet_profiles.device_class import InstructionSet
+from edgefleet_protocol.features import FIRST_TASK
 
 WORTH_PACKING = 64 * 1024
 """Packing a larger encoding saves next to nothing and takes longest."""
@@ -48,7 +50,10 @@ SCOUT, WHOLE, TAIL, LOW, PACK, LATER = 0.0, 1.0, 3.0, 3.2, 5.0, 6.0
 
 @dataclass(frozen=True)
 class Ask:
-    """What to search for: a model's files, device classes, seconds of wall time, and bounds to meet."""
+    """What to search for: a model's files, device classes, seconds of wall time, and bounds to meet.
+
+    `ways` is what may be made of the model, as far as that is known.
+    """
 
     files: ModelFiles
     targets: tuple[SearchTarget, ...]
@@ -56,6 +61,7 @@ class Ask:
     seed: int = 0
     wanted: Bounds = field(default_factory=Bounds)
     space: Space = field(default_factory=default_space)
+    ways: Ways = ANY_WAY
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,8 @@ def search_folder(
     files = {name: folder / name for name in (CARD_FILE, *card.files)}
     pool = WorkerPool(workers)
     try:
-        ask = Ask(files, targets, budget_s, seed, wanted or Bounds(), space or default_space())
+        ways = training_ways(card.task or FIRST_TASK, max(1, len(card.described)))
+        ask = Ask(files, targets, budget_s, seed, wanted or Bounds(), space or default_space(), ways)
         return search(ask, SearchFolders(state / "cache", state / "work"), pool, listener)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -192,7 +199,8 @@ class _Search:
         card = parse_card(ask.files[CARD_FILE].read_text(encoding="utf-8"))
         self._card: ModelCard = card
         self._train_samples = samples_in(ask.files[card.data.file], "train")
-        self.left_out = space.left_out(ask.space, card.source, train=self._train_samples > 0)
+        self.left_out = space.left_out(ask.space, card.source, train=self._train_samples > 0, ways=ask.ways)
+        self._trains = self.left_out.keys() < {trunk.name for trunk in ask.space.networks}
 
     @property
     def points(self) -> list[Point]:
@@ -209,16 +217,16 @@ class _Search:
         runs.add(plain, SCOUT)
         if self._card.source == "brought":
             runs.add(space.recipe(space.SOURCE, AS_BROUGHT), SCOUT)
-        if self._train_samples:
+        if self._trains:
             asked = SourceRequest(self._ground.files, self._ground.cache_dir)
             runs.call("the source model's answers to train", SCOUT, teach, asked, lambda _: None)
         runs.run("the source model")
         if not any(p.built for p in self.points if p.recipe.digest == plain.digest):
             return  # nothing else can be made of a source that cannot be exported; its point says why
         self._tails(space.SOURCE, TAIL, LATER)
-        share = 1.0 if not self._train_samples else SOURCE_SHARE
+        share = SOURCE_SHARE if self._trains else 1.0
         runs.run("the source model in other forms", TAIL + 1, share * self._ask.budget_s)
-        planned = self._planned() if self._train_samples else []
+        planned = self._planned() if self._trains else []
         for one in planned:
             runs.add(space.recipe(one.trunk, PLAIN), WHOLE, partial(self._trained, one))
         names = ", ".join(f"{one.trunk.name} for {one.trunk.epochs} epochs" for one in planned)
@@ -304,7 +312,7 @@ class _Search:
 
     def _applies(self, trunk: Trunk, tail: Tail = PLAIN) -> bool:
         recipe: Recipe = space.recipe(trunk, tail)
-        return recipe.refusal(self._card.source, self._train_samples > 0) is None
+        return recipe.refusal(self._card.source, self._train_samples > 0, self._ask.ways) is None
 
 
 def _tail(trial: Trial) -> Tail:

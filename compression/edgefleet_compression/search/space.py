@@ -7,6 +7,7 @@ from typing import Any
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.kinds import SourceKind
+from edgefleet_compression.models.ways import ANY_WAY, Ways
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from
 from edgefleet_compression.registry import RegisteredStep, registry
 from edgefleet_compression.search_roles import ALPHA, EXPORT, PLAIN, Searched, StepSpec, Tail, Trunk, step
@@ -134,13 +135,14 @@ def low_bits(name: str, epochs: int, tune: int) -> Tail:
     return Tail(f"{name}-e{epochs}", f"trained to {what}", steps)
 
 
-def left_out(of: Space, source: SourceKind, *, train: bool) -> dict[str, str]:
+def left_out(of: Space, source: SourceKind, *, train: bool, ways: Ways = ANY_WAY) -> dict[str, str]:
     """Why networks of a space cannot be made of a model, by their names.
 
     Args:
         of: the space.
         source: what the model comes as.
         train: whether it brings samples to train on.
+        ways: what may be made of it, as far as that is known.
     """
-    why = {trunk.name: recipe(trunk, PLAIN).refusal(source, train) for trunk in of.networks}
+    why = {trunk.name: recipe(trunk, PLAIN).refusal(source, train, ways) for trunk in of.networks}
     return {name: reason for name, reason in why.items() if reason is not None}

@@ -48,7 +48,7 @@ def compress_by_search(
         CalledOff: the operation was called off.
     """
     files = shop.files(model)
-    ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted)
+    ask = Ask(files, quest.targets, quest.budget_s, quest.seed, quest.wanted, ways=model.ways)
     place = SearchFolders(shop.folders.cache, shop.folders.work / operation.id)
     found = search(ask, place, shop.workers, _Shown(shop, operation, quest.budget_s))
     shop.workers.refuse_if_called_off()

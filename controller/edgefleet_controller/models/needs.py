@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from edgefleet_compression.kinds import SourceKind
+from edgefleet_compression.models.ways import ANY_WAY, Ways
 from edgefleet_compression.pricing.choosing import Candidate, choose
 from edgefleet_compression.recipes.applicable import recipes_for
 from edgefleet_compression.recipes.recipe import Recipe, build_order
@@ -40,6 +41,7 @@ def needs_of(
     recipes: Sequence[Recipe],
     source: SourceKind = "torch",
     train: bool | None = None,
+    ways: Ways = ANY_WAY,
 ) -> Needs:
     """List the variants that serve these profiles: one per recipe, or one per scheme if numerics differ.
 
@@ -48,13 +50,14 @@ def needs_of(
         recipes: the recipes to build by.
         source: how the model was supplied.
         train: whether it has samples to train on; None if unknown.
+        ways: what may be made of it, as far as that is known.
     """
     left_out: dict[str, str] = {}
     found: dict[tuple[str, InstructionSet | None], NeededVariant] = {}
     for instruction_set in sorted({p.device_class.instruction_set for p in profiles}):
-        applicable, reasons = recipes_for(instruction_set, recipes, source, train)
+        applicable, reasons = recipes_for(instruction_set, recipes, source, train, ways)
         for name, reason in reasons.items():
-            whole = any(recipe.name == name and recipe.refusal(source, train) for recipe in recipes)
+            whole = any(recipe.name == name and recipe.refusal(source, train, ways) for recipe in recipes)
             left_out[name if whole else f"{name} ({instruction_set})"] = reason
         for recipe in applicable:
             only_for = instruction_set if "scheme" in recipe.needs else None

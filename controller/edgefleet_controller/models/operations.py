@@ -79,7 +79,7 @@ class OperationQueue:
         """Start compressing a model by these recipes for these profiles."""
         card = model.card
         trains = samples_in(self._blobs.path(model.files[card.data.file]), "train") > 0
-        needs = needs_of(profiles, recipes, card.source, trains)
+        needs = needs_of(profiles, recipes, card.source, trains, model.ways)
         return self._begin("compress", model, lambda shop, operation: compress(shop, operation, model, needs, profiles))
 
     def search(self, model: ModelRecord, profiles: Sequence[DeviceProfile], quest: Quest) -> OperationRecord:

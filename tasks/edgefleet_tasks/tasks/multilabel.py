@@ -19,6 +19,7 @@ from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import CATEGORIES, LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.arrays import (
     LEVELS,
+    ListedRow,
     class_of,
     clipped,
     finite,
@@ -103,21 +104,35 @@ class Multilabel:
         )
 
     def label(self, raw: Any, spec: Spec) -> frozenset[int]:
-        """Classes by number or name, or 0 and 1 for each class; 0 or 1 alone where there is one class."""
+        """Classes by number or name, or 0 and 1 for each class; 0 or 1 alone where there is one class.
+
+        A row of an array is 0 and 1 for each class if it can be, one of unequally many entries a list of classes. Plain
+        numbers that may be both are refused: data sets have other rows to tell by, an application has not.
+        """
         if spec.classes == 1 and np.ndim(raw) == 0 and not isinstance(raw, str | np.str_):
-            raw = [raw]
+            raw = [bool(raw) if raw in (0, 1) else raw]
         if raw is None or isinstance(raw, str | bytes) or np.ndim(raw) != 1:
             raise ValueError(f"a label is a list of classes, or of 0 and 1 for each class; not {shown(raw)}")
         entries = list(raw)
         if isinstance(raw, np.ndarray) and raw.dtype.kind == "b":
             entries = raw.astype(int).tolist()
-        if (
-            spec.classes
-            and len(entries) == spec.classes
-            and all(isinstance(one, bool) or one in (0, 1) for one in entries)
-        ):
+        each = spec.classes and len(entries) == spec.classes and not isinstance(raw, ListedRow)
+        if each and all(isinstance(one, bool) or one in (0, 1) for one in entries):
+            if not isinstance(raw, np.ndarray) and _may_be_classes(entries, spec):
+                raise ValueError(_two_meanings(entries, spec))
             return frozenset(np.flatnonzero(whole_numbers_in([int(one) for one in entries], "a label")).tolist())
         return frozenset(class_of(one, spec) for one in entries)
+
+    def guessed_of(self, labels: NDArray[Any], spec: Spec) -> str | None:
+        """Rows of 0 and 1, as many as classes, may also be lists of classes where each entry is one's number."""
+        if labels.dtype.kind not in "iuf" or labels.ndim != 2 or labels.shape[1] != spec.classes or not len(labels):
+            return None
+        if not all(_may_be_classes(row.tolist(), spec) for row in labels):
+            return None
+        return (
+            f"labels such as {[int(one) for one in labels[0]]} are taken as 0 and 1 for each of {spec.classes} "
+            "class" + "es" * (spec.classes != 1) + ": give lists of classes as y_val/values with y_val/lengths"
+        )
 
     def reduce(self, outputs: Outputs, spec: Spec) -> list[bytes]:
         """Size and top classes of each row."""
@@ -184,6 +199,21 @@ class Multilabel:
 
 
 TASK = Multilabel()
+
+
+def _may_be_classes(entries: Sequence[Any], spec: Spec) -> bool:
+    """Whether 0 and 1 for each class may as well be the numbers of classes, each there once."""
+    plain = not any(isinstance(one, bool) for one in entries)
+    return plain and len(set(entries)) == len(entries) and all(0 <= one < spec.classes for one in entries)
+
+
+def _two_meanings(entries: Sequence[Any], spec: Spec) -> str:
+    for_each = ", ".join("true" if one else "false" for one in entries)
+    listed = ", ".join(f'"{spec.names[int(one)] if spec.names else int(one)}"' for one in entries)
+    return (
+        f"{[int(one) for one in entries]} may be 0 and 1 for each class or a list of classes: "
+        f"write [{for_each}] for the former, [{listed}] for the latter"
+    )
 
 
 def _place(signature: Signature, spec: Spec) -> int | None:
