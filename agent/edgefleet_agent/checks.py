@@ -98,12 +98,12 @@ def check_memory(manifest: Manifest, facts: Facts) -> None:
         )
 
 
-def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_bytes: int = 0) -> None:
+def check_space(manifest: Manifest, encoding: Encoding | None, free_bytes: int, held_bytes: int = 0) -> None:
     """Check that the disk has room for the encoding and the model, with a margin of 32 MB.
 
     Args:
         manifest: the variant's manifest.
-        encoding: the one to fetch.
+        encoding: the one to fetch; None if a slot holds the model.
         free_bytes: the free space on the disk.
         held_bytes: what the encoding's file takes already.
 
@@ -111,7 +111,7 @@ def check_space(manifest: Manifest, encoding: Encoding, free_bytes: int, held_by
         NoSpace: with need and have.
     """
     tested_with = sum(blob.size_bytes for blob in manifest.tested_with)
-    missing = max(encoding.blob.size_bytes - held_bytes, 0)
+    missing = max(encoding.blob.size_bytes - held_bytes, 0) if encoding else 0
     need = missing + manifest.core.onnx.size_bytes + tested_with + DISK_MARGIN_BYTES
     if need > free_bytes:
         raise NoSpace(f"need {need} bytes, have {free_bytes}", need)

@@ -1,4 +1,7 @@
-"""One attempt's download: the manifest, then the small blobs it names, then the encoding; each can be resumed."""
+"""One attempt's download: the manifest, then the small blobs it names, then the encoding; each can be resumed.
+
+What a slot holds of them is taken from there.
+"""
 
 import shutil
 import time
@@ -11,12 +14,14 @@ from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
 from edgefleet_agent.files import replace_file
+from edgefleet_agent.held_files import HeldFiles
 from edgefleet_agent.sinks import FileSink, MemorySink, Sink, synced_chunks
-from edgefleet_agent.slots import GOLDEN, Slots, beside_model
+from edgefleet_agent.slots import MODEL, Slots, beside_model
 from edgefleet_process.durable import sync
-from edgefleet_process.reading import digest_of_file
+from edgefleet_process.reading import digest_of_file, read_blocks
 from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.chunks import chunk_size
+from edgefleet_protocol.encoding import unfold
 from edgefleet_protocol.manifest import MAX_MANIFEST_BYTES, BlobRef, Encoding, Manifest
 from edgefleet_protocol.messages import Transfer
 
@@ -64,26 +69,35 @@ class Download:
     def fetch_rest(
         self, manifest: Manifest, encoding: Encoding, slots: Slots, done: Callable[[], None], failed: OnRejected
     ) -> None:
-        """Fetch what is missing of golden set, answers, hash list and encoding."""
-        blobs = {HASHES: encoding.chunk_hashes, **beside_model(manifest)}
-        self._total_bytes = sum(ref.size_bytes for ref in (self._manifest, encoding.blob, *blobs.values()))
+        """Fetch what no slot holds of golden set, answers and the model: of that the hash list and the encoding."""
+        held = HeldFiles(slots, self._scratch)
         try:
             if not (self._scratch / MANIFEST).exists():
                 self._keep(MANIFEST, self._manifest_bytes)
-            # Variants of a model share a golden set: a slot may hold it.
-            if GOLDEN in blobs and (held := slots.golden(blobs[GOLDEN].sha256)) is not None:
-                self._keep(GOLDEN, held)
-                self._total_bytes -= blobs.pop(GOLDEN).size_bytes
+            beside = beside_model(manifest).items()
+            blobs = {k: ref for k, ref in beside if not (slots.names(k, ref.sha256) and held.take(k, ref.sha256))}
+            whole = held.take(MODEL, manifest.core.onnx.sha256)
+        except OSError as error:
+            failed(NoSpace(f"what a slot holds cannot be taken from there: {error.strerror}"))
+            return
         except NoSpace as error:
             failed(error)
             return
+        self._total_bytes = sum(ref.size_bytes for ref in (self._manifest, *blobs.values()))
+        go_on = done
+        if not whole:
+            blobs[HASHES] = encoding.chunk_hashes
+            self._total_bytes += encoding.chunk_hashes.size_bytes + encoding.blob.size_bytes
+            go_on = partial(self._fetch_encoding, encoding, done, failed)
         waiting = set(blobs)
 
         def here(name: str, _: bytes) -> None:
             waiting.discard(name)
             if not waiting:
-                self._fetch_encoding(encoding, done, failed)
+                go_on()
 
+        if not blobs:
+            go_on()
         for name, blob in blobs.items():
             if self._stopped:
                 return
@@ -210,14 +224,17 @@ def unpack(folder: Path, manifest: str, slots: Slots) -> None:
     try:
         manifest_bytes = (scratch / MANIFEST).read_bytes()
         wanted = Manifest.model_validate_json(manifest_bytes)
-        encoded = digest_of_file(scratch / ENCODING)
+        whole = (scratch / MODEL).exists()
+        encoded = None if whole else digest_of_file(scratch / ENCODING)
         beside = {name: (scratch / name).read_bytes() for name in beside_model(wanted)}
     except (OSError, ValueError) as error:
         raise Rejected("blob_corrupt", f"the download cannot be read back: {error}") from None
-    if encoded not in {encoding.blob.sha256 for encoding in wanted.encodings}:
+    if not whole and encoded not in {encoding.blob.sha256 for encoding in wanted.encodings}:
         raise Rejected("blob_corrupt", f"the encoding's sha256 is {encoded}, which the manifest does not list")
     reach("encoding_verified")
-    slots.place(manifest_bytes, beside, scratch / ENCODING, scratch)
+    # Copied, so that what damages one slot's file leaves the other's alone.
+    unfolded = unfold(read_blocks(scratch / ENCODING), wanted.core.onnx.size_bytes)
+    slots.place(manifest_bytes, beside, read_blocks(scratch / MODEL) if whole else unfolded, scratch)
 
 
 def forget(folder: Path, keep: set[str]) -> None:

@@ -8,6 +8,7 @@ from edgefleet_agent.download import held_bytes_of
 from edgefleet_agent.errors import NoSpace, Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.records import InstalledModel, slot_of
+from edgefleet_agent.slots import MODEL
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import Encoding, Manifest, verify
 from edgefleet_protocol.messages import Attempt, Slot
@@ -63,7 +64,8 @@ def judge(manifest: Manifest, model: str, record: InstalledModel, device: Device
     # What answers has been tested: another form of the answers that it was tested with is not worth a download.
     is_here = renews or (intact and manifest.variant == record.answering)
     if not is_here:
-        check_space(manifest, encoding, device.free_bytes, held_bytes_of(device.downloads, wanted))
+        fetched = None if device.slots.names(MODEL, manifest.core.onnx.sha256) else encoding
+        check_space(manifest, fetched, device.free_bytes, held_bytes_of(device.downloads, wanted))
         reach("space_checked")
     slot = slot_of(manifest, record.attempt)
     if is_here and not renews:

@@ -1,16 +1,15 @@
 """Slots: variants on disk, as `slots/VARIANT/{model.onnx,manifest.json,golden.npz,answers}`; one rename makes each."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edgefleet_agent.errors import Rejected
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.files import replace_file
 from edgefleet_process.durable import sync, write_blocks, write_synced
-from edgefleet_process.reading import digest_of_file, read_blocks
+from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest
-from edgefleet_protocol.encoding import unfold
 from edgefleet_protocol.errors import CorruptBlob, ProtocolError
 from edgefleet_protocol.manifest import BlobRef, Manifest, verify
 from edgefleet_protocol.messages import decode
@@ -49,20 +48,28 @@ class Slots:
         beside = {MODEL: manifest.core.onnx, **beside_model(manifest)}
         return all(_is(slot / name, ref.sha256) for name, ref in beside.items())
 
-    def golden(self, sha256: str) -> bytes | None:
-        """A golden set from any slot: all variants of a model share one."""
-        for path in self._folder.glob(f"*/{GOLDEN}"):
-            if digest(data := path.read_bytes()) == sha256:
-                return data
-        return None
+    def names(self, name: str, sha256: str) -> bool:
+        """Whether a slot of any model names such a file, without a look at the file."""
+        return next(self._naming(name, sha256), None) is not None
 
-    def place(self, manifest_bytes: bytes, beside: Mapping[str, bytes], encoding: Path, scratch: Path) -> None:
-        """Unfold an encoding, verify the model, and make a slot of it.
+    def holding(self, name: str, sha256: str) -> Path | None:
+        """A file of a slot of any model, by its name there and its digest; None if none holds it undamaged."""
+        return next((path for path in self._naming(name, sha256) if _is(path, sha256)), None)
+
+    def _naming(self, name: str, sha256: str) -> Iterator[Path]:
+        for slot in sorted(self._folder.iterdir()):
+            manifest = self.manifest(slot.name)
+            named = manifest and {MODEL: manifest.core.onnx, **beside_model(manifest)}.get(name)
+            if named and named.sha256 == sha256:
+                yield slot / name
+
+    def place(self, manifest_bytes: bytes, beside: Mapping[str, bytes], model: Iterable[bytes], scratch: Path) -> None:
+        """Write a model, verify it, and make a slot of it.
 
         Args:
             manifest_bytes: the variant's verified manifest.
             beside: its other files, by name.
-            encoding: the verified file with the zstd frame; it is never wholly in memory.
+            model: the ONNX file, block by block; it is never wholly in memory.
             scratch: a folder on the same disk, to prepare the slot in.
 
         Raises:
@@ -74,7 +81,7 @@ class Slots:
         shutil.rmtree(ready, ignore_errors=True)
         try:
             ready.mkdir()
-            found = write_blocks(ready / MODEL, unfold(read_blocks(encoding), onnx.size_bytes))
+            found = write_blocks(ready / MODEL, model)
             if found != onnx.sha256:
                 raise CorruptBlob(f"the model's sha256 is {found}, not {onnx.sha256}")
             reach("model_unfolded")

@@ -338,10 +338,12 @@ class SlowLinkView(Shape):
 class PlannedExecutionView(ExecutionRecord):
     """What a plan gives to a device; `fetches_bytes` is how much it downloads at most, null if it gets no variant.
 
-    It is 0 for a device that has the variant on its disk already.
+    It is 0 for a device that has the variant on its disk already. `holds_model` says that it has the model's file, in
+    the slot of another variant or of another model, and so downloads the manifest and what else it has not.
     """
 
     fetches_bytes: int | None = None
+    holds_model: bool = False
 
 
 class PlanView(Shape):

@@ -7,6 +7,7 @@ from edgefleet_controller.access import open_access, refuse_strangers
 from edgefleet_controller.clock import not_before
 from edgefleet_controller.delivery.blobs import BlobFolder
 from edgefleet_controller.delivery.delivery import Delivery
+from edgefleet_controller.delivery.manifests import KnownManifests
 from edgefleet_controller.failpoints import reach
 from edgefleet_controller.fleet.broker_watch import BrokerWatch
 from edgefleet_controller.fleet.bus import ControllerBus
@@ -63,6 +64,7 @@ class Service:
             conflict_s=settings.conflict_s,
         )
         self._presence = PresenceSweep(self.store.fleet.devices, self.desired.hello, self.bus, settings.hello_jitter_s)
+        self.manifests = KnownManifests(self.blobs)
         self.pairs = KeptPairs(self.store.fleet, self.blobs)
         self.conductor = Conductor(
             self.store,

@@ -1,6 +1,7 @@
 """The manifest: what a device needs to trust and run a variant."""
 
 import json
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import Field, field_serializer, model_validator
@@ -195,9 +196,24 @@ class Manifest(Message):
 
     def delivery_bytes(self, max_chunk_bytes: int) -> int:
         """All that a device with an empty disk downloads for this variant, in bytes."""
-        encoding = self.encoding_for(max_chunk_bytes)
-        blobs = [*self.tested_with, *([encoding.blob, encoding.chunk_hashes] if encoding else [])]
-        return len(self.to_bytes()) + sum(blob.size_bytes for blob in blobs)
+        return len(self.to_bytes()) + self.missing_bytes(max_chunk_bytes, ())
+
+    def missing_bytes(self, max_chunk_bytes: int, held: Collection[str]) -> int:
+        """What a device downloads beside the manifest, in bytes.
+
+        Args:
+            max_chunk_bytes: the largest chunk that its link takes.
+            held: the digests of files that its slots hold: ONNX files, golden sets and answers.
+        """
+        blobs = [blob for blob in self.tested_with if blob.sha256 not in held]
+        if self.core.onnx.sha256 not in held and (encoding := self.encoding_for(max_chunk_bytes)):
+            blobs += [encoding.blob, encoding.chunk_hashes]
+        return sum(blob.size_bytes for blob in blobs)
+
+    @property
+    def slot_files(self) -> tuple[BlobRef, ...]:
+        """What a slot of this variant holds beside the manifest."""
+        return (self.core.onnx, *self.tested_with)
 
     @property
     def tested_with(self) -> tuple[BlobRef, ...]:

@@ -20,12 +20,13 @@ from edgefleet_controller.api.windows import waits_of, window_views
 from edgefleet_controller.clock import now_ms
 from edgefleet_controller.errors import Invalid
 from edgefleet_controller.models.costs import energy_costs
-from edgefleet_controller.models.fetches import fetches_bytes
+from edgefleet_controller.models.fetches import fetches
 from edgefleet_controller.models.slow_links import slow_links
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import plan_rollout, start_rollout
 from edgefleet_controller.rollouts.orders import Verb
 from edgefleet_controller.rollouts.ways_back import rejections
+from edgefleet_controller.store.contract.devices import NOTHING_KNOWN
 from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
 
 router = APIRouter(tags=["rollouts"])
@@ -64,13 +65,14 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
     windows = window_views(service.windows, {e.profile for e in planned.executions}, now_ms())
     end = planned.end and f"{planned.end.state}: {planned.end.reason}"
     variants = {v.id: v for v in service.store.fleet.registry.variants(spec.model, spec.version)}
-    slots = service.store.fleet.devices.slots(spec.model)
-    executions = [
-        PlannedExecutionView(
-            **e.__dict__, fetches_bytes=fetches_bytes(service.catalogue, variants, e, slots.get(e.device, ()))
+    known = service.store.fleet.devices.on_devices(e.device for e in planned.executions)
+    executions = []
+    for e in planned.executions:
+        on_device = known.get(e.device, NOTHING_KNOWN)
+        found = fetches(service.catalogue, variants, e, on_device, service.manifests.find)
+        executions.append(
+            PlannedExecutionView(**e.__dict__, fetches_bytes=found.size_bytes, holds_model=found.holds_model)
         )
-        for e in planned.executions
-    ]
     return PlanView(
         model=f"{spec.model}@{spec.version}",
         selector=spec.selector,

@@ -1,9 +1,10 @@
 """Frequently needed parts of a device's report, which every kind of store keeps beside it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from edgefleet_controller.store.contract.devices import OnDevice
 from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.runtime_versions import features_of
 
@@ -25,6 +26,14 @@ def model_at_a_glance(said: ReportedModel) -> ModelAtAGlance:
     held, attempt = said.committed or said.answering, said.attempt
     version, variant, manifest = (held.model_version, held.variant, held.manifest) if held else (None, None, None)
     return ModelAtAGlance(said.generation, version, variant, manifest, attempt.phase if attempt else None)
+
+
+def on_device(features: Iterable[str], models: Mapping[str, ReportedModel]) -> OnDevice:
+    """What a plan asks of a report's models."""
+    return OnDevice(
+        features=frozenset(features),
+        slots={name: tuple(slot.manifest for slot in said.slots) for name, said in models.items() if said.slots},
+    )
 
 
 def labels_text(labels: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgefleet_contract.alerts import AlertRecord
 from edgefleet_contract.counted import counted
-from edgefleet_contract.rollouts import ExecutionRecord, PlanView, RolloutSpec, RolloutView
+from edgefleet_contract.rollouts import ExecutionRecord, PlannedExecutionView, PlanView, RolloutSpec, RolloutView
 from edgefleet_operator.cli.energy import print_energy
 from edgefleet_operator.cli.slow_links import slow_link_lines
 from edgefleet_operator.cli.version_pairs import pair_lines
@@ -34,8 +34,7 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
                 marked(execution.profile, execution.device in simulated),
                 variant.recipe if variant else NONE,
                 *(short(execution.variant), size(execution.fetches_bytes)),
-                gets.get(execution.phase)
-                or ("fetches and switches" if execution.fetches_bytes else "has it, switches"),
+                gets.get(execution.phase) or _does(execution),
             )
         )
     reach = f"{counted(len(planned.waves), 'wave')}, {counted(len(rows), 'device')}"
@@ -57,6 +56,12 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     share, at_once = f"{100 * asked.start_share:g}%", number(asked.concurrency)
     others = [("start_share", share), ("concurrency", at_once), ("on_failure", asked.on_failure)]
     print_facts([("gate", gate), ("timers", timers), *others, *window_facts(planned.windows)])
+
+
+def _does(execution: PlannedExecutionView) -> str:
+    if not execution.fetches_bytes:
+        return "has it, switches"
+    return "has its file, fetches the rest, switches" if execution.holds_model else "fetches and switches"
 
 
 def _recipes(client: Client, planned: PlanView) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """Devices as they last reported themselves, and which of them belong to the fleet."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_protocol.messages import ReportedState, Slot
+from edgefleet_protocol.messages import ReportedState
 
 
 class KnownSender(NamedTuple):
@@ -49,6 +50,19 @@ class ModelGroup(NamedTuple):
     variant: str
     hardware: str
     phase: str
+
+
+class OnDevice(NamedTuple):
+    """What a device reported of all its models: by model, the manifests of the variants on its disk.
+
+    `features` names what its agent can do beyond 0.1.0.
+    """
+
+    features: frozenset[str] = frozenset()
+    slots: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+NOTHING_KNOWN = OnDevice()
 
 
 class DeviceRecords(Protocol):
@@ -106,8 +120,8 @@ class DeviceRecords(Protocol):
     def measured_kbps(self) -> dict[str, float]:
         """The devices that found their links slower than the catalogue says, each with the rate, in kbit/s."""
 
-    def slots(self, model: str) -> dict[str, tuple[Slot, ...]]:
-        """The devices that reported variants of a model on their disks, each with these."""
+    def on_devices(self, devices: Iterable[str]) -> dict[str, OnDevice]:
+        """What each of these devices reported of its models; those that never reported are left out."""
 
     def count_pending(self) -> int:
         """How many devices wait to be accepted."""

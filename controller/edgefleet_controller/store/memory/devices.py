@@ -5,11 +5,18 @@ from collections.abc import Iterable, Mapping
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.records import Annotation, DeviceRecord
-from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
+from edgefleet_controller.store.contract.devices import (
+    DeviceGroup,
+    DeviceRecords,
+    KnownSender,
+    ModelGroup,
+    OnDevice,
+    Sender,
+)
 from edgefleet_controller.store.contract.not_found import no_device
-from edgefleet_controller.store.glance import labels_text, model_at_a_glance
+from edgefleet_controller.store.glance import labels_text, model_at_a_glance, on_device
 from edgefleet_controller.store.memory.fleet_tables import FleetTables, Report
-from edgefleet_protocol.messages import ReportedState, Slot
+from edgefleet_protocol.messages import ReportedState
 from edgefleet_protocol.phases import ENDED
 
 
@@ -99,10 +106,11 @@ class MemoryDevices(DeviceRecords):
         with self._tables.changes.turn:
             return self._tables.admissions.get(device)
 
-    def slots(self, model: str) -> dict[str, tuple[Slot, ...]]:
+    def on_devices(self, devices: Iterable[str]) -> dict[str, OnDevice]:
         with self._tables.changes.turn:
-            found = ((device, known.reported.models.get(model)) for device, known in self._tables.devices.items())
-            return {device: said.slots for device, said in found if said and said.slots}
+            found = ((device, self._tables.devices.get(device)) for device in devices)
+            said = {device: known.reported for device, known in found if known}
+            return {device: on_device(one.features, one.models) for device, one in said.items()}
 
     def expected(self) -> list[AdmissionRecord]:
         with self._tables.changes.turn:

@@ -4,15 +4,26 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.records import Annotation, DeviceRecord
-from edgefleet_controller.store.contract.devices import DeviceGroup, DeviceRecords, KnownSender, ModelGroup, Sender
+from edgefleet_controller.store.contract.devices import (
+    DeviceGroup,
+    DeviceRecords,
+    KnownSender,
+    ModelGroup,
+    OnDevice,
+    Sender,
+)
 from edgefleet_controller.store.contract.not_found import no_device
-from edgefleet_controller.store.glance import ModelAtAGlance, features_text, labels_text, model_at_a_glance
+from edgefleet_controller.store.glance import (
+    ModelAtAGlance,
+    features_text,
+    labels_text,
+    model_at_a_glance,
+    on_device,
+)
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
-from edgefleet_protocol.messages import ReportedState, Slot
+from edgefleet_protocol.messages import ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
 
 _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status,
@@ -20,7 +31,6 @@ _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending'
               FROM devices d LEFT JOIN admissions a ON a.device = d.id LEFT JOIN annotations n ON n.device = d.id"""
 
 
-_SLOTS = TypeAdapter(tuple[Slot, ...])
 _REPORTS = Into(
     "devices",
     (
@@ -50,6 +60,11 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
         *(reported.boot, reported.report),
         *(facts.region, facts.hardware, facts.link, labels_text(reported.labels), features_text(reported)),
     ]
+
+
+def _on_device(row: TableRow) -> OnDevice:
+    models = {name: ReportedModel.model_validate(told) for name, told in json.loads(row["models"]).items()}
+    return on_device(json.loads(row["features"]), models)
 
 
 class SqliteDevices(DeviceRecords):
@@ -141,13 +156,13 @@ class SqliteDevices(DeviceRecords):
         )
         return {row["id"]: float(row["kbps"]) for row in rows}
 
-    def slots(self, model: str) -> dict[str, tuple[Slot, ...]]:
-        path = f'$.models."{model}".slots'
+    def on_devices(self, devices: Iterable[str]) -> dict[str, OnDevice]:
         rows = self._db.rows(
-            "SELECT id, json_extract(reported, ?) AS slots FROM devices WHERE json_array_length(reported, ?) > 0",
-            [path, path],
+            """SELECT id, json_extract(reported, '$.features') AS features, json_extract(reported, '$.models') AS models
+               FROM devices WHERE id IN (SELECT value FROM json_each(?))""",
+            [json.dumps(list(devices))],
         )
-        return {row["id"]: _SLOTS.validate_json(row["slots"]) for row in rows}
+        return {row["id"]: _on_device(row) for row in rows}
 
     def expected(self) -> list[AdmissionRecord]:
         rows = self._db.rows("SELECT * FROM admissions WHERE device NOT IN (SELECT id FROM devices) ORDER BY device")

@@ -8,7 +8,7 @@ from tests.controller.store.contract.registry import desired
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.store import FleetStore
-from edgefleet_controller.store.contract.devices import KnownSender
+from edgefleet_controller.store.contract.devices import KnownSender, OnDevice
 from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, Slot
 
 ZERO, ONE, TWO = "0" * 32, "1" * 32, "2" * 32
@@ -114,16 +114,22 @@ class DevicesContract:
         fleet.devices.put_report("slow", reported(report=9), 2)
         assert fleet.devices.measured_kbps() == {}
 
-    def test_what_lies_on_the_disks_of_devices_is_known_by_model(
+    def test_what_lies_on_the_disks_of_devices_is_known_of_all_models(
         self, fleet: FleetStore, reported: Callable[..., ReportedState]
     ) -> None:
         both = (slot("b"), slot("d", 4))
         mine, bare = ReportedModel(slots=both, answering=slot("b")), ReportedModel(generation=1)
-        fleet.devices.put_report("a", reported(models={"m-1": mine, "other": ReportedModel(slots=both[:1])}), 1)
+        models = {"m-1": mine, "other": ReportedModel(slots=both[:1])}
+        fleet.devices.put_report("a", reported(models=models, features=frozenset({"held-files"})), 1)
         fleet.devices.put_report("b", reported(models={"m-1": bare}), 1)
         fleet.devices.put_report("c", reported(), 1)
-        assert fleet.devices.slots("m-1") == {"a": both}
-        assert fleet.devices.slots("nothing") == {}
+        first, second = (one.manifest for one in both)
+        found = fleet.devices.on_devices(["a", "b", "nobody"])
+        assert found == {
+            "a": OnDevice(features=frozenset({"held-files"}), slots={"m-1": (first, second), "other": (first,)}),
+            "b": OnDevice(),
+        }
+        assert fleet.devices.on_devices([]) == {}
 
     def test_senders_are_those_of_the_fleet_with_their_profiles_unless_two_agents_claim_them(
         self, fleet: FleetStore, reported: Callable[..., ReportedState]
