@@ -10,7 +10,7 @@ from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import CATEGORIES, STRATA, Spec
 from edgefleet_tasks.errors import PluginFails
-from edgefleet_tasks.task import UNDECLARED, Outputs, Refusal, RunComparison, Task
+from edgefleet_tasks.task import DECLARABLE, UNDECLARED, Outputs, ReadsDeclared, Refusal, RunComparison, Task
 
 MAX_NAME = 200
 
@@ -29,6 +29,7 @@ class GuardedTask:
         self._task, self._whose = task, whose
         self.name, self.measure, self.headlined = task.name, task.measure, task.headlined
         self.loss, self.scores_alone = task.loss, task.scores_alone
+        self.reads = task.reads if isinstance(task, ReadsDeclared) else DECLARABLE
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """See `Task.fits`."""
@@ -38,6 +39,16 @@ class GuardedTask:
     def spec(self, signature: Signature, val: Iterable[Outputs], declared: Spec = UNDECLARED) -> Spec:
         """See `Task.spec`."""
         return self._called("spec", lambda: self._task.spec(signature, val, declared), _is(Spec), "a Spec")
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """See `ReadsDeclared.misdeclared`; a task that says nothing of it takes everything."""
+        if not isinstance(self._task, ReadsDeclared):
+            return None
+        task = self._task
+        call = lambda: task.misdeclared(signature, declared, found)  # noqa: E731
+        return self._called(
+            "misdeclared", call, lambda one: one is None or isinstance(one, Refusal), "a Refusal or None"
+        )
 
     def label(self, raw: Any, spec: Spec) -> Any:
         """See `Task.label`."""

@@ -120,6 +120,26 @@ class Task(Protocol[Label]):
         """
 
 
+DECLARABLE = frozenset({"read_from", "thresholds", "scale", "boxes", "tokens"})
+"""What a card may declare of its answers."""
+
+
+@runtime_checkable
+class ReadsDeclared(Protocol):
+    """A task that says what it reads of what a card declares: a new card with more is refused."""
+
+    reads: frozenset[str]
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """What of that cannot be obeyed.
+
+        Args:
+            signature: of the model.
+            declared: what the card says.
+            found: the spec that was made of it.
+        """
+
+
 @runtime_checkable
 class GuessesLabels(Protocol):
     """A task whose labels may mean two things where an array alone says which."""

@@ -171,6 +171,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     from edgefleet_compression.models.brought import check_graph, open_graph
     from edgefleet_compression.models.composed_check import check_composed
     from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
+    from edgefleet_compression.models.declared_check import check_declared
     from edgefleet_compression.models.likely_state import with_likely_state
     from edgefleet_compression.models.opening import open_samples
     from edgefleet_compression.models.remarks import remarks_on
@@ -198,6 +199,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     faults.refuse()
     assert val and test  # or there was a fault
     taken = take(session, card, opened, val)
+    faults.check(check_declared, card, taken)
     faults.check(check_composed, onnx, card, taken, opened.made, val)
     for name in SPLITS:
         if splits.has(name):

@@ -60,6 +60,7 @@ class Classification:
     measure = Measure("accuracy")
     headlined = Measure("accuracy")
     loss = "cross_entropy"
+    reads = frozenset({"read_from"})
     scores_alone = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -84,6 +85,10 @@ class Classification:
             read_from=place,
             commonest=commonest(rows.argmax(1).tolist()) if many else (),
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Which output is read is all that there is to say."""
+        return None
 
     def label(self, raw: Any, spec: Spec) -> int:
         """A class by its number or name."""

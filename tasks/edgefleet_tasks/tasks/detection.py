@@ -19,6 +19,7 @@ from edgefleet_tasks.arrays import LEVELS, class_of, clipped, numbers_in, output
 from edgefleet_tasks.boxes import Boxes, average_precision, f1, matched, read_boxes, soft_f1
 from edgefleet_tasks.comparing import check_pairs, compared
 from edgefleet_tasks.counting import OTHERS, strata_edges, stratum_of
+from edgefleet_tasks.declaring import of_shares
 from edgefleet_tasks.intervals import bootstrapped
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
 
@@ -39,6 +40,7 @@ class Detection:
     measure = Measure("F1 of boxes")
     headlined = Measure("mAP at IoU 0.5")
     loss = "scaled_error"
+    reads = frozenset({"boxes", "thresholds"})
     scores_alone = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -70,6 +72,10 @@ class Detection:
         )
         answers = [_read(answer) for run in runs for answer in self.reduce(run, spec)]
         return replace(spec, strata=declared.strata or strata_edges([_margin(one, spec) for one in answers]))
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """There is one threshold, from the least score of a box that is kept to 1."""
+        return of_shares(declared.thresholds, 1, FLOOR)
 
     def label(self, raw: Any, spec: Spec) -> Boxes:
         """Boxes as [class, x1, y1, x2, y2] in pixels, classes by number or name; none is an empty list."""

@@ -59,6 +59,7 @@ class Embedding:
     measure = Measure("similarity")
     headlined = Measure("recall@1")
     loss = "cosine"
+    reads = frozenset({"read_from"})
     scores_alone = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -80,6 +81,10 @@ class Embedding:
             width=declared.width or (width.pop() if len(width) == 1 else 0),
             strata=declared.strata or strata_edges([_peak(one) for one in answers]),
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Which output is read is all that there is to say."""
+        return None
 
     def label(self, raw: Any, spec: Spec) -> int:
         """Who or what it is, as a number: samples of one number belong together."""

@@ -33,6 +33,7 @@ from edgefleet_tasks.arrays import (
 )
 from edgefleet_tasks.comparing import check_pairs, compared
 from edgefleet_tasks.counting import OTHERS, class_name, commonest, strata_edges, stratum_of
+from edgefleet_tasks.declaring import of_shares
 from edgefleet_tasks.intervals import SampleWeights, bootstrapped
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
 
@@ -68,6 +69,7 @@ class Multilabel:
     measure = Measure("F1 of classes")
     headlined = Measure("micro F1")
     loss = "binary_cross_entropy"
+    reads = frozenset({"read_from", "thresholds"})
     scores_alone = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -102,6 +104,10 @@ class Multilabel:
             strata=declared.strata or strata_edges([_margin(one, spec) for one in answers]),
             commonest=declared.commonest or first[: CATEGORIES - 2],
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Thresholds are probabilities: one, or one for each class."""
+        return of_shares(declared.thresholds, found.classes)
 
     def label(self, raw: Any, spec: Spec) -> frozenset[int]:
         """Classes by number or name, or 0 and 1 for each class; 0 or 1 alone where there is one class.

@@ -21,6 +21,7 @@ from edgefleet_protocol.spec import CATEGORIES, Spec
 from edgefleet_tasks.arrays import clipped, finite
 from edgefleet_tasks.comparing import check_pairs, compared
 from edgefleet_tasks.counting import BINS, bin_name, bin_of, quantile_edges, strata_edges, stratum_of
+from edgefleet_tasks.declaring import of_edges, of_scales
 from edgefleet_tasks.errors import NotScored
 from edgefleet_tasks.scaling import kept_of, scales_of, wrongness
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
@@ -45,6 +46,7 @@ class AnyOutputs:
     measure = Measure("closeness")
     headlined = Measure("closeness")
     loss = "scaled_error"
+    reads = frozenset({"thresholds", "scale"})
     scores_alone = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -69,6 +71,11 @@ class AnyOutputs:
             thresholds=declared.thresholds or quantile_edges(means, BINS),
             strata=declared.strata or strata_edges(means),
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Thresholds rise; there is a scale for each output."""
+        outputs = len(signature.outputs)
+        return of_edges(declared.thresholds) or of_scales(declared.scale, outputs, "outputs", one_for_all=outputs == 1)
 
     def label(self, raw: Any, spec: Spec) -> NoReturn:
         """There are no labels."""

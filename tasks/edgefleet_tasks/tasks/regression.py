@@ -19,6 +19,7 @@ from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.arrays import Numbers, clipped, finite, floats_first, head, numbers_in, output_at, shown
 from edgefleet_tasks.comparing import check_pairs, compared
 from edgefleet_tasks.counting import BINS, bin_name, bin_of, quantile_edges, strata_edges, stratum_of
+from edgefleet_tasks.declaring import of_edges, of_scales
 from edgefleet_tasks.errors import NotScored
 from edgefleet_tasks.intervals import SampleWeights, bootstrapped
 from edgefleet_tasks.scaling import kept_of, scales_of, wrongness
@@ -38,6 +39,7 @@ class Regression:
     measure = Measure("closeness")
     headlined = Measure("R²", unit="number")
     loss = "smooth_l1"
+    reads = frozenset({"read_from", "thresholds", "scale"})
     scores_alone = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -63,6 +65,11 @@ class Regression:
             thresholds=declared.thresholds or quantile_edges(means, BINS),
             strata=declared.strata or strata_edges(means),
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Thresholds rise; there is one scale, or one for each number."""
+        each = found.width if found.width <= KEPT else 0
+        return of_edges(declared.thresholds) or of_scales(declared.scale, each, "numbers", one_for_all=True)
 
     def label(self, raw: Any, spec: Spec) -> Numbers:
         """A number, or as many as the model answers."""

@@ -41,6 +41,7 @@ class Segmentation:
     measure = Measure("mean IoU")
     headlined = Measure("mIoU")
     loss = "cross_entropy"
+    reads = frozenset({"read_from"})
     scores_alone = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -69,6 +70,10 @@ class Segmentation:
             strata=declared.strata or strata_edges([_read(one)[0] for one in answers]),
             commonest=declared.commonest or commonest(_most(_read(one)[2]) for one in answers),
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Which output is read is all that there is to say."""
+        return None
 
     def label(self, raw: Any, spec: Spec) -> ClassGrid:
         """A class for each pixel, [height, width], of any size; 255 and what is below 0 is not labelled."""

@@ -51,6 +51,7 @@ class SequenceOfTokens:
     measure = Measure("token accuracy")
     headlined = Measure("token error rate", better="lower")
     loss = "cross_entropy"
+    reads = frozenset({"read_from", "tokens"})
     scores_alone = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
@@ -81,6 +82,16 @@ class SequenceOfTokens:
             strata=declared.strata or strata_edges([one.sure for one in answers]),
             commonest=declared.commonest or commonest(one.kept[0] for one in answers if one.kept),
         )
+
+    def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
+        """Texts have no tokens, and a token is one of the vocabulary."""
+        if found.outputs == TEXT and declared.tokens is not None:
+            return Refusal("tokens: the model answers texts, which have none: leave them out")
+        if declared.tokens is not None and found.classes:
+            for name in ("blank", "end", "padding"):
+                if (token := getattr(declared.tokens, name)) >= found.classes:
+                    return Refusal(f"tokens.{name}: {token} is not from 0 to {found.classes - 1}: correct it")
+        return None
 
     def label(self, raw: Any, spec: Spec) -> Tokens:
         """Tokens as whole numbers, or a text where the model answers texts."""
