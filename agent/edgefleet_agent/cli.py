@@ -123,6 +123,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--heartbeat", dest="heartbeat_s", metavar="SECONDS", help="between reports (60)")
     command.add_argument("--window", dest="window_s", metavar="SECONDS", help="of telemetry (60)")
     command.add_argument("--threads", metavar="N", help="that one inference may use (1)")
+    command.add_argument("--memory", dest="memory_mb", metavar="MB", help="that all models may take together")
     command.add_argument("--label", dest="labels", action=_Pairs, metavar="KEY=VALUE", help="may be repeated")
     command.add_argument("--log-format", choices=("text", "json"), help="readable lines (text), or JSON lines")
 

@@ -20,9 +20,11 @@ from edgefleet_agent.records import InstalledModel, RecordFile
 from edgefleet_agent.slots import MODEL, Slots
 from edgefleet_agent.windows import DeviceWindows
 from edgefleet_agent.worker_handle import CPU, Worker, WorkerSpec
+from edgefleet_agent.worker_room import WorkerRoom, check_room, held_model
 from edgefleet_profiles.parts import Act
 from edgefleet_protocol import runtime_options
-from edgefleet_protocol.manifest import BlobRef, Core
+from edgefleet_protocol.manifest import BlobRef, Core, Manifest
+from edgefleet_protocol.memory_budget import HeldModel, needed_mb
 from edgefleet_protocol.messages import DesiredModel, Facts, Slot
 
 
@@ -46,6 +48,9 @@ class Device:
     windows: DeviceWindows
     post: Callable[[InboxEvent], None]
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        self.workers = WorkerRoom(self.facts.memory)
 
     @property
     def downloads(self) -> Path:
@@ -79,7 +84,8 @@ class Device:
 
         Raises:
             SlotRotten: the slot has changed on disk.
-            Rejected: its manifest asks for what this agent refuses, or its session takes other providers than reported.
+            Rejected: its manifest asks for what this agent refuses, its session takes other providers than reported, or
+                there is no room for it beside the workers of other models.
             WorkerError: the worker does not start, or refuses the model.
         """
         manifest = self.slots.manifest(slot.variant)
@@ -90,6 +96,7 @@ class Device:
         path = self.slots.path(slot.variant) / MODEL
         runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
         address_bytes = manifest.memory.address_bytes if manifest.memory else 0
+        room = self.workers.take(manifest)
         spec = WorkerSpec(
             *(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes),
             providers=self.facts.providers or CPU,
@@ -97,12 +104,55 @@ class Device:
             scorer=scorer_text(manifest.core),
             state=manifest.core.state,
         )
-        worker = Worker(spec)
-        if worker.providers != spec.providers:
-            worker.kill()
-            told, took = ", ".join(spec.providers), ", ".join(worker.providers)
-            raise Rejected("wrong_hardware", f"its session takes {took}, and this device reports {told}")
-        return Placed(slot, manifest, spec, worker)
+        try:
+            spec = self.workers.limited(room, spec)
+            worker = Worker(spec)
+            if worker.providers != spec.providers:
+                worker.kill()
+                told, took = ", ".join(spec.providers), ", ".join(worker.providers)
+                raise Rejected("wrong_hardware", f"its session takes {took}, and this device reports {told}")
+        except Exception:
+            room.given_up = True
+            raise
+        room.placed = placed = Placed(slot, manifest, spec, worker)
+        return placed
+
+    def check_room(self, manifest: Manifest) -> None:
+        """Check that a variant fits beside what else is wanted here: other models, and what answers of this one.
+
+        Of another model that is on its way, the larger of its two variants counts.
+
+        Raises:
+            Rejected: out_of_memory, with the models, what each takes, and the budget.
+        """
+        beside: list[HeldModel] = []
+        for name, record in self.records.models.items():
+            own = name == manifest.model
+            wanted = record.attempt.variant if on_the_way(record.attempt.phase) and not own else None
+            others = self._held(name, {record.answering, wanted} - ({manifest.variant} if own else set()))
+            beside += sorted(others, key=lambda one: one.mb or 0)[-1:]
+        check_room(self.facts.memory, held_model(manifest), beside)
+
+    def may_try(self, model: str) -> bool:
+        """Whether a model may try its staged variant now: there is room, or no other model tries one."""
+        records, trying = self.records.models, ("self_test", "trial")
+        tried = {name for name, record in records.items() if name == model or record.attempt.phase in trying}
+        if tried <= {model} or self.facts.memory is None or records[model].desired.at_once:
+            return True
+        held: list[HeldModel] = []
+        for name, record in records.items():
+            held += self._held(name, {record.answering, record.attempt.variant if name in tried else None})
+        return needed_mb(self.facts.memory, held) <= self.facts.memory.budget_mb
+
+    def _held(self, model: str, variants: set[str | None]) -> list[HeldModel]:
+        """What these variants of a model count as; one slot may serve two models, and has the manifest of either."""
+        slots = self.records.models[model].slots
+        found: list[HeldModel] = []
+        for variant in sorted(v for v in variants if v):
+            if manifest := self.slots.manifest(variant):
+                version = slots[variant].model_version if variant in slots else manifest.model_version
+                found.append(held_model(manifest)._replace(model=model, version=version))
+        return found
 
     def tidy(self) -> None:
         """Remove what no model needs: slots beside the answering, the previous and the candidate, and old downloads."""

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgefleet_agent.errors import SettingsError
+from edgefleet_agent.own_memory import budget_of, system_limit_mb
 from edgefleet_agent.processor import cannot_run, differs, is_false
 from edgefleet_agent.providers import providers_taken
 from edgefleet_agent.settings import AgentSettings
@@ -72,6 +73,7 @@ def describe(settings: AgentSettings) -> Described:
         ),
         *([told] if not simulated and (told := differs(hardware, host)) else []),
     )
+    ram_mb = hardware.ram_mb if simulated else host.ram_mb
     facts = Facts(
         hardware=hardware.name,
         region=region.name,
@@ -79,12 +81,13 @@ def describe(settings: AgentSettings) -> Described:
         arch=hardware.arch if simulated else host.arch,
         isa=hardware.isa if simulated else host.isa,
         cores=hardware.cores if simulated else host.cores,
-        ram_mb=hardware.ram_mb if simulated else host.ram_mb,
+        ram_mb=ram_mb,
         storage_mb=hardware.storage_mb if simulated else shutil.disk_usage(settings.state).total // MB,
         providers=taken,
         lacks_providers=lacking,
         onnxruntime=onnxruntime_version(),
         simulated=simulated,
+        memory=budget_of(ram_mb, settings.memory_mb, system_limit_mb()),
     )
     return Described(facts, host if simulated else None, region, link, notes)
 

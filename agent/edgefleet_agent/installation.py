@@ -197,13 +197,13 @@ class Installation:
     @property
     def waits_for(self) -> Act | None:
         """What the attempt may not do until its window opens."""
-        if self._download and self._download.held:
-            return "fetch"
-        return "switch" if self.record and self.record.is_ready and not self._may_switch else None
+        if (record := self.record) and record.is_ready and not self._device.may_switch(record.desired):
+            return "switch"
+        return "fetch" if self._download and self._download.held else None
 
     @property
     def _may_switch(self) -> bool:
-        return self._device.may_switch(self._now.desired)
+        return self._device.may_switch(self._now.desired) and self._device.may_try(self.model)
 
     @property
     def trouble(self) -> str | None:

@@ -63,6 +63,8 @@ def judge(manifest: Manifest, model: str, record: InstalledModel, device: Device
     renews = intact and device.slots.holds(manifest)
     # What answers has been tested: another form of the answers that it was tested with is not worth a download.
     is_here = renews or (intact and manifest.variant == record.answering)
+    if manifest.variant != record.answering:
+        device.check_room(manifest)
     if not is_here:
         fetched = None if device.slots.names(MODEL, manifest.core.onnx.sha256) else encoding
         check_space(manifest, fetched, device.free_bytes, held_bytes_of(device.downloads, wanted))

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from edgefleet_agent.errors import OtherInputs, WorkerDied, WorkerError
@@ -124,6 +125,12 @@ class Placed:
         self.worker.kill()
         with suppress(WorkerError):  # the next request tries again
             self.revive()
+
+    def limit(self, room_bytes: int) -> None:
+        """Let the worker, and those that follow it, take no more than this beside what a worker takes by itself."""
+        if not 0 < self._spec.room_bytes <= room_bytes:
+            self._spec = replace(self._spec, room_bytes=room_bytes)
+            self.worker.limit(room_bytes)
 
     def retire(self) -> None:
         """End the worker for good, once it has answered its current request."""

@@ -70,6 +70,7 @@ class AgentSettings(BaseModel):
     window_s: Seconds = 60.0
     stall_s: Annotated[float, Field(ge=0.1, le=30 * 86400)] = 6 * 3600.0
     threads: Annotated[int, Field(ge=1, le=64)] = 1
+    memory_mb: Annotated[int, Field(ge=64, le=2**24)] | None = None
     labels: dict[Name, Name] = Field(default_factory=dict, max_length=MAX_LABELS)
     username: str | None = None
     password_file: Path | None = None

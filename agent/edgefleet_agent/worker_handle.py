@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 import threading
@@ -25,6 +26,7 @@ from edgefleet_agent.errors import (
     WorkerTimedOut,
 )
 from edgefleet_agent.signatures import shown_shape, signature_of
+from edgefleet_agent.worker_memory import BYTES_PER_THREAD
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.datatypes import BY_NAME
@@ -56,7 +58,8 @@ class WorkerSpec:
     both by the manifest. `providers` are asked for in order; `Worker.providers` says which the session took.
     `signature` is what the manifest says of inputs and outputs; without it, the session's own words are. `scorer` says
     how answers are counted, see `scoring.scorer_of`; without it, they are not. `state` says which tensors of the
-    signature are the state of sequences.
+    signature are the state of sequences. `room_bytes` is the most that the model may take, whatever its manifest says;
+    0 without a limit.
     """
 
     path: Path
@@ -69,6 +72,7 @@ class WorkerSpec:
     signature: Signature | None = None
     scorer: str | None = None
     state: SequenceState | None = None
+    room_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,7 @@ class Worker:
             "threads": spec.threads,
             "unfolded_bytes": spec.unfolded_bytes,
             "address_bytes": spec.address_bytes,
+            "room_bytes": spec.room_bytes,
             "providers": spec.providers,
             "signature": spec.signature.told() if spec.signature else None,
             "scorer": spec.scorer,
@@ -191,6 +196,7 @@ class Worker:
         whole = spec.signature or signature_of(reply["inputs"], reply["outputs"])
         self.signature = spec.state.visible(whole) if spec.state else whole
         self._resident_bytes, self._granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
+        self._limit_bytes: int = reply["limit_bytes"]
         self.providers: tuple[str, ...] = tuple(reply["providers"])
 
     @property
@@ -277,6 +283,16 @@ class Worker:
             reply = self._exchange(begin, recorded, self.ask_timeout_s).reply
             recorded = b""
         return reply
+
+    def limit(self, room_bytes: int) -> None:
+        """Let the model take no more than this from now on; what it has taken stays its own."""
+        room_bytes += BYTES_PER_THREAD * self._threads
+        if room_bytes >= self._granted_bytes or not self._limit_bytes or not self.alive:
+            return
+        self._limit_bytes -= int(self._granted_bytes) - room_bytes
+        self._granted_bytes = room_bytes
+        with suppress(OSError):  # it has ended meanwhile
+            resource.prlimit(self.pid, resource.RLIMIT_AS, (self._limit_bytes, self._limit_bytes))
 
     def kill(self) -> None:
         """End the process at once and reap it."""

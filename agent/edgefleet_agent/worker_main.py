@@ -28,6 +28,7 @@ from edgefleet_agent.runtime_failure import failure_of
 from edgefleet_agent.scoring import BadLabels, Scorer, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
 from edgefleet_agent.stepping import NotServed, SteppedModel
+from edgefleet_agent.worker_memory import BYTES_PER_THREAD, WEIGHT_COPIES
 from edgefleet_protocol.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
@@ -35,8 +36,6 @@ from edgefleet_protocol.state import SequenceState
 HEADROOM_BYTES = 64 * 1024 * 1024
 """Over what was measured: another instruction set packs weights otherwise, and a request is copied twice. The least
 limit that models of 32 kB to 64 MB need on the measuring host is 0.48 to 1.03 of that figure."""
-BYTES_PER_THREAD = 16 * 1024 * 1024
-WEIGHT_COPIES = 4  # loading, unfolding and optimizing takes about 3 times the weights
 SHARE_OF_RAM = 0.5
 """The share of the machine's memory that a manifest may claim for one worker."""
 NO_MEMORY = re.compile(r"bad_alloc|(failed|unable) to allocate", re.IGNORECASE)
@@ -182,27 +181,30 @@ def score(order: dict[str, Any], packed: bytes) -> Reply:
     return {"scores": found}, b""
 
 
-def limit_memory(file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int) -> tuple[int, int]:
+def limit_memory(
+    file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int, room_bytes: int = 0
+) -> tuple[int, int, int]:
     """Limit the address space to what the imports took plus what the model needed at its build or may need by its size.
 
     What the file's size implies is always granted. What a manifest claims is granted up to the machine's memory if it
-    was measured, up to a share of it if it follows from the weights.
+    was measured, up to a share of it if it follows from the weights. Whatever that comes to, `room_bytes` is the most
+    that the supervisor has for this model; 0 without a budget.
 
     Returns:
-        The most that was resident so far, and how much more it may take; 0 without a limit.
+        The most that was resident so far, how much more it may take, and the limit itself; 0 without a limit.
     """
     statm = Path("/proc/self/statm")
     if not statm.exists():  # macOS has neither the count nor the limit
-        return 0, 0
+        return 0, 0, 0
     used = int(statm.read_text().split()[0]) * resource.getpagesize()
     ram_bytes = os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()
     unfolded = min(WEIGHT_COPIES * unfolded_bytes, int(SHARE_OF_RAM * ram_bytes))
     measured = min(address_bytes, ram_bytes)
     model = max(WEIGHT_COPIES * file_bytes, unfolded, measured)
-    granted = HEADROOM_BYTES + model + BYTES_PER_THREAD * threads
+    granted = min(HEADROOM_BYTES + model, room_bytes or sys.maxsize) + BYTES_PER_THREAD * threads
     resource.setrlimit(resource.RLIMIT_AS, (used + granted, used + granted))
     # Of the same count as the supervisor's once this process has ended, which goes on from that of its parent.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, granted
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, granted, used + granted
 
 
 class CpuLimit:
@@ -283,11 +285,13 @@ class WorkerLoop:
     def _load(self, order: dict[str, Any]) -> Reply:
         size_bytes = Path(order["path"]).stat().st_size
         claims = int(order.get("unfolded_bytes") or 0), int(order.get("address_bytes") or 0)
-        resident_bytes, granted_bytes = limit_memory(size_bytes, *claims, int(order["threads"]))
+        room = int(order["threads"]), int(order.get("room_bytes") or 0)
+        resident_bytes, granted_bytes, limit_bytes = limit_memory(size_bytes, *claims, *room)
         self._model = Model(order)
         model = self._model
         told = {"inputs": model.inputs, "outputs": model.outputs, "providers": model.providers}
-        return told | {"resident_bytes": resident_bytes, "granted_bytes": granted_bytes}, b""
+        limits = {"resident_bytes": resident_bytes, "granted_bytes": granted_bytes, "limit_bytes": limit_bytes}
+        return told | limits, b""
 
 
 def main() -> None:

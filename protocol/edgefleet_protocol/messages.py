@@ -142,11 +142,22 @@ class Presence(Message):
     boot: Count
 
 
+class MemoryBudget(Part):
+    """What all models of a device may take of its memory together, in MB, see `memory_budget`.
+
+    `agent_mb` of it is for the supervisor, and each worker takes `worker_mb` beside what its model took at its build.
+    """
+
+    budget_mb: Count
+    agent_mb: Count
+    worker_mb: Count
+
+
 class Facts(Part):
     """What a device is; if `simulated`, what the catalogue says of the hardware that the machine stands in for.
 
     `providers` are those that sessions take there; agents up to 0.2 report the catalogue's. `lacks_providers` are those
-    that the catalogue asks for and its runtime does not take.
+    that the catalogue asks for and its runtime does not take. `memory` is None from agents up to 0.2.
     """
 
     hardware: Name
@@ -161,6 +172,7 @@ class Facts(Part):
     onnxruntime: Word = ""
     simulated: bool = False
     lacks_providers: tuple[Word, ...] = Field(default=(), max_length=64, fail_fast=True)
+    memory: MemoryBudget | None = None
 
 
 class HostFacts(Part):
