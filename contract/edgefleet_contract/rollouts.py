@@ -346,6 +346,13 @@ class PlannedExecutionView(ExecutionRecord):
     holds_model: bool = False
 
 
+class UnknownRoomView(Shape):
+    """Why it cannot be told whether a variant fits into the memory of some devices, and how many they are."""
+
+    why: str
+    devices: int
+
+
 class PlanView(Shape):
     """Exactly what starting a rollout would do; regions without `windows` may fetch and switch at any time.
 
@@ -354,7 +361,8 @@ class PlanView(Shape):
     `slow_links` are devices that have something to install over links that were found slower than the catalogue says.
     `energy_costs` are what inferences cost and emit on each profile with the variant that it gets.
     `pairs` are what devices have and what they would get, compared by their answers to val; `first_installs` are
-    devices that have nothing yet to compare with.
+    devices that have nothing yet to compare with. A device whose models would not fit into its memory together is
+    deferred, with the figures; `room_unknown` says of which devices that cannot be told.
     """
 
     model: str
@@ -367,3 +375,4 @@ class PlanView(Shape):
     slow_links: tuple[SlowLinkView, ...] = ()
     pairs: tuple[PairView, ...] = ()
     first_installs: int = 0
+    room_unknown: tuple[UnknownRoomView, ...] = ()

@@ -86,10 +86,12 @@ class Press:
         changes: dict[str, Any] | None = None,
         right_answers: bool = True,
         packed: bytes | None = None,
+        name: str = "fashion",
+        memory_mb: float | None = 10.0,
     ) -> Manifest:
         """Publish a version; `changes` are made to its manifest, `packed` stands in for its encoding."""
         store = self._store
-        model = store.fleet.registry.model("fashion", 1).model_copy(update={"version": version})
+        model = store.fleet.registry.model("fashion", 1).model_copy(update={"version": version, "name": name})
         store.fleet.registry.put_model(model)
         path = self._scratch / f"{version}.onnx"
         path.write_bytes(onnx)
@@ -98,7 +100,7 @@ class Press:
         made = outcome(
             onnx_path=path,
             encoding_path=encoding,
-            metrics=self._base.metrics,
+            metrics=self._base.metrics.model_copy(update={"peak_rss_mb": memory_mb, "peak_address_mb": memory_mb}),
             recorded=recorded(
                 golden=self._golden, answers=pack_answers(TASK.reduce([logits], Spec())), probabilities=None
             ),
@@ -115,7 +117,7 @@ class Press:
             ref = self._publisher.deliver(written.to_bytes())
             variant = variant.model_copy(update={"manifest": ref.sha256, "manifest_bytes": ref.size_bytes})
         reasons = {variant.id: "a test wants it"}
-        choice = ChoiceRecord(model="fashion", version=version, profile=profile, variant=variant.id, reasons=reasons)
+        choice = ChoiceRecord(model=name, version=version, profile=profile, variant=variant.id, reasons=reasons)
         store.fleet.registry.put_variants([variant], [choice])
         return written
 

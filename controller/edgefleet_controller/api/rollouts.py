@@ -10,6 +10,7 @@ from edgefleet_contract.rollouts import (
     RejectedView,
     RolloutSpec,
     RolloutView,
+    UnknownRoomView,
     fault_of,
 )
 from edgefleet_controller.api.dependencies import TheService
@@ -81,6 +82,7 @@ def plan(service: TheService, spec: RolloutSpec) -> PlanView:
         waves=[[e for e in executions if e.wave == wave.number] for wave in planned.waves],
         pairs=pairs,
         first_installs=planned.first,
+        room_unknown=tuple(UnknownRoomView(why=why, devices=n) for why, n in sorted(planned.room_unknown.items())),
         energy_costs=energy_costs(service.catalogue, variants, ((e.profile, e.variant) for e in planned.executions)),
         slow_links=slow_links(service.catalogue, executions, service.store.fleet.devices.measured_kbps()),
         rejected=tuple(

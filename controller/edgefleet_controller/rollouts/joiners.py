@@ -8,7 +8,9 @@ from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.launch import offers, target
 from edgefleet_controller.rollouts.likeness import added_otherwise
 from edgefleet_controller.rollouts.matching import Matcher
+from edgefleet_controller.rollouts.memory_room import UNKNOWN_ROOM
 from edgefleet_controller.rollouts.plan import VariantChange, change_of, join
+from edgefleet_controller.rollouts.rooms import rooms
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_profiles.catalogue import Catalogue
@@ -41,7 +43,9 @@ class LateJoiners:
         taken = self._taken(spec.model, found)
         self._waiting[rollout.id] = frozenset(device.id for device in found if device.id in taken)
         offered, now = offers(self._fleet, spec), now_ms()
-        targets = [target(device) for device in found if device.id not in taken]
+        free = [device for device in found if device.id not in taken]
+        room = rooms(self._fleet, spec.model, [device.id for device in free])
+        targets = [target(device, room.get(device.id, UNKNOWN_ROOM)) for device in free]
         changes = [change_of(one, offered.get(one.profile)) for one in targets]
         refused = self._refused(spec, {change for change in changes if change})
         return [join(rollout, one, offered, now, refused) for one in targets]

@@ -11,8 +11,10 @@ from edgefleet_controller.ids import new_id
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts.likeness import added_otherwise
 from edgefleet_controller.rollouts.matching import Matcher
+from edgefleet_controller.rollouts.memory_room import UNKNOWN_ROOM, DeviceRoom
 from edgefleet_controller.rollouts.offers import Offer, offer
 from edgefleet_controller.rollouts.plan import Plan, PlannedDevice, VariantChange, plan
+from edgefleet_controller.rollouts.rooms import rooms
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
 from edgefleet_controller.store.measures import measure_of
@@ -47,7 +49,8 @@ def plan_rollout(fleet: FleetStore, catalogue: Catalogue, spec: RolloutSpec) -> 
         raise Refused("; ".join((f"no device matches '{named}': see `edgefleet device list`", *slips)))
     refuse_owned(fleet, spec.model, [device.id for device in devices])
     conflicts = fleet.conflicts.all()
-    targets = [target(device, in_conflict=device.id in conflicts) for device in devices]
+    room = rooms(fleet, spec.model, [device.id for device in devices])
+    targets = [target(one, room.get(one.id, UNKNOWN_ROOM), in_conflict=one.id in conflicts) for one in devices]
     return spec, plan(new_id(), spec, targets, offers(fleet, spec), now_ms())
 
 
@@ -105,10 +108,10 @@ def refuse_owned(fleet: FleetStore, model: str, devices: Iterable[str]) -> None:
         )
 
 
-def target(device: Member, *, in_conflict: bool = False) -> PlannedDevice:
+def target(device: Member, room: DeviceRoom, *, in_conflict: bool = False) -> PlannedDevice:
     """A device in the form that plans take."""
     otherwise = added_otherwise(device.added_as, device.profile)
-    return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features, otherwise)
+    return PlannedDevice(device.id, device.profile, device.variant, in_conflict, device.features, otherwise, room)
 
 
 def offers(fleet: FleetStore, spec: RolloutSpec) -> dict[str, Offer]:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from edgefleet_compression.pricing.choosing import NEAREST
 from edgefleet_contract.counted import counted
 from edgefleet_controller.records import ChoiceRecord, ManifestForm, VariantRecord
+from edgefleet_controller.rollouts.memory_room import memory_mb
 
 _MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """The variant chosen for a profile, and the forms of its manifest, the newest first."""
+    """The variant chosen for a profile, the forms of its manifest, the newest first, and its memory if measured."""
 
     variant: str
     forms: tuple[ManifestForm, ...]
+    mb: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def offer(choice: ChoiceRecord, variants: Mapping[str, VariantRecord]) -> Offer:
     """What a choice offers; `variants` are those of the model version, by id."""
     if choice.variant is not None:
         chosen = variants[choice.variant]
-        return Assigned(chosen.id, chosen.forms)
+        return Assigned(chosen.id, chosen.forms, memory_mb(chosen.metrics))
     against = Counter(reason for variant, reason in choice.reasons.items() if variant in variants)
     if not against:
         return NoVariant("no variant was built for it")

@@ -4,7 +4,7 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,8 +13,10 @@ from edgefleet_contract.rollouts import ExecutionRecord, RolloutSpec, WaveRecord
 from edgefleet_controller.records import RolloutRecord
 from edgefleet_controller.rollouts import passed_over
 from edgefleet_controller.rollouts.forms import agent_lacks, fitting
+from edgefleet_controller.rollouts.memory_room import UNKNOWN_ROOM, DeviceRoom
 from edgefleet_controller.rollouts.offers import Assigned, Offer, not_compressed
 from edgefleet_protocol.features import lacking
+from edgefleet_protocol.memory_budget import HeldModel
 from edgefleet_protocol.phases import Phase
 
 IN_CONFLICT = "two agents report under this id: see `edgefleet device show`"
@@ -24,7 +26,7 @@ class PlannedDevice(NamedTuple):
     """A device that the selector matched.
 
     `answering` is the variant that answers there now, `features` are its agent's, `in_conflict` says whether two
-    agents report under its id, and `unlike` how it differs from what it was added as.
+    agents report under its id, `unlike` how it differs from what it was added as, and `room` what its memory holds.
     """
 
     device: str
@@ -33,6 +35,7 @@ class PlannedDevice(NamedTuple):
     in_conflict: bool = False
     features: frozenset[str] = frozenset()
     unlike: str | None = None
+    room: DeviceRoom = UNKNOWN_ROOM
 
 
 class VariantChange(NamedTuple):
@@ -46,7 +49,8 @@ class VariantChange(NamedTuple):
 class Plan:
     """Waves, numbered from 1, and their executions; `end` is given if no device has anything to install.
 
-    `changes` counts the devices that go from one variant to another, `first` those that answer nothing yet.
+    `changes` counts the devices that go from one variant to another, `first` those that answer nothing yet, and
+    `room_unknown` those of which it cannot be told whether the variant fits into their memory, by the reason.
     """
 
     waves: tuple[WaveRecord, ...]
@@ -54,6 +58,7 @@ class Plan:
     changes: Mapping[VariantChange, int]
     first: int = 0
     end: passed_over.EarlyEnd | None = None
+    room_unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Fate(NamedTuple):
@@ -94,7 +99,18 @@ def plan(
         change_of(target, fate.offered) for target, fate in zip(ordered, fates, strict=True) if fate.installs
     )
     first = found.pop(None, 0)
-    return Plan(waves, executions, {change: n for change, n in found.items() if change}, first)
+    changes = {change: n for change, n in found.items() if change}
+    return Plan(waves, executions, changes, first, room_unknown=_room_unknown(spec, ordered, fates))
+
+
+def _room_unknown(spec: RolloutSpec, targets: Sequence[PlannedDevice], fates: Sequence[_Fate]) -> dict[str, int]:
+    asked = ((target.room, fate.offered) for target, fate in zip(targets, fates, strict=True) if fate.installs)
+    told = (room.unknown(_held(spec, offered)) for room, offered in asked if offered)
+    return dict(Counter(why for why in told if why))
+
+
+def _held(spec: RolloutSpec, offered: Assigned) -> HeldModel:
+    return HeldModel(spec.model, spec.version, offered.mb)
 
 
 def change_of(target: PlannedDevice, offered: Offer | None) -> VariantChange | None:
@@ -162,7 +178,10 @@ def _fate(spec: RolloutSpec, target: PlannedDevice, offers: Mapping[str, Offer])
         return _Fate(assigned, "deferred", deferred)
     if not isinstance(offered, Assigned):
         return _Fate(None, "no_variant", offered.why)
-    return _Fate(offered, "already_installed" if offered.variant == target.answering else "assigned")
+    if offered.variant == target.answering:
+        return _Fate(offered, "already_installed")
+    too_full = target.room.refusal(_held(spec, offered))
+    return _Fate(offered, "deferred", too_full) if too_full else _Fate(offered, "assigned")
 
 
 def _execution(rollout: str, wave: int, target: PlannedDevice, fate: _Fate, now_ms: int) -> ExecutionRecord:

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from edgefleet_controller.store.contract.devices import OnDevice
-from edgefleet_protocol.messages import ReportedModel, ReportedState
+from edgefleet_controller.store.contract.devices import OnDevice, RunningVariant
+from edgefleet_protocol.messages import MemoryBudget, ReportedModel, ReportedState
 from edgefleet_protocol.runtime_versions import features_of
 
 _JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
@@ -28,11 +28,15 @@ def model_at_a_glance(said: ReportedModel) -> ModelAtAGlance:
     return ModelAtAGlance(said.generation, version, variant, manifest, attempt.phase if attempt else None)
 
 
-def on_device(features: Iterable[str], models: Mapping[str, ReportedModel]) -> OnDevice:
-    """What a plan asks of a report's models."""
+def on_device(features: Iterable[str], models: Mapping[str, Any], memory: Mapping[str, int] | None) -> OnDevice:
+    """What a plan asks of a report; its parts as JSON has them, as a plan reads those of the whole fleet."""
+    held = {name: said.get("committed") or said.get("answering") for name, said in models.items()}
+    slots = {name: tuple(slot["manifest"] for slot in said.get("slots") or ()) for name, said in models.items()}
     return OnDevice(
         features=frozenset(features),
-        slots={name: tuple(slot.manifest for slot in said.slots) for name, said in models.items() if said.slots},
+        slots={name: manifests for name, manifests in slots.items() if manifests},
+        runs={name: RunningVariant(slot["manifest"], slot["model_version"]) for name, slot in held.items() if slot},
+        memory=MemoryBudget.model_validate(memory) if memory else None,
     )
 
 

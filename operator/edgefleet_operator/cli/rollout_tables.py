@@ -48,6 +48,8 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
         console().print(f"{recipe} was rejected on {one.profile} in rollout {one.rollout}, {when(one.at_ms)}")
     for line in pair_lines(planned, _recipes(client, planned)):
         console().print(line)
+    for unknown in planned.room_unknown:
+        console().print(f"not known of {counted(unknown.devices, 'device')} whether it fits into memory: {unknown.why}")
     for line in slow_link_lines(planned.slow_links, asked.timers.wave_s):
         console().print(line)
     print_energy(planned.energy_costs, {v.id: v.recipe for v in variants.values()})

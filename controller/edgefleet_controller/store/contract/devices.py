@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from edgefleet_contract.devices import AdmissionRecord, DeviceStatus
 from edgefleet_controller.records import DeviceRecord
-from edgefleet_protocol.messages import ReportedState
+from edgefleet_protocol.messages import MemoryBudget, ReportedState
 
 
 class KnownSender(NamedTuple):
@@ -52,14 +52,23 @@ class ModelGroup(NamedTuple):
     phase: str
 
 
-class OnDevice(NamedTuple):
-    """What a device reported of all its models: by model, the manifests of the variants on its disk.
+class RunningVariant(NamedTuple):
+    """A variant that a device has committed, or that answers there if it has committed none."""
 
-    `features` names what its agent can do beyond 0.1.0.
+    manifest: str
+    version: int
+
+
+class OnDevice(NamedTuple):
+    """What a device reported of all its models: by model, the manifests of the variants on its disk, and what runs.
+
+    `features` names what its agent can do beyond 0.1.0; `memory` is None from agents that report no budget.
     """
 
     features: frozenset[str] = frozenset()
     slots: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    runs: Mapping[str, RunningVariant] = MappingProxyType({})
+    memory: MemoryBudget | None = None
 
 
 NOTHING_KNOWN = OnDevice()

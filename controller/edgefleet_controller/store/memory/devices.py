@@ -110,7 +110,8 @@ class MemoryDevices(DeviceRecords):
         with self._tables.changes.turn:
             found = ((device, self._tables.devices.get(device)) for device in devices)
             said = {device: known.reported for device, known in found if known}
-            return {device: on_device(one.features, one.models) for device, one in said.items()}
+        told = {device: one.model_dump(mode="json") for device, one in said.items()}
+        return {name: on_device(one["features"], one["models"], one["facts"]["memory"]) for name, one in told.items()}
 
     def expected(self) -> list[AdmissionRecord]:
         with self._tables.changes.turn:

@@ -23,7 +23,7 @@ from edgefleet_controller.store.glance import (
     on_device,
 )
 from edgefleet_controller.store.sqlite.database import Database, Into, TableRow
-from edgefleet_protocol.messages import ReportedModel, ReportedState
+from edgefleet_protocol.messages import ReportedState
 from edgefleet_protocol.phases import ENDED
 
 _DEVICES = """SELECT d.*, a.profile AS added_as, iif(a.device IS NULL, 'pending', 'accepted') AS status,
@@ -60,11 +60,6 @@ def _columns(device: str, reported: ReportedState, now_ms: int) -> list[Any]:
         *(reported.boot, reported.report),
         *(facts.region, facts.hardware, facts.link, labels_text(reported.labels), features_text(reported)),
     ]
-
-
-def _on_device(row: TableRow) -> OnDevice:
-    models = {name: ReportedModel.model_validate(told) for name, told in json.loads(row["models"]).items()}
-    return on_device(json.loads(row["features"]), models)
 
 
 class SqliteDevices(DeviceRecords):
@@ -158,11 +153,11 @@ class SqliteDevices(DeviceRecords):
 
     def on_devices(self, devices: Iterable[str]) -> dict[str, OnDevice]:
         rows = self._db.rows(
-            """SELECT id, json_extract(reported, '$.features') AS features, json_extract(reported, '$.models') AS models
+            """SELECT id, json_extract(reported, '$.features', '$.models', '$.facts.memory') AS told
                FROM devices WHERE id IN (SELECT value FROM json_each(?))""",
             [json.dumps(list(devices))],
         )
-        return {row["id"]: _on_device(row) for row in rows}
+        return {row["id"]: on_device(*json.loads(row["told"])) for row in rows}
 
     def expected(self) -> list[AdmissionRecord]:
         rows = self._db.rows("SELECT * FROM admissions WHERE device NOT IN (SELECT id FROM devices) ORDER BY device")

@@ -8,8 +8,8 @@ from tests.controller.store.contract.registry import desired
 from edgefleet_contract.devices import AdmissionRecord, HeardRecord
 from edgefleet_contract.rollouts import ExecutionRecord
 from edgefleet_controller.store import FleetStore
-from edgefleet_controller.store.contract.devices import KnownSender, OnDevice
-from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState, Slot
+from edgefleet_controller.store.contract.devices import KnownSender, OnDevice, RunningVariant
+from edgefleet_protocol.messages import Attempt, MemoryBudget, ReportedModel, ReportedState, Slot
 
 ZERO, ONE, TWO = "0" * 32, "1" * 32, "2" * 32
 
@@ -126,9 +126,17 @@ class DevicesContract:
         first, second = (one.manifest for one in both)
         found = fleet.devices.on_devices(["a", "b", "nobody"])
         assert found == {
-            "a": OnDevice(features=frozenset({"held-files"}), slots={"m-1": (first, second), "other": (first,)}),
+            "a": OnDevice(
+                features=frozenset({"held-files"}),
+                slots={"m-1": (first, second), "other": (first,)},
+                runs={"m-1": RunningVariant(first, 3)},
+            ),
             "b": OnDevice(),
         }
+        budget = MemoryBudget(budget_mb=300, agent_mb=40, worker_mb=80)
+        facts = reported().facts.model_copy(update={"memory": budget})
+        fleet.devices.put_report("b", reported(report=9, facts=facts, models={"m-1": bare}), 2)
+        assert fleet.devices.on_devices(["b"]) == {"b": OnDevice(memory=budget)}
         assert fleet.devices.on_devices([]) == {}
 
     def test_senders_are_those_of_the_fleet_with_their_profiles_unless_two_agents_claim_them(
