@@ -58,6 +58,8 @@ _PictureAxes = Annotated[
     PictureAxes, typer.Option(help="the order of axes: nhwc as cameras give them, nchw as most networks take them")
 ]
 DATA = Path(f"data{SUFFIX}")
+PREPROCESSING, BOXES = "[preprocessing]", "[answers.boxes]"
+"""What a card has to say of frames, as cameras give them, and of boxes; the rest a file and its samples tell."""
 
 
 @app.command()
@@ -90,7 +92,7 @@ def images(
         framing = Framing(read_size(size), fit, colour, axes)
         return PicturePacker(listed(folder, labels, names_in(classes)), framing, input_name)
 
-    _pack(packer, out, shares, seed, skip, force, as_json)
+    _pack(packer, out, shares, seed, skip, force, as_json, (PREPROCESSING,) if axes == "nhwc" else ())
 
 
 @app.command("csv")
@@ -234,7 +236,7 @@ def coco(
         framing = Framing(read_size(size), fit, colour, axes)
         return CocoPacker(read_coco(file), folder, framing, input_name, names_in(classes))
 
-    _pack(packer, out, shares, seed, skip, force, as_json)
+    _pack(packer, out, shares, seed, skip, force, as_json, (*([PREPROCESSING] if axes == "nhwc" else []), BOXES))
 
 
 @app.command()
@@ -264,9 +266,16 @@ def npz(
 
 
 def _pack(
-    packer: Callable[[], Packer], out: Path, shares: str | None, seed: int, skip: bool, force: bool, as_json: bool
+    packer: Callable[[], Packer],
+    out: Path,
+    shares: str | None,
+    seed: int,
+    skip: bool,
+    force: bool,
+    as_json: bool,
+    tables: tuple[str, ...] = (),
 ) -> None:
-    """Pack, show progress on a terminal, and tell what was packed."""
+    """Pack, show progress on a terminal, and tell what was packed, and which tables a card needs for it."""
     plan = SplitPlan(read_shares(shares), seed)
     with _told_on_one_line():
         check_place(out, force)
@@ -287,7 +296,7 @@ def _pack(
     if as_json:
         print_json(found.plain())
     else:
-        print_summary(found)
+        print_summary(found, tables)
 
 
 @contextmanager

@@ -41,14 +41,14 @@ def whole(onnx: Path, folder: Path) -> Path:
         raise FileRefused(str(error)) from None
 
 
-def card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
+def card(onnx: Path, data: Path | None, *, name: str | None, task: str | None = None) -> FirstCard:
     """A first model.toml for an ONNX file, and for its samples if there are any, as `first_card` writes it.
 
     Raises:
         FileRefused: the file or the data cannot be taken; one line says why.
     """
     try:
-        return first_card(onnx, data, name=name)
+        return first_card(onnx, data, name=name, task=task)
     except (CompressionError, ContractError) as error:
         raise FileRefused(str(error)) from None
 

@@ -14,7 +14,13 @@ SAMPLES = ".npz"
 
 
 def init_model(
-    onnx: Path, folder: Path | None, reader: CardReader, *, name: str | None = None, force: bool = False
+    onnx: Path,
+    folder: Path | None,
+    reader: CardReader,
+    *,
+    name: str | None = None,
+    task: str | None = None,
+    force: bool = False,
 ) -> tuple[Path, FirstCard]:
     """Write a first card for an ONNX file, and return its folder and what it says.
 
@@ -25,6 +31,7 @@ def init_model(
         folder: the model's folder, into which the file is copied; None means the one that the file is in.
         reader: writes the card.
         name: the model's name; None means the file's.
+        task: what it does; None leaves it to file and samples.
         force: whether to replace what is there.
 
     Raises:
@@ -33,13 +40,13 @@ def init_model(
     folder = onnx.parent if folder is None else folder
     refuse_unwritable_name(folder)
     _refuse_links_to_nothing(folder, onnx.name)
-    reader(onnx, None, name=name)  # before anything is written
+    reader(onnx, None, name=name, task=task)  # before anything is written
     here = _brought_in(onnx, folder, force)
     data = _samples(folder)
-    card, path = reader(here, data, name=name), folder / CARD_FILE
+    card, path = reader(here, data, name=name, task=task), folder / CARD_FILE
     if path.exists() and not force:
         before = path.read_bytes()
-        unchanged = {card.text.encode(), reader(here, None, name=name).text.encode() if data else b""}
+        unchanged = {card.text.encode(), reader(here, None, name=name, task=task).text.encode() if data else b""}
         if before not in unchanged:
             raise FileRefused(f"{path} is there already: --force writes it anew{_by_hand(before, data)}")
     path.write_text(card.text, encoding="utf-8")

@@ -52,13 +52,14 @@ class WholeReader(Protocol):
 class CardReader(Protocol):
     """The reader named `card`."""
 
-    def __call__(self, onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
+    def __call__(self, onnx: Path, data: Path | None, *, name: str | None, task: str | None = None) -> FirstCard:
         """Write a first model.toml for an ONNX file, and for its samples if there are any.
 
         Args:
             onnx: the ONNX file.
             data: the npz file; None if there is none yet.
             name: the model's name; None means the file's.
+            task: what it does; None leaves it to file and samples.
 
         Raises:
             FileRefused: the file or the data cannot be used; the message is one line.

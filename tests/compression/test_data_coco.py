@@ -147,3 +147,10 @@ def test_a_file_that_is_wrong_is_told_in_one_line(packing: Packing, what: str, w
     told = coco(packing.folder / "pictures")
     spoilt(told, what)
     assert words in pack(packing, told, code=1)
+
+
+def test_what_comes_next_is_a_card_that_says_where_boxes_are_and_then_registering(packing: Packing) -> None:
+    said = " ".join(pack(packing, coco(packing.folder / "pictures"), "--size", "40").split())
+    init, add = f"`edgefleet model init FILE.onnx {packing.folder}`", f"`edgefleet model add {packing.folder}`"
+    assert 0 < said.index(init) < said.index("[preprocessing] and [answers.boxes]") < said.index(add)
+    assert "--data" not in said

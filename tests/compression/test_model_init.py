@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.compression.brought_models import classifier, data_file, outside, written
 from tests.service import api_of, running_service
 from typer.testing import CliRunner, Result
@@ -185,3 +186,37 @@ def test_without_the_package_that_reads_files_the_extra_is_named(net: Path, tmp_
     said = types("model", "init", net, tmp_path / "model", code=1, PYTHONPATH=str(tmp_path / "bare")).stderr
     assert said == "edgefleet: 'onnx' is missing here: pip install 'edgefleet[onnx]'\n"
     assert not (tmp_path / "model").exists()
+
+
+def test_a_task_that_is_told_stands_in_the_card(net: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    for _ in range(2):  # without samples, then with them
+        said = types("model", "init", net, folder, "--task", "multilabel").stdout
+        assert tomllib.loads((folder / "model.toml").read_text())["task"] == "multilabel"
+        assert "classes" not in said.splitlines()[0]
+        data_file(folder, x=np.zeros((12, 1, 8, 8), np.uint8), y=np.eye(3, dtype=np.int64)[np.arange(12) % 3])
+    assert "missing" not in said
+
+
+def test_a_task_that_there_is_not_is_refused_before_anything_is_written(net: Path, tmp_path: Path) -> None:
+    said = types("model", "init", net, tmp_path / "model", "--task", "detektion", code=1).output
+    assert "there is no task 'detektion': classification, detection, " in " ".join(said.split())
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_commands_that_packing_pictures_ends_with_work_in_that_order(net: Path, tmp_path: Path) -> None:
+    for n in range(30):
+        path = tmp_path / "pictures" / "abc"[n % 3] / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), n).save(path)
+    out = tmp_path / "model" / "data.npz"
+    out.parent.mkdir()
+    said = types("data", "images", tmp_path / "pictures", "--size", "8", "--out", out).stdout
+    init, add = re.findall(r"`edgefleet (.*?)`", " ".join(said.split()))[-2:]
+    assert init.split()[:3] == ["model", "init", "FILE.onnx"]
+    types("model", "init", net, *init.split()[3:])
+    card = out.parent / "model.toml"
+    card.write_text(f'{card.read_text()}\n[preprocessing]\nlayout = "nchw"\ncolour = "grey"\n')
+    with running_service(tmp_path / "state") as service, api_of(service) as address:
+        added = json.loads(types(*add.split(), "--json", EDGEFLEET_API=address).stdout)
+    assert added["model"] == "my-net-2@1"

@@ -43,13 +43,14 @@ _CONSTRAINTS = """\
 """
 
 
-def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
+def first_card(onnx: Path, data: Path | None, *, name: str | None, task: str | None = None) -> FirstCard:
     """Write a card for an ONNX file and, if they are there already, its samples, both beside the card.
 
     Args:
         onnx: the file.
         data: the npz with its samples; None if there is none yet.
         name: of the model; None takes the file's.
+        task: what it does; None leaves it to file and samples.
 
     Raises:
         CompressionError, ContractError: one line that says what is wrong and what to do.
@@ -57,27 +58,29 @@ def first_card(onnx: Path, data: Path | None, *, name: str | None) -> FirstCard:
     refuse_unfit(onnx, data)
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise CardError(f"'{name}' is not a name: use lower-case letters, digits, '-' and '_', at most 64")
-    files = file_lines("onnx", onnx.name, onnx), _data(data)
-    found, missing = _looked_at(onnx, data, files)
+    if task is not None and task not in task_names():
+        raise CardError(f"there is no task '{task[:60]}': {', '.join(task_names())}")
+    files, told = (file_lines("onnx", onnx.name, onnx), _data(data)), CardHints(task=task)
+    found, missing = _looked_at(onnx, data, files, told)
     given = slug(onnx.stem) if name is None else name
-    head = head_lines(given, 1, CardHints())
-    text = _HEAD + "\n".join(
-        (head + _task(found), _labels(_classes(found)), *files, *_inputs(found), _preprocessing(found), _golden(found))
-    )
+    head = head_lines(given, 1, told)
+    top = head + ("" if task else _task(found))
+    tables = *_inputs(found, data is None), _preprocessing(found), _golden(found)
+    text = _HEAD + "\n".join((top, _labels(_classes(found)), *files, *tables))
     text += f"\n{_CONSTRAINTS}{_asked(found)}"
     if data is not None:
         parse_card(text)
-    return FirstCard(text=text, model=f"{given}@1", known=_known(found), missing=missing)
+    return FirstCard(text=text, model=f"{given}@1", known=_known(found, task), missing=missing)
 
 
 def _looked_at(
-    onnx: Path, data: Path | None, files: tuple[str, str]
+    onnx: Path, data: Path | None, files: tuple[str, str], told: CardHints
 ) -> tuple[Findings | GraphFindings, tuple[str, ...]]:
     """What a file and its samples are, and what the card does not say yet."""
     if data is None:
         return inspect_graph(onnx), (f"samples: put {DATA_FILE} beside the card, then run this command again",)
     try:
-        return inspect_model(onnx, data, parse_card("\n".join((head_lines("model", 1, CardHints()), *files)))), ()
+        return inspect_model(onnx, data, parse_card("\n".join((head_lines("model", 1, told), *files)))), ()
     except (CompressionError, ContractError) as error:  # the card is where much of this is put right
         return inspect_graph(onnx), (f"what the card does not say yet: {error}",)
 
@@ -103,9 +106,9 @@ def _classes(found: Findings | GraphFindings) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _known(found: Findings | GraphFindings) -> str:
-    is_other = isinstance(found, Findings) and found.reading.task != FIRST_TASK
-    signature, classes = _signature(found), None if is_other else _classes(found)
+def _known(found: Findings | GraphFindings, task: str | None) -> str:
+    does = found.reading.task if isinstance(found, Findings) else task or FIRST_TASK
+    signature, classes = _signature(found), _classes(found) if does == FIRST_TASK else None
     several = len(signature.inputs) > 1
     takes = [f"'{one.name[:60]}' {_shown(one, found)}" if several else _shown(one, found) for one in signature.inputs]
     answers = [f"'{one.name[:60]}' {numpy_name(one)} {one.shown}" for one in signature.outputs]
@@ -148,7 +151,8 @@ def _data(data: Path | None) -> str:
 """
 
 
-def _inputs(found: Findings | GraphFindings) -> list[str]:
+def _inputs(found: Findings | GraphFindings, of_samples: bool) -> list[str]:
+    """The tables of the inputs; samples that do not fit the file have other shapes than it says."""
     if isinstance(found, Findings):
         return [*input_lines(found), *state_lines(found)]
     inputs = found.signature.inputs
@@ -157,7 +161,7 @@ def _inputs(found: Findings | GraphFindings) -> list[str]:
     for tensor in inputs:
         sizes = [axis for axis in tensor.sample_shape if isinstance(axis, int)]
         shape = f"shape = {sizes} # of one sample, without the batch\n"
-        if len(sizes) < len(tensor.sample_shape):
+        if len(sizes) < len(tensor.sample_shape) or not of_samples:
             shape = f"# shape: {shown_sample(tensor)}, as samples have it\n"
         lines.append(f"{table}\nname = {json.dumps(tensor.name)} # it takes {numpy_name(tensor)}\n{shape}")
     return lines

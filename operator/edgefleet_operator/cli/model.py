@@ -93,6 +93,9 @@ def init(
         Path | None, typer.Argument(metavar="DIR", help="the model's folder; default: the one that the file is in")
     ] = None,
     name: Annotated[str | None, typer.Option(help="the model's name; default: the file's")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="what it does, such as detection; default: what its samples tell")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace a card or a file that is there already")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +108,7 @@ def init(
             whole = whole_reader()(onnx, Path(spare)) if onnx.is_file() else onnx
             if whole != onnx and folder is None:
                 raise FileRefused(f"the model takes a file of its own: name its folder, `model init {onnx} DIR`")
-            where, card = init_model(whole, folder, card_reader(), name=name, force=force)
+            where, card = init_model(whole, folder, card_reader(), name=name, task=task, force=force)
     except (ContractError, OperatorError, OSError) as error:
         refuse(error)
     if as_json:
