@@ -142,15 +142,13 @@ def check_golden(allowed: Tolerance, reply: Mapping[str, Any]) -> None:
 
     Args:
         allowed: how far they may be apart.
-        reply: the worker's: `refused` or `finite`, `count`, `agreement`, `difference` and `scaling`.
+        reply: the worker's: `refused`, or `count`, `agreement`, `difference` and `scaling`.
 
     Raises:
         Rejected: self_test_failed, with the difference.
     """
     if sentence := reply.get("refused"):
         raise Rejected("self_test_failed", sentence)
-    if not reply["finite"]:
-        raise Rejected("self_test_failed", "an answer to the golden set is not finite")
     agreement, difference, scaling = reply["agreement"], reply["difference"], reply["scaling"]
     if (
         agreement < allowed.min_agreement - ROUNDING

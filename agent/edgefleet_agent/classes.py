@@ -20,12 +20,17 @@ def best_classes(output: dict[str, Any], data: bytes, count: int, labels: Sequen
         data: its values, little-endian.
         count: how many classes of each row; fewer if there are not as many.
         labels: the labels by class; may be empty.
+
+    Raises:
+        ValueError: there is NaN among them, which has no place in an order.
     """
     shape = output["shape"]
     rows = shape[0] if len(shape) > 1 else 1
     classes = math.prod(shape) // max(rows, 1)
     count = min(count, classes)
     values = struct.unpack(f"<{rows * classes}{BY_NAME[output['datatype']].code}", data)
+    if math.isnan(sum(values)) and any(map(math.isnan, values)):
+        raise ValueError("has NaN, which has no place among classes: ask for its values, as binary data")
     told: list[str] = []
     for row in range(rows):
         scores = values[row * classes : (row + 1) * classes]

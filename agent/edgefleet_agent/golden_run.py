@@ -15,6 +15,8 @@ from edgefleet_agent.stepping import Arrays, SteppedModel
 from edgefleet_protocol.answers import unpack_answers
 from edgefleet_protocol.spec import PROBABILITIES, Spec
 from edgefleet_tasks.arrays import by_sample
+from edgefleet_tasks.errors import AnswerNotFinite
+from edgefleet_tasks.finite_outputs import check_finite, places_read
 from edgefleet_tasks.registry import task_named
 
 SLICE_S = 1.0
@@ -50,7 +52,7 @@ class GoldenRun:
     def go_on(self) -> dict[str, Any]:
         """Answer samples one at a time, as a device does, or their steps, for about a second.
 
-        Returns `more` while some are left; then `count`, `finite` and the comparison, or the reason as `refused`.
+        Returns `more` while some are left; then `count` and the comparison, or the reason as `refused`.
         """
         until_s = time.monotonic() + SLICE_S
         try:
@@ -62,26 +64,32 @@ class GoldenRun:
             self._refused = str(error)
         try:
             return {"refused": self._refused} if self._refused else self._compared()
+        except AnswerNotFinite as error:
+            return {"refused": f"in an answer to the golden set, {error}"}
         except (ValueError, TypeError, LookupError) as error:
             return {"refused": f"the recorded answers cannot be compared: {error}"}
 
     def _answer(self, feed: ModelInputs, begins: bool) -> None:
         outputs, self._state = self._model.run(feed, () if begins else self._state)
         self._outputs.append(by_sample(outputs, self._model.signature, 1))
+        if told := self._model.not_finite_in(self._state):
+            raise ValueError(f"in an answer to the golden set, {told}")
 
     def _compared(self) -> dict[str, Any]:
-        reply: dict[str, Any] = {"count": len(self._outputs), "finite": True}
         spec = self._spec()
-        read = [outputs[spec.read_from] for outputs in self._outputs]
-        if not all(array.dtype.kind != "f" or np.isfinite(array).all() for array in read):
-            return reply | {"finite": False}
+        names = [tensor.name for tensor in self._model.signature.outputs]
+        places = places_read(self._task, spec, len(names))
+        for outputs in self._outputs:
+            check_finite(outputs, places, names)
         if self._order["form"] == "expected":
+            read = [outputs[spec.read_from] for outputs in self._outputs]
             found, recorded, spec = self._as_expected(np.concatenate(read))
         else:
             found = [answer for outputs in self._outputs for answer in self._task.reduce(outputs, spec)]
             recorded = list(unpack_answers(self._recorded))
         told = self._task.compare(found, recorded, spec)
-        return reply | {"agreement": told.agreement, "difference": told.difference, "scaling": told.scaling}
+        figures = {"agreement": told.agreement, "difference": told.difference, "scaling": told.scaling}
+        return {"count": len(self._outputs), **figures}
 
     def _spec(self) -> Spec:
         """What is known of the answers, with the names of classes that a manifest has beside it."""

@@ -27,6 +27,7 @@ OUTPUT_KEYS = frozenset({"name", "parameters"})
 MAX_ID = 200
 MAX_LISTS = 500_000
 """Lists and objects in a request: an empty one takes three bytes on the wire and seventy in memory."""
+FLOAT_CODES = "fd"
 MAX_VALUES = 2**31
 """More than any body may hold; what a shape multiplies to has no bound of its own."""
 
@@ -114,6 +115,9 @@ def reply(
         request: the request.
         about: the reply's model_name, model_version, id and parameters.
         labels: the labels of the first output's classes; may be empty.
+
+    Raises:
+        RequestError: 400: an output that the task does not read has NaN or infinity, and JSON was asked for.
     """
     shown, raw, at = [], [], 0
     for index, (output, size) in enumerate(zip(answer.outputs, answer.sizes, strict=True)):
@@ -134,7 +138,10 @@ def _shown(
 ) -> tuple[dict[str, Any], bytes | None]:
     """An output as the reply's JSON tells it, and its raw bytes if they follow."""
     if wanted.classes:
-        shape, strings = best_classes(output, data, wanted.classes, labels)
+        try:
+            shape, strings = best_classes(output, data, wanted.classes, labels)
+        except ValueError as error:
+            raise RequestError(400, f"output '{output['name'][:60]}' {error}") from None
         output = output | {"datatype": BYTES, "shape": shape}
         if not wanted.binary:
             return output | {"data": strings}, None
@@ -142,7 +149,14 @@ def _shown(
     elif not wanted.binary and output["datatype"] == BYTES:
         return output | {"data": [text.decode() for text in texts_in(data, math.prod(output["shape"]))]}, None
     elif not wanted.binary and (code := BY_NAME[output["datatype"]].from_json):
-        return output | {"data": _from_little_endian(code, data).tolist()}, None
+        values = _from_little_endian(code, data)
+        if code in FLOAT_CODES and not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
+            raise RequestError(
+                400,
+                f"output '{output['name'][:60]}' has NaN or infinity, which JSON cannot say: ask for it as binary "
+                "data, or name in 'outputs' only what you read",
+            )
+        return output | {"data": values.tolist()}, None
     return output | {"parameters": {"binary_data_size": len(data)}}, data
 
 

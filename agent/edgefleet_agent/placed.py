@@ -24,7 +24,7 @@ QUICK_RESTARTS = 3
 
 
 class NotFinite(WorkerError):  # noqa: N818
-    """The model's answer contains NaN or infinity."""
+    """The model's answer has NaN or infinity where none may be."""
 
     reason = "trial_failed"
 
@@ -80,7 +80,7 @@ class Placed:
         return turn.refusal(self.state_kind) if turn and self.state_kind else None
 
     def ask(self, tensors: list[dict[str, Any]], data: bytes, turn: Turn | None = None) -> WorkerAnswer:
-        """Run one request; an answer with NaN or infinity is an error.
+        """Run one request; NaN or infinity in an output that the task reads, or in the next state, is an error.
 
         Args:
             tensors: the name, type and shape of each tensor in `data`, in order.
@@ -95,8 +95,8 @@ class Placed:
         if refusal := self.refusal(tensors, turn):
             raise refusal
         answer = self.worker.ask(tensors, data + (turn.given(self.state_kind) if turn and self.state_kind else b""))
-        if not answer.finite:
-            raise NotFinite("the model's answer contains values that are not finite")
+        if answer.not_finite:
+            raise NotFinite(answer.not_finite)
         return answer
 
     def revive(self) -> None:

@@ -159,7 +159,11 @@ class Serving:
             "parameters": {"variant": key.variant, "generation": key.generation, **sequence},
         }
         core = placed.manifest.core
-        data, json_bytes = inference_protocol.reply(answer, request, about, core.labels)
+        try:
+            data, json_bytes = inference_protocol.reply(answer, request, about, core.labels)
+        except RequestError:  # the sequence stays where it was
+            placed.statistics.failed(answered_s - began_s)
+            raise
         if turn and placed.state_kind:
             turn.took(placed.state_kind, answer.state)
         counted = placed.worker.counted(answer)

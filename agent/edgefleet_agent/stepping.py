@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
+from edgefleet_tasks.finite_outputs import MOST_SHOWN, not_finite, told_not_finite
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -47,6 +48,7 @@ class SteppedModel:
                 shape = tuple(size for size in tensor.shape if isinstance(size, int))
                 self._taken.append((tensor.name, shape, np.dtype(BY_NAME[tensor.datatype].numpy)))
             gives = [pair.gives for pair in state.pairs]
+        self._gives = gives
         self._names = [tensor.name for tensor in self.signature.outputs] + gives
 
     @property
@@ -76,6 +78,11 @@ class SteppedModel:
                     f"{list(shape)}, at every step"
                 )
         return outputs, following
+
+    def not_finite_in(self, state: Arrays) -> str:
+        """Which part of a next state has NaN or infinity, in words; empty if none: no sequence goes on with such."""
+        place = not_finite(state, range(len(state)))
+        return "" if place is None else told_not_finite(f"'{self._gives[place][:MOST_SHOWN]}', the next state,")
 
     def state_in(self, data: bytes, at: int) -> Arrays:
         """The state that follows the inputs of a request, from `at` on; nothing if nothing does."""

@@ -87,14 +87,14 @@ class GoldenOrder:
 class WorkerAnswer:
     """One answer: `outputs` describe the tensors in `data`, in order, and `sizes` say how many bytes each has.
 
-    `waited_s` is how long the request waited for those before it. `Worker.counted` tells what it counts as. `state` is
-    that of its sequence from now on.
+    `not_finite` says what has NaN or infinity where none may be, empty if nothing. `waited_s` is how long the request
+    waited for those before it. `Worker.counted` tells what it counts as. `state` is that of its sequence from now on.
     """
 
     outputs: list[dict[str, Any]]
     sizes: list[int]
     data: bytes
-    finite: bool
+    not_finite: str
     waited_s: float
     pending: "PendingCount"
     state: bytes = b""
@@ -228,7 +228,7 @@ class Worker:
         outputs = [{"name": told.name, "datatype": told.datatype, "shape": shape} for told, shape in shaped]
         sizes, size = reply["sizes"], sum(reply["sizes"])
         data, state = exchanged.data[:size], exchanged.data[size:]
-        return WorkerAnswer(outputs, sizes, data, reply["finite"], exchanged.waited_s, pending, state)
+        return WorkerAnswer(outputs, sizes, data, reply["not_finite"], exchanged.waited_s, pending, state)
 
     def counted(self, answer: WorkerAnswer) -> AnswerCount:
         """What an answer of this worker counts as: most often it is known by the time that the reply is written.
@@ -266,7 +266,7 @@ class Worker:
         return Unscored(str(reply["unscored"]), int(reply.get("bad", 0)))
 
     def self_test(self, order: GoldenOrder) -> dict[str, Any]:
-        """Answer the golden set: `count`, `finite`, and then `agreement`, `difference` and `scaling`; or `refused`.
+        """Answer the golden set: `count`, `agreement`, `difference` and `scaling`; or `refused`.
 
         Each sample must be answered within a client's timeout.
 

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from edgefleet_agent.worker_memory import BYTES_PER_THREAD, WEIGHT_COPIES
 from edgefleet_protocol.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
+from edgefleet_tasks.arrays import is_finite
+from edgefleet_tasks.finite_outputs import MOST_SHOWN, not_finite, places_read, told_not_finite
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 """Over what was measured: another instruction set packs weights otherwise, and a request is copied twice. The least
@@ -82,6 +85,11 @@ class Model:
         self._stepped = SteppedModel(self._session, whole, state)
         self._signature = self._stepped.signature
         self._scorer = _scorer(order.get("scorer"), self._signature)
+        self._names = [tensor.name for tensor in self._signature.outputs]
+        # Without a task nobody knows what is read.
+        self._read: Sequence[int] = range(len(self._names))
+        if self._scorer:
+            self._read = places_read(self._scorer.task, self._scorer.spec, len(self._names))
         self._answered: list[NDArray[Any]] = []
         self._asked = 0
 
@@ -93,18 +101,25 @@ class Model:
         feed, at = {}, 0
         for tensor in tensors:
             array, at = _unpacked(tensor, data, at)
-            if not _finite(array):
+            if not is_finite(array):
                 raise BadInput(f"input '{tensor['name']}' contains values that are not finite")
             feed[tensor["name"]] = array
         results, state = self._stepped.run(feed, self._stepped.state_in(data, at))
         parts = [_packed(result) for result in results]
+        bad = self._not_finite(results, state)
         told = {
             "shapes": [result.shape for result in results],
             "sizes": [len(part) for part in parts],
-            "finite": all(map(_finite, (*results, *state))),
+            "not_finite": bad,
         }
-        self._answered, self._asked = results if told["finite"] else [], self._samples_in(feed)
+        self._answered, self._asked = [] if bad else results, self._samples_in(feed)
         return told, b"".join([*parts, *(array.tobytes() for array in state)])
+
+    def _not_finite(self, results: Sequence[NDArray[Any]], state: Sequence[NDArray[Any]]) -> str:
+        """What of an answer that must be finite is not, in words; empty if nothing."""
+        if (place := not_finite(results, self._read)) is not None:
+            return told_not_finite(f"'{self._names[place][:MOST_SHOWN]}'")
+        return self._stepped.not_finite_in(state)
 
     def _samples_in(self, feed: dict[str, NDArray[Any]]) -> int:
         batched = (one for one in self._signature.inputs if one.batched)
@@ -151,11 +166,6 @@ def _unpacked(tensor: dict[str, Any], data: bytes, at: int) -> tuple[NDArray[Any
 
 def _packed(result: NDArray[Any]) -> bytes:
     return pack_texts(str(text).encode() for text in result.flat) if result.dtype.kind == "O" else result.tobytes()
-
-
-def _finite(array: Any) -> bool:
-    # NaN or infinity makes the sum of squares so, too; large finite values may overflow it.
-    return array.dtype.kind != "f" or math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def _scorer(text: str | None, signature: Signature) -> Scorer | None:

@@ -12,6 +12,7 @@ from edgefleet_compression.measures import headlined_by, measure_of
 from edgefleet_contract.measures import MeasureView
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.spec import Spec
+from edgefleet_tasks.finite_outputs import check_finite, places_read
 from edgefleet_tasks.intervals import Z_95, mean_score
 from edgefleet_tasks.step_labels import StepLabels
 from edgefleet_tasks.task import Outputs, Task, TruthByAnswers
@@ -28,10 +29,12 @@ class Judge:
     Attributes:
         task: the task.
         spec: of the source model, whatever file is judged.
+        outputs: what applications call the outputs, for messages.
     """
 
     task: Task[Any]
     spec: Spec
+    outputs: tuple[str, ...] = ()
 
     def scores(self, answers: Answers, labels: Iterable[Any] | None) -> SampleScores | None:
         """How right the answer to each sample is, to a sequence on average.
@@ -56,9 +59,13 @@ class Judge:
         """Answers, sample by sample, reduced.
 
         Raises:
-            ValueError: one is not finite, or not of the task.
+            ValueError: an output that the task reads is not finite, or not of the task.
         """
-        return [one for outputs in answers for one in self.task.reduce(outputs, self.spec)]
+        return [one for outputs in answers for one in self._reduced(outputs)]
+
+    def _reduced(self, outputs: Outputs) -> list[bytes]:
+        check_finite(outputs, places_read(self.task, self.spec, len(outputs)), self.outputs)
+        return self.task.reduce(outputs, self.spec)
 
     def agreements(self, one: Answers, other: Answers) -> SampleScores:
         """How far two files answer alike, sample by sample."""

@@ -30,6 +30,7 @@ class GuardedTask:
         self.name, self.measure, self.headlined = task.name, task.measure, task.headlined
         self.loss, self.scores_alone = task.loss, task.scores_alone
         self.reads = task.reads if isinstance(task, ReadsDeclared) else DECLARABLE
+        self.reads_all = bool(getattr(task, "reads_all", True))
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """See `Task.fits`."""

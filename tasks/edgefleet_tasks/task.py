@@ -54,7 +54,8 @@ class Task(Protocol[Label]):
 
     `measure` is what the mean of `score` is called, and that of `agree` where labels are missing; `headlined` is what
     `headline` gives. `loss` names what training reduces. `scores_alone` says whether a single answer can be scored by
-    its label, as feedback needs.
+    its label, as feedback needs, and `reads_all` whether every output counts, not only those that its spec names; a
+    plug-in's task that does not say reads all.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Task(Protocol[Label]):
     headlined: Measure
     loss: str
     scores_alone: bool
+    reads_all: bool
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether a model with this signature does this task, by what its card declares; None if so."""

@@ -23,7 +23,7 @@ def test_it_answers_with_logits_and_tells_what_they_count_as(place: Callable[...
     answer = placed.ask(TENSORS, tensor_bytes())
     logits = np.frombuffer(answer.data, np.float32)
     counted = placed.worker.counted(answer)
-    assert answer.finite and counted.categories == (CLASSES[int(logits.argmax())],)
+    assert not answer.not_finite and counted.categories == (CLASSES[int(logits.argmax())],)
     right = [float(n == logits.argmax()) for n in range(3)]
     scores = [placed.worker.score(placed.scorer, counted.answers, [label]) for label in CLASSES]
     assert scores == [[score] for score in right]

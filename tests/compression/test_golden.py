@@ -159,5 +159,5 @@ def test_answers_that_are_not_finite_are_refused_in_our_words(opened: Open, tmp_
         graph.node.append(onnx.helper.make_node("Log", [graph.node[-1].output[0]], [name]))
     graph.output[0].name = graph.node[-1].output[0]
     onnx.save(model, tmp_path / "log.onnx")
-    with pytest.raises(MeasureError, match="golden set: an answer is not finite"):
+    with pytest.raises(MeasureError, match=r"golden set: output .* is not finite"):
         record(tmp_path / "log.onnx", source, {}, 0)

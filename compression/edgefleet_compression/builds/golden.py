@@ -52,8 +52,8 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     val, wanted = source.data.read("val"), source.card.golden.samples
     samples = val.first(max(wanted, GOLDEN_LEAST))
     asked = replace(source.asked("val", len(samples)), batches=False)  # devices are asked one at a time
-    answered = GraphSession(path, runtime).answered(asked)
     try:
+        answered = GraphSession(path, runtime).answered(asked)
         answers = source.judge.reduced(answered)
     except ValueError as error:
         raise MeasureError(f"the variant's answers to the golden set: {error}: correct the recipe") from None

@@ -8,6 +8,7 @@ from typing import TypeVar
 from edgefleet_compression import errors
 from edgefleet_compression.builds.messages import RefusalReason, WorkRefused
 from edgefleet_contract.errors import CardError, ContractError
+from edgefleet_tasks.errors import AnswerNotFinite
 
 Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
@@ -23,6 +24,7 @@ REASONS: tuple[tuple[type[Exception], RefusalReason], ...] = (
     (errors.NothingChanged, "nothing_changed"),
     (errors.StepError, "step_failed"),
     (errors.MeasureError, "not_measured"),
+    (AnswerNotFinite, "not_measured"),
     (errors.WorkerTimeoutError, "timed_out"),
     (errors.WorkerMemoryError, "out_of_memory"),
     (errors.WorkerLostError, "worker_lost"),
@@ -59,6 +61,8 @@ def refusal_of(error: Exception) -> WorkRefused:
     reason: RefusalReason = next((reason for kind, reason in REASONS if isinstance(error, kind)), "unexpected")
     if isinstance(error, errors.CompressionError | ContractError):
         sentence = str(error)
+    elif isinstance(error, AnswerNotFinite):
+        sentence = f"what was made does not answer: {error}: correct the recipe"
     elif errors.is_full_disk(error):
         reason = "full_disk"
         sentence = "the disk is full: make room for the controller's state folder, then compress again"

@@ -17,6 +17,7 @@ from edgefleet_compression.judging import drop
 from edgefleet_compression.measuring.answered import JUDGED, answered, score_figures
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in
+from edgefleet_compression.models.data import SplitName
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.programs import ProgramHangs, end_of, output_of
@@ -129,11 +130,23 @@ def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: P
     return replace(probe(path, sample, runtime), latency_ratio=1.0)  # it is the reference
 
 
+def _answers(session: GraphSession, source: Source, split: SplitName) -> list[bytes]:
+    """A variant's answers to a split, reduced.
+
+    Raises:
+        MeasureError: an answer is not finite, or not of the task.
+    """
+    try:
+        return source.judge.reduced(session.answering(source.asked(split)))
+    except ValueError as error:
+        raise MeasureError(f"the variant's answers to {split}: {error}: correct the recipe") from None
+
+
 def _measure(
     path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None, encoding_bytes: int | None
 ) -> MeasuredFile:
     session, judge, own = GraphSession(path, runtime), source.judge, host()
-    val, test = (answered(source, judge.reduced(session.answering(source.asked(name))), name) for name in JUDGED)
+    val, test = (answered(source, _answers(session, source, name), name) for name in JUDGED)
     of_source_val, of_source_test = (answered(source, source.reduced(name), name) for name in JUDGED)
     val_drop, test_drop = drop(of_source_val.scores, val.scores), drop(of_source_test.scores, test.scores)
     probed = _probed(path, source, runtime, reference)

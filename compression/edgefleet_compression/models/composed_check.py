@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from edgefleet_compression.errors import GraphError
+from edgefleet_compression.judging import Judge
 from edgefleet_compression.models.brought import load_brought, open_graph
 from edgefleet_compression.models.composed_file import compose_file
 from edgefleet_compression.models.pictures import Composition, declared_of
@@ -45,8 +46,7 @@ def check_composed(path: Path, card: ModelCard, taken: TakenModel, made: Composi
     try:
         answers = [by_sample(session.run(feed), signature, count) for feed, count in asked.feeds(1)]
         spec = task.spec(signature, answers, declared)
-        for answer in answers:
-            task.reduce(answer, spec)
+        Judge(task, spec, tuple(tensor.name for tensor in signature.outputs)).reduced(answers)
     except ValueError as error:
         raise GraphError(f"with pre- and postprocessing, its answers cannot be read: {error}") from None
     except Exception as error:  # a binding's own types

@@ -178,7 +178,7 @@ class Source:
     @cached_property
     def judge(self) -> Judge:
         """How the model's answers, and those of its variants, are scored and compared."""
-        return Judge(task_named(self.task), self.spec)
+        return Judge(task_named(self.task), self.spec, tuple(tensor.name for tensor in self.visible.outputs))
 
     @cached_property
     def ways(self) -> Ways:
@@ -224,14 +224,15 @@ class Source:
         """What the source model answers to the first `count` samples of a split, or all.
 
         Raises:
-            GraphError: an answer is not finite.
+            GraphError: an answer is not finite where the task reads it.
         """
         if self.asks is not None:
             return self.asks.answered(split, count)
         if isinstance(self.state, TorchState):
             return [[row[np.newaxis]] for row in self.logits(split)[: count or None]]
-        found = GraphSession(self.state.path).answered(self.asked(split, count))
-        if bad := not_finite(found):
+        state = self.state
+        found = self._refusing(split, lambda: GraphSession(state.path).answered(self.asked(split, count)))
+        if bad := not_finite(found, self.judge):
             raise GraphError(f"the model's answer to {bad} of {len(found)} samples of {split} is not finite")
         return found
 

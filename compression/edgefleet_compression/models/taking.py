@@ -1,13 +1,13 @@
 """A brought model as it will be asked: what running it on some of its samples shows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edgefleet_compression.errors import DataError, GraphError
+from edgefleet_compression.judging import Judge
 from edgefleet_compression.models.column_checks import check_each_label
 from edgefleet_compression.models.network_samples import Preprocessed
 from edgefleet_compression.models.opening import OpenedSamples, sampled_part
@@ -21,7 +21,8 @@ from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_protocol.state import SequenceState
 from edgefleet_tasks.arrays import by_sample
-from edgefleet_tasks.errors import TaskError
+from edgefleet_tasks.errors import AnswerNotFinite, TaskError
+from edgefleet_tasks.finite_outputs import check_finite
 from edgefleet_tasks.guessing import infer
 from edgefleet_tasks.registry import own_names, task_named
 from edgefleet_tasks.step_labels import StepLabels
@@ -89,7 +90,11 @@ def take(session: ModelSession, card: ModelCard, opened: OpenedSamples, val: Spl
     asked = Asked(x, opened.signature, False, scale, state)
     reading = settled_steps(known, asked) if state else settled(known, asked)
     asked = replace(asked, signature=reading.signature, batches=reading.batches and x.is_dense)
-    seen, alone = asked.visible, list(_answers(known, asked))
+    seen = asked.visible
+    try:
+        alone = list(_answers(known, asked))
+    except AnswerNotFinite as error:  # of the state; all else is seen where it is read
+        raise GraphError(f"{error}: a sequence could not go on, repair the model or leave the sample out") from None
     answers = _together(alone)
     declared = card.answers.declared(card.labels, seen)
     try:
@@ -209,7 +214,9 @@ def _spec(card: ModelCard, task: str, signature: Signature, declared: Spec, alon
         if (refusal := found.fits(signature, declared)) is not None:
             raise GraphError(refusal.sentence)
         spec = found.spec(signature, alone, declared)
-        _reduce_all(partial(found.reduce, spec=spec), alone)
+        _reduce_all(Judge(found, spec, tuple(tensor.name for tensor in signature.outputs)), alone)
+    except AnswerNotFinite as error:
+        raise GraphError(f"{_infinite(signature, alone) or error}") from None
     except (TaskError, ValueError) as error:
         raise GraphError(str(error)) from None
     if card.answers.read_from is not None and spec.read_from != declared.read_from:
@@ -220,11 +227,22 @@ def _spec(card: ModelCard, task: str, signature: Signature, declared: Spec, alon
     return spec
 
 
-def _reduce_all(reduce: Callable[[Outputs], list[bytes]], alone: Sequence[Outputs]) -> None:
+def _infinite(signature: Signature, alone: Sequence[Outputs]) -> str | None:
+    """Which output has NaN or infinity, where it is not known yet which are read; None if none has."""
+    names = [tensor.name for tensor in signature.outputs]
+    for row, outputs in enumerate(alone):
+        try:
+            check_finite(outputs, range(len(names)), names)
+        except AnswerNotFinite as error:
+            return f"in the answer to sample {row} of val, {error}"
+    return None
+
+
+def _reduce_all(judge: Judge, alone: Sequence[Outputs]) -> None:
     bad = []
     for row, outputs in enumerate(alone):
         try:
-            reduce(outputs)
+            judge.reduced([outputs])
         except ValueError as error:
             bad.append((row, error))
     if bad:

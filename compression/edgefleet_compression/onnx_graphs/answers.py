@@ -12,6 +12,9 @@ from edgefleet_compression.errors import StepError
 from edgefleet_compression.judging import Judge
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
+from edgefleet_tasks.errors import AnswerNotFinite
+from edgefleet_tasks.finite_outputs import not_finite as first_not_finite
+from edgefleet_tasks.finite_outputs import places_read
 
 Logits = NDArray[np.float32]
 
@@ -48,7 +51,11 @@ def _sqnr_db(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> f
     """Of one output of all samples; None if it is not of real numbers, or of other shapes than before."""
     if before[0].dtype.kind != "f" or any(a.shape != b.shape for a, b in zip(before, after, strict=True)):
         return None
-    noise = sum(float(np.square(b.astype(np.float64) - a).sum()) for a, b in zip(before, after, strict=True))
+    noise = sum(float(np.square(difference(a, b)).sum()) for a, b in zip(before, after, strict=True))
+    if noise == float("inf"):
+        return -float("inf")
+    # What no task reads may be infinite; where it is in both, there is no difference and no signal.
+    before = [np.where(np.isfinite(one), one, 0) for one in before]
     if len({one.shape for one in before}) == 1:
         whole = np.concatenate(before).astype(np.float64)
         signal = float(np.square(whole - whole.mean(0)).sum())
@@ -57,6 +64,14 @@ def _sqnr_db(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> f
         signal = float(np.square(whole - whole.mean()).sum())
     signal = max(signal, float(np.finfo(np.float32).tiny))
     return 10 * float(np.log10(signal / max(noise, signal * 10 ** (-EXACT_DB / 10))))
+
+
+def difference(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float64]:
+    """What changed, float64: nothing where both are NaN, or infinite alike, and infinitely much where one is."""
+    with np.errstate(invalid="ignore"):
+        found = after.astype(np.float64) - before
+    same = (before == after) | (np.isnan(before) & np.isnan(after))
+    return np.where(same, 0.0, np.where(np.isnan(found), np.inf, found))
 
 
 def largest_difference(before: Answered, after: Answered) -> float:
@@ -69,14 +84,15 @@ def largest_difference(before: Answered, after: Answered) -> float:
         if exact[0].dtype.kind != "f":
             found += [0.0 if (a == b).all() else float("inf") for a, b in pairs]
             continue
-        largest = max(1.0, *(float(np.abs(a).max(initial=0)) for a in exact))
-        found += [float(np.abs(b.astype(np.float64) - a).max(initial=0)) / largest for a, b in pairs]
+        largest = max(1.0, *(float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in exact))
+        found += [float(np.abs(difference(a, b)).max(initial=0)) / largest for a, b in pairs]
     return max(found)
 
 
-def not_finite(answers: Answered) -> int:
-    """How many samples have an answer with NaN or infinity."""
-    return sum(not all(one.dtype.kind != "f" or np.isfinite(one).all() for one in outputs) for outputs in answers)
+def not_finite(answers: Answered, judge: Judge) -> int:
+    """How many samples have an answer with NaN or infinity in an output that the task reads."""
+    places = places_read(judge.task, judge.spec, len(answers[0])) if answers else ()
+    return sum(first_not_finite(outputs, places) is not None for outputs in answers)
 
 
 def check_runs(step: str, before: Path, after: Path, asked: Asked, judge: Judge, least: Nearness) -> Nearness:
@@ -96,10 +112,12 @@ def check_runs(step: str, before: Path, after: Path, asked: Asked, judge: Judge,
     exact = GraphSession(before).answered(asked)
     try:
         changed = GraphSession(after).answered(asked)
+    except AnswerNotFinite as error:
+        raise StepError(f"{step}: {error}: drop the step") from None
     except Exception as error:  # a binding's own types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise StepError(f"{step}: onnxruntime cannot run the result ({reason}): drop the step") from None
-    if bad := not_finite(changed):
+    if bad := not_finite(changed, judge):
         raise StepError(f"{step}: the answer to {bad} of {len(asked)} samples is not finite: drop the step")
     near = nearness(exact, changed, judge)
     if near.sqnr_db < least.sqnr_db or near.agreement < least.agreement:

@@ -11,6 +11,7 @@ from edgefleet_compression.samples import Feed, RawLabels, Samples
 from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
+from edgefleet_tasks.finite_outputs import check_finite
 from edgefleet_tasks.step_labels import StepLabels
 
 FeedRunner = Callable[[Feed], Sequence[Any]]
@@ -74,6 +75,9 @@ class Asked:
             run: takes a feed and gives values.
             names: of these values; the model's next state must be among them.
             at_once: so many samples at once where that may be.
+
+        Raises:
+            AnswerNotFinite: the next state has NaN or infinity: no device goes on with such.
         """
         if self.state is None:
             for feed, count in self.feeds(at_once):
@@ -86,6 +90,7 @@ class Asked:
                 feed = {**self._as_inputs(step), **state}
                 values = run(feed)
                 state = {name: np.asarray(values[place]) for name, place in places.items()}
+                check_finite([np.asarray(value) for value in values], tuple(places.values()), names)
                 yield feed, 1, values
 
     def feeds(self, at_once: int) -> Iterator[tuple[Feed, int]]:

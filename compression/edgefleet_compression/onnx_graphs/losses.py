@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefleet_compression.onnx_graphs.answers import difference
 from edgefleet_compression.onnx_graphs.session import Answered
 from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
 from edgefleet_tasks.boxes import columns_read
@@ -132,6 +133,7 @@ def _scaled(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> fl
     if not alike or alike[0][0].dtype.kind != "f":
         return (other + sum(float((a != b).mean()) for a, b in alike)) / len(before)
     numbers = np.concatenate([a.astype(np.float64).reshape(-1) for a, _ in alike])
-    spread = float(numbers.var()) or float(np.square(numbers).mean()) or 1.0
-    errors = (float(np.square(b.astype(np.float64) - a).mean()) for a, b in alike)
+    numbers = numbers[np.isfinite(numbers)]  # what no task reads may be infinite
+    spread = (float(numbers.var()) or float(np.square(numbers).mean()) or 1.0) if numbers.size else 1.0
+    errors = (min(float(np.square(difference(a, b)).mean()), WHOLLY * spread) for a, b in alike)
     return (other + sum(errors) / spread) / len(before)

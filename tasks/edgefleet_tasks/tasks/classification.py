@@ -62,6 +62,7 @@ class Classification:
     loss = "cross_entropy"
     reads = frozenset({"read_from"})
     scores_alone = True
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether an output is [samples, classes], with two classes or more, all of them named or none."""

@@ -42,6 +42,7 @@ class Detection:
     loss = "scaled_error"
     reads = frozenset({"boxes", "thresholds"})
     scores_alone = True
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether the card says which outputs hold boxes, and the model has these."""

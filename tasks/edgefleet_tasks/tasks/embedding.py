@@ -61,6 +61,7 @@ class Embedding:
     loss = "cosine"
     reads = frozenset({"read_from"})
     scores_alone = False
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether an output is [samples, numbers], with two numbers or more."""

@@ -71,6 +71,7 @@ class Multilabel:
     loss = "binary_cross_entropy"
     reads = frozenset({"read_from", "thresholds"})
     scores_alone = True
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether an output is [samples, classes], with as many thresholds as classes, or one."""

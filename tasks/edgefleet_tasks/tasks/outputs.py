@@ -48,6 +48,7 @@ class AnyOutputs:
     loss = "scaled_error"
     reads = frozenset({"thresholds", "scale"})
     scores_alone = False
+    reads_all = True
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether the model answers anything."""

@@ -41,6 +41,7 @@ class Regression:
     loss = "smooth_l1"
     reads = frozenset({"read_from", "thresholds", "scale"})
     scores_alone = True
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether an output holds numbers."""

@@ -43,6 +43,7 @@ class Segmentation:
     loss = "cross_entropy"
     reads = frozenset({"read_from"})
     scores_alone = True
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether an output is a map of classes, or a map of numbers for each."""

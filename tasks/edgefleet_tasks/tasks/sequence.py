@@ -53,6 +53,7 @@ class SequenceOfTokens:
     loss = "cross_entropy"
     reads = frozenset({"read_from", "tokens"})
     scores_alone = True
+    reads_all = False
 
     def fits(self, signature: Signature, spec: Spec) -> Refusal | None:
         """Whether an output is whole numbers [samples, tokens], floats [samples, tokens, vocabulary], or texts."""
