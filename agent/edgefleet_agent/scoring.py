@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from edgefleet_protocol.errors import MalformedMessage
@@ -13,6 +14,7 @@ from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.arrays import by_sample
 from edgefleet_tasks.errors import NotScored
+from edgefleet_tasks.finite_outputs import MOST_SHOWN, not_finite, places_read, told_not_finite
 from edgefleet_tasks.registry import task_named
 from edgefleet_tasks.task import Outputs, Task
 
@@ -55,6 +57,10 @@ class Scorer:
         categories = [self.task.category(answer, self.spec) for answer in answers]
         return [self._name(category) for category in categories], _packed(answers)
 
+    def places_read(self, count: int) -> tuple[int, ...]:
+        """Which of so many outputs the task reads, by place."""
+        return places_read(self.task, self.spec, count)
+
     def _name(self, category: int) -> str:
         if category not in self._names:
             self._names[category] = self.task.category_name(category, self.spec)
@@ -81,6 +87,14 @@ class Scorer:
         if wrong:
             return BadLabels(len(wrong), wrong[0])
         return [self.task.score(answer, label, self.spec) for answer, label in zip(answers, read, strict=True)]
+
+
+def not_finite_in(
+    arrays: Sequence[NDArray[Any]], places: Sequence[int] = (0,), names: Sequence[str] = ("",)
+) -> str | None:
+    """Which of the arrays at these places has NaN or infinity, in words; None if none has."""
+    place = not_finite(arrays, places)
+    return None if place is None else told_not_finite(f"'{names[place][:MOST_SHOWN]}'")
 
 
 @lru_cache(maxsize=8)

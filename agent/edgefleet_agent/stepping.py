@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefleet_agent.scoring import not_finite_in
 from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
-from edgefleet_tasks.finite_outputs import MOST_SHOWN, not_finite, told_not_finite
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -79,10 +79,9 @@ class SteppedModel:
                 )
         return outputs, following
 
-    def not_finite_in(self, state: Arrays) -> str:
-        """Which part of a next state has NaN or infinity, in words; empty if none: no sequence goes on with such."""
-        place = not_finite(state, range(len(state)))
-        return "" if place is None else told_not_finite(f"'{self._gives[place][:MOST_SHOWN]}', the next state,")
+    def not_finite_in(self, state: Arrays) -> str | None:
+        """Which part of a next state has NaN or infinity, in words; None if none has: no sequence goes on with such."""
+        return not_finite_in(state, range(len(state)), self._gives)
 
     def state_in(self, data: bytes, at: int) -> Arrays:
         """The state that follows the inputs of a request, from `at` on; nothing if nothing does."""

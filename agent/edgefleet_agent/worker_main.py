@@ -26,15 +26,13 @@ from numpy.typing import NDArray
 from edgefleet_agent import pipe_frames
 from edgefleet_agent.golden_run import GoldenRun
 from edgefleet_agent.runtime_failure import failure_of
-from edgefleet_agent.scoring import BadLabels, Scorer, scorer_of
+from edgefleet_agent.scoring import BadLabels, Scorer, not_finite_in, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
 from edgefleet_agent.stepping import NotServed, SteppedModel
 from edgefleet_agent.worker_memory import BYTES_PER_THREAD, WEIGHT_COPIES
 from edgefleet_protocol.datatypes import BY_NAME, BY_RUNTIME, BYTES, pack_texts, size_of, texts_in
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
-from edgefleet_tasks.arrays import is_finite
-from edgefleet_tasks.finite_outputs import MOST_SHOWN, not_finite, places_read, told_not_finite
 
 HEADROOM_BYTES = 64 * 1024 * 1024
 """Over what was measured: another instruction set packs weights otherwise, and a request is copied twice. The least
@@ -89,7 +87,7 @@ class Model:
         # Without a task nobody knows what is read.
         self._read: Sequence[int] = range(len(self._names))
         if self._scorer:
-            self._read = places_read(self._scorer.task, self._scorer.spec, len(self._names))
+            self._read = self._scorer.places_read(len(self._names))
         self._answered: list[NDArray[Any]] = []
         self._asked = 0
 
@@ -101,25 +99,19 @@ class Model:
         feed, at = {}, 0
         for tensor in tensors:
             array, at = _unpacked(tensor, data, at)
-            if not is_finite(array):
+            if not_finite_in([array]) is not None:
                 raise BadInput(f"input '{tensor['name']}' contains values that are not finite")
             feed[tensor["name"]] = array
         results, state = self._stepped.run(feed, self._stepped.state_in(data, at))
         parts = [_packed(result) for result in results]
-        bad = self._not_finite(results, state)
+        bad = not_finite_in(results, self._read, self._names) or self._stepped.not_finite_in(state)
         told = {
             "shapes": [result.shape for result in results],
             "sizes": [len(part) for part in parts],
-            "not_finite": bad,
+            "not_finite": bad or "",
         }
         self._answered, self._asked = [] if bad else results, self._samples_in(feed)
         return told, b"".join([*parts, *(array.tobytes() for array in state)])
-
-    def _not_finite(self, results: Sequence[NDArray[Any]], state: Sequence[NDArray[Any]]) -> str:
-        """What of an answer that must be finite is not, in words; empty if nothing."""
-        if (place := not_finite(results, self._read)) is not None:
-            return told_not_finite(f"'{self._names[place][:MOST_SHOWN]}'")
-        return self._stepped.not_finite_in(state)
 
     def _samples_in(self, feed: dict[str, NDArray[Any]]) -> int:
         batched = (one for one in self._signature.inputs if one.batched)

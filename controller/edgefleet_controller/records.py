@@ -15,6 +15,7 @@ from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.readings import ModelReading
 from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
 from edgefleet_contract.variants import GoldenSize, StepReport
+from edgefleet_controller.rescaling import ALIKE, Rescaling
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.features import FIRST_TASK, REDUCED_ANSWERS
@@ -85,7 +86,8 @@ class VariantRecord(Record):
 
     `needs` lists the features without which an agent would run it differently than intended. `older_manifest` is the
     manifest in the form that agents without reduced answers know, for the same variant; None if there is none. `golden`
-    is None for a variant that was built before each had a golden set of its own.
+    is None for a variant that was built before each had a golden set of its own. `scale` is what a wholly wrong number
+    is off by, where the task scores by that; empty for others, and for variants that were built before it was kept.
     """
 
     id: str
@@ -105,6 +107,7 @@ class VariantRecord(Record):
     older_manifest: str | None = None
     older_manifest_bytes: int = 0
     golden: GoldenSize | None = None
+    scale: tuple[float, ...] = ()
     created_ms: int
 
     @property
@@ -231,7 +234,8 @@ class Evidence:
     `new` is the rollout's variant on devices that have committed to it; `before` is how right the answers were of what
     the rollout's devices ran until then, as far back as windows are kept; `control` is what those that have not
     switched yet have run since the rollout began. Nothing of a device outside the rollout is in it. Scores are by
-    `measure`, and those of what ran before by `measure_before`, if that is another.
+    `measure`, and those of what ran before by `measure_before`, if that is another. `rescaled` says what the new ones
+    may be by the scale of what ran before.
     """
 
     profile: str
@@ -240,3 +244,4 @@ class Evidence:
     control: Mapping[str, Counters]
     measure: MeasureView = ACCURACY
     measure_before: MeasureView | None = None
+    rescaled: Rescaling = ALIKE

@@ -112,7 +112,7 @@ def test_a_state_that_is_not_finite_is_refused_alike_live_and_in_the_self_test(s
     state = SequenceState((StatePair("h", "hn"),))
     worker = start(running_out(), signature=Signature(tuple(tensors[:2]), tuple(tensors[2:])), state=state)
     assert not ask(worker, X[0]).not_finite
-    told = "output 'hn', the next state, is not finite: it has NaN or infinity"
+    told = "output 'hn' is not finite: it has NaN or infinity"
     assert ask(worker, [0, 1, 1]).not_finite == told
     sequences = X[None].copy()
     check_golden(TOLERANCE, self_tested(worker, tmp_path, sequences))

@@ -7,6 +7,7 @@ import pytest
 
 from edgefleet_contract.rollouts import GATE_CHECKS, Gate, Judgement
 from edgefleet_controller.records import Evidence
+from edgefleet_controller.rescaling import ALIKE, Rescaling
 from edgefleet_controller.rollouts.behaviour import TABLE, examine
 from edgefleet_controller.rollouts.weighing import Crowd
 from edgefleet_protocol.counters import Counters, ServingCounts
@@ -37,11 +38,12 @@ def judged(
     control: dict[str, Counters] | None = None,
     *,
     crowd: Crowd | None = None,
+    rescaled: Rescaling = ALIKE,
     **gate: Any,
 ) -> dict[str, Judgement]:
     """The judgement of each check, in a wave of as many devices as there are unless said otherwise."""
     scored = {device: counters.scored for device, counters in (before or {}).items()}
-    evidence = Evidence(PROFILE, new, scored, control or {})
+    evidence = Evidence(PROFILE, new, scored, control or {}, rescaled=rescaled)
     found = examine(Gate.model_validate(gate), evidence, crowd or Crowd(len(new), len(new)))
     return {judgement.check: judgement for judgement in found}
 
@@ -160,6 +162,20 @@ def test_scores_between_right_and_wrong_are_judged_by_how_far_they_spread() -> N
     gate = {"max_accuracy_drop": 0.02, "min_labels": 50}
     assert against(hits[0], hits[1], **gate) == []
     assert against(mean[0], mean[1], **gate) == ["eu/rpi4/lte: 60 labels, 70.0% against 80.0%, p < 0.001"]
+
+
+def test_scores_by_a_wider_scale_are_judged_by_that_of_what_ran_before() -> None:
+    close = Counters(ServingCounts(requests=200), scored=Moments.of(*[0.97, 0.99] * 100))
+    before = {"d": Counters(ServingCounts(requests=200), scored=close.scored)}
+    assert judged({"d": close}, before)["accuracy"].outcome == "passed"
+    wider = judged({"d": close}, before, rescaled=Rescaling(1.0, 10.0))["accuracy"]
+    assert wider.outcome == "inconclusive"
+    assert "98.0% by its own scale is anything down to" in wider.words and "80.0% against 98.0%" in wider.words
+    assert "by up to 10 times as much as before; set answers.scale in both cards" in wider.words
+    surely = judged({"d": close}, before, rescaled=Rescaling(8.0, 10.0))["accuracy"]
+    assert surely.outcome == "failed" and "84.0% against 98.0%" in surely.words
+    slightly = judged({"d": close}, before, rescaled=Rescaling(1.0, 1.2))["accuracy"]
+    assert slightly.outcome == "passed" and "97.6% against 98.0%" in slightly.words
 
 
 def test_a_perfect_record_on_both_sides_is_no_division_by_zero() -> None:

@@ -105,6 +105,7 @@ class Publisher:
             lineage=outcome.lineage,
             needs=(*manifest.needs, *needed_of_device(outcome.min_onnxruntime)),
             golden=outcome.recorded.size,
+            scale=outcome.recorded.spec.scale,
             created_ms=now_ms(),
         )
 

@@ -10,6 +10,7 @@ from edgefleet_contract.counted import agreeing, counted
 from edgefleet_contract.measures import MeasureView
 from edgefleet_contract.rollouts import Gate, GateCheck, Judgement
 from edgefleet_controller.records import Evidence
+from edgefleet_controller.rescaling import ALIKE
 from edgefleet_controller.rollouts.weighing import MANY, Crowd, Weighed, clip_at, mean, variance_of_mean, weigh
 from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.latency import LatencyHistogram
@@ -58,13 +59,13 @@ def _accuracy(gate: Gate, evidence: Evidence, crowd: Crowd) -> _Outcome:
         raise _NotJudged(f"no labels yet: {_refused(refused, 'label', measure)}")
     if (before := evidence.measure_before) is not None and before != measure:
         raise _NotJudged(f"answers are scored by {measure.name}, those of what ran before by {before.name}")
-    outcome, words, outliers = _drop(gate, evidence, scored, crowd)
+    outcome, words, outliers = _rescaled_drop(gate, evidence, scored, crowd)
     if refused:
         words += f"; {_refused(refused, 'more label', measure)}"
     if outcome != "failed" or not (doubts := _doubts(new, refused, measure)):
         return outcome, words, outliers
     with suppress(_NotJudged):
-        again = _drop(gate, evidence, _relied_on(gate, evidence), crowd)
+        again = _rescaled_drop(gate, evidence, _relied_on(gate, evidence), crowd)
         if again[0] == "failed":
             return again
     return "inconclusive", f"{words}; {doubts}: look at what sends the labels", outliers
@@ -103,6 +104,22 @@ def _doubts(new: Mapping[str, Counters], refused: int, measure: MeasureView) -> 
         wrong = "number the others wrongly, too" if measure.is_accuracy else "send others that are wrong, too"
         found.append(f"whoever sends impossible labels may {wrong}")
     return "; ".join(found)
+
+
+def _rescaled_drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:
+    """As `_drop`, by the scale of what ran before: between bounds, and so it may stay open."""
+    by = evidence.rescaled
+    if by == ALIKE:
+        return _drop(gate, evidence, scored, crowd)
+    worst, best = (_drop(gate, evidence, one, crowd) for one in (by.at_worst(scored), by.at_best(scored)))
+    if worst[0] != "failed":
+        return worst[0], f"{worst[1]}, at worst by the scale of what ran before", worst[2]
+    if best[0] == "failed":
+        return best[0], f"{best[1]}, at best by the scale of what ran before", best[2]
+    own = mean(sum((scored[device] for device in _some(scored)), Moments()))
+    told = f"{own:.1%} by its own scale is anything down to {worst[1]}"
+    wide = f"a number that is wholly wrong is off by up to {by.most:.2g} times as much as before"
+    return "inconclusive", f"{told}, by the scale of what ran before: {wide}; set answers.scale in both cards", worst[2]
 
 
 def _drop(gate: Gate, evidence: Evidence, scored: Told, crowd: Crowd) -> _Outcome:

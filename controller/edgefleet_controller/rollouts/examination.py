@@ -75,7 +75,7 @@ class Examinations:
             standings = self._store.fleet.devices.standings(e.device for e in executions)
             incarnations = {device: known.incarnation for device, known in standings.items()}
             pairs = compared(executions, incarnations)
-            evidence = [look.measures.of(one, pairs[one.profile].before) for one in look.gathering.of(pairs)]
+            evidence = [look.measures.of(one, pairs[one.profile]) for one in look.gathering.of(pairs)]
             in_conflict = frozenset(device for device, known in standings.items() if known.in_conflict)
             crowds = reached(executions, through_wave, in_conflict)
             gate = rollout.spec.gate

@@ -1,11 +1,13 @@
 """What the scores of a model are by, found by its task."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgefleet_compression.measures import measure_named
 from edgefleet_contract.measures import UNKNOWN, MeasureView
 from edgefleet_controller.records import Evidence
+from edgefleet_controller.rescaling import Rescaling, rescaling
+from edgefleet_controller.store.contract.evidence import Compared
 from edgefleet_controller.store.contract.registry import ModelRegistry
 
 
@@ -40,15 +42,20 @@ class KnownMeasures:
 
 @dataclass(frozen=True)
 class ModelMeasures:
-    """What the scores of a version are by, and which variants of other versions have other scores."""
+    """What the scores of a version are by, which variants of other versions have other scores, and each one's scale."""
 
     ours: MeasureView
     unlike: Mapping[str, MeasureView]
+    scales: Mapping[str, tuple[float, ...]]
 
-    def of(self, evidence: Evidence, before: Iterable[str]) -> Evidence:
-        """Evidence that says what its scores are by, now and `before`, with these variants."""
+    def of(self, evidence: Evidence, compared: Compared) -> Evidence:
+        """Evidence that says what its scores are by, of the new variant and of those before."""
+        before = sorted(compared.before)
         others = (self.unlike[variant] for variant in before if variant in self.unlike)
-        return replace(evidence, measure=self.ours, measure_before=next(others, None))
+        ours = self.scales.get(compared.new, ())
+        each = [rescaling(ours, self.scales.get(variant, ())) for variant in before]
+        bounds = Rescaling(min([one.least for one in each], default=1.0), max([one.most for one in each], default=1.0))
+        return replace(evidence, measure=self.ours, measure_before=next(others, None), rescaled=bounds)
 
 
 def measures_in(registry: ModelRegistry, name: str, version: int) -> ModelMeasures:
@@ -56,5 +63,6 @@ def measures_in(registry: ModelRegistry, name: str, version: int) -> ModelMeasur
     ours = measure_of(registry, name, version)
     every = {model.version: measure_named(model.task) for model in registry.models() if model.name == name}
     unlike = {number: measure for number, measure in every.items() if measure != ours}
-    variants = registry.variants(name) if unlike else ()
-    return ModelMeasures(ours, {one.id: unlike[one.version] for one in variants if one.version in unlike})
+    variants = registry.variants(name)
+    scales = {one.id: one.scale for one in variants if one.scale}
+    return ModelMeasures(ours, {one.id: unlike[one.version] for one in variants if one.version in unlike}, scales)
