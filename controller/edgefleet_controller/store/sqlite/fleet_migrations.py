@@ -177,6 +177,7 @@ _FLEET_018 = (
 )
 
 _FLEET_019 = ("ALTER TABLE models ADD COLUMN reading TEXT",)
+_FLEET_020 = ("ALTER TABLE variants ADD COLUMN scale TEXT NOT NULL DEFAULT '[]'",)
 
 
 @FLEET()
@@ -309,4 +310,11 @@ def m018_answers(db: Database) -> None:
 def m019_readings(db: Database) -> None:
     """What models were found to do, take and give."""
     for statement in _FLEET_019:
+        db.execute(statement)
+
+
+@FLEET()
+def m020_scales(db: Database) -> None:
+    """By which scale the scores of each variant are."""
+    for statement in _FLEET_020:
         db.execute(statement)

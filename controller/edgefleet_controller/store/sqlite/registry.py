@@ -21,6 +21,7 @@ _JSON = (
     "lineage",
     "needs",
     "golden",
+    "scale",
     "reasons",
 )
 
