@@ -21,7 +21,7 @@ from edgefleet_agent.errors import (
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.placed import NotFinite, Placed
 from edgefleet_agent.sequences import Turn
-from edgefleet_agent.worker_handle import WorkerAnswer
+from edgefleet_agent.worker_handle import Unscored, WorkerAnswer
 from edgefleet_protocol.messages import ModelFailure, Slot
 from edgefleet_protocol.phases import ReasonCode
 
@@ -151,6 +151,32 @@ class Answering:
         self._answered_bytes = max(self._answered_bytes, len(data))
         return answered
 
+    def score(self, scorer: str, answers: bytes, labels: list[Any]) -> list[float] | Unscored:
+        """Score answers by their labels, in a trial in the old variant's worker.
+
+        So whatever labels do to a worker says nothing of the variant on trial, and each death of its worker is its own.
+        Without an old one, the first death while labels are scored is forgiven, if it answers on: a model could hide
+        no more than that behind labels.
+
+        Raises:
+            RequestError: nothing answers.
+            WorkerError: the worker failed.
+        """
+        with self._lock:
+            live, old, on_trial = self._live, self._old, self._on_trial
+        by = old if on_trial and old else live
+        if by is None:
+            raise RequestError(503, "not ready: no variant answers yet")
+        if by is not live:
+            by.revive()
+        worker = by.worker
+        try:
+            return worker.score(scorer, answers, labels)
+        except WorkerError:
+            if on_trial and by is live:
+                by.forgive(worker)
+            raise
+
     def _ask(self, tensors: list[dict[str, Any]], data: bytes, turn: Turn | None) -> tuple[WorkerAnswer, Placed]:
         failed: WorkerError | None = None
         deaths = 0
@@ -181,6 +207,7 @@ class Answering:
     def _ask_on_trial(
         self, live: Placed, old: Placed | None, tensors: list[dict[str, Any]], data: bytes, turn: Turn | None
     ) -> tuple[WorkerAnswer, Placed]:
+        worker = live.worker
         try:
             return live.ask(tensors, data, turn), live
         except Busy:
@@ -190,6 +217,8 @@ class Answering:
             old.revive()
             return old.ask(tensors, data, turn), old
         except WorkerError as error:
+            if old is None and _crashed(error) and live.forgive(worker):
+                return live.ask(tensors, data, turn), live
             return self._fall_back(live, old, error, tensors, data, turn), old or live
 
     def _fall_back(
@@ -255,6 +284,8 @@ class Answering:
         if live is None or live.worker.alive:
             return
         if on_trial:
+            if self._old is None and live.forgive(live.worker):
+                return
             if math.isinf(live.asked_since_s):  # a request under way knows better what it died of
                 self._demote(live, WorkerDied("the worker ended during the trial"), asked=False)
         else:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from edgefleet_agent.errors import OtherInputs, WorkerDied, WorkerError
+from edgefleet_agent.errors import OtherInputs, RequestError, WorkerDied, WorkerError
 from edgefleet_agent.inference_statistics import InferenceStatistics
 from edgefleet_agent.sequences import KeptState, Turn
 from edgefleet_agent.signatures import asked_for, fits
@@ -40,6 +40,7 @@ class Placed:
         self._lock = threading.Lock()
         self._restarts: list[float] = []
         self._retired = False
+        self._forgiving, self._has_forgiven = threading.Lock(), False
         self._asked: dict[object, float] = {}
         self.statistics = InferenceStatistics()
         self.state_kind = KeptState.of(slot.variant, slot.model_version, manifest.core)
@@ -119,6 +120,25 @@ class Placed:
             self.worker = Worker(self._spec, self.worker.ask_timeout_s)
             if self._retired:
                 self.worker.kill()
+
+    def forgive(self, worker: Worker) -> bool:
+        """Restart a worker that died while it scored labels, once; whether there is one again.
+
+        Args:
+            worker: the one that died, which somebody else may have replaced by now.
+        """
+        with self._forgiving:
+            if not worker.died_scoring:
+                return False
+            if worker is self.worker:
+                if self._has_forgiven:
+                    return False
+                self._has_forgiven = True
+                try:
+                    self.revive()
+                except (WorkerError, RequestError):
+                    return False
+            return self.worker.alive
 
     def refresh(self) -> None:
         """Replace the worker after a request that was too large: onnxruntime's arena then fails small ones, too."""

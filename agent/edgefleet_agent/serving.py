@@ -217,7 +217,9 @@ class Serving:
         if not recent.answers:
             raise RequestError(400, "this answer is not kept: it is not of the model's task, or too many came since")
         try:
-            scores = self.placed(recent.scope.key.model).worker.score(recent.scope.scorer, recent.answers, labels)
+            self.placed(recent.scope.key.model)
+            answering = self._models[recent.scope.key.model].answering
+            scores = answering.score(recent.scope.scorer, recent.answers, labels)
         except WorkerError as error:
             raise RequestError(503, f"the label cannot be scored now: {error}") from error
         if isinstance(scores, Unscored):

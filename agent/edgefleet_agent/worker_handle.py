@@ -167,6 +167,8 @@ class Worker:
         self._lock = threading.Lock()
         self.ask_timeout_s = ask_timeout_s
         self._hung: WorkerTimedOut | None = None
+        self.died_scoring = False
+        """Whether it ended while it scored labels."""
         self._pipe, theirs = socket.socketpair()
         with theirs:
             command = run_module("edgefleet_agent.worker_main", str(theirs.fileno()))
@@ -326,7 +328,7 @@ class Worker:
         return WorkerDied(f"the worker ended with status {status}: {error}", of_memory=of_memory)
 
     def _exchange(self, header: dict[str, Any], data: bytes, timeout_s: float) -> _Exchanged:
-        came_s = time.monotonic()
+        came_s, scoring = time.monotonic(), False
         if not self._lock.acquire(timeout=timeout_s):
             raise Busy
         try:
@@ -336,15 +338,18 @@ class Worker:
             if self._owed:
                 self._settle(timeout_s)
             pipe_frames.send(self._pipe, header, data, timeout_s)
+            scoring = header["op"] == "score"  # what it died of before is its own
             reply, data = self._frames.receive(deadline - time.monotonic())
             if "shapes" in reply:  # an answer, and what it counts as follows
                 self._owed = PendingCount()
             pending = self._owed
         except TimeoutError:
+            self.died_scoring |= scoring
             self._hung = WorkerTimedOut(f"no answer within {timeout_s:g} s: the worker was killed")
             self._process.kill()
             raise self._hung from None
         except (pipe_frames.FrameError, OSError) as error:
+            self.died_scoring |= scoring
             raise self._death(error) from None
         finally:
             self._lock.release()
