@@ -177,13 +177,20 @@ class Sequences:
         """
         key = (model, step.id)
         mine = self._line_up(key, step)
+        replaces = False
         try:
             if not mine.wait(self._wait_s):
                 raise Busy
+            replaces = step.starts and key in self._kept
             yield Turn(self, key, step, self._begun(key, step))
         except SequenceEnded:
             self.keep(key, None)
             raise
+        except RequestError as error:
+            if not replaces:
+                raise
+            told = f"{error}; the {_named(step.id)} that was under way has ended with this start: {BEGIN}"
+            raise RequestError(error.status, told) from error
         finally:
             self._next(key, mine)
 
@@ -224,7 +231,10 @@ class Sequences:
         return mine
 
     def _begun(self, key: SequenceKey, step: SequenceStep) -> _Kept | None:
-        """What is kept of a sequence, at its turn; None for one that starts, which ends the one before."""
+        """What is kept of a sequence, at its turn; None for one that starts, which ends the one before.
+
+        Also if it is not answered: Triton ends it as the start comes, and an application that starts has no use for it.
+        """
         with self._lock:
             kept = self._kept.get(key)
             over = kept is not None and kept.is_over(self._monotonic_s())

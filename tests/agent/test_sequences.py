@@ -102,6 +102,23 @@ def test_a_start_ends_what_was_under_way_even_if_it_is_not_answered() -> None:
     assert len(kept) == 0
 
 
+def test_a_start_that_fails_says_that_it_ended_what_was_under_way() -> None:
+    kept = Sequences(Clock())
+
+    def fails(of: SequenceStep) -> str:
+        with pytest.raises(RequestError, match="the model failed") as told, kept.turn("m", of):
+            raise RequestError(500, "the model failed")
+        assert told.value.status == 500
+        return str(told.value)
+
+    ended = "; the sequence 1 that was under way has ended with this start: begin with sequence_start"
+    assert ended not in fails(SequenceStep(1, starts=True))
+    step(kept, SequenceStep(1, starts=True), b"old")
+    assert fails(SequenceStep(1)) == "the model failed"
+    assert step(kept, SequenceStep(1)) == b"old"
+    assert fails(SequenceStep(1, starts=True)) == f"the model failed{ended}"
+
+
 def test_a_sequence_of_one_step_is_never_kept() -> None:
     kept = Sequences(Clock(), at_most=0)
     assert step(kept, SequenceStep(1, starts=True, ends=True)) == b""
