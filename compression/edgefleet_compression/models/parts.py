@@ -64,6 +64,7 @@ class PartReader:
             check_to_split(npz, next(iter(places.values())), y)
             keep = shares_of(next(iter(counts.values())), *share)
         columns = {name: _column(npz, place, sizes[name], keep) for name, place in places.items()}
+        columns = {name: _as_texts(places[name].values, column) for name, column in columns.items()}
         for name, column in columns.items():
             check_finite(places[name].values, column.values)
         samples = Samples(columns)
@@ -105,8 +106,7 @@ class PartReader:
         whole = column.is_dense and values.dtype.kind in "iu"
         if whole and not self.labelled and values.size and (values == -1).all():
             return None
-        if values.dtype.kind == "S":
-            column = Column(_decoded(place.values, values), column.lengths, column.shapes)
+        column = _as_texts(place.values, column)
         self.check_labels(place.name, column, count)
         if whole and values.ndim == 1:
             column = Column(values.astype(np.int64, copy=False))  # classes of any width are the same classes
@@ -166,6 +166,13 @@ def _column(npz: Npz, place: ColumnPlace, sizes: Sizes, keep: NDArray[np.bool_] 
         values = npz.read(place.values, np.repeat(keep, sizes if place.lengths else sizes.prod(axis=1)))
         sizes = sizes[keep]
     return Column(values, lengths=sizes) if place.lengths else Column(values, shapes=sizes)
+
+
+def _as_texts(name: str, column: Column) -> Column:
+    """Bytes as the texts that they are: of bytes, onnxruntime would take how Python writes them, `b'...'`."""
+    if column.values.dtype.kind != "S":
+        return column
+    return Column(_decoded(name, column.values), column.lengths, column.shapes)
 
 
 def _decoded(name: str, values: NDArray[Any]) -> NDArray[Any]:
