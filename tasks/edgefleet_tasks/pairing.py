@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.intervals import Interval
 from edgefleet_protocol.moments import Moments
+from edgefleet_protocol.signature import Tensor
 from edgefleet_protocol.spec import STRATA, Spec
 from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.intervals import mean_score
@@ -77,6 +79,57 @@ def paired(old: AnswerSet, new: AnswerSet, labels: Sequence[Any] | None, at_most
         disagreement=mean_score(_by_sample([1 - share for share in agreed], old.steps)),
     )
     return _scored(found, task, old, new, labels)
+
+
+def why_other_steps(old: str, new: str, old_steps: bool, new_steps: bool) -> str | None:
+    """Why two versions have no samples in common, if one alone keeps state and so is asked step by step.
+
+    Args:
+        old: how the older one is called.
+        new: how the newer one is.
+        old_steps: whether the older one is asked step by step.
+        new_steps: whether the newer one is.
+    """
+    if old_steps == new_steps:
+        return None
+    keeps, other = (old, new) if old_steps else (new, old)
+    return f"{keeps} keeps state, and is asked step by step, and {other} does not: no samples are for both"
+
+
+def why_other_samples(old: str, new: str, before: AnswerSet, after: AnswerSet) -> str | None:
+    """Why a version could never be asked the samples of another one, by what each is sent; None if it might.
+
+    Args:
+        old: how the older one is called.
+        new: how the newer one is.
+        before: answers of the older one to any samples.
+        after: those of the newer one.
+    """
+    if (told := why_other_steps(old, new, bool(before.steps), bool(after.steps))) is not None:
+        return told
+    takes, sent = (_by_name(one, before, after) for one in (before, after))
+    if takes.keys() == sent.keys() and all(_might_take(takes[name], sent[name]) for name in sent):
+        return None
+    return f"{old} takes {_told(takes)}, and {new} {_told(sent)}: no samples are for both"
+
+
+def _by_name(one: AnswerSet, *both: AnswerSet) -> dict[str, Tensor]:
+    """The inputs by name; a single one has none, as there is only one way, whatever it is called."""
+    single = all(len(answers.signature.inputs) == 1 for answers in both)
+    return {"" if single else tensor.name: tensor for tensor in one.signature.inputs}
+
+
+def _might_take(tensor: Tensor, sent: Tensor) -> bool:
+    """Whether an input may take what another one is sent."""
+    wanted, given = (np.dtype(BY_NAME[one.datatype].numpy) for one in (tensor, sent))
+    castable = wanted.kind != "O" and given.kind != "O" and np.can_cast(given, wanted, "same_kind")
+    pairs = list(zip(tensor.sample_shape, sent.sample_shape, strict=False))
+    alike = all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
+    return (castable or wanted == given) and len(tensor.sample_shape) == len(sent.sample_shape) and alike
+
+
+def _told(inputs: dict[str, Tensor]) -> str:
+    return ", ".join(f"{name[:60]} {tensor.datatype} {tensor.shown}".strip() for name, tensor in inputs.items())[:400]
 
 
 def _chosen(found: AnswerSet, at_most: int) -> tuple[Sequence[int], tuple[int, ...]]:

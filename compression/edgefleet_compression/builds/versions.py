@@ -8,6 +8,7 @@ from edgefleet_compression.builds.worker_main import one_thread
 from edgefleet_compression.errors import NotApplicable
 from edgefleet_contract.operations import VersionComparison
 from edgefleet_protocol.signature import Signature, Tensor
+from edgefleet_tasks.pairing import why_other_steps
 
 if TYPE_CHECKING:
     from edgefleet_compression.judging import Judge
@@ -31,7 +32,10 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
 
     cache = Cache(request.cache_dir)
     source, before = open_source(request.files, cache).sent, open_source(request.before, cache)
-    if (reason := why_not_asked(source.data.read(SPLIT).x, before.sent.visible, before.card.ref)) is not None:
+    stepped = (before.sequences is not None, source.sequences is not None)
+    reason = why_other_steps(before.card.ref, source.card.ref, *stepped)
+    reason = reason or why_not_asked(source.data.read(SPLIT).x, before.sent.visible, before.card.ref)
+    if reason is not None:
         raise NotApplicable(reason)
     request.work_dir.mkdir(parents=True, exist_ok=True)
     old, judge = before.with_data_of(source), before.sent.judge

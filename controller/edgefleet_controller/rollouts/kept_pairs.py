@@ -19,7 +19,7 @@ from edgefleet_protocol.canonical import digest
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_tasks.answer_set import AnswerSet
 from edgefleet_tasks.errors import TaskError
-from edgefleet_tasks.pairing import PairOnVal, paired
+from edgefleet_tasks.pairing import PairOnVal, paired, why_other_samples
 from edgefleet_tasks.registry import task_named
 
 MOST_KEPT = 256
@@ -115,8 +115,19 @@ class KeptPairs:
             return _filled(told, kept, self._looked(kept.row, common[0]), spec)
         asks = f"compress {told.after_model} again, which asks it or says why not"
         why = f"{told.before_model} was not asked the val of {told.after_model}: {asks}"
-        other = self._looked(next(iter(theirs.values())).row, mine[0]).signature_change if theirs else None
-        return told.model_copy(update={"not_compared": why, "signature_change": other})
+        if not theirs:
+            return told.model_copy(update={"not_compared": why})
+        row = next(iter(theirs.values())).row
+        never, other = self._never(told, row, mine[0]), self._looked(row, mine[0]).signature_change
+        return told.model_copy(update={"not_compared": never or why, "signature_change": other})
+
+    def _never(self, told: PairView, before: AnswersRecord, after: AnswersRecord) -> str | None:
+        """Why no build could ask a version the other's samples; None if one could."""
+        try:
+            old, new = (AnswerSet.unpack(self._read(row.blob)) for row in (before, after))
+        except (NotFound, ProtocolError, OSError):
+            return None
+        return why_other_samples(told.before_model or before.variant, told.after_model, old, new)
 
     def _looked(self, before: AnswersRecord, after: AnswersRecord) -> _Look:
         key = (before.blob, after.blob)

@@ -18,6 +18,7 @@ from edgefleet_tasks.tasks.classification import TASK
 
 PROFILE = "eu/rpi4/lte"
 TAKES = Signature((Tensor("x", "FP32", (None, 1, 28, 28)),), (Tensor("y", "FP32", (None, 4)),))
+LARGER = Signature((Tensor("x", "FP32", (None, 1, 32, 32)),), TAKES.outputs)
 LABELS = np.arange(400) % 4
 RIGHT = np.eye(4, dtype=np.float32)[LABELS] * 8
 OLD, NEW = "b" * 64, "e" * 64
@@ -52,9 +53,8 @@ class Versions:
     ) -> AnswersRecord:
         spec = TASK.spec(signature, [[logits]])
         data = fields.pop("data", "d" * 64)
-        kept = AnswerSet(
-            fields.pop("task", "classification"), spec, signature, data, tuple(TASK.reduce([logits], spec))
-        )
+        steps, answers = fields.pop("steps", ()), tuple(TASK.reduce([logits], spec))
+        kept = AnswerSet(fields.pop("task", "classification"), spec, signature, data, answers, steps)
         variant = {1: OLD, 2: NEW}[version] if variant is None else variant
         blob = self.service.blobs.put(kept.pack())
         told = {"model": "fashion", "version": version, "variant": variant, "data": data, "asked": 2, "blob": blob}
@@ -138,6 +138,10 @@ def test_by_chance_alone_nothing_is_refused(operator, versions: Versions) -> Non
             "fashion@1 was not asked the val of fashion@2: compress fashion@2 again, which asks it or says why not",
         ),
         (
+            lambda v: (v.answer(2, RIGHT), v.answer(1, RIGHT, data="f" * 64, asked=1, steps=(200, 200))),
+            "fashion@1 keeps state, and is asked step by step, and fashion@2 does not: no samples are for both",
+        ),
+        (
             lambda v: (v.answer(2, RIGHT), v.answer(1, RIGHT[:300])),
             "there are 300 answers of the one and 400 of the other",
         ),
@@ -161,6 +165,14 @@ def test_what_was_not_looked_at_is_told_and_holds_nothing_up(
     keep(versions)
     assert told in one_line(operator.types(*PLAN).stdout)
     operator.types(*START)
+
+
+def test_versions_of_other_samples_say_that_they_have_none_in_common(operator, versions: Versions) -> None:
+    versions.answer(2, RIGHT)
+    versions.answer(1, RIGHT, signature=LARGER, data="f" * 64, asked=1)
+    said = one_line(operator.types(*PLAN, "--accept-signature").stdout)
+    told = "fashion@1 takes FP32 [any, 1, 32, 32], and fashion@2 FP32 [any, 1, 28, 28]: no samples are for both"
+    assert told in said and "compress" not in said
 
 
 def test_without_labels_the_answers_alone_are_compared(operator, versions: Versions) -> None:
