@@ -14,7 +14,7 @@ from edgefleet_operator.figures import NONE, ago, marked, now_ms, number, progre
 from edgefleet_operator.printing import console, print_facts, print_json, print_table
 from edgefleet_profiles.selector import PROFILE_LABELS, compile_selector
 from edgefleet_profiles.selector_doubts import doubts, known_labels
-from edgefleet_protocol.messages import Facts, HostFacts
+from edgefleet_protocol.messages import Facts, HostFacts, MemoryBudget
 
 app = typer.Typer(no_args_is_help=True, help="Add, show, accept, label and remove devices.")
 
@@ -184,6 +184,7 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
             ("providers", ", ".join(found.facts.providers) or NONE),
             *_labels(found),
             *((("note", found.note),) if found.note else ()),
+            ("memory for models", _budget(found.facts.memory)),
             *_facts("facts", found.facts),
             *(_facts("host", found.host_facts) if found.host_facts else ()),
             (
@@ -236,6 +237,13 @@ def _conflict(conflict: ConflictRecord | None, now: int) -> list[tuple[str, str]
         *(("", w) for w in who),
     ]
     return [*rows, ("", "give one of them its own id and state folder; until then rollouts pass over this device")]
+
+
+def _budget(memory: MemoryBudget | None) -> str:
+    if memory is None:
+        return "not reported by its agent"
+    each = f"the agent {memory.agent_mb} MB and each model {memory.worker_mb} MB and its own"
+    return f"{memory.budget_mb} MB, of which {each}"
 
 
 def _facts(title: str, facts: Facts | HostFacts) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from edgefleet_controller.fleet.identities import Identities
 from edgefleet_controller.store.contract.windows import StoredWindow
 from edgefleet_operator.cli import doctor
 from edgefleet_operator.cli.telemetry import simulated
-from edgefleet_protocol.messages import Facts, Slot, TelemetryWindow
+from edgefleet_protocol.messages import Facts, MemoryBudget, Slot, TelemetryWindow
 
 
 def test_devices_are_marked_as_simulated_and_named_with_what_answers(operator, join, published: str) -> None:
@@ -103,6 +103,17 @@ def test_a_device_that_is_not_what_its_hardware_says_is_marked(operator, service
     service.store.fleet.devices.put_report("d", reported(facts=Facts.model_validate(given | changes)), 1)
     (unlike,) = operator.reads("device", "show", "d")["unlike"]
     assert unlike.startswith(said)
+
+
+def test_a_device_shows_what_its_models_may_take_of_its_memory(operator, service, reported) -> None:
+    budget = {"budget_mb": 384, "agent_mb": 48, "worker_mb": 80}
+    facts = reported().facts.model_copy(update={"memory": MemoryBudget.model_validate(budget)})
+    service.store.fleet.devices.put_report("new", reported(facts=facts), 1)
+    service.store.fleet.devices.put_report("old", reported(), 1)
+    shown = operator.types("device", "show", "new", columns=160).stdout
+    assert "384 MB, of which the agent 48 MB and each model 80 MB and its own" in shown
+    assert operator.reads("device", "show", "new")["facts"]["memory"] == budget
+    assert "not reported by its agent" in operator.types("device", "show", "old").stdout
 
 
 def test_a_device_that_was_added_and_has_not_joined_is_listed_as_such(operator, service, reported) -> None:
