@@ -169,6 +169,7 @@ def _look_at_graph(onnx: Path) -> GraphFindings:
 def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: check, read the splits, run some samples."""
     from edgefleet_compression.models.brought import check_graph, open_graph
+    from edgefleet_compression.models.chance import by_chance
     from edgefleet_compression.models.composed_check import check_composed
     from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
     from edgefleet_compression.models.declared_check import check_declared
@@ -205,6 +206,9 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
         if splits.has(name):
             faults.check(check_labels, taken, f"y_{name}", splits.read(name))
     faults.refuse()
+    # What is composed around a network may change what its answers mean: boxes in the application's pixels, say.
+    guessed_at = None if opened.made.is_needed else by_chance(taken, val)
+    remarks = remarks_on(val, taken.task, () if taken.state else taken.top_classes)
     return Findings(
         reading=ModelReading(
             task=taken.task,
@@ -218,7 +222,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
         classes=taken.classes,
         samples=len(val),
         labelled=val.y is not None and test.y is not None,
-        remarks=remarks_on(val, taken.task, () if taken.state else taken.top_classes),
+        remarks=(*remarks, *([guessed_at] if guessed_at else [])),
     )
 
 
