@@ -21,7 +21,8 @@ from edgefleet_compression.builds.messages import BuildRequest, ModelFiles, Work
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.measuring.host import host
-from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.search_roles import StepSpec

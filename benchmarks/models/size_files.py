@@ -12,7 +12,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from benchmarks.peers.figures import MOST_CHARACTERS, plain_bytes
 from edgefleet_compression.builds.messages import ModelFiles, WorkRefused
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.onnx_graphs.session import GraphSession
 
 Quantizer = Literal["dynamic", "static"]

@@ -32,7 +32,7 @@ def figures(request: FiguresRequest) -> Metrics | WorkRefused:
         from edgefleet_compression.builds.worker_main import one_thread
         from edgefleet_compression.cache import Cache
         from edgefleet_compression.measuring.measure import measured
-        from edgefleet_compression.models.source import open_source
+        from edgefleet_compression.models.source_files import open_source
 
         one_thread()
         source = open_source(request.files, Cache(request.cache_dir))

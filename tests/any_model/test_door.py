@@ -13,7 +13,8 @@ from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, ModelFiles
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.errors import ContractError
 from edgefleet_protocol.signature import Signature, Tensor

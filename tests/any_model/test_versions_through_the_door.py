@@ -19,7 +19,7 @@ from edgefleet_compression.builds.messages import ModelFiles, VersionsOutcome, V
 from edgefleet_compression.builds.versions import SOURCE, compare_versions
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.models.data import labels_in
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import Gate
 from edgefleet_controller.rollouts.versions_alike import refusal

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def context_in(folder: Path, files: Mapping[str, Path]) -> "Context":
     """A context of a model's files that keeps its cache, and what steps write, in `folder`."""
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
     from edgefleet_compression.schemes import Scheme
     from edgefleet_compression.step import Context
 

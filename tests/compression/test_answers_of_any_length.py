@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from tests.compression.brought_models import written
 
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_contract.card import CARD_FILE
 
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError
-from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.models.states import TorchState, load_state
 from edgefleet_compression.networks.architectures import Args, build, resize
 from edgefleet_compression.onnx_graphs.session import GraphSession

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError, CompressionError, DataError, NothingChanged, StepError
-from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.registry import registry
 from edgefleet_compression.schemes import Scheme

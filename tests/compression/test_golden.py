@@ -17,7 +17,8 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError, DataError, MeasureError
 from edgefleet_compression.models.data import check_golden
 from edgefleet_compression.models.onnx_card import card_for_onnx
-from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.samples import ArraySplit
 from edgefleet_contract.first_card import CardHints
 from edgefleet_contract.variants import GoldenSize

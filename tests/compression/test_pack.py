@@ -36,7 +36,7 @@ STORED = {
 def student(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """A small network as an ONNX file; that it has learnt nothing makes no difference to its layout."""
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
     from edgefleet_compression.models.states import TorchState
     from edgefleet_compression.networks.architectures import build
 

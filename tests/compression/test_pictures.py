@@ -22,7 +22,7 @@ from edgefleet_compression.models.composed_check import check_composed
 from edgefleet_compression.models.inspection import Findings, inspect_model
 from edgefleet_compression.models.onnx_card import file_lines
 from edgefleet_compression.models.opening import open_samples
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.models.taking import take
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.card import parse_card

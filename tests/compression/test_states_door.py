@@ -22,7 +22,7 @@ from edgefleet_compression.models.inspection import inspect_model
 from edgefleet_compression.models.likely_state import likely_pairs, with_likely_state
 from edgefleet_compression.models.onnx_card import card_for_onnx
 from edgefleet_compression.models.opening import open_samples
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.models.taking import check_labels, take
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.card import ModelCard, parse_card

@@ -45,7 +45,7 @@ FEW_BITS = {"stem": 8, "dense": 4, "pointwise": 3, "linear": 5}
 @pytest.fixture(scope="module")
 def exported(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> StepResult:
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
 
     folder = tmp_path_factory.mktemp("exported")
     source = open_source(tiny_files, Cache(folder / "cache"))

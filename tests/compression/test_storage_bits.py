@@ -23,7 +23,7 @@ from edgefleet_compression.steps.storage_quant import StorageQuantConfig
 def lopsided(tiny_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> OnnxState:
     """The tiny model, one weight in each channel of its first layer so large that few bits leave little of the rest."""
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
 
     folder = tmp_path_factory.mktemp("lopsided")
     source = open_source(tiny_files, Cache(folder / "cache"))

@@ -15,7 +15,8 @@ from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import DataError, NothingChanged
 from edgefleet_compression.models.onnx_card import card_for_onnx
-from edgefleet_compression.models.source import Source, open_source
+from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.models.states import BroughtState, TorchState, copied, load_state
 from edgefleet_compression.networks import architectures
 from edgefleet_compression.networks.channels import ChannelPruner

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from edgefleet_compression.builds.messages import ModelFiles, VersionsOutcome, VersionsRequest
 from edgefleet_compression.builds.versions import compare_versions, why_not_asked
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.samples import Column, Samples
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.operations import VersionComparison

@@ -12,7 +12,7 @@ def compare_answers(request: CompareRequest) -> AnswerComparison:
     """Run both files on all test samples, and compare all their outputs, and what the task makes of them."""
     one_thread()
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
     from edgefleet_compression.onnx_graphs.answers import largest_difference
     from edgefleet_compression.onnx_graphs.session import GraphSession
 

@@ -50,7 +50,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.measuring.measure import measured
     from edgefleet_compression.models.data import check_golden
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
     from edgefleet_compression.onnx_graphs.graph import unfolded_bytes
     from edgefleet_compression.onnx_graphs.runtime import needed_onnxruntime
 
@@ -95,7 +95,7 @@ def source_metrics(request: SourceRequest) -> Metrics:
     one_thread()
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.measuring.answered import JUDGED, answered, score_figures
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
 
     source = open_source(request.files, Cache(request.cache_dir)).sent
     val, test = (answered(source, source.reduced(name), name) for name in JUDGED)
@@ -111,7 +111,7 @@ def teach(request: SourceRequest) -> None:
     """
     one_thread()
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
 
     source = open_source(request.files, Cache(request.cache_dir))
     for mirrored in (False, True):

@@ -28,7 +28,7 @@ def compare_versions(request: VersionsRequest) -> VersionsOutcome:
     one_thread()
     from edgefleet_compression.builds.kept_answers import answer_set, kept_in
     from edgefleet_compression.cache import Cache
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
 
     cache = Cache(request.cache_dir)
     source, before = open_source(request.files, cache).sent, open_source(request.before, cache)

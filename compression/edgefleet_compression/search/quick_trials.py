@@ -125,7 +125,7 @@ def look(request: QuickLookRequest) -> QuickLook:
     from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.builds.worker_main import one_thread
     from edgefleet_compression.cache import Cache, library_versions
-    from edgefleet_compression.models.source import open_source
+    from edgefleet_compression.models.source_files import open_source
 
     one_thread()
     request.work_dir.mkdir(parents=True, exist_ok=True)
