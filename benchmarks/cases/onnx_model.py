@@ -24,7 +24,7 @@ from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, Wo
 from edgefleet_compression.builds.step_reports import figures_of
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.measuring.host import host
-from edgefleet_compression.models.onnx_card import DATA_FILE, ONNX_FILE, card_for_onnx
+from edgefleet_compression.models.door.onnx_card import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_compression.onnx_graphs.int8 import quantized_layers
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.recipes.recipe import Recipe

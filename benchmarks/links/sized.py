@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgefleet_compression.models.onnx_card import DATA_FILE, ONNX_FILE, card_for_onnx
+from edgefleet_compression.models.door.onnx_card import DATA_FILE, ONNX_FILE, card_for_onnx
 from edgefleet_contract.card import CARD_FILE
 from edgefleet_protocol.encoding import compress
 

@@ -7,7 +7,7 @@ import onnx
 from onnx import version_converter
 
 from edgefleet_compression.errors import StepError, is_full_disk
-from edgefleet_compression.models.brought import load_brought
+from edgefleet_compression.models.door.brought import load_brought
 from edgefleet_compression.models.states import BroughtState, OnnxState
 from edgefleet_compression.onnx_graphs.answers import largest_difference
 from edgefleet_compression.onnx_graphs.batches import LARGE_FILE_BYTES

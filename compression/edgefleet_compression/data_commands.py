@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from edgefleet_compression.errors import CompressionError, Unreadable
-from edgefleet_compression.models.data import SPLITS
+from edgefleet_compression.models.splits.data import SPLITS
 from edgefleet_compression.onnx_graphs.sent import Colour, Fit
 from edgefleet_compression.packing.listing import listed, names_in
 from edgefleet_compression.packing.origins import Packer

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.first_card import first_card
-from edgefleet_compression.models.one_file import in_one_file
-from edgefleet_compression.models.onnx_card import card_for_onnx, refuse_unfit
+from edgefleet_compression.models.door.first_card import first_card
+from edgefleet_compression.models.door.one_file import in_one_file
+from edgefleet_compression.models.door.onnx_card import card_for_onnx, refuse_unfit
 from edgefleet_compression.packing.listing import listed
 from edgefleet_compression.packing.pack import pack
 from edgefleet_compression.packing.single_samples import SingleSamplePacker

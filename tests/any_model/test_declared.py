@@ -20,7 +20,7 @@ from tests.any_model.small_models import (
 from edgefleet_compression.builds.messages import ModelFiles
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.inspection import Findings, inspect_model
+from edgefleet_compression.models.door.inspection import Findings, inspect_model
 from edgefleet_compression.models.source_files import open_source
 from edgefleet_contract.card import parse_card
 from edgefleet_contract.errors import ContractError

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from edgefleet_compression.builds.messages import ModelFiles, VersionsOutcome, VersionsRequest
 from edgefleet_compression.builds.versions import SOURCE, compare_versions
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.models.data import labels_in
 from edgefleet_compression.models.source_files import open_source
+from edgefleet_compression.models.splits.data import labels_in
 from edgefleet_contract.devices import AdmissionRecord
 from edgefleet_contract.rollouts import Gate
 from edgefleet_controller.rollouts.versions_alike import refusal

@@ -18,7 +18,7 @@ from tests.compression import linear_models
 from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.messages import BuildRequest, WorkRefused
 from edgefleet_compression.errors import DataError, NothingChanged, RecipeError
-from edgefleet_compression.models.data import Data
+from edgefleet_compression.models.splits.data import Data
 from edgefleet_compression.models.states import OnnxState
 from edgefleet_compression.onnx_graphs.session import GraphSession, inputs
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 from tests.compression.brought_models import LIGHT, classifier, data_file, written
 
 from edgefleet_compression.errors import CompressionError, GraphError
-from edgefleet_compression.models.brought import check_graph, open_graph
-from edgefleet_compression.models.inspection import Findings, inspect_model
-from edgefleet_compression.models.onnx_card import file_lines, head_lines
+from edgefleet_compression.models.door.brought import check_graph, open_graph
+from edgefleet_compression.models.door.inspection import Findings, inspect_model
+from edgefleet_compression.models.door.onnx_card import file_lines, head_lines
 from edgefleet_compression.onnx_graphs.runtime import newest_opset
 from edgefleet_contract.card import parse_card
 from edgefleet_contract.first_card import CardHints

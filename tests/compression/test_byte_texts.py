@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.compression.brought_models import data_file, written
 from tests.compression.test_door_onnx import Brought
 
-from edgefleet_compression.models.onnx_card import card_for_onnx
+from edgefleet_compression.models.door.onnx_card import card_for_onnx
 from edgefleet_contract.first_card import CardHints
 
 WORDS = ["ja", "nein", "caf\u00e9", "\u4f60\u597d"]

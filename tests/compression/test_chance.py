@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.models.chance import by_chance, is_by_chance
-from edgefleet_compression.models.taking import TakenModel
+from edgefleet_compression.models.door.chance import by_chance, is_by_chance
+from edgefleet_compression.models.door.taking import TakenModel
 from edgefleet_compression.samples import Column, RawLabels, Samples, Split
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import PROBABILITIES, BoxReading, OutputColumns, Spec

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.data import Data, SplitName, first_look, samples_in
+from edgefleet_compression.models.splits.data import Data, SplitName, first_look, samples_in
 
 
 def written(folder: Path, **arrays: Any) -> Data:

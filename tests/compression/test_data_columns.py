@@ -17,9 +17,9 @@ from onnx import TensorProto, helper
 
 from edgefleet_compression.builds.lineage import _digest
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.column_checks import WantedInput, check_each_label
-from edgefleet_compression.models.data import Data, SplitFile, check_arrays, check_beside, first_look, samples_in
-from edgefleet_compression.models.parts import PartReader
+from edgefleet_compression.models.splits.column_checks import WantedInput, check_each_label
+from edgefleet_compression.models.splits.data import Data, SplitFile, check_arrays, check_beside, first_look, samples_in
+from edgefleet_compression.models.splits.parts import PartReader
 from edgefleet_compression.samples import Column, RawLabels
 from edgefleet_protocol.signature import Signature, Tensor
 from edgefleet_protocol.spec import Spec

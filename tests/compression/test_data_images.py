@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from tests.compression.packing import Packing
 
-from edgefleet_compression.models.column_checks import WantedInput
-from edgefleet_compression.models.data import SplitFile
-from edgefleet_compression.models.parts import PartReader
+from edgefleet_compression.models.splits.column_checks import WantedInput
+from edgefleet_compression.models.splits.data import SplitFile
+from edgefleet_compression.models.splits.parts import PartReader
 
 
 @pytest.fixture

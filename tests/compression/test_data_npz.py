@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.compression.packing import Packing
 
-from edgefleet_compression.models.column_checks import WantedInput
-from edgefleet_compression.models.data import SplitFile
-from edgefleet_compression.models.parts import PartReader
+from edgefleet_compression.models.splits.column_checks import WantedInput
+from edgefleet_compression.models.splits.data import SplitFile
+from edgefleet_compression.models.splits.parts import PartReader
 from edgefleet_contract.errors import FileRefused
 from edgefleet_operator.readers import samples_reader
 

@@ -18,8 +18,8 @@ from edgefleet_compression.builds.comparison import compare_answers
 from edgefleet_compression.builds.entry_points import build_variant, source_metrics
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, CompareRequest, SourceRequest, WorkRefused
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.inspection import inspect_model
-from edgefleet_compression.models.onnx_card import card_for_onnx, slug
+from edgefleet_compression.models.door.inspection import inspect_model
+from edgefleet_compression.models.door.onnx_card import card_for_onnx, slug
 from edgefleet_compression.recipes.recipe import Recipe, recipe_from, shipped_recipes
 from edgefleet_contract.card import load_card, parse_card
 from edgefleet_contract.errors import CardError

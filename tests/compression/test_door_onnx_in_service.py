@@ -149,7 +149,7 @@ def test_a_file_that_cannot_be_taken_is_refused_by_the_client_and_by_the_service
 
 def card_for(good: Path, data: Path, bad: Path, folder: Path) -> Path:
     """A folder whose card says of a bad file what is true of a good one."""
-    from edgefleet_compression.models.onnx_card import card_for_onnx
+    from edgefleet_compression.models.door.onnx_card import card_for_onnx
 
     folder.mkdir()
     text = card_for_onnx(good, data, name="bad", version=1)
@@ -166,7 +166,7 @@ def test_the_controllers_process_learns_of_a_file_without_onnx(tmp_path: Path) -
     code = (
         "import sys; from pathlib import Path; "
         "import edgefleet_operator.client, edgefleet_controller.models.registration; "
-        "from edgefleet_compression.models.onnx_card import card_for_onnx; "
+        "from edgefleet_compression.models.door.onnx_card import card_for_onnx; "
         f"card_for_onnx(Path({str(model)!r}), Path({str(data)!r}), name=None, version=1); "
         f"print(*{HEAVY!r} & sys.modules.keys())"
     )

@@ -15,8 +15,8 @@ from edgefleet_compression.builds.refusals import refusal_of
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.measure import measured
-from edgefleet_compression.models.onnx_card import card_for_onnx
-from edgefleet_compression.models.source import open_source
+from edgefleet_compression.models.door.onnx_card import card_for_onnx
+from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.onnx_graphs.losses import loss_between
 from edgefleet_contract.first_card import CardHints
 from edgefleet_protocol.spec import Spec

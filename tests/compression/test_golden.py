@@ -15,10 +15,10 @@ from tests.compression.brought_models import classifier, data_file, written
 from edgefleet_compression.builds.golden import MAX_GOLDEN_BYTES_0_1, record
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError, DataError, MeasureError
-from edgefleet_compression.models.data import check_golden
-from edgefleet_compression.models.onnx_card import card_for_onnx
+from edgefleet_compression.models.door.onnx_card import card_for_onnx
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.models.source_files import open_source
+from edgefleet_compression.models.splits.data import check_golden
 from edgefleet_compression.samples import ArraySplit
 from edgefleet_contract.first_card import CardHints
 from edgefleet_contract.variants import GoldenSize

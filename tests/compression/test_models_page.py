@@ -13,12 +13,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.pages import DOCS
 
-from edgefleet_compression.models.brought import load_brought, open_graph
-from edgefleet_compression.models.composed_check import check_composed
-from edgefleet_compression.models.composed_file import compose_file
-from edgefleet_compression.models.onnx_card import file_lines
-from edgefleet_compression.models.opening import open_samples
-from edgefleet_compression.models.taking import label_spec, take
+from edgefleet_compression.models.around.composed_file import compose_file
+from edgefleet_compression.models.door.brought import load_brought, open_graph
+from edgefleet_compression.models.door.composed_check import check_composed
+from edgefleet_compression.models.door.onnx_card import file_lines
+from edgefleet_compression.models.door.opening import open_samples
+from edgefleet_compression.models.door.taking import label_spec, take
 from edgefleet_contract.card import parse_card
 from edgefleet_protocol.datatypes import BY_NAME, BYTES
 from edgefleet_protocol.signature import Signature, Tensor

@@ -13,7 +13,7 @@ from tests.compression.odd_graphs import Odd, each_choice, every_pair, odd_graph
 from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.builds.refusals import refusal_of
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.models.onnx_card import card_for_onnx
+from edgefleet_compression.models.door.onnx_card import card_for_onnx
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.onnx_graphs.graph import nodes

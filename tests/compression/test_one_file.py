@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 from tests.compression.brought_models import Spoil, classifier, outside, written
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.brought import check_graph, open_graph
-from edgefleet_compression.models.one_file import NAMES, in_one_file
+from edgefleet_compression.models.door.brought import check_graph, open_graph
+from edgefleet_compression.models.door.one_file import NAMES, in_one_file
 from edgefleet_contract.uploads import MAX_ONNX_BYTES
 
 

@@ -17,13 +17,13 @@ from edgefleet_compression.builds.entry_points import build_variant
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.brought import open_graph
-from edgefleet_compression.models.composed_check import check_composed
-from edgefleet_compression.models.inspection import Findings, inspect_model
-from edgefleet_compression.models.onnx_card import file_lines
-from edgefleet_compression.models.opening import open_samples
+from edgefleet_compression.models.door.brought import open_graph
+from edgefleet_compression.models.door.composed_check import check_composed
+from edgefleet_compression.models.door.inspection import Findings, inspect_model
+from edgefleet_compression.models.door.onnx_card import file_lines
+from edgefleet_compression.models.door.opening import open_samples
+from edgefleet_compression.models.door.taking import take
 from edgefleet_compression.models.source_files import open_source
-from edgefleet_compression.models.taking import take
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.card import parse_card
 from edgefleet_contract.errors import ContractError

@@ -13,11 +13,11 @@ import pytest
 from tests.compression.brought_models import classifier, written
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.inspection import inspect_graph
+from edgefleet_compression.models.door.inspection import inspect_graph
 from edgefleet_compression.programs import end_of, output_of
 
 PATIENCE_S = 60
-INSPECTION = "edgefleet_compression.models.inspection"
+INSPECTION = "edgefleet_compression.models.door.inspection"
 
 
 def ended(code: str) -> subprocess.CalledProcessError:

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.reading import Reading, as_sampled, settled
+from edgefleet_compression.models.door.reading import Reading, as_sampled, settled
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.session import Answered, GraphSession

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.models.remarks import remarks_on
+from edgefleet_compression.models.door.remarks import remarks_on
 from edgefleet_compression.samples import Column, RawLabels, Samples, Split
 
 

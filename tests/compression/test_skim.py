@@ -12,7 +12,7 @@ from tests.compression.weighted_graphs import HIDDEN, WIDTH, branches, constant,
 from tests.memory import grown_mb
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.brought import check_graph
+from edgefleet_compression.models.door.brought import check_graph
 from edgefleet_compression.onnx_graphs.batches import answering
 from edgefleet_compression.onnx_graphs.graph import parameters, tensors, unfolded_bytes
 from edgefleet_compression.onnx_graphs.skim import is_skipped, skim, with_ir_version
@@ -112,7 +112,7 @@ def test_a_file_is_passed_on_with_an_ir_version_that_devices_know(given: int, ex
 
 
 def test_checking_a_large_file_takes_little_memory(large: Path) -> None:
-    before = "from edgefleet_compression.models.brought import check_graph\n"
+    before = "from edgefleet_compression.models.door.brought import check_graph\n"
     before += "from edgefleet_compression.onnx_graphs.runtime import newest_opset\nnewest_opset()\n"  # asks a session
     assert grown_mb(before, f"check_graph(Path({str(large)!r}))", large.parent) < 16
 

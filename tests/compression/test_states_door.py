@@ -16,14 +16,14 @@ from edgefleet_compression.builds.entry_points import build_variant, source_metr
 from edgefleet_compression.builds.messages import BuildOutcome, BuildRequest, SourceRequest
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.brought import open_graph
-from edgefleet_compression.models.data import check_arrays
-from edgefleet_compression.models.inspection import inspect_model
-from edgefleet_compression.models.likely_state import likely_pairs, with_likely_state
-from edgefleet_compression.models.onnx_card import card_for_onnx
-from edgefleet_compression.models.opening import open_samples
+from edgefleet_compression.models.door.brought import open_graph
+from edgefleet_compression.models.door.inspection import inspect_model
+from edgefleet_compression.models.door.likely_state import likely_pairs, with_likely_state
+from edgefleet_compression.models.door.onnx_card import card_for_onnx
+from edgefleet_compression.models.door.opening import open_samples
+from edgefleet_compression.models.door.taking import check_labels, take
 from edgefleet_compression.models.source_files import open_source
-from edgefleet_compression.models.taking import check_labels, take
+from edgefleet_compression.models.splits.data import check_arrays
 from edgefleet_compression.recipes.recipe import shipped_recipes
 from edgefleet_contract.card import ModelCard, parse_card
 from edgefleet_contract.errors import ContractError

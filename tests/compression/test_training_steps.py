@@ -14,7 +14,7 @@ from tests.compression.conftest import pictures
 from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import DataError, NothingChanged
-from edgefleet_compression.models.onnx_card import card_for_onnx
+from edgefleet_compression.models.door.onnx_card import card_for_onnx
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.models.source_files import open_source
 from edgefleet_compression.models.states import BroughtState, TorchState, copied, load_state

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgefleet_compression.models.data import Data
+from edgefleet_compression.models.splits.data import Data
 from edgefleet_contract.card import ModelCard, load_card
 
 FOLDER = Path(__file__).parents[2] / "examples" / "fashion"

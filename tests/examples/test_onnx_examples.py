@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edgefleet_compression.models.column_checks import WantedInput
-from edgefleet_compression.models.data import SplitFile
-from edgefleet_compression.models.parts import PartReader
+from edgefleet_compression.models.splits.column_checks import WantedInput
+from edgefleet_compression.models.splits.data import SplitFile
+from edgefleet_compression.models.splits.parts import PartReader
 from edgefleet_compression.samples import Split
 from edgefleet_contract.card import ModelCard, load_card
 from edgefleet_protocol.signature import Signature, Tensor

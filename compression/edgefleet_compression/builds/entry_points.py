@@ -49,8 +49,8 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
     from edgefleet_compression.cache import Cache
     from edgefleet_compression.measuring.measure import measured
-    from edgefleet_compression.models.data import check_golden
     from edgefleet_compression.models.source_files import open_source
+    from edgefleet_compression.models.splits.data import check_golden
     from edgefleet_compression.onnx_graphs.graph import unfolded_bytes
     from edgefleet_compression.onnx_graphs.runtime import needed_onnxruntime
 
@@ -129,7 +129,7 @@ def _composed(made: Path, source: "Source", path: Path) -> Path:
         return Path(shutil.copyfile(made, path))
     import onnx
 
-    from edgefleet_compression.models.composed_file import compose_file
+    from edgefleet_compression.models.around.composed_file import compose_file
 
     return compose_file(onnx.load(made), source.signature, source.made, path)
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from edgefleet_compression.builds.messages import RecordedAnswers
 from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host
-from edgefleet_compression.models.data import GOLDEN_LEAST
 from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.splits.data import GOLDEN_LEAST
 from edgefleet_compression.onnx_graphs.session import PROVIDER, Answered, GraphSession
 from edgefleet_compression.samples import Samples, Split
 from edgefleet_contract.variants import GoldenSize

@@ -12,7 +12,7 @@ from edgefleet_protocol.spec import Spec
 from edgefleet_tasks.answer_set import AnswerSet
 
 if TYPE_CHECKING:
-    from edgefleet_compression.models.data import SplitName
+    from edgefleet_compression.models.splits.data import SplitName
 
 SPLIT: "SplitName" = "val"
 

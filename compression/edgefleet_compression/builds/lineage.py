@@ -23,8 +23,8 @@ from edgefleet_protocol.encoding import ZSTD_VERSION
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgefleet_compression.models.data import SplitName
     from edgefleet_compression.models.source import Source
+    from edgefleet_compression.models.splits.data import SplitName
     from edgefleet_compression.samples import Split
 
 SPLITS: "tuple[SplitName, ...]" = ("train", "calib", "val", "test")

@@ -12,8 +12,8 @@ from edgefleet_tasks.pairing import why_other_steps
 
 if TYPE_CHECKING:
     from edgefleet_compression.judging import Judge
-    from edgefleet_compression.models.data import SplitName
     from edgefleet_compression.models.source import Source
+    from edgefleet_compression.models.splits.data import SplitName
     from edgefleet_compression.samples import Column, Samples
     from edgefleet_tasks.answer_set import AnswerSet
 

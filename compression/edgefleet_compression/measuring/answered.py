@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from edgefleet_compression.judging import Judge, SampleScores, mean_of
-from edgefleet_compression.models.data import SplitName
 from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.splits.data import SplitName
 from edgefleet_compression.samples import RawLabels
 from edgefleet_contract.metrics import Metrics
 from edgefleet_protocol.intervals import Interval

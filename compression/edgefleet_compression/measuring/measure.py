@@ -17,8 +17,8 @@ from edgefleet_compression.judging import drop
 from edgefleet_compression.measuring.answered import JUDGED, answered, score_figures
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in
-from edgefleet_compression.models.data import SplitName
 from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.splits.data import SplitName
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.programs import ProgramHangs, end_of, output_of
 from edgefleet_compression.samples import Feed

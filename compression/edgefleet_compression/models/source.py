@@ -15,11 +15,11 @@ from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.judging import Judge
-from edgefleet_compression.models.brought import load_brought, skim_brought
-from edgefleet_compression.models.composed_file import REVISION, compose_file
-from edgefleet_compression.models.data import SplitFile, SplitName
-from edgefleet_compression.models.network_samples import seen_by_network
-from edgefleet_compression.models.pictures import BARE, Composition, declared_of
+from edgefleet_compression.models.around.composed_file import REVISION, compose_file
+from edgefleet_compression.models.around.pictures import BARE, Composition, declared_of
+from edgefleet_compression.models.door.brought import load_brought, skim_brought
+from edgefleet_compression.models.splits.data import SplitFile, SplitName
+from edgefleet_compression.models.splits.network_samples import seen_by_network
 from edgefleet_compression.models.states import GRAPH, BroughtState, SourceState, TorchState
 from edgefleet_compression.models.ways import ANY_WAY, Ways, ways_of
 from edgefleet_compression.onnx_graphs.answers import Logits, not_finite

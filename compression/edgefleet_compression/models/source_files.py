@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from edgefleet_compression.cache import Cache
-from edgefleet_compression.models.brought import check_graph, open_graph
-from edgefleet_compression.models.data import architecture_scale, open_data
-from edgefleet_compression.models.likely_state import with_likely_state
-from edgefleet_compression.models.module_check import architecture_signature
-from edgefleet_compression.models.network_samples import seen_by_network
-from edgefleet_compression.models.opening import open_samples
-from edgefleet_compression.models.pictures import BARE, BYTE, Composition
+from edgefleet_compression.models.around.pictures import BARE, BYTE, Composition
+from edgefleet_compression.models.door.brought import check_graph, open_graph
+from edgefleet_compression.models.door.likely_state import with_likely_state
+from edgefleet_compression.models.door.module_check import architecture_signature
+from edgefleet_compression.models.door.opening import open_samples
+from edgefleet_compression.models.door.taking import TakenModel, take
 from edgefleet_compression.models.source import Source
+from edgefleet_compression.models.splits.data import architecture_scale, open_data
+from edgefleet_compression.models.splits.network_samples import seen_by_network
 from edgefleet_compression.models.states import BroughtState, torch_state
-from edgefleet_compression.models.taking import TakenModel, take
 from edgefleet_compression.onnx_graphs.sent import SentInput
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import CardError

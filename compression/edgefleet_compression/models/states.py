@@ -18,7 +18,7 @@ from edgefleet_protocol.canonical import canonical_json
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgefleet_compression.models.brought import Graph
+    from edgefleet_compression.models.door.brought import Graph
     from edgefleet_compression.networks.architectures import Args
 
 STRUCTURE = "structure.json"

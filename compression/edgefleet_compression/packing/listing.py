@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.data import SPLITS, SplitName
+from edgefleet_compression.models.splits.data import SPLITS, SplitName
 from edgefleet_compression.packing.origins import SampleOrigin
 from edgefleet_process.reading import digest_of_file
 from edgefleet_profiles.spelling import nearest

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from edgefleet_compression.models.data import SplitName
+from edgefleet_compression.models.splits.data import SplitName
 
 OriginLabel = int | float | str
 """The class of an origin, by number or by name, or a number; None in its place if it has none or several."""

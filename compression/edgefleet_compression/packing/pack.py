@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgefleet_compression.errors import DataError, Unreadable
-from edgefleet_compression.models.data import SplitName
+from edgefleet_compression.models.splits.data import SplitName
 from edgefleet_compression.packing.origins import PackedSample, Packer, SampleOrigin
 from edgefleet_compression.packing.splitting import AssignedOrigins, SplitPlan, assigned
 from edgefleet_compression.packing.spooling import ColumnSpool

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.npz_file import opened
+from edgefleet_compression.models.splits.npz_file import opened
 from edgefleet_compression.packing.listing import FileList
 from edgefleet_compression.packing.origins import PackedSample, SampleOrigin
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.data import SHARES, SPLITS, SplitName
+from edgefleet_compression.models.splits.data import SHARES, SPLITS, SplitName
 from edgefleet_compression.packing.origins import SampleOrigin
 
 JUDGED: tuple[SplitName, ...] = ("calib", "val", "test")

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.places import LENGTHS, SHAPES, VALUES
+from edgefleet_compression.models.splits.places import LENGTHS, SHAPES, VALUES
 
 IN_MEMORY_BYTES = 256 * 1024
 """What a column keeps in memory before it takes a file: a table may have hundreds of columns."""

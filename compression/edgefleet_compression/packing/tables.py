@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.data import SPLITS
+from edgefleet_compression.models.splits.data import SPLITS
 from edgefleet_compression.packing.origins import OriginLabel, PackedSample, SampleOrigin
 from edgefleet_compression.packing.table_file import TableFile
 from edgefleet_profiles.spelling import nearest

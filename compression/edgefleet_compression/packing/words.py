@@ -6,7 +6,7 @@ from typing import Literal
 
 import typer
 
-from edgefleet_compression.models.data import SPLITS, SplitName
+from edgefleet_compression.models.splits.data import SPLITS, SplitName
 from edgefleet_compression.packing.splitting import JUDGED, usual_shares
 from edgefleet_profiles.spelling import nearest
 

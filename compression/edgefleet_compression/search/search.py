@@ -12,7 +12,7 @@ from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.builds.worker_team import Workers
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import SearchError
-from edgefleet_compression.models.data import samples_in
+from edgefleet_compression.models.splits.data import samples_in
 from edgefleet_compression.models.ways import ANY_WAY, Ways, training_ways
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_compression.registry import registry

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edgefleet_compression.builds.worker_pool import WorkerPool
 from edgefleet_compression.builds.worker_team import WorkerTeam
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.data import samples_in
+from edgefleet_compression.models.splits.data import samples_in
 from edgefleet_compression.recipes.recipe import Recipe
 from edgefleet_contract.errors import ContractError
 from edgefleet_contract.operations import BuildResult, OperationRecord, OperationState, RebuildResult

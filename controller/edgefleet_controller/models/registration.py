@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.measures import measure_named
-from edgefleet_compression.models.inspection import Findings, inspect_model
+from edgefleet_compression.models.door.inspection import Findings, inspect_model
 from edgefleet_compression.pricing.unscored import unscored
 from edgefleet_contract.card import CARD_FILE, ModelCard, check_files, parse_card
 from edgefleet_contract.errors import ContractError

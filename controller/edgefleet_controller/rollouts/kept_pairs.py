@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edgefleet_compression.errors import CompressionError
-from edgefleet_compression.models.data import labels_in
+from edgefleet_compression.models.splits.data import labels_in
 from edgefleet_contract.pairs import PairView
 from edgefleet_contract.rollouts import RolloutSpec
 from edgefleet_controller.delivery.blobs import BlobFolder

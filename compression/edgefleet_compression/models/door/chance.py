@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefleet_compression.models.taking import TakenModel, label_spec
+from edgefleet_compression.models.door.taking import TakenModel, label_spec
 from edgefleet_compression.samples import Split
 from edgefleet_protocol.features import FIRST_TASK
 from edgefleet_tasks.registry import task_named

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from edgefleet_compression.models.inspection import Findings, inspect_model
+from edgefleet_compression.models.door.inspection import Findings, inspect_model
 from edgefleet_contract.card import SAFE, parse_card
 from edgefleet_contract.errors import CardError
 from edgefleet_contract.first_card import CardHints

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgefleet_compression.models.data import sample_headers
+from edgefleet_compression.models.splits.data import sample_headers
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.card_states import CardStatePair
 from edgefleet_protocol.signature import Signature, Tensor

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgefleet_compression.models.column_checks import WantedInput, check_plain_labels
-from edgefleet_compression.models.data import SplitFile, sample_headers
-from edgefleet_compression.models.parts import PartReader
-from edgefleet_compression.models.pictures import BYTE, FLOAT, Composition, composition_of, datatype_of
-from edgefleet_compression.models.reading import as_sampled, as_stepped
-from edgefleet_compression.models.shown import shown_sample
+from edgefleet_compression.models.around.pictures import BYTE, FLOAT, Composition, composition_of, datatype_of
+from edgefleet_compression.models.door.reading import as_sampled, as_stepped
+from edgefleet_compression.models.door.shown import shown_sample
+from edgefleet_compression.models.splits.column_checks import WantedInput, check_plain_labels
+from edgefleet_compression.models.splits.data import SplitFile, sample_headers
+from edgefleet_compression.models.splits.parts import PartReader
 from edgefleet_compression.onnx_graphs.composed import AS_IT_IS
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.sent import SentInput

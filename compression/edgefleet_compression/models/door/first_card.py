@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edgefleet_compression.errors import CompressionError
 from edgefleet_compression.measures import measure_named
-from edgefleet_compression.models.inspection import Findings, GraphFindings, inspect_graph, inspect_model
-from edgefleet_compression.models.onnx_card import (
+from edgefleet_compression.models.door.inspection import Findings, GraphFindings, inspect_graph, inspect_model
+from edgefleet_compression.models.door.onnx_card import (
     DATA_FILE,
     GOLDEN_SAMPLES,
     file_lines,
@@ -18,7 +18,7 @@ from edgefleet_compression.models.onnx_card import (
     slug,
     state_lines,
 )
-from edgefleet_compression.models.shown import numpy_name, shown_sample
+from edgefleet_compression.models.door.shown import numpy_name, shown_sample
 from edgefleet_contract.card import parse_card
 from edgefleet_contract.errors import CardError, ContractError
 from edgefleet_contract.first_card import CardHints, FirstCard

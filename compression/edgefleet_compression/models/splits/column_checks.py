@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.npz_file import BLOCK_BYTES, ArrayHeader
-from edgefleet_compression.models.places import ColumnPlace
+from edgefleet_compression.models.splits.npz_file import BLOCK_BYTES, ArrayHeader
+from edgefleet_compression.models.splits.places import ColumnPlace
 from edgefleet_compression.samples import Column
 from edgefleet_protocol.datatypes import BY_NAME, BYTES
 from edgefleet_protocol.signature import Axis, Tensor

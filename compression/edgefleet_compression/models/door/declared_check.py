@@ -3,7 +3,7 @@
 Models that are stored already were taken with whatever their cards say, and are read with it.
 """
 
-from edgefleet_compression.models.taking import TakenModel
+from edgefleet_compression.models.door.taking import TakenModel
 from edgefleet_contract.card import CARD_FILE, ModelCard
 from edgefleet_contract.card_answers import CardAnswers, CardBoxes
 from edgefleet_contract.errors import CardError

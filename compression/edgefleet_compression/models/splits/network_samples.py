@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.heartbeat import beat
-from edgefleet_compression.models.data import SplitFile, SplitName
-from edgefleet_compression.models.pictures import Composition
+from edgefleet_compression.models.around.pictures import Composition
+from edgefleet_compression.models.splits.data import SplitFile, SplitName
 from edgefleet_compression.onnx_graphs.composed import composed_signature
 from edgefleet_compression.onnx_graphs.composing import preprocessing_alone
 from edgefleet_compression.onnx_graphs.options import one_thread

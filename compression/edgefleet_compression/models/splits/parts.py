@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.column_checks import (
+from edgefleet_compression.models.splits.column_checks import (
     Sizes,
     WantedInput,
     check_counts,
@@ -17,8 +17,8 @@ from edgefleet_compression.models.column_checks import (
     check_samples,
     check_sizes,
 )
-from edgefleet_compression.models.npz_file import Npz
-from edgefleet_compression.models.places import ColumnPlace, input_columns, input_places, place_of
+from edgefleet_compression.models.splits.npz_file import Npz
+from edgefleet_compression.models.splits.places import ColumnPlace, input_columns, input_places, place_of
 from edgefleet_compression.samples import Column, RawLabels, Samples, Split
 
 SPLIT_SEED = 0

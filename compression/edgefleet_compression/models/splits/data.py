@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from edgefleet_compression.errors import DataError
-from edgefleet_compression.models.column_checks import WantedInput, check_classes
-from edgefleet_compression.models.npz_file import Npz, opened
-from edgefleet_compression.models.parts import PartReader, check_to_split, count_of
-from edgefleet_compression.models.places import ColumnPlace, columns_in, input_columns, input_places, place_of
+from edgefleet_compression.models.splits.column_checks import WantedInput, check_classes
+from edgefleet_compression.models.splits.npz_file import Npz, opened
+from edgefleet_compression.models.splits.parts import PartReader, check_to_split, count_of
+from edgefleet_compression.models.splits.places import ColumnPlace, columns_in, input_columns, input_places, place_of
 from edgefleet_compression.samples import ArraySplit, RawLabels, Split
 from edgefleet_contract.card import ModelCard
 from edgefleet_profiles.spelling import nearest

@@ -1,6 +1,6 @@
 """A first look at a model brought as ONNX, in a process of its own and under limits.
 
-    python -m edgefleet_compression.models.inspection REQUEST
+    python -m edgefleet_compression.models.door.inspection REQUEST
 
 The request is the JSON of an InspectionRequest, the last line of the output that of an InspectionAnswer.
 
@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from edgefleet_compression.errors import CompressionError, GraphError
-from edgefleet_compression.models.faults import Faults
+from edgefleet_compression.models.door.faults import Faults
 from edgefleet_compression.programs import ProgramEnd, ProgramHangs, end_of, output_of
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.errors import ContractError
@@ -127,7 +127,7 @@ def inspect_graph(model: Path) -> GraphFindings:
 
 def _asked(request: InspectionRequest) -> Findings | GraphFindings:
     """What the process that looks has found."""
-    command = run_module("edgefleet_compression.models.inspection", json.dumps(request.model_dump(mode="json")))
+    command = run_module("edgefleet_compression.models.door.inspection", json.dumps(request.model_dump(mode="json")))
     size_bytes = request.model.stat().st_size
     try:
         said = output_of(command, SILENT_S + _more_s(size_bytes))
@@ -160,7 +160,7 @@ def _why_it_ended(end: ProgramEnd, size_bytes: int) -> str:
 
 def _look_at_graph(onnx: Path) -> GraphFindings:
     """In the process that is under limits: check and load."""
-    from edgefleet_compression.models.brought import check_graph, open_graph
+    from edgefleet_compression.models.door.brought import check_graph, open_graph
 
     check_graph(onnx)
     return GraphFindings(signature=open_graph(onnx).signature)
@@ -168,15 +168,15 @@ def _look_at_graph(onnx: Path) -> GraphFindings:
 
 def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: check, read the splits, run some samples."""
-    from edgefleet_compression.models.brought import check_graph, open_graph
-    from edgefleet_compression.models.chance import by_chance
-    from edgefleet_compression.models.composed_check import check_composed
-    from edgefleet_compression.models.data import SPLITS, check_arrays, check_beside, check_golden
-    from edgefleet_compression.models.declared_check import check_declared
-    from edgefleet_compression.models.likely_state import with_likely_state
-    from edgefleet_compression.models.opening import open_samples
-    from edgefleet_compression.models.remarks import remarks_on
-    from edgefleet_compression.models.taking import check_labels, shapes_of, take
+    from edgefleet_compression.models.door.brought import check_graph, open_graph
+    from edgefleet_compression.models.door.chance import by_chance
+    from edgefleet_compression.models.door.composed_check import check_composed
+    from edgefleet_compression.models.door.declared_check import check_declared
+    from edgefleet_compression.models.door.likely_state import with_likely_state
+    from edgefleet_compression.models.door.opening import open_samples
+    from edgefleet_compression.models.door.remarks import remarks_on
+    from edgefleet_compression.models.door.taking import check_labels, shapes_of, take
+    from edgefleet_compression.models.splits.data import SPLITS, check_arrays, check_beside, check_golden
 
     faults = Faults()
     faults.check(check_graph, onnx)
@@ -228,7 +228,14 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
 
 def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: build the architecture, run it, read the splits."""
-    from edgefleet_compression.models.data import (
+    from edgefleet_compression.models.door.module_check import (
+        architecture_signature,
+        check_module,
+        check_module_answers,
+        check_shape,
+    )
+    from edgefleet_compression.models.door.remarks import remarks_on
+    from edgefleet_compression.models.splits.data import (
         architecture_scale,
         check_arrays,
         check_beside,
@@ -236,13 +243,6 @@ def _look_at_module(weights: Path, data: Path, card: ModelCard) -> Findings:
         first_look,
         open_data,
     )
-    from edgefleet_compression.models.module_check import (
-        architecture_signature,
-        check_module,
-        check_module_answers,
-        check_shape,
-    )
-    from edgefleet_compression.models.remarks import remarks_on
 
     faults = Faults()
     state, samples = faults.check(check_module, card, weights), faults.check(first_look, data)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from edgefleet_compression.errors import GraphError
 from edgefleet_compression.judging import Judge
-from edgefleet_compression.models.brought import load_brought, open_graph
-from edgefleet_compression.models.composed_file import compose_file
-from edgefleet_compression.models.pictures import Composition, declared_of
-from edgefleet_compression.models.taking import TakenModel
+from edgefleet_compression.models.around.composed_file import compose_file
+from edgefleet_compression.models.around.pictures import Composition, declared_of
+from edgefleet_compression.models.door.brought import load_brought, open_graph
+from edgefleet_compression.models.door.taking import TakenModel
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.samples import Split
 from edgefleet_contract.card import CARD_FILE, ModelCard

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from edgefleet_compression.models.pictures import Composition
+from edgefleet_compression.models.around.pictures import Composition
 from edgefleet_compression.onnx_graphs.composing import compose
 from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_protocol.signature import Signature

@@ -13,7 +13,7 @@ import onnxruntime
 from onnx import TensorProto, inliner, numpy_helper
 
 from edgefleet_compression.errors import GraphError
-from edgefleet_compression.models.faults import Faults
+from edgefleet_compression.models.door.faults import Faults
 from edgefleet_compression.onnx_graphs.domains import foreign_nodes, operator_of, opset_of
 from edgefleet_compression.onnx_graphs.graph import nodes, parameters, tensors
 from edgefleet_compression.onnx_graphs.model_session import ModelSession

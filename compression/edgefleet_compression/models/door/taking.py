@@ -8,10 +8,10 @@ import numpy as np
 
 from edgefleet_compression.errors import DataError, GraphError
 from edgefleet_compression.judging import Judge
-from edgefleet_compression.models.column_checks import check_each_label
-from edgefleet_compression.models.network_samples import Preprocessed
-from edgefleet_compression.models.opening import OpenedSamples, sampled_part
-from edgefleet_compression.models.reading import settled, settled_steps
+from edgefleet_compression.models.door.opening import OpenedSamples, sampled_part
+from edgefleet_compression.models.door.reading import settled, settled_steps
+from edgefleet_compression.models.splits.column_checks import check_each_label
+from edgefleet_compression.models.splits.network_samples import Preprocessed
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.samples import Column, RawLabels, Split

@@ -1,0 +1,1 @@
+"""Samples and labels as data files hold them, split by split."""
