@@ -1,4 +1,4 @@
-"""Public ONNX files from packages, samples for them, and the three parts of `scripts/bench models`."""
+"""Public ONNX files from packages, with samples: what `scripts/bench models`, `sizes` and `detectors` go through."""
 
 from edgefleet_process.onnxruntime_silence import silence_onnxruntime
 
