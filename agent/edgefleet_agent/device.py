@@ -1,14 +1,15 @@
 """What all models on a device share: its folder, its facts, its link, and where events go."""
 
+import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic_core import to_json
 
 from edgefleet_agent.download import Download, forget
-from edgefleet_agent.errors import Rejected, SlotRotten
+from edgefleet_agent.errors import Rejected, SlotRotten, WorkerError
 from edgefleet_agent.events import InboxEvent
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.fetch import Fetcher
@@ -27,11 +28,26 @@ from edgefleet_protocol.manifest import BlobRef, Core, Manifest
 from edgefleet_protocol.memory_budget import HeldModel, needed_mb
 from edgefleet_protocol.messages import DesiredModel, Facts, Slot
 
+log = logging.getLogger("edgefleet.agent")
+
 
 def scorer_text(core: Core) -> str:
     """How the answers of a variant are counted and scored, for workers."""
     spec = core.spec.told() if core.spec else {}
     return to_json({"task": core.task, "spec": spec, "labels": core.labels}).decode()
+
+
+def providers_for(slot: Slot, core: Core, facts: Facts) -> tuple[tuple[str, ...], str | None]:
+    """The execution providers to ask for, the CPU last, and why those are not what a variant names; pure."""
+    if slot.ran_on and slot.ran_on.nodes:
+        tested = tuple(sorted(slot.ran_on.nodes, key=lambda name: name in CPU))
+        return tested, slot.ran_on.why
+    named = runtime_options.providers_in(core.runtime) or facts.providers
+    states = {state.name: state for state in facts.probed}
+    here = [name for name in named if name not in states or states[name].works]
+    lacking = [f"{name} does not work here ({states[name].why})" for name in named if name not in here]
+    asked = tuple(dict.fromkeys((*(name for name in here if name not in CPU), *CPU)))
+    return asked, "; ".join(lacking) or None
 
 
 @dataclass
@@ -79,13 +95,20 @@ class Device:
         blob = BlobRef(sha256=manifest, size_bytes=desired.manifest_bytes)
         return Download(self.downloads, blob, self.fetcher, at_once=desired.at_once)
 
-    def start(self, slot: Slot) -> Placed:
+    def start(self, slot: Slot, cpu_because: str | None = None) -> Placed:
         """Start a worker for a slot; takes a fraction of a second.
+
+        A slot that was tested is started on what it was tested on; another one on the providers that its manifest asks
+        for, or that this device has. Whatever they do to the worker, the CPU is tried before the variant is at fault.
+
+        Args:
+            slot: what to start.
+            cpu_because: why it should run on the CPU alone, whatever it asks for.
 
         Raises:
             SlotRotten: the slot has changed on disk.
-            Rejected: its manifest asks for what this agent refuses, its session takes other providers than reported, or
-                there is no room for it beside the workers of other models.
+            Rejected: its manifest asks for what this agent refuses, or there is no room for it beside the workers of
+                other models.
             WorkerError: the worker does not start, or refuses the model.
         """
         manifest = self.slots.manifest(slot.variant)
@@ -93,29 +116,41 @@ class Device:
             raise SlotRotten(f"the slot of {slot.variant} has lost its manifest, or has another one")
         if told := runtime_options.refusal(manifest.core.runtime):  # an older agent may have installed it
             raise Rejected("manifest_invalid", told)
-        path = self.slots.path(slot.variant) / MODEL
-        runtime, onnx = dict(manifest.core.runtime), manifest.core.onnx
-        address_bytes = manifest.memory.address_bytes if manifest.memory else 0
+        asked, why = (CPU, cpu_because) if cpu_because else providers_for(slot, manifest.core, self.facts)
         room = self.workers.take(manifest)
-        spec = WorkerSpec(
-            *(path, runtime, self.threads, onnx.sha256, manifest.unfolded_bytes or 0, address_bytes),
-            providers=self.facts.providers or CPU,
-            signature=manifest.core.signature,
-            scorer=scorer_text(manifest.core),
-            state=manifest.core.state,
-        )
         try:
-            spec = self.workers.limited(room, spec)
-            worker = Worker(spec)
-            if worker.providers != spec.providers:
-                worker.kill()
-                told, took = ", ".join(spec.providers), ", ".join(worker.providers)
-                raise Rejected("wrong_hardware", f"its session takes {took}, and this device reports {told}")
+            spec = self.workers.limited(room, self._spec(slot, manifest, asked))
+            try:
+                worker = Worker(spec)
+            except SlotRotten:
+                raise
+            except WorkerError as error:
+                if asked == CPU:
+                    raise
+                why = f"with {', '.join(asked)}, {error}"
+                worker = Worker(spec := replace(spec, providers=CPU))
         except Exception:
             room.given_up = True
             raise
-        room.placed = placed = Placed(slot, manifest, spec, worker)
+        ran_on = worker.ran_on.model_copy(update={"why": worker.ran_on.why or why})
+        if ran_on.why:
+            log.warning("%s: %s is not run as asked: %s", manifest.model, slot.variant[:12], ran_on.why)
+        tested = slot.model_copy(update={"ran_on": ran_on})
+        room.placed = placed = Placed(tested, manifest, replace(spec, providers=worker.providers), worker)
         return placed
+
+    def _spec(self, slot: Slot, manifest: Manifest, providers: tuple[str, ...]) -> WorkerSpec:
+        core = manifest.core
+        address_bytes = manifest.memory.address_bytes if manifest.memory else 0
+        return WorkerSpec(
+            self.slots.path(slot.variant) / MODEL,
+            runtime_options.session_entries(core.runtime),
+            *(self.threads, core.onnx.sha256, manifest.unfolded_bytes or 0, address_bytes),
+            providers=providers,
+            signature=core.signature,
+            scorer=scorer_text(core),
+            state=core.state,
+        )
 
     def check_room(self, manifest: Manifest) -> None:
         """Check that a variant fits beside what else is wanted here: other models, and what answers of this one.

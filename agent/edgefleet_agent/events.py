@@ -60,6 +60,11 @@ class SelfTested:
     placed: Placed | None
     refused: Rejected | None
 
+    @property
+    def tested(self) -> dict[str, Slot]:
+        """Its slot by its variant, with what it was tested on; empty if it was refused."""
+        return {self.placed.slot.variant: self.placed.slot} if self.placed else {}
+
 
 @dataclass(frozen=True)
 class Started:

@@ -12,12 +12,14 @@ from pathlib import Path
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.own_memory import budget_of, system_limit_mb
 from edgefleet_agent.processor import cannot_run, differs, is_false
-from edgefleet_agent.providers import providers_taken
+from edgefleet_agent.providers import probe
 from edgefleet_agent.settings import AgentSettings
+from edgefleet_agent.worker_handle import CPU
 from edgefleet_profiles.catalogue import Catalogue, load_catalogue, look_up
 from edgefleet_profiles.errors import ProfileError
 from edgefleet_profiles.parts import Hardware, Link, Region, is_generic
 from edgefleet_protocol.messages import Facts, HostFacts
+from edgefleet_protocol.ran_on import ProviderState
 
 # The flags that decide which kernels run, and with them latency and exact answers.
 ISA_FLAGS = frozenset(
@@ -63,14 +65,12 @@ def describe(settings: AgentSettings) -> Described:
     simulated = settings.simulate_hardware is not None
     if not simulated and (why := is_false(hardware, host)):
         raise SettingsError(why)
-    taken = providers_taken(hardware.providers, settings.threads)
+    probed = probe(hardware.providers, settings.threads)
+    working = [state.name for state in probed if state.works]
+    taken = tuple(dict.fromkeys((*(name for name in hardware.providers if name in working), *CPU)))
     lacking = tuple(name for name in hardware.providers if name not in taken)
     notes = (
-        *(
-            [f"onnxruntime here does not run {', '.join(lacking)}, as {hardware.name} asks; it runs {', '.join(taken)}"]
-            if lacking
-            else []
-        ),
+        *(_lacks(hardware.name, state, taken) for state in probed if state.name in lacking),
         *([told] if not simulated and (told := differs(hardware, host)) else []),
     )
     ram_mb = hardware.ram_mb if simulated else host.ram_mb
@@ -88,8 +88,14 @@ def describe(settings: AgentSettings) -> Described:
         onnxruntime=onnxruntime_version(),
         simulated=simulated,
         memory=budget_of(ram_mb, settings.memory_mb, system_limit_mb()),
+        probed=probed,
     )
     return Described(facts, host if simulated else None, region, link, notes)
+
+
+def _lacks(hardware: str, state: ProviderState, taken: tuple[str, ...]) -> str:
+    told = f"{state.name} does not work here, as {hardware} asks ({state.why})"
+    return f"{told}: models run on {', '.join(taken)}"
 
 
 def recognize(catalogue: Catalogue, board: str, host: HostFacts) -> Hardware:

@@ -131,7 +131,7 @@ class Installation:
             self._fail(event.refused)
         else:
             self._candidate = event.placed
-            self._apply("passed")
+            self._apply("passed", slots=self._now.slots | event.tested)
 
     def in_trouble(self, trouble: Trouble) -> None:
         """The variant failed in its trial; the old one has already answered the request."""

@@ -70,8 +70,10 @@ def judge(manifest: Manifest, model: str, record: InstalledModel, device: Device
         check_space(manifest, fetched, device.free_bytes, held_bytes_of(device.downloads, wanted))
         reach("space_checked")
     slot = slot_of(manifest, record.attempt)
-    if is_here and not renews:
-        slot = slot.model_copy(update={"manifest": record.slots[manifest.variant].manifest})
+    if is_here:
+        held = record.slots[manifest.variant]
+        kept = {"ran_on": held.ran_on} if renews else {"ran_on": held.ran_on, "manifest": held.manifest}
+        slot = slot.model_copy(update=kept)
     return Judged(manifest, encoding, is_here, slot, renews)
 
 

@@ -11,15 +11,21 @@ from edgefleet_agent.events import SelfTested
 from edgefleet_agent.failpoints import reach
 from edgefleet_agent.placed import Placed
 from edgefleet_agent.slots import ANSWERS, GOLDEN
-from edgefleet_agent.worker_handle import GoldenOrder
+from edgefleet_agent.worker_handle import CPU, GoldenOrder
 from edgefleet_protocol.manifest import Manifest
 from edgefleet_protocol.messages import Slot
 from edgefleet_protocol.phases import ReasonCode
 from edgefleet_protocol.spec import Spec
 
+MOST_TOLD = 1500
+"""Characters of why a variant runs on the CPU."""
+
 
 class SelfTest:
-    """One self-test; `run` blocks, so it needs a thread, and posts `SelfTested`."""
+    """One self-test; `run` blocks, so it needs a thread, and posts `SelfTested`.
+
+    A candidate that fails it with other execution providers than the CPU is tested again with the CPU alone.
+    """
 
     def __init__(self, model: str, slot: Slot, device: Device) -> None:
         self._model, self._slot, self._device = model, slot, device
@@ -48,13 +54,29 @@ class SelfTest:
         slots, variant = self._device.slots, self._slot.variant
         if not slots.intact(variant):
             raise Rejected("blob_corrupt", "the slot's files do not match its manifest")
-        self._placed = placed = self._device.start(self._slot)
+        order = self._load()
+        try:
+            self._compare(order)
+        except (Rejected, WorkerError) as error:
+            failed = self._placed
+            if failed is None or failed.worker.providers == CPU or self._cancelled:
+                raise
+            failed.kill()
+            told = f"with {', '.join(failed.worker.providers)}, {error}"
+            self._load(cpu_because=told[:MOST_TOLD])
+            self._compare(order)
+        reach("self_test_passed")
+
+    def _load(self, cpu_because: str | None = None) -> GoldenOrder:
+        self._placed = placed = self._device.start(self._slot, cpu_because)
         reach("candidate_loaded")
         if self._cancelled:
             raise Rejected("self_test_failed", "cancelled")
-        order = golden_order(placed.manifest, slots.path(variant))
-        check_golden(tolerance(placed.manifest), placed.worker.self_test(order))
-        reach("self_test_passed")
+        return golden_order(placed.manifest, self._device.slots.path(self._slot.variant))
+
+    def _compare(self, order: GoldenOrder) -> None:
+        assert self._placed, "it is loaded before it is compared"
+        check_golden(tolerance(self._placed.manifest), self._placed.worker.self_test(order))
 
 
 def golden_order(manifest: Manifest, slot: Path) -> GoldenOrder:

@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edgefleet_agent.records import Records
 from edgefleet_agent.telling import Transition
 from edgefleet_profiles.parts import is_generic
 from edgefleet_protocol.messages import ReportedModel
+from edgefleet_protocol.ran_on import RanOn
 
 ASK_S = 3.0
 
@@ -37,13 +39,13 @@ def show_status(folder: Path, last: int, as_json: bool) -> int:
         raise SettingsError(f"{folder} is not the state folder of an agent: use the --state of `run`")
     report = _ask(folder)
     running = report is not None
-    models = report["models"] if report is not None else _read(folder)
+    models = report["models"] if report is not None else read_models(folder)
     transitions = _last(folder, last)
     if as_json:
         told = {"running": running, "transitions": [one.model_dump(exclude_none=True) for one in transitions]}
         print(json.dumps((report or {"models": models}) | told, indent=2))
     else:
-        lines = [_headline(report), *(_line(name, model) for name, model in models.items())]
+        lines = [_headline(report), *(_line(name, model) for name, model in models.items()), *told_slots(models)]
         if transitions:
             lines += ["", "last transitions:", *map(_dated, transitions)]
         print("\n".join(lines))
@@ -62,7 +64,12 @@ def _ask(folder: Path) -> dict[str, Any] | None:
     return told if told.get("incarnation") == mine else None
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_models(folder: Path) -> dict[str, Any]:
+    """The models of a state folder, as they were last saved.
+
+    Raises:
+        SettingsError: its state cannot be read.
+    """
     try:
         records = Records.model_validate_json((folder / "state.json").read_bytes()).models
     except FileNotFoundError:
@@ -89,6 +96,16 @@ def _last(folder: Path, count: int) -> list[Transition]:
         raise SettingsError(
             f"{error.filename} cannot be read ({error.strerror}): run this as the agent's user"
         ) from None
+
+
+def told_slots(models: Mapping[str, Any]) -> list[str]:
+    """What each installed variant runs on, of models as they are reported."""
+    return [
+        f"{name}: {slot['variant'][:12]} runs on {RanOn.model_validate(ran_on).told}"
+        for name, model in models.items()
+        for slot in model.get("slots", ())
+        if (ran_on := slot.get("ran_on"))
+    ]
 
 
 def _dated(told: Transition) -> str:

@@ -29,14 +29,16 @@ from edgefleet_agent.signatures import shown_shape, signature_of
 from edgefleet_agent.worker_memory import BYTES_PER_THREAD
 from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
+from edgefleet_protocol import execution_providers
 from edgefleet_protocol.datatypes import BY_NAME
 from edgefleet_protocol.messages import ModelFailure
+from edgefleet_protocol.ran_on import ProviderState, RanOn
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.state import SequenceState
 
 log = logging.getLogger("edgefleet.agent")
 
-CPU = ("CPUExecutionProvider",)
+CPU = (execution_providers.CPU,)
 LOAD_TIMEOUT_S = 60.0
 SLOW_DISK_BYTES_PER_S = 10e6
 """What the slowest cards that are sold for computers promise: a large model may take so much longer to load."""
@@ -55,7 +57,8 @@ class WorkerSpec:
 
     With `sha256`, the file is checked at every start: bits rot, and a wrong weight answers, too. `unfolded_bytes` is
     the size of the weights in memory, `address_bytes` the address space that loading and answering took at the build,
-    both by the manifest. `providers` are asked for in order; `Worker.providers` says which the session took.
+    both by the manifest. `providers` are asked for in order; `Worker.ran_on` says what runs where. With `offers`, it
+    tells of the providers that the runtime has.
     `signature` is what the manifest says of inputs and outputs; without it, the session's own words are. `scorer` says
     how answers are counted, see `scoring.scorer_of`; without it, they are not. `state` says which tensors of the
     signature are the state of sequences. `room_bytes` is the most that the model may take, whatever its manifest says;
@@ -73,6 +76,7 @@ class WorkerSpec:
     scorer: str | None = None
     state: SequenceState | None = None
     room_bytes: int = 0
+    offers: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ class Worker:
             self._process = ChildProcess(command, theirs.fileno(), os.environ | WORKER_ENVIRONMENT)
         self._frames = pipe_frames.FrameReader(self._pipe)
         self._owed: PendingCount | None = None
-        self._resident_bytes, self._granted_bytes = 0, math.inf
+        self._resident_bytes, self.granted_bytes = 0, math.inf
         self._threads = spec.threads
         load = {
             "op": "load",
@@ -189,6 +193,7 @@ class Worker:
             "signature": spec.signature.told() if spec.signature else None,
             "scorer": spec.scorer,
             "state": spec.state.told() if spec.state else None,
+            "offers": spec.offers,
         }
         try:
             reply = self._exchange(load, b"", load_timeout_s(spec.path)).reply
@@ -197,9 +202,18 @@ class Worker:
             raise
         whole = spec.signature or signature_of(reply["inputs"], reply["outputs"])
         self.signature = spec.state.visible(whole) if spec.state else whole
-        self._resident_bytes, self._granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
+        self._resident_bytes, self.granted_bytes = reply["resident_bytes"], reply["granted_bytes"] or math.inf
         self._limit_bytes: int = reply["limit_bytes"]
-        self.providers: tuple[str, ...] = tuple(reply["providers"])
+        self._providers_bytes: int = reply["providers_bytes"]
+        self.ran_on = RanOn(nodes=reply["nodes"], why=reply["why"])
+        self.devices: dict[str, dict[str, str]] = reply["devices"]
+        self.offered = tuple(ProviderState.model_validate(one) for one in reply.get("offered", ()))
+        self.plugins: tuple[str, ...] = tuple(reply.get("plugins", ()))
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The providers that run some of its nodes, the CPU last."""
+        return tuple(sorted(self.ran_on.nodes or CPU, key=lambda name: name in CPU))
 
     @property
     def row_bytes(self) -> int:
@@ -288,11 +302,11 @@ class Worker:
 
     def limit(self, room_bytes: int) -> None:
         """Let the model take no more than this from now on; what it has taken stays its own."""
-        room_bytes += BYTES_PER_THREAD * self._threads
-        if room_bytes >= self._granted_bytes or not self._limit_bytes or not self.alive:
+        room_bytes += BYTES_PER_THREAD * self._threads + self._providers_bytes
+        if room_bytes >= self.granted_bytes or not self._limit_bytes or not self.alive:
             return
-        self._limit_bytes -= int(self._granted_bytes) - room_bytes
-        self._granted_bytes = room_bytes
+        self._limit_bytes -= int(self.granted_bytes) - room_bytes
+        self.granted_bytes = room_bytes
         with suppress(OSError):  # it has ended meanwhile
             resource.prlimit(self.pid, resource.RLIMIT_AS, (self._limit_bytes, self._limit_bytes))
 
@@ -324,7 +338,7 @@ class Worker:
             return WorkerTimedOut("the worker used more processor time than one request may")
         took_bytes = self._process.peak_bytes - self._resident_bytes
         # The system kills whoever takes most when its memory runs out.
-        of_memory = took_bytes > MOST * self._granted_bytes or (by_itself and status == -signal.SIGKILL)
+        of_memory = took_bytes > MOST * self.granted_bytes or (by_itself and status == -signal.SIGKILL)
         return WorkerDied(f"the worker ended with status {status}: {error}", of_memory=of_memory)
 
     def _exchange(self, header: dict[str, Any], data: bytes, timeout_s: float) -> _Exchanged:

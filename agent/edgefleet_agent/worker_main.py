@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from edgefleet_agent import pipe_frames
 from edgefleet_agent.golden_run import GoldenRun
+from edgefleet_agent.provider_session import LoadedProviders, built_in, load_providers, open_session, plugins, told_of
 from edgefleet_agent.runtime_failure import failure_of
 from edgefleet_agent.scoring import BadLabels, Scorer, not_finite_in, scorer_of
 from edgefleet_agent.signatures import difference, signature_of
@@ -43,7 +44,6 @@ NO_MEMORY = re.compile(r"bad_alloc|(failed|unable) to allocate", re.IGNORECASE)
 RENEW_S = 0.5
 """How long a limit of CPU time stays fresh: renewing it takes two system calls, too many for every request."""
 
-CPU = ["CPUExecutionProvider"]
 Reply = tuple[dict[str, Any], bytes]
 
 
@@ -55,23 +55,16 @@ class Model:
     """One loaded model.
 
     Args:
-        order: `path`, `runtime` (session configuration entries), `threads`, `providers`, the preferred one first, and
-            perhaps `signature` and `state` of the manifest, and `scorer`, see `scoring.scorer_of`; providers that the
-            runtime does not have are left out, and the CPU is always there.
+        order: `path`, `runtime` (session configuration entries), `threads`, and perhaps `signature` and `state` of the
+            manifest, and `scorer`, see `scoring.scorer_of`.
+        providers: those that it is to run on; the CPU is always there.
     """
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], providers: LoadedProviders) -> None:
         self._golden: GoldenRun | None = None
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = int(order["threads"])
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        for key, value in order["runtime"].items():
-            options.add_session_config_entry(key, value)
         # No custom-op library is ever registered, and a slot has no file that external data could name.
-        asked, there = order.get("providers") or [], ort.get_available_providers()
-        self._session = ort.InferenceSession(order["path"], options, providers=[p for p in asked if p in there] or CPU)
-        self.providers: list[str] = self._session.get_providers()
+        self.opened = open_session(order["path"], lambda: options_of(order), providers, int(order["threads"]))
+        self._session = self.opened.session
         self.inputs = [_describe(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_describe(tensor) for tensor in self._session.get_outputs()]
         whole = found = signature_of(self.inputs, self.outputs)
@@ -135,6 +128,17 @@ class Model:
         return (self._golden.go_on() if self._golden else {"refused": "no self-test has begun"}), b""
 
 
+def options_of(order: dict[str, Any]) -> Any:
+    """The options of a session: the manifest's entries, and how many threads it may use."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(order["threads"])
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    for key, value in order["runtime"].items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
 def _describe(tensor: Any) -> dict[str, Any]:
     datatype = BY_RUNTIME.get(tensor.type)
     if datatype is None:
@@ -184,9 +188,16 @@ def score(order: dict[str, Any], packed: bytes) -> Reply:
 
 
 def limit_memory(
-    file_bytes: int, unfolded_bytes: int, address_bytes: int, threads: int, room_bytes: int = 0
+    file_bytes: int,
+    unfolded_bytes: int,
+    address_bytes: int,
+    threads: int,
+    room_bytes: int = 0,
+    providers_bytes: int = 0,
 ) -> tuple[int, int, int]:
     """Limit the address space to what the imports took plus what the model needed at its build or may need by its size.
+
+    The libraries of execution providers are among the imports; `providers_bytes` is what they take at work.
 
     What the file's size implies is always granted. What a manifest claims is granted up to the machine's memory if it
     was measured, up to a share of it if it follows from the weights. Whatever that comes to, `room_bytes` is the most
@@ -203,7 +214,7 @@ def limit_memory(
     unfolded = min(WEIGHT_COPIES * unfolded_bytes, int(SHARE_OF_RAM * ram_bytes))
     measured = min(address_bytes, ram_bytes)
     model = max(WEIGHT_COPIES * file_bytes, unfolded, measured)
-    granted = min(HEADROOM_BYTES + model, room_bytes or sys.maxsize) + BYTES_PER_THREAD * threads
+    granted = min(HEADROOM_BYTES + model, room_bytes or sys.maxsize) + BYTES_PER_THREAD * threads + providers_bytes
     resource.setrlimit(resource.RLIMIT_AS, (used + granted, used + granted))
     # Of the same count as the supervisor's once this process has ended, which goes on from that of its parent.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, granted, used + granted
@@ -287,11 +298,23 @@ class WorkerLoop:
     def _load(self, order: dict[str, Any]) -> Reply:
         size_bytes = Path(order["path"]).stat().st_size
         claims = int(order.get("unfolded_bytes") or 0), int(order.get("address_bytes") or 0)
-        room = int(order["threads"]), int(order.get("room_bytes") or 0)
+        providers = load_providers(order.get("providers") or ())
+        there = load_providers(ort.get_available_providers() if order.get("offers") else ())
+        providers_bytes = max(providers.address_bytes, there.address_bytes)
+        room = int(order["threads"]), int(order.get("room_bytes") or 0), providers_bytes
         resident_bytes, granted_bytes, limit_bytes = limit_memory(size_bytes, *claims, *room)
-        self._model = Model(order)
-        model = self._model
-        told = {"inputs": model.inputs, "outputs": model.outputs, "providers": model.providers}
+        self._model = model = Model(order, providers)
+        told: dict[str, Any] = {
+            "inputs": model.inputs,
+            "outputs": model.outputs,
+            "nodes": model.opened.nodes,
+            "why": model.opened.why,
+            "providers_bytes": providers_bytes,
+            "devices": {name: told_of(name) for name in providers.names},
+        }
+        if order.get("offers"):
+            told["offered"] = built_in(order["path"], lambda: options_of(order), int(order["threads"]))
+            told["plugins"] = plugins()
         limits = {"resident_bytes": resident_bytes, "granted_bytes": granted_bytes, "limit_bytes": limit_bytes}
         return told | limits, b""
 

@@ -56,7 +56,7 @@ class WorkerRestart:
         """Take the outcome of a start; whether the worker answers from now on."""
         slot = self._slot()
         if event.placed and slot and event.placed.slot.variant == slot.variant and self._answering.live is None:
-            event.placed.slot = slot
+            event.placed.slot = slot.model_copy(update={"ran_on": event.placed.slot.ran_on})
             self._pause_s = START_AGAIN_S
             self._answering.serve(event.placed)
             log.info("%s: %s answers", self._model, named(slot.variant, slot.model_version))

@@ -16,13 +16,15 @@ STATE = "state"
 """Keeps the state of sequences from one step to the next, as the manifest's `state` says."""
 HELD_FILES = "held-files"
 """Takes a variant's files from a slot of any model that holds them: only what no slot holds is fetched."""
+PROVIDERS = "providers"
+"""Asks for the execution providers that a manifest names, and falls back to the CPU where they do not do."""
 FIRST_TASK = "classification"
 """The task that every agent knows."""
 CREDIT = "credit"
 """Of a controller: it sends to a device no more at once than the device gives credit for, at the pace that it names."""
 CONTROLLER_FEATURES: frozenset[str] = frozenset({CREDIT})
 """The features of this version's controller, which it tells in `hello` and `desired`."""
-FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS, TENSORS, STATE, HELD_FILES})
+FEATURES: frozenset[str] = frozenset({WINDOWS, REDUCED_ANSWERS, TENSORS, STATE, HELD_FILES, PROVIDERS})
 """The features of this version's agent, besides its tasks; a device that reports none can do what 0.1.0 can."""
 OWN_TASKS: tuple[str, ...] = (
     "classification",

@@ -9,9 +9,10 @@ from pydantic import Field, field_serializer, model_validator
 from edgefleet_profiles.names import Name
 from edgefleet_protocol.canonical import canonical_json, digest, digest_of
 from edgefleet_protocol.errors import CorruptBlob, MalformedMessage
-from edgefleet_protocol.features import FIRST_TASK, STATE, TENSORS, task_feature
+from edgefleet_protocol.features import FIRST_TASK, PROVIDERS, STATE, TENSORS, task_feature
 from edgefleet_protocol.fields import Count, Digest, Share, Word
 from edgefleet_protocol.messages import MAX_FEATURES, Message, Part, decode, tuples
+from edgefleet_protocol.runtime_options import providers_in
 from edgefleet_protocol.signature import Signature
 from edgefleet_protocol.spec import Spec
 from edgefleet_protocol.state import SequenceState
@@ -35,9 +36,10 @@ class Preprocessing(Part):
 class Core(Part):
     """What identifies a variant; the sha256 of its canonical JSON is the variant's id.
 
-    `runtime` holds onnxruntime session configuration entries that the agent applies: one file with two settings makes
-    two variants. `spec` is absent if it is the default one, `signature` if it is what a session tells of one input and
-    one output that both begin with the batch.
+    `runtime` holds onnxruntime session configuration entries that the agent applies, and perhaps the execution
+    providers to ask for, see `runtime_options`: one file with two settings makes two variants. `spec` is absent if it
+    is the default one, `signature` if it is what a session tells of one input and one output that both begin with the
+    batch.
     """
 
     onnx: BlobRef
@@ -73,7 +75,8 @@ class Core(Part):
         """The features that an agent must have to obey this, beyond what 0.1.0 can, sorted."""
         task = () if self.task == FIRST_TASK else (task_feature(self.task),)
         tensors = () if self.signature is None else (TENSORS,)
-        return tuple(sorted((*task, *tensors, *((STATE,) if self.state else ()))))
+        providers = (PROVIDERS,) if providers_in(self.runtime) else ()
+        return tuple(sorted((*task, *tensors, *providers, *((STATE,) if self.state else ()))))
 
     @field_serializer("signature")
     def _as_told(self, signature: Signature | None) -> dict[str, Any] | None:

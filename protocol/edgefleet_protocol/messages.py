@@ -21,7 +21,9 @@ from edgefleet_protocol.errors import MalformedMessage
 from edgefleet_protocol.fields import Count, Digest, Id, Millis, Text, Word
 from edgefleet_protocol.leaving import ALWAYS
 from edgefleet_protocol.paces import FASTEST_KBPS, is_pace
+from edgefleet_protocol.part import Part as Part
 from edgefleet_protocol.phases import PHASES, Phase
+from edgefleet_protocol.ran_on import ProviderState, RanOn
 
 SCHEMA_VERSION = 1
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -54,12 +56,6 @@ def tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: tuples(inner) for name, inner in value.items()}
     return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-
-class Part(BaseModel):
-    """A part of a message."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class DesiredModel(Part):
@@ -156,8 +152,9 @@ class MemoryBudget(Part):
 class Facts(Part):
     """What a device is; if `simulated`, what the catalogue says of the hardware that the machine stands in for.
 
-    `providers` are those that sessions take there; agents up to 0.2 report the catalogue's. `lacks_providers` are those
-    that the catalogue asks for and its runtime does not take. `memory` is None from agents up to 0.2.
+    `providers` are those that models run on there, of the ones that the catalogue asks for; agents up to 0.2 report the
+    catalogue's. `lacks_providers` are those that the catalogue asks for and that do not work there. `probed` are all
+    that its runtime has or the catalogue asks for; agents up to 0.2 probe none. `memory` is None from them.
     """
 
     hardware: Name
@@ -173,6 +170,7 @@ class Facts(Part):
     simulated: bool = False
     lacks_providers: tuple[Word, ...] = Field(default=(), max_length=64, fail_fast=True)
     memory: MemoryBudget | None = None
+    probed: tuple[ProviderState, ...] = Field(default=(), max_length=64, fail_fast=True)
 
 
 class HostFacts(Part):
@@ -186,12 +184,13 @@ class HostFacts(Part):
 
 
 class Slot(Part):
-    """A variant on the device's disk."""
+    """A variant on the device's disk; `ran_on` is what it was tested on, None before that and from older agents."""
 
     variant: Digest
     manifest: Digest
     model_version: Count
     generation: Generation
+    ran_on: RanOn | None = None
 
 
 class Transfer(Part):

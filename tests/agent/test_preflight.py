@@ -48,7 +48,9 @@ def closed(tmp_path: Path) -> Iterator[tuple[EmbeddedBroker, Credentials]]:
 def test_everything_is_well(tmp_path: Path, capsys, settings, any_broker) -> None:
     status, found = check(tmp_path, capsys, {**settings, "broker": any_broker.url})
     assert status == 0, found
-    assert set(found) == {"disk", "profile", "broker", "inference"}
+    assert set(found) == {"disk", "profile", "broker", "inference", "providers", "variants"}
+    assert "CPUExecutionProvider" in found["providers"]["text"] and "works" in found["providers"]["text"]
+    assert found["variants"]["text"] == "none is installed"
     assert "eu/rpi4/lte" in found["profile"]["text"]
 
 
@@ -89,6 +91,8 @@ def test_for_people_each_line_begins_with_ok_or_fail(tmp_path: Path, capsys, set
         ["ok", "profile"],
         ["FAIL", "broker"],
         ["ok", "inference"],
+        ["ok", "providers"],
+        ["ok", "variants"],
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from edgefleet_agent.errors import SettingsError
 from edgefleet_agent.facts import describe, host_facts
 from edgefleet_agent.processor import cannot_run, differs, is_false
-from edgefleet_agent.providers import TINY_MODEL, providers_taken
+from edgefleet_agent.providers import NOT_THERE, TINY_MODEL
 from edgefleet_agent.settings import AgentSettings
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
 from edgefleet_profiles.catalogue import load_catalogue
@@ -81,15 +81,14 @@ def test_what_the_runtime_lacks_is_told_and_not_reported_as_running(tmp_path: Pa
     (folder / "npu-box.toml").write_text(f'providers = ["QNNExecutionProvider", "{CPU}"]\n{shipped}')
     found = describe(settings(tmp_path, hardware="npu-box", catalogue=tmp_path / "catalogue"))
     assert (found.facts.providers, found.facts.lacks_providers) == ((CPU,), ("QNNExecutionProvider",))
-    told = f"onnxruntime here does not run QNNExecutionProvider, as npu-box asks; it runs {CPU}"
+    told = f"QNNExecutionProvider does not work here, as npu-box asks ({NOT_THERE}): models run on {CPU}"
     assert found.notes == (told,)
 
 
-def test_a_worker_says_which_providers_its_session_took(tmp_path: Path) -> None:
+def test_a_worker_says_which_providers_run_its_model(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(TINY_MODEL)
     worker = Worker(WorkerSpec(tmp_path / "model.onnx", {}, providers=("NoSuchExecutionProvider", CPU)))
     try:
         assert worker.providers == (CPU,)
     finally:
         worker.kill()
-    assert providers_taken((CPU,), 1) == (CPU,)

@@ -182,6 +182,7 @@ def show(device: DeviceArgument, api: Api = None, as_json: AsJson = False) -> No
             ("endpoint", found.endpoint or NONE),
             *((("link measured", number(found.measured_kbps, "kbit/s")),) if found.measured_kbps else ()),
             ("providers", ", ".join(found.facts.providers) or NONE),
+            *(("", state.told) for state in found.facts.probed),
             *_labels(found),
             *((("note", found.note),) if found.note else ()),
             ("memory for models", _budget(found.facts.memory)),
@@ -267,4 +268,5 @@ def _print_model(name: str, model: DeviceModelView) -> None:
     if lost := model.lost:
         rows.append(("lost", f"variant {lost.variant[:12]} ({lost.reason}: {lost.detail})"))
     rows.append(("slots", ", ".join(slot.variant[:12] for slot in model.slots) or "none"))
+    rows += [("runs on", f"{slot.variant[:12]}: {slot.ran_on.told}") for slot in model.slots if slot.ran_on]
     print_facts([("", ""), (name, f"generation {model.generation}{wanted}"), *rows])
