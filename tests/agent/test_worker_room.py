@@ -121,7 +121,7 @@ def test_a_worker_gives_back_what_another_one_needs(start: Callable[..., Placed]
     limits_mb = sum((one._spec.room_bytes) / MB + WORKER_MB for one in (first, second))
     assert limits_mb + 40 <= 300
     tensors = [{"name": "x", "datatype": "FP32", "shape": [1, 16]}]
-    assert first.ask(tensors, bytes(64)).finite and second.ask(tensors, bytes(64)).finite
+    assert first.ask(tensors, bytes(64)).data and second.ask(tensors, bytes(64)).data
 
 
 def test_there_is_no_room_for_a_third_until_one_has_ended(start: Callable[..., Placed], make_variant: Make) -> None:
