@@ -17,7 +17,8 @@ class Metrics(Shape):
     each with the 95 % interval of the paired difference. `headline_val` and `headline_test` are the figure that people
     know the task by, as `headlined` says.
 
-    Latencies are wall-clock milliseconds of one inference, batch 1, one thread, on `measured_on`; `latency_ratio` is
+    Latencies are wall-clock milliseconds of one inference, batch 1, one thread, on `measured_on`, by the execution
+    provider `provider`, which ran it; null in figures that older versions took, of the CPU. `latency_ratio` is
     the variant's CPU time divided by that of the source's fp32 file, measured alternately. Sizes are in bytes; memory
     is the growth of resident memory from loading and running, and of address space, both at their peaks.
     """
@@ -45,6 +46,7 @@ class Metrics(Shape):
     p95_ms: float | None = None
     latency_ratio: float | None = None
     measured_on: str | None = None
+    provider: str | None = None
     instruction_set: str | None = None
     file_bytes: int | None = None
     encoding_bytes: int | None = None

@@ -17,10 +17,12 @@ from edgefleet_contract.rollouts import RolloutPhase, RolloutSpec, WaveRecord
 from edgefleet_contract.variants import GoldenSize, StepReport
 from edgefleet_controller.rescaling import ALIKE, Rescaling
 from edgefleet_profiles.names import Name
+from edgefleet_profiles.parts import Hardware
 from edgefleet_protocol.counters import Counters
 from edgefleet_protocol.features import FIRST_TASK, REDUCED_ANSWERS
 from edgefleet_protocol.messages import Facts, ReportedState
 from edgefleet_protocol.moments import Moments
+from edgefleet_protocol.runtime_options import providers_in
 
 
 class Record(BaseModel):
@@ -122,6 +124,15 @@ class VariantRecord(Record):
     def runs_on(self, instruction_set: str) -> bool:
         """Whether this variant was made for processors with this instruction set."""
         return not self.instruction_sets or instruction_set in self.instruction_sets
+
+    def made_for_others(self, hardware: Hardware, instruction_set: str) -> str | None:
+        """Why this variant is none of this hardware's: made for other processors, or other execution providers."""
+        if not self.runs_on(instruction_set):
+            return f"made for {', '.join(self.instruction_sets)}, this is {instruction_set}"
+        named = providers_in(self.runtime)
+        if named and named[0] not in hardware.providers:
+            return f"made for {named[0]}, this has {', '.join(hardware.providers)}"
+        return None
 
 
 class AnswersRecord(Record):

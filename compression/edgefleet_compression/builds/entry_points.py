@@ -23,6 +23,7 @@ from edgefleet_compression.search_roles import EXPORT
 from edgefleet_contract.metrics import Metrics
 from edgefleet_contract.variants import StepReport
 from edgefleet_protocol.encoding import compress_file
+from edgefleet_protocol.runtime_options import with_providers
 
 if TYPE_CHECKING:
     from edgefleet_compression.builds.recipe_runner import Workbench
@@ -64,7 +65,7 @@ def build_variant(request: BuildRequest) -> BuildOutcome:
     build_s = round(time.monotonic() - started, 2)
     last = len(recipe.steps)
     progress.at(last, "measure", 0.0, "measuring")
-    runtime: dict[str, str] = {}
+    runtime = with_providers(request.providers)
     encoding = request.work_dir / ENCODING
     size_bytes = compress_file(path, encoding, beat)
     reference = _source_file(bench, request.work_dir / REFERENCE)

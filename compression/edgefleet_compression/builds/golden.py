@@ -15,7 +15,7 @@ from edgefleet_compression.errors import MeasureError
 from edgefleet_compression.measuring.host import host
 from edgefleet_compression.models.source import Source
 from edgefleet_compression.models.splits.data import GOLDEN_LEAST
-from edgefleet_compression.onnx_graphs.session import PROVIDER, Answered, GraphSession
+from edgefleet_compression.onnx_graphs.session import Answered, GraphSession
 from edgefleet_compression.samples import Samples, Split
 from edgefleet_contract.variants import GoldenSize
 from edgefleet_protocol.answers import pack_answers
@@ -52,8 +52,9 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
     val, wanted = source.data.read("val"), source.card.golden.samples
     samples = val.first(max(wanted, GOLDEN_LEAST))
     asked = replace(source.asked("val", len(samples)), batches=False)  # devices are asked one at a time
+    session = GraphSession(path, runtime)
     try:
-        answered = GraphSession(path, runtime).answered(asked)
+        answered = session.answered(asked)
         answers = source.judge.reduced(answered)
     except ValueError as error:
         raise MeasureError(f"the variant's answers to the golden set: {error}: correct the recipe") from None
@@ -77,7 +78,7 @@ def record(path: Path, source: Source, runtime: Mapping[str, str], encoding_byte
         ),
         probabilities=rows if small else None,
         instruction_set=host().instruction_set,
-        provider=PROVIDER,
+        provider=session.provider,
     )
 
 

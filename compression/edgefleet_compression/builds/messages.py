@@ -63,7 +63,8 @@ class SourceRequest:
 class BuildRequest:
     """Asks for one variant.
 
-    `work_dir` belongs to this build, `cache_dir` is shared. `progress_path` is rewritten while the build runs.
+    `work_dir` belongs to this build, `cache_dir` is shared. `progress_path` is rewritten while the build runs. The
+    variant names `providers`, in order, and is measured on the first that runs it here.
     """
 
     files: ModelFiles
@@ -73,6 +74,7 @@ class BuildRequest:
     work_dir: Path
     progress_path: Path | None = None
     seed: int = 0
+    providers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from edgefleet_process.children import WORKER_ENVIRONMENT, run_module
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.canonical import digest_of
 from edgefleet_protocol.encoding import compress
+from edgefleet_protocol.execution_providers import CPU
+from edgefleet_protocol.runtime_options import providers_in
 from edgefleet_tasks.answer_set import pack_all, unpack_all
 
 RUNS = 300
@@ -109,6 +111,8 @@ def measured(
             "runtime": dict(runtime),
             "host": list(host()),
             "libraries": library_versions(),
+            # A plug-in that was installed since measures what the CPU stood in for.
+            **({"provider": GraphSession(path, runtime).provider} if providers_in(runtime) else {}),
         }
     )
 
@@ -121,6 +125,10 @@ def measured(
     found = Metrics.model_validate_json((folder / FIGURES).read_bytes())
     told = found.model_copy(update={"parameters": parameters, "build_s": build_s})
     return MeasuredFile(told, unpack_all((folder / ANSWERS).read_bytes()))
+
+
+def _beside_the_cpu(provider: str) -> list[str]:
+    return [] if provider == CPU else [provider.removesuffix("ExecutionProvider")]
 
 
 def _probed(path: Path, source: Source, runtime: Mapping[str, str], reference: Path | None) -> ProbeFigures:
@@ -162,7 +170,8 @@ def _measure(
         "latency_ratio": probed.latency_ratio,
         "peak_rss_mb": probed.peak_rss_mb,
         "peak_address_mb": probed.peak_address_mb,
-        "measured_on": f"{own.processor} ({own.instruction_set})",
+        "measured_on": f"{own.processor} ({', '.join([own.instruction_set, *_beside_the_cpu(session.provider)])})",
+        "provider": session.provider,
         "instruction_set": own.instruction_set,
         "file_bytes": path.stat().st_size,
         "encoding_bytes": encoded_bytes(path) if encoding_bytes is None else encoding_bytes,

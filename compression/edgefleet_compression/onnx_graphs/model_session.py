@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import GraphError, RecipeError
-from edgefleet_compression.onnx_graphs.options import one_thread
-from edgefleet_compression.onnx_graphs.session import PROVIDER
+from edgefleet_compression.onnx_graphs.opening import open_graph
 from edgefleet_compression.samples import Feed
 from edgefleet_protocol import runtime_options
 from edgefleet_protocol.datatypes import BY_RUNTIME
@@ -36,7 +34,7 @@ class ModelSession:
     ) -> None:
         if told := runtime_options.refusal(runtime or {}):
             raise RecipeError(told)
-        self._session: Any = onnxruntime.InferenceSession(str(path), one_thread(runtime), providers=[PROVIDER])
+        self._session, self.provider = open_graph(path, runtime)
         found = Signature(_tensors(self._session.get_inputs()), _tensors(self._session.get_outputs()))
         self.signature = signature or found
         self._names = [tensor.name for tensor in found.outputs]

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import onnxruntime
 
+from edgefleet_protocol.runtime_options import session_entries
+
 ERRORS_ONLY = 3
 
 
@@ -16,6 +18,6 @@ def one_thread(entries: Mapping[str, str] | None = None) -> onnxruntime.SessionO
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
-    for key, value in (entries or {}).items():
+    for key, value in session_entries(entries or {}).items():
         options.add_session_config_entry(key, value)
     return options

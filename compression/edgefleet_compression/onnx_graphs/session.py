@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import RecipeError
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.asked import Asked
-from edgefleet_compression.onnx_graphs.options import one_thread
+from edgefleet_compression.onnx_graphs.opening import open_graph
 from edgefleet_compression.samples import Feed
 from edgefleet_process.reading import read_blocks
 from edgefleet_protocol import runtime_options
@@ -53,8 +52,7 @@ class GraphSession:
         """
         if told := runtime_options.refusal(runtime or {}):
             raise RecipeError(told)
-        options, providers = one_thread(runtime), [PROVIDER]
-        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        self._session, self.provider = open_graph(path, runtime)
         given = self._session.get_inputs()[0]
         self._path = path
         self._input = given.name

@@ -9,6 +9,7 @@ from edgefleet_contract.searches import FigureSource
 from edgefleet_profiles.device_class import InstructionSet
 from edgefleet_profiles.parts import Hardware
 from edgefleet_profiles.profile import DeviceProfile
+from edgefleet_protocol.execution_providers import CPU
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,9 @@ class SearchTarget:
 
     def latency_ms(self, metrics: Metrics) -> tuple[float | None, FigureSource]:
         """The median latency there: measured if this host is of the class, else predicted by the catalogue's factor."""
-        if metrics.p50_ms is None or metrics.instruction_set == self.instruction_set:
+        provider = self.hardware.providers[0] if self.hardware and self.hardware.providers else CPU
+        is_here = metrics.instruction_set == self.instruction_set and (metrics.provider or CPU) == provider
+        if metrics.p50_ms is None or is_here:
             return metrics.p50_ms, "measured"
         if self.hardware is None:
             return None, "predicted"

@@ -121,6 +121,7 @@ def _begun(shop: Workshop, files: ModelFiles, need: NeededVariant, folder: Path)
         work_dir=folder,
         progress_path=progress_path,
         seed=SEED,
+        providers=need.providers,
     )
     return RunningBuild(need, progress_path, shop.workers.submit(build_variant, request))
 

@@ -31,18 +31,15 @@ def explain_choice(fleet: FleetStore, model: ModelRecord, profile: DeviceProfile
     if not variants:
         raise Refused(f"{model.ref} has no variants yet: `edgefleet compress {model.ref}` builds them")
     instruction_set = profile.device_class.instruction_set
-    running = [v for v in variants if v.runs_on(instruction_set)]
+    made_for = {v.id: v.made_for_others(profile.hardware, instruction_set) for v in variants}
+    running = [v for v in variants if made_for[v.id] is None]
 
     def offered(link: Link) -> list[Candidate]:
         return [candidate(v, link) for v in running]
 
     table = model.card.constraints
     situation = Situation(profile, constraints_for(str(profile), table), source_score(variants), offered)
-    others = {
-        v.id: f"made for {', '.join(v.instruction_sets)}, this is {instruction_set}"
-        for v in variants
-        if v not in running
-    }
+    others = {variant: why for variant, why in made_for.items() if why}
     return Explained(explain(situation), others)
 
 

@@ -29,6 +29,7 @@ from edgefleet_controller.store import FleetStore
 from edgefleet_process.reading import digest_of_file
 from edgefleet_protocol.errors import ProtocolError
 from edgefleet_protocol.manifest import verify
+from edgefleet_protocol.runtime_options import providers_in
 
 POLL_S = 0.3
 
@@ -89,6 +90,7 @@ def rebuild(shop: Workshop, operation: OperationRecord, original: Original) -> R
         work_dir=folder / "build",
         progress_path=folder / "progress.json",
         seed=original.lineage.seed,
+        providers=providers_in(original.variant.runtime),
     )
     future = shop.workers.submit(build_variant, request)
     while wait([future], timeout=POLL_S).not_done and not shop.stopped.is_set():
