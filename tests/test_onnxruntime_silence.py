@@ -20,7 +20,7 @@ RUNNING = {
     "a worker of the agent": """
 import sys
 from pathlib import Path
-from edgefleet_agent.preflight import TINY_MODEL, ONE, TWO
+from edgefleet_agent.providers import ONE, TINY_MODEL, TWO
 from edgefleet_agent.worker_handle import Worker, WorkerSpec
 path = Path(sys.argv[1], "model.onnx")
 path.write_bytes(TINY_MODEL)
