@@ -23,10 +23,12 @@ from edgefleet_protocol.messages import (
     DesiredState,
     Presence,
     ReportedModel,
+    Slot,
     TelemetryWindow,
     decode,
     encode,
 )
+from edgefleet_protocol.ran_on import RanOn
 
 
 class Published:
@@ -249,6 +251,21 @@ def test_a_report_moves_the_execution_of_its_generation_and_rollout(
     settle(lambda: store.fleet.rollouts.executions("a" * 32)[0].phase == "rejected")
     moved = store.fleet.rollouts.executions("a" * 32)[0]
     assert (moved.reason, moved.detail) == ("no_space", "need 9 MB, have 1 MB")
+
+
+@pytest.mark.parametrize("why", ["GpuExecutionProvider does not work (no device)", None])
+def test_a_variant_that_does_not_run_as_asked_is_told_with_its_execution(
+    ingest: Ingest, store: Store, reported, rollout, execution, why: str | None
+) -> None:
+    store.fleet.rollouts.put(rollout("activating").model_copy(update={"id": "a" * 32}))
+    store.fleet.rollouts.put_executions([execution("d", rollout="a" * 32, generation=4, directive="activate")])
+    ran_on = RanOn(nodes={"CPUExecutionProvider": 3}, why=why)
+    slot = Slot(variant="a" * 64, manifest="c" * 64, model_version=1, generation=4, ran_on=ran_on)
+    said = model(4, rollout="a" * 32, variant="a" * 64).model_copy(update={"committed": slot})
+    ingest.offer(topics.up("d", "reported"), encode(reported(models={"fashion": said})))
+    settle(lambda: store.fleet.rollouts.executions("a" * 32)[0].phase == "committed")
+    told = store.fleet.rollouts.executions("a" * 32)[0].detail
+    assert told == (f"it runs on CPUExecutionProvider 3 nodes ({why})" if why else None)
 
 
 def test_a_report_of_another_generation_moves_nothing(

@@ -18,7 +18,7 @@ from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.devices import KnownSender
 from edgefleet_controller.store.contract.rollouts import Said
 from edgefleet_controller.windows import NO_WINDOWS, RegionWindows
-from edgefleet_protocol.messages import ReportedModel, ReportedState
+from edgefleet_protocol.messages import Attempt, ReportedModel, ReportedState
 from edgefleet_protocol.phases import ENDED
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def _changed(
         if execution.generation is None:
             continue
         if attempt and attempt.generation == execution.generation and attempt.rollout == execution.rollout:
-            after = after_report(execution, attempt.phase, attempt.reason, attempt.detail, now)
+            after = after_report(execution, attempt.phase, attempt.reason, _detail(attempt, model), now)
             transfer = attempt.transfer
             arrived = {"transfer_s": transfer.seconds, "transfer_bytes": transfer.bytes_done}
             yield execution, after.model_copy(update={**arrived, "transfer_total_bytes": transfer.bytes_total})
@@ -142,6 +142,14 @@ def _changed(
             yield execution, execution.model_copy(update={"heard_ms": now})
         elif execution.generation < model.generation and execution.phase not in ENDED:
             yield execution, after_report(execution, "superseded", None, "replaced by a higher generation", now)
+
+
+def _detail(attempt: Attempt, model: ReportedModel) -> str | None:
+    """What is told of an attempt: its own words, or why its variant does not run as its manifest asks."""
+    held = model.committed
+    if attempt.detail or held is None or held.variant != attempt.variant or held.ran_on is None:
+        return attempt.detail
+    return f"it runs on {held.ran_on.told}" if held.ran_on.why else None
 
 
 def _is_news(old: ExecutionRecord, new: ExecutionRecord) -> bool:
