@@ -39,7 +39,7 @@ def test_log_and_status_tell_each_transition_in_one_line(
         f"1: notified -> downloading: {beside} fits this device and is fetched",
         f"1: trial -> committed: {beside} held its trial and is committed",
         f"2: self_test -> trial: {ours} passed its self-test and answers on trial; {beside} waits behind it",
-        f"2: trial -> failed_rolled_back: {ours} failed (trial_failed: the model's answer contains values that are not",
+        f"2: trial -> failed_rolled_back: {ours} failed (trial_failed: output 'logits' is not finite: ",
         "3: notified -> rejected: version 1 (",
     ]
     for told in expected:

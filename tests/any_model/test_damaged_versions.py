@@ -111,7 +111,8 @@ def test_a_good_version_is_not_refused(tmp_path: Path, old: Versions, model: Sma
 @every_model
 def test_an_int8_file_is_not_refused(tmp_path: Path, old: Versions, model: SmallModel) -> None:
     version = tmp_path / "int8.onnx"
-    quantize_dynamic(old(model).path, version, weight_type=QuantType.QInt8, per_channel=True)
+    # Weights of 8 bits saturate on x86 without VNNI, where such a version would rightly be refused.
+    quantize_dynamic(old(model).path, version, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
     assert version.read_bytes() != old(model).path.read_bytes()
     found, why = old(model).judged(answers_of(model, version), old(model).labels)
     assert why is None, found

@@ -43,6 +43,8 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("weight_only", {"bits": 8, "accuracy_level": 0}),
 ]
 LEAST_AGREEMENT, LEAST_DB = 0.95, 15.0
+EVERYWHERE = Scheme("u8", reduce_range=True)
+"""Weights of 8 bits saturate on processors without VNNI, and these may be of this kind."""
 
 
 def brought(how: Odd, folder: Path) -> Source:
@@ -60,7 +62,7 @@ def judged(source: Source, step: str, config: dict[str, Any], folder: Path) -> s
     recipe = recipe_from({"name": "odd", "title": "odd", "steps": steps})
     val = source.data.read("val").arrays
     try:
-        path, _ = run_recipe(recipe, Workbench(source, Scheme("u8"), 0, source.cache, folder), lambda *_: None)
+        path, _ = run_recipe(recipe, Workbench(source, EVERYWHERE, 0, source.cache, folder), lambda *_: None)
     except Exception as error:
         refused = refusal_of(error)
         assert refused.reason in ("nothing_changed", "step_failed"), (step, config, refused)
