@@ -11,6 +11,7 @@ from edgefleet_compression.errors import StepError
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.graph import saved
 from edgefleet_compression.onnx_graphs.losses import loss_between
+from edgefleet_compression.onnx_graphs.multiplications import multiplications
 from edgefleet_compression.onnx_graphs.qdq import in_float
 from edgefleet_compression.onnx_graphs.session import GraphSession
 from edgefleet_compression.step import Context
@@ -62,16 +63,19 @@ class FileLoss:
 def by_cost(
     source: onnx.ModelProto, quantized: onnx.ModelProto, layers: Sequence[str], asked: Asked, context: Context
 ) -> list[str]:
-    """The layers, first the one whose rounding alone changes the numbers of the answers most."""
+    """The layers, first the one that is best kept in float: by what its rounding alone changes the numbers of the
+    answers, for each of its multiplications, which float makes slower.
+    """
     path = context.folder / "isolated.onnx"
     whole, spec = GraphSession(saved(source, path)).answered(asked), context.source.spec
+    work = multiplications(source, layers, asked.one())
     costs: dict[str, float] = {}
     every = {node.name for node in source.graph.node}  # what is rounded between layers would drown each of them
     for number, layer in enumerate(layers):
         context.progress(0.1 + 0.5 * number / len(layers), f"layer {number + 1} of {len(layers)} alone in 8 bits")
         alone = in_float(quantized, source, every - {layer})
         answers = GraphSession(saved(alone, path)).answered(asked)
-        costs[layer] = loss_between("scaled_error", whole, answers, spec)
+        costs[layer] = loss_between("scaled_error", whole, answers, spec) / work[layer]
     return sorted(layers, key=lambda layer: -costs[layer])
 
 

@@ -49,32 +49,41 @@ def read_boxes(outputs: Outputs, sample: int, spec: Spec, floor: float, most: in
             "it is not said which outputs hold the boxes: map them in the card, or name the task 'outputs'"
         )
     corners = _columns(outputs, reading.boxes, reading, sample)
-    scores = _columns(outputs, reading.scores, reading, sample)
-    more = {
-        name: None if place is None else _columns(outputs, place, reading, sample)
-        for name, place in (("classes", reading.classes), ("objectness", reading.objectness))
-    }
-    if reading.classes is None:
-        scores = scores[:, reading.first_class :]  # what is before the first class is none
-    counts = {len(one) for one in (corners, scores, *more.values()) if one is not None}
+    scores = _class_scores(outputs, sample, reading)
+    rest = (reading.classes, reading.objectness)
+    more = [_columns(outputs, place, reading, sample) for place in rest if place is not None]
+    counts = {len(one) for one in (corners, scores, *more)}
     if corners.shape[1] != 4 or len(counts) != 1:
         raise ValueError(f"a box has 4 numbers, and each a score; found {list(corners.shape)} and {list(scores.shape)}")
-    meant = min(counts.pop(), _meant(outputs, reading, sample))
-    best = finite(scores[:meant].max(1, initial=-np.inf) if scores.shape[1] else np.empty(0))
-    if (objectness := more["objectness"]) is not None:
-        best = _shares(best, spec) * _shares(finite(objectness[:meant, 0]), spec)
-    else:
-        best = _shares(best, spec)
-    if (numbers := more["classes"]) is not None:
-        best = np.where(np.rint(finite(numbers[:meant, 0])) < reading.first_class, -np.inf, best)
+    best = box_scores(outputs, sample, spec, reading)
     (there,) = np.nonzero(best >= floor)
     there = there[np.argsort(-best[there], kind="stable")[:MOST_CANDIDATES]]
-    if numbers is not None:
+    if reading.classes is not None:
+        numbers = _columns(outputs, reading.classes, reading, sample)
         classes = np.rint(numbers[there, 0]).astype(np.int64) - reading.first_class
     else:
         classes = scores[there].argmax(1) if len(there) else np.empty(0, np.int64)
     placed = _as_corners(finite(corners[there]).astype(np.float64), reading)
     return _apart(Boxes(placed, best[there], classes), reading.overlap, most)
+
+
+def box_scores(outputs: Outputs, sample: int, spec: Spec, reading: BoxReading) -> Numbers:
+    """The score of each box of a sample that is meant, float64 [boxes]; -inf if it is of no class.
+
+    Raises:
+        AnswerNotFinite: a score has NaN or infinity.
+        ValueError: the outputs are not as the card says.
+    """
+    scores = _class_scores(outputs, sample, reading)
+    meant = min(len(scores), _meant(outputs, reading, sample))
+    best = _shares(finite(scores[:meant].max(1, initial=-np.inf) if scores.shape[1] else np.empty(0)), spec)
+    if reading.objectness is not None:
+        objectness = _columns(outputs, reading.objectness, reading, sample)
+        best = best * _shares(finite(objectness[:meant, 0]), spec)
+    if reading.classes is not None:
+        numbers = _columns(outputs, reading.classes, reading, sample)
+        best = np.where(np.rint(finite(numbers[:meant, 0])) < reading.first_class, -np.inf, best)
+    return np.asarray(best)
 
 
 def columns_read(outputs: Outputs, sample: int, reading: BoxReading) -> list[NDArray[Any]]:
@@ -149,6 +158,12 @@ def _columns(outputs: Outputs, place: OutputColumns, reading: BoxReading, sample
     if end > values.shape[1] or place.first >= end:
         raise ValueError(f"output {place.output} has {values.shape[1]} columns: the card reads up to column {end}")
     return np.asarray(values[:, place.first : end])
+
+
+def _class_scores(outputs: Outputs, sample: int, reading: BoxReading) -> NDArray[Any]:
+    """The scores of a sample's boxes by class, [boxes, classes], or that of the class that each is said to be of."""
+    scores = _columns(outputs, reading.scores, reading, sample)
+    return scores if reading.classes is not None else scores[:, reading.first_class :]  # those before are no class
 
 
 def _meant(outputs: Outputs, reading: BoxReading, sample: int) -> int:

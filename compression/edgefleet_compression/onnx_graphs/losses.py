@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.answers import difference
 from edgefleet_compression.onnx_graphs.session import Answered
-from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
-from edgefleet_tasks.boxes import columns_read
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, BoxReading, Spec
+from edgefleet_tasks.boxes import box_scores, columns_read
 from edgefleet_tasks.task import Outputs
 
 LEAST_PROBABILITY = 1e-12
@@ -30,7 +30,9 @@ def loss_between(kind: str, before: Answered, after: Answered, spec: Spec) -> fl
         after: as many others.
         spec: how they are meant.
     """
-    pairs = [(_read(a, spec), _read(b, spec)) for a, b in zip(before, after, strict=True)]
+    pairs: Pairs = list(zip(_read(before, spec), _read(after, spec), strict=True))
+    if spec.boxes is not None:
+        pairs = _of_boxes_that_count(pairs, before, spec, spec.boxes)
     return LOSSES.get(kind, scaled_error)(pairs, spec) if pairs else 0.0
 
 
@@ -92,15 +94,36 @@ def _cosine(exact: NDArray[Any], changed: NDArray[Any]) -> float:
     return float(a @ b) / lengths if lengths else 1 - WHOLLY
 
 
-def _read(outputs: Outputs, spec: Spec) -> Outputs:
+def _read(answers: Answered, spec: Spec) -> list[Outputs]:
     """The output that has the answers first, and then the others; of a detector what is read of its boxes, each apart.
 
     Scores up to one would count for nothing beside coordinates up to hundreds.
     """
     if spec.boxes is not None:
-        return [columns[np.newaxis] for columns in columns_read(outputs, 0, spec.boxes)]
-    first = min(spec.read_from, len(outputs) - 1)
-    return [outputs[first], *(output for place, output in enumerate(outputs) if place != first)]
+        return [[columns[np.newaxis] for columns in columns_read(outputs, 0, spec.boxes)] for outputs in answers]
+    found: list[Outputs] = []
+    for outputs in answers:
+        first = min(spec.read_from, len(outputs) - 1)
+        found.append([outputs[first], *(output for place, output in enumerate(outputs) if place != first)])
+    return found
+
+
+def _of_boxes_that_count(pairs: Pairs, before: Answered, spec: Spec, reading: BoxReading) -> Pairs:
+    """Only the boxes whose score reached the threshold before: a few of the thousands that a detector gives.
+
+    All of them, where none counts in any sample.
+    """
+    floor = spec.thresholds[0] if spec.thresholds else 0.0
+    counting = [np.flatnonzero(box_scores(outputs, 0, spec, reading) >= floor) for outputs in before]
+    if not any(len(rows) for rows in counting):
+        return pairs
+
+    def of(pair: tuple[Outputs, Outputs], rows: NDArray[np.intp]) -> tuple[Outputs, Outputs]:
+        if any(a.shape != b.shape for a, b in zip(*pair, strict=True)):
+            return pair  # as many boxes as the file saw: which is which cannot be told
+        return [a[:, rows] for a in pair[0]], [b[:, rows] for b in pair[1]]
+
+    return [of(pair, rows) for pair, rows in zip(pairs, counting, strict=True)]
 
 
 def _class_axis(values: NDArray[Any], spec: Spec) -> int | None:
