@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.losses import LOSSES, loss_between
-from edgefleet_protocol.spec import LOGITS, PROBABILITIES, Spec
+from edgefleet_protocol.spec import LOGITS, PROBABILITIES, BoxReading, OutputColumns, Spec
 from edgefleet_tasks.registry import own_names, task_named
 from edgefleet_tasks.tasks.classification import probabilities
 
@@ -71,3 +72,20 @@ def test_an_output_of_large_numbers_hides_no_other() -> None:
     boxes, scores = RNG.random((1, 20, 4), np.float32) * 1000, RNG.random((1, 20), np.float32)
     worse = loss_between("scaled_error", [[boxes, scores]], [[boxes, scores[:, ::-1]]], Spec())
     assert worse > 0.1
+
+
+def test_of_a_detector_only_boxes_that_count_are_looked_at() -> None:
+    corners, scores = RNG.random((1, 20, 4), np.float32) * 100, np.full((1, 20), 0.01, np.float32)
+    scores[0, :3] = 0.9
+    spec = Spec(PROBABILITIES, boxes=BoxReading(OutputColumns(0), OutputColumns(1)), thresholds=(0.3,))
+
+    def loss(changed: slice, *, scores: NDArray[np.float32]) -> float:
+        after = scores.copy()
+        after[0, changed] *= 0.8
+        moved = corners.copy()
+        moved[0, changed] += 5
+        return loss_between("scaled_error", [[corners, scores]], [[moved, after]], spec)
+
+    assert loss(slice(3, 20), scores=scores) == 0
+    assert loss(slice(0, 1), scores=scores) > 0
+    assert loss(slice(3, 20), scores=scores / 10) > 0  # no box counts: all are looked at

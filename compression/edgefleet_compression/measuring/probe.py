@@ -24,10 +24,13 @@ WARM_UP = 30
 # All runs of a tiny network fit into one hiccup of a busy host: run on until they average out.
 LEAST_S = 0.5
 # A large network need not run 300 times: this long, and at least so often.
-MOST_S = 10.0
+MOST_S = 4.0
 LEAST_RUNS = 20
 ROUNDS, LEAST_ROUNDS = 20, 5
 ROUND_CALLS, ROUND_WARM_UP = 20, 3
+# Nor 20 times in each round: once it has run for so long, at least so often.
+ROUND_S = 0.2
+LEAST_CALLS, LEAST_WARM_UP = 4, 1
 MB = 2**20
 
 
@@ -112,13 +115,18 @@ def _clock(*sessions: ModelSession) -> Callable[[], int]:
 
 
 def _tenth(session: ModelSession, x: Feed, clock: Callable[[], int]) -> float:
-    times_ns = []
-    for call in range(ROUND_CALLS + ROUND_WARM_UP):
+    _calls(session, x, clock, LEAST_WARM_UP, ROUND_WARM_UP)
+    return float(np.percentile(_calls(session, x, clock, LEAST_CALLS, ROUND_CALLS), 10))
+
+
+def _calls(session: ModelSession, x: Feed, clock: Callable[[], int], least: int, most: int) -> list[int]:
+    """The nanoseconds of so many calls at most, and at least."""
+    times_ns: list[int] = []
+    while len(times_ns) < least or (len(times_ns) < most and sum(times_ns) / 1e9 < ROUND_S):
         started = clock()
         session.run(x)
-        if call >= ROUND_WARM_UP:
-            times_ns.append(clock() - started)
-    return float(np.percentile(times_ns, 10))
+        times_ns.append(clock() - started)
+    return times_ns
 
 
 def _enough(times_ns: list[int], runs: int, took_s: float) -> bool:

@@ -215,14 +215,16 @@ class _Search:
         runs = self._runs
         plain = space.recipe(space.SOURCE, PLAIN)
         runs.add(plain, SCOUT)
-        if self._card.source == "brought":
-            runs.add(space.recipe(space.SOURCE, AS_BROUGHT), SCOUT)
         if self._trains:
             asked = SourceRequest(self._ground.files, self._ground.cache_dir)
             runs.call("the source model's answers to train", SCOUT, teach, asked, lambda _: None)
         runs.run("the source model")
-        if not any(p.built for p in self.points if p.recipe.digest == plain.digest):
-            return  # nothing else can be made of a source that cannot be exported; its point says why
+        whole = any(p.built for p in self.points if p.recipe.digest == plain.digest)
+        if self._card.source == "brought":
+            runs.add(space.recipe(space.SOURCE, AS_BROUGHT), TAIL + 1 if whole else SCOUT)
+        if not whole:  # nothing else can be made of a source that cannot be exported; its point says why
+            runs.run("the file as it was brought")
+            return
         self._tails(space.SOURCE, TAIL, LATER)
         share = SOURCE_SHARE if self._trains else 1.0
         runs.run("the source model in other forms", TAIL + 1, share * self._ask.budget_s)
