@@ -12,7 +12,7 @@ from edgefleet_compression.onnx_graphs.batches import given_by, watched
 from edgefleet_compression.onnx_graphs.graph import attribute
 from edgefleet_compression.samples import Feed
 
-Shape = tuple[int, ...]
+_Shape = tuple[int, ...]
 
 
 def multiplications(model: onnx.ModelProto, layers: Collection[str], one: Feed) -> dict[str, int]:
@@ -26,13 +26,13 @@ def multiplications(model: onnx.ModelProto, layers: Collection[str], one: Feed) 
     names = given_by(model)
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
         answers = watched(model, names, Path(folder)).run(names, dict(one))
-    shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes: dict[str, _Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     given = {**one, **dict(zip(names, answers, strict=True))}
     shapes |= {name: value.shape for name, value in given.items() if isinstance(value, np.ndarray)}
     return {node.name: max(1, _of(node, shapes)) for node in model.graph.node if node.name in layers}
 
 
-def _of(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
+def _of(node: onnx.NodeProto, shapes: Mapping[str, _Shape]) -> int:
     """Of a node: for each number that it gives, as many as it adds up."""
     given = math.prod(shapes[node.output[0]])
     if node.op_type == "Conv":

@@ -1,4 +1,4 @@
-"""Accuracy-controlled int8: the layers that lose most stay in float, as few as the target needs."""
+"""Accuracy-controlled int8: the layers that lose most for their work stay in float, as the target needs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class AccuracyInt8Config(Int8Config):
-    """Static int8 that keeps the layers that lose most in float, until the answers are close enough to the file's own.
+    """Static int8 that keeps layers in float, those that lose most for their work first, until answers are near enough.
 
     `max_drop` is the largest loss of top-1 on val plus one standard error, or of agreement with the float file without
     labels; `most_float` the largest share of layers that may stay in float. `correct_biases` subtracts from the biases
@@ -53,7 +53,7 @@ STEP = Step(
         tails=(Tail("int8-kept", "static int8, the worst layers in float", (EXPORT, step("accuracy_int8")), rank=1.1),)
     ),
     needs=frozenset({"calib", "val", "scheme"}),
-    revision=5,
+    revision=6,
 )
 
 
@@ -61,10 +61,10 @@ def run(state: OnnxState, config: AccuracyInt8Config, context: Context) -> StepR
     """Quantize all layers, rank them by what each alone loses, and return the worst to float until val holds.
 
     Before that, biases are corrected for what rounding the weights shifts on average: in depthwise layers, whose inputs
-    are all positive and whose few weights do not even out, that is most of the loss. The ranking compares logits on
-    calib with every layer but one in float. How many layers return is found on val: by labels if there are any, else by
-    agreement with the float file. After NNCF's quantize_with_accuracy_control, but without quantizing anew for each
-    layer.
+    are all positive and whose few weights do not even out, that is most of the loss. The ranking compares answers on
+    calib with every layer but one in float, and counts the loss of each by its multiplications, which float makes
+    slower. How many layers return is found on val: by labels if there are any, else by agreement with the float file.
+    After NNCF's quantize_with_accuracy_control, but without quantizing anew for each layer.
 
     Raises:
         StepError: the instruction set has no scheme, or the target needs more layers in float than allowed.

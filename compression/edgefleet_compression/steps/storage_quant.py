@@ -71,7 +71,7 @@ STEP = Step(
         )
     ),
     needs_for={"mean_bits": frozenset({"calib", "val"})},
-    revision=4,
+    revision=5,
 )
 
 
