@@ -34,7 +34,7 @@ STEP = Step(
     consumes=ANY_FILE,
     produces="quantized",
     technique="quantize",
-    search=Searched(tails=(Tail("fp16", "weights stored in half floats", (EXPORT, step("fp16")), rank=0.4),)),
+    search=Searched(tails=(Tail("fp16", "weights stored in half floats", (EXPORT, step("fp16")), rank=0.15),)),
     revision=2,
 )
 
