@@ -51,13 +51,11 @@ class ModelRecord(Record):
         """What may be made of it beside delivering it as it is, as far as that is known without its file."""
         if self.card.source == "torch":
             return ANY_WAY
-        kept = (
-            len(self.card.state)
-            if self.reading is None or self.reading.state is None
-            else len(self.reading.state.pairs)
-        )
-        inputs = max(1, len(self.card.described)) if self.reading is None else len(self.reading.signature.inputs)
-        return training_ways(self.task, inputs + kept)
+        read = self.reading
+        kept = len(self.card.state if read is None or read.state is None else read.state.pairs)
+        if read is None:
+            return training_ways(self.task, max(1, len(self.card.described)) + kept)
+        return training_ways(self.task, len(read.signature.inputs) + kept, len(read.signature.outputs))
 
     @property
     def ref(self) -> str:

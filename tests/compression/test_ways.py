@@ -76,7 +76,7 @@ MOSTLY = holding(
     ids=["QDQ", "integers", "most of them", "other operators", "other types", "trees"],
 )
 def test_what_cannot_take_fewer_bits_says_why(graph: onnx.GraphProto, why: str) -> None:
-    ways = ways_of(contents_of(graph), "classification", 1)
+    ways = ways_of(contents_of(graph), "classification", 1, 1)
     assert ways == Ways(weights=why)
     recipes = shipped_recipes()
     assert {name for name, recipe in recipes.items() if recipe.refusal("brought", True, ways) == why} == {"int8", "w8"}
@@ -86,18 +86,19 @@ def test_what_cannot_take_fewer_bits_says_why(graph: onnx.GraphProto, why: str) 
 def test_a_few_small_weights_among_float_ones_are_no_reason() -> None:
     nodes = [UNFOLDED[0], node("MatMul", "flat v", "y"), node("MatMul", "y whole")]
     graph = holding(nodes, w=QUANTIZED[:3], s=SCALE, v=WEIGHT)
-    assert ways_of(contents_of(graph), "classification", 1) == ANY_WAY
+    assert ways_of(contents_of(graph), "classification", 1, 1) == ANY_WAY
 
 
 @pytest.mark.parametrize(
-    ("task", "inputs", "why"),
+    ("task", "inputs", "outputs", "why"),
     [
-        ("regression", 1, "a student learns to tell classes apart, and the model's task is regression"),
-        ("classification", 2, "a student takes one input, and the model takes 2"),
+        ("regression", 1, 1, "a student learns to tell classes apart, and the model's task is regression"),
+        ("classification", 2, 1, "a student takes one input, and the model takes 2"),
+        ("classification", 1, 2, "a student gives one output, and the model gives 2"),
     ],
 )
-def test_what_no_student_can_learn_says_why(task: str, inputs: int, why: str) -> None:
-    ways = ways_of(Contents(float_numbers=10), task, inputs)
+def test_what_no_student_can_learn_says_why(task: str, inputs: int, outputs: int, why: str) -> None:
+    ways = ways_of(Contents(float_numbers=10), task, inputs, outputs)
     recipes = shipped_recipes()
     assert recipes["student-w5"].refusal("brought", True, ways) == why
     assert [recipes[name].refusal("brought", True, ways) for name in ("as-brought", "fp32", "int8", "w8")] == [None] * 4

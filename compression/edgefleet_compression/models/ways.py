@@ -33,25 +33,27 @@ ANY_WAY = Ways()
 """As far as is known, everything."""
 
 
-def ways_of(contents: "Contents", task: str, inputs: int) -> Ways:
+def ways_of(contents: "Contents", task: str, inputs: int, outputs: int) -> Ways:
     """What may be made of a file.
 
     Args:
         contents: what its graph holds.
         task: the model's, by name.
         inputs: how many the model takes.
+        outputs: how many it gives.
     """
-    return replace(training_ways(task, inputs), weights=_weights(contents))
+    return replace(training_ways(task, inputs, outputs), weights=_weights(contents))
 
 
-def training_ways(task: str, inputs: int) -> Ways:
+def training_ways(task: str, inputs: int, outputs: int = 1) -> Ways:
     """What may be made of a file as far as its task and its inputs tell, before anybody looks into its graph.
 
     Args:
         task: the model's, by name.
         inputs: how many the model takes.
+        outputs: how many it gives, as far as that is known.
     """
-    return Ways(training=_training(task, inputs))
+    return Ways(training=_training(task, inputs, outputs))
 
 
 def _weights(contents: "Contents") -> str | None:
@@ -66,11 +68,13 @@ def _weights(contents: "Contents") -> str | None:
     return f"the model has no weights that could take fewer bits: it is made of {_named(contents.operators)}"
 
 
-def _training(task: str, inputs: int) -> str | None:
+def _training(task: str, inputs: int, outputs: int) -> str | None:
     if task != FIRST_TASK:
         return f"a student learns to tell classes apart, and the model's task is {task}"
     if inputs != 1:
         return f"a student takes one input, and the model takes {inputs}"
+    if outputs != 1:
+        return f"a student gives one output, and the model gives {outputs}"
     return None
 
 
