@@ -45,10 +45,17 @@ class PlainClient(Client):
         return self.models.add(folder).model_dump(mode="json")
 
     def add_onnx(
-        self, onnx: Path, data: Path, name: str | None = None, version: int = 1, *, scale: float | None = None
+        self,
+        onnx: Path,
+        data: Path,
+        name: str | None = None,
+        version: int = 1,
+        *,
+        scale: float | None = None,
+        task: str | None = None,
     ) -> Any:
         """Upload an ONNX file with its samples, and register them."""
-        return self.models.add_onnx(onnx, data, name, version, scale=scale).model_dump(mode="json")
+        return self.models.add_onnx(onnx, data, name, version, scale=scale, task=task).model_dump(mode="json")
 
     def _json(self, method: str, path: str, **how: Any) -> Any:
         answer = self._http.answer(method, f"{BASE}{path}", **how)

@@ -292,7 +292,7 @@ def wide_classifier(folder: Path) -> tuple[Path, Path]:
 def test_a_build_that_runs_out_of_room_says_so_and_succeeds_when_it_is_started_again(
     fleet: Fleet, disk: Disk, http: httpx.Client, tmp_path: Path
 ) -> None:
-    model = fleet.api.add_onnx(*wide_classifier(tmp_path))["model"]
+    model = fleet.api.add_onnx(*wide_classifier(tmp_path), task="classification")["model"]
     order = {"model": model, "profiles": [PROFILE], "recipes": ["fp32"]}
     disk.fill(leave_bytes=1_000_000)  # enough to accept the order and to begin, too little to end
     accepted = http.post("/builds", json=order)
