@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.compression.asking import zeros
@@ -12,7 +13,9 @@ from tests.compression.test_batches import wide_model
 from edgefleet_compression.errors import MeasureError, RecipeError
 from edgefleet_compression.measuring.host import host, read_cpuinfo
 from edgefleet_compression.measuring.measure import probe
+from edgefleet_compression.measuring.probe import LEAST_CALLS, ROUND_CALLS, _calls
 from edgefleet_compression.measuring.probe_request import ProbeFigures, ProbeRequest, figures_in, request_in
+from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_compression.onnx_graphs.session import GraphSession
 
 
@@ -66,3 +69,16 @@ def test_what_else_the_host_does_makes_no_variant_slow(tmp_path: Path) -> None:
             other.wait()
     # Caches are shared, so it is not the same; by the clock, the slowest runs take 10 to 100 times as long.
     assert busy.p95_ms < 5 * quiet.p50_ms
+
+
+@pytest.mark.parametrize(("call_s", "calls"), [(0.001, 20), (0.03, 7), (0.05, 4), (1.0, 4)])
+def test_a_round_of_a_slow_network_has_fewer_calls(call_s: float, calls: int) -> None:
+    now_ns = 0
+
+    class Slow:
+        def run(self, feed: object) -> None:
+            nonlocal now_ns
+            now_ns += round(call_s * 1e9)
+
+    session = cast(ModelSession, Slow())
+    assert len(_calls(session, {}, lambda: now_ns, LEAST_CALLS, ROUND_CALLS)) == calls

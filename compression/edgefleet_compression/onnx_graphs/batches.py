@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 
 from edgefleet_compression.onnx_graphs.graph import nodes, saved, subgraphs
 from edgefleet_compression.onnx_graphs.options import one_thread
@@ -46,12 +47,17 @@ def given_by(model: onnx.ModelProto) -> list[str]:
     return [name for node in model.graph.node for name in node.output if name]
 
 
-def sizes(model: onnx.ModelProto, one: Feed) -> dict[str, int]:
-    """The bytes of each tensor that a node gives for one sample, by running it once."""
+def run_once(model: onnx.ModelProto, one: Feed) -> dict[str, NDArray[Any]]:
+    """Each tensor that a node gives for one sample, by name."""
     names = given_by(model)
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
         answers = watched(model, names, Path(folder)).run(names, dict(one))
-    return {n: a.nbytes for n, a in zip(names, answers, strict=True) if isinstance(a, np.ndarray)}
+    return {n: a for n, a in zip(names, answers, strict=True) if isinstance(a, np.ndarray)}
+
+
+def sizes(model: onnx.ModelProto, one: Feed) -> dict[str, int]:
+    """The bytes of each tensor that a node gives for one sample, by running it once."""
+    return {name: tensor.nbytes for name, tensor in run_once(model, one).items()}
 
 
 def at_once(model: onnx.ModelProto, one: Feed, most: int) -> int:

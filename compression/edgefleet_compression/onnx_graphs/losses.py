@@ -120,7 +120,7 @@ def _of_boxes_that_count(pairs: Pairs, before: Answered, spec: Spec, reading: Bo
 
     def of(pair: tuple[Outputs, Outputs], rows: NDArray[np.intp]) -> tuple[Outputs, Outputs]:
         if any(a.shape != b.shape for a, b in zip(*pair, strict=True)):
-            return pair  # as many boxes as the file saw: which is which cannot be told
+            return pair  # as many boxes as were found, and no row of one is that of the other
         return [a[:, rows] for a in pair[0]], [b[:, rows] for b in pair[1]]
 
     return [of(pair, rows) for pair, rows in zip(pairs, counting, strict=True)]

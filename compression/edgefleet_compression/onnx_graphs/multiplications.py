@@ -1,14 +1,11 @@
 """How often the layers of a graph multiply for one sample."""
 
 import math
-import tempfile
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
-import numpy as np
 import onnx
 
-from edgefleet_compression.onnx_graphs.batches import given_by, watched
+from edgefleet_compression.onnx_graphs.batches import run_once
 from edgefleet_compression.onnx_graphs.graph import attribute
 from edgefleet_compression.samples import Feed
 
@@ -23,12 +20,8 @@ def multiplications(model: onnx.ModelProto, layers: Collection[str], one: Feed) 
         layers: names of its Conv, Gemm and MatMul nodes.
         one: a sample, as it takes them.
     """
-    names = given_by(model)
-    with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
-        answers = watched(model, names, Path(folder)).run(names, dict(one))
     shapes: dict[str, _Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    given = {**one, **dict(zip(names, answers, strict=True))}
-    shapes |= {name: value.shape for name, value in given.items() if isinstance(value, np.ndarray)}
+    shapes |= {name: tensor.shape for name, tensor in {**one, **run_once(model, one)}.items()}
     return {node.name: max(1, _of(node, shapes)) for node in model.graph.node if node.name in layers}
 
 

@@ -223,7 +223,7 @@ class _Search:
         if self._card.source == "brought":
             runs.add(space.recipe(space.SOURCE, AS_BROUGHT), TAIL + 1 if whole else SCOUT)
         if not whole:  # nothing else can be made of a source that cannot be exported; its point says why
-            runs.run("the file as it was brought")
+            runs.run("the file as it was brought, if it was")
             return
         self._tails(space.SOURCE, TAIL, LATER)
         share = SOURCE_SHARE if self._trains else 1.0

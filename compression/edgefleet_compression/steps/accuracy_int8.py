@@ -1,4 +1,4 @@
-"""Accuracy-controlled int8: the layers that lose most for their work stay in float, as the target needs."""
+"""Accuracy-controlled int8: layers stay in float, those that lose most for their work, as few as a target needs."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -24,7 +24,7 @@ STEP = Step(
     consumes=BROUGHT,
     produces="packed",
     technique=None,
-    search=NotSearched("it makes one variant of a file, and every search of a file makes that first"),
+    search=NotSearched("it makes one variant of a file, and every search of a file tries that as well"),
 )
 
 
