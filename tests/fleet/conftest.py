@@ -47,13 +47,15 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> None:
+        # pytest sets and deletes a variable of its own while threads start children, so each is read with care.
+        inherited = {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **environment},
+                env=inherited | environment,
             )
 
     @property
