@@ -5,10 +5,12 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 from tests.conftest import free_port
 from tests.fleet import invariants
 from tests.fleet.asking import ask
@@ -18,8 +20,6 @@ from edgefleet_contract.rollouts import BACK
 from edgefleet_protocol.phases import ENDED
 
 IMAGE = np.zeros((1, 28, 28))
-TOO_LARGE = np.full((1, 28, 28), 3e38 * 255)
-"""Its sums are not finite, whatever the weights."""
 POLL_S = 0.2
 WINDOW_S = 0.5
 PATIENCE_S = 150.0
@@ -31,7 +31,7 @@ class Way:
 
     `begins_with` names the state that it starts from: nothing, version 1, or version 2 with version 1 as the previous
     one. `kills` are points that it is killed at before, `abort` ends the rollout while the device is in its trial,
-    `spoil` asks it then what it cannot answer.
+    `kill_workers` kills its workers there.
     """
 
     begins_with: str = "first"
@@ -40,7 +40,7 @@ class Way:
     trial_s: float = 0.3
     kills: tuple[str, ...] = ()
     abort: bool = False
-    spoil: bool = False
+    kill_workers: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -84,14 +84,21 @@ class Device(Process):
             if self.way.abort and not self._aborted and "trial" in self.phases:
                 self._fleet.api.post(f"/rollouts/{self.rollout}/abort", {})
                 self._aborted = True
-            self._ask(TOO_LARGE if self.way.spoil and "trial" in self.phases else IMAGE)
+            if self.way.kill_workers and "trial" in self.phases:
+                self._kill_workers()
+            self._ask()
             yield
             time.sleep(POLL_S)
         raise AssertionError(f"{self.id}: {seconds} s in vain\n{self.told()}\n{self.log()[-3000:]}")
 
-    def _ask(self, image: np.ndarray) -> None:
+    def _kill_workers(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for worker in psutil.Process(self.pid).children():
+                worker.kill()
+
+    def _ask(self) -> None:
         try:
-            status = ask(self.endpoint, image)[0]
+            status = ask(self.endpoint, IMAGE)[0]
         except (OSError, http.client.HTTPException):
             status = 0
         self.answers.append((time.monotonic() - self._booted_s, status))

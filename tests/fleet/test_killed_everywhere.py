@@ -27,7 +27,7 @@ RESUMED = Way(link="lab", kills=("bitmap_replaced",))
 ABORTED = Way(trial_s=60, abort=True)
 ABORTED_NEW = Way(begins_with="nothing", version=1, trial_s=60, abort=True)
 # On a profile of its own: its rollouts reject version 1 there, and no other device could return to that.
-UNSAFE = Way(begins_with="nothing", version=1, link="lab", trial_s=60, spoil=True)
+UNSAFE = Way(begins_with="nothing", version=1, link="lab", trial_s=60, kill_workers=True)
 KILLED_IN_TEST = Way(kills=("journaled/self_test",))
 KILLED_IN_TRIAL = Way(kills=("journaled/trial",))
 KILLED_FIVE_TIMES = Way(kills=("journaled/staged",) * 5)
