@@ -244,7 +244,7 @@ def _tensor(given: dict[str, Any], declared: Tensor, raw: bytes | None) -> tuple
     count = math.prod(shape)
     if count > MAX_VALUES:
         raise RequestError(400, f"input '{name}' has too few values, its shape needs more than {MAX_VALUES:,}")
-    data = raw if raw is not None else _pack(given.get("data"), name, datatype, count)
+    data = raw if raw is not None else _pack(given.get("data"), name, datatype, shape)
     try:
         size = size_of(datatype, data, count)
     except ValueError as error:
@@ -257,16 +257,18 @@ def _tensor(given: dict[str, Any], declared: Tensor, raw: bytes | None) -> tuple
     return shape, data
 
 
-def _pack(data: Any, name: str, datatype: str, count: int) -> bytes:
+def _pack(data: Any, name: str, datatype: str, shape: list[int]) -> bytes:
     code = BY_NAME[datatype].from_json
     if not code and datatype != BYTES:
         raise RequestError(400, f"input '{name}' is {datatype}: send it as binary data")
     if not isinstance(data, list):
         raise RequestError(400, f"input '{name}' has no 'data' list")
-    # Most clients send one flat list; a nested one is flattened.
-    flat = data if len(data) == count and not isinstance(data[0], list) else list(_flat(data))
+    # Most clients send one flat list; a nested one has the input's shape.
+    flat = list(_flat(data, shape, name)) if data and isinstance(data[0], list) else data
     if datatype == BYTES:
-        return _pack_strings(flat, name, count)
+        return _pack_strings(flat, name, math.prod(shape))
+    if datatype != "BOOL" and bool in set(map(type, flat)):  # a bool is an int to Python, and to no application
+        raise RequestError(400, f"input '{name}' has values that do not fit {datatype}")
     try:
         return _to_little_endian(array(code, flat))
     except (TypeError, OverflowError, ValueError):
@@ -281,14 +283,14 @@ def _pack_strings(values: list[Any], name: str, count: int) -> bytes:
     return pack_texts(value.encode() for value in values)  # JSON's texts are always UTF-8 here
 
 
-def _flat(data: list[Any], depth: int = 0) -> Iterator[Any]:
-    if depth > 8:
-        raise RequestError(400, "'data' is nested too deeply")
-    for value in data:
-        if isinstance(value, list):
-            yield from _flat(value, depth + 1)
-        else:
-            yield value
+def _flat(data: Any, shape: Sequence[int], name: str) -> Iterator[Any]:
+    if not isinstance(data, list) or not shape or len(data) != shape[0]:
+        raise RequestError(400, f"the lists of input '{name}' are not of its shape: send them so, or one flat list")
+    if len(shape) == 1:
+        yield from data
+    else:
+        for row in data:
+            yield from _flat(row, shape[1:], name)
 
 
 def _to_little_endian(values: "array[Any]") -> bytes:
