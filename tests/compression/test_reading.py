@@ -76,6 +76,28 @@ def test_a_leading_axis_that_is_time_is_no_batch(made: Made) -> None:
     assert not reading.batches and not reading.signature.inputs[0].batched and not reading.signature.outputs[0].batched
 
 
+def test_equal_samples_do_not_hide_that_samples_of_a_batch_change_each_other(made: Made) -> None:
+    path = made(
+        [helper.make_node("ReduceMax", ["x"], ["m"], axes=[0]), helper.make_node("Sum", ["x", "m"], ["y"])],
+        [("x", FLOAT, ["n", 4])],
+        [("y", FLOAT, ["n", 4])],
+    )
+    different = RNG.random((9, 4), np.float32)
+    for x in (different[[0] * 8 + [1]], different[[0, 0, 0]], different[[0]]):
+        reading = read(path, samples(x=x))
+        assert not reading.batches and "answers otherwise" in reading.guesses[0]
+
+
+def test_a_model_that_answers_all_samples_alike_is_asked_one_at_a_time(made: Made) -> None:
+    path = made(
+        [helper.make_node("ReduceMean", ["x"], ["m"], axes=[0]), helper.make_node("Sub", ["x", "m"], ["y"])],
+        [("x", FLOAT, ["n", 4])],
+        [("y", FLOAT, ["n", 4])],
+    )
+    reading = read(path, samples(x=RNG.random((5, 4), np.float32)))
+    assert not reading.batches and "answers all those tried alike" in reading.guesses[0]
+
+
 def test_an_output_may_have_the_batch_elsewhere(made: Made) -> None:
     nodes = [helper.make_node("Transpose", ["x"], ["y"], perm=[1, 0, 2])]
     path = made(nodes, [("x", FLOAT, ["n", 6, 2])], [("y", FLOAT, [6, "n", 2])])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet_compression.errors import GraphError
+from edgefleet_compression.models.door.pairs import answered, differing_pair, near
 from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.model_session import ModelSession
 from edgefleet_protocol.signature import Signature, Tensor
@@ -19,8 +20,6 @@ from edgefleet_protocol.state import SequenceState
 
 MOST_STATE_SIZES = 3
 """How often a model is asked for the sizes of its state: with 1 for open ones, with those that it gives, and again."""
-NEAR = 1e-3
-"""How far numbers may be from each other, of the largest: kernels for one sample and for several round differently."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,7 @@ def settled(session: ModelSession, asked: Asked) -> Reading:
 
     Args:
         session: the model.
-        asked: samples, with a signature whose inputs are as they come. Of samples of several shapes, or of a single
-            one, the first is asked twice.
+        asked: samples, with a signature whose inputs are as they come.
 
     Raises:
         GraphError: it does not run.
@@ -111,20 +109,21 @@ def settled(session: ModelSession, asked: Asked) -> Reading:
     signature = asked.signature
     batched = [tensor for tensor in signature.inputs if tensor.batched]
     open_ended = all(not isinstance(tensor.shape[tensor.batch_axis], int) for tensor in batched)
-    first = _run(session, asked.one(0))
+    first = answered(session, asked.one(0))
     if not batched:
         return Reading(signature, False)
     alone = Reading(_one_at_a_time(_outputs(signature, [_single(output) for output in first])), False)
     if not (open_ended and len(batched) == len(signature.inputs)):
         return alone
-    other = asked.one(1 if len(asked) > 1 and asked.samples.is_dense else 0)
-    second = _run(session, other)
+    pair = differing_pair(session, asked)
+    if pair is None:
+        return replace(alone, guesses=("samples are asked one at a time: the model answers all those tried alike",))
     at = {tensor.name: tensor.batch_axis for tensor in batched}
     try:
-        both = session.run({name: np.concatenate([x, other[name]], at[name]) for name, x in asked.one(0).items()})
+        both = session.run({name: np.concatenate([x, pair.other[name]], at[name]) for name, x in pair.one.items()})
     except Exception:  # a binding's own types
         both = None
-    axes = None if both is None else [_axis(*three) for three in zip(first, second, both, strict=True)]
+    axes = None if both is None else [_axis(*three) for three in zip(*pair.answers, both, strict=True)]
     if axes is None or None in axes:
         why = "fails" if both is None else "answers otherwise"
         guess = f"samples are asked one at a time: asked two at once, the model {why}"
@@ -146,7 +145,7 @@ def settled_steps(session: ModelSession, asked: Asked) -> Reading:
     assert state is not None  # by the caller
     names = [tensor.name for tensor in session.signature.outputs]
     for _ in range(MOST_STATE_SIZES):
-        outputs = dict(zip(names, _run(session, asked.one()), strict=True))
+        outputs = dict(zip(names, answered(session, asked.one()), strict=True))
         found = {pair.given: outputs[pair.gives].shape for pair in state.pairs}
         known = all(asked.one()[name].shape == shape for name, shape in found.items())
         asked = replace(asked, signature=state.sized(asked.signature, found))
@@ -202,14 +201,6 @@ def _as_sampled(tensor: Tensor, rank: int | None) -> Tensor:
     )
 
 
-def _run(session: ModelSession, feed: Any) -> list[NDArray[Any]]:
-    try:
-        return session.run(feed)
-    except Exception as error:  # a binding's own types
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise GraphError(f"onnxruntime cannot run the file ({reason}): export it again") from None
-
-
 def _single(output: NDArray[Any]) -> int | None:
     """The batch axis of an answer to one sample, as far as that shows: the first of size 1."""
     return 0 if output.ndim and output.shape[0] == 1 else None
@@ -223,17 +214,9 @@ def _axis(first: NDArray[Any], second: NDArray[Any], both: NDArray[Any]) -> int 
         shape = (*first.shape[:axis], 2 * first.shape[axis], *first.shape[axis + 1 :])
         if first.shape[axis] != 1 or both.shape != shape:
             continue
-        if _near(both.take([0], axis), first) and _near(both.take([1], axis), second):
+        if near(both.take([0], axis), first) and near(both.take([1], axis), second):
             return axis
     return None
-
-
-def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    if one.dtype.kind != "f":
-        return bool((one == other).all())
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    largest = max(float(np.abs(a[np.isfinite(a)]).max(initial=0)), 1e-30)
-    return bool(np.allclose(a, b, rtol=0, atol=NEAR * largest, equal_nan=True))
 
 
 def _outputs(signature: Signature, axes: Sequence[int | None]) -> Signature:
