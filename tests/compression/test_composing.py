@@ -231,6 +231,23 @@ def test_logits_become_probabilities_under_their_own_name(datatype: str) -> None
     ]
 
 
+def test_branches_may_name_their_outputs_as_the_network_does() -> None:
+    def branch(op: str) -> onnx.GraphProto:
+        value = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+        return helper.make_graph([helper.make_node(op, ["x"], ["y"])], op, [], [value])
+
+    choice = helper.make_node("If", ["yes"], ["y"], then_branch=branch("Identity"), else_branch=branch("Neg"))
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3])] for name in "xy"]
+    graph = helper.make_graph([choice], "g", *ends, [numpy_helper.from_array(np.array(True), "yes")])
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    signature = Signature((Tensor("x", "FP32", ("N", 3)),), (Tensor("y", "FP32", ("N", 3)),))
+    model = compose(network, signature, None, GivenAnswers(softmax=("y",)))
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (found,) = session.run(["y"], {"x": np.log(np.array([[1, 2, 7]], np.float32))})
+    np.testing.assert_allclose(found, [[0.1, 0.2, 0.7]], 1e-5)
+
+
 def test_the_surest_classes_are_given_beside_the_answers_with_their_names() -> None:
     network, signature = echo(("N", 4))
     top = SurestClasses("seen", 2, ("ant", "bee", "cat", "dog"))

@@ -38,13 +38,17 @@ def drop_unused(graph: onnx.GraphProto) -> None:
 
 
 def read_instead(graph: onnx.GraphProto, other: Mapping[str, str]) -> None:
-    """Let everything that reads a name read the other one that is given for it; in place."""
-    for one in graphs(graph):
-        for node in one.node:
-            node.input[:] = [other.get(name, name) for name in node.input]
-        if one is not graph:
-            for value in one.output:
-                value.name = other.get(value.name, value.name)
+    """Let everything that reads a name read the other one that is given for it; in place.
+
+    What a graph within a node defines by that name itself is another value, and stays.
+    """
+    for node in graph.node:
+        node.input[:] = [other.get(name, name) for name in node.input]
+        for inner in subgraphs(node):
+            seen = {name: new for name, new in other.items() if name not in _defined(inner)}
+            read_instead(inner, seen)
+            for value in inner.output:
+                value.name = seen.get(value.name, value.name)
 
 
 def rename_all(graph: onnx.GraphProto, new: Iterator[str]) -> None:
