@@ -19,7 +19,7 @@ from edgefleet_tasks.arrays import LEVELS, class_of, clipped, numbers_in, output
 from edgefleet_tasks.boxes import Boxes, average_precision, f1, matched, read_boxes, soft_f1
 from edgefleet_tasks.comparing import check_pairs, compared
 from edgefleet_tasks.counting import OTHERS, strata_edges, stratum_of
-from edgefleet_tasks.declaring import of_shares
+from edgefleet_tasks.declaring import of_boxes, of_shares
 from edgefleet_tasks.intervals import bootstrapped
 from edgefleet_tasks.task import UNDECLARED, Measure, Outputs, Refusal, RunComparison
 
@@ -75,8 +75,11 @@ class Detection:
         return replace(spec, strata=declared.strata or strata_edges([_margin(one, spec) for one in answers]))
 
     def misdeclared(self, signature: Signature, declared: Spec, found: Spec) -> Refusal | None:
-        """There is one threshold, from the least score of a box that is kept to 1."""
-        return of_shares(declared.thresholds, 1, FLOOR)
+        """There is one threshold, from the least score of a box that is kept to 1; no column is read as two things."""
+        reading = declared.boxes
+        columns = None if reading is None else _count(signature, reading.scores, reading)
+        boxes = None if reading is None else of_boxes(reading, columns, [one.name for one in signature.outputs])
+        return boxes or of_shares(declared.thresholds, 1, FLOOR)
 
     def label(self, raw: Any, spec: Spec) -> Boxes:
         """Boxes as [class, x1, y1, x2, y2] in pixels, classes by number or name; none is an empty list."""

@@ -1,6 +1,6 @@
-"""Whether answers fit their own labels better than those of other samples: a wrong mapping looks like guessing.
+"""Whether answers tell anything: they differ, and fit their own labels better than those of other samples.
 
-For every task whose single answers have a score; a classifier's are told by `remarks.py`, which counts hits.
+The latter for every task whose single answers have a score; a classifier's are told by `remarks.py`, which counts hits.
 """
 
 from collections.abc import Sequence
@@ -44,6 +44,26 @@ def by_chance(taken: TakenModel, val: Split) -> str | None:
     return (
         f"{task.measure.name} of the first {len(labels)} samples of val is {100 * own:.0f} %, no more than with the "
         "labels of other samples: check their order, which outputs are read and how, and preprocessing"
+    )
+
+
+def alike(taken: TakenModel) -> str | None:
+    """What is said of a model whose first answers are all the same, as those of a detector that finds no box.
+
+    None if they are not, or if that cannot be told: of a model with state, of too few answers.
+    """
+    task = task_named(taken.task)
+    if taken.state:
+        return None
+    try:
+        answers = task.reduce(taken.answers, taken.spec)
+    except ValueError:  # whoever checks them says so
+        return None
+    if len(answers) < LEAST or any(task.agree(answers[0], answer, taken.spec) < 1 for answer in answers[1:]):
+        return None
+    return (
+        f"the answers to the first {len(answers)} samples of val are all the same, and such agree whatever becomes of "
+        "the model: check which outputs are read and how, preprocessing, and whether the samples differ"
     )
 
 

@@ -169,7 +169,7 @@ def _look_at_graph(onnx: Path) -> GraphFindings:
 def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
     """In the process that is under limits: check, read the splits, run some samples."""
     from edgefleet_compression.models.door.brought import check_graph, open_graph
-    from edgefleet_compression.models.door.chance import by_chance
+    from edgefleet_compression.models.door.chance import alike, by_chance
     from edgefleet_compression.models.door.composed_check import check_composed
     from edgefleet_compression.models.door.declared_check import check_declared
     from edgefleet_compression.models.door.likely_state import with_likely_state
@@ -207,7 +207,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
             faults.check(check_labels, taken, f"y_{name}", splits.read(name))
     faults.refuse()
     # What is composed around a network may change what its answers mean: boxes in the application's pixels, say.
-    guessed_at = None if opened.made.is_needed else by_chance(taken, val)
+    doubts = () if opened.made.is_needed else (alike(taken), by_chance(taken, val))
     remarks = remarks_on(val, taken.task, () if taken.state else taken.top_classes)
     return Findings(
         reading=ModelReading(
@@ -222,7 +222,7 @@ def _look(onnx: Path, data: Path, card: ModelCard) -> Findings:
         classes=taken.classes,
         samples=len(val),
         labelled=val.y is not None and test.y is not None,
-        remarks=(*remarks, *([guessed_at] if guessed_at else [])),
+        remarks=(*remarks, *filter(None, doubts)),
     )
 
 
