@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from edgefleet_compression.models.ways import ANY_WAY, Ways, training_ways
+from edgefleet_compression.models.ways import ANY_WAY, Ways, signed_ways, training_ways
 from edgefleet_contract.card import ModelCard
 from edgefleet_contract.devices import DeviceStatus
 from edgefleet_contract.lineage import Lineage
@@ -51,11 +51,11 @@ class ModelRecord(Record):
         """What may be made of it beside delivering it as it is, as far as that is known without its file."""
         if self.card.source == "torch":
             return ANY_WAY
-        read = self.reading
-        kept = len(self.card.state if read is None or read.state is None else read.state.pairs)
-        if read is None:
-            return training_ways(self.task, max(1, len(self.card.described)) + kept)
-        return training_ways(self.task, len(read.signature.inputs) + kept, len(read.signature.outputs))
+        if (read := self.reading) is None:
+            return training_ways(self.task, max(1, len(self.card.described)) + len(self.card.state))
+        if read.state is not None:
+            return training_ways(self.task, len(read.signature.inputs) + len(read.state.pairs))
+        return signed_ways(self.task, read.signature, self.card.preprocessing.resize is not None)
 
     @property
     def ref(self) -> str:

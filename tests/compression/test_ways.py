@@ -1,15 +1,20 @@
 """What may be made of a file follows from what its graph holds, and for the rest there is a sentence."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.compression.brought_models import classifier, trees
 
-from edgefleet_compression.models.ways import ANY_WAY, Ways, ways_of
+from edgefleet_compression.models.ways import ANY_WAY, Ways, signed_ways, ways_of
 from edgefleet_compression.onnx_graphs.contents import Contents, contents_of
 from edgefleet_compression.recipes.recipe import shipped_recipes
+from edgefleet_protocol.signature import Signature, Tensor
 
+X, Y = Tensor("x", "FP32", ("n", 3, 8, 8)), Tensor("y", "FP32", ("n", 5))
+PLAIN = Signature((X,), (Y,))
 WEIGHT = np.arange(192, dtype=np.float32).reshape(64, 3)
 
 
@@ -76,7 +81,7 @@ MOSTLY = holding(
     ids=["QDQ", "integers", "most of them", "other operators", "other types", "trees"],
 )
 def test_what_cannot_take_fewer_bits_says_why(graph: onnx.GraphProto, why: str) -> None:
-    ways = ways_of(contents_of(graph), "classification", 1, 1)
+    ways = ways_of(contents_of(graph), "classification", PLAIN)
     assert ways == Ways(weights=why)
     recipes = shipped_recipes()
     assert {name for name, recipe in recipes.items() if recipe.refusal("brought", True, ways) == why} == {"int8", "w8"}
@@ -86,19 +91,40 @@ def test_what_cannot_take_fewer_bits_says_why(graph: onnx.GraphProto, why: str) 
 def test_a_few_small_weights_among_float_ones_are_no_reason() -> None:
     nodes = [UNFOLDED[0], node("MatMul", "flat v", "y"), node("MatMul", "y whole")]
     graph = holding(nodes, w=QUANTIZED[:3], s=SCALE, v=WEIGHT)
-    assert ways_of(contents_of(graph), "classification", 1, 1) == ANY_WAY
+    assert ways_of(contents_of(graph), "classification", PLAIN) == ANY_WAY
+
+
+OF_ONE_SIZE = "a student takes a batch of samples of one size, and the model takes {}"
+A_NUMBER_EACH = "a student gives a number for each class, [batch, classes], and the model gives {}"
 
 
 @pytest.mark.parametrize(
-    ("task", "inputs", "outputs", "why"),
+    ("task", "signature", "why"),
     [
-        ("regression", 1, 1, "a student learns to tell classes apart, and the model's task is regression"),
-        ("classification", 2, 1, "a student takes one input, and the model takes 2"),
-        ("classification", 1, 2, "a student gives one output, and the model gives 2"),
+        ("regression", PLAIN, "a student learns to tell classes apart, and the model's task is regression"),
+        (
+            "classification",
+            Signature((X, replace(X, name="z")), (Y,)),
+            "a student takes one input, and the model takes 2",
+        ),
+        (
+            "classification",
+            Signature((X,), (Y, replace(Y, name="z"))),
+            "a student gives one output, and the model gives 2",
+        ),
+        ("classification", Signature((replace(X, shape=("n", 3, "h", 8)),), (Y,)), OF_ONE_SIZE.format("[n, 3, h, 8]")),
+        ("classification", Signature((replace(X, batched=False),), (Y,)), OF_ONE_SIZE.format("[n, 3, 8, 8]")),
+        ("classification", Signature((X,), (Tensor("y", "INT64", ("n",)),)), A_NUMBER_EACH.format("INT64 [n]")),
+        ("classification", Signature((X,), (replace(Y, batch_axis=1),)), A_NUMBER_EACH.format("FP32 [n, 5]")),
     ],
 )
-def test_what_no_student_can_learn_says_why(task: str, inputs: int, outputs: int, why: str) -> None:
-    ways = ways_of(Contents(float_numbers=10), task, inputs, outputs)
+def test_what_no_student_can_learn_says_why(task: str, signature: Signature, why: str) -> None:
+    ways = ways_of(Contents(float_numbers=10), task, signature)
     recipes = shipped_recipes()
     assert recipes["student-w5"].refusal("brought", True, ways) == why
     assert [recipes[name].refusal("brought", True, ways) for name in ("as-brought", "fp32", "int8", "w8")] == [None] * 4
+
+
+def test_pictures_of_any_size_are_of_one_where_the_card_resizes_them() -> None:
+    signature = Signature((replace(X, shape=("n", 3, "h", "w")),), (Y,))
+    assert signed_ways("classification", signature, resized=True) == ANY_WAY

@@ -180,7 +180,7 @@ class Source:
         if isinstance(self.state, TorchState):
             return ANY_WAY
         contents = contents_of(skim_brought(self.state.path).graph)
-        return ways_of(contents, self.task, len(self.signature.inputs), len(self.signature.outputs))
+        return ways_of(contents, self.task, self.signature, self.card.preprocessing.resize is not None)
 
     @property
     def classes(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgefleet_protocol.features import FIRST_TASK
+from edgefleet_protocol.signature import FLOATS, Signature
 
 if TYPE_CHECKING:
     from edgefleet_compression.onnx_graphs.contents import Contents
@@ -33,27 +34,51 @@ ANY_WAY = Ways()
 """As far as is known, everything."""
 
 
-def ways_of(contents: "Contents", task: str, inputs: int, outputs: int) -> Ways:
+def ways_of(contents: "Contents", task: str, signature: Signature, resized: bool = False) -> Ways:
     """What may be made of a file.
 
     Args:
         contents: what its graph holds.
         task: the model's, by name.
-        inputs: how many the model takes.
-        outputs: how many it gives.
+        signature: what the model takes and gives.
+        resized: whether pictures of any size are sent, and made one size before the model.
     """
-    return replace(training_ways(task, inputs, outputs), weights=_weights(contents))
+    return replace(signed_ways(task, signature, resized), weights=_weights(contents))
 
 
-def training_ways(task: str, inputs: int, outputs: int = 1) -> Ways:
-    """What may be made of a file as far as its task and its inputs tell, before anybody looks into its graph.
+def signed_ways(task: str, signature: Signature, resized: bool = False) -> Ways:
+    """What may be made of a file as far as its signature tells, before anybody looks into its graph.
+
+    Args:
+        task: the model's, by name.
+        signature: what the model takes and gives; with its state, if it has any.
+        resized: whether pictures of any size are sent, and made one size before the model.
+    """
+    if why := training_ways(task, len(signature.inputs)).training:
+        return Ways(training=why)
+    if (outputs := len(signature.outputs)) != 1:
+        return Ways(training=f"a student gives one output, and the model gives {outputs}")
+    [taken], [given] = signature.inputs, signature.outputs
+    if not taken.batched or taken.batch_axis or (taken.sample_size is None and not resized):
+        return Ways(training=f"a student takes a batch of samples of one size, and the model takes {taken.shown}")
+    if not given.batched or given.batch_axis or len(given.shape) != 2 or given.datatype not in FLOATS:
+        shown = f"{given.datatype} {given.shown}"
+        return Ways(training=f"a student gives a number for each class, [batch, classes], and the model gives {shown}")
+    return ANY_WAY
+
+
+def training_ways(task: str, inputs: int) -> Ways:
+    """What may be made of a file as far as its card tells.
 
     Args:
         task: the model's, by name.
         inputs: how many the model takes.
-        outputs: how many it gives, as far as that is known.
     """
-    return Ways(training=_training(task, inputs, outputs))
+    if task != FIRST_TASK:
+        return Ways(training=f"a student learns to tell classes apart, and the model's task is {task}")
+    if inputs != 1:
+        return Ways(training=f"a student takes one input, and the model takes {inputs}")
+    return ANY_WAY
 
 
 def _weights(contents: "Contents") -> str | None:
@@ -66,16 +91,6 @@ def _weights(contents: "Contents") -> str | None:
     if contents.other_numbers:
         return f"nothing here rounds weights as the model has them (read by {_named(contents.other_readers)})"
     return f"the model has no weights that could take fewer bits: it is made of {_named(contents.operators)}"
-
-
-def _training(task: str, inputs: int, outputs: int) -> str | None:
-    if task != FIRST_TASK:
-        return f"a student learns to tell classes apart, and the model's task is {task}"
-    if inputs != 1:
-        return f"a student takes one input, and the model takes {inputs}"
-    if outputs != 1:
-        return f"a student gives one output, and the model gives {outputs}"
-    return None
 
 
 def _named(operators: Sequence[str]) -> str:

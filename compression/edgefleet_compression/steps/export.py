@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-OUTPUT = "logits"
+INPUT, OUTPUT = "taken", "given"
+"""Between tracing and taking the source's own names."""
 PARITY_SAMPLES = 64
 
 
@@ -50,12 +51,12 @@ STEP = Step(
     search=Searched(tails=(PLAIN,)),
     needs=frozenset({"val"}),
     libraries=frozenset({"onnxscript", "onnxruntime"}),
-    revision=4,
+    revision=5,
 )
 
 
 def run(state: SourceState, config: ExportConfig, context: Context) -> StepResult:
-    """Write a module as ONNX for any batch size, or clean the file that was brought; compare the answers.
+    """Write a module as ONNX with the source's signature, or clean the file that was brought; compare the answers.
 
     Raises:
         StepError: they differ by more than the tolerance.
@@ -64,14 +65,16 @@ def run(state: SourceState, config: ExportConfig, context: Context) -> StepResul
 
     from edgefleet_compression.cleaning import clean
     from edgefleet_compression.onnx_graphs.ranges import take_out
+    from edgefleet_compression.onnx_graphs.signing import take_signature
     from edgefleet_compression.onnx_graphs.stripping import strip
 
     if isinstance(state, BroughtState):
         return clean(state, config.opset, config.tolerance, context)
     path = context.folder / "exported.onnx"
-    name = context.source.signature.inputs[0].name
+    signature = context.source.signature
     context.progress(0.1, "tracing")
-    model = _traced(_answering(state, context), state.input_shape, name, config.opset)
+    model = _traced(_answering(state, context), state.input_shape, config.opset)
+    take_signature(model.graph, signature)
     strip(model)
     take_out(model)
     onnx.checker.check_model(model, full_check=True)
@@ -90,7 +93,7 @@ def _answering(state: TorchState, context: Context, marks: bool = True) -> "torc
     return module if gives_logits else torch.nn.Sequential(module, torch.nn.Softmax(1)).eval()
 
 
-def _traced(module: "torch.nn.Module", shape: tuple[int, ...], name: str, opset: int) -> "onnx.ModelProto":
+def _traced(module: "torch.nn.Module", shape: tuple[int, ...], opset: int) -> "onnx.ModelProto":
     import torch
 
     # Two samples: a batch of one would be taken for a constant.
@@ -101,7 +104,7 @@ def _traced(module: "torch.nn.Module", shape: tuple[int, ...], name: str, opset:
             (sample,),
             dynamo=True,
             external_data=False,
-            input_names=[name],
+            input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=opset,
