@@ -53,8 +53,7 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
     """
     set_up_logs(log_format)
     arm(os.environ.get("EDGEFLEET_FAILPOINT"))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end_the_start)
+    start = Start()
     service = Service(settings)
     try:
         listener = listen(settings.host, settings.port, settings.state / "api.port")
@@ -71,6 +70,7 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
         server = _Server(config)
         with server.capture_signals():  # from here on a signal only ends the server, at once if it has yet to run
             service.start_parts()
+            start.end_if_interrupted()
             announce(settings.state, url, service.access.local_url)
             log.info("the API answers on %s, the broker on %s", url, service.access.url)
             if find_spec("torch") is None:
@@ -80,11 +80,31 @@ def serve(settings: ControllerSettings, log_format: LogFormat = "text") -> None:
         service.stop()
 
 
-def _end_the_start(*_: object) -> NoReturn:
-    """End a start that a signal interrupts: what was started is stopped on the way out, and not interrupted again."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(0)
+class Start:
+    """A start that a signal ends: what was started is stopped on the way out, and not interrupted again.
+
+    The signal is kept in mind, too: where it comes while Python runs a finalizer, what is raised there is lost.
+    """
+
+    def __init__(self) -> None:
+        self._interrupted = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+
+    def _end(self, *_: object) -> NoReturn:
+        self._interrupted = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    def end_if_interrupted(self) -> None:
+        """End it if a signal came that did not.
+
+        Raises:
+            SystemExit: it came.
+        """
+        if self._interrupted:
+            raise SystemExit(0)
 
 
 def announce(state: Path, api_url: str, broker_url: str) -> None:

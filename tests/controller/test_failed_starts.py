@@ -12,8 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.parting import mostly_slow
 
 from edgefleet_controller.failpoints import ControllerFailpoint
+from edgefleet_controller.serve import Start
 from edgefleet_process.children import run_module
 
 pytestmark = pytest.mark.broker
@@ -140,8 +142,13 @@ def test_without_room_on_the_disk_no_broker_is_left(state: Path) -> None:
     assert brokers(state) == []
 
 
+WRITTEN = ["controller.lock", "fleet.db", "broker/nats.conf", "broker/broker.pid"]
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("at", ["controller.lock", "fleet.db", "broker/nats.conf", "broker/broker.pid"])
+@pytest.mark.parametrize(
+    "at", mostly_slow(["controller.lock", "fleet.db", "broker/nats.conf", "broker/broker.pid"], one_in=3)
+)
 def test_a_start_that_is_interrupted_leaves_no_broker(state: Path, at: str, sent: signal.Signals) -> None:
     starting = serve(state)
     soon((state / at).exists, f"no {at}")
@@ -151,7 +158,27 @@ def test_a_start_that_is_interrupted_leaves_no_broker(state: Path, at: str, sent
     assert brokers(state) == []
 
 
-@pytest.mark.parametrize("point", STARTING)
+def test_a_signal_whose_exception_a_finalizer_swallows_ends_the_start_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Last:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    lost: list[BaseException | None] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda told: lost.append(told.exc_value))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        start = Start()
+        start.end_if_interrupted()
+        Last()
+        assert [type(one) for one in lost] == [SystemExit]
+        with pytest.raises(SystemExit):
+            start.end_if_interrupted()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("point", mostly_slow(STARTING, one_in=3))
 def test_a_start_that_is_killed_leaves_no_broker_and_the_next_one_works(state: Path, point: str) -> None:
     killed = serve(state, EDGEFLEET_FAILPOINT=point)
     killed.communicate(timeout=LONG_S)
