@@ -67,6 +67,23 @@ def test_a_rollback_leaves_a_device_alone_that_a_later_rollout_has_moved(
     assert store.fleet.rollouts.counts_back("01") == {"superseded": 1}
 
 
+def test_a_rollback_reaches_a_device_that_a_later_rollout_has_given_back(
+    store: Store, conductor: Conductor, rollout, execution
+) -> None:
+    ours = execution("a", "committed", generation=1, previous_manifest="d" * 64)
+    returned = {"back_generation": 5, "back_phase": "committed", "back_variant": ours.variant}
+    given_back = execution("a", "committed", rollout="02", generation=4, **returned)
+    store.fleet.rollouts.put(rollout("passed").model_copy(update={"state": "completed"}))
+    store.fleet.rollouts.put(rollout("failed").model_copy(update={"id": "02", "state": "rolled_back"}))
+    store.fleet.rollouts.put_executions([ours, given_back])
+    store.fleet.desired.put(desired("02", 5))
+    conductor.order("rollback", "01")
+    conductor.tick(1)
+    (told,) = store.fleet.desired.of("a")
+    assert (told.rollout, told.generation, told.manifest) == ("01", 6, "d" * 64)
+    assert store.fleet.rollouts.counts_back("01") == {"assigned": 1}
+
+
 def test_a_rollback_of_an_ended_rollout_is_refused_while_another_one_owns_a_device_of_it(
     store: Store, conductor: Conductor, rollout, execution
 ) -> None:

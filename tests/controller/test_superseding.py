@@ -46,6 +46,11 @@ def test_what_has_ended_stays_and_a_way_back_ends_where_a_later_rollout_went_on(
     assert (after.phase, after.back_phase, after.is_back) == ("committed", "superseded", True)
 
 
+def test_a_way_back_is_not_ended_by_what_a_later_rollout_had_given_before(ours) -> None:
+    going = ours("committed", generation=2, back_generation=6, back_phase="assigned")
+    assert after_another(going, attempt(LATER, 5), 7) is None
+
+
 @pytest.mark.parametrize("rollout", [None, OURS])
 def test_its_own_word_is_not_anothers(ours, rollout: str | None) -> None:
     assert after_another(ours("trial", generation=2), attempt(rollout, 5), 7) is None

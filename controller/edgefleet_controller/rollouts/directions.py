@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgefleet_contract.rollouts import ExecutionRecord
+from edgefleet_controller.errors import NotFound
 from edgefleet_controller.records import DesiredRecord, RolloutRecord
 from edgefleet_controller.rollouts.forms import agent_lacks, fitting, missing
 from edgefleet_controller.rollouts.ways_back import WaysBack
 from edgefleet_controller.store import FleetStore
 from edgefleet_controller.store.contract.members import Member
+from edgefleet_controller.store.contract.rollouts import IN_PROGRESS
 from edgefleet_protocol.features import WINDOWS
 from edgefleet_protocol.messages import MAX_GENERATION
 
@@ -42,20 +44,21 @@ class Directions:
     def send_back(self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], now: int) -> None:
         """Let devices return to what they ran before or, if that was rejected, to the last variant that passed.
 
-        A device without such a variant serves nothing. One that a later rollout has taken over is left alone, as is one
-        whose agent was downgraded and lacks a feature that the older variant needs.
+        A device without such a variant serves nothing. One that a later rollout has taken over is left alone, unless
+        that one has returned it to this rollout's variant; so is one whose agent was downgraded and lacks a feature
+        that the older variant needs.
         """
         executions = self._ways_back.marked(rollout.spec.model, executions)
         members = self._members(rollout, executions)
         given = self._given(rollout, executions)
+        elsewhere = self._taken_over(rollout, given)
         known = self._fleet.registry.forms({e.back_manifest for e in executions})
         told: list[DesiredRecord] = []
         changed: list[ExecutionRecord] = []
         for execution in executions:
-            asked = given.get(execution.device)
             forms = known.get(execution.back_manifest or "", ())
             form = fitting(forms, _features(members.get(execution.device)), held=execution.back_manifest)
-            if asked and asked.rollout != rollout.id:
+            if asked := elsewhere.get(execution.device):
                 changes = {"back_generation": asked.generation, "back_phase": "superseded", "changed_ms": now}
             elif forms and form is None:
                 lacks = agent_lacks(missing(known, execution.back_manifest, _features(members.get(execution.device))))
@@ -70,6 +73,22 @@ class Directions:
             changed.append(execution.model_copy(update=changes))
         self._fleet.desired.put(*told)
         self._fleet.rollouts.put_executions(changed)
+
+    def _taken_over(self, rollout: RolloutRecord, given: Mapping[str, DesiredRecord]) -> dict[str, DesiredRecord]:
+        """What the devices were told last that another rollout has taken over, and not given back."""
+        others = {device: asked for device, asked in given.items() if asked.rollout != rollout.id}
+        if not others:
+            return {}
+        moved = self._fleet.rollouts.moved_on(rollout.id)
+        ended = {asked.rollout for asked in others.values() if self._has_ended(asked.rollout)}
+        return {device: asked for device, asked in others.items() if device in moved or asked.rollout not in ended}
+
+    def _has_ended(self, rollout: str | None) -> bool:
+        """Whether a rollout is known to have ended: a restored store may not know it."""
+        try:
+            return rollout is not None and self._fleet.rollouts.get(rollout).state not in IN_PROGRESS
+        except NotFound:
+            return False
 
     def _direct(
         self, rollout: RolloutRecord, executions: Sequence[ExecutionRecord], *, activate: bool, now: int

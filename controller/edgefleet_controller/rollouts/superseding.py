@@ -19,6 +19,8 @@ def after_another(execution: ExecutionRecord, attempt: Attempt, now_ms: int) -> 
         return None
     later = attempt.rollout > execution.rollout
     if later and execution.back_generation is not None and not execution.is_back:
+        if attempt.generation < execution.back_generation:
+            return None  # it reports what it was told before
         return execution.model_copy(update={"back_phase": "superseded", "heard_ms": now_ms})
     if execution.phase in ENDED:
         return None

@@ -14,12 +14,15 @@ from edgefleet_operator.cli.windows import wait_lines, window_facts
 from edgefleet_operator.client import Client
 from edgefleet_operator.figures import NONE, count, marked, number, progress, short, size, when
 from edgefleet_operator.printing import console, print_facts, print_table
+from edgefleet_protocol.phases import ENDED
+
+OFFLINE = "offline"
 
 
 def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     """Print every wave with its devices, and what each device gets."""
     variants = {v.id: v for v in client.variants.all(planned.model)}
-    simulated = _simulated(client, planned.selector)
+    simulated, offline = _standing(client, planned.selector)
     rows = []
     for execution in (e for wave in planned.waves for e in wave):
         variant = variants.get(execution.variant or "")
@@ -34,13 +37,18 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
                 marked(execution.profile, execution.device in simulated),
                 variant.recipe if variant else NONE,
                 *(short(execution.variant), size(execution.fetches_bytes)),
-                gets.get(execution.phase) or _does(execution),
+                gets.get(execution.phase) or _does(execution, execution.device in offline),
             )
         )
     reach = f"{counted(len(planned.waves), 'wave')}, {counted(len(rows), 'device')}"
     title = f"{planned.model} to '{planned.selector or 'everyone'}': {reach}"
     columns = (">wave", "device", "profile", "recipe", "variant", ">at most", "what it does...")
     print_table(columns, rows, title=title, caption="(sim): simulated hardware" if simulated else "")
+    if waiting := [e for wave in planned.waves for e in wave if e.device in offline and e.phase not in gets]:
+        until = number(asked.timers.unreachable_s)
+        console().print(
+            f"{counted(len(waiting), 'device')} offline: a wave waits up to unreachable_s for each, {until} s"
+        )
     if planned.ends_at_once:
         console().print(f"it would end at once as {planned.ends_at_once}")
     for one in planned.rejected:
@@ -60,10 +68,9 @@ def print_plan(client: Client, planned: PlanView, asked: RolloutSpec) -> None:
     print_facts([("gate", gate), ("timers", timers), *others, *window_facts(planned.windows)])
 
 
-def _does(execution: PlannedExecutionView) -> str:
-    if not execution.fetches_bytes:
-        return "has it, switches"
-    return "has its file, fetches the rest, switches" if execution.holds_model else "fetches and switches"
+def _does(execution: PlannedExecutionView, offline: bool) -> str:
+    does = "has its file, fetches the rest, switches" if execution.holds_model else "fetches and switches"
+    return f"{OFFLINE}: " * offline + (does if execution.fetches_bytes else "has it, switches")
 
 
 def _recipes(client: Client, planned: PlanView) -> dict[str, str]:
@@ -112,20 +119,22 @@ def _alert_line(alert: AlertRecord) -> str:
 
 def print_devices(client: Client, selector: str, executions: Sequence[ExecutionRecord]) -> None:
     """Print the devices of a rollout, each with its phase, and its way back if it took one."""
-    simulated = _simulated(client, selector) | {e.device for e in executions if e.simulated}
+    simulated, offline = _standing(client, selector)
+    simulated |= {e.device for e in executions if e.simulated}
     rows = []
     for e in executions:
         why = ": ".join(filter(None, (e.reason, e.detail)))
         to = short(e.back_variant) if e.back_variant else "nothing"
         back = f"back to {to}: {e.back_phase}" if e.back_phase else ""
         gone = "" if e.removed_ms is None or e.phase == "removed" else f"removed from the fleet {when(e.removed_ms)}"
+        waits = e.device in offline and (e.back_phase or e.phase) not in ENDED
         rows.append(
             (
                 *(e.device, str(e.wave), marked(e.profile, e.device in simulated), short(e.variant)),
                 *(
                     e.phase,
                     progress(e.transfer_bytes, e.transfer_total_bytes, e.transfer_s),
-                    "; ".join(filter(None, (why, back, gone))) or NONE,
+                    "; ".join(filter(None, (why, back, gone, OFFLINE if waits else ""))) or NONE,
                 ),
             )
         )
@@ -134,5 +143,7 @@ def print_devices(client: Client, selector: str, executions: Sequence[ExecutionR
     print_table(columns, rows, caption=caption, nothing="no such devices")
 
 
-def _simulated(client: Client, selector: str) -> set[str]:
-    return {d.id for d in client.devices.all(selector) if d.simulated}
+def _standing(client: Client, selector: str) -> tuple[set[str], set[str]]:
+    """The devices with simulated hardware, and those that are offline."""
+    devices = list(client.devices.all(selector))
+    return {d.id for d in devices if d.simulated}, {d.id for d in devices if not d.online}

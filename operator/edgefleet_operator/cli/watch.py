@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgefleet_contract.counted import counted
-from edgefleet_contract.rollouts import BACK, RolloutPhase, RolloutView, WaveView
+from edgefleet_contract.rollouts import ARRIVED, RolloutPhase, RolloutView, WaveView
 from edgefleet_operator.cli.ending import OK, ROLLOUT_FAILED
 from edgefleet_operator.cli.interrupting import going_on, waiting_for
 from edgefleet_operator.cli.waves import DeviceTally, bar, eta_s, fetch_lines, phases, tenths
@@ -55,10 +55,13 @@ def status_of(rollout: RolloutView, good: RolloutPhase = "completed") -> int:
 
 
 def way_back(rollout: RolloutView) -> str | None:
-    """How many devices are back, during or after a rollback."""
+    """How many devices are back, during or after a rollback, and how many were left alone."""
     told = rollout.counts_back
-    back = sum(told.get(phase, 0) for phase in BACK)
-    return f"{back} of {counted(sum(told.values()), 'device')} back" if told else None
+    if not told:
+        return None
+    back, alone = sum(told.get(phase, 0) for phase in ARRIVED), told.get("superseded", 0)
+    said = f"{back} of {counted(sum(told.values()) - alone, 'device')} back"
+    return f"{said}, {alone} left alone" if alone else said
 
 
 def ways_back(rollout: RolloutView) -> list[str]:

@@ -83,6 +83,22 @@ def test_a_plan_says_what_each_device_fetches_and_nothing_for_one_that_has_it(
     assert "0 B" in rows["c"] and "runs it already" in rows["c"]
 
 
+def test_a_device_that_is_offline_is_said_to_be_before_and_while_a_wave_waits_for_it(
+    operator, service, join, published: str
+) -> None:
+    join("a", "b")
+    join("c", runs="b" * 64)
+    for device in "bc":
+        known = next(d for d in service.store.fleet.devices.all() if d.id == device)
+        service.store.fleet.devices.put_presence(device, known.reported.incarnation, False, now_ms())
+    planned = operator.types("rollout", "plan", published, "--all", "--waves", "100%", columns=160).stdout
+    assert "offline: fetches and switches" in planned and planned.count("offline") == 2
+    assert "1 device offline: a wave waits up to unreachable_s for each, 86,400 s" in planned
+    rollout = operator.reads("rollout", "start", published, "--all", "--waves", "100%")["id"]
+    shown = operator.types("rollout", "show", rollout, "--devices", columns=160).stdout
+    assert [line.split()[0] for line in shown.splitlines() if "offline" in line] == ["b"]
+
+
 def test_a_started_rollout_is_listed_and_shown_wave_by_wave(operator, join, published: str) -> None:
     join("a", "b", "c")
     operator.types("segment", "save", "europe", "region=eu")
