@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.parting import mostly_slow
 
 from edgefleet_agent.sinks import synced_chunks
 from edgefleet_protocol.chunks import Bitmap
@@ -34,7 +35,7 @@ KILLS = [
 ]
 
 
-@pytest.mark.parametrize(("phase", "ends", "reason"), KILLS, ids=[kill[0] for kill in KILLS])
+@pytest.mark.parametrize(("phase", "ends", "reason"), mostly_slow(KILLS, one_in=4), ids=[kill[0] for kill in KILLS])
 def test_killed_at_any_phase_it_comes_back_and_nothing_activates_twice(
     agent: Any, stand_in: Any, make_variant: Make, phase: str, ends: str, reason: str | None
 ) -> None:

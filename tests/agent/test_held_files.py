@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.agent.test_agent import commit
+from tests.parting import mostly_slow
 
 from edgefleet_agent.held_files import HeldFiles
 from edgefleet_agent.slots import MODEL, Slots
@@ -91,7 +92,10 @@ def test_a_file_that_rotted_in_its_slot_is_fetched(agent: Any, stand_in: Any, pa
     assert model_file(agent, tuned).read_bytes() == tuned.onnx
 
 
-@pytest.mark.parametrize("failpoint", ["journaled/downloading", "journaled/verified", "model_unfolded", "slot_cleared"])
+FAILPOINTS = ["journaled/downloading", "journaled/verified", "model_unfolded", "slot_cleared"]
+
+
+@pytest.mark.parametrize("failpoint", mostly_slow(FAILPOINTS, one_in=2))
 def test_an_agent_killed_on_the_way_takes_the_file_once_more(
     agent: Any, stand_in: Any, pair: tuple[Any, Any], failpoint: str
 ) -> None:

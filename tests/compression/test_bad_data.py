@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from tests.parting import mostly_slow
 
 from edgefleet_compression.cache import Cache
 from edgefleet_compression.errors import ArchitectureError, CompressionError, DataError, NothingChanged, StepError
@@ -124,13 +125,14 @@ def test_one_sample_is_too_few_to_train_on(spoiled: Callable[[Spoil], Context]) 
     refused(context, "reestimate_norms", ReestimateNormsConfig(), DataError, "needs two or more")
 
 
+@pytest.mark.slow
 def test_fewer_samples_than_a_batch_are_one_batch(spoiled: Callable[[Spoil], Context]) -> None:
     context = spoiled(keep("train", 20))
     log = finetune.run(context.source.state, FinetuneConfig(**FAST), context).log
     assert len(log["losses"]) == 1 and np.isfinite(log["losses"][0])
 
 
-@pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
+@pytest.mark.parametrize("calibration", mostly_slow(["entropy", "minmax", "percentile"], one_in=3))
 def test_three_samples_to_calibrate_on_are_taken_and_told(
     calibration: Any, spoiled: Callable[[Spoil], Context], exported: OnnxState
 ) -> None:
@@ -139,6 +141,7 @@ def test_three_samples_to_calibrate_on_are_taken_and_told(
     assert static_int8.run(exported, config, context).log["calibration_samples"] == 3
 
 
+@pytest.mark.slow
 def test_three_samples_to_calibrate_on_do_for_sensitivity_and_for_int8_that_is_learned(
     spoiled: Callable[[Spoil], Context], exported: OnnxState
 ) -> None:

@@ -78,6 +78,7 @@ def test_with_an_empty_cache_the_same_comes_out_bit_by_bit(build: Build, first: 
     assert (found.verdict, found.reasons, found.changed) == ("equal", [], {})
 
 
+@pytest.mark.slow
 def test_another_seed_trains_another_network_and_the_first_step_that_differs_is_named(
     build: Build, first: BuildOutcome, tiny_files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.compression.brought_models import classifier, data_file, written
 from tests.compression.conftest import pictures
 from tests.compression.odd_graphs import Odd, each_choice, every_pair, odd_graph
+from tests.parting import mostly_slow
 
 from edgefleet_compression.builds.recipe_runner import Workbench, run_recipe
 from edgefleet_compression.builds.refusals import refusal_of
@@ -75,7 +76,7 @@ def judged(source: Source, step: str, config: dict[str, Any], folder: Path) -> s
     return "right"
 
 
-@pytest.mark.parametrize("how", each_choice(), ids=str)
+@pytest.mark.parametrize("how", mostly_slow(each_choice(), one_in=2), ids=str)
 def test_each_odd_choice_is_compressed_rightly_or_refused_in_our_words(how: Odd, tmp_path: Path) -> None:
     source = brought(how, tmp_path)
     assert (source.logits("val").argmax(1) == source.data.read("val").arrays.y).mean() > LEAST_AGREEMENT

@@ -39,6 +39,7 @@ def integers(state: OnnxState) -> list[Any]:
     return [onnx.numpy_helper.to_array(i).astype(np.int8) for i in found]
 
 
+@pytest.mark.slow
 def test_the_weights_that_training_left_on_the_grid_are_the_ones_that_are_stored(
     context: Context, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_variant_shows_what_it_was_made_of_and_with(client: PlainClient, servi
         assert word in shown
 
 
+@pytest.mark.slow
 def test_a_trained_variant_comes_out_the_same_again_without_a_cache(client: PlainClient, service: Service) -> None:
     variant, before = built(service, "pruned-w8"), len(service.store.fleet.registry.variants())
     shown = types(client, "variant", "rebuild", variant.id[:12]).stdout
@@ -108,6 +109,7 @@ def test_another_training_comes_out_different_and_the_step_is_named(
     assert "of 64 test samples have the same top-1" in shown
 
 
+@pytest.mark.slow
 def test_other_bytes_that_answer_the_same_are_told_apart_from_another_model(
     client: PlainClient, service: Service, remembered_otherwise: Any
 ) -> None:

@@ -238,6 +238,7 @@ def test_storing_twice_is_an_error(exported: StepResult, context: Context, tmp_p
         storage_quant.run(kept, StorageQuantConfig(), context)
 
 
+@pytest.mark.slow
 def test_norm_tuning_leaves_weights_on_the_grid_that_storage_finds_again(context: Context, tmp_path: Path) -> None:
     bits: dict[str, Any] = {"stem": 7, "dense": 4, "pointwise": 4, "linear": 4}
     tuned = tune_norms.run(context.source.state, TuneNormsConfig(**bits, epochs=1, batch=64), context)

@@ -198,6 +198,7 @@ def test_a_teacher_that_came_as_onnx_gives_the_logits_of_its_probabilities(broug
     np.testing.assert_array_equal(as_logits(logits, Spec(LOGITS)), logits)
 
 
+@pytest.mark.slow
 def test_a_student_of_a_teacher_that_gives_probabilities_gives_probabilities_too(
     brought: Source, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.parting import mostly_slow
 
 from edgefleet_compression.models.splits.data import Data
 from edgefleet_contract.card import ModelCard, load_card
@@ -133,7 +134,7 @@ def test_the_full_data_gives_the_committed_file(make_data: ModuleType) -> None:
 
 
 @needs_full_data
-@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("split", mostly_slow(["test", "val"], one_in=2))
 def test_committed_weights_reach_the_pinned_accuracy_on_the_full_splits(
     split: str, card: ModelCard, model: Any, pins: dict[str, Any], make_data: ModuleType
 ) -> None:

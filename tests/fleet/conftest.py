@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -253,11 +253,6 @@ def _build(folder: Path, python: str) -> None:
         fleet.build(_second_version(folder / "second"), profiles, ["int8"])
     finally:
         fleet.stop()
-
-
-def mostly_slow(kills: Sequence[Any]) -> list[Any]:
-    """Of so many kills one in four is for every change, and all for the whole suite."""
-    return [kills[n] if n % 4 == 0 else pytest.param(kills[n], marks=pytest.mark.slow) for n in range(len(kills))]
 
 
 @contextmanager

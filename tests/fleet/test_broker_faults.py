@@ -18,6 +18,7 @@ from tests.conftest import Broker, mosquitto, nats, running
 from tests.fleet.asking import PROFILE
 from tests.fleet.conftest import Agent, Fleet, running_fleet
 from tests.fleet.traffic import Application, Ledger
+from tests.parting import mostly_slow
 
 pytestmark = [pytest.mark.fleet, pytest.mark.broker]
 
@@ -92,7 +93,7 @@ def kill_and_lose_its_store(broker: Broker) -> None:
     broker.wipe_store()
 
 
-FAULTS = (stop, kill, kill_and_lose_its_store)
+FAULTS = (kill_and_lose_its_store, stop, kill)
 
 
 def name_of(fail: Callable[[Broker], None]) -> str:
@@ -122,7 +123,7 @@ def troubled(
 
 
 # Losing its store, the broker is killed too.
-@pytest.mark.parametrize("fail", [pytest.param(f, marks=pytest.mark.slow) if f is kill else f for f in FAULTS])
+@pytest.mark.parametrize("fail", mostly_slow(FAULTS, one_in=3))
 def test_a_broker_may_fail_in_downloads_trials_and_telemetry(
     troubled: Troubled, fail: Callable[[Broker], None]
 ) -> None:

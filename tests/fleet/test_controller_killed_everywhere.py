@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from tests.controller.test_failed_starts import STARTING
 from tests.controller.test_housekeeping_killed import POINTS as HOUSEKEEPING
-from tests.fleet.conftest import EXAMPLE, mostly_slow, running_fleet
+from tests.fleet.conftest import EXAMPLE, running_fleet
 from tests.fleet.killed_controller import FOR_EVER_S, Scene, everyone_has_it, retained
+from tests.parting import mostly_slow
 
 from edgefleet_controller.failpoints import POINTS
 from edgefleet_operator.errors import ApiError
@@ -294,7 +295,7 @@ def _fail_what_is_left(name: str, futures: dict[str, Future[None]], played: Futu
             future.set_exception(error)
 
 
-@pytest.mark.parametrize("kill", mostly_slow(KILLS))
+@pytest.mark.parametrize("kill", mostly_slow([(kill,) for kill in KILLS], one_in=8))
 def test_a_controller_killed_at_any_step_comes_back_and_the_invariants_hold(
     killed: dict[str, Future[None]], kill: str, record_property: Any
 ) -> None:

@@ -20,6 +20,7 @@ import pytest
 from tests.conftest import mosquitto, nats, running
 from tests.fleet.asking import PROFILE, ask
 from tests.fleet.conftest import Agent, Fleet, running_fleet
+from tests.parting import mostly_slow
 
 from edgefleet_protocol.topics import up
 
@@ -147,6 +148,7 @@ def placed(fleet: Fleet, device: str, incarnation: str) -> list[str | None]:
         return [region for (region,) in db.execute(sql, [device, incarnation])]
 
 
+@pytest.mark.slow
 def test_a_wiped_device_gets_what_it_should_run_while_a_rollout_is_under_way(fleet: Fleet) -> None:
     agent = fleet.add_agent("a", PROFILE)
     completed(fleet, fleet.roll_out(1))
@@ -203,7 +205,7 @@ def test_a_device_restored_from_an_old_image_catches_up_and_loses_no_window(flee
     assert "is a copy or was restored" in agent.log()
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["damaged", "gone"])
+@pytest.mark.parametrize("gone", mostly_slow([False, True], one_in=2), ids=["damaged", "gone"])
 def test_a_device_whose_spool_is_no_more_loses_nothing_that_it_records_from_then_on(fleet: Fleet, gone: bool) -> None:
     agent = fleet.add_agent("a", PROFILE)
     completed(fleet, fleet.roll_out(1))
@@ -226,6 +228,7 @@ def test_a_device_whose_spool_is_no_more_loses_nothing_that_it_records_from_then
     assert ("is gone" if gone else "spool.db.broken") in agent.log()
 
 
+@pytest.mark.slow
 def test_a_copied_device_parts_from_the_first_and_the_two_are_a_conflict(fleet: Fleet, tmp_path: Path) -> None:
     agent = fleet.add_agent("a", PROFILE)
     agent.stop()

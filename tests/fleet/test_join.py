@@ -119,6 +119,7 @@ def test_without_the_password_nothing_joins_and_without_the_token_nothing_answer
         assert not file.is_file() or guarded.token.encode() not in file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_controller_restored_from_a_backup_goes_on_from_its_devices_generations(fleet: Fleet, tmp_path: Path) -> None:
     fleet.add_agent("kiosk", LAB)
     first = fleet.roll_out(1)

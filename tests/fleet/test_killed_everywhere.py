@@ -9,8 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.fleet.conftest import Fleet, mostly_slow, running_fleet
+from tests.fleet.conftest import Fleet, running_fleet
 from tests.fleet.killing import Device, Way, kill_at, rest
+from tests.parting import mostly_slow
 
 from edgefleet_agent.failpoints import POINTS, AgentFailpoint
 from edgefleet_agent.lifecycle import rows
@@ -123,7 +124,7 @@ def killed(lab: Fleet, request: pytest.FixtureRequest) -> Iterator[dict[str, Fut
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kill", mostly_slow(KILLS), ids=name_of)
+@pytest.mark.parametrize("kill", mostly_slow([(kill,) for kill in KILLS], one_in=8), ids=name_of)
 def test_an_agent_killed_at_any_step_comes_back_and_the_invariants_hold(
     killed: dict[str, Future[None]], kill: tuple[str, Way], record_property
 ) -> None:

@@ -61,6 +61,7 @@ def test_a_device_that_was_away_goes_back_when_it_returns_and_is_named_until_the
     fleet.wait(lambda: answering(fleet, "b") == old, "the late one")
 
 
+@pytest.mark.slow
 def test_where_there_was_nothing_before_nothing_is_served_after_a_rollback(fleet) -> None:
     fleet.add_agent("a", PROFILE)
     first = fleet.roll_out()
@@ -85,6 +86,7 @@ def test_aborting_stops_transfers_within_a_second(fleet) -> None:
     fleet.wait(lambda: agent.phases(1)[-1] == "superseded", "the device to let go")
 
 
+@pytest.mark.slow
 def test_pausing_stops_switches_and_resuming_lets_them_go_on(fleet) -> None:
     for device in ("a", "b", "c"):
         fleet.add_agent(device, PROFILE)
@@ -172,6 +174,7 @@ def test_a_rollback_never_restores_what_a_gate_rejected_and_the_device_kept_the_
     assert [(way["variant"], way["devices"], way["back"]) for way in shown["returns"]] == [(first, 1, 1)]
 
 
+@pytest.mark.slow
 def test_labels_set_at_the_controller_bring_a_device_into_a_rollout_and_outlive_its_restart(fleet) -> None:
     agent = fleet.add_agent("a", PROFILE)
     fleet.add_agent("b", PROFILE)

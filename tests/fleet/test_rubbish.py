@@ -119,6 +119,7 @@ def test_odd_topics_are_set_aside_as_far_as_the_broker_lets_them_through(scene: 
     scene.answers()
 
 
+@pytest.mark.slow
 def test_thousands_of_small_changes_to_messages_harm_nobody(scene: Scene) -> None:
     draw = random.Random(7)
     thrown = [
@@ -144,6 +145,7 @@ def steers(name: str, data: bytes) -> bool:
     return name == "desired" and reads(DesiredState, data) and bool(decode(DesiredState, data).models)
 
 
+@pytest.mark.slow
 def test_frames_that_are_none_are_counted_and_the_download_ends_well(scene: Scene) -> None:
     fleet = scene.fleet
     rollout = fleet.roll_out(version=1, selector="link=line")

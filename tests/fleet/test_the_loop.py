@@ -59,6 +59,7 @@ def test_one_broadcast_serves_every_device_of_a_channel(fleet) -> None:
     assert sent < wanted / 2, "each device would have cost the controller its own copy"
 
 
+@pytest.mark.slow
 def test_a_killed_controller_goes_on_with_its_wave(fleet) -> None:
     agents = [fleet.add_agent(device, PROFILE) for device in ("a", "b", "c", "d")]
     rollout = fleet.roll_out(waves=[0.5, 1.0], timers={"trial_s": 2, "silent_s": 60})
@@ -81,6 +82,7 @@ def test_a_killed_controller_goes_on_with_its_wave(fleet) -> None:
         assert {entry["generation"] for entry in agent.journal} == {1}, "no generation but the one that was given"
 
 
+@pytest.mark.slow
 def test_a_killed_controller_and_broker_come_back_on_the_same_ports(fleet) -> None:
     fleet.add_agent("a", PROFILE)
     rollout = fleet.roll_out(timers={"trial_s": 2, "silent_s": 60})
@@ -93,6 +95,7 @@ def test_a_killed_controller_and_broker_come_back_on_the_same_ports(fleet) -> No
     fleet.wait(lambda: fleet.rollout(rollout)["state"] == "completed", "the rollout", 60)
 
 
+@pytest.mark.slow
 def test_what_happened_while_the_controller_was_down_is_in_the_next_snapshot(fleet) -> None:
     agent = fleet.add_agent("a", PROFILE)
     rollout = fleet.roll_out(timers={"trial_s": 2, "silent_s": 60})
@@ -110,6 +113,7 @@ def missing_in(request: dict) -> set[int]:
     return {i for i in range(request["chunks"]) if bits[i >> 3] >> (i & 7) & 1}
 
 
+@pytest.mark.slow
 def test_an_agent_killed_in_a_download_goes_on_where_it_was(fleet) -> None:
     wants: list[dict] = []
     observer = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)

@@ -30,6 +30,7 @@ def windowed(opens: datetime, built: Path, tmp_path: Path) -> Iterator[Fleet]:
         yield running
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_before_the_window_opens_and_then_all_goes_its_way(windowed: Fleet, opens: datetime) -> None:
     agent = windowed.add_agent("inside", PROFILE)
     windowed.add_agent("outside", "na/x86-avx2/wifi")

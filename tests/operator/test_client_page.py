@@ -50,6 +50,7 @@ def controller(tmp_path: Path) -> Iterator[str]:
             agent.wait(30)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.fleet
 def test_the_examples_run_one_after_the_other(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.parting import mostly_slow
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
@@ -77,16 +78,16 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("what", "reason"),
-    [
-        ("leave", "SystemExit: 0"),
-        ("stop", "Stopped: not here"),
-        ("called", "oddity:called is neither a function nor a typer.Typer"),
-        ("part", "oddity:part is neither a function nor a typer.Typer"),
-        ("untyped", "NameError: name 'Nowhere' is not defined"),
-    ],
-)
+ODD_ONES = [
+    ("leave", "SystemExit: 0"),
+    ("stop", "Stopped: not here"),
+    ("called", "oddity:called is neither a function nor a typer.Typer"),
+    ("part", "oddity:part is neither a function nor a typer.Typer"),
+    ("untyped", "NameError: name 'Nowhere' is not defined"),
+]
+
+
+@pytest.mark.parametrize(("what", "reason"), mostly_slow(ODD_ONES, one_in=3))
 def test_whatever_loading_a_command_does_the_others_work(what: str, reason: str, site: Path) -> None:
     install(site, "odd", f"odd = oddity:{what}\n".encode())
     paths = f"{site}{os.pathsep}{THIRD_PARTY}"
