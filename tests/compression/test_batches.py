@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto
 from onnx import helper as oh
 
+from edgefleet_compression.onnx_graphs.activations import observe
+from edgefleet_compression.onnx_graphs.asked import Asked
 from edgefleet_compression.onnx_graphs.batches import MOST_BYTES, answering, fitting, live_bytes, sizes
+from edgefleet_compression.samples import Column, Samples
+from edgefleet_protocol.signature import Signature, Tensor
 
 PEAK = """
 import resource, sys
@@ -82,3 +87,20 @@ def test_looking_at_all_activations_takes_little_memory(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 200, f"{run.stdout} MB"
+
+
+@pytest.mark.parametrize("kind", [TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN, TensorProto.INT4])
+def test_what_numpy_has_no_type_for_is_passed_over(kind: int) -> None:
+    nodes = [
+        oh.make_node("Cast", ["x"], ["small"], to=kind),
+        oh.make_node("Cast", ["small"], ["back"], to=TensorProto.FLOAT),
+        oh.make_node("Relu", ["back"], ["y"]),
+    ]
+    ends = [[oh.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4])] for name in "xy"]
+    graph = oh.make_graph(nodes, "g", *ends)
+    model = oh.make_model(graph, opset_imports=[oh.make_opsetid("", 21)], ir_version=10)
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert sizes(model, {"x": x[:1]}) == {"back": 16, "y": 16}
+    signature = Signature((Tensor("x", "FP32", ("N", 4)),), (Tensor("y", "FP32", ("N", 4)),))
+    seen = observe(model, Asked(Samples({"x": Column(x)}), signature, True))
+    assert sorted(seen) == ["back", "x", "y"]

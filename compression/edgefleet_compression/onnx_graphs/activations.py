@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgefleet_compression.heartbeat import beat
 from edgefleet_compression.onnx_graphs.asked import Asked
-from edgefleet_compression.onnx_graphs.batches import at_once, given_by, watched
+from edgefleet_compression.onnx_graphs.batches import at_once, given_by, readable, watched
 from edgefleet_compression.samples import Feed
 
 BATCH = 8
@@ -46,11 +46,12 @@ def observe(model: onnx.ModelProto, asked: Asked) -> dict[str, Seen]:
         model: with float32 weights.
         asked: samples.
     """
-    names, answered = given_by(model), int(asked.steps.sum())
-    values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (answered * (len(names) + 1))))
+    answered = int(asked.steps.sum())
     watches: dict[str, _Watch] = {}
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
-        session = watched(model, names, Path(folder))
+        session = watched(model, given_by(model), Path(folder))
+        names = readable(session)
+        values = min(VALUES_PER_SAMPLE, max(1, MOST_VALUES // (answered * (len(names) + 1))))
 
         def run(feed: Feed) -> Sequence[Any]:
             return list(session.run(names, dict(feed)))

@@ -19,6 +19,7 @@ from edgefleet_compression.onnx_graphs.graph import nodes, saved, subgraphs
 from edgefleet_compression.onnx_graphs.options import one_thread
 from edgefleet_compression.onnx_graphs.skim import skim
 from edgefleet_compression.samples import Feed
+from edgefleet_protocol.datatypes import BY_RUNTIME
 
 LARGE_FILE_BYTES = 256 * 2**20
 """To watch a graph takes its file five times in memory, and to clean it seven times: a larger one is judged by its
@@ -42,17 +43,23 @@ def watched(model: onnx.ModelProto, names: list[str], folder: Path) -> Any:
     return onnxruntime.InferenceSession(path, one_thread(), providers=["CPUExecutionProvider"])
 
 
+def readable(session: Any) -> list[str]:
+    """The outputs of a session that numpy has a type for: not those of bfloat16, or of 4 bits."""
+    return [given.name for given in session.get_outputs() if given.type in BY_RUNTIME]
+
+
 def given_by(model: onnx.ModelProto) -> list[str]:
     """The names of all that nodes give, without those of graphs within them."""
     return [name for node in model.graph.node for name in node.output if name]
 
 
 def run_once(model: onnx.ModelProto, one: Feed) -> dict[str, NDArray[Any]]:
-    """Each tensor that a node gives for one sample, by name."""
-    names = given_by(model)
+    """Each readable tensor that a node gives for one sample, by name."""
     with tempfile.TemporaryDirectory(prefix="edgefleet-watched-") as folder:
-        answers = watched(model, names, Path(folder)).run(names, dict(one))
-    return {n: a for n, a in zip(names, answers, strict=True) if isinstance(a, np.ndarray)}
+        session = watched(model, given_by(model), Path(folder))
+        names = readable(session)
+        answers = session.run(names, dict(one))
+    return dict(zip(names, map(np.asarray, answers), strict=True))
 
 
 def sizes(model: onnx.ModelProto, one: Feed) -> dict[str, int]:
