@@ -16,7 +16,7 @@ MOST_ROWS = 8
 NEAR = 1e-3
 """How far numbers may be from each other, of the largest: kernels for one sample and for several round differently."""
 
-Answer = list[NDArray[Any]]
+_Outputs = list[NDArray[Any]]
 
 
 class Pair(NamedTuple):
@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
     one: Feed
     other: Feed
-    answers: tuple[Answer, Answer]
+    answers: tuple[_Outputs, _Outputs]
 
     @property
     def differ_in(self) -> int:
@@ -62,7 +62,7 @@ def differing_pair(session: ModelSession, asked: Asked) -> Pair | None:
     return best
 
 
-def answered(session: ModelSession, feed: Feed) -> Answer:
+def answered(session: ModelSession, feed: Feed) -> list[NDArray[Any]]:
     """What a model answers.
 
     Raises:
