@@ -141,7 +141,7 @@ def _sized(name: str, given: Path | WorkRefused, files: ModelFiles, cache: Path,
         return SizedFile(name, reason=given.sentence)
     found = workers.submit(judge, JudgeRequest(files, cache, given)).result()
     if isinstance(found, WorkRefused):
-        return SizedFile(name, reason=f"its file does not run: {found.sentence}")
+        return SizedFile(name, reason=f"its file does not run: {found.sentence}".replace(f"{given.parent}/", ""))
     return SizedFile(name, found)
 
 
