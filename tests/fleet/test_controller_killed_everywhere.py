@@ -100,12 +100,16 @@ def kill_in_orders(scene: Scene) -> Kills:
         yield point, partial(scene.kill_at, point, Order(scene, point.partition("/")[2]))
     yield "carried_out/Return", partial(scene.kill_at, "carried_out/Return", Order(scene, "rollback"))
     yield "joined", partial(scene.kill_at, "joined", partial(joined, scene))
-    scene.agent("gone").kill()
-    yield "carried_out/End", partial(scene.kill_at, "carried_out/End", partial(given_up, scene))
+    yield "carried_out/End", partial(kill_where_one_is_given_up, scene)
     for point in AWAY:
         yield f"{point} of one that is away", partial(kill_while_one_is_away, scene, point)
     for point in DEVICES:
         yield point, partial(scene.kill_at, point, partial(removed, scene))
+
+
+def kill_where_one_is_given_up(scene: Scene) -> None:
+    scene.agent("gone").kill()
+    scene.kill_at("carried_out/End", partial(given_up, scene))
 
 
 def joined(scene: Scene) -> bool:
