@@ -146,9 +146,7 @@ WRITTEN = ["controller.lock", "fleet.db", "broker/nats.conf", "broker/broker.pid
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize(
-    "at", mostly_slow(["controller.lock", "fleet.db", "broker/nats.conf", "broker/broker.pid"], one_in=3)
-)
+@pytest.mark.parametrize("at", mostly_slow(WRITTEN, one_in=3))
 def test_a_start_that_is_interrupted_leaves_no_broker(state: Path, at: str, sent: signal.Signals) -> None:
     starting = serve(state)
     soon((state / at).exists, f"no {at}")

@@ -80,7 +80,7 @@ class Directions:
         if not others:
             return {}
         moved = self._fleet.rollouts.moved_on(rollout.id)
-        ended = {asked.rollout for asked in others.values() if self._has_ended(asked.rollout)}
+        ended = set(filter(self._has_ended, {asked.rollout for asked in others.values()}))
         return {device: asked for device, asked in others.items() if device in moved or asked.rollout not in ended}
 
     def _has_ended(self, rollout: str | None) -> bool:

@@ -1,6 +1,7 @@
 """Two samples that a model answers differently: asked alone and together, they show what its batch is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,9 +34,9 @@ class Pair(NamedTuple):
 
 
 def differing_pair(session: ModelSession, asked: Asked) -> Pair | None:
-    """Find two samples that differ, and whose answers do, in every output if there are such.
+    """Find two samples of one shape whose answers differ, in every output if there are such.
 
-    If no two samples of one shape serve, a sample and its reversal do: these are still numbers as the model is asked.
+    If no two do, a sample and its reversal stand in for them: these are still numbers as the model is asked.
 
     Args:
         session: the model.
@@ -47,19 +48,39 @@ def differing_pair(session: ModelSession, asked: Asked) -> Pair | None:
     Raises:
         GraphError: it does not run.
     """
-    best: Pair | None = None
-    for one, other in _candidates(asked):
-        if all(np.array_equal(one[name], other[name]) for name in one):
+    rows = np.unique(np.linspace(0, len(asked) - 1, MOST_ROWS).astype(int)).tolist()
+    first = asked.one(rows[0])
+    if (found := _best(session, first, map(asked.one, rows[1:]))) is not None:
+        return found
+    for one in map(asked.one, rows):
+        with suppress(GraphError):  # a reversed sample may be one that nobody asks
+            if (found := _best(session, one, [_reversed(one)])) is not None:
+                return found
+    return None
+
+
+def _best(session: ModelSession, one: Feed, others: Iterable[Feed]) -> Pair | None:
+    """The pair of one sample with others that differs in most outputs, up to the first that differs in all."""
+    answers, best, most = answered(session, one), None, 0
+    for other in others:
+        if not _comparable(one, other):
             continue
-        try:
-            pair = Pair(one, other, (answered(session, one), answered(session, other)))
-        except GraphError:  # a reversed sample may be one that nobody asks
-            continue
-        if pair.differ_in > (best.differ_in if best else 0):
-            best = pair
-        if best and best.differ_in == len(best.answers[0]):
+        pair = Pair(one, other, (answers, answered(session, other)))
+        if pair.differ_in > most:
+            best, most = pair, pair.differ_in
+        if most == len(answers):
             break
     return best
+
+
+def _comparable(one: Feed, other: Feed) -> bool:
+    """Whether two samples have one shape, and differ."""
+    alike = all(x.shape == other[name].shape for name, x in one.items())
+    return alike and not all(np.array_equal(x, other[name]) for name, x in one.items())
+
+
+def _reversed(one: Feed) -> Feed:
+    return {name: x.ravel()[::-1].reshape(x.shape) for name, x in one.items()}
 
 
 def answered(session: ModelSession, feed: Feed) -> list[NDArray[Any]]:
@@ -82,15 +103,3 @@ def near(one: NDArray[Any], other: NDArray[Any]) -> bool:
     a, b = one.astype(np.float64), other.astype(np.float64)
     largest = max(float(np.abs(a[np.isfinite(a)]).max(initial=0)), 1e-30)
     return bool(np.allclose(a, b, rtol=0, atol=NEAR * largest, equal_nan=True))
-
-
-def _candidates(asked: Asked) -> Iterator[tuple[Feed, Feed]]:
-    rows = np.unique(np.linspace(0, len(asked) - 1, MOST_ROWS).astype(int)).tolist()
-    first = asked.one(rows[0])
-    for row in rows[1:]:
-        other = asked.one(row)
-        if all(other[name].shape == x.shape for name, x in first.items()):
-            yield first, other
-    for row in rows:
-        one = asked.one(row)
-        yield one, {name: x.ravel()[::-1].reshape(x.shape) for name, x in one.items()}
